@@ -1,0 +1,1 @@
+//! Typed events in three priority lanes.

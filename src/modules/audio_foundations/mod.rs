@@ -1,0 +1,1 @@
+//! Re-blocking, level and pitch on pooled buffers.

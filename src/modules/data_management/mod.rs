@@ -1,0 +1,1 @@
+//! The buffer pool and everything that keeps it: handles, metrics, sizing, defragmentation.

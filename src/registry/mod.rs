@@ -1,0 +1,1 @@
+//! Modules, and the registry that boots them in dependency order.

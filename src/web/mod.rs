@@ -1,0 +1,1 @@
+//! The browser host: exports for the worklet and the worker.

@@ -1,0 +1,2 @@
+//! Every command people run in this repository: `cargo xtask help`.
+fn main() {}
