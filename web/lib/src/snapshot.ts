@@ -1,0 +1,132 @@
+/**
+ * What the pool, the bus and the analysis say about themselves, about twenty times a second.
+ *
+ * Written by Rust (serde), read here: names and units are Rust's. `null` always means "not measured", never zero.
+ */
+export interface Snapshot {
+  readonly version: 1;
+  readonly mode: Mode;
+  readonly mode_reason: string;
+  /** `null` while no tap is open. */
+  readonly stream: StreamFigures | null;
+  /** One per window that had a pitch, since the last snapshot. */
+  readonly notes: readonly Note[];
+  readonly level: Level | null;
+  readonly pool: PoolMetrics;
+  readonly bus: BusFigures;
+  /** Since the last snapshot, oldest first, at most 64. */
+  readonly events: readonly BusEvent[];
+  readonly tally: EventTally;
+  readonly modules: readonly ModuleState[];
+  /** Buffers that nobody can give back any more. */
+  readonly leaked: number;
+}
+
+/** `shared`: one memory for all threads. `transfer`: blocks travel in buffers that come back. */
+export type Mode = 'shared' | 'transfer';
+
+export interface StreamFigures {
+  /** In Hz. */
+  readonly sample_rate: number;
+  readonly channels: number;
+  /** Frames per window. */
+  readonly window: number;
+  /** Frames between the starts of two windows. */
+  readonly hop: number;
+  /** Frames per audio callback. */
+  readonly quantum_frames: number;
+  readonly quanta: number;
+  readonly frames: number;
+  readonly windows: number;
+  /** Windows given up because no buffer, or no room in the queue, was left. */
+  readonly skipped_windows: number;
+  readonly bytes_copied_per_window: number;
+}
+
+export interface Note {
+  /** Start of the window, in seconds of the stream. */
+  readonly t_s: number;
+  /** Letter, accidental, octave: `A4`, `C#5`. */
+  readonly note: string;
+  readonly hz: number;
+  /** Distance from the named note, -50 to 50. */
+  readonly cents: number;
+  /** 0 (noise) to 1 (periodic). */
+  readonly clarity: number;
+}
+
+export interface Level {
+  /** Decibels below full scale. */
+  readonly rms_dbfs: number;
+  readonly peak_dbfs: number;
+}
+
+/** One declaration per statistic, with its formula, is in `pool_metrics.rs`. */
+export interface PoolMetrics {
+  readonly total_allocations: number;
+  readonly pool_hits: number;
+  readonly pool_misses: number;
+  readonly hit_rate_percentage: number | null;
+  readonly memory_overhead_bytes: number;
+  readonly memory_overhead_percentage: number;
+  readonly fragmentation_percentage: number;
+  readonly internal_waste_percentage: number;
+  readonly js_gc_pressure_reduction: number | null;
+  readonly wasm_js_boundary_allocations: number;
+  readonly borrowed: number;
+  readonly exhausted: number;
+  readonly bytes_held: number;
+  readonly bytes_reserved: number;
+  readonly sample_bytes: number;
+  readonly largest_free_run_samples: number;
+  readonly leased: number;
+  readonly leases_reclaimed: number;
+  readonly buffers_leaked: number;
+  readonly classes: readonly ClassMetrics[];
+}
+
+export interface ClassMetrics {
+  /** Capacity of one buffer. */
+  readonly samples: number;
+  /** Buffers that exist: idle and leased. */
+  readonly carved: number;
+  readonly idle: number;
+  readonly leased: number;
+  /** Most buffers ever leased at once. */
+  readonly high_water: number;
+  readonly hits: number;
+  readonly misses: number;
+}
+
+export type Priority = 'critical' | 'high' | 'normal';
+
+export type BusFigures = Readonly<Record<Priority, LaneFigures>>;
+
+export interface LaneFigures {
+  readonly published: number;
+  readonly delivered: number;
+  readonly dropped: number;
+  /** Delivered after the lane's deadline. */
+  readonly late: number;
+}
+
+export interface BusEvent {
+  readonly seq: number;
+  readonly name: string;
+  readonly priority: Priority;
+  readonly data: Readonly<Record<string, unknown>>;
+}
+
+/** What the events said happened beside what the pool itself counted: equal, or events were lost. */
+export interface EventTally {
+  readonly allocation_events: number;
+  readonly allocations_counted: number;
+  readonly recycling_events: number;
+  readonly recyclings_counted: number;
+}
+
+export interface ModuleState {
+  readonly name: string;
+  readonly version: string;
+  readonly state: string;
+}
