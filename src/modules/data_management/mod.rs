@@ -1,1 +1,4 @@
 //! The buffer pool and everything that keeps it: handles, metrics, sizing, defragmentation.
+
+pub mod defragmentation;
+pub mod pool_metrics;

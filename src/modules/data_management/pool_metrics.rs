@@ -1,0 +1,363 @@
+//! What the pool reports about itself: each statistic declared once, with meaning, unit, formula and version.
+//!
+//! The pool hands in what it counted ([`PoolCounts`]); every derived figure is computed here and nowhere else.
+//! A figure that was not measured is `None` and serialises as `null`.
+
+use serde::{Deserialize, Serialize};
+
+/// Version of the set of statistics; each [`Statistic::since`] is at most this.
+pub const METRICS_VERSION: u16 = 1;
+
+/// The declaration of one statistic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Statistic {
+    /// Field name, as in the JSON form.
+    pub name: &'static str,
+    /// What one unit of the value stands for.
+    pub unit: Unit,
+    /// What the figure tells.
+    pub meaning: &'static str,
+    /// How it is computed.
+    pub formula: &'static str,
+    /// First [`METRICS_VERSION`] that has it.
+    pub since: u16,
+}
+
+/// What a statistic is counted in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Unit {
+    /// Acquires: requests for a buffer.
+    Acquires,
+    /// Buffers.
+    Buffers,
+    /// Bytes.
+    Bytes,
+    /// Samples of four bytes.
+    Samples,
+    /// Leases: buffer numbers given to another participant.
+    Leases,
+    /// JavaScript objects.
+    Objects,
+    /// Parts of a hundred.
+    Percent,
+    /// A list of records with statistics of their own.
+    Records,
+}
+
+/// Declares a struct of statistics and the table that describes it, so that neither can go without the other.
+macro_rules! statistics {
+    ($(#[$attribute:meta])* pub struct $Name:ident {
+        $($field:ident: $ty:ty, $unit:ident, $since:literal, $meaning:literal, $formula:literal;)*
+    }) => {
+        $(#[$attribute])*
+        #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+        pub struct $Name {
+            $(
+                #[doc = $meaning]
+                #[doc = ""]
+                #[doc = concat!("Formula: ", $formula, ".")]
+                pub $field: $ty,
+            )*
+        }
+
+        impl $Name {
+            /// The declaration of every field, in order.
+            pub const STATISTICS: &'static [Statistic] = &[$(Statistic {
+                name: stringify!($field),
+                unit: Unit::$unit,
+                meaning: $meaning,
+                formula: $formula,
+                since: $since,
+            }),*];
+        }
+    };
+}
+
+statistics! {
+    /// A snapshot of the pool. Taking one costs the audio thread nothing: it is made from counters that thread writes anyway.
+    ///
+    /// Read while other threads acquire and release, the counters may be a few operations apart; at rest they agree.
+    pub struct PoolMetrics {
+        total_allocations: u64, Acquires, 1, "Requests for a buffer, each channel of a planar buffer counted", "pool_hits + pool_misses";
+        pool_hits: u64, Acquires, 1, "Requests served from idle buffers of their own class", "sum of classes.hits";
+        pool_misses: u64, Acquires, 1, "Requests not served from their own class", "borrowed + created + exhausted";
+        hit_rate_percentage: Option<f32>, Percent, 1, "Share of requests served from their own class; none before the first request", "pool_hits / total_allocations x 100";
+        memory_overhead_bytes: usize, Bytes, 1, "Memory the pool holds beyond samples: tables, lists, padding", "allocated bytes - sample_bytes";
+        fragmentation_percentage: f32, Percent, 1, "Share of the arena that lies free in runs too short for the largest class", "free bytes in coalesced runs shorter than the largest class / bytes_reserved x 100";
+        js_gc_pressure_reduction: Option<f32>, Percent, 1, "Garbage the bridge spared JavaScript; none where no crossing was measured", "(1 - bytes really allocated in JavaScript / bytes of the unpooled path for the same crossings) x 100";
+        wasm_js_boundary_allocations: u64, Objects, 1, "JavaScript objects the bridge created: views, messages, buffers", "counted at each creation";
+        borrowed: u64, Acquires, 1, "Requests served by the next larger class", "sum of classes.borrowed";
+        created: u64, Acquires, 1, "Requests served by the system allocator, off the audio thread", "sum of classes.created";
+        exhausted: u64, Acquires, 1, "Requests refused for want of an idle buffer", "sum of classes.exhausted";
+        leased: u64, Buffers, 1, "Buffers in somebody's hands", "sum of classes.leased";
+        leases_reclaimed: u64, Leases, 1, "Leases taken back from participants that died", "counted at each reclaim";
+        buffers_leaked: u64, Buffers, 1, "Buffers still leased when their holder was gone or their stream closed", "counted at each leak report";
+        bytes_leased: usize, Bytes, 1, "Capacity of the leased buffers", "sum of classes.leased x classes.samples x 4";
+        bytes_held: usize, Bytes, 1, "Capacity of all carved buffers, leased or idle", "sum of classes.carved x classes.samples x 4";
+        bytes_reserved: usize, Bytes, 1, "Sample memory of the arena, carved or free", "sum of region lengths x 4";
+        bytes_limit: usize, Bytes, 1, "Sample memory the pool may grow to", "as configured";
+        sample_bytes: usize, Bytes, 1, "All memory for samples: the arena and the shelves of recycled vectors", "bytes_reserved + shelved capacity x 4";
+        memory_overhead_percentage: Option<f32>, Percent, 1, "Overhead against sample memory; none without sample memory", "memory_overhead_bytes / sample_bytes x 100";
+        largest_free_run_samples: usize, Samples, 1, "Longest run of free arena", "longest coalesced free run";
+        internal_waste_percentage: Option<f32>, Percent, 1, "Capacity of leased buffers nobody asked for; none with nothing leased", "(leased capacity - requested samples) / leased capacity x 100";
+        classes: Vec<ClassMetrics>, Records, 1, "One record per size class, smallest first", "see ClassMetrics";
+    }
+}
+
+statistics! {
+    /// A snapshot of one size class.
+    pub struct ClassMetrics {
+        samples: usize, Samples, 1, "Capacity of each buffer", "as configured or learned";
+        carved: u64, Buffers, 1, "Buffers that exist", "idle + leased";
+        idle: u64, Buffers, 1, "Buffers on a free list", "local + inbox + surplus";
+        leased: u64, Buffers, 1, "Buffers in somebody's hands", "acquired - returned";
+        high_water: u64, Buffers, 1, "Most buffers ever leased at once", "running maximum of leased";
+        hits: u64, Acquires, 1, "Requests served from this class's idle buffers", "counted at each acquire";
+        borrowed: u64, Acquires, 1, "Requests of this class served by the next larger one", "counted at each acquire";
+        created: u64, Acquires, 1, "Requests of this class served by the system allocator", "counted at each creation";
+        exhausted: u64, Acquires, 1, "Requests of this class refused", "counted at each refusal";
+        requested_samples: u64, Samples, 1, "Samples asked for by the holders of the leased buffers", "sum of requested lengths over leased buffers";
+    }
+}
+
+impl ClassMetrics {
+    /// Requests of this class that its own idle buffers did not serve.
+    #[must_use]
+    pub fn misses(&self) -> u64 {
+        self.borrowed + self.created + self.exhausted
+    }
+
+    /// Requests of this class.
+    #[must_use]
+    pub fn acquires(&self) -> u64 {
+        self.hits + self.misses()
+    }
+}
+
+/// What the pool counts itself; everything else in [`PoolMetrics`] follows from it.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct PoolCounts {
+    /// Counters per class, smallest class first.
+    pub classes: Vec<ClassMetrics>,
+    /// Bytes the pool asked of the system beyond sample memory.
+    pub overhead_bytes: usize,
+    /// Sample memory of the arena.
+    pub bytes_reserved: usize,
+    /// Sample memory the arena may grow to.
+    pub bytes_limit: usize,
+    /// Sample memory on the shelves of recycled vectors.
+    pub bytes_shelved: usize,
+    /// Free arena in coalesced runs shorter than the largest class.
+    pub short_run_samples: usize,
+    /// Longest free run of the arena.
+    pub largest_free_run_samples: usize,
+    /// Leases taken back from dead participants.
+    pub leases_reclaimed: u64,
+    /// Buffers reported as leaked.
+    pub buffers_leaked: u64,
+    /// What crossed to JavaScript, where there is one.
+    pub boundary: BoundaryCounts,
+}
+
+/// What the bridge to JavaScript counts.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BoundaryCounts {
+    /// JavaScript objects created.
+    pub objects: u64,
+    /// Bytes those objects took.
+    pub bytes_allocated: u64,
+    /// Bytes the unpooled path takes for the same crossings, by calibrated unit costs.
+    pub bytes_unpooled: u64,
+}
+
+const SAMPLE_BYTES: usize = size_of::<f32>();
+
+impl PoolMetrics {
+    /// Computes every figure from the pool's counts.
+    #[must_use]
+    pub fn from_counts(counts: &PoolCounts) -> Self {
+        let mut metrics = Self::default();
+        metrics.refresh(counts);
+        metrics
+    }
+
+    /// [`from_counts`](Self::from_counts) into an existing value, so that a periodic step does not allocate once
+    /// `classes` has its capacity.
+    pub fn refresh(&mut self, counts: &PoolCounts) {
+        let sum = |field: fn(&ClassMetrics) -> u64| counts.classes.iter().map(field).sum::<u64>();
+        let bytes = |field: fn(&ClassMetrics) -> u64| {
+            counts
+                .classes
+                .iter()
+                .map(|class| field(class) as usize * class.samples * SAMPLE_BYTES)
+                .sum::<usize>()
+        };
+        self.pool_hits = sum(|class| class.hits);
+        self.borrowed = sum(|class| class.borrowed);
+        self.created = sum(|class| class.created);
+        self.exhausted = sum(|class| class.exhausted);
+        self.pool_misses = self.borrowed + self.created + self.exhausted;
+        self.total_allocations = self.pool_hits + self.pool_misses;
+        self.hit_rate_percentage = percentage(self.pool_hits as f64, self.total_allocations as f64);
+        self.leased = sum(|class| class.leased);
+        self.bytes_leased = bytes(|class| class.leased);
+        self.bytes_held = bytes(|class| class.carved);
+        self.bytes_reserved = counts.bytes_reserved;
+        self.bytes_limit = counts.bytes_limit;
+        self.sample_bytes = counts.bytes_reserved + counts.bytes_shelved;
+        self.memory_overhead_bytes = counts.overhead_bytes;
+        self.memory_overhead_percentage =
+            percentage(counts.overhead_bytes as f64, self.sample_bytes as f64);
+        // An arena without memory has no byte in a short run.
+        self.fragmentation_percentage = percentage(
+            (counts.short_run_samples * SAMPLE_BYTES) as f64,
+            counts.bytes_reserved as f64,
+        )
+        .unwrap_or(0.0);
+        self.largest_free_run_samples = counts.largest_free_run_samples;
+        let requested = sum(|class| class.requested_samples) as usize * SAMPLE_BYTES;
+        self.internal_waste_percentage = percentage(
+            self.bytes_leased.saturating_sub(requested) as f64,
+            self.bytes_leased as f64,
+        );
+        self.leases_reclaimed = counts.leases_reclaimed;
+        self.buffers_leaked = counts.buffers_leaked;
+        self.wasm_js_boundary_allocations = counts.boundary.objects;
+        self.js_gc_pressure_reduction = percentage(
+            counts.boundary.bytes_unpooled as f64 - counts.boundary.bytes_allocated as f64,
+            counts.boundary.bytes_unpooled as f64,
+        );
+        self.classes.clear();
+        self.classes.extend_from_slice(&counts.classes);
+    }
+}
+
+/// `part / whole x 100`; none when there is no whole to be a part of.
+fn percentage(part: f64, whole: f64) -> Option<f32> {
+    (whole > 0.0).then(|| (part / whole * 100.0) as f32)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn counts() -> PoolCounts {
+        PoolCounts {
+            classes: vec![
+                ClassMetrics {
+                    samples: 256,
+                    carved: 8,
+                    idle: 6,
+                    leased: 2,
+                    hits: 90,
+                    borrowed: 4,
+                    requested_samples: 400,
+                    ..Default::default()
+                },
+                ClassMetrics {
+                    samples: 1024,
+                    carved: 4,
+                    idle: 3,
+                    leased: 1,
+                    hits: 5,
+                    exhausted: 1,
+                    requested_samples: 1000,
+                    ..Default::default()
+                },
+            ],
+            overhead_bytes: 300,
+            bytes_reserved: 32_768,
+            bytes_limit: 65_536,
+            bytes_shelved: 0,
+            short_run_samples: 256,
+            largest_free_run_samples: 2048,
+            boundary: BoundaryCounts {
+                objects: 3,
+                bytes_allocated: 100,
+                bytes_unpooled: 1000,
+            },
+            ..Default::default()
+        }
+    }
+
+    #[test]
+    fn figures_follow_their_formulas() {
+        let metrics = PoolMetrics::from_counts(&counts());
+        assert_eq!(
+            (
+                metrics.total_allocations,
+                metrics.pool_hits,
+                metrics.pool_misses
+            ),
+            (100, 95, 5)
+        );
+        assert_eq!(metrics.hit_rate_percentage, Some(95.0));
+        assert_eq!(metrics.bytes_held, (8 * 256 + 4 * 1024) * 4);
+        assert_eq!(metrics.bytes_leased, (2 * 256 + 1024) * 4);
+        assert_eq!(
+            metrics.memory_overhead_percentage,
+            Some((300.0f64 / 32_768.0 * 100.0) as f32)
+        );
+        assert_eq!(metrics.fragmentation_percentage, 3.125);
+        assert_eq!(
+            metrics.internal_waste_percentage,
+            Some(((1536.0f64 - 1400.0) / 1536.0 * 100.0) as f32)
+        );
+        assert_eq!(metrics.js_gc_pressure_reduction, Some(90.0));
+    }
+
+    #[test]
+    fn what_was_not_measured_is_none_and_null() {
+        let metrics = PoolMetrics::from_counts(&PoolCounts::default());
+        assert_eq!(metrics.hit_rate_percentage, None);
+        assert_eq!(metrics.js_gc_pressure_reduction, None);
+        assert_eq!(metrics.internal_waste_percentage, None);
+        assert_eq!(metrics.memory_overhead_percentage, None);
+        let json = serde_json::to_value(&metrics).unwrap();
+        assert!(json["hit_rate_percentage"].is_null());
+    }
+
+    #[test]
+    fn every_field_is_declared_and_every_declaration_is_a_field() {
+        for (json, table) in [
+            (
+                serde_json::to_value(PoolMetrics::default()).unwrap(),
+                PoolMetrics::STATISTICS,
+            ),
+            (
+                serde_json::to_value(ClassMetrics::default()).unwrap(),
+                ClassMetrics::STATISTICS,
+            ),
+        ] {
+            let fields: std::collections::BTreeSet<_> = json
+                .as_object()
+                .unwrap()
+                .keys()
+                .map(String::as_str)
+                .collect();
+            assert_eq!(
+                fields,
+                table.iter().map(|statistic| statistic.name).collect()
+            );
+            assert!(table.iter().all(|s| s.since <= METRICS_VERSION
+                && !s.meaning.is_empty()
+                && !s.formula.is_empty()));
+        }
+    }
+
+    #[test]
+    fn refresh_reuses_the_record_storage() {
+        let mut metrics = PoolMetrics::from_counts(&counts());
+        let before = metrics.classes.as_ptr();
+        metrics.refresh(&counts());
+        assert_eq!(before, metrics.classes.as_ptr());
+    }
+
+    #[test]
+    fn json_round_trips() {
+        let metrics = PoolMetrics::from_counts(&counts());
+        let text = serde_json::to_string(&metrics).unwrap();
+        assert_eq!(serde_json::from_str::<PoolMetrics>(&text).unwrap(), metrics);
+    }
+}
