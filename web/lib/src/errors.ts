@@ -1,0 +1,27 @@
+/** Why something could not be done. Stable: compare these, not the messages. */
+export type WavepoolErrorCode =
+  | 'not-isolated'
+  | 'no-audio-worklet'
+  | 'no-webassembly'
+  | 'wasm-unavailable'
+  | 'boot-failed'
+  | 'bad-option'
+  | 'stream-refused'
+  | 'worklet-failed'
+  | 'closed';
+
+/** Every error of this library: a stable code, and a message that says what to do. */
+export class WavepoolError extends Error {
+  readonly code: WavepoolErrorCode;
+
+  constructor(code: WavepoolErrorCode, message: string, cause?: unknown) {
+    super(message, cause === undefined ? undefined : { cause });
+    this.name = 'WavepoolError';
+    this.code = code;
+  }
+}
+
+/** The text of anything that was thrown. */
+export function messageOf(thrown: unknown): string {
+  return thrown instanceof Error ? thrown.message : String(thrown);
+}

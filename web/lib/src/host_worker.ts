@@ -1,0 +1,63 @@
+import { WavepoolError } from './errors.ts';
+import type { FromHost, HostAnswers, HostRequest, ToHost } from './protocol.ts';
+
+type Waiting = { resolve: (value: never) => void; reject: (error: WavepoolError) => void };
+
+/** The page's line to the control worker: one answer or refusal per request. */
+export class HostWorker {
+  onSnapshot: (json: string) => void = () => {};
+  onCrash: (message: string) => void = () => {};
+  private readonly worker: Worker;
+  private readonly waiting = new Map<number, Waiting>();
+  private nextId = 1;
+
+  constructor() {
+    this.worker = new Worker(new URL('./worker.ts', import.meta.url), { type: 'module', name: 'wavepool control' });
+    this.worker.onmessage = (event: MessageEvent<FromHost>) => this.hear(event.data);
+    this.worker.onerror = (event) => {
+      this.fail(`The control worker failed: ${event.message || 'its script did not load'}`);
+    };
+  }
+
+  request<K extends HostRequest['kind']>(
+    request: Extract<HostRequest, { kind: K }>,
+    transfer: Transferable[] = [],
+  ): Promise<HostAnswers[K]> {
+    const id = this.nextId++;
+    return new Promise<HostAnswers[K]>((resolve, reject) => {
+      this.waiting.set(id, { resolve, reject });
+      this.worker.postMessage({ ...request, id } satisfies ToHost, transfer);
+    });
+  }
+
+  terminate(): void {
+    this.worker.terminate();
+    this.fail('The pool was closed.', 'closed');
+  }
+
+  private hear(message: FromHost): void {
+    switch (message.kind) {
+      case 'snapshot':
+        return this.onSnapshot(message.json);
+      case 'crash':
+        return this.fail(`The control worker stopped: ${message.message}`);
+      case 'answer':
+        this.take(message.id)?.resolve(message.value as never);
+        return;
+      case 'refusal':
+        this.take(message.id)?.reject(new WavepoolError('stream-refused', message.message));
+    }
+  }
+
+  private take(id: number): Waiting | undefined {
+    const waiting = this.waiting.get(id);
+    this.waiting.delete(id);
+    return waiting;
+  }
+
+  private fail(message: string, code: 'boot-failed' | 'closed' = 'boot-failed'): void {
+    for (const { reject } of this.waiting.values()) reject(new WavepoolError(code, message));
+    this.waiting.clear();
+    if (code !== 'closed') this.onCrash(message);
+  }
+}

@@ -1,0 +1,25 @@
+/** Stack of a thread that joins a shared memory, in bytes; a multiple of the page size. */
+const THREAD_STACK_BYTES = 256 * 1024;
+
+/**
+ * Instantiates the module without its JavaScript glue, which needs `TextDecoder` and so cannot load in a worklet.
+ * The worklet's exports exchange numbers only; an import that is called all the same ends the call with its name.
+ */
+export function instantiateBare(
+  module: WebAssembly.Module,
+  memory: WebAssembly.Memory | null,
+): Record<string, WebAssembly.ExportValue> {
+  const imports: Record<string, Record<string, WebAssembly.ImportValue>> = {};
+  for (const { module: space, name, kind } of WebAssembly.Module.imports(module)) {
+    const names = (imports[space] ??= {});
+    if (kind === 'memory' && memory) names[name] = memory;
+    else if (name === '__wbindgen_init_externref_table') names[name] = () => {};
+    else if (kind === 'function')
+      names[name] = () => {
+        throw new Error(`the worklet called the page function ${name}`);
+      };
+  }
+  const exports = new WebAssembly.Instance(module, imports).exports;
+  (exports['__wbindgen_start'] as (stack?: number) => void)(memory ? THREAD_STACK_BYTES : undefined);
+  return exports;
+}

@@ -1,0 +1,28 @@
+/** The worklet's face of the WebAssembly instance: numbers in, numbers out. `tap` is an address, 0 is none. */
+export interface TapExports {
+  readonly memory: WebAssembly.Memory;
+  /** Boots an instance of its own and opens a stream on it (transfer mode). 0 if the options were refused. */
+  tap_open(sampleRate: number, channels: number, window: number, hop: number): number;
+  /** Address of the copy spans, and how many there can be. */
+  tap_spans(tap: number): number;
+  tap_spans_capacity(tap: number): number;
+  /** Slots of the pool: how many, where, how long. Fixed once the stream is open. */
+  tap_slots(tap: number): number;
+  tap_slot_address(tap: number, slot: number): number;
+  tap_slot_samples(tap: number, slot: number): number;
+  /** Plans the copies for this many frames; returns the number of spans. */
+  tap_begin(tap: number, frames: number): number;
+  /** Ends the quantum; returns the windows it completed. */
+  tap_commit(tap: number): number;
+  /** A quantum without input. */
+  tap_silence(tap: number, frames: number): number;
+  /** Transfer mode: takes the next finished window; 0 if there is none. */
+  tap_take(tap: number): number;
+  /** Writes counts and waiting event cells into the header. */
+  tap_write_header(tap: number): void;
+  tap_header(tap: number): number;
+  tap_header_bytes(): number;
+  tap_window_slot(tap: number, channel: number): number;
+  /** Gives the taken window back; `sent` 0 counts it as skipped. */
+  tap_give_back(tap: number, sent: number): void;
+}

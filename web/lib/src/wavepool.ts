@@ -1,0 +1,129 @@
+import { WavepoolError, messageOf } from './errors.ts';
+import { HostWorker } from './host_worker.ts';
+import { chooseMode, type Mode, type ModeChoice, type ModeRequest } from './mode.ts';
+import type { Snapshot } from './snapshot.ts';
+import { Tap, type TapWasm } from './tap.ts';
+import sharedWasm from '../wasm/shared/wavepool_bg.wasm?url';
+import transferWasm from '../wasm/transfer/wavepool_bg.wasm?url';
+import bundledWorklet from './worklet.ts?worker&url';
+
+export interface WavepoolOptions {
+  /** Default `auto`: shared memory where the page is cross-origin isolated, transferred buffers elsewhere. */
+  readonly mode?: ModeRequest;
+  /** Where the worklet file is served, if a bundler moved it. */
+  readonly workletUrl?: string | URL;
+}
+
+export interface TapConfig {
+  /** Frames per window, 256 to 4096. */
+  readonly window: number;
+  /** Frames between the starts of two windows, at most `window`. */
+  readonly hop: number;
+  readonly channels: number;
+}
+
+/** The pool as a page sees it: one control worker, and taps that feed it. */
+export class Wavepool {
+  readonly mode: Mode;
+  /** Why this mode was chosen, as a sentence. */
+  readonly modeReason: string;
+  private readonly host: HostWorker;
+  private readonly wasm: TapWasm;
+  private readonly workletUrl: string | URL;
+  private readonly prepared = new WeakMap<BaseAudioContext, Promise<void>>();
+  private readonly taps = new Set<Tap>();
+
+  private constructor(choice: ModeChoice, host: HostWorker, wasm: TapWasm, workletUrl: string | URL) {
+    this.mode = choice.mode;
+    this.modeReason = choice.reason;
+    this.host = host;
+    this.wasm = wasm;
+    this.workletUrl = workletUrl;
+  }
+
+  /** Compiles the module, starts the control worker and boots its registry. */
+  static async create(options: WavepoolOptions = {}): Promise<Wavepool> {
+    const choice = chooseMode(options.mode ?? 'auto');
+    const module = await compile(choice.mode === 'shared' ? sharedWasm : transferWasm);
+    const host = new HostWorker();
+    try {
+      const { memory } = await host.request<'boot'>({ kind: 'boot', mode: choice.mode, reason: choice.reason, module });
+      return new Wavepool(choice, host, { module, memory }, options.workletUrl ?? bundledWorklet);
+    } catch (thrown) {
+      host.terminate();
+      throw new WavepoolError('boot-failed', `The audio pool could not start: ${messageOf(thrown)}`, thrown);
+    }
+  }
+
+  /** Listens to `node`. The sound is mixed to `channels` by the browser's own rules. */
+  async tap(node: AudioNode, config: TapConfig): Promise<Tap> {
+    await this.prepare(node.context);
+    const stream = { sample_rate: node.context.sampleRate, ...config };
+    const tap = await Tap.open(node, this.host, stream, this.wasm);
+    this.taps.add(tap);
+    void tap.closed.then(() => this.taps.delete(tap));
+    return tap;
+  }
+
+  /** About twenty snapshots a second while a tap is open. Replaces the earlier callback. */
+  onSnapshot(callback: (snapshot: Snapshot) => void): void {
+    this.host.onSnapshot = (json) => callback(JSON.parse(json) as Snapshot);
+  }
+
+  /** Called if the control worker dies: every tap is then dead too, and a new `Wavepool` must be created. */
+  onCrash(callback: (message: string) => void): void {
+    this.host.onCrash = callback;
+  }
+
+  /** Provokes a fault on purpose, to see that it is noticed. `leak-one` keeps one buffer for ever. */
+  async fault(name: 'leak-one'): Promise<void> {
+    await this.host.request<'fault'>({ kind: 'fault', name });
+  }
+
+  /** Closes every tap and the worker; resolves with the number of buffers that never came back. */
+  async close(): Promise<{ leaked: number }> {
+    await Promise.all([...this.taps].map((tap) => tap.close()));
+    const answer = await this.host.request<'shutdown'>({ kind: 'shutdown' });
+    this.host.terminate();
+    return answer;
+  }
+
+  private prepare(context: BaseAudioContext): Promise<void> {
+    if (!context.audioWorklet) {
+      throw new WavepoolError(
+        'no-audio-worklet',
+        'This page has no AudioWorklet. Open it over https or from localhost, in a browser from 2021 or later.',
+      );
+    }
+    let ready = this.prepared.get(context);
+    if (!ready) {
+      ready = context.audioWorklet.addModule(this.workletUrl).catch((thrown: unknown) => {
+        this.prepared.delete(context);
+        throw new WavepoolError(
+          'worklet-failed',
+          `The worklet file could not be loaded from ${String(this.workletUrl)}: ${messageOf(thrown)}. Serve it as JavaScript from the page's own origin.`,
+          thrown,
+        );
+      });
+      this.prepared.set(context, ready);
+    }
+    return ready;
+  }
+}
+
+/** Compiled here and handed over: compiling in the worklet would cost an audible dropout. */
+async function compile(url: string): Promise<WebAssembly.Module> {
+  if (typeof WebAssembly !== 'object') {
+    throw new WavepoolError('no-webassembly', 'This browser has no WebAssembly. Use a browser from 2021 or later.');
+  }
+  try {
+    return await WebAssembly.compileStreaming(fetch(url));
+  } catch (thrown) {
+    throw new WavepoolError(
+      'wasm-unavailable',
+      `The WebAssembly module could not be loaded from ${url}: ${messageOf(thrown)}. ` +
+        `Serve it as "application/wasm", and let the page's Content-Security-Policy allow 'wasm-unsafe-eval'.`,
+      thrown,
+    );
+  }
+}

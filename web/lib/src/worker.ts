@@ -1,0 +1,111 @@
+/** The control side: owns the registry, the pool's control half, the analysis and the bus's dispatch. */
+import { messageOf } from './errors.ts';
+import type { FromHost, HostAnswers, HostRequest, ToHost } from './protocol.ts';
+import type { Host, InitOutput } from '../wasm/shared/wavepool.js';
+import { BlockReceiver } from './block_receiver.ts';
+
+/** How long one turn sleeps between polls while a stream is open. The worklet never wakes anyone: that is a system call. */
+const POLL_MS = 1;
+const SNAPSHOT_MS = 50;
+/** How long a closing stream waits for the worklet's last block. */
+const LAST_WORD_MS = 500;
+
+let host: Host | null = null;
+let wasm: InitOutput | null = null;
+let sharedMemory = false;
+let polling = false;
+let lastSnapshot = 0;
+const open = new Map<number, BlockReceiver | null>();
+/** Nobody ever notifies it: waiting on it is sleeping without giving up the turn to a 4 ms timer. */
+let sleepCell: Int32Array | null = null;
+const turns = new MessageChannel();
+turns.port1.onmessage = turn;
+
+self.onmessage = async (event: MessageEvent<ToHost>) => {
+  const request = event.data;
+  try {
+    say({ kind: 'answer', id: request.id, value: await answer(request) });
+  } catch (thrown) {
+    say({ kind: 'refusal', id: request.id, message: messageOf(thrown) });
+  }
+};
+
+async function answer(request: HostRequest): Promise<HostAnswers[keyof HostAnswers]> {
+  if (request.kind === 'boot') return boot(request);
+  if (host === null || wasm === null) throw new Error('the host was not booted');
+  switch (request.kind) {
+    case 'open': {
+      const stream = host.openStream(JSON.stringify(request.config));
+      const receiver = request.blocks
+        ? new BlockReceiver(host, wasm.memory, stream, request.config, request.blocks)
+        : null;
+      open.set(stream, receiver);
+      if (!polling) {
+        polling = true;
+        turns.port2.postMessage(0);
+      }
+      return { stream, capture: host.captureAddress(stream) };
+    }
+    case 'close': {
+      const receiver = open.get(request.stream);
+      // Blocks still on their way count; a worklet that died never says its last word.
+      if (receiver) await Promise.race([receiver.ended, pause(LAST_WORD_MS)]);
+      receiver?.close();
+      open.delete(request.stream);
+      polling = open.size > 0;
+      host.pump(performance.now());
+      host.closeStream(request.stream);
+      host.pump(performance.now());
+      return { snapshot: host.snapshot() };
+    }
+    case 'fault':
+      host.fault(request.name);
+      return null;
+    case 'shutdown': {
+      polling = false;
+      const leaked = host.shutdown();
+      return { leaked };
+    }
+  }
+}
+
+async function boot(request: Extract<HostRequest, { kind: 'boot' }>): Promise<HostAnswers['boot']> {
+  sharedMemory = request.mode === 'shared';
+  const glue = sharedMemory
+    ? await import('../wasm/shared/wavepool.js')
+    : await import('../wasm/transfer/wavepool.js');
+  wasm = glue.initSync({ module: request.module }) as InitOutput;
+  host = new glue.Host(JSON.stringify({ mode: request.mode, mode_reason: request.reason }));
+  if (sharedMemory) sleepCell = new Int32Array(new SharedArrayBuffer(4));
+  return { memory: sharedMemory ? wasm.memory : null };
+}
+
+function turn(): void {
+  if (!polling || host === null) return;
+  try {
+    host.pump(performance.now());
+    const now = performance.now();
+    if (now - lastSnapshot >= SNAPSHOT_MS) {
+      lastSnapshot = now;
+      say({ kind: 'snapshot', json: host.snapshot() });
+    }
+  } catch (thrown) {
+    polling = false;
+    say({ kind: 'crash', message: messageOf(thrown) });
+    return;
+  }
+  if (sleepCell) {
+    Atomics.wait(sleepCell, 0, 0, POLL_MS);
+    turns.port2.postMessage(0);
+  } else {
+    setTimeout(turn, POLL_MS);
+  }
+}
+
+function say(message: FromHost): void {
+  self.postMessage(message);
+}
+
+function pause(ms: number): Promise<void> {
+  return new Promise((resume) => setTimeout(resume, ms));
+}

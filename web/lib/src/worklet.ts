@@ -1,0 +1,97 @@
+/**
+ * The audio side: copies each quantum into the open windows' buffers, once, and hands finished windows on.
+ * `process` makes no garbage: no closure, no iterator, no new view; numbers go straight to the instance's exports.
+ */
+import { instantiateBare } from './instance.ts';
+import { SPAN_FIELDS, TAP_PROCESSOR, type FromTap, type TapOptions, type ToTap } from './protocol.ts';
+import { messageOf } from './errors.ts';
+import { BlockSender } from './block_sender.ts';
+import type { TapExports } from './tap_exports.ts';
+
+class TapProcessor extends AudioWorkletProcessor {
+  private readonly exports: TapExports;
+  private readonly tap: number;
+  private readonly memory: WebAssembly.Memory;
+  private readonly spans: Uint32Array;
+  /** One view per slot, kept: a new one per quantum would be garbage. */
+  private readonly views: Float32Array[] = [];
+  private sender: BlockSender | null = null;
+  private alive = true;
+  private faulted = false;
+
+  constructor(options: { processorOptions: TapOptions }) {
+    super();
+    const { module, memory, capture, config } = options.processorOptions;
+    this.exports = instantiateBare(module, memory) as unknown as TapExports;
+    this.memory = memory ?? this.exports.memory;
+    this.tap = memory
+      ? capture
+      : this.exports.tap_open(config.sample_rate, config.channels, config.window, config.hop);
+    if (this.tap === 0) throw new Error('the stream could not be opened inside the worklet');
+    this.spans = new Uint32Array(
+      this.memory.buffer,
+      this.exports.tap_spans(this.tap),
+      this.exports.tap_spans_capacity(this.tap) * SPAN_FIELDS,
+    );
+    const slots = this.exports.tap_slots(this.tap);
+    for (let slot = 0; slot < slots; slot++) {
+      this.views.push(
+        new Float32Array(
+          this.memory.buffer,
+          this.exports.tap_slot_address(this.tap, slot),
+          this.exports.tap_slot_samples(this.tap, slot),
+        ),
+      );
+    }
+    this.port.onmessage = (event: MessageEvent<ToTap>) => {
+      if (event.data.kind === 'blocks') {
+        this.sender = new BlockSender(this.exports, this.tap, this.memory, config, event.data.port);
+      } else {
+        this.alive = false;
+        this.sender?.close();
+        this.say({ kind: 'closed' });
+      }
+    };
+    this.say({ kind: 'ready' });
+  }
+
+  process(inputs: Float32Array[][], outputs: Float32Array[][]): boolean {
+    if (!this.alive) return false;
+    if (this.faulted) return true;
+    try {
+      this.quantum(inputs[0]!, outputs[0]![0]!.length);
+    } catch (thrown) {
+      // A throw out of process() would silence this node for ever and tell nobody.
+      this.faulted = true;
+      this.say({ kind: 'fault', message: messageOf(thrown) });
+    }
+    return true;
+  }
+
+  private quantum(input: Float32Array[], frames: number): void {
+    const exports = this.exports;
+    if (input.length === 0) {
+      exports.tap_silence(this.tap, frames);
+    } else {
+      const count = exports.tap_begin(this.tap, frames);
+      const spans = this.spans;
+      for (let i = 0, at = 0; i < count; i++, at += SPAN_FIELDS) {
+        copy(input[spans[at]!]!, spans[at + 3]!, spans[at + 4]!, this.views[spans[at + 1]!]!, spans[at + 2]!);
+      }
+      exports.tap_commit(this.tap);
+    }
+    if (this.sender !== null) this.sender.send();
+  }
+
+  private say(message: FromTap): void {
+    this.port.postMessage(message);
+  }
+}
+
+/** A whole quantum goes in one call; a part of one sample by sample, because `subarray` would make garbage. */
+function copy(from: Float32Array, start: number, count: number, to: Float32Array, at: number): void {
+  if (count === from.length) to.set(from, at);
+  else for (let i = 0; i < count; i++) to[at + i] = from[start + i]!;
+}
+
+registerProcessor(TAP_PROCESSOR, TapProcessor);
