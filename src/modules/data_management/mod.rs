@@ -1,4 +1,7 @@
 //! The buffer pool and everything that keeps it: handles, metrics, sizing, defragmentation.
 
+pub mod class_boundaries;
 pub mod defragmentation;
+pub mod demand;
 pub mod pool_metrics;
+pub mod pool_monitor;

@@ -113,6 +113,7 @@ statistics! {
         idle: u64, Buffers, 1, "Buffers on a free list", "local + inbox + surplus";
         leased: u64, Buffers, 1, "Buffers in somebody's hands", "acquired - returned";
         high_water: u64, Buffers, 1, "Most buffers ever leased at once", "running maximum of leased";
+        recent_high_water: u64, Buffers, 1, "Most buffers leased at once since the control step last looked", "running maximum of leased, begun anew by each control step";
         hits: u64, Acquires, 1, "Requests served from this class's idle buffers", "counted at each acquire";
         borrowed: u64, Acquires, 1, "Requests of this class served by the next larger one", "counted at each acquire";
         created: u64, Acquires, 1, "Requests of this class served by the system allocator", "counted at each creation";
