@@ -6,3 +6,6 @@ pub mod registry;
 mod sync;
 #[cfg(target_arch = "wasm32")]
 pub mod web;
+
+/// For [`registry::ModuleRegistration`]: `wavepool::inventory::submit!`.
+pub use inventory;

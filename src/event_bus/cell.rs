@@ -1,0 +1,102 @@
+//! One event in a lane: a cache line of a header word and 56 bytes that only the event's own type may read.
+#![allow(unsafe_code)] // Type erasure without a box: the bytes of any event are written to and read from one fixed shape.
+
+use core::mem::MaybeUninit;
+
+use super::event::{Event, MAX_EVENT_BYTES};
+
+/// The event's bytes. `MaybeUninit`, because padding inside an event has no value.
+pub(crate) type Payload = [MaybeUninit<u64>; MAX_EVENT_BYTES / 8];
+
+const STAMP_BITS: u32 = 56;
+
+/// Invariant: `payload` was written from the type that owns interest slot `slot()` on the cell's bus.
+#[derive(Clone, Copy)]
+#[repr(C, align(64))]
+pub(crate) struct EventCell {
+    /// Interest slot in the top byte, stamp in nanoseconds below (56 bits: 2.2 years).
+    header: u64,
+    payload: Payload,
+}
+
+impl EventCell {
+    #[inline(always)]
+    pub(crate) fn new<E: Event>(slot: u8, stamp_ns: u64, event: E) -> Self {
+        const {
+            assert!(
+                size_of::<E>() <= MAX_EVENT_BYTES,
+                "an event is at most 56 bytes"
+            );
+            assert!(
+                align_of::<E>() <= 8,
+                "an event is aligned to at most 8 bytes"
+            );
+        }
+        let mut payload: Payload = [MaybeUninit::uninit(); MAX_EVENT_BYTES / 8];
+        // SAFETY: `E` fits and its alignment divides the payload's (both asserted above); the local array is ours
+        // alone; `E: Copy`, so that nothing is forgotten when the bytes are overwritten later.
+        unsafe { payload.as_mut_ptr().cast::<E>().write(event) };
+        Self::from_parts(slot, stamp_ns, payload)
+    }
+
+    pub(crate) const fn from_parts(slot: u8, stamp_ns: u64, payload: Payload) -> Self {
+        let stamp = stamp_ns & ((1 << STAMP_BITS) - 1);
+        Self {
+            header: ((slot as u64) << STAMP_BITS) | stamp,
+            payload,
+        }
+    }
+
+    pub(crate) const fn slot(&self) -> u8 {
+        (self.header >> STAMP_BITS) as u8
+    }
+
+    pub(crate) const fn stamp_ns(&self) -> u64 {
+        self.header & ((1 << STAMP_BITS) - 1)
+    }
+
+    pub(crate) const fn payload(&self) -> &Payload {
+        &self.payload
+    }
+
+    /// The event.
+    ///
+    /// # Safety
+    /// The payload was written from a value of `E`.
+    pub(crate) unsafe fn event<E: Event>(&self) -> &E {
+        // SAFETY: the caller says that these bytes are an `E`; `new` checked size and alignment for every `E` that
+        // can be in a payload; the borrow is the cell's own.
+        unsafe { &*self.payload.as_ptr().cast::<E>() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event_bus::Priority;
+
+    #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
+    struct Padded {
+        first_frame: u64,
+        channel: u8,
+        level: f32,
+    }
+    impl Event for Padded {
+        const NAME: &'static str = "Padded";
+        const PRIORITY: Priority = Priority::Normal;
+    }
+
+    #[test]
+    fn a_cell_is_one_cache_line_and_gives_back_what_was_put_in() {
+        assert_eq!(size_of::<EventCell>(), 64);
+        let event = Padded {
+            first_frame: u64::MAX,
+            channel: 7,
+            level: -0.5,
+        };
+        let cell = EventCell::new(255, (1 << 56) - 1, event);
+        assert_eq!((cell.slot(), cell.stamp_ns()), (255, (1 << 56) - 1));
+        // SAFETY: the cell was made from a `Padded` above.
+        assert_eq!(unsafe { *cell.event::<Padded>() }, event);
+    }
+}

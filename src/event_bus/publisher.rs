@@ -1,0 +1,156 @@
+//! The publishing side: what may run on the audio thread.
+
+use core::any::Any;
+use std::sync::Arc;
+
+use super::cell::EventCell;
+use super::clock::Clock;
+use super::error::BusError;
+use super::event::{Event, Priority};
+use super::interest::Interest;
+use super::lane::LaneWriter;
+use crate::sync::atomic::{AtomicU64, Ordering};
+
+/// How many inline handlers a publisher takes: what runs within `publish` stays bounded.
+pub const MAX_INLINE_HANDLERS: usize = 8;
+
+/// What publishers share with the bus. Never locked.
+pub(crate) struct Core {
+    pub(crate) interest: Interest,
+    pub(crate) clock: Clock,
+    /// Panics of inline handlers, which were caught.
+    pub(crate) inline_panics: AtomicU64,
+}
+
+/// What became of an event on its way into a lane.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Published {
+    /// Nobody subscribes to this type (inline handlers apart), and nothing was written.
+    Idle,
+    /// It is in its lane.
+    Queued,
+    /// Its lane was full; counted, and announced by [`EventsDropped`](super::EventsDropped).
+    Dropped,
+}
+
+type InlineHandler = Box<dyn Fn(&dyn Any) + Send>;
+
+/// One thread's way into the bus: `Send`, so that it can be made here and used there, and not `Sync`.
+///
+/// # Real-time
+/// [`publish`](Self::publish) is wait-free: it does not allocate, lock, wait, wake anybody or read a clock. Dropping
+/// a publisher is one decrement per lane while the bus lives; whatever it published is still delivered, then the
+/// dispatching side frees its lanes. Dropped after the bus, it frees them itself.
+///
+/// # Examples
+/// A publisher belongs to one thread:
+/// ```compile_fail
+/// fn shared(_: impl Sync) {}
+/// shared(wavepool::event_bus::TypedEventBus::default().publisher().unwrap());
+/// ```
+pub struct Publisher {
+    core: Arc<Core>,
+    lanes: [LaneWriter; 3],
+    id: u32,
+    inline: Vec<InlineHandler>,
+}
+
+impl Publisher {
+    pub(crate) fn new(core: Arc<Core>, lanes: [LaneWriter; 3], id: u32) -> Self {
+        Self {
+            core,
+            lanes,
+            id,
+            inline: Vec::new(),
+        }
+    }
+
+    /// This publisher's number in [`EventRecord`](super::EventRecord) and [`EventsDropped`](super::EventsDropped).
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.id
+    }
+
+    /// Sends an event to whoever subscribes to its type; a Critical one passes the inline handlers first.
+    ///
+    /// Events of one publisher and one lane are delivered in the order in which they were published. Between lanes,
+    /// and between publishers, there is no order.
+    ///
+    /// # Real-time
+    /// Wait-free, no allocation, no system call. Copies at most 64 bytes.
+    #[inline]
+    pub fn publish<E: Event>(&self, event: E) -> Published {
+        if matches!(E::PRIORITY, Priority::Critical) && !self.inline.is_empty() {
+            self.run_inline(&event);
+        }
+        let Some(slot) = self.core.interest.wanted::<E>() else {
+            return Published::Idle;
+        };
+        let cell = EventCell::new(slot, self.core.clock.stamp_ns(), event);
+        if self.lanes[E::PRIORITY.lane()].push(cell) {
+            Published::Queued
+        } else {
+            Published::Dropped
+        }
+    }
+
+    /// Adds a handler that runs within `publish`, on the publishing thread, before the event is queued. By adding it
+    /// you declare it real-time safe: it does not allocate, lock, wait or make system calls, and takes microseconds.
+    ///
+    /// A handler that panics is caught natively and counted ([`BusStats::subscriber_panics`](super::BusStats)). It
+    /// must not publish the same event type through this publisher: that would not end.
+    ///
+    /// # Real-time
+    /// No: it allocates. Add handlers before the publisher goes to its thread.
+    ///
+    /// # Errors
+    /// [`BusError::TooManyInlineHandlers`] above [`MAX_INLINE_HANDLERS`].
+    ///
+    /// # Examples
+    /// Only Critical events have inline handlers; others do not compile:
+    /// ```compile_fail
+    /// # use wavepool::event_bus::{EventsDropped, TypedEventBus};
+    /// let mut publisher = TypedEventBus::default().publisher().unwrap();
+    /// publisher.add_inline(|_: &EventsDropped| ()).unwrap();
+    /// ```
+    pub fn add_inline<E: Event>(
+        &mut self,
+        handler: impl Fn(&E) + Send + 'static,
+    ) -> Result<(), BusError> {
+        const {
+            assert!(
+                matches!(E::PRIORITY, Priority::Critical),
+                "only Critical events are handled inline"
+            )
+        };
+        if self.inline.len() == MAX_INLINE_HANDLERS {
+            return Err(BusError::TooManyInlineHandlers {
+                limit: MAX_INLINE_HANDLERS,
+            });
+        }
+        self.inline.push(Box::new(move |event| {
+            if let Some(event) = event.downcast_ref::<E>() {
+                handler(event);
+            }
+        }));
+        Ok(())
+    }
+
+    fn run_inline(&self, event: &dyn Any) {
+        for handler in &self.inline {
+            let run = core::panic::AssertUnwindSafe(|| handler(event));
+            if std::panic::catch_unwind(run).is_err() {
+                // Relaxed: a count.
+                self.core.inline_panics.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+}
+
+impl core::fmt::Debug for Publisher {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Publisher")
+            .field("id", &self.id)
+            .finish_non_exhaustive()
+    }
+}
