@@ -61,41 +61,45 @@ export interface Level {
   readonly peak_dbfs: number;
 }
 
-/** One declaration per statistic, with its formula, is in `pool_metrics.rs`. */
+/** Declared one by one, with meaning, unit and formula, in `pool_metrics.rs`. */
 export interface PoolMetrics {
   readonly total_allocations: number;
   readonly pool_hits: number;
   readonly pool_misses: number;
   readonly hit_rate_percentage: number | null;
   readonly memory_overhead_bytes: number;
-  readonly memory_overhead_percentage: number;
   readonly fragmentation_percentage: number;
-  readonly internal_waste_percentage: number;
   readonly js_gc_pressure_reduction: number | null;
   readonly wasm_js_boundary_allocations: number;
   readonly borrowed: number;
+  readonly created: number;
   readonly exhausted: number;
-  readonly bytes_held: number;
-  readonly bytes_reserved: number;
-  readonly sample_bytes: number;
-  readonly largest_free_run_samples: number;
   readonly leased: number;
   readonly leases_reclaimed: number;
   readonly buffers_leaked: number;
+  readonly bytes_leased: number;
+  readonly bytes_held: number;
+  readonly bytes_reserved: number;
+  readonly bytes_limit: number;
+  readonly sample_bytes: number;
+  readonly memory_overhead_percentage: number | null;
+  readonly largest_free_run_samples: number;
+  readonly internal_waste_percentage: number | null;
   readonly classes: readonly ClassMetrics[];
 }
 
 export interface ClassMetrics {
-  /** Capacity of one buffer. */
   readonly samples: number;
-  /** Buffers that exist: idle and leased. */
   readonly carved: number;
   readonly idle: number;
   readonly leased: number;
-  /** Most buffers ever leased at once. */
   readonly high_water: number;
+  readonly recent_high_water: number;
   readonly hits: number;
-  readonly misses: number;
+  readonly borrowed: number;
+  readonly created: number;
+  readonly exhausted: number;
+  readonly requested_samples: number;
 }
 
 export type Priority = 'critical' | 'high' | 'normal';

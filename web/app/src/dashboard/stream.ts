@@ -1,0 +1,29 @@
+import type { Snapshot } from '../../../lib/src/index.ts';
+import type { Panel } from '../dashboard.ts';
+import { byId, make, Text } from '../dom.ts';
+import { bytes, count, rate } from '../format.ts';
+
+type Fact = readonly [label: string, value: (snapshot: Snapshot) => string];
+
+const facts: readonly Fact[] = [
+  ['Sample rate', ({ stream }) => (stream ? rate(stream.sample_rate) : '—')],
+  ['Quantum', ({ stream }) => (stream ? `${count(stream.quantum_frames)} frames` : '—')],
+  ['Window, hop', ({ stream }) => (stream ? `${count(stream.window)}, ${count(stream.hop)} frames` : '—')],
+  ['Windows', ({ stream }) => (stream ? count(stream.windows) : '—')],
+  ['Skipped', ({ stream }) => (stream ? count(stream.skipped_windows) : '—')],
+  ['Copied per window', ({ stream }) => (stream ? bytes(stream.bytes_copied_per_window) : '—')],
+  ['Modules', ({ modules }) => modules.map(({ name, state }) => `${name.replaceAll('_', ' ')} ${state}`).join(', ') || '—'],
+];
+
+/** What runs through the pool at the moment. */
+export class StreamFacts implements Panel {
+  readonly #values = facts.map(([label, value]) => {
+    const text = make('dd', 'num', '—');
+    byId('stream', HTMLElement).append(make('div', '', make('dt', '', label), text));
+    return { value, text: new Text(text) };
+  });
+
+  update(snapshot: Snapshot): void {
+    for (const { value, text } of this.#values) text.set(value(snapshot));
+  }
+}

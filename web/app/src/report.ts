@@ -1,0 +1,119 @@
+import type { BusFigures, EventTally, Mode, ModuleState, Note, PoolMetrics, Snapshot, StreamFigures } from '../../lib/src/index.ts';
+
+/** Notes kept of one stream: about seven minutes at 47 windows a second. */
+const mostNotes = 20_000;
+
+/** What one stream came to, as JSON. `null` means "not measured". */
+export interface Report {
+  readonly version: 1;
+  readonly mode: Mode;
+  readonly mode_reason: string;
+  readonly source: string | null;
+  readonly sample_rate: number | null;
+  readonly quantum_frames: number | null;
+  readonly channels: number | null;
+  readonly window: number | null;
+  readonly hop: number | null;
+  readonly quanta: number;
+  readonly frames: number;
+  readonly windows: number;
+  readonly skipped_windows: number;
+  readonly bytes_copied_per_window: number | null;
+  readonly notes: readonly Note[];
+  /** The oldest ones, once the log is full. */
+  readonly notes_forgotten: number;
+  readonly pool: PoolMetrics;
+  /** Acquires after the stream's first second, when the pool should be warm. */
+  readonly steady: { readonly hits: number; readonly misses: number; readonly hit_rate_percentage: number | null } | null;
+  readonly bus: BusFigures;
+  readonly tally: EventTally;
+  readonly modules: readonly ModuleState[];
+  readonly leaked: number;
+  readonly underruns: number | null;
+}
+
+/** Remembers one stream: its notes, bounded, and the last figures of everything else. */
+export class SessionLog {
+  #last: Snapshot | null = null;
+  #stream: StreamFigures | null = null;
+  #source: string | null = null;
+  #notes: Note[] = [];
+  #forgotten = 0;
+  #warm: PoolMetrics | null = null;
+
+  /** Forgets the stream before; the pool's own counts go on. */
+  open(): void {
+    this.#stream = null;
+    this.#source = null;
+    this.#notes = [];
+    this.#forgotten = 0;
+    this.#warm = null;
+  }
+
+  name(source: string): void {
+    this.#source = source;
+  }
+
+  add(snapshot: Snapshot): void {
+    this.#last = snapshot;
+    if (snapshot.stream) {
+      this.#stream = snapshot.stream;
+      if (snapshot.stream.frames >= snapshot.stream.sample_rate) this.#warm ??= snapshot.pool;
+    }
+    for (const note of snapshot.notes) this.#notes.push(note);
+    // In slices, so that a full log does not move itself along with every window.
+    if (this.#notes.length > mostNotes + 1000) {
+      this.#forgotten += this.#notes.length - mostNotes;
+      this.#notes.splice(0, this.#notes.length - mostNotes);
+    }
+  }
+
+  report(underruns: number | null): Report | null {
+    const last = this.#last;
+    if (!last) return null;
+    const stream = this.#stream;
+    return {
+      version: 1,
+      mode: last.mode,
+      mode_reason: last.mode_reason,
+      source: this.#source,
+      sample_rate: stream?.sample_rate ?? null,
+      quantum_frames: stream?.quantum_frames ?? null,
+      channels: stream?.channels ?? null,
+      window: stream?.window ?? null,
+      hop: stream?.hop ?? null,
+      quanta: stream?.quanta ?? 0,
+      frames: stream?.frames ?? 0,
+      windows: stream?.windows ?? 0,
+      skipped_windows: stream?.skipped_windows ?? 0,
+      bytes_copied_per_window: stream?.bytes_copied_per_window ?? null,
+      notes: this.#notes,
+      notes_forgotten: this.#forgotten,
+      pool: last.pool,
+      steady: this.#steady(last.pool),
+      bus: last.bus,
+      tally: last.tally,
+      modules: last.modules,
+      leaked: last.leaked,
+      underruns,
+    };
+  }
+
+  #steady(pool: PoolMetrics): Report['steady'] {
+    if (!this.#warm) return null;
+    const hits = pool.pool_hits - this.#warm.pool_hits;
+    const misses = pool.pool_misses - this.#warm.pool_misses;
+    const all = hits + misses;
+    return { hits, misses, hit_rate_percentage: all === 0 ? null : (100 * hits) / all };
+  }
+}
+
+/** Hands the report to the person as a file. */
+export function download(report: Report): void {
+  const url = URL.createObjectURL(new Blob([JSON.stringify(report, null, 2)], { type: 'application/json' }));
+  const link = document.createElement('a');
+  link.href = url;
+  link.download = `wavepool-${new Date().toISOString().slice(0, 19).replaceAll(':', '-')}.json`;
+  link.click();
+  URL.revokeObjectURL(url);
+}

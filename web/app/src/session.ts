@@ -1,0 +1,150 @@
+import type { Snapshot, Tap, Wavepool } from '../../lib/src/index.ts';
+import { Problem } from './problem.ts';
+import type { Source } from './sources.ts';
+
+/** Frames per window and between windows: long enough for the piano's lowest notes, often enough to look live. */
+export const analysis = { window: 4096, hop: 1024, channels: 1 } as const;
+
+/** `waiting`: the browser holds the sound back until somebody touches the page. */
+export type State = 'idle' | 'starting' | 'waiting' | 'running' | 'ended';
+
+export interface SessionEvents {
+  /** `label` names the source, if there is one. */
+  state(state: State, source: Source | null): void;
+  /** A tap is about to open: what was logged of the one before is history. */
+  opening(context: AudioContext): void;
+  /** A tap closed; its last figures. */
+  closed(last: Snapshot): void;
+  problem(reason: unknown): void;
+}
+
+/**
+ * One sound at a time through one tap.
+ *
+ * Changes run one after the other, so that a tap is closed, and all its buffers are back, before the next opens.
+ * A source that is ready only after something newer was asked for (a permission granted late) is let go unheard.
+ */
+export class Session {
+  readonly #wavepool: Wavepool;
+  readonly #events: SessionEvents;
+  #context: AudioContext | null = null;
+  #source: Source | null = null;
+  #tap: Tap | null = null;
+  #queue: Promise<void> = Promise.resolve();
+  #request = 0;
+  #ended = false;
+
+  constructor(wavepool: Wavepool, events: SessionEvents) {
+    this.#wavepool = wavepool;
+    this.#events = events;
+  }
+
+  get source(): Source | null {
+    return this.#source;
+  }
+
+  /** Changes over to the source that `open` makes. What was heard before goes on if it cannot be opened. */
+  async listen(open: (context: AudioContext) => Source | Promise<Source>): Promise<void> {
+    this.#request += 1;
+    const request = this.#request;
+    try {
+      // Before anything is awaited, so that it still counts as part of the gesture: browsers let a context sound only then.
+      const context = this.#usableContext();
+      this.wake();
+      this.#events.state('starting', null);
+      const source = await open(context);
+      await this.#enqueue(() => this.#change(source, request));
+    } catch (error) {
+      if (request !== this.#request) return;
+      this.#events.problem(error);
+      this.#tellState();
+    }
+  }
+
+  async stop(): Promise<void> {
+    this.#request += 1;
+    try {
+      await this.#enqueue(() => this.#close());
+    } catch (error) {
+      this.#events.problem(error);
+    }
+    this.#tellState();
+  }
+
+  /** To be called in any gesture: a sound that the browser holds back begins. */
+  wake(): void {
+    // Not awaited: without a gesture it stays pending until one comes.
+    if (this.#context?.state === 'suspended') void this.#context.resume();
+  }
+
+  async #change(source: Source, request: number): Promise<void> {
+    try {
+      if (request !== this.#request) {
+        source.release();
+        return;
+      }
+      await this.#close();
+      this.#events.opening(source.node.context as AudioContext);
+      const tap = await this.#wavepool.tap(source.node, analysis);
+      tap.onFault = (message) => {
+        this.#events.problem(new Problem(`The audio thread failed and was stopped: ${message}. Choose a sound again.`));
+        void this.stop();
+      };
+      this.#tap = tap;
+    } catch (error) {
+      source.release();
+      throw error;
+    }
+    this.#source = source;
+    this.#ended = false;
+    source.start((why) => {
+      if (this.#source !== source) return;
+      this.#ended = true;
+      if (why) this.#events.problem(new Problem(why));
+      this.#tellState();
+    });
+    this.#tellState();
+  }
+
+  async #close(): Promise<void> {
+    const tap = this.#tap;
+    const source = this.#source;
+    this.#tap = null;
+    this.#source = null;
+    try {
+      if (tap) this.#events.closed(await tap.close());
+    } finally {
+      source?.release();
+    }
+  }
+
+  /** A failed task is its caller's to report; the ones behind it run all the same. */
+  #enqueue(task: () => Promise<void>): Promise<void> {
+    const done = this.#queue.then(task);
+    this.#queue = done.catch(() => undefined);
+    return done;
+  }
+
+  #tellState(): void {
+    const source = this.#source;
+    if (!source) this.#events.state('idle', null);
+    else if (this.#ended) this.#events.state('ended', source);
+    else this.#events.state(source.node.context.state === 'running' ? 'running' : 'waiting', source);
+  }
+
+  #usableContext(): AudioContext {
+    if (!window.isSecureContext) {
+      throw new Problem('Browsers run audio worklets only on pages loaded securely. Open this page over https or from localhost.');
+    }
+    if (!this.#context) {
+      this.#context = new AudioContext({ latencyHint: 'interactive' });
+      this.#context.addEventListener('statechange', () => {
+        if (this.#source) this.#tellState();
+      });
+    }
+    if (!('audioWorklet' in this.#context)) {
+      throw new Problem('This browser has no AudioWorklet. Use a current Chrome, Edge, Firefox or Safari.');
+    }
+    return this.#context;
+  }
+}

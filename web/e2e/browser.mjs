@@ -1,0 +1,144 @@
+// Starts Chromium on the page and feeds it sound the way a person does.
+import { accessSync, constants, existsSync, statSync } from 'node:fs';
+import { delimiter, join } from 'node:path';
+import { chromium } from 'playwright-core';
+
+/** A job that could not be done, said plainly: no stack trace is of use to whoever reads it. */
+export class Failure extends Error {}
+
+const names = ['chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable'];
+const places = [
+  '/usr/bin/chromium',
+  '/Applications/Google Chrome.app/Contents/MacOS/Google Chrome',
+  '/Applications/Chromium.app/Contents/MacOS/Chromium',
+  join(process.env['PROGRAMFILES'] ?? 'C:\\Program Files', 'Google\\Chrome\\Application\\chrome.exe'),
+];
+
+export function findChromium() {
+  const named = process.env['CHROMIUM'];
+  if (named) {
+    if (isExecutable(named)) return named;
+    throw new Failure(`CHROMIUM says ${named}, which is not a program that can be started.`);
+  }
+  const onPath = (process.env['PATH'] ?? '').split(delimiter).flatMap((folder) => names.map((name) => join(folder, name)));
+  const found = [...places, ...onPath].find(isExecutable);
+  if (found) return found;
+  throw new Failure('No Chromium or Chrome was found. Install one (Debian: apt install chromium), or set CHROMIUM to its path.');
+}
+
+function isExecutable(path) {
+  try {
+    accessSync(path, constants.X_OK);
+    return statSync(path).isFile();
+  } catch {
+    return false;
+  }
+}
+
+/** Chromium without a window, and without everything that would take time from the audio thread. */
+export async function launch(extra = []) {
+  const args = ['--autoplay-policy=no-user-gesture-required', '--disable-component-update', '--disable-extensions', ...extra];
+  try {
+    // Playwright's own defaults already switch off background networking, throttling, sync and updates.
+    return await chromium.launch({ executablePath: findChromium(), headless: true, chromiumSandbox: !isRoot(), args });
+  } catch (error) {
+    if (error instanceof Failure) throw error;
+    throw new Failure(`Chromium did not start: ${firstLine(error)}`);
+  }
+}
+
+/** Chromium refuses its sandbox to root, as in most containers. */
+function isRoot() {
+  return process.getuid?.() === 0;
+}
+
+/** The page, ready for a sound. Its own complaint is the error when it is not. */
+export async function openPage(browser, url, options = {}) {
+  const page = await browser.newPage(options);
+  const errors = [];
+  page.on('pageerror', (error) => errors.push(error.message));
+  page.on('console', (message) => {
+    if (message.type() === 'error') errors.push(message.text());
+  });
+  page.on('crash', () => errors.push('The page crashed.'));
+  try {
+    await page.goto(url, { timeout: 30_000 });
+  } catch (error) {
+    throw new Failure(`Nothing answers at ${url}: ${firstLine(error)}. Start the server first, or check the address.`);
+  }
+  try {
+    await page.waitForFunction(() => 'wavepoolDemo' in window || document.body.dataset.state === 'failed', null, { timeout: 30_000 });
+  } catch {
+    throw new Failure(`${url} does not become ready. ${errors.join(' ') || 'It may be another page than Wavepool.'}`);
+  }
+  if ((await state(page)) === 'failed') throw new Failure(await notice(page));
+  return { page, errors };
+}
+
+/** Feeds a file through the page's own file input and waits until it sounds. */
+export async function play(page, file) {
+  if (!existsSync(file)) throw new Failure(`There is no file ${file}. Check the path.`);
+  if (!statSync(file).isFile()) throw new Failure(`${file} is not a file. Name a sound file.`);
+  await page.evaluate(() => {
+    document.querySelector('#notice').hidden = true;
+  });
+  await page.setInputFiles('#file-input', file);
+  const name = file.split(/[\\/]/).at(-1);
+  await page.waitForFunction(
+    (wanted) =>
+      !document.querySelector('#notice').hidden ||
+      (['running', 'ended'].includes(document.body.dataset.state) && window.wavepoolDemo.report()?.source === wanted),
+    name,
+    { timeout: 60_000 },
+  ).catch(() => {
+    throw new Failure(`${name} was given to the page, and nothing sounds after a minute.`);
+  });
+  const complaint = await notice(page);
+  if (complaint) throw new Failure(complaint);
+}
+
+/** Presses Stop and waits until everything was given back. */
+export async function stop(page) {
+  await page.click('#stop');
+  await page.waitForFunction(() => document.body.dataset.state === 'idle', null, { timeout: 15_000 }).catch(() => {
+    throw new Failure('The page did not stop within 15 seconds.');
+  });
+  return page.evaluate(() => window.wavepoolDemo.report());
+}
+
+export const state = (page) => page.evaluate(() => document.body.dataset.state);
+
+/** What the page complains about; empty when it does not. */
+export const notice = (page) =>
+  page.evaluate(() => (document.querySelector('#notice').hidden ? '' : document.querySelector('#notice-text').textContent));
+
+/** Command line: `--name value` pairs, all of them known. */
+export function options(defaults, usage) {
+  const given = { ...defaults };
+  const words = process.argv.slice(2);
+  for (let index = 0; index < words.length; index += 2) {
+    const name = words[index].replace(/^--/, '');
+    if (!(name in defaults) || !words[index].startsWith('--') || words[index + 1] === undefined) {
+      throw new Failure(`${words[index]} is not understood. Usage: ${usage}`);
+    }
+    given[name] = words[index + 1];
+  }
+  for (const [name, value] of Object.entries(given)) {
+    if (value === undefined) throw new Failure(`--${name} is missing. Usage: ${usage}`);
+  }
+  return given;
+}
+
+/** Runs a driver: a Failure is one line, anything else is a bug and keeps its trace. */
+export async function main(job) {
+  try {
+    await job();
+  } catch (error) {
+    console.error(error instanceof Failure ? `error: ${error.message}` : error);
+    process.exitCode = 1;
+  }
+}
+
+export function firstLine(error) {
+  return String(error instanceof Error ? error.message : error).split('\n')[0];
+}
