@@ -1,2 +1,52 @@
 //! Every command people run in this repository: `cargo xtask help`.
-fn main() {}
+#![allow(clippy::print_stdout, clippy::print_stderr)] // A command talks to its user.
+
+mod bench;
+mod cli;
+mod coverage;
+mod demo;
+mod native_tests;
+mod process;
+mod progress;
+mod report;
+mod setup;
+mod stamp;
+mod test;
+mod verify;
+mod wasm;
+mod wasm_tests;
+mod wasm_toolchain;
+mod web;
+
+use std::process::ExitCode;
+
+use cli::Command;
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> anyhow::Result<ExitCode> {
+    // File arguments are meant from where the user stands, every other path from the workspace.
+    let here = std::env::current_dir()?;
+    std::env::set_current_dir(process::workspace_root())?;
+    match cli::parse(lexopt::Parser::from_env(), &here)? {
+        Command::Help => {
+            print!("{}", cli::help(&bench::names()?));
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Setup => setup::all().map(|_| ExitCode::SUCCESS),
+        Command::Build => web::build_all().map(|()| ExitCode::SUCCESS),
+        Command::Demo(options) => demo::run(&options),
+        Command::Test { suites } => test::run(&suites),
+        Command::Bench { name, json } => bench::run(&name, json.as_deref()),
+        Command::Coverage => coverage::run().map(|()| ExitCode::SUCCESS),
+        Command::Verify => verify::run(),
+    }
+}

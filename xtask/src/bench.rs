@@ -1,0 +1,57 @@
+//! `cargo xtask bench`: the benchmarks that exist, by their short names.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+
+use crate::native_tests::Targets;
+use crate::process;
+
+/// The word before this in a target's name is what the benchmark is called on the command line.
+const SUFFIX: &str = "_benchmarks";
+
+/// The benchmarks that can be asked for.
+pub(crate) fn names() -> Result<Vec<String>> {
+    Ok(Targets::read()?
+        .benches()
+        .iter()
+        .filter_map(|target| short_name(target))
+        .map(str::to_owned)
+        .collect())
+}
+
+/// Runs one; `json` is where its figures go.
+pub(crate) fn run(name: &str, json: Option<&Path>) -> Result<ExitCode> {
+    let targets = Targets::read()?.benches();
+    let Some(target) = targets
+        .iter()
+        .find(|target| short_name(target) == Some(name))
+    else {
+        bail!("no benchmark `{name}`; there are: {}", names()?.join(", "));
+    };
+    let mut cargo = process::cargo();
+    cargo.args(["bench", "--bench", target]);
+    if let Some(json) = json {
+        cargo.arg("--").arg("--json").arg(json);
+    }
+    process::run(&mut cargo)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// `boundary` of `wasm_js_boundary_benchmarks`.
+fn short_name(target: &str) -> Option<&str> {
+    target.strip_suffix(SUFFIX)?.rsplit('_').next()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn short_names() {
+        assert_eq!(short_name("wasm_js_boundary_benchmarks"), Some("boundary"));
+        assert_eq!(short_name("native_benchmarks"), Some("native"));
+        assert_eq!(short_name("other"), None);
+    }
+}

@@ -1,0 +1,279 @@
+//! The commands, their options and their one-line help.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, bail};
+use lexopt::{Arg, Parser, ValueExt};
+
+/// One parsed command line.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Command {
+    Help,
+    Setup,
+    Build,
+    Demo(DemoOptions),
+    Test { suites: Vec<String> },
+    Bench { name: String, json: Option<PathBuf> },
+    Coverage,
+    Verify,
+}
+
+/// Options of `demo`.
+#[derive(Debug, PartialEq)]
+pub(crate) struct DemoOptions {
+    pub(crate) port: u16,
+    pub(crate) mode: Mode,
+    /// Drives a browser and reports, instead of serving until Ctrl-C.
+    pub(crate) headless: Option<Headless>,
+}
+
+/// What `demo --headless` plays, for how long, and where its report goes.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Headless {
+    pub(crate) seconds: u32,
+    pub(crate) input: Option<PathBuf>,
+    pub(crate) json: Option<PathBuf>,
+    pub(crate) fault: Option<String>,
+}
+
+/// Which transport the page uses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mode {
+    Auto,
+    Shared,
+    Transfer,
+}
+
+impl Mode {
+    /// The word in options and in the page's address.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Shared => "shared",
+            Self::Transfer => "transfer",
+        }
+    }
+}
+
+/// The port `demo` uses unless told otherwise.
+pub(crate) const DEFAULT_PORT: u16 = 4173;
+
+const COMMANDS: [(&str, &str); 7] = [
+    (
+        "demo [--port N] [--mode auto|shared|transfer]",
+        "install and build what is missing, serve the tuner, print its address",
+    ),
+    (
+        "demo --headless SECONDS [--input FILE] [--json FILE]",
+        "the same in a headless browser; prints a report (--fault leak-one: with one leak planted)",
+    ),
+    (
+        "test [SUITE...]",
+        "every check and every test, or the suites named",
+    ),
+    ("build", "both WebAssembly modules and the page"),
+    ("setup", "install what the other commands need"),
+    ("coverage", "line coverage of the native tests"),
+    (
+        "verify",
+        "the long proofs: deep loom, Miri, ThreadSanitizer",
+    ),
+];
+
+/// The text of `cargo xtask help`; `benches` are the benchmarks that exist.
+pub(crate) fn help(benches: &[String]) -> String {
+    let bench = format!("bench {} [--json FILE]", benches.join("|"));
+    let mut commands = COMMANDS.to_vec();
+    if !benches.is_empty() {
+        commands.push((&bench, "measure; --json writes the figures"));
+    }
+    let mut text = String::from("cargo xtask COMMAND\n\n");
+    for (usage, what) in commands {
+        // Formatting into a String cannot fail.
+        let _ = writeln!(text, "  {usage}\n      {what}");
+    }
+    text
+}
+
+/// Parses one command line; file arguments are taken relative to `here`.
+pub(crate) fn parse(mut parser: Parser, here: &Path) -> Result<Command> {
+    let name = match parser.next()? {
+        None | Some(Arg::Long("help") | Arg::Short('h')) => return Ok(Command::Help),
+        Some(Arg::Value(name)) => name.string()?,
+        Some(other) => return Err(other.unexpected().into()),
+    };
+    match name.as_str() {
+        "help" => no_more(parser, Command::Help),
+        "setup" => no_more(parser, Command::Setup),
+        "build" => no_more(parser, Command::Build),
+        "coverage" => no_more(parser, Command::Coverage),
+        "verify" => no_more(parser, Command::Verify),
+        "demo" => demo(parser, here),
+        "test" => {
+            let mut suites = Vec::new();
+            while let Some(arg) = parser.next()? {
+                match arg {
+                    Arg::Value(suite) => suites.push(suite.string()?),
+                    other => return Err(other.unexpected().into()),
+                }
+            }
+            Ok(Command::Test { suites })
+        }
+        "bench" => {
+            let (mut name, mut json) = (None, None);
+            while let Some(arg) = parser.next()? {
+                match arg {
+                    Arg::Long("json") => json = Some(here.join(parser.value()?)),
+                    Arg::Value(value) if name.is_none() => name = Some(value.string()?),
+                    other => return Err(other.unexpected().into()),
+                }
+            }
+            let Some(name) = name else {
+                bail!("bench what? See `cargo xtask help`")
+            };
+            Ok(Command::Bench { name, json })
+        }
+        other => bail!("unknown command `{other}`; `cargo xtask help` lists them"),
+    }
+}
+
+fn no_more(mut parser: Parser, command: Command) -> Result<Command> {
+    match parser.next()? {
+        None => Ok(command),
+        Some(arg) => Err(arg.unexpected().into()),
+    }
+}
+
+fn demo(mut parser: Parser, here: &Path) -> Result<Command> {
+    let (mut port, mut mode, mut seconds) = (DEFAULT_PORT, Mode::Auto, None);
+    let (mut input, mut json, mut fault) = (None, None, None);
+    while let Some(arg) = parser.next()? {
+        match arg {
+            Arg::Long("port") => port = parser.value()?.parse()?,
+            Arg::Long("mode") => mode = parser.value()?.parse_with(parse_mode)?,
+            Arg::Long("headless") => seconds = Some(parser.value()?.parse_with(parse_seconds)?),
+            Arg::Long("input") => input = Some(here.join(parser.value()?)),
+            Arg::Long("json") => json = Some(here.join(parser.value()?)),
+            Arg::Long("fault") => fault = Some(parser.value()?.parse_with(parse_fault)?),
+            other => return Err(other.unexpected().into()),
+        }
+    }
+    let headless = match seconds {
+        Some(seconds) => Some(Headless {
+            seconds,
+            input,
+            json,
+            fault,
+        }),
+        None if input.is_some() || json.is_some() || fault.is_some() => {
+            bail!(
+                "--input, --json and --fault are for a headless run: add --headless SECONDS (on the page itself, drop the file onto it)"
+            )
+        }
+        None => None,
+    };
+    Ok(Command::Demo(DemoOptions {
+        port,
+        mode,
+        headless,
+    }))
+}
+
+fn parse_mode(word: &str) -> Result<Mode, String> {
+    [Mode::Auto, Mode::Shared, Mode::Transfer]
+        .into_iter()
+        .find(|mode| mode.name() == word)
+        .ok_or_else(|| "the modes are auto, shared and transfer".into())
+}
+
+fn parse_seconds(word: &str) -> Result<u32, String> {
+    match word.parse() {
+        Ok(seconds @ 1..=3600) => Ok(seconds),
+        _ => Err("a whole number of seconds from 1 to 3600 is wanted".into()),
+    }
+}
+
+fn parse_fault(word: &str) -> Result<String, String> {
+    if word == "leak-one" {
+        Ok(word.into())
+    } else {
+        Err("the only fault is leak-one".into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(line: &str) -> Result<Command> {
+        parse(
+            Parser::from_args(line.split_whitespace()),
+            Path::new("/here"),
+        )
+    }
+
+    fn refused(line: &str) -> String {
+        parsed(line).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn demo_defaults_and_all_options() {
+        let plain = DemoOptions {
+            port: DEFAULT_PORT,
+            mode: Mode::Auto,
+            headless: None,
+        };
+        assert_eq!(parsed("demo").unwrap(), Command::Demo(plain));
+        let line = "demo --port 5000 --mode transfer --headless 10 --input a.wav --json /r.json --fault leak-one";
+        let full = DemoOptions {
+            port: 5000,
+            mode: Mode::Transfer,
+            headless: Some(Headless {
+                seconds: 10,
+                input: Some("/here/a.wav".into()),
+                json: Some("/r.json".into()),
+                fault: Some("leak-one".into()),
+            }),
+        };
+        assert_eq!(parsed(line).unwrap(), Command::Demo(full));
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        assert_eq!(refused("demo --prot 1"), "invalid option '--prot'");
+        assert_eq!(refused("demo extra"), "unexpected argument \"extra\"");
+        assert!(refused("demo --mode turbo").contains("auto, shared and transfer"));
+        assert!(refused("demo --headless 0").contains("from 1 to 3600"));
+        assert!(refused("demo --port 70000").contains("70000"));
+        assert!(refused("demo --headless 5 --fault other").contains("leak-one"));
+        assert!(refused("demo --input a.wav").contains("add --headless"));
+        assert!(refused("demo --json").contains("missing argument"));
+        assert!(refused("dmeo").contains("unknown command `dmeo`"));
+        assert!(refused("setup now").contains("unexpected argument"));
+        assert!(refused("bench").contains("bench what?"));
+    }
+
+    #[test]
+    fn test_and_bench() {
+        assert_eq!(parsed("test").unwrap(), Command::Test { suites: vec![] });
+        assert_eq!(
+            parsed("test fmt loom").unwrap(),
+            Command::Test {
+                suites: vec!["fmt".into(), "loom".into()]
+            }
+        );
+        let bench = Command::Bench {
+            name: "native".into(),
+            json: Some("/here/n.json".into()),
+        };
+        assert_eq!(parsed("bench native --json n.json").unwrap(), bench);
+    }
+
+    #[test]
+    fn help_lists_only_what_exists() {
+        assert_eq!(parsed("").unwrap(), Command::Help);
+        assert!(!help(&[]).contains("bench"));
+        assert!(help(&["native".into(), "events".into()]).contains("bench native|events"));
+    }
+}

@@ -1,0 +1,138 @@
+//! `cargo xtask demo`: the tuner and its dashboard, served or driven.
+
+use std::path::Path;
+use std::process::{Child, ExitCode};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+
+use crate::cli::{DemoOptions, Headless};
+use crate::progress::Steps;
+use crate::web::{self, Server};
+use crate::{process, setup};
+
+const DRIVER: &str = "web/e2e/headless.mjs";
+
+/// The exit code of a shell's child that Ctrl-C ended.
+const INTERRUPTED: u8 = 130;
+
+/// Builds what is stale and serves it until Ctrl-C, or drives a browser over it.
+pub(crate) fn run(options: &DemoOptions) -> Result<ExitCode> {
+    // What the user can put right is said before anything long begins.
+    if let Some(input) = options
+        .headless
+        .as_ref()
+        .and_then(|headless| headless.input.as_deref())
+    {
+        require_sound(input)?;
+    }
+    web::require_free(options.port)?;
+
+    let (sender, stop) = channel();
+    ctrlc::set_handler(move || {
+        // Nobody listens any more when the command is over already.
+        let _ = sender.send(());
+    })?;
+
+    let extra = usize::from(options.headless.is_some());
+    let mut steps = Steps::new(web::BUILD_STEPS + extra);
+    let browser = match &options.headless {
+        Some(_) => Some(steps.step("Chromium", setup::chromium)?),
+        None => None,
+    };
+    web::build(&mut steps)?;
+    let mut server = Server::start(options.port, options.mode)?;
+    match (&options.headless, browser) {
+        (Some(headless), Some(browser)) => drive(&server, headless, &browser, &stop),
+        _ => serve(&mut server, &stop),
+    }
+}
+
+fn serve(server: &mut Server, stop: &Receiver<()>) -> Result<ExitCode> {
+    println!("\n  Wavepool: {}\n  Ctrl-C ends it.", server.url());
+    loop {
+        // Looked at first: Ctrl-C reaches the server too, and then both are true.
+        let running = server.is_running();
+        match stop.recv_timeout(Duration::from_millis(200)) {
+            Err(RecvTimeoutError::Timeout) if running => {}
+            Err(RecvTimeoutError::Timeout) => bail!("the server ended by itself"),
+            _ => return Ok(ExitCode::SUCCESS),
+        }
+    }
+}
+
+fn drive(
+    server: &Server,
+    headless: &Headless,
+    browser: &Path,
+    stop: &Receiver<()>,
+) -> Result<ExitCode> {
+    let mut driver = process::node();
+    driver
+        .arg(DRIVER)
+        .arg("--url")
+        .arg(server.url())
+        .arg("--seconds")
+        .arg(headless.seconds.to_string());
+    if let Some(input) = &headless.input {
+        driver.arg("--input").arg(input);
+    }
+    if let Some(json) = &headless.json {
+        driver.arg("--out").arg(json);
+    }
+    if let Some(fault) = &headless.fault {
+        driver.arg("--fault").arg(fault);
+    }
+    let mut child = driver
+        .env("CHROMIUM", browser)
+        .spawn()
+        .context("the driver could not be started")?;
+    wait(&mut child, stop)
+}
+
+/// The child's exit code, or [`INTERRUPTED`] after ending it.
+fn wait(child: &mut Child, stop: &Receiver<()>) -> Result<ExitCode> {
+    loop {
+        if let Some(status) = child.try_wait()? {
+            let code = status.code().and_then(|code| u8::try_from(code).ok());
+            return Ok(code.map_or(ExitCode::FAILURE, ExitCode::from));
+        }
+        if stop.recv_timeout(Duration::from_millis(100)).is_ok() {
+            child.kill()?;
+            child.wait()?;
+            return Ok(ExitCode::from(INTERRUPTED));
+        }
+    }
+}
+
+/// Fails unless `input` is a file with something in it. Whether it is sound, the browser decides.
+fn require_sound(input: &Path) -> Result<()> {
+    let shown = input.display();
+    match input.metadata() {
+        Err(error) => bail!("--input {shown}: {error}"),
+        Ok(metadata) if metadata.is_dir() => {
+            bail!("--input {shown}: is a directory, a sound file is wanted")
+        }
+        Ok(metadata) if metadata.len() == 0 => bail!("--input {shown}: the file is empty"),
+        Ok(_) => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn useless_inputs_are_refused_before_any_work() {
+        let refused = |path: &Path| require_sound(path).unwrap_err().to_string();
+        assert!(refused(Path::new("no/such.wav")).contains("No such file"));
+        assert!(refused(&std::env::temp_dir()).contains("is a directory"));
+        let empty = std::env::temp_dir().join(format!("xtask-empty-{}", std::process::id()));
+        std::fs::write(&empty, "").unwrap();
+        assert!(refused(&empty).contains("is empty"));
+        std::fs::write(&empty, "x").unwrap();
+        assert!(require_sound(&empty).is_ok());
+        std::fs::remove_file(&empty).unwrap();
+    }
+}

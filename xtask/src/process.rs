@@ -1,0 +1,144 @@
+//! Child processes: started with what a person needs to know when they fail.
+
+use std::io::{BufRead, BufReader, ErrorKind};
+use std::path::PathBuf;
+use std::process::{Command, ExitStatus, Stdio};
+
+use anyhow::{Context, Result, bail};
+
+/// The directory of the workspace's `Cargo.toml`.
+pub(crate) fn workspace_root() -> PathBuf {
+    let manifest = std::env::var_os("CARGO_MANIFEST_DIR")
+        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
+    manifest.parent().map_or(manifest.clone(), PathBuf::from)
+}
+
+/// The cargo that runs us.
+pub(crate) fn cargo() -> Command {
+    Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+}
+
+/// `node`, which finds packages from the workspace's root.
+pub(crate) fn node() -> Command {
+    Command::new("node")
+}
+
+/// Runs `command` with our own input and output, and fails when it fails.
+pub(crate) fn run(command: &mut Command) -> Result<()> {
+    let status = command
+        .status()
+        .map_err(|error| not_started(command, &error))?;
+    check(command, status)
+}
+
+/// Runs `command` and returns what it printed on standard output, trimmed.
+pub(crate) fn capture(command: &mut Command) -> Result<String> {
+    let output = command
+        .stderr(Stdio::piped())
+        .output()
+        .map_err(|error| not_started(command, &error))?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr);
+        bail!("{}: {}\n{}", shown(command), output.status, said.trim());
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+/// Whether `command` starts and ends well; what it prints is dropped.
+pub(crate) fn succeeds(command: &mut Command) -> bool {
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success())
+}
+
+/// Runs `command`, passing on and keeping what it prints. Both outputs share one pipe, so that
+/// cargo's headers (standard error) stay in order with the tests' results (standard output).
+pub(crate) fn tee(command: &mut Command) -> Result<(ExitStatus, String)> {
+    let (reader, writer) = std::io::pipe().context("no pipe to be had")?;
+    command
+        .stdout(writer.try_clone()?)
+        .stderr(writer)
+        .stdin(Stdio::null());
+    let mut child = command
+        .spawn()
+        .map_err(|error| not_started(command, &error))?;
+    // `command` still holds the writing end; without this the reader would wait for ever.
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    let mut text = String::new();
+    let mut reader = BufReader::new(reader);
+    let mut line = Vec::new();
+    while reader.read_until(b'\n', &mut line)? > 0 {
+        let decoded = String::from_utf8_lossy(&line);
+        print!("{decoded}");
+        text.push_str(&decoded);
+        line.clear();
+    }
+    Ok((child.wait()?, text))
+}
+
+/// Turns an unhappy exit status into an error that shows the command.
+pub(crate) fn check(command: &Command, status: ExitStatus) -> Result<()> {
+    if status.success() {
+        Ok(())
+    } else {
+        bail!("{}: {status}", shown(command))
+    }
+}
+
+fn not_started(command: &Command, error: &std::io::Error) -> anyhow::Error {
+    let program = command.get_program().to_string_lossy();
+    if error.kind() != ErrorKind::NotFound {
+        return anyhow::anyhow!("{program} could not be started: {error}");
+    }
+    match program.as_ref() {
+        "node" | "npm" => anyhow::anyhow!(
+            "{program} was not found. Install Node {} or newer (https://nodejs.org), then run this again.",
+            crate::setup::NODE_MINIMUM
+        ),
+        _ => anyhow::anyhow!("{program} was not found on PATH."),
+    }
+}
+
+fn shown(command: &Command) -> String {
+    let mut text = format!("`{}", command.get_program().to_string_lossy());
+    for argument in command.get_args() {
+        text.push(' ');
+        text.push_str(&argument.to_string_lossy());
+    }
+    text.push('`');
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_program_is_named() {
+        let error = run(&mut Command::new("no-such-program-here")).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "no-such-program-here was not found on PATH."
+        );
+    }
+
+    #[test]
+    fn both_outputs_are_kept_in_order() {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", "echo one; echo two >&2; echo three; exit 3"]);
+        let (status, text) = tee(&mut shell).unwrap();
+        assert_eq!(
+            (status.code(), text.as_str()),
+            (Some(3), "one\ntwo\nthree\n")
+        );
+        assert!(
+            check(&shell, status)
+                .unwrap_err()
+                .to_string()
+                .contains("exit status: 3")
+        );
+    }
+}

@@ -1,0 +1,319 @@
+//! `cargo xtask test`: every check there is, and a count of each.
+
+use std::process::{Command, ExitCode};
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+
+use crate::cli::Mode;
+use crate::progress::{Steps, seconds};
+use crate::report::{Counts, Report, parse_libtest, parse_node_tap};
+use crate::wasm::Build;
+use crate::wasm_toolchain::WasmToolchain;
+use crate::web::{self, Server};
+use crate::{native_tests, process, setup, wasm, wasm_tests};
+
+/// Preemptions loom tries per execution in the bounded run; most bugs need no more than two.
+const LOOM_PREEMPTIONS: &str = "2";
+
+type Suite = (
+    &'static str,
+    &'static str,
+    fn(&mut Report, &str) -> Result<()>,
+);
+
+/// Name for the command line, what it is, the work. In the order of what they need: compilers
+/// first, browsers last.
+const SUITES: [Suite; 11] = [
+    ("fmt", "formatting", fmt),
+    ("clippy", "lints, natively and for WebAssembly", clippy),
+    ("native", "native tests and doctests", |report, _| {
+        native_tests::run(report)
+    }),
+    (
+        "loom",
+        "interleavings of the lock-free files, bounded",
+        loom,
+    ),
+    ("wasm", "both WebAssembly modules", wasm_modules),
+    (
+        "wasm-node",
+        "the library's tests in Node",
+        |report, name| wasm_suite(report, name, wasm_tests::in_node),
+    ),
+    (
+        "wasm-chromium",
+        "the library's tests in Chromium",
+        |report, name| wasm_suite(report, name, wasm_tests::in_chromium),
+    ),
+    ("npm", "types of the npm project", npm),
+    ("page", "the page", page),
+    (
+        "e2e-shared",
+        "the page in Chromium, shared memory",
+        |report, name| e2e(report, name, Mode::Shared),
+    ),
+    (
+        "e2e-transfer",
+        "the page in Chromium, transfer",
+        |report, name| e2e(report, name, Mode::Transfer),
+    ),
+];
+
+/// Runs all suites, or those named, and prints the table; fails when anything failed.
+pub(crate) fn run(only: &[String]) -> Result<ExitCode> {
+    let suites = selected(only)?;
+    let start = Instant::now();
+    let mut report = Report::default();
+    let mut steps = Steps::new(suites.len());
+    for (name, what, work) in suites {
+        steps.step(&format!("{name}: {what}"), || {
+            let start = Instant::now();
+            // A suite that cannot even start fails; the others go on.
+            if let Err(error) = work(&mut report, name) {
+                report.check(name, Err(error), start.elapsed());
+            }
+        });
+    }
+    println!("{}\nin {}", report.table(), seconds(start.elapsed()));
+    println!("{}", report.closing_line());
+    Ok(if report.totals().failed == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+fn selected(only: &[String]) -> Result<Vec<&'static Suite>> {
+    if let Some(unknown) = only
+        .iter()
+        .find(|name| !SUITES.iter().any(|suite| suite.0 == *name))
+    {
+        let names: Vec<_> = SUITES.iter().map(|suite| suite.0).collect();
+        bail!("no suite `{unknown}`; there are {}", names.join(", "));
+    }
+    Ok(SUITES
+        .iter()
+        .filter(|suite| only.is_empty() || only.iter().any(|name| name == suite.0))
+        .collect())
+}
+
+fn timed(report: &mut Report, name: &str, work: impl FnOnce() -> Result<()>) {
+    let start = Instant::now();
+    let result = work();
+    report.check(name, result, start.elapsed());
+}
+
+fn fmt(report: &mut Report, name: &str) -> Result<()> {
+    setup::rust_checkers()?;
+    timed(report, name, || {
+        process::run(process::cargo().args(["fmt", "--all", "--check"]))
+    });
+    Ok(())
+}
+
+fn clippy(report: &mut Report, _: &str) -> Result<()> {
+    setup::rust_checkers()?;
+    let deny = ["--", "--deny", "warnings"];
+    timed(report, "clippy native", || {
+        process::run(
+            process::cargo()
+                .args(["clippy", "--workspace", "--all-targets"])
+                .args(deny),
+        )
+    });
+    let toolchain = WasmToolchain::prepare()?;
+    for build in Build::ALL {
+        timed(report, &format!("clippy {}", build.name()), || {
+            process::run(
+                build
+                    .cargo(&toolchain, "clippy")
+                    .args(["--package", "wavepool-web"])
+                    .args(deny),
+            )
+        });
+    }
+    Ok(())
+}
+
+fn loom(report: &mut Report, name: &str) -> Result<()> {
+    let start = Instant::now();
+    let mut cargo = loom_command();
+    let (status, text) = process::tee(cargo.env("LOOM_MAX_PREEMPTIONS", LOOM_PREEMPTIONS))?;
+    suite(
+        report,
+        name,
+        parse_libtest(&text),
+        start.elapsed(),
+        process::check(&cargo, status),
+    );
+    Ok(())
+}
+
+/// `cargo test` over every test with `loom` in its path, optimised: a model runs many thousand times.
+pub(crate) fn loom_command() -> Command {
+    let mut cargo = process::cargo();
+    cargo.args(["test", "--package", "wavepool", "--lib", "loom"]);
+    cargo
+        .env("RUSTFLAGS", "--cfg loom")
+        .env_remove("CARGO_ENCODED_RUSTFLAGS");
+    cargo
+        .env("CARGO_TARGET_DIR", "target/loom")
+        .env("CARGO_PROFILE_TEST_OPT_LEVEL", "2");
+    cargo
+}
+
+fn wasm_modules(report: &mut Report, name: &str) -> Result<()> {
+    setup::node()?;
+    let toolchain = WasmToolchain::prepare()?;
+    for build in Build::ALL {
+        timed(report, &format!("build {}", build.name()), || {
+            wasm::build(build, &toolchain)
+        });
+    }
+    node_tests(
+        report,
+        name,
+        &["xtask/js/wasm_modules.test.mjs".into()],
+        |node| node,
+    )
+}
+
+fn wasm_suite(
+    report: &mut Report,
+    name: &str,
+    run: fn() -> Result<(Counts, Result<()>)>,
+) -> Result<()> {
+    let start = Instant::now();
+    wasm_tests::build()?;
+    let (counts, result) = run()?;
+    suite(report, name, counts, start.elapsed(), result);
+    Ok(())
+}
+
+fn npm(report: &mut Report, _: &str) -> Result<()> {
+    setup::npm_packages()?;
+    timed(report, "npm types", || {
+        process::run(Command::new("npm").args(["run", "--silent", "check"]))
+    });
+    Ok(())
+}
+
+fn page(report: &mut Report, name: &str) -> Result<()> {
+    setup::npm_packages()?;
+    timed(report, name, web::page);
+    Ok(())
+}
+
+/// Serves the page in `mode` and runs `web/e2e/*.test.mjs` against it.
+fn e2e(report: &mut Report, name: &str, mode: Mode) -> Result<()> {
+    setup::npm_packages()?;
+    let browser = setup::chromium()?;
+    let server = Server::start(web::free_port()?, mode)?;
+    let mut files: Vec<String> = std::fs::read_dir("web/e2e")
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.path().to_string_lossy().into_owned())
+        .filter(|path| path.ends_with(".test.mjs"))
+        .collect();
+    files.sort();
+    node_tests(report, name, &files, |node| {
+        node.env("WAVEPOOL_URL", server.url())
+            .env("WAVEPOOL_MODE", mode.name())
+            .env("CHROMIUM", &browser)
+    })
+}
+
+/// Runs files of Node's own test runner, one after the other: they measure time.
+fn node_tests(
+    report: &mut Report,
+    name: &str,
+    files: &[String],
+    prepare: impl FnOnce(&mut Command) -> &mut Command,
+) -> Result<()> {
+    if files.is_empty() {
+        // Without files Node would look for some of its own accord.
+        suite(report, name, Counts::default(), Duration::ZERO, Ok(()));
+        return Ok(());
+    }
+    let start = Instant::now();
+    let mut node = process::node();
+    node.args(["--test", "--test-concurrency=1", "--test-reporter=tap"])
+        .args(files);
+    let (status, text) = process::tee(prepare(&mut node))?;
+    suite(
+        report,
+        name,
+        parse_node_tap(&text),
+        start.elapsed(),
+        process::check(&node, status),
+    );
+    Ok(())
+}
+
+fn suite(report: &mut Report, name: &str, counts: Counts, elapsed: Duration, result: Result<()>) {
+    // Where a test failed, the failure is shown; the exit status adds nothing.
+    let trouble = result
+        .err()
+        .filter(|_| counts.failed == 0)
+        .map(|error| error.to_string());
+    report.suite(name, counts, Some(elapsed), trouble);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn suites_are_chosen_by_name() {
+        assert_eq!(selected(&[]).unwrap().len(), SUITES.len());
+        let names: Vec<_> = selected(&["loom".into(), "fmt".into()])
+            .unwrap()
+            .iter()
+            .map(|suite| suite.0)
+            .collect();
+        assert_eq!(names, ["fmt", "loom"]);
+        assert!(
+            selected(&["lom".into()])
+                .unwrap_err()
+                .to_string()
+                .contains("no suite `lom`; there are fmt, clippy")
+        );
+    }
+
+    #[test]
+    fn a_suite_without_test_files_fails_the_run() {
+        let mut report = Report::default();
+        node_tests(&mut report, "e2e", &[], |node| node).unwrap();
+        assert_eq!(
+            report.totals(),
+            Counts {
+                passed: 0,
+                failed: 1
+            }
+        );
+    }
+
+    #[test]
+    fn an_unhappy_exit_without_a_failed_test_fails_the_run() {
+        let mut report = Report::default();
+        suite(
+            &mut report,
+            "loom",
+            Counts {
+                passed: 4,
+                failed: 0,
+            },
+            Duration::ZERO,
+            Err(anyhow::anyhow!("signal: 9")),
+        );
+        assert_eq!(
+            report.totals(),
+            Counts {
+                passed: 4,
+                failed: 1
+            }
+        );
+    }
+}

@@ -1,0 +1,122 @@
+//! `cargo xtask verify`: the proofs that take too long, or need too much, for every run.
+
+use std::process::{Command, ExitCode};
+use std::time::Instant;
+
+use anyhow::{Result, bail};
+
+use crate::progress::Steps;
+use crate::report::{Report, parse_libtest};
+use crate::{process, setup, test};
+
+/// Preemptions of the deep loom run.
+const LOOM_PREEMPTIONS: &str = "4";
+
+/// Runs each proof that can be had here and says which cannot.
+pub(crate) fn run() -> Result<ExitCode> {
+    let mut report = Report::default();
+    let mut steps = Steps::new(3);
+    let mut proof = |name: &str, command: fn() -> Result<Command>| {
+        steps.step(name, || {
+            let start = Instant::now();
+            let outcome = command().and_then(|mut command| {
+                let (status, text) = process::tee(&mut command)?;
+                Ok((parse_libtest(&text), process::check(&command, status)))
+            });
+            match outcome {
+                Ok((counts, result)) => {
+                    let trouble = result
+                        .err()
+                        .filter(|_| counts.failed == 0)
+                        .map(|error| error.to_string());
+                    report.suite(name, counts, Some(start.elapsed()), trouble);
+                }
+                Err(error) => report.check(name, Err(error), start.elapsed()),
+            }
+        });
+    };
+    proof("loom, deep", || {
+        let mut cargo = test::loom_command();
+        cargo.env("LOOM_MAX_PREEMPTIONS", LOOM_PREEMPTIONS);
+        Ok(cargo)
+    });
+    proof("Miri", miri);
+    proof("ThreadSanitizer", thread_sanitizer);
+    println!("{}", report.table());
+    println!("{}", report.closing_line());
+    Ok(if report.totals().failed == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+fn miri() -> Result<Command> {
+    let there = || {
+        process::succeeds(Command::new("rustup").args([
+            "run",
+            "nightly",
+            "cargo",
+            "miri",
+            "--version",
+        ]))
+    };
+    if !there() {
+        setup::rustup(&[
+            "toolchain",
+            "install",
+            "nightly",
+            "--profile",
+            "minimal",
+            "--component",
+            "miri,rust-src",
+        ]);
+    }
+    if !there() {
+        bail!(
+            "not run: no nightly toolchain with miri is to be had (`rustup toolchain install nightly --component miri,rust-src`)"
+        );
+    }
+    let mut cargo = Command::new("rustup");
+    cargo.args([
+        "run",
+        "nightly",
+        "cargo",
+        "miri",
+        "test",
+        "--package",
+        "wavepool",
+        "--lib",
+    ]);
+    cargo.env("CARGO_TARGET_DIR", "target/miri");
+    Ok(cargo)
+}
+
+fn thread_sanitizer() -> Result<Command> {
+    let host = process::capture(Command::new("rustc").arg("-vV"))?;
+    let Some(host) = host.lines().find_map(|line| line.strip_prefix("host: ")) else {
+        bail!("rustc did not name its host");
+    };
+    if !setup::rustup(&["component", "add", "rust-src"]) {
+        bail!(
+            "not run: ThreadSanitizer needs the standard library's source (`rustup component add rust-src`)"
+        );
+    }
+    let mut cargo = process::cargo();
+    // The library is rebuilt too, or its synchronisation would be invisible and look like races.
+    cargo.args([
+        "test",
+        "-Zbuild-std",
+        "--target",
+        host,
+        "--package",
+        "wavepool",
+        "--lib",
+    ]);
+    cargo
+        .env("RUSTC_BOOTSTRAP", "1")
+        .env("RUSTFLAGS", "-Zsanitizer=thread")
+        .env_remove("CARGO_ENCODED_RUSTFLAGS");
+    cargo.env("CARGO_TARGET_DIR", "target/thread-sanitizer");
+    Ok(cargo)
+}

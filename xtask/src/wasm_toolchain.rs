@@ -1,0 +1,131 @@
+//! A Rust toolchain that can build for wasm32, also with the standard library rebuilt for threads.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Result, bail};
+
+use crate::{process, setup};
+
+/// Debian's Rust for building browsers: compiler, cargo, the library's source, and a linker of
+/// the compiler's own LLVM version.
+const DEBIAN_PACKAGES: [&str; 4] = ["rustc-web", "cargo-web", "rust-web-src", "rust-web-llvm"];
+
+/// What the wasm builds are made with.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum WasmToolchain {
+    /// The toolchain that runs us, with the wasm32 target and the library's source.
+    Own,
+    /// Debian's packages beside it. They have no built wasm32 library, so every build makes it.
+    Debian,
+}
+
+impl WasmToolchain {
+    /// The own toolchain, completed by rustup if need be; else Debian's; else what to do.
+    pub(crate) fn prepare() -> Result<Self> {
+        let sysroot = sysroot(Path::new("rustc"))?;
+        if missing(&sysroot).is_empty() {
+            return Ok(Self::Own);
+        }
+        // Both answer at once when there is nothing to do.
+        let _ = setup::rustup(&["target", "add", "wasm32-unknown-unknown"])
+            && setup::rustup(&["component", "add", "rust-src"]);
+        let missing = missing(&sysroot);
+        if missing.is_empty() {
+            return Ok(Self::Own);
+        }
+        println!(
+            "rustup could not bring {}; trying the distribution",
+            missing.join(" and ")
+        );
+        if debian_is_complete() || (setup::apt_install(&DEBIAN_PACKAGES) && debian_is_complete()) {
+            return Ok(Self::Debian);
+        }
+        bail!(
+            "the toolchain lacks {}, and neither rustup nor apt could bring it. \
+             With rustup (https://rustup.rs): `rustup target add wasm32-unknown-unknown && rustup component add rust-src`. \
+             On Debian: `apt install {}`",
+            missing.join(" and "),
+            DEBIAN_PACKAGES.join(" ")
+        )
+    }
+
+    /// A cargo of this toolchain.
+    pub(crate) fn cargo(&self) -> Command {
+        match self {
+            Self::Own => process::cargo(),
+            Self::Debian => {
+                let mut cargo = Command::new("/usr/bin/cargo");
+                cargo.env("RUSTC", "/usr/bin/rustc");
+                cargo.env(
+                    "CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER",
+                    "/usr/bin/rust-lld",
+                );
+                // Of the toolchain that runs us: this one must not find its libraries.
+                cargo
+                    .env_remove("LD_LIBRARY_PATH")
+                    .env_remove("RUSTUP_TOOLCHAIN")
+                    .env_remove("CARGO");
+                cargo
+            }
+        }
+    }
+
+    /// Whether even the plain build has to make its standard library.
+    pub(crate) fn always_builds_std(&self) -> bool {
+        *self == Self::Debian
+    }
+}
+
+fn sysroot(rustc: &Path) -> Result<PathBuf> {
+    process::capture(
+        Command::new(rustc)
+            .env_remove("LD_LIBRARY_PATH")
+            .args(["--print", "sysroot"]),
+    )
+    .map(PathBuf::from)
+}
+
+fn missing(sysroot: &Path) -> Vec<&'static str> {
+    let rustlib = sysroot.join("lib/rustlib");
+    [
+        (
+            "wasm32-unknown-unknown/lib",
+            "the target wasm32-unknown-unknown",
+        ),
+        (
+            "src/rust/library/Cargo.lock",
+            "the standard library's source (rust-src)",
+        ),
+    ]
+    .into_iter()
+    .filter(|(path, _)| !rustlib.join(path).exists())
+    .map(|(_, name)| name)
+    .collect()
+}
+
+fn debian_is_complete() -> bool {
+    let programs = ["/usr/bin/cargo", "/usr/bin/rust-lld"]
+        .iter()
+        .all(|path| Path::new(path).exists());
+    programs
+        && sysroot(Path::new("/usr/bin/rustc")).is_ok_and(|sysroot| {
+            sysroot
+                .join("lib/rustlib/src/rust/library/Cargo.lock")
+                .exists()
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_missing_is_named() {
+        let dir = std::env::temp_dir().join(format!("xtask-sysroot-{}", std::process::id()));
+        assert_eq!(missing(&dir).len(), 2);
+        std::fs::create_dir_all(dir.join("lib/rustlib/wasm32-unknown-unknown/lib")).unwrap();
+        assert_eq!(missing(&dir), ["the standard library's source (rust-src)"]);
+        std::fs::remove_dir_all(&dir).unwrap();
+    }
+}
