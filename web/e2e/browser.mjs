@@ -64,7 +64,7 @@ export async function openPage(browser, url, options = {}) {
   try {
     await page.goto(url, { timeout: 30_000 });
   } catch (error) {
-    throw new Failure(`Nothing answers at ${url}: ${firstLine(error)}. Start the server first, or check the address.`);
+    throw new Failure(`Nothing answers at ${url} (${firstLine(error).replace(/^page.goto: /, '').replace(/ at http.*/, '')}). Start the server first, or check the address.`);
   }
   try {
     await page.waitForFunction(() => 'wavepoolDemo' in window || document.body.dataset.state === 'failed', null, { timeout: 30_000 });

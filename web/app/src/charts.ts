@@ -146,7 +146,7 @@ class Chart {
     const { lines, range } = this.#plan;
     const axis: uPlot.Axis = {
       stroke: () => this.#palette.muted,
-      font: '11px ui-sans-serif, system-ui, sans-serif',
+      font: `11px ${getComputedStyle(document.body).fontFamily}`,
       grid: { stroke: () => this.#palette.line, width: 1 },
       ticks: { show: false },
       gap: 6,

