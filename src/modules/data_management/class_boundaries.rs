@@ -191,7 +191,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn histogram(sizes: &[(usize, u64)]) -> SizeHistogram {
-        let mut histogram = SizeHistogram::new(8192);
+        let mut histogram = SizeHistogram::default();
         for &(size, count) in sizes {
             histogram.add(size, count);
         }

@@ -146,22 +146,15 @@ pub struct SizeHistogram {
 }
 
 impl SizeHistogram {
-    /// A histogram for requests of up to `largest` samples.
-    #[must_use]
-    pub fn new(largest: usize) -> Self {
-        Self {
-            counts: vec![0; largest.div_ceil(GRANULE_SAMPLES)],
-        }
-    }
-
-    /// Counts `count` requests of `samples` samples; larger ones than the histogram was made for are left out.
+    /// Counts `count` requests of `samples` samples.
+    ///
+    /// Allocates when the size is larger than any before.
     pub fn add(&mut self, samples: usize, count: u64) {
-        if let Some(slot) = samples
-            .checked_sub(1)
-            .and_then(|s| self.counts.get_mut(s / GRANULE_SAMPLES))
-        {
-            *slot += count;
+        let granule = samples.saturating_sub(1) / GRANULE_SAMPLES;
+        if granule >= self.counts.len() {
+            self.counts.resize(granule + 1, 0);
         }
+        self.counts[granule] += count;
     }
 
     /// Size (rounded up to the granule) and count, ascending, for sizes that were asked for.
@@ -213,16 +206,35 @@ pub struct ClassDemand {
     pub inter_arrival_us: SlidingHistogram,
     /// Most buffers in use at once during the last control step.
     pub peak: u64,
-    /// By how much that grew, fading by half in each step in which it does not grow.
-    pub rise: u64,
+    /// The change of that in the last two steps, the newer first.
+    changes: [i64; 2],
+    seen: bool,
     acquires: u64,
     last_arrival_ms: Option<f64>,
 }
 
 impl ClassDemand {
+    /// How far use rose in the last step.
+    #[must_use]
+    pub fn rise(&self) -> u64 {
+        self.changes[0].max(0) as u64
+    }
+
+    /// The rise or fall that the last two steps agree on: one jump is not a trend.
+    #[must_use]
+    pub fn trend(&self) -> i64 {
+        match self.changes {
+            [newer, older] if newer > 0 && older > 0 => newer.min(older),
+            [newer, older] if newer < 0 && older < 0 => newer.max(older),
+            _ => 0,
+        }
+    }
+
     fn observe(&mut self, now_ms: f64, class: &ClassMetrics) {
         let peak = class.recent_high_water.max(class.leased);
-        self.rise = peak.saturating_sub(self.peak).max(self.rise / 2);
+        if std::mem::replace(&mut self.seen, true) {
+            self.changes = [peak as i64 - self.peak as i64, self.changes[0]];
+        }
         self.peak = peak;
         self.concurrent.record(saturate(peak));
         let arrivals = class.acquires().saturating_sub(self.acquires);
@@ -421,8 +433,8 @@ mod tests {
 
     #[test]
     fn sizes_fall_into_granules() {
-        let mut sizes = SizeHistogram::new(64);
-        [(1, 1), (16, 1), (17, 5), (64, 2), (65, 9), (0, 9)]
+        let mut sizes = SizeHistogram::default();
+        [(1, 1), (16, 1), (17, 5), (64, 2)]
             .into_iter()
             .for_each(|(s, n)| sizes.add(s, n));
         assert_eq!(
@@ -454,12 +466,15 @@ mod tests {
         demand.observe(0.0, &snapshot(2, 4, 10));
         demand.observe(10.0, &snapshot(2, 9, 20));
         let class = &demand.classes[0];
-        assert_eq!((class.peak, class.rise), (9, 5));
+        assert_eq!((class.peak, class.rise(), class.trend()), (9, 5, 0));
         // Ten requests in 10 ms: 1 ms apart.
         assert_eq!(class.inter_arrival_us.quantile(0.5, 1), Some(1000));
         assert_eq!(demand.peak_bytes(), 9 * 256 * 4);
-        demand.observe(20.0, &snapshot(2, 9, 20));
-        assert_eq!(demand.classes[0].rise, 2);
+        let mut trend = |peak| {
+            demand.observe(20.0, &snapshot(0, peak, 20));
+            demand.classes[0].trend()
+        };
+        assert_eq!([12, 20, 19, 15, 14].map(&mut trend), [3, 3, 0, -1, -1]);
     }
 
     #[test]

@@ -5,3 +5,7 @@ pub mod defragmentation;
 pub mod demand;
 pub mod pool_metrics;
 pub mod pool_monitor;
+pub mod pool_optimization;
+pub mod sizing_plan;
+pub mod sizing_profile;
+pub mod sizing_rules;

@@ -1,0 +1,340 @@
+//! The engine that runs the sizing rules step by step: keeps the demand, learns classes in portions, and measures what
+//! plans did.
+
+use super::class_boundaries::{BoundarySearch, ClassProposal, MAX_CLASSES};
+use super::demand::{Demand, WINDOWS};
+use super::pool_metrics::PoolMetrics;
+use super::sizing_plan::{AppliedPlan, Effect, MemoryPressure, SizingPlan};
+use super::sizing_profile::{ClassBuffers, SizingProfile};
+use super::sizing_rules::{HELD_TARGET, QUANTILE, SizingPolicy, plan, with_margin};
+
+/// Requests a size histogram needs before classes are learned from it.
+const REQUESTS_TO_LEARN: u64 = 1000;
+/// Comparisons of the boundary search in one control step: a few microseconds.
+const SEARCH_BUDGET: usize = 4096;
+
+/// Runs the plan function on a schedule: keeps the demand, learns classes in portions, measures what plans did.
+#[derive(Debug, Clone)]
+pub struct PoolOptimizationEngine {
+    policy: SizingPolicy,
+    pressure: MemoryPressure,
+    demand: Demand,
+    search: Option<BoundarySearch>,
+    /// Requests the size histogram must reach before classes are looked at again.
+    search_at_requests: u64,
+    measuring: Option<Measuring>,
+    last: Option<AppliedPlan>,
+}
+
+#[derive(Debug, Clone)]
+struct Measuring {
+    applied: AppliedPlan,
+    hits: u64,
+    requests: u64,
+}
+
+impl PoolOptimizationEngine {
+    /// An engine that has seen nothing yet.
+    #[must_use]
+    pub fn new(policy: SizingPolicy) -> Self {
+        Self {
+            demand: Demand::new(policy.window_ms),
+            policy,
+            pressure: MemoryPressure::None,
+            search: None,
+            search_at_requests: REQUESTS_TO_LEARN,
+            measuring: None,
+            last: None,
+        }
+    }
+
+    /// Takes the host's word on how short memory is, until it says otherwise.
+    pub fn set_memory_pressure(&mut self, pressure: MemoryPressure) {
+        self.pressure = pressure;
+    }
+
+    /// Looks at a snapshot; a plan when something should change. The caller applies it, in full, before the next look.
+    ///
+    /// # Real-time
+    /// For the control side. Bounded by the number of classes and a portion of the boundary search; allocates only
+    /// when it plans.
+    pub fn step(&mut self, now_ms: f64, metrics: &PoolMetrics) -> Option<SizingPlan> {
+        self.demand.observe(now_ms, metrics);
+        self.measure(now_ms, metrics);
+        let proposal = self.learn(metrics);
+        let plan = plan(
+            metrics,
+            &self.demand,
+            proposal.as_ref(),
+            &self.policy,
+            self.pressure,
+        )?;
+        let applied = AppliedPlan {
+            plan: plan.clone(),
+            applied_at_ms: now_ms,
+            measured: None,
+        };
+        self.measuring.get_or_insert(Measuring {
+            applied,
+            hits: metrics.pool_hits,
+            requests: metrics.total_allocations,
+        });
+        Some(plan)
+    }
+
+    /// Counts `count` requests of `samples` samples, for learning the classes.
+    pub fn observe_size(&mut self, samples: usize, count: u64) {
+        self.demand.sizes.add(samples, count);
+    }
+
+    /// What was asked of the pool lately.
+    #[must_use]
+    pub fn demand(&self) -> &Demand {
+        &self.demand
+    }
+
+    /// The last plan, with its measured effect once a window has passed.
+    #[must_use]
+    pub fn last_plan(&self) -> Option<&AppliedPlan> {
+        self.last
+            .as_ref()
+            .or(self.measuring.as_ref().map(|measuring| &measuring.applied))
+    }
+
+    /// What a next start should begin with.
+    #[must_use]
+    pub fn profile(&self) -> SizingProfile {
+        let classes = self.demand.classes.iter().map(|class| ClassBuffers {
+            samples: class.samples,
+            buffers: with_margin(
+                class
+                    .concurrent
+                    .quantile(QUANTILE, WINDOWS)
+                    .map_or(0, u64::from),
+            ) as u32,
+        });
+        SizingProfile::new(
+            classes.collect(),
+            (self.demand.peak_bytes() as f64 * HELD_TARGET) as usize,
+        )
+    }
+
+    fn measure(&mut self, now_ms: f64, metrics: &PoolMetrics) {
+        let Some(measuring) = &mut self.measuring else {
+            return;
+        };
+        if now_ms - measuring.applied.applied_at_ms < self.policy.window_ms {
+            return;
+        }
+        let requests = metrics.total_allocations - measuring.requests;
+        let hits = metrics.pool_hits - measuring.hits;
+        measuring.applied.measured = Some(Effect {
+            bytes_held: metrics.bytes_held,
+            hit_rate_percentage: (requests > 0)
+                .then(|| (hits as f64 / requests as f64 * 100.0) as f32),
+            internal_waste_percentage: metrics.internal_waste_percentage,
+        });
+        self.last = self.measuring.take().map(|measuring| measuring.applied);
+    }
+
+    /// Goes on with the search for better classes, or begins one when enough was observed.
+    fn learn(&mut self, metrics: &PoolMetrics) -> Option<ClassProposal> {
+        if !self.policy.learn_classes {
+            return None;
+        }
+        if self.search.is_none() && self.demand.sizes.requests() >= self.search_at_requests {
+            let largest = metrics.classes.last().map_or(0, |class| class.samples);
+            self.search = Some(BoundarySearch::new(
+                &self.demand.sizes,
+                largest,
+                MAX_CLASSES,
+            ));
+        }
+        let proposal = self.search.as_mut()?.advance(SEARCH_BUDGET)?;
+        self.search = None;
+        self.search_at_requests = 2 * self.demand.sizes.requests();
+        Some(proposal)
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::modules::data_management::pool_metrics::ClassMetrics;
+    use crate::modules::data_management::sizing_plan::{Reason, SizingStep};
+
+    pub(in super::super) const WINDOW_MS: f64 = 100.0;
+
+    /// A pool that does what plans say, at once: classes with so many carved and leased buffers.
+    pub(in super::super) struct Bench {
+        pub(in super::super) metrics: PoolMetrics,
+        pub(in super::super) engine: PoolOptimizationEngine,
+        now_ms: f64,
+    }
+
+    impl Bench {
+        pub(in super::super) fn new(classes: &[(usize, u64)], policy: SizingPolicy) -> Self {
+            let classes = classes.iter().map(|&(samples, carved)| ClassMetrics {
+                samples,
+                carved,
+                idle: carved,
+                ..Default::default()
+            });
+            let metrics = PoolMetrics {
+                classes: classes.collect(),
+                bytes_limit: 1 << 30,
+                ..Default::default()
+            };
+            let policy = SizingPolicy {
+                window_ms: WINDOW_MS,
+                ..policy
+            };
+            Self {
+                metrics,
+                engine: PoolOptimizationEngine::new(policy),
+                now_ms: 0.0,
+            }
+        }
+
+        /// One control step with so many leased buffers per class.
+        pub(in super::super) fn step(&mut self, leased: &[u64]) -> Option<SizingPlan> {
+            self.now_ms += 5.0;
+            for (class, &leased) in self.metrics.classes.iter_mut().zip(leased) {
+                class.exhausted += leased.saturating_sub(class.carved);
+                class.leased = leased.min(class.carved);
+                class.recent_high_water = class.leased;
+                class.idle = class.carved - class.leased;
+                class.hits += class.leased;
+            }
+            self.refresh();
+            let plan = self.engine.step(self.now_ms, &self.metrics)?;
+            for planned in &plan.steps {
+                match &planned.step {
+                    &SizingStep::Grow {
+                        class_samples,
+                        buffers,
+                    } => self.resize(class_samples, i64::from(buffers)),
+                    &SizingStep::Shrink {
+                        class_samples,
+                        buffers,
+                    } => self.resize(class_samples, -i64::from(buffers)),
+                    SizingStep::SetClasses { .. } => {}
+                }
+            }
+            self.refresh();
+            assert_eq!(self.metrics.bytes_held, plan.expected.bytes_held);
+            Some(plan)
+        }
+
+        fn resize(&mut self, samples: usize, by: i64) {
+            let class = self
+                .metrics
+                .classes
+                .iter_mut()
+                .find(|class| class.samples == samples)
+                .unwrap();
+            class.carved = class.carved.checked_add_signed(by).unwrap();
+            class.idle = class
+                .carved
+                .checked_sub(class.leased)
+                .expect("only idle buffers are taken back");
+        }
+
+        fn refresh(&mut self) {
+            let classes = &self.metrics.classes;
+            self.metrics.total_allocations = classes.iter().map(ClassMetrics::acquires).sum();
+            self.metrics.pool_hits = classes.iter().map(|class| class.hits).sum();
+            self.metrics.bytes_held = classes
+                .iter()
+                .map(|class| class.carved as usize * class.samples * 4)
+                .sum();
+        }
+
+        pub(in super::super) fn carved(&self) -> Vec<u64> {
+            self.metrics
+                .classes
+                .iter()
+                .map(|class| class.carved)
+                .collect()
+        }
+
+        pub(in super::super) fn exhausted(&self) -> u64 {
+            self.metrics
+                .classes
+                .iter()
+                .map(|class| class.exhausted)
+                .sum()
+        }
+    }
+
+    /// Enough steps of 5 ms for every window to pass.
+    pub(in super::super) const AGE: usize = WINDOWS * (WINDOW_MS as usize) / 5 + WINDOWS;
+
+    #[test]
+    fn wasteful_classes_are_replaced() {
+        let mut bench = Bench::new(&[(512, 8), (1024, 8), (4096, 8)], SizingPolicy::default());
+        bench.engine.observe_size(960, 1000);
+        bench.engine.observe_size(600, 1000);
+        let plan = (0..10).find_map(|_| bench.step(&[0, 4, 0])).unwrap();
+        let learned = SizingStep::SetClasses {
+            classes: vec![608, 960, 4096],
+        };
+        assert_eq!(
+            (&plan.steps[0].step, plan.steps[0].reason),
+            (&learned, Reason::WastedSamples)
+        );
+        assert_eq!(plan.expected.internal_waste_percentage, Some(0.0));
+    }
+
+    #[test]
+    fn classes_that_fit_are_left_alone() {
+        let mut bench = Bench::new(&[(512, 8), (1024, 8)], SizingPolicy::default());
+        bench.engine.observe_size(1000, 2000);
+        assert!((0..20).all(|_| bench.step(&[0, 4]).is_none()));
+    }
+
+    #[test]
+    fn the_measured_effect_stands_beside_the_expected_one() {
+        let mut bench = Bench::new(&[(256, 8)], SizingPolicy::default());
+        bench.step(&[8]);
+        assert_eq!(bench.engine.last_plan().unwrap().measured, None);
+        for _ in 0..30 {
+            bench.step(&[8]);
+        }
+        let last = bench.engine.last_plan().unwrap();
+        assert_eq!(last.plan.expected.hit_rate_percentage, Some(100.0));
+        assert_eq!(last.measured.unwrap().hit_rate_percentage, Some(100.0));
+        assert_eq!(last.measured.unwrap().bytes_held, bench.metrics.bytes_held);
+    }
+
+    #[test]
+    fn the_same_observations_give_the_same_plan() {
+        let run = || {
+            let mut bench = Bench::new(&[(256, 8), (512, 8)], SizingPolicy::default());
+            (0..50u64)
+                .filter_map(|step| bench.step(&[step % 17, step / 3]))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(run(), run());
+    }
+
+    #[test]
+    fn a_profile_starts_the_next_run_warm() {
+        let mut bench = Bench::new(&[(256, 8), (1024, 8)], SizingPolicy::default());
+        for _ in 0..AGE {
+            bench.step(&[30, 10]);
+        }
+        let mix: Vec<_> = bench
+            .engine
+            .profile()
+            .mix()
+            .iter()
+            .map(|c| (c.samples, u64::from(c.buffers)))
+            .collect();
+        let mut next = Bench::new(&mix, SizingPolicy::default());
+        for _ in 0..AGE {
+            next.step(&[30, 10]);
+        }
+        assert_eq!(next.exhausted(), 0);
+    }
+}

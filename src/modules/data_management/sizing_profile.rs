@@ -1,0 +1,167 @@
+//! What one run learned, saved so that the next one starts warm.
+
+use serde::{Deserialize, Serialize};
+
+use super::class_boundaries::MAX_CLASSES;
+
+/// Version of the saved form.
+pub const PROFILE_VERSION: u16 = 1;
+
+/// A class and a number of its buffers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct ClassBuffers {
+    /// Capacity of the class.
+    pub samples: usize,
+    /// Number of buffers.
+    pub buffers: u32,
+}
+
+impl ClassBuffers {
+    /// Capacity of them all.
+    #[must_use]
+    pub fn bytes(self) -> usize {
+        self.samples * self.buffers as usize * size_of::<f32>()
+    }
+}
+
+/// Size classes, and how many buffers of each a start should carve.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SizingProfile {
+    version: u16,
+    /// Peak use of each class with its margin, ascending by capacity.
+    classes: Vec<ClassBuffers>,
+    /// What all classes together may take; classes that peak at different times do not add up.
+    bytes_budget: usize,
+}
+
+/// A saved profile that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ProfileError {
+    /// Not the JSON of a profile.
+    #[error("not a sizing profile: {0}")]
+    Json(#[from] serde_json::Error),
+    /// Written by a version that means something else by it.
+    #[error(
+        "sizing profile has version {found}, this version reads {PROFILE_VERSION}; record a new one"
+    )]
+    Version {
+        /// Version of the file.
+        found: u16,
+    },
+    /// Classes that no pool can have.
+    #[error(
+        "sizing profile has {count} classes, the {index}th with {samples} samples: up to {MAX_CLASSES} ascending sizes are needed"
+    )]
+    Classes {
+        /// Number of classes.
+        count: usize,
+        /// The first that is out of order, or beyond the largest number of classes.
+        index: usize,
+        /// Its capacity.
+        samples: usize,
+    },
+}
+
+impl SizingProfile {
+    /// A profile of `classes` (ascending), which together may take `bytes_budget`.
+    #[must_use]
+    pub fn new(classes: Vec<ClassBuffers>, bytes_budget: usize) -> Self {
+        Self {
+            version: PROFILE_VERSION,
+            classes,
+            bytes_budget,
+        }
+    }
+
+    /// The buffers to start with: each class's peak, all scaled down alike when together they exceed the budget.
+    #[must_use]
+    pub fn mix(&self) -> Vec<ClassBuffers> {
+        let bytes: usize = self.classes.iter().map(|class| class.bytes()).sum();
+        let share = (self.bytes_budget as f64 / bytes.max(1) as f64).min(1.0);
+        let scaled = |class: &ClassBuffers| ClassBuffers {
+            buffers: ((f64::from(class.buffers) * share) as u32).max(1),
+            ..*class
+        };
+        self.classes.iter().map(scaled).collect()
+    }
+
+    /// The form to save.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        serde_json::json!(self).to_string()
+    }
+
+    /// Reads a saved profile.
+    ///
+    /// # Errors
+    /// When the text is not a profile, is of another version, or names classes that no pool can have.
+    pub fn from_json(text: &str) -> Result<Self, ProfileError> {
+        let profile: Self = serde_json::from_str(text)?;
+        if profile.version != PROFILE_VERSION {
+            return Err(ProfileError::Version {
+                found: profile.version,
+            });
+        }
+        let mut below = 0;
+        for (index, class) in profile.classes.iter().enumerate() {
+            if class.samples <= below || index >= MAX_CLASSES {
+                let count = profile.classes.len();
+                return Err(ProfileError::Classes {
+                    count,
+                    index,
+                    samples: class.samples,
+                });
+            }
+            below = class.samples;
+        }
+        Ok(profile)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn class(samples: usize, buffers: u32) -> ClassBuffers {
+        ClassBuffers { samples, buffers }
+    }
+
+    #[test]
+    fn saved_and_read_again_it_is_the_same() {
+        let profile = SizingProfile::new(vec![class(256, 10), class(480, 3)], 1 << 20);
+        assert_eq!(
+            SizingProfile::from_json(&profile.to_json()).unwrap(),
+            profile
+        );
+        assert_eq!(profile.mix(), [class(256, 10), class(480, 3)]);
+    }
+
+    #[test]
+    fn peaks_at_different_times_share_the_budget() {
+        let profile = SizingProfile::new(vec![class(256, 100), class(1024, 25)], 102_400);
+        assert_eq!(profile.mix(), [class(256, 50), class(1024, 12)]);
+    }
+
+    #[test]
+    fn what_cannot_be_used_is_refused_with_its_reason() {
+        let error = |text: &str| SizingProfile::from_json(text).unwrap_err().to_string();
+        assert!(error("{}").starts_with("not a sizing profile"));
+        assert!(error("").starts_with("not a sizing profile"));
+        assert_eq!(
+            error(r#"{"version":9,"classes":[],"bytes_budget":0}"#),
+            "sizing profile has version 9, this version reads 1; record a new one"
+        );
+        let two = r#"{"version":1,"classes":[{"samples":512,"buffers":1},{"samples":512,"buffers":1}],"bytes_budget":0}"#;
+        assert!(error(two).contains("2 classes, the 1th with 512 samples"));
+        let zero = r#"{"version":1,"classes":[{"samples":0,"buffers":1}],"bytes_budget":0}"#;
+        assert!(matches!(
+            SizingProfile::from_json(zero),
+            Err(ProfileError::Classes { index: 0, .. })
+        ));
+        let many = SizingProfile::new((1..=17).map(|i| class(i * 16, 1)).collect(), 0).to_json();
+        assert!(matches!(
+            SizingProfile::from_json(&many),
+            Err(ProfileError::Classes { index: 16, .. })
+        ));
+    }
+}
