@@ -1,6 +1,6 @@
 // Starts Chromium on the page and feeds it sound the way a person does.
 import { accessSync, constants, existsSync, statSync } from 'node:fs';
-import { delimiter, join } from 'node:path';
+import { basename, delimiter, join } from 'node:path';
 import { chromium } from 'playwright-core';
 
 /** A job that could not be done, said plainly: no stack trace is of use to whoever reads it. */
@@ -79,20 +79,36 @@ export async function openPage(browser, url, options = {}) {
 export async function play(page, file) {
   if (!existsSync(file)) throw new Failure(`There is no file ${file}. Check the path.`);
   if (!statSync(file).isFile()) throw new Failure(`${file} is not a file. Name a sound file.`);
+  await sounding(page, basename(file), () => page.setInputFiles('#file-input', file));
+}
+
+/** Presses one of the source buttons, `microphone` or `tone`, and waits until it sounds. */
+export async function press(page, source) {
+  await sounding(page, null, () => page.click(`#${source}`));
+}
+
+/** Does `act`, then waits for the sound called `label` (any, if null) or for the page's complaint, which is the error. */
+async function sounding(page, label, act) {
   await page.evaluate(() => {
     document.querySelector('#notice').hidden = true;
+    // So that the state seen next is not that of the sound before.
+    document.body.dataset.state = 'asked';
   });
-  await page.setInputFiles('#file-input', file);
-  const name = file.split(/[\\/]/).at(-1);
-  await page.waitForFunction(
-    (wanted) =>
-      !document.querySelector('#notice').hidden ||
-      (['running', 'ended'].includes(document.body.dataset.state) && window.wavepoolDemo.report()?.source === wanted),
-    name,
-    { timeout: 60_000 },
-  ).catch(() => {
-    throw new Failure(`${name} was given to the page, and nothing sounds after a minute.`);
-  });
+  await act();
+  await page
+    .waitForFunction(
+      (wanted) => {
+        if (!document.querySelector('#notice').hidden) return true;
+        if (!['running', 'ended'].includes(document.body.dataset.state)) return false;
+        const report = window.wavepoolDemo.report();
+        return report !== null && report.source !== null && (wanted === null || report.source === wanted);
+      },
+      label,
+      { timeout: 60_000 },
+    )
+    .catch(() => {
+      throw new Failure(`${label ?? 'The sound'} was given to the page, and nothing sounds after a minute.`);
+    });
   const complaint = await notice(page);
   if (complaint) throw new Failure(complaint);
 }

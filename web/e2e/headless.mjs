@@ -1,13 +1,13 @@
 // The main job without a window: a sound file through the page, the page's own report, the audio thread's trace.
-//   node web/e2e/headless.mjs --url http://127.0.0.1:4173/ --seconds 10 --input FILE --out report.json
+//   node web/e2e/headless.mjs --url http://127.0.0.1:4173/ [--seconds 10] [--input FILE] [--out report.json]
 import { writeFileSync } from 'node:fs';
-import { Failure, firstLine, launch, main, openPage, options, play, stop } from './browser.mjs';
+import { Failure, firstLine, launch, main, openPage, options, play, press, stop } from './browser.mjs';
 import { record } from './trace.mjs';
 
-const usage = 'node web/e2e/headless.mjs --url URL --seconds N --input FILE --out FILE [--fault leak-one]';
+const usage = 'node web/e2e/headless.mjs --url URL [--seconds N] [--input FILE] [--out FILE] [--fault leak-one]';
 
 await main(async () => {
-  const { url, seconds, input, out, fault } = options({ url: undefined, seconds: '10', input: undefined, out: undefined, fault: '' }, usage);
+  const { url, seconds, input, out, fault } = options({ url: undefined, seconds: '10', input: '', out: '', fault: '' }, usage);
   const duration = Number(seconds);
   if (!(duration > 0 && duration <= 600)) throw new Failure(`--seconds is ${seconds}; use a number above 0, at most 600.`);
   if (fault && fault !== 'leak-one') throw new Failure(`There is no fault ${fault}. Use leak-one.`);
@@ -17,7 +17,9 @@ await main(async () => {
   try {
     const { page, errors } = await openPage(browser, url);
     const finish = await record(browser);
-    await play(page, input);
+    // Without a file the page's own tone is the sound.
+    if (input) await play(page, input);
+    else await press(page, 'tone');
     if (fault) await page.evaluate((name) => window.wavepoolDemo.fault(name), fault);
     await page.waitForTimeout(duration * 1000);
     const last = await stop(page);
@@ -30,7 +32,7 @@ await main(async () => {
   }
 
   try {
-    writeFileSync(out, `${JSON.stringify(report, null, 2)}\n`);
+    if (out) writeFileSync(out, `${JSON.stringify(report, null, 2)}\n`);
   } catch (error) {
     throw new Failure(`The report could not be written: ${firstLine(error)}`);
   }

