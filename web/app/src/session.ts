@@ -74,7 +74,7 @@ export class Session {
   /** To be called in any gesture: a sound that the browser holds back begins. */
   wake(): void {
     // Not awaited: without a gesture it stays pending until one comes.
-    if (this.#context?.state === 'suspended') void this.#context.resume();
+    if (this.#context && this.#context.state !== 'running') void this.#context.resume();
   }
 
   async #change(source: Source, request: number): Promise<void> {

@@ -27,6 +27,7 @@ export class Tuner {
   readonly #hz = new Text(byId('hz', HTMLElement));
   readonly #clarity = new Text(byId('clarity', HTMLElement));
   readonly #needle = new Transform(byId('needle', SVGGElement));
+  readonly #meter = byId('level-track', HTMLElement);
   readonly #rmsText = new Text(byId('rms', HTMLElement));
   readonly #peakText = new Text(byId('peak', HTMLElement));
   readonly #cover = new Transform(byId('level-cover', HTMLElement));
@@ -75,10 +76,9 @@ export class Tuner {
   }
 
   #clearNote(): void {
-    if (this.#dial.dataset['tuned'] === 'none' && this.#note === '') return;
     this.#note = '';
     this.#saidNote = '';
-    this.#letter.set('–');
+    this.#letter.set('');
     this.#accidental.set('');
     this.#octave.set('');
     this.#cents.set('—');
@@ -92,6 +92,7 @@ export class Tuner {
     this.#rmsText.set(level ? decibels(level.rms_dbfs) : '—');
     this.#peakText.set(level ? decibels(level.peak_dbfs) : '—');
     this.#cover.set(`scaleX(${(1 - fill(level?.rms_dbfs)).toFixed(3)})`);
+    this.#meter.classList.toggle('still', level === null);
     this.#peak.set(`translateX(${(100 * fill(level?.peak_dbfs)).toFixed(1)}%)`);
   }
 }
