@@ -121,6 +121,14 @@ impl BoundarySearch {
         }
     }
 
+    /// Runs to the end; the proposal with the least waste, however many classes it takes.
+    #[must_use]
+    pub fn least_waste(mut self) -> ClassProposal {
+        while self.advance(usize::MAX).is_none() {}
+        let requested_samples = self.samples[self.sizes.len()];
+        self.boundaries(self.best.len().saturating_sub(1), requested_samples)
+    }
+
     fn layer_done(&self) -> bool {
         self.best
             .last()
