@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
+import { createServer } from 'node:http';
 import { test } from 'node:test';
-import { audioThread } from './trace.mjs';
+import { launch } from './browser.mjs';
+import { audioThread, record } from './trace.mjs';
 
 const named = (tid, name) => ({ name: 'thread_name', ph: 'M', pid: 7, tid, args: { name } });
 const call = (tid, dur) => ({ name: 'FunctionCall', ph: 'X', pid: 7, tid, dur });
@@ -25,4 +27,38 @@ test('calls and collections of the audio thread alone are counted', () => {
   assert.deepEqual(callback_us, { p50: 500, p99: 990, p999: 999, max: 1000 });
   assert.equal(callbacks, 1000);
   assert.deepEqual(gc, { minor: 1, major: 1 });
+});
+
+const garbage = `registerProcessor('garbage', class extends AudioWorkletProcessor {
+  process() {
+    this.kept = [];
+    for (let index = 0; index < 4000; index += 1) this.kept.push({ index });
+    return true;
+  }
+});`;
+
+test('a worklet that makes garbage is caught at it', async () => {
+  const server = createServer(({ url }, response) => {
+    response.setHeader('Content-Type', url === '/garbage.js' ? 'text/javascript' : 'text/html');
+    response.end(url === '/garbage.js' ? garbage : '');
+  });
+  await new Promise((listening) => server.listen(0, '127.0.0.1', listening));
+  const browser = await launch();
+  try {
+    const page = await browser.newPage();
+    await page.goto(`http://127.0.0.1:${server.address().port}/`);
+    const finish = await record(browser);
+    await page.evaluate(async () => {
+      const context = new AudioContext();
+      await context.audioWorklet.addModule('/garbage.js');
+      new AudioWorkletNode(context, 'garbage').connect(context.destination);
+    });
+    await page.waitForTimeout(2000);
+    const { callbacks, gc } = await finish();
+    assert.ok(callbacks > 300, `${callbacks} callbacks`);
+    assert.ok(gc.minor > 5, `${gc.minor} collections`);
+  } finally {
+    await browser.close();
+    server.close();
+  }
 });
