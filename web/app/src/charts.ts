@@ -90,6 +90,11 @@ export class Charts {
     for (const chart of this.#charts) chart.add(snapshot, seconds);
   }
 
+  /** Another sound: what was drawn is not its past. */
+  clear(): void {
+    for (const chart of this.#charts) chart.clear();
+  }
+
   /** The colours changed. */
   recolour(): void {
     for (const chart of this.#charts) chart.recolour();
@@ -134,6 +139,11 @@ class Chart {
       line.copyWithin(0, 1);
       line[points - 1] = value;
     });
+    this.#plot.setData(this.#data as uPlot.AlignedData);
+  }
+
+  clear(): void {
+    for (const line of this.#data.slice(1)) line.fill(null);
     this.#plot.setData(this.#data as uPlot.AlignedData);
   }
 

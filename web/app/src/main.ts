@@ -65,6 +65,7 @@ function run(wavepool: Wavepool): void {
     state: showState,
     opening(context) {
       log.open();
+      charts.clear();
       underruns.mark(context);
       notice.clear();
     },
