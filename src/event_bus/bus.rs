@@ -8,13 +8,15 @@ use serde::Serialize;
 
 use super::cell::EventCell;
 use super::clock::Clock;
-use super::dispatch::{Handler, State, Subscriber, TypeEntry};
+
 use super::error::BusError;
 use super::event::{Event, EventRecord, EventsDropped, Priority};
 use super::interest::{Interest, MAX_TYPES};
 use super::lane::{LaneReader, LaneWriter, lane};
 use super::publisher::{Core, Publisher};
+use super::state::{State, TypeEntry};
 use super::stats::BusStats;
+use super::subscriber::{Handler, Subscriber};
 use crate::sync::atomic::{AtomicU64, Ordering};
 
 /// How large a bus is. Lanes are allocated per publisher, when it is made: 64 bytes a cell.
@@ -322,5 +324,165 @@ impl core::fmt::Debug for Subscription {
         f.debug_struct("Subscription")
             .field("slot", &self.slot)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event_bus::test_events::{Beat, Meter, Note};
+    use crate::event_bus::{BusError, Published};
+
+    #[test]
+    fn nothing_is_written_until_somebody_subscribes_nor_after() {
+        let bus = TypedEventBus::default();
+        let publisher = bus.publisher().unwrap();
+        assert_eq!(
+            publisher.publish(Beat(0)),
+            Published::Idle,
+            "never declared"
+        );
+        bus.declare::<Beat>().unwrap();
+        assert_eq!(publisher.publish(Beat(1)), Published::Idle, "declared");
+        let other = bus.subscribe(|_: &Note| ()).unwrap();
+        assert_eq!(
+            publisher.publish(Beat(2)),
+            Published::Idle,
+            "another type is wanted"
+        );
+        let first = bus.subscribe(|_: &Beat| ()).unwrap();
+        let second = bus.subscribe(|_: &Beat| ()).unwrap();
+        drop(first);
+        assert_eq!(publisher.publish(Beat(3)), Published::Queued);
+        drop((second, other));
+        assert_eq!(
+            publisher.publish(Beat(4)),
+            Published::Idle,
+            "the last one left"
+        );
+        let critical = bus.stats().critical;
+        assert_eq!((critical.published, critical.pending), (1, 1));
+    }
+
+    #[test]
+    fn json_subscribers_want_every_declared_type_past_and_future() {
+        let bus = TypedEventBus::default();
+        let publisher = bus.publisher().unwrap();
+        bus.declare::<Beat>().unwrap();
+        let (send, records) = std::sync::mpsc::channel();
+        let guard = bus
+            .subscribe_json(move |record| send.send(record.clone()).unwrap())
+            .unwrap();
+        bus.declare::<Meter>().unwrap();
+        publisher.publish(Meter(5));
+        publisher.publish(Beat(6));
+        publisher.publish(Beat(7));
+        assert_eq!(publisher.publish(Note(8)), Published::Idle, "not declared");
+        bus.pump(9);
+        let seen: Vec<String> = records
+            .try_iter()
+            .map(|r| serde_json::to_string(&r).unwrap())
+            .collect();
+        let form = |name, priority, seq, data| {
+            format!(
+                r#"{{"version":1,"name":"{name}","priority":"{priority}","seq":{seq},"publisher":1,"data":{data}}}"#
+            )
+        };
+        assert_eq!(
+            seen,
+            [
+                form("Beat", "critical", 0, 6),
+                form("Beat", "critical", 1, 7),
+                form("Meter", "normal", 0, 5)
+            ]
+        );
+        drop(guard);
+        assert_eq!(publisher.publish(Beat(9)), Published::Idle);
+        let names: Vec<_> = bus.types().iter().map(|t| t.name).collect();
+        assert_eq!(names, ["Beat", "EventsDropped", "Meter"]);
+    }
+
+    #[test]
+    fn publishers_are_limited_and_a_spent_one_makes_room() {
+        let bus = TypedEventBus::new(BusConfig {
+            max_publishers: 2,
+            ..BusConfig::default()
+        });
+        let _guard = bus.subscribe(|_: &Beat| ()).unwrap();
+        let (first, _second) = (bus.publisher().unwrap(), bus.publisher().unwrap());
+        let refused = bus.publisher().unwrap_err();
+        assert_eq!(
+            refused.to_string(),
+            "the bus has 2 publishers, which is its limit (BusConfig::max_publishers)"
+        );
+        first.publish(Beat(1));
+        drop(first);
+        assert_eq!(
+            bus.publisher().unwrap_err(),
+            refused,
+            "its event is still to be delivered"
+        );
+        assert_eq!(bus.pump(9).delivered, 1);
+        assert_eq!(
+            bus.publisher().unwrap().id(),
+            3,
+            "numbers are not used again"
+        );
+    }
+
+    #[derive(Clone, Copy, Serialize)]
+    struct Impostor(f64);
+    impl Event for Impostor {
+        const NAME: &'static str = "Beat";
+        const PRIORITY: Priority = Priority::Normal;
+    }
+
+    #[test]
+    fn two_types_of_one_name_are_refused_and_never_mixed() {
+        let bus = TypedEventBus::default();
+        let _guard = bus.subscribe(|_: &Beat| ()).unwrap();
+        let refused = bus.subscribe(|_: &Impostor| ()).unwrap_err();
+        let text = format!(
+            "event type `Beat` cannot be declared: `Beat` has the same number {:#010x}; rename one",
+            fnv1a_of_beat()
+        );
+        assert_eq!(refused.to_string(), text);
+        assert_eq!(
+            bus.publisher().unwrap().publish(Impostor(0.5)),
+            Published::Idle
+        );
+    }
+
+    const fn fnv1a_of_beat() -> u32 {
+        crate::event_bus::fnv1a("Beat")
+    }
+
+    #[derive(Clone, Copy, Serialize)]
+    struct Crowd<const N: u32>;
+    impl<const N: u32> Event for Crowd<N> {
+        const NAME: &'static str = "Crowd";
+        const PRIORITY: Priority = Priority::Normal;
+        // All of them want the same slot.
+        const ID: u32 = (N + 1) * 256;
+    }
+
+    #[test]
+    fn types_are_limited_and_crowded_slots_stay_exact() {
+        let bus = TypedEventBus::default();
+        let publisher = bus.publisher().unwrap();
+        let mut results = Vec::new();
+        macro_rules! declare {
+            ($($tens:literal)*; $units:tt) => { $(declare!(@ $tens $units);)* };
+            (@ $tens:literal [$($unit:literal)*]) => { $(results.push(bus.declare::<Crowd<{ $tens * 10 + $unit }>>());)* };
+        }
+        declare!(0 1 2 3 4 5 6 7 8 9 10 11 12; [0 1 2 3 4 5 6 7 8 9]);
+        // `EventsDropped` has one place.
+        assert!(results[..127].iter().all(Result::is_ok));
+        assert_eq!(results[127], Err(BusError::TooManyTypes { limit: 128 }));
+        assert_eq!(bus.declare::<Crowd<3>>(), Ok(()), "known already");
+        let _guard = bus.subscribe(|_: &Crowd<126>| ()).unwrap();
+        assert_eq!(publisher.publish(Crowd::<125>), Published::Idle);
+        assert_eq!(publisher.publish(Crowd::<126>), Published::Queued);
+        assert_eq!(publisher.publish(Crowd::<127>), Published::Idle);
     }
 }

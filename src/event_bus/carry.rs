@@ -5,8 +5,9 @@ use core::mem::MaybeUninit;
 
 use super::bus::{TypedEventBus, lock};
 use super::cell::{EventCell, Payload};
-use super::dispatch::{PumpReport, Taken};
+use super::dispatch::PumpReport;
 use super::error::BusError;
+use super::subscriber::Taken;
 
 /// Marks publishers of another instance, so that their numbers do not meet ours.
 const FROM_AFAR: u32 = 1 << 31;
@@ -128,5 +129,116 @@ impl TypedEventBus {
             self.deliver_carried(&taken, age_ns, &mut report);
         }
         Ok(report.taken())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event_bus::test_events::{Beat, Meter};
+    use crate::event_bus::{BusConfig, EventsDropped, Published};
+
+    fn buffer(cells: usize) -> Vec<MaybeUninit<u8>> {
+        vec![MaybeUninit::uninit(); cells * CARRIED_CELL_BYTES]
+    }
+
+    #[test]
+    fn events_cross_in_order_with_their_numbers() {
+        let (sender, receiver) = (TypedEventBus::default(), TypedEventBus::default());
+        sender.carry_all();
+        // Declared in another order than at the receiver.
+        sender.declare::<Meter>().unwrap();
+        sender.declare::<Beat>().unwrap();
+        let (send, records) = std::sync::mpsc::channel();
+        receiver.declare::<Beat>().unwrap();
+        receiver.declare::<Meter>().unwrap();
+        let _guard = receiver.subscribe_json(move |record| send.send(record.clone()).unwrap());
+
+        let publisher = sender.publisher().unwrap();
+        publisher.publish(Meter(1));
+        publisher.publish(Beat(2));
+        publisher.publish(Beat(3));
+        let mut bytes = buffer(2);
+        // One byte short of the third cell.
+        bytes.extend(vec![MaybeUninit::uninit(); CARRIED_CELL_BYTES - 1]);
+        let mut carried = Vec::new();
+        loop {
+            let written = sender.drain_cells(&mut bytes);
+            carried.push(written / CARRIED_CELL_BYTES);
+            // SAFETY: drained above.
+            let delivered = unsafe { receiver.inject_cells(&bytes[..written]) };
+            assert_eq!(delivered, Ok(written / CARRIED_CELL_BYTES));
+            if written == 0 {
+                break;
+            }
+        }
+        assert_eq!(carried, [2, 1, 0]);
+        let seen: Vec<_> = records
+            .try_iter()
+            .map(|r| (r.name, r.publisher, r.seq, r.data))
+            .collect();
+        let afar = 1 << 31 | publisher.id();
+        assert_eq!(
+            seen,
+            [
+                ("Beat", afar, 0, 2.into()),
+                ("Beat", afar, 1, 3.into()),
+                ("Meter", afar, 0, 1.into())
+            ]
+        );
+        for bus in [&sender, &receiver] {
+            let stats = bus.stats();
+            assert_eq!((stats.critical.published, stats.critical.delivered), (2, 2));
+            assert_eq!((stats.normal.published, stats.normal.delivered), (1, 1));
+        }
+    }
+
+    #[test]
+    fn a_stalled_crossing_drops_counted_and_the_announcement_crosses() {
+        let config = BusConfig {
+            critical_cells: 2,
+            ..BusConfig::default()
+        };
+        let (sender, receiver) = (TypedEventBus::new(config), TypedEventBus::default());
+        sender.carry_all();
+        sender.declare::<Beat>().unwrap();
+        let drops = receiver.queue::<EventsDropped>(4).unwrap();
+        receiver.declare::<Beat>().unwrap();
+        let publisher = sender.publisher().unwrap();
+        let fates: Vec<_> = (0..3).map(|n| publisher.publish(Beat(n))).collect();
+        assert_eq!(fates[2], Published::Dropped);
+        let mut bytes = buffer(8);
+        let written = sender.drain_cells(&mut bytes);
+        // SAFETY: drained above.
+        assert_eq!(unsafe { receiver.inject_cells(&bytes[..written]) }, Ok(3));
+        assert_eq!(drops.try_next().map(|event| event.dropped), Some(1));
+    }
+
+    #[test]
+    fn torn_and_unknown_cells_are_refused() {
+        let (sender, receiver) = (TypedEventBus::default(), TypedEventBus::default());
+        sender.carry_all();
+        sender.declare::<Beat>().unwrap();
+        sender.publisher().unwrap().publish(Beat(1));
+        let mut bytes = buffer(1);
+        let written = sender.drain_cells(&mut bytes);
+        // SAFETY: both drained above; the first is refused for its length.
+        let (torn, unknown) = unsafe {
+            (
+                receiver.inject_cells(&bytes[..written - 1]),
+                receiver.inject_cells(&bytes[..written]),
+            )
+        };
+        assert_eq!(
+            torn.unwrap_err().to_string(),
+            "79 carried bytes are not whole cells of 80 bytes"
+        );
+        let id = crate::event_bus::fnv1a("Beat");
+        assert_eq!(
+            unknown.unwrap_err().to_string(),
+            format!(
+                "carried cell 0 is of event type {id:#010x}, which this instance has not declared"
+            )
+        );
     }
 }

@@ -20,8 +20,9 @@ pub(crate) struct EventCell {
 }
 
 impl EventCell {
+    /// Makes `cell` hold `event`.
     #[inline(always)]
-    pub(crate) fn new<E: Event>(slot: u8, stamp_ns: u64, event: E) -> Self {
+    pub(crate) fn write<E: Event>(cell: &mut MaybeUninit<Self>, slot: u8, stamp_ns: u64, event: E) {
         const {
             assert!(
                 size_of::<E>() <= MAX_EVENT_BYTES,
@@ -32,17 +33,19 @@ impl EventCell {
                 "an event is aligned to at most 8 bytes"
             );
         }
-        let mut payload: Payload = [MaybeUninit::uninit(); MAX_EVENT_BYTES / 8];
-        // SAFETY: `E` fits and its alignment divides the payload's (both asserted above); the local array is ours
-        // alone; `E: Copy`, so that nothing is forgotten when the bytes are overwritten later.
-        unsafe { payload.as_mut_ptr().cast::<E>().write(event) };
-        Self::from_parts(slot, stamp_ns, payload)
+        let cell = cell.as_mut_ptr();
+        // SAFETY: both fields lie inside the cell, which is borrowed mutably; `E` fits the payload and its alignment
+        // divides the payload's (asserted above). The payload needs no initialisation beyond the event's bytes, and
+        // `E: Copy`, so that nothing is forgotten when they are overwritten later.
+        unsafe {
+            (&raw mut (*cell).header).write(header(slot, stamp_ns));
+            (&raw mut (*cell).payload).cast::<E>().write(event);
+        }
     }
 
     pub(crate) const fn from_parts(slot: u8, stamp_ns: u64, payload: Payload) -> Self {
-        let stamp = stamp_ns & ((1 << STAMP_BITS) - 1);
         Self {
-            header: ((slot as u64) << STAMP_BITS) | stamp,
+            header: header(slot, stamp_ns),
             payload,
         }
     }
@@ -64,10 +67,14 @@ impl EventCell {
     /// # Safety
     /// The payload was written from a value of `E`.
     pub(crate) unsafe fn event<E: Event>(&self) -> &E {
-        // SAFETY: the caller says that these bytes are an `E`; `new` checked size and alignment for every `E` that
+        // SAFETY: the caller says that these bytes are an `E`; `write` checked size and alignment for every `E` that
         // can be in a payload; the borrow is the cell's own.
         unsafe { &*self.payload.as_ptr().cast::<E>() }
     }
+}
+
+const fn header(slot: u8, stamp_ns: u64) -> u64 {
+    ((slot as u64) << STAMP_BITS) | (stamp_ns & ((1 << STAMP_BITS) - 1))
 }
 
 #[cfg(test)]
@@ -94,7 +101,12 @@ mod tests {
             channel: 7,
             level: -0.5,
         };
-        let cell = EventCell::new(255, (1 << 56) - 1, event);
+        let cell = {
+            let mut cell = MaybeUninit::uninit();
+            EventCell::write(&mut cell, 255, (1 << 56) - 1, event);
+            // SAFETY: written on the line above.
+            unsafe { cell.assume_init() }
+        };
         assert_eq!((cell.slot(), cell.stamp_ns()), (255, (1 << 56) - 1));
         // SAFETY: the cell was made from a `Padded` above.
         assert_eq!(unsafe { *cell.event::<Padded>() }, event);

@@ -13,6 +13,7 @@ pub(crate) struct Clock {
 }
 
 /// While a long pump runs, the word is moved at most this often, so that publishers keep their copy of its line.
+#[cfg(not(target_arch = "wasm32"))]
 const MOVE_EVERY_NS: u64 = 10_000;
 
 impl Clock {

@@ -1,18 +1,9 @@
-//! The dispatching side: tables, counts, and the pump that hands events to subscribers.
+//! The pump: takes events out of lanes and hands them to subscribers.
 
-use core::any::TypeId;
-use core::panic::AssertUnwindSafe;
-use std::panic::catch_unwind;
-use std::sync::{Arc, Mutex, TryLockError};
+use std::sync::TryLockError;
 
 use super::bus::{TypedEventBus, lock};
-use super::cell::EventCell;
-use super::event::{Event, EventRecord, EventsDropped, Priority};
-use super::interest::SLOTS;
-use super::lane::LaneReader;
-use super::publisher::{Published, Publisher};
-use super::stats::{LaneStats, LaneTally};
-use crate::sync::atomic::{AtomicBool, Ordering};
+use super::subscriber::{Delivery, Taken};
 
 /// What one pump did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -30,364 +21,6 @@ impl PumpReport {
     #[must_use]
     pub const fn taken(&self) -> usize {
         self.delivered + self.unclaimed
-    }
-}
-
-pub(crate) enum Handler {
-    Cell(Box<dyn FnMut(&EventCell) + Send>),
-    Record(Box<dyn FnMut(&EventRecord) + Send>),
-}
-
-/// A handler that can be ended from anywhere, its own call included.
-pub(crate) struct Subscriber {
-    ended: AtomicBool,
-    /// `None` once ended. Locked for the length of a call; only the dispatching side waits for it.
-    handler: Mutex<Option<Handler>>,
-}
-
-impl Subscriber {
-    pub(crate) fn new(handler: Handler) -> Arc<Self> {
-        Arc::new(Self {
-            ended: AtomicBool::new(false),
-            handler: Mutex::new(Some(handler)),
-        })
-    }
-
-    /// Ends the subscription and drops the handler, or leaves that to the call that is under way.
-    pub(crate) fn end(&self) {
-        // Release pairs with the Acquire in `call`: a call that begins after this sees it.
-        self.ended.store(true, Ordering::Release);
-        if let Ok(mut handler) = self.handler.try_lock() {
-            drop(handler.take());
-        }
-    }
-
-    /// Returns false when the handler panicked.
-    fn call(&self, run: impl FnOnce(&mut Handler)) -> bool {
-        let mut handler = lock(&self.handler);
-        // Acquire pairs with the Release in `end`.
-        let ended = || self.ended.load(Ordering::Acquire);
-        let calm = match &mut *handler {
-            Some(handler) if !ended() => catch_unwind(AssertUnwindSafe(|| run(handler))).is_ok(),
-            _ => true,
-        };
-        if ended() {
-            drop(handler.take());
-        }
-        calm
-    }
-}
-
-type Subscribers = Arc<[Arc<Subscriber>]>;
-
-/// A declared type.
-pub(crate) struct TypeEntry {
-    pub(crate) type_id: TypeId,
-    pub(crate) id: u32,
-    pub(crate) name: &'static str,
-    pub(crate) priority: Priority,
-    to_json: fn(&EventCell) -> serde_json::Value,
-    subscribers: Subscribers,
-}
-
-impl TypeEntry {
-    pub(crate) fn of<E: Event>(to_json: fn(&EventCell) -> serde_json::Value) -> Self {
-        Self {
-            type_id: TypeId::of::<E>(),
-            id: E::ID,
-            name: E::NAME,
-            priority: E::PRIORITY,
-            to_json,
-            subscribers: Arc::new([]),
-        }
-    }
-}
-
-/// A publisher's lanes, seen from here.
-struct Source {
-    id: u32,
-    readers: [LaneReader; 3],
-    /// Events taken so far: the next one's `seq`.
-    taken: [u64; 3],
-    /// Drops already in the tallies.
-    tallied: [u64; 3],
-    /// Drops not yet announced.
-    unannounced: [u64; 3],
-}
-
-impl Source {
-    fn new(id: u32, readers: [LaneReader; 3]) -> Self {
-        Self {
-            id,
-            readers,
-            taken: [0; 3],
-            tallied: [0; 3],
-            unannounced: [0; 3],
-        }
-    }
-
-    /// The publisher is gone and nothing of it is left.
-    fn is_spent(&mut self) -> bool {
-        // All lanes are seen abandoned before any is seen empty: nothing can come in between.
-        self.readers.iter_mut().all(LaneReader::is_abandoned)
-            && self.readers.iter().all(LaneReader::is_empty)
-            && self
-                .tallied
-                .iter()
-                .zip(&self.readers)
-                .all(|(tallied, lane)| *tallied == lane.dropped())
-            && self.unannounced == [0; 3]
-    }
-}
-
-/// Everything the bus's lock guards. No user code runs under it.
-pub(crate) struct State {
-    /// By interest slot.
-    pub(crate) types: [Option<TypeEntry>; SLOTS],
-    /// Subscribers of everything, carrying included.
-    pub(crate) everything: u32,
-    records: Subscribers,
-    /// The first is the announcer's.
-    sources: Vec<Source>,
-    next_id: u32,
-    /// Publishes `EventsDropped`.
-    announcer: Publisher,
-    /// Per lane: the source to look at first, so that none starves another.
-    turn: [usize; 3],
-    tallies: [LaneTally; 3],
-    pub(crate) panics: u64,
-}
-
-/// One event on its way out.
-pub(crate) struct Taken {
-    pub(crate) cell: EventCell,
-    pub(crate) publisher: u32,
-    pub(crate) seq: u64,
-}
-
-/// What to do with it.
-struct Delivery {
-    subscribers: Subscribers,
-    records: Subscribers,
-    name: &'static str,
-    priority: Priority,
-    to_json: fn(&EventCell) -> serde_json::Value,
-}
-
-impl Delivery {
-    fn is_claimed(&self) -> bool {
-        !self.subscribers.is_empty() || !self.records.is_empty()
-    }
-
-    /// Calls the handlers; returns how many panicked.
-    fn run(&self, taken: &Taken) -> usize {
-        let mut panics = 0;
-        for subscriber in &*self.subscribers {
-            let calm = subscriber.call(|handler| {
-                if let Handler::Cell(handler) = handler {
-                    handler(&taken.cell);
-                }
-            });
-            panics += usize::from(!calm);
-        }
-        if self.records.is_empty() {
-            return panics;
-        }
-        // The event's own `Serialize` may panic too.
-        let Ok(data) = catch_unwind(AssertUnwindSafe(|| (self.to_json)(&taken.cell))) else {
-            return panics + 1;
-        };
-        let record = EventRecord {
-            version: EventRecord::VERSION,
-            name: self.name,
-            priority: self.priority,
-            seq: taken.seq,
-            publisher: taken.publisher,
-            data,
-        };
-        for subscriber in &*self.records {
-            let calm = subscriber.call(|handler| {
-                if let Handler::Record(handler) = handler {
-                    handler(&record);
-                }
-            });
-            panics += usize::from(!calm);
-        }
-        panics
-    }
-}
-
-impl State {
-    pub(crate) fn new(announcer: Publisher, readers: [LaneReader; 3]) -> Self {
-        Self {
-            types: [const { None }; SLOTS],
-            everything: 0,
-            records: Arc::new([]),
-            sources: vec![Source::new(announcer.id(), readers)],
-            next_id: 1,
-            announcer,
-            turn: [0; 3],
-            tallies: Priority::ALL.map(LaneTally::new),
-            panics: 0,
-        }
-    }
-
-    pub(crate) fn add_source(&mut self, readers: [LaneReader; 3]) -> u32 {
-        let id = self.next_id;
-        self.next_id += 1;
-        self.sources.push(Source::new(id, readers));
-        id
-    }
-
-    /// Publishers, the announcer apart.
-    pub(crate) fn publishers(&self) -> usize {
-        self.sources.len() - 1
-    }
-
-    pub(crate) fn declared_slots(&self) -> impl Iterator<Item = u8> {
-        let slots = self
-            .types
-            .iter()
-            .enumerate()
-            .filter(|(_, entry)| entry.is_some());
-        slots.map(|(slot, _)| slot as u8)
-    }
-
-    pub(crate) fn declared(&self, slot: u8) -> Option<(u32, Priority)> {
-        self.types[usize::from(slot)]
-            .as_ref()
-            .map(|entry| (entry.id, entry.priority))
-    }
-
-    pub(crate) fn slot_of(&self, id: u32) -> Option<u8> {
-        self.declared_slots()
-            .find(|&slot| self.declared(slot).is_some_and(|(known, _)| known == id))
-    }
-
-    fn subscribers_mut(&mut self, slot: Option<u8>) -> Option<&mut Subscribers> {
-        match slot {
-            Some(slot) => self.types[usize::from(slot)]
-                .as_mut()
-                .map(|entry| &mut entry.subscribers),
-            None => Some(&mut self.records),
-        }
-    }
-
-    pub(crate) fn add_subscriber(&mut self, slot: Option<u8>, subscriber: Arc<Subscriber>) {
-        if let Some(list) = self.subscribers_mut(slot) {
-            *list = list.iter().cloned().chain([subscriber]).collect();
-        }
-    }
-
-    pub(crate) fn remove_subscriber(&mut self, slot: Option<u8>, subscriber: &Arc<Subscriber>) {
-        if let Some(list) = self.subscribers_mut(slot) {
-            *list = list
-                .iter()
-                .filter(|kept| !Arc::ptr_eq(kept, subscriber))
-                .cloned()
-                .collect();
-        }
-    }
-
-    pub(crate) fn lane_stats(&self, priority: Priority) -> LaneStats {
-        let lane = priority.lane();
-        let dropped = self
-            .sources
-            .iter()
-            .map(|s| s.readers[lane].dropped() - s.tallied[lane])
-            .sum();
-        let pending = self
-            .sources
-            .iter()
-            .map(|s| s.readers[lane].len() as u64)
-            .sum();
-        self.tallies[lane].stats(dropped, pending)
-    }
-
-    pub(crate) fn bytes(&self) -> usize {
-        let lanes: usize = self
-            .sources
-            .iter()
-            .flat_map(|s| &s.readers)
-            .map(LaneReader::bytes)
-            .sum();
-        lanes + self.tallies.iter().map(LaneTally::bytes).sum::<usize>()
-    }
-
-    /// Brings the drop counts up to date, announces new ones, and frees what dropped publishers left.
-    pub(crate) fn tidy(&mut self) {
-        let (announcements, sources) = self.sources.split_at_mut(1);
-        let mut room = announcements[0].readers[Priority::High.lane()].room();
-        for source in &mut *sources {
-            for priority in Priority::ALL {
-                let lane = priority.lane();
-                let total = source.readers[lane].dropped();
-                let new = total - source.tallied[lane];
-                self.tallies[lane].dropped += new;
-                source.tallied[lane] = total;
-                source.unannounced[lane] += new;
-                if source.unannounced[lane] == 0 || room == 0 {
-                    continue;
-                }
-                let dropped = source.unannounced[lane];
-                let event = EventsDropped {
-                    publisher: source.id,
-                    lane: priority,
-                    dropped,
-                    total,
-                };
-                room -= usize::from(self.announcer.publish(event) == Published::Queued);
-                source.unannounced[lane] = 0;
-            }
-        }
-        self.sources
-            .retain_mut(|source| source.id == self.announcer.id() || !source.is_spent());
-    }
-
-    /// The oldest event of the highest lane that has one, publishers taking turns.
-    pub(crate) fn take(&mut self) -> Option<Taken> {
-        let sources = self.sources.len();
-        for priority in Priority::ALL {
-            let lane = priority.lane();
-            for step in 0..sources {
-                let index = (self.turn[lane] + step) % sources;
-                let source = &mut self.sources[index];
-                if let Some(cell) = source.readers[lane].take() {
-                    self.turn[lane] = index + 1;
-                    let seq = source.taken[lane];
-                    source.taken[lane] += 1;
-                    return Some(Taken {
-                        cell,
-                        publisher: source.id,
-                        seq,
-                    });
-                }
-            }
-        }
-        None
-    }
-
-    /// Who gets an event, and the count of it.
-    fn deliver(&mut self, slot: u8, latency_ns: u64) -> Option<Delivery> {
-        let entry = self.types[usize::from(slot)].as_ref()?;
-        let delivery = Delivery {
-            subscribers: entry.subscribers.clone(),
-            records: self.records.clone(),
-            name: entry.name,
-            priority: entry.priority,
-            to_json: entry.to_json,
-        };
-        self.count(entry.priority, delivery.is_claimed(), latency_ns);
-        Some(delivery)
-    }
-
-    pub(crate) fn count(&mut self, priority: Priority, claimed: bool, latency_ns: u64) {
-        let tally = &mut self.tallies[priority.lane()];
-        if claimed {
-            tally.deliver(latency_ns);
-        } else {
-            tally.unclaimed += 1;
-        }
     }
 }
 
@@ -443,5 +76,254 @@ impl TypedEventBus {
             report.panics += panics;
             lock(&self.inner.state).panics += panics as u64;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+    use crate::event_bus::test_events::{Beat, Meter, Note};
+    use crate::event_bus::{BusConfig, Event, EventsDropped, Priority, Published, Subscription};
+
+    /// What arrived, as `(type, number)`.
+    type Log = Arc<Mutex<Vec<(&'static str, u64)>>>;
+
+    fn log<E: Event>(bus: &TypedEventBus, log: &Log, number: fn(&E) -> u64) -> Subscription {
+        let log = log.clone();
+        bus.subscribe(move |event: &E| lock(&log).push((E::NAME, number(event))))
+            .unwrap()
+    }
+
+    #[test]
+    fn lanes_are_drained_critical_first_and_each_in_order() {
+        let bus = TypedEventBus::default();
+        let seen = Log::default();
+        let _guards = (
+            log::<Meter>(&bus, &seen, |e| e.0),
+            log::<Note>(&bus, &seen, |e| e.0),
+            log::<Beat>(&bus, &seen, |e| e.0),
+        );
+        let publisher = bus.publisher().unwrap();
+        for n in 0..2 {
+            publisher.publish(Meter(n));
+            publisher.publish(Note(n));
+            publisher.publish(Beat(n));
+        }
+        assert_eq!(bus.pump(4).taken(), 4, "bounded");
+        assert_eq!(bus.pump(100).taken(), 2);
+        let want = [
+            ("Beat", 0),
+            ("Beat", 1),
+            ("Note", 0),
+            ("Note", 1),
+            ("Meter", 0),
+            ("Meter", 1),
+        ];
+        assert_eq!(*lock(&seen), want);
+    }
+
+    #[test]
+    fn a_critical_event_overtakes_a_flood_that_is_being_drained() {
+        let bus = TypedEventBus::default();
+        let seen = Log::default();
+        let _beats = log::<Beat>(&bus, &seen, |e| e.0);
+        let urgent = Mutex::new(bus.publisher().unwrap());
+        let inner = seen.clone();
+        let _meters = bus.subscribe(move |e: &Meter| {
+            lock(&inner).push(("Meter", e.0));
+            if e.0 == 1 {
+                lock(&urgent).publish(Beat(0));
+            }
+        });
+        let flood = bus.publisher().unwrap();
+        for n in 0..4 {
+            flood.publish(Meter(n));
+        }
+        bus.pump(100);
+        let want = [
+            ("Meter", 0),
+            ("Meter", 1),
+            ("Beat", 0),
+            ("Meter", 2),
+            ("Meter", 3),
+        ];
+        assert_eq!(*lock(&seen), want);
+    }
+
+    #[test]
+    fn publishers_take_turns_within_a_lane() {
+        let bus = TypedEventBus::default();
+        let seen = Log::default();
+        let _guard = log::<Beat>(&bus, &seen, |e| e.0);
+        let (one, two) = (bus.publisher().unwrap(), bus.publisher().unwrap());
+        for n in 0..3 {
+            one.publish(Beat(n));
+            two.publish(Beat(10 + n));
+        }
+        bus.pump(4);
+        assert_eq!(*lock(&seen), [0, 10, 1, 11].map(|n| ("Beat", n)));
+    }
+
+    #[test]
+    fn a_full_lane_drops_counted_and_announced() {
+        let config = BusConfig {
+            critical_cells: 2,
+            ..BusConfig::default()
+        };
+        let bus = TypedEventBus::new(config);
+        let seen = Log::default();
+        let _beats = log::<Beat>(&bus, &seen, |e| e.0);
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let tell = told.clone();
+        let _drops = bus
+            .subscribe(move |event: &EventsDropped| lock(&tell).push(*event))
+            .unwrap();
+        let publisher = bus.publisher().unwrap();
+        let fates: Vec<_> = (0..5).map(|n| publisher.publish(Beat(n))).collect();
+        use Published::{Dropped, Queued};
+        assert_eq!(fates, [Queued, Queued, Dropped, Dropped, Dropped]);
+        assert_eq!(
+            bus.stats().critical.dropped,
+            3,
+            "counted before anybody pumps"
+        );
+        bus.pump(10);
+        publisher.publish(Beat(5));
+        publisher.publish(Beat(6));
+        publisher.publish(Beat(7));
+        bus.pump(10);
+        bus.pump(10);
+        let announced = |dropped, total| EventsDropped {
+            publisher: publisher.id(),
+            lane: Priority::Critical,
+            dropped,
+            total,
+        };
+        assert_eq!(*lock(&told), [announced(3, 3), announced(1, 4)]);
+        let stats = bus.stats();
+        assert_eq!(
+            (
+                stats.critical.published,
+                stats.critical.delivered,
+                stats.critical.dropped
+            ),
+            (8, 4, 4)
+        );
+        assert_eq!((stats.high.published, stats.high.delivered), (2, 2));
+    }
+
+    #[test]
+    fn drops_of_a_publisher_that_is_gone_are_announced_too() {
+        let bus = TypedEventBus::new(BusConfig {
+            normal_cells: 1,
+            ..BusConfig::default()
+        });
+        let _meters = bus.subscribe(|_: &Meter| ()).unwrap();
+        let drops = bus.queue::<EventsDropped>(4).unwrap();
+        let publisher = bus.publisher().unwrap();
+        for n in 0..3 {
+            publisher.publish(Meter(n));
+        }
+        drop(publisher);
+        bus.pump(10);
+        assert_eq!(drops.try_next().map(|e| e.dropped), Some(2));
+        bus.pump(10);
+        let stats = bus.stats();
+        assert_eq!(
+            (
+                stats.publishers,
+                stats.normal.published,
+                stats.normal.dropped
+            ),
+            (0, 3, 2)
+        );
+    }
+
+    #[test]
+    fn a_panicking_subscriber_is_counted_and_the_others_go_on() {
+        let bus = TypedEventBus::default();
+        let seen = Log::default();
+        let _bad = bus.subscribe(|_: &Beat| panic!("on purpose")).unwrap();
+        let _good = log::<Beat>(&bus, &seen, |e| e.0);
+        let publisher = bus.publisher().unwrap();
+        publisher.publish(Beat(1));
+        publisher.publish(Beat(2));
+        assert_eq!(
+            bus.pump(10),
+            PumpReport {
+                delivered: 2,
+                unclaimed: 0,
+                panics: 2
+            }
+        );
+        assert_eq!(*lock(&seen), [("Beat", 1), ("Beat", 2)]);
+        assert_eq!(bus.stats().subscriber_panics, 2);
+    }
+
+    #[derive(Clone, Copy)]
+    struct Unspeakable;
+    impl serde::Serialize for Unspeakable {
+        fn serialize<S: serde::Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
+            Err(serde::ser::Error::custom("no words"))
+        }
+    }
+    impl Event for Unspeakable {
+        const NAME: &'static str = "Unspeakable";
+        const PRIORITY: Priority = Priority::Normal;
+    }
+
+    #[test]
+    fn an_event_without_a_json_form_says_so() {
+        let bus = TypedEventBus::default();
+        bus.declare::<Unspeakable>().unwrap();
+        let (send, records) = std::sync::mpsc::channel();
+        let _guard = bus.subscribe_json(move |record| send.send(record.data.clone()).unwrap());
+        bus.publisher().unwrap().publish(Unspeakable);
+        bus.pump(1);
+        assert_eq!(
+            records.try_recv().unwrap(),
+            serde_json::json!({ "error": "no words" })
+        );
+    }
+
+    #[test]
+    fn what_nobody_waits_for_any_more_is_unclaimed() {
+        let bus = TypedEventBus::default();
+        let guard = bus.subscribe(|_: &Note| ()).unwrap();
+        bus.publisher().unwrap().publish(Note(1));
+        drop(guard);
+        assert_eq!(
+            bus.pump(10),
+            PumpReport {
+                delivered: 0,
+                unclaimed: 1,
+                panics: 0
+            }
+        );
+        let high = bus.stats().high;
+        assert_eq!(
+            (high.published, high.delivered, high.unclaimed, high.latency),
+            (1, 0, 1, None)
+        );
+    }
+
+    #[test]
+    fn handlers_may_use_the_bus() {
+        let bus = TypedEventBus::default();
+        let seen = Log::default();
+        let (inner, log_to) = (bus.clone(), seen.clone());
+        let mut later = Vec::new();
+        let _guard = bus.subscribe(move |_: &Beat| {
+            assert_eq!(inner.pump(10), PumpReport::default(), "not twice at a time");
+            later.push(log::<Note>(&inner, &log_to, |e| e.0));
+            inner.publisher().unwrap().publish(Note(9));
+            assert_eq!(inner.stats().critical.delivered, 1);
+        });
+        let publisher = bus.publisher().unwrap();
+        publisher.publish(Beat(0));
+        assert_eq!(bus.pump(10).delivered, 2);
+        assert_eq!(*lock(&seen), [("Note", 9)]);
     }
 }

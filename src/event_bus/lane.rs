@@ -5,6 +5,7 @@ use core::cell::Cell;
 use core::mem::MaybeUninit;
 
 use super::cell::EventCell;
+use super::event::Event;
 use crate::sync::Arc;
 use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use crate::sync::cell::UnsafeCell;
@@ -70,9 +71,11 @@ pub(crate) fn lane(capacity: usize) -> (LaneWriter, LaneReader) {
 }
 
 impl LaneWriter {
-    /// Puts a cell in, or counts it as dropped when the lane is full. Wait-free.
+    /// Puts an event in, or counts it as dropped when the lane is full. Wait-free.
+    ///
+    /// Written in place: only the event's own bytes move.
     #[inline(always)]
-    pub(crate) fn push(&self, cell: EventCell) -> bool {
+    pub(crate) fn push<E: Event>(&self, slot: u8, stamp_ns: u64, event: E) -> bool {
         let tail = self.tail.get();
         let capacity = self.ring.cells.len();
         if tail.wrapping_sub(self.head_seen.get()) == capacity {
@@ -86,9 +89,9 @@ impl LaneWriter {
         // SAFETY: `index < cells.len()`, a power of two. The position `tail` is outside `head..tail` because the ring
         // is not full, so that the cell is the writer's; there is one writer, and `&self` does not leave its thread
         // (`Cell` makes `LaneWriter` not `Sync`).
-        unsafe { self.ring.cells.get_unchecked(index) }.with_mut(|slot| {
-            // SAFETY: as above; `slot` is valid for writes while the ring lives.
-            unsafe { (*slot).write(cell) };
+        unsafe { self.ring.cells.get_unchecked(index) }.with_mut(|cell| {
+            // SAFETY: as above; valid while the ring lives, and borrowed for this call alone.
+            EventCell::write(unsafe { &mut *cell }, slot, stamp_ns, event);
         });
         let next = tail.wrapping_add(1);
         self.tail.set(next);
@@ -108,6 +111,7 @@ impl LaneWriter {
 
 impl LaneReader {
     /// Takes the oldest cell.
+    #[inline]
     pub(crate) fn take(&mut self) -> Option<EventCell> {
         if self.is_empty() {
             return None;
@@ -115,13 +119,19 @@ impl LaneReader {
         let index = self.head & (self.ring.cells.len() - 1);
         let cell = self.ring.cells[index].with(|slot| {
             // SAFETY: `head` is inside `head..tail` (not empty, seen with Acquire), so that the cell was written
-            // whole and belongs to the reader, of which there is one (`&mut self`).
+            // (by `EventCell::write`) and belongs to the reader, of which there is one (`&mut self`).
             unsafe { (*slot).assume_init() }
         });
         self.head = self.head.wrapping_add(1);
         // Release pairs with the writer's Acquire in `push`: the cell has been read before it is given back.
         self.ring.head.0.store(self.head, Ordering::Release);
         Some(cell)
+    }
+
+    /// Reads a cell without looking whether it is there: what a model must object to.
+    #[cfg(all(test, loom))]
+    pub(crate) fn take_blind(&mut self) {
+        self.ring.cells[0].with(|_| ());
     }
 
     /// Cells waiting. The writer may add to it at any time, but only the reader takes away.

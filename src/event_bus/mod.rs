@@ -13,7 +13,8 @@
 //! - a subscription ends when its guard is dropped.
 //!
 //! Not promised: an order between lanes or between publishers; delivery when nobody pumps; isolation from a handler
-//! that takes long: handlers share the dispatching thread, and while one sleeps, lanes fill and drop.
+//! that takes long: handlers share the dispatching thread, and while one sleeps, lanes fill and drop. Whoever cannot be
+//! brief takes an [`EventQueue`].
 //!
 //! ```
 //! use wavepool::event_bus::{Event, Priority, TypedEventBus};
@@ -41,8 +42,15 @@ mod error;
 mod event;
 mod interest;
 mod lane;
+#[cfg(all(test, loom))]
+mod loom_models;
 mod publisher;
+mod queue;
+mod state;
 mod stats;
+mod subscriber;
+#[cfg(test)]
+mod test_events;
 #[cfg(not(target_arch = "wasm32"))]
 mod thread;
 
@@ -52,6 +60,7 @@ pub use dispatch::PumpReport;
 pub use error::BusError;
 pub use event::{Event, EventRecord, EventsDropped, MAX_EVENT_BYTES, Priority, fnv1a};
 pub use publisher::{MAX_INLINE_HANDLERS, Published, Publisher};
+pub use queue::EventQueue;
 pub use stats::{BusStats, LaneStats, Latency};
 #[cfg(not(target_arch = "wasm32"))]
 pub use thread::DispatcherThread;

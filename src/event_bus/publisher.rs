@@ -3,7 +3,6 @@
 use core::any::Any;
 use std::sync::Arc;
 
-use super::cell::EventCell;
 use super::clock::Clock;
 use super::error::BusError;
 use super::event::{Event, Priority};
@@ -81,13 +80,16 @@ impl Publisher {
     #[inline]
     pub fn publish<E: Event>(&self, event: E) -> Published {
         if matches!(E::PRIORITY, Priority::Critical) && !self.inline.is_empty() {
-            self.run_inline(&event);
+            // A copy, so that the event itself stays in registers.
+            let seen = event;
+            self.run_inline(&seen);
         }
         let Some(slot) = self.core.interest.wanted::<E>() else {
             return Published::Idle;
         };
-        let cell = EventCell::new(slot, self.core.clock.stamp_ns(), event);
-        if self.lanes[E::PRIORITY.lane()].push(cell) {
+        let stamp_ns = self.core.clock.stamp_ns();
+        let lane = &self.lanes[E::PRIORITY.lane()];
+        if lane.push(slot, stamp_ns, event) {
             Published::Queued
         } else {
             Published::Dropped
@@ -136,6 +138,7 @@ impl Publisher {
         Ok(())
     }
 
+    #[inline(never)] // Keeps its unwinding out of `publish`, which most events pass without it.
     fn run_inline(&self, event: &dyn Any) {
         for handler in &self.inline {
             let run = core::panic::AssertUnwindSafe(|| handler(event));
@@ -152,5 +155,103 @@ impl core::fmt::Debug for Publisher {
         f.debug_struct("Publisher")
             .field("id", &self.id)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use core::cell::Cell;
+
+    use super::*;
+    use crate::event_bus::test_events::Beat;
+    use crate::event_bus::{EventRecord, TypedEventBus};
+
+    #[derive(Clone, Copy, serde::Serialize)]
+    struct Other;
+    impl Event for Other {
+        const NAME: &'static str = "Other";
+        const PRIORITY: Priority = Priority::Critical;
+    }
+
+    #[test]
+    fn inline_handlers_run_within_publish_and_need_no_subscriber() {
+        let bus = TypedEventBus::default();
+        let mut publisher = bus.publisher().unwrap();
+        let seen = Arc::new(AtomicU64::new(0));
+        let add = seen.clone();
+        let calls = Cell::new(0);
+        publisher
+            .add_inline(move |beat: &Beat| {
+                calls.set(calls.get() + 1);
+                add.fetch_add(beat.0 + 100 * calls.get(), Ordering::Relaxed);
+            })
+            .unwrap();
+        assert_eq!(publisher.publish(Beat(7)), Published::Idle);
+        publisher.publish(Other);
+        assert_eq!(
+            seen.load(Ordering::Relaxed),
+            107,
+            "at once, and its own type only"
+        );
+        let _guard = bus.subscribe(|_: &Beat| ()).unwrap();
+        assert_eq!(publisher.publish(Beat(1)), Published::Queued, "both ways");
+        assert_eq!(seen.load(Ordering::Relaxed), 308);
+    }
+
+    #[test]
+    fn inline_handlers_are_bounded() {
+        let bus = TypedEventBus::default();
+        let mut publisher = bus.publisher().unwrap();
+        for _ in 0..MAX_INLINE_HANDLERS {
+            publisher.add_inline(|_: &Beat| ()).unwrap();
+        }
+        let refused = publisher.add_inline(|_: &Beat| ()).unwrap_err();
+        assert_eq!(
+            refused.to_string(),
+            "this publisher has 8 inline handlers, which is its limit"
+        );
+    }
+
+    #[test]
+    fn an_inline_panic_is_caught_and_counted_and_the_event_goes_on() {
+        let bus = TypedEventBus::default();
+        let mut publisher = bus.publisher().unwrap();
+        let seen = Arc::new(AtomicU64::new(0));
+        let add = seen.clone();
+        publisher
+            .add_inline(|_: &Beat| panic!("on purpose"))
+            .unwrap();
+        publisher
+            .add_inline(move |_: &Beat| _ = add.fetch_add(1, Ordering::Relaxed))
+            .unwrap();
+        let _guard = bus.subscribe_json(|_: &EventRecord| ()).unwrap();
+        bus.declare::<Beat>().unwrap();
+        assert_eq!(publisher.publish(Beat(0)), Published::Queued);
+        assert_eq!(
+            (seen.load(Ordering::Relaxed), bus.stats().subscriber_panics),
+            (1, 1)
+        );
+    }
+
+    #[test]
+    fn a_publisher_made_here_works_there_and_what_it_left_is_delivered() {
+        let bus = TypedEventBus::default();
+        let queue = bus.queue::<Beat>(100).unwrap();
+        let publisher = bus.publisher().unwrap();
+        let publishing = std::thread::spawn(move || {
+            for n in 0..50 {
+                publisher.publish(Beat(n));
+            }
+        });
+        publishing.join().unwrap();
+        assert_eq!(bus.stats().publishers, 1);
+        bus.pump(100);
+        bus.pump(0);
+        assert_eq!(bus.stats().publishers, 0, "its lanes are reclaimed");
+        assert!(
+            core::iter::from_fn(|| queue.try_next())
+                .map(|beat| beat.0)
+                .eq(0..50)
+        );
     }
 }

@@ -79,3 +79,52 @@ impl Drop for DispatcherThread {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event_bus::test_events::Beat;
+
+    #[test]
+    fn pauses_grow_only_after_a_long_silence_and_end() {
+        assert_eq!((pause(0), pause(PATIENCE)), (POLL, POLL));
+        assert_eq!(pause(PATIENCE + 1), POLL * 2);
+        assert_eq!(
+            (pause(PATIENCE * 2), pause(u32::MAX)),
+            (LONGEST_POLL, LONGEST_POLL)
+        );
+        assert!((0..3 * PATIENCE).map(pause).is_sorted());
+    }
+
+    #[test]
+    fn dropping_it_delivers_what_is_waiting() {
+        let bus = TypedEventBus::default();
+        let queue = bus.queue::<Beat>(1024).unwrap();
+        let publisher = bus.publisher().unwrap();
+        let dispatcher = DispatcherThread::spawn(&bus).unwrap();
+        for n in 0..1000 {
+            publisher.publish(Beat(n));
+        }
+        drop(dispatcher);
+        assert!(
+            core::iter::from_fn(|| queue.try_next())
+                .map(|beat| beat.0)
+                .eq(0..1000)
+        );
+    }
+
+    #[test]
+    fn a_handler_may_drop_the_dispatcher() {
+        let bus = TypedEventBus::default();
+        let slot = Arc::new(std::sync::Mutex::new(None::<DispatcherThread>));
+        let own = slot.clone();
+        let (ended, end) = std::sync::mpsc::channel();
+        let _guard = bus.subscribe(move |_: &Beat| {
+            drop(own.lock().unwrap().take());
+            ended.send(()).unwrap();
+        });
+        *slot.lock().unwrap() = Some(DispatcherThread::spawn(&bus).unwrap());
+        bus.publisher().unwrap().publish(Beat(0));
+        end.recv_timeout(Duration::from_secs(10)).unwrap();
+    }
+}

@@ -203,3 +203,275 @@ impl core::fmt::Debug for ModuleRegistry {
         f.debug_list().entries(self.modules()).finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex, PoisonError};
+
+    use mockall::mock;
+
+    use super::*;
+    use crate::registry::{Dependency, Health, ModuleError, Version};
+
+    /// What happened, in order.
+    #[derive(Clone, Default)]
+    struct Diary(Arc<Mutex<Vec<String>>>);
+
+    impl Diary {
+        fn note(&self, what: String) {
+            self.0
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push(what);
+        }
+
+        fn read(&self) -> Vec<String> {
+            core::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        }
+    }
+
+    /// Whose `init` is to fail.
+    struct Fault(&'static str);
+
+    struct Diarist<const LETTER: char> {
+        diary: Diary,
+        sees: bool,
+    }
+
+    const NAMES: [(char, &str); 3] = [('A', "a"), ('B', "b"), ('C', "c")];
+
+    impl<const LETTER: char> Diarist<LETTER> {
+        fn name() -> &'static str {
+            NAMES
+                .iter()
+                .find(|(letter, _)| *letter == LETTER)
+                .unwrap()
+                .1
+        }
+
+        fn registration(dependencies: &'static [Dependency]) -> ModuleRegistration {
+            ModuleRegistration {
+                descriptor: ModuleDescriptor {
+                    name: Self::name(),
+                    version: Version(0, 1, 0),
+                    dependencies,
+                },
+                construct: || {
+                    Box::new(Self {
+                        diary: Diary::default(),
+                        sees: false,
+                    })
+                },
+            }
+        }
+    }
+
+    impl<const LETTER: char> Module for Diarist<LETTER> {
+        fn init(&mut self, ctx: &mut InitContext<'_>) -> Result<(), ModuleError> {
+            self.diary = ctx
+                .config::<Diary>()
+                .ok_or("no diary is configured")?
+                .clone();
+            self.diary.note(format!("init {}", Self::name()));
+            self.sees = ctx.get_mut::<Diarist<'A'>>().is_some();
+            match ctx.config() {
+                Some(&Fault(name)) if name == Self::name() => Err("the disk is full".into()),
+                _ => Ok(()),
+            }
+        }
+
+        fn start(&mut self) -> Result<(), ModuleError> {
+            self.diary.note(format!("start {}", Self::name()));
+            Ok(())
+        }
+
+        fn stop(&mut self) {
+            self.diary.note(format!("stop {}", Self::name()));
+        }
+
+        fn health(&self) -> Health {
+            if self.sees {
+                Health::Degraded("sees a".into())
+            } else {
+                Health::Healthy
+            }
+        }
+    }
+
+    const A: Dependency = Dependency {
+        name: "a",
+        minimum: Version(0, 0, 0),
+    };
+    const B: Dependency = Dependency {
+        name: "b",
+        minimum: Version(0, 0, 0),
+    };
+
+    /// `c` needs `b` needs `a`, registered backwards.
+    fn three(diary: &Diary) -> RegistryBuilder {
+        ModuleRegistry::by_hand(TypedEventBus::default())
+            .configure(diary.clone())
+            .register(Diarist::<'C'>::registration(&[B]))
+            .register(Diarist::<'B'>::registration(&[A]))
+            .register(Diarist::<'A'>::registration(&[]))
+    }
+
+    #[test]
+    fn boots_in_order_and_stops_in_reverse() {
+        let diary = Diary::default();
+        let registry = three(&diary).boot().unwrap();
+        assert_eq!(
+            diary.read(),
+            [
+                "init a", "init b", "init c", "start a", "start b", "start c"
+            ]
+        );
+        assert_eq!(
+            registry.modules().map(|m| m.name).collect::<Vec<_>>(),
+            ["a", "b", "c"]
+        );
+        registry.shutdown();
+        assert_eq!(diary.read(), ["stop c", "stop b", "stop a"]);
+    }
+
+    #[test]
+    fn a_failed_init_stops_what_was_initialised_in_reverse() {
+        let diary = Diary::default();
+        let error = three(&diary).configure(Fault("c")).boot().unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "module `c` could not be initialised: the disk is full"
+        );
+        assert_eq!(
+            diary.read(),
+            ["init a", "init b", "init c", "stop b", "stop a"]
+        );
+    }
+
+    #[test]
+    fn a_module_without_its_config_says_so() {
+        let builder = ModuleRegistry::by_hand(TypedEventBus::default());
+        let error = builder
+            .register(Diarist::<'A'>::registration(&[]))
+            .boot()
+            .unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "module `a` could not be initialised: no diary is configured"
+        );
+    }
+
+    #[test]
+    fn modules_are_had_by_type_and_only_declared_dependencies_during_init() {
+        let mut registry = three(&Diary::default()).boot().unwrap();
+        assert!(registry.get::<Diarist<'B'>>().unwrap().sees, "declared");
+        assert!(
+            !registry.get::<Diarist<'C'>>().unwrap().sees,
+            "there, but not declared"
+        );
+        assert!(registry.get::<Mock>().is_none());
+        registry.get_mut::<Diarist<'C'>>().unwrap().sees = true;
+        let (c, a) = registry
+            .get_two_mut::<Diarist<'C'>, Diarist<'A'>>()
+            .unwrap();
+        assert!(c.sees && !a.sees);
+        assert!(
+            registry
+                .get_two_mut::<Diarist<'A'>, Diarist<'A'>>()
+                .is_none()
+        );
+    }
+
+    #[test]
+    fn health_is_flat_json_in_order_of_boot() {
+        let registry = three(&Diary::default()).boot().unwrap();
+        let json = serde_json::to_value(registry.health()).unwrap();
+        assert_eq!(
+            json,
+            serde_json::json!([
+                { "name": "a", "version": "0.1.0", "state": "healthy" },
+                { "name": "b", "version": "0.1.0", "state": "degraded", "detail": "sees a" },
+                { "name": "c", "version": "0.1.0", "state": "healthy" },
+            ])
+        );
+    }
+
+    mock! {
+        Collaborator {}
+        impl Module for Collaborator {
+            fn init<'a>(&mut self, ctx: &mut InitContext<'a>) -> Result<(), ModuleError>;
+            fn start(&mut self) -> Result<(), ModuleError>;
+            fn stop(&mut self);
+            fn health(&self) -> Health;
+        }
+    }
+    use MockCollaborator as Mock;
+
+    /// A stand-in for a module that comes after the three, with the given expectations.
+    fn last(construct: fn() -> Box<dyn Module>) -> ModuleRegistration {
+        const C: Dependency = Dependency {
+            name: "c",
+            minimum: Version(0, 0, 0),
+        };
+        let descriptor = ModuleDescriptor {
+            name: "mock",
+            version: Version(1, 0, 0),
+            dependencies: &[C],
+        };
+        ModuleRegistration {
+            descriptor,
+            construct,
+        }
+    }
+
+    const ROLLED_BACK: [&str; 3] = ["stop c", "stop b", "stop a"];
+
+    #[test]
+    fn a_failed_start_stops_everything_in_reverse_itself_included() {
+        static STOPPED: Mutex<bool> = Mutex::new(false);
+        let diary = Diary::default();
+        let mock = last(|| {
+            let mut mock = Mock::new();
+            mock.expect_init().return_once(|_| Ok(()));
+            mock.expect_start()
+                .return_once(|| Err("there is no sound card".into()));
+            mock.expect_stop()
+                .return_once(|| *STOPPED.lock().unwrap() = true);
+            Box::new(mock)
+        });
+        let error = three(&diary).register(mock).boot().unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "module `mock` could not be started: there is no sound card"
+        );
+        assert!(*STOPPED.lock().unwrap());
+        assert!(diary.read().ends_with(&ROLLED_BACK.map(String::from)));
+    }
+
+    #[test]
+    fn a_panicking_init_rolls_back_too() {
+        let diary = Diary::default();
+        let mock = last(|| {
+            let mut mock = Mock::new();
+            mock.expect_init().return_once(|_| panic!("on purpose"));
+            Box::new(mock)
+        });
+        let builder = three(&diary).register(mock);
+        assert!(catch_unwind(AssertUnwindSafe(|| builder.boot())).is_err());
+        assert!(diary.read().ends_with(&ROLLED_BACK.map(String::from)));
+    }
+
+    #[test]
+    fn a_panicking_stop_does_not_keep_the_others_from_stopping() {
+        let diary = Diary::default();
+        let mock = last(|| {
+            let mut mock = Mock::new();
+            mock.expect_init().return_once(|_| Ok(()));
+            mock.expect_start().return_once(|| Ok(()));
+            mock.expect_stop().return_once(|| panic!("on purpose"));
+            Box::new(mock)
+        });
+        three(&diary).register(mock).boot().unwrap().shutdown();
+        assert!(diary.read().ends_with(&ROLLED_BACK.map(String::from)));
+    }
+}

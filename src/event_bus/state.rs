@@ -1,0 +1,264 @@
+//! What the bus's lock guards: types and their subscribers, publishers' lanes, counts.
+
+use core::any::TypeId;
+use std::sync::Arc;
+
+use super::cell::EventCell;
+use super::event::{Event, EventsDropped, Priority};
+use super::interest::SLOTS;
+use super::lane::LaneReader;
+use super::publisher::{Published, Publisher};
+use super::stats::{LaneStats, LaneTally};
+use super::subscriber::{Delivery, Subscriber, Subscribers, Taken};
+
+/// A declared type.
+pub(crate) struct TypeEntry {
+    pub(crate) type_id: TypeId,
+    pub(crate) id: u32,
+    pub(crate) name: &'static str,
+    pub(crate) priority: Priority,
+    to_json: fn(&EventCell) -> serde_json::Value,
+    subscribers: Subscribers,
+}
+
+impl TypeEntry {
+    pub(crate) fn of<E: Event>(to_json: fn(&EventCell) -> serde_json::Value) -> Self {
+        Self {
+            type_id: TypeId::of::<E>(),
+            id: E::ID,
+            name: E::NAME,
+            priority: E::PRIORITY,
+            to_json,
+            subscribers: Arc::new([]),
+        }
+    }
+}
+
+/// A publisher's lanes, seen from here.
+struct Source {
+    id: u32,
+    readers: [LaneReader; 3],
+    /// Events taken so far: the next one's `seq`.
+    taken: [u64; 3],
+    /// Drops already in the tallies.
+    tallied: [u64; 3],
+    /// Drops not yet announced.
+    unannounced: [u64; 3],
+}
+
+impl Source {
+    fn new(id: u32, readers: [LaneReader; 3]) -> Self {
+        Self {
+            id,
+            readers,
+            taken: [0; 3],
+            tallied: [0; 3],
+            unannounced: [0; 3],
+        }
+    }
+
+    /// The publisher is gone and nothing of it is left.
+    fn is_spent(&mut self) -> bool {
+        // All lanes are seen abandoned before any is seen empty: nothing can come in between.
+        self.readers.iter_mut().all(LaneReader::is_abandoned)
+            && self.readers.iter().all(LaneReader::is_empty)
+            && self
+                .tallied
+                .iter()
+                .zip(&self.readers)
+                .all(|(tallied, lane)| *tallied == lane.dropped())
+            && self.unannounced == [0; 3]
+    }
+}
+
+/// Everything the bus's lock guards. No user code runs under it.
+pub(crate) struct State {
+    /// By interest slot.
+    pub(crate) types: [Option<TypeEntry>; SLOTS],
+    /// Subscribers of everything, carrying included.
+    pub(crate) everything: u32,
+    records: Subscribers,
+    /// The first is the announcer's.
+    sources: Vec<Source>,
+    next_id: u32,
+    /// Publishes `EventsDropped`.
+    announcer: Publisher,
+    /// Per lane: the source to look at first, so that none starves another.
+    turn: [usize; 3],
+    tallies: [LaneTally; 3],
+    pub(crate) panics: u64,
+}
+
+impl State {
+    pub(crate) fn new(announcer: Publisher, readers: [LaneReader; 3]) -> Self {
+        Self {
+            types: [const { None }; SLOTS],
+            everything: 0,
+            records: Arc::new([]),
+            sources: vec![Source::new(announcer.id(), readers)],
+            next_id: 1,
+            announcer,
+            turn: [0; 3],
+            tallies: Priority::ALL.map(LaneTally::new),
+            panics: 0,
+        }
+    }
+
+    pub(crate) fn add_source(&mut self, readers: [LaneReader; 3]) -> u32 {
+        let id = self.next_id;
+        self.next_id += 1;
+        self.sources.push(Source::new(id, readers));
+        id
+    }
+
+    /// Publishers, the announcer apart.
+    pub(crate) fn publishers(&self) -> usize {
+        self.sources.len() - 1
+    }
+
+    pub(crate) fn declared_slots(&self) -> impl Iterator<Item = u8> {
+        let slots = self
+            .types
+            .iter()
+            .enumerate()
+            .filter(|(_, entry)| entry.is_some());
+        slots.map(|(slot, _)| slot as u8)
+    }
+
+    pub(crate) fn declared(&self, slot: u8) -> Option<(u32, Priority)> {
+        self.types[usize::from(slot)]
+            .as_ref()
+            .map(|entry| (entry.id, entry.priority))
+    }
+
+    pub(crate) fn slot_of(&self, id: u32) -> Option<u8> {
+        self.declared_slots()
+            .find(|&slot| self.declared(slot).is_some_and(|(known, _)| known == id))
+    }
+
+    fn subscribers_mut(&mut self, slot: Option<u8>) -> Option<&mut Subscribers> {
+        match slot {
+            Some(slot) => self.types[usize::from(slot)]
+                .as_mut()
+                .map(|entry| &mut entry.subscribers),
+            None => Some(&mut self.records),
+        }
+    }
+
+    pub(crate) fn add_subscriber(&mut self, slot: Option<u8>, subscriber: Arc<Subscriber>) {
+        if let Some(list) = self.subscribers_mut(slot) {
+            *list = list.iter().cloned().chain([subscriber]).collect();
+        }
+    }
+
+    pub(crate) fn remove_subscriber(&mut self, slot: Option<u8>, subscriber: &Arc<Subscriber>) {
+        if let Some(list) = self.subscribers_mut(slot) {
+            *list = list
+                .iter()
+                .filter(|kept| !Arc::ptr_eq(kept, subscriber))
+                .cloned()
+                .collect();
+        }
+    }
+
+    pub(crate) fn lane_stats(&self, priority: Priority) -> LaneStats {
+        let lane = priority.lane();
+        let dropped = self
+            .sources
+            .iter()
+            .map(|s| s.readers[lane].dropped() - s.tallied[lane])
+            .sum();
+        let pending = self
+            .sources
+            .iter()
+            .map(|s| s.readers[lane].len() as u64)
+            .sum();
+        self.tallies[lane].stats(dropped, pending)
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        let lanes: usize = self
+            .sources
+            .iter()
+            .flat_map(|s| &s.readers)
+            .map(LaneReader::bytes)
+            .sum();
+        lanes + self.tallies.iter().map(LaneTally::bytes).sum::<usize>()
+    }
+
+    /// Brings the drop counts up to date, announces new ones, and frees what dropped publishers left.
+    pub(crate) fn tidy(&mut self) {
+        let (announcements, sources) = self.sources.split_at_mut(1);
+        let mut room = announcements[0].readers[Priority::High.lane()].room();
+        for source in &mut *sources {
+            for priority in Priority::ALL {
+                let lane = priority.lane();
+                let total = source.readers[lane].dropped();
+                let new = total - source.tallied[lane];
+                self.tallies[lane].dropped += new;
+                source.tallied[lane] = total;
+                source.unannounced[lane] += new;
+                if source.unannounced[lane] == 0 || room == 0 {
+                    continue;
+                }
+                let dropped = source.unannounced[lane];
+                let event = EventsDropped {
+                    publisher: source.id,
+                    lane: priority,
+                    dropped,
+                    total,
+                };
+                room -= usize::from(self.announcer.publish(event) == Published::Queued);
+                source.unannounced[lane] = 0;
+            }
+        }
+        self.sources
+            .retain_mut(|source| source.id == self.announcer.id() || !source.is_spent());
+    }
+
+    /// The oldest event of the highest lane that has one, publishers taking turns.
+    pub(crate) fn take(&mut self) -> Option<Taken> {
+        let sources = self.sources.len();
+        for priority in Priority::ALL {
+            let lane = priority.lane();
+            for step in 0..sources {
+                let index = (self.turn[lane] + step) % sources;
+                let source = &mut self.sources[index];
+                if let Some(cell) = source.readers[lane].take() {
+                    self.turn[lane] = index + 1;
+                    let seq = source.taken[lane];
+                    source.taken[lane] += 1;
+                    return Some(Taken {
+                        cell,
+                        publisher: source.id,
+                        seq,
+                    });
+                }
+            }
+        }
+        None
+    }
+
+    /// Who gets an event, and the count of it.
+    pub(crate) fn deliver(&mut self, slot: u8, latency_ns: u64) -> Option<Delivery> {
+        let entry = self.types[usize::from(slot)].as_ref()?;
+        let delivery = Delivery {
+            subscribers: entry.subscribers.clone(),
+            records: self.records.clone(),
+            name: entry.name,
+            priority: entry.priority,
+            to_json: entry.to_json,
+        };
+        self.count(entry.priority, delivery.is_claimed(), latency_ns);
+        Some(delivery)
+    }
+
+    pub(crate) fn count(&mut self, priority: Priority, claimed: bool, latency_ns: u64) {
+        let tally = &mut self.tallies[priority.lane()];
+        if claimed {
+            tally.deliver(latency_ns);
+        } else {
+            tally.unclaimed += 1;
+        }
+    }
+}
