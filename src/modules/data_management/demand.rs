@@ -322,6 +322,40 @@ impl Demand {
         self.rotations >= WINDOWS
     }
 
+    /// Prepares for other size classes: each new one is expected to need its share of what the old ones needed, by
+    /// the sizes that were asked for.
+    pub fn expect_classes(&mut self, classes: &[usize]) {
+        let mut below = 0;
+        for &samples in classes {
+            if self.classes.iter().all(|class| class.samples != samples) {
+                let expected = self.expected_use(below, samples);
+                let mut class = ClassDemand {
+                    samples,
+                    ..Default::default()
+                };
+                class.concurrent.record(expected.ceil() as u32);
+                self.classes.push(class);
+            }
+            below = samples;
+        }
+        self.classes.sort_unstable_by_key(|class| class.samples);
+    }
+
+    /// Buffers in use at once for requests above `below` and up to `samples`, as the present classes saw them.
+    fn expected_use(&self, below: usize, samples: usize) -> f64 {
+        let mut smaller = 0;
+        let shares = self.classes.iter().map(|class| {
+            let from = std::mem::replace(&mut smaller, class.samples);
+            let all = self.sizes.requests_between(from, class.samples);
+            let moved = self
+                .sizes
+                .requests_between(from.max(below), class.samples.min(samples));
+            let peak = class.concurrent.quantile(1.0, WINDOWS).unwrap_or(0);
+            f64::from(peak) * moved as f64 / all.max(1) as f64
+        });
+        shares.sum()
+    }
+
     fn age(&mut self, now_ms: f64, requests: u64) {
         let elapsed_ms = now_ms - self.last_ms.replace(now_ms).unwrap_or(now_ms);
         if std::mem::replace(&mut self.requests, requests) != requests {
@@ -491,6 +525,21 @@ mod tests {
         }
         assert!(demand.is_aged());
         assert_eq!(demand.peak_bytes(), 0);
+    }
+
+    #[test]
+    fn new_classes_expect_their_share_of_the_old_ones() {
+        let mut demand = Demand::new(1000.0);
+        demand.observe(0.0, &snapshot(8, 8, 5));
+        demand.sizes.add(96, 30);
+        demand.sizes.add(240, 10);
+        demand.expect_classes(&[96, 240]);
+        let peaks: Vec<_> = demand
+            .classes
+            .iter()
+            .map(|c| (c.samples, c.concurrent.quantile(1.0, WINDOWS).unwrap()))
+            .collect();
+        assert_eq!(peaks, [(96, 6), (240, 2), (256, 8)]);
     }
 
     #[test]

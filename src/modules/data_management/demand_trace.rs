@@ -227,13 +227,19 @@ impl TraceRecorder {
         }
     }
 
-    /// `count` requests for `requested` samples each were served by the class of `class_samples`.
+    /// `count` requests for `requested` samples each were served by the class of `class_samples`; 0 where the size
+    /// was not told: then it counts as the whole class.
     pub fn acquired(&mut self, frame: u64, class_samples: usize, requested: usize, count: u64) {
         let frame = self.relative(frame);
+        let samples = if requested == 0 {
+            class_samples
+        } else {
+            requested
+        };
         for _ in 0..count {
             // Room for the release is kept, so that every recorded request can end.
             let in_use: usize = self.live.iter().map(|(_, live)| live.len()).sum();
-            if self.ops.len() + in_use + 2 > self.capacity || requested == 0 {
+            if self.ops.len() + in_use + 2 > self.capacity {
                 self.dropped += 1;
                 continue;
             }
@@ -245,7 +251,7 @@ impl TraceRecorder {
             self.ops.push(TraceOp {
                 frame,
                 buffer,
-                kind: TraceOpKind::Acquire(requested as u32),
+                kind: TraceOpKind::Acquire(samples as u32),
             });
         }
     }

@@ -41,6 +41,8 @@ pub enum Unit {
     Objects,
     /// Parts of a hundred.
     Percent,
+    /// Yes or no.
+    Flag,
     /// A list of records with statistics of their own.
     Records,
 }
@@ -118,6 +120,7 @@ statistics! {
         borrowed: u64, Acquires, 1, "Requests of this class served by the next larger one", "counted at each acquire";
         created: u64, Acquires, 1, "Requests of this class served by the system allocator", "counted at each creation";
         exhausted: u64, Acquires, 1, "Requests of this class refused", "counted at each refusal";
+        retired: bool, Flag, 1, "Whether the class serves no more requests and only waits for its buffers", "set when the classes change";
         requested_samples: u64, Samples, 1, "Samples asked for by the holders of the leased buffers", "sum of requested lengths over leased buffers";
     }
 }

@@ -4,7 +4,7 @@
 use super::class_boundaries::{BoundarySearch, ClassProposal, MAX_CLASSES};
 use super::demand::{Demand, WINDOWS};
 use super::pool_metrics::PoolMetrics;
-use super::sizing_plan::{AppliedPlan, Effect, MemoryPressure, SizingPlan};
+use super::sizing_plan::{AppliedPlan, Effect, MemoryPressure, SizingPlan, SizingStep};
 use super::sizing_profile::{ClassBuffers, SizingProfile};
 use super::sizing_rules::{HELD_TARGET, QUANTILE, SizingPolicy, plan, with_margin};
 
@@ -69,6 +69,11 @@ impl PoolOptimizationEngine {
             &self.policy,
             self.pressure,
         )?;
+        for planned in &plan.steps {
+            if let SizingStep::SetClasses { classes } = &planned.step {
+                self.demand.expect_classes(classes);
+            }
+        }
         let applied = AppliedPlan {
             plan: plan.clone(),
             applied_at_ms: now_ms,
@@ -161,7 +166,7 @@ impl PoolOptimizationEngine {
 pub(super) mod tests {
     use super::*;
     use crate::modules::data_management::pool_metrics::ClassMetrics;
-    use crate::modules::data_management::sizing_plan::{Reason, SizingStep};
+    use crate::modules::data_management::sizing_plan::Reason;
 
     pub(in super::super) const WINDOW_MS: f64 = 100.0;
 

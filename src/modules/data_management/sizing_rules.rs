@@ -138,7 +138,10 @@ pub fn plan(
     let mut marks = [Marks::default(); MAX_CLASSES];
     let marks = &mut marks[..classes.len()];
     for ((mark, class), demand) in marks.iter_mut().zip(classes).zip(&demand.classes) {
-        *mark = Marks::of(demand, class, policy);
+        // A retired class has no marks: it drains by itself.
+        if !class.retired {
+            *mark = Marks::of(demand, class, policy);
+        }
     }
     settle_borrowers(marks);
     let pressure = pressure.max(pressure_of(metrics));
@@ -195,8 +198,9 @@ fn set_targets(
 ) {
     for (mark, class) in marks.iter_mut().zip(classes) {
         mark.target = match mark.strategy {
+            None => 0,
             Some(Strategy::BorrowedFromAbove) => class.leased,
-            _ => class.carved.max(mark.recent),
+            Some(_) => class.carved.max(mark.recent),
         };
     }
     let passes: [fn(&Marks) -> u64; 3] = [|mark| mark.long, |mark| mark.recent, |mark| mark.now];
@@ -254,7 +258,7 @@ fn steps(
     for (mark, class) in marks
         .iter()
         .zip(classes)
-        .filter(|(mark, class)| mark.target < class.carved)
+        .filter(|(mark, class)| mark.target < class.carved && !class.retired)
     {
         let buffers = (class.carved - mark.target).min(class.idle).min(left);
         left -= buffers;
@@ -302,7 +306,12 @@ fn steps(
 }
 
 fn is_worth_it(proposal: &ClassProposal, metrics: &PoolMetrics, demand: &Demand) -> bool {
-    let classes: Vec<usize> = metrics.classes.iter().map(|class| class.samples).collect();
+    let classes: Vec<usize> = metrics
+        .classes
+        .iter()
+        .filter(|class| !class.retired)
+        .map(|class| class.samples)
+        .collect();
     let wasted = wasted_samples(&demand.sizes, &classes);
     let present = ClassProposal {
         wasted_samples: wasted,
