@@ -1,0 +1,674 @@
+//! The handles: who may read and write a buffer's samples, and how it comes home.
+//!
+//! | handle | access | comes home |
+//! |---|---|---|
+//! | [`Scratch`] | read, write; borrows its half | to the half's own list |
+//! | [`PooledBuffer`] | read, write; owned, `Send` | by the half's `release`, or its inbox |
+//! | [`BufferRef`] | read; cloned by count, `Send + Sync` | last drop: inbox |
+//! | [`PlanarBuffer`], [`PlanarRef`] | the same, one buffer per channel | inbox, each |
+//!
+//! The address of the samples never changes between them. Forgetting a handle (`mem::forget`) leaks its buffer, and in
+//! the end the pool's memory; it is not unsafe.
+#![allow(unsafe_code)] // Makes slices of arena memory for the handle that owns it.
+
+use core::mem::ManuallyDrop;
+use core::ops::{Deref, DerefMut};
+use core::ptr::NonNull;
+use core::slice;
+
+use super::free_list::Shelf;
+use super::pool_core::{Core, OnRelease, Pinned};
+use super::realtime_pool::RealtimePool;
+use super::slot_table::SlotIndex;
+use crate::sync::atomic::{Ordering, fence};
+
+/// The most channels of a [`PlanarBuffer`].
+pub const MAX_CHANNELS: usize = 16;
+
+/// What debug builds leave in released samples: a signalling NaN, so that reading stale audio is heard and seen.
+pub const RELEASED_BITS: u32 = 0x7fa0_dead;
+
+/// What the samples of a buffer are. Rides in the handle, so that it costs the slot table nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct AudioMetadata {
+    /// Sample rate; 0 while nobody has said.
+    pub sample_rate_hz: f32,
+    /// Channels of the stream the samples belong to; 0 while nobody has said.
+    pub channels: u16,
+    /// Which of them this buffer holds, from 0.
+    pub channel: u16,
+    /// Stream frame of the first sample.
+    pub first_frame: u64,
+}
+
+/// One buffer in one pair of hands: what every handle is made of.
+///
+/// Invariant: the slot is on no list; `samples` is its memory, `len` is at most the shelf's capacity and not 0.
+pub(super) struct Held {
+    pub(super) shelf: Pinned<Shelf>,
+    samples: NonNull<f32>,
+    pub(super) index: SlotIndex,
+    len: u32,
+}
+
+impl Held {
+    /// A slot that was just taken from a list of `shelf`.
+    #[inline]
+    pub(super) fn new(
+        core: Pinned<Core>,
+        shelf: Pinned<Shelf>,
+        index: SlotIndex,
+        len: u32,
+    ) -> Self {
+        debug_assert!(len > 0 && len <= shelf.samples);
+        Self {
+            shelf,
+            samples: core.samples_at(index),
+            index,
+            len,
+        }
+    }
+
+    /// Samples outside the arena: a window of a mapped file, in the name of a slot.
+    ///
+    /// # Safety
+    /// `samples` and the `len` after it live as long as the shelf's core, and are never written.
+    #[cfg(all(feature = "mapped", not(target_arch = "wasm32")))]
+    pub(super) unsafe fn of_file(
+        shelf: Pinned<Shelf>,
+        samples: NonNull<f32>,
+        index: SlotIndex,
+        len: u32,
+    ) -> Self {
+        Self {
+            shelf,
+            samples,
+            index,
+            len,
+        }
+    }
+
+    #[inline]
+    fn read(&self) -> &[f32] {
+        // SAFETY: bounds: `len` is within the buffer, whose memory lies within a region that lives as long as the core,
+        // which this handle keeps. Initialised: regions start zeroed. Aliasing: handles that can write are unique
+        // (`&mut` below), shared ones only read. Thread: lists and reference counts order hand-overs.
+        unsafe { slice::from_raw_parts(self.samples.as_ptr(), self.len as usize) }
+    }
+
+    /// # Safety
+    /// The handle is the only one for its buffer.
+    #[inline]
+    unsafe fn write(&mut self) -> &mut [f32] {
+        // SAFETY: as in `read`, and unique by the caller's word.
+        unsafe { slice::from_raw_parts_mut(self.samples.as_ptr(), self.len as usize) }
+    }
+
+    /// Overwrites the whole capacity.
+    ///
+    /// # Safety
+    /// The handle is the only one for its buffer.
+    unsafe fn fill(&mut self, sample: f32) {
+        // SAFETY: the shelf's capacity is the buffer's length; the rest as in `write`.
+        unsafe { slice::from_raw_parts_mut(self.samples.as_ptr(), self.shelf.samples as usize) }
+            .fill(sample);
+    }
+
+    /// Zeroes the whole capacity, so that no view of any length shows what was there.
+    ///
+    /// # Safety
+    /// The handle is the only one for its buffer.
+    pub(super) unsafe fn silence(&mut self) {
+        // SAFETY: the caller's word.
+        unsafe { self.fill(0.0) }
+    }
+
+    /// Leaves the buffer as the next holder may find it, and marks it idle.
+    ///
+    /// # Safety
+    /// The handle is the last one for its buffer and is not used for its samples again.
+    #[inline]
+    pub(super) unsafe fn wipe(&mut self) {
+        match self.shelf.core.on_release {
+            OnRelease::Leave => {
+                if cfg!(debug_assertions) {
+                    // SAFETY: the caller's word.
+                    unsafe { self.fill(f32::from_bits(RELEASED_BITS)) }
+                }
+            }
+            // SAFETY: the caller's word.
+            OnRelease::Scrub => unsafe { self.fill(0.0) },
+            #[cfg(all(feature = "mapped", not(target_arch = "wasm32")))]
+            OnRelease::ReadOnly => {}
+        }
+        self.shelf.core.table.slot(self.index).take_back();
+    }
+
+    /// Brings the buffer home, from any thread.
+    ///
+    /// # Safety
+    /// As for `wipe`; the handle is not used again at all.
+    #[inline]
+    unsafe fn go_home(&mut self) {
+        // SAFETY: the caller's word.
+        unsafe { self.wipe() };
+        let shelf = self.shelf;
+        shelf.core.send_home(&shelf, self.index);
+    }
+}
+
+/// A buffer for the length of a borrow: the fastest kind, for work within one callback.
+///
+/// Several may be held at once. It cannot leave the thread or outlive its half, so it goes back to the half's own list
+/// without any atomic operation.
+///
+/// # Real-time
+/// Wait-free to take and to drop. The contents on taking are whatever the last holder left (debug builds: NaN).
+///
+/// # Examples
+/// ```
+/// use wavepool::modules::data_management::BufferPool;
+///
+/// let (_control, half) = BufferPool::builder().class(256, 4).build()?;
+/// let mut left = half.scratch(128)?;
+/// let right = half.scratch(128)?;
+/// left.fill(0.5);
+/// assert_eq!((left.len(), right.len()), (128, 128));
+/// # Ok::<(), wavepool::modules::data_management::PoolError>(())
+/// ```
+pub struct Scratch<'half> {
+    held: Held,
+    half: &'half RealtimePool,
+}
+
+impl<'half> Scratch<'half> {
+    #[inline]
+    pub(super) const fn new(held: Held, half: &'half RealtimePool) -> Self {
+        Self { held, half }
+    }
+}
+
+impl Deref for Scratch<'_> {
+    type Target = [f32];
+
+    #[inline]
+    fn deref(&self) -> &[f32] {
+        self.held.read()
+    }
+}
+
+impl DerefMut for Scratch<'_> {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut [f32] {
+        // SAFETY: a scratch is the only handle for its buffer.
+        unsafe { self.held.write() }
+    }
+}
+
+impl Drop for Scratch<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        // SAFETY: the only handle for its buffer, going away.
+        unsafe { self.held.wipe() };
+        self.half.put_back_scratch(&self.held);
+    }
+}
+
+/// A buffer in one pair of hands, on any thread.
+///
+/// # Real-time
+/// Reading, writing, moving and freezing touch nothing but the handle and its samples. Dropping it is one lock-free
+/// push to the inbox of the half it came from; [`RealtimePool::release`] of that half is cheaper. Neither frees memory,
+/// unless the handle is the very last thing left of the pool: both halves dropped and no other buffer out.
+pub struct PooledBuffer {
+    held: Held,
+    metadata: AudioMetadata,
+}
+
+// SAFETY: the handle is unique for its samples; `Pinned` is a shared reference to `Sync` data; its list push orders what
+// this thread wrote before what the next holder reads.
+unsafe impl Send for PooledBuffer {}
+// SAFETY: `&PooledBuffer` only reads samples and metadata.
+unsafe impl Sync for PooledBuffer {}
+
+impl PooledBuffer {
+    #[inline]
+    pub(super) fn new(held: Held) -> Self {
+        Self {
+            held,
+            metadata: AudioMetadata::default(),
+        }
+    }
+
+    /// Takes the handle apart without sending the buffer home.
+    #[inline]
+    pub(super) fn into_held(self) -> Held {
+        let buffer = ManuallyDrop::new(self);
+        let Held {
+            shelf,
+            samples,
+            index,
+            len,
+        } = buffer.held;
+        Held {
+            shelf,
+            samples,
+            index,
+            len,
+        }
+    }
+
+    /// The same, left as the next holder may find it.
+    #[inline]
+    pub(super) fn into_wiped(self) -> Held {
+        let mut held = self.into_held();
+        // SAFETY: out of the only handle for its buffer, which is gone.
+        unsafe { held.wipe() };
+        held
+    }
+
+    /// The half whose shelf it came from.
+    #[inline]
+    pub(super) fn shelf(&self) -> &Shelf {
+        &self.held.shelf
+    }
+
+    /// Zeroes the whole buffer.
+    pub(super) fn silence(&mut self) {
+        // SAFETY: the only handle for its buffer.
+        unsafe { self.held.silence() }
+    }
+
+    /// Samples the buffer could hold: its class.
+    #[must_use]
+    pub fn capacity(&self) -> usize {
+        self.held.shelf.samples as usize
+    }
+
+    /// The number of the buffer in its pool: the same each time this memory is handed out as this buffer.
+    #[must_use]
+    pub fn slot_index(&self) -> u32 {
+        self.held.index.raw()
+    }
+
+    /// Where the samples are.
+    #[must_use]
+    pub fn address(&self) -> usize {
+        self.held.samples.as_ptr().addr()
+    }
+
+    /// What the samples are.
+    #[must_use]
+    pub const fn metadata(&self) -> &AudioMetadata {
+        &self.metadata
+    }
+
+    /// Says what the samples are.
+    pub const fn set_metadata(&mut self, metadata: AudioMetadata) {
+        self.metadata = metadata;
+    }
+
+    /// Ends writing: from now on the samples are shared and read only. The address stays.
+    ///
+    /// # Real-time
+    /// One plain store.
+    #[inline]
+    #[must_use]
+    pub fn freeze(self) -> BufferRef {
+        let metadata = self.metadata;
+        let held = self.into_held();
+        // Relaxed: nobody else has the buffer; whoever gets a clone gets it by a hand-over that orders this.
+        held.shelf
+            .core
+            .table
+            .slot(held.index)
+            .refs
+            .store(1, Ordering::Relaxed);
+        BufferRef { held, metadata }
+    }
+}
+
+impl Deref for PooledBuffer {
+    type Target = [f32];
+
+    #[inline]
+    fn deref(&self) -> &[f32] {
+        self.held.read()
+    }
+}
+
+impl DerefMut for PooledBuffer {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut [f32] {
+        // SAFETY: a pooled buffer is the only handle for its samples.
+        unsafe { self.held.write() }
+    }
+}
+
+impl Drop for PooledBuffer {
+    #[inline]
+    fn drop(&mut self) {
+        // SAFETY: the only handle for its buffer, going away.
+        unsafe { self.held.go_home() }
+    }
+}
+
+/// A frozen buffer: shared by count, read only; the last one dropped sends it home.
+///
+/// # Real-time
+/// A clone and a drop are one atomic addition each; the last drop adds one lock-free push.
+///
+/// # Panics
+/// A clone beyond two thousand million clones of one buffer.
+///
+/// # Examples
+/// Writing does not compile:
+/// ```compile_fail,E0594
+/// # use wavepool::modules::data_management::BufferPool;
+/// let (_control, half) = BufferPool::builder().class(256, 1).build().unwrap();
+/// let mut shared = half.acquire(256).unwrap().freeze();
+/// shared[0] = 1.0;
+/// ```
+pub struct BufferRef {
+    held: Held,
+    metadata: AudioMetadata,
+}
+
+// SAFETY: reads only; the count and the push order every read before the next holder's writes.
+unsafe impl Send for BufferRef {}
+// SAFETY: as above.
+unsafe impl Sync for BufferRef {}
+
+impl BufferRef {
+    /// A first reference to samples that were never writable.
+    #[cfg(all(feature = "mapped", not(target_arch = "wasm32")))]
+    pub(super) fn of_file(held: Held, metadata: AudioMetadata) -> Self {
+        let buffer = PooledBuffer { held, metadata };
+        buffer.freeze()
+    }
+
+    /// Samples the buffer could hold: its class.
+    #[must_use]
+    pub fn capacity(&self) -> usize {
+        self.held.shelf.samples as usize
+    }
+
+    /// The number of the buffer in its pool.
+    #[must_use]
+    pub fn slot_index(&self) -> u32 {
+        self.held.index.raw()
+    }
+
+    /// Where the samples are.
+    #[must_use]
+    pub fn address(&self) -> usize {
+        self.held.samples.as_ptr().addr()
+    }
+
+    /// What the samples are.
+    #[must_use]
+    pub const fn metadata(&self) -> &AudioMetadata {
+        &self.metadata
+    }
+}
+
+impl Deref for BufferRef {
+    type Target = [f32];
+
+    #[inline]
+    fn deref(&self) -> &[f32] {
+        self.held.read()
+    }
+}
+
+impl Clone for BufferRef {
+    #[inline]
+    fn clone(&self) -> Self {
+        add_reference(&self.held.shelf.core, self.held.index);
+        Self {
+            held: Held { ..self.held },
+            metadata: self.metadata,
+        }
+    }
+}
+
+impl Drop for BufferRef {
+    #[inline]
+    fn drop(&mut self) {
+        if drop_reference(&self.held.shelf.core, self.held.index) {
+            // SAFETY: the last handle for its buffer, going away.
+            unsafe { self.held.go_home() }
+        }
+    }
+}
+
+#[inline]
+fn add_reference(core: &Core, index: SlotIndex) {
+    // Relaxed: made from a live reference, which keeps the buffer; like `Arc`.
+    let before = core.table.slot(index).refs.fetch_add(1, Ordering::Relaxed);
+    assert!(before <= u32::MAX / 2, "too many references to one buffer");
+}
+
+/// Whether this was the last.
+#[inline]
+fn drop_reference(core: &Core, index: SlotIndex) -> bool {
+    // Release: this thread's reads come before whatever the next holder writes. Pairs with the fence below, in
+    // whichever thread drops the last reference.
+    if core.table.slot(index).refs.fetch_sub(1, Ordering::Release) != 1 {
+        return false;
+    }
+    // Acquire: pairs with the releases above, of all the others.
+    fence(Ordering::Acquire);
+    true
+}
+
+/// The buffers of a planar handle, one per channel; all of them have the same requested length.
+#[derive(Clone, Copy)]
+struct Planes {
+    core: Pinned<Core>,
+    slots: [SlotIndex; MAX_CHANNELS],
+    channels: u8,
+    frames: u32,
+}
+
+impl Planes {
+    fn held(&self, channel: usize) -> Held {
+        let index = self.slots[..usize::from(self.channels)][channel];
+        Held::new(self.core, self.core.shelf_of(index), index, self.frames)
+    }
+
+    fn read(&self, channel: usize) -> &[f32] {
+        let held = self.held(channel);
+        // SAFETY: as in `Held::read`; the planes keep the buffer as long as they are borrowed.
+        unsafe { slice::from_raw_parts(held.samples.as_ptr(), held.len as usize) }
+    }
+
+    /// # Safety
+    /// The last handle for these buffers, not used again.
+    unsafe fn go_home(&mut self) {
+        // One look per channel before any goes home: after the last one the core may be gone.
+        for channel in 0..usize::from(self.channels) {
+            // SAFETY: the caller's word, channel by channel.
+            unsafe { self.held(channel).go_home() }
+        }
+    }
+}
+
+/// One buffer per channel, acquired all or nothing, in one pair of hands.
+///
+/// # Real-time
+/// As for [`PooledBuffer`], channel by channel.
+///
+/// # Panics
+/// [`channel`](Self::channel) and [`channel_mut`](Self::channel_mut) with a channel the buffer does not have.
+pub struct PlanarBuffer {
+    planes: Planes,
+    metadata: AudioMetadata,
+}
+
+// SAFETY: as for `PooledBuffer`.
+unsafe impl Send for PlanarBuffer {}
+// SAFETY: as for `PooledBuffer`.
+unsafe impl Sync for PlanarBuffer {}
+
+impl PlanarBuffer {
+    /// `slots` are held by the caller, at least one, at most [`MAX_CHANNELS`].
+    pub(super) fn new(
+        core: Pinned<Core>,
+        slots: [SlotIndex; MAX_CHANNELS],
+        channels: u8,
+        frames: u32,
+    ) -> Self {
+        Self {
+            planes: Planes {
+                core,
+                slots,
+                channels,
+                frames,
+            },
+            metadata: AudioMetadata {
+                channels: u16::from(channels),
+                ..AudioMetadata::default()
+            },
+        }
+    }
+
+    pub(super) fn silence(&mut self) {
+        for channel in 0..self.channels() {
+            // SAFETY: the only handle for these buffers.
+            unsafe { self.planes.held(channel).silence() }
+        }
+    }
+
+    /// Channels.
+    #[must_use]
+    pub fn channels(&self) -> usize {
+        usize::from(self.planes.channels)
+    }
+
+    /// Samples per channel.
+    #[must_use]
+    pub fn frames(&self) -> usize {
+        self.planes.frames as usize
+    }
+
+    /// One channel's samples.
+    #[must_use]
+    pub fn channel(&self, channel: usize) -> &[f32] {
+        self.planes.read(channel)
+    }
+
+    /// One channel's samples, to write.
+    pub fn channel_mut(&mut self, channel: usize) -> &mut [f32] {
+        let held = self.planes.held(channel);
+        // SAFETY: as in `Held::write`; this is the only handle for the buffer, borrowed exclusively.
+        unsafe { slice::from_raw_parts_mut(held.samples.as_ptr(), held.len as usize) }
+    }
+
+    /// The number of one channel's buffer in its pool.
+    #[must_use]
+    pub fn slot_index(&self, channel: usize) -> u32 {
+        self.planes.held(channel).index.raw()
+    }
+
+    /// What the samples are.
+    #[must_use]
+    pub const fn metadata(&self) -> &AudioMetadata {
+        &self.metadata
+    }
+
+    /// Says what the samples are.
+    pub const fn set_metadata(&mut self, metadata: AudioMetadata) {
+        self.metadata = metadata;
+    }
+
+    /// Ends writing: from now on the samples are shared and read only.
+    #[must_use]
+    pub fn freeze(self) -> PlanarRef {
+        let buffer = ManuallyDrop::new(self);
+        let planes = buffer.planes;
+        // The first channel's count stands for all. Relaxed: as in `PooledBuffer::freeze`.
+        planes
+            .core
+            .table
+            .slot(planes.slots[0])
+            .refs
+            .store(1, Ordering::Relaxed);
+        PlanarRef {
+            planes,
+            metadata: buffer.metadata,
+        }
+    }
+}
+
+impl Drop for PlanarBuffer {
+    fn drop(&mut self) {
+        // SAFETY: the only handle for these buffers, going away.
+        unsafe { self.planes.go_home() }
+    }
+}
+
+/// A frozen [`PlanarBuffer`]: shared by count, read only; the last one dropped sends every channel home.
+///
+/// # Panics
+/// [`channel`](Self::channel) with a channel the buffer does not have.
+pub struct PlanarRef {
+    planes: Planes,
+    metadata: AudioMetadata,
+}
+
+// SAFETY: as for `BufferRef`.
+unsafe impl Send for PlanarRef {}
+// SAFETY: as for `BufferRef`.
+unsafe impl Sync for PlanarRef {}
+
+impl PlanarRef {
+    /// Channels.
+    #[must_use]
+    pub fn channels(&self) -> usize {
+        usize::from(self.planes.channels)
+    }
+
+    /// Samples per channel.
+    #[must_use]
+    pub fn frames(&self) -> usize {
+        self.planes.frames as usize
+    }
+
+    /// One channel's samples.
+    #[must_use]
+    pub fn channel(&self, channel: usize) -> &[f32] {
+        self.planes.read(channel)
+    }
+
+    /// The number of one channel's buffer in its pool.
+    #[must_use]
+    pub fn slot_index(&self, channel: usize) -> u32 {
+        self.planes.held(channel).index.raw()
+    }
+
+    /// What the samples are.
+    #[must_use]
+    pub const fn metadata(&self) -> &AudioMetadata {
+        &self.metadata
+    }
+}
+
+impl Clone for PlanarRef {
+    fn clone(&self) -> Self {
+        add_reference(&self.planes.core, self.planes.slots[0]);
+        Self {
+            planes: self.planes,
+            metadata: self.metadata,
+        }
+    }
+}
+
+impl Drop for PlanarRef {
+    fn drop(&mut self) {
+        if drop_reference(&self.planes.core, self.planes.slots[0]) {
+            // SAFETY: the last handle for these buffers, going away.
+            unsafe { self.planes.go_home() }
+        }
+    }
+}

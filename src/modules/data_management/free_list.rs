@@ -1,0 +1,636 @@
+//! Where idle buffers wait: one shelf per size class and half, with three lists on it.
+//!
+//! | list | who pushes | who takes |
+//! |---|---|---|
+//! | local | the owner | the owner, one at a time, plain loads and stores |
+//! | inbox | anyone, one compare-and-swap each | the owner, everything with one swap |
+//! | surplus | the owner | the control half, everything with one swap |
+//!
+//! Both atomic lists are only ever taken whole, so a head that was read, taken and rebuilt in between (ABA) still
+//! names a chain whose first slot is the one a pusher linked to. A closed head takes no more pushes.
+#![allow(unsafe_code)] // Turns the index packed in a head back into a slot index.
+
+use super::pool_core::{Core, Pinned};
+use super::slot_table::{INDEX_BITS, NIL, SlotIndex, SlotTable};
+use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+/// What a list's one word says: `[fresh:16][length:24][first index:24]`.
+///
+/// `fresh` counts the buffers that came from the control half, so that the taker can tell them from returned ones.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Head(u64);
+
+const INDEX_MASK: u64 = (1 << INDEX_BITS) - 1;
+const ONE_LONGER: u64 = 1 << INDEX_BITS;
+const FRESH_SHIFT: u32 = 2 * INDEX_BITS;
+/// Most fresh buffers an inbox holds at once: `fresh` stays below the closed mark's.
+const MAX_FRESH: u64 = u16::MAX as u64 - 1;
+
+impl Head {
+    const EMPTY: Self = Self(NIL as u64);
+    /// No live head looks like this: a table has fewer slots than the length's largest value.
+    const CLOSED: Self = Self(u64::MAX);
+
+    const fn first(self) -> u32 {
+        (self.0 & INDEX_MASK) as u32
+    }
+
+    const fn length(self) -> u32 {
+        (self.0 >> INDEX_BITS & INDEX_MASK) as u32
+    }
+
+    const fn fresh(self) -> u64 {
+        self.0 >> FRESH_SHIFT
+    }
+
+    /// With `added` more slots, the first of them in front, `fresh` of them from the control half.
+    const fn grown(self, first: SlotIndex, added: u32, fresh: u64) -> Self {
+        let counts = (self.0 & !INDEX_MASK) + added as u64 * ONE_LONGER + (fresh << FRESH_SHIFT);
+        Self(counts | first.raw() as u64)
+    }
+}
+
+/// The head was closed: the pool is being torn down, and the slot was not taken.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Closed;
+
+/// Slots linked by `next`, in one pair of hands.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Chain {
+    first: u32,
+    pub(super) length: u32,
+    /// How many of them came from the control half.
+    pub(super) fresh: u32,
+}
+
+impl Chain {
+    pub(super) const EMPTY: Self = Self {
+        first: NIL,
+        length: 0,
+        fresh: 0,
+    };
+
+    /// Puts a slot in front.
+    pub(super) fn push(&mut self, table: &SlotTable, index: SlotIndex) {
+        table.slot(index).next.store(self.first, Ordering::Relaxed);
+        self.first = index.raw();
+        self.length += 1;
+    }
+
+    /// Takes the front slot.
+    pub(super) fn pop(&mut self, table: &SlotTable) -> Option<SlotIndex> {
+        let index = index_from(self.first)?;
+        self.first = table.slot(index).next.load(Ordering::Relaxed);
+        self.length -= 1;
+        Some(index)
+    }
+}
+
+/// A list index, or none at the end.
+#[inline]
+fn index_from(raw: u32) -> Option<SlotIndex> {
+    // SAFETY: lists hold only `raw()` of indices of the one table the shelf belongs to, and NIL.
+    (raw != NIL).then(|| unsafe { SlotIndex::from_raw(raw) })
+}
+
+/// A list that anyone may push to and one side takes whole.
+pub(super) struct SharedList(AtomicU64);
+
+impl SharedList {
+    pub(super) fn new() -> Self {
+        Self(AtomicU64::new(Head::EMPTY.0))
+    }
+
+    /// Pushes one slot. Lock-free: each retry means that another push or take went through.
+    #[inline]
+    pub(super) fn push(&self, table: &SlotTable, index: SlotIndex) -> Result<(), Closed> {
+        let next = &table.slot(index).next;
+        let mut head = Head(self.0.load(Ordering::Relaxed));
+        loop {
+            if head == Head::CLOSED {
+                return Err(Closed);
+            }
+            next.store(head.first(), Ordering::Relaxed);
+            // Release: pairs with the acquire swap in `take`, so that the taker sees `next`, the slot's words and the
+            // samples as they were left. Later pushes continue the release sequence. After success the slot is the
+            // taker's: nothing of the pool may be touched any more.
+            match self.0.compare_exchange_weak(
+                head.0,
+                head.grown(index, 1, 0).0,
+                Ordering::Release,
+                Ordering::Relaxed,
+            ) {
+                Ok(_) => return Ok(()),
+                Err(now) => head = Head(now),
+            }
+        }
+    }
+
+    /// [`push`](Self::push) by the only pusher of this list: at most two attempts, because between them only a take can
+    /// have come, and after it the head is empty until this thread pushes.
+    pub(super) fn push_single(&self, table: &SlotTable, index: SlotIndex) -> Result<(), Closed> {
+        let next = &table.slot(index).next;
+        let mut head = Head(self.0.load(Ordering::Relaxed));
+        for _ in 0..2 {
+            if head == Head::CLOSED {
+                break;
+            }
+            next.store(head.first(), Ordering::Relaxed);
+            // Release: as in `push`.
+            match self.0.compare_exchange(
+                head.0,
+                head.grown(index, 1, 0).0,
+                Ordering::Release,
+                Ordering::Relaxed,
+            ) {
+                Ok(_) => return Ok(()),
+                Err(now) => head = Head(now),
+            }
+        }
+        Err(Closed)
+    }
+
+    /// The control half's push of one buffer; refused (`false`) when the list holds as many fresh ones as it can count.
+    pub(super) fn push_fresh(&self, table: &SlotTable, index: SlotIndex) -> bool {
+        let next = &table.slot(index).next;
+        let mut head = Head(self.0.load(Ordering::Relaxed));
+        loop {
+            if head == Head::CLOSED || head.fresh() >= MAX_FRESH {
+                return false;
+            }
+            next.store(head.first(), Ordering::Relaxed);
+            // Release: as in `push`.
+            match self.0.compare_exchange_weak(
+                head.0,
+                head.grown(index, 1, 1).0,
+                Ordering::Release,
+                Ordering::Relaxed,
+            ) {
+                Ok(_) => return true,
+                Err(now) => head = Head(now),
+            }
+        }
+    }
+
+    /// Takes everything with one swap. Wait-free.
+    #[inline]
+    pub(super) fn take(&self) -> Chain {
+        // Acquire: pairs with the release of every push in the chain. Nothing is released by an empty head.
+        Self::chain(Head(self.0.swap(Head::EMPTY.0, Ordering::Acquire)))
+    }
+
+    /// Takes everything and lets nothing in any more.
+    pub(super) fn close(&self) -> Chain {
+        // Acquire as in `take`. A pusher that meets the mark goes on to the core's outstanding count, which orders
+        // the rest; nothing is released here.
+        Self::chain(Head(self.0.swap(Head::CLOSED.0, Ordering::Acquire)))
+    }
+
+    fn chain(head: Head) -> Chain {
+        if head == Head::CLOSED {
+            return Chain::EMPTY;
+        }
+        Chain {
+            first: head.first(),
+            length: head.length(),
+            fresh: head.fresh() as u32,
+        }
+    }
+
+    /// What is here, to be looked at while nobody pushes or takes.
+    pub(super) fn peek(&self) -> Chain {
+        Self::chain(Head(self.0.load(Ordering::Relaxed)))
+    }
+
+    /// How many wait here. Another thread can change that at any moment.
+    #[inline]
+    pub(super) fn length(&self) -> u32 {
+        let head = Head(self.0.load(Ordering::Relaxed));
+        if head == Head::CLOSED {
+            0
+        } else {
+            head.length()
+        }
+    }
+}
+
+/// A count with one writer: a plain load and store for it, a racing answer for everyone else.
+#[derive(Default)]
+pub(super) struct Counter(AtomicU64);
+
+impl Counter {
+    /// The one writer only.
+    #[inline]
+    pub(super) fn add(&self, more: u64) -> u64 {
+        // Relaxed: a statistic, it orders nothing.
+        let now = self.0.load(Ordering::Relaxed) + more;
+        self.0.store(now, Ordering::Relaxed);
+        now
+    }
+
+    #[inline]
+    pub(super) fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// One size class of one half: its idle buffers, and what happened to the others.
+///
+/// Invariant, at rest: `carved = len + inbox.length() + surplus.length() + leased`, where `leased` is what handles hold.
+///
+/// The owner's fields come first and fill cache lines of their own; the fields that other threads write follow.
+#[repr(C, align(64))]
+pub(super) struct Shelf {
+    /// The pool it belongs to.
+    pub(super) core: Pinned<Core>,
+    /// Capacity of its buffers.
+    pub(super) samples: u32,
+    /// Local buffers that only critical callers may take.
+    reserve: u32,
+    /// The half it belongs to, and its own number in the core's directory.
+    pub(super) half: u16,
+    pub(super) id: u16,
+    /// First local slot, or NIL. Owner only, like every field down to `peak`.
+    first: AtomicU32,
+    /// Local slots.
+    len: AtomicU32,
+    /// Least `len` since the peak was last looked at: above it no new peak is possible, since the inbox only grows
+    /// between two takes.
+    low: AtomicU32,
+    /// Acquires by `Scratch`, and how many of them an event has told.
+    pub(super) scratches: Counter,
+    /// Every other acquire served from this shelf for a request of its own class.
+    pub(super) acquires: Counter,
+    /// Acquires served from this shelf for a request of the class below.
+    pub(super) lent_down: Counter,
+    /// Buffers put on the local list by the owner.
+    pub(super) returns: Counter,
+    pub(super) scratches_told: Counter,
+    pub(super) returns_told: Counter,
+    /// Returned buffers that came through the inbox.
+    pub(super) taken: Counter,
+    /// Requests of this class served by the next larger one.
+    pub(super) borrowed: Counter,
+    /// Requests of this class refused.
+    pub(super) exhausted: Counter,
+    /// Most buffers in use at once: ever, and since the control half last asked.
+    peak: AtomicU32,
+    window_peak: AtomicU32,
+
+    pub(super) shared: SharedSide,
+}
+
+/// The part of a shelf that other threads write.
+#[repr(align(64))]
+pub(super) struct SharedSide {
+    pub(super) inbox: SharedList,
+    pub(super) surplus: SharedList,
+    /// Buffers that exist on this shelf. Written by the control half, before it pushes and after it took.
+    carved: AtomicU32,
+    /// Idle buffers above this many are shed to the surplus. Written by the control half.
+    limit: AtomicU32,
+    /// Idle buffers below this many are replenished. The control half's own.
+    target: AtomicU32,
+}
+
+impl Shelf {
+    pub(super) fn new(core: Pinned<Core>, id: u16, half: u16, samples: u32, reserve: u32) -> Self {
+        Self {
+            core,
+            samples,
+            reserve,
+            half,
+            id,
+            first: AtomicU32::new(NIL),
+            len: AtomicU32::new(0),
+            low: AtomicU32::new(u32::MAX),
+            scratches: Counter::default(),
+            acquires: Counter::default(),
+            lent_down: Counter::default(),
+            returns: Counter::default(),
+            scratches_told: Counter::default(),
+            returns_told: Counter::default(),
+            taken: Counter::default(),
+            borrowed: Counter::default(),
+            exhausted: Counter::default(),
+            peak: AtomicU32::new(0),
+            window_peak: AtomicU32::new(0),
+            shared: SharedSide {
+                inbox: SharedList::new(),
+                surplus: SharedList::new(),
+                carved: AtomicU32::new(0),
+                limit: AtomicU32::new(u32::MAX),
+                target: AtomicU32::new(0),
+            },
+        }
+    }
+
+    // The owner's side. Relaxed throughout: one thread's own words, read by others as a racing answer; a new owner
+    // comes after the half's state was released and acquired.
+
+    /// Takes a local slot, unless only the reserve is left.
+    #[inline]
+    pub(super) fn pop(&self, table: &SlotTable) -> Option<SlotIndex> {
+        self.pop_above(table, self.reserve)
+    }
+
+    /// Takes a local slot, the reserve included.
+    pub(super) fn pop_reserve(&self, table: &SlotTable) -> Option<SlotIndex> {
+        self.pop_above(table, 0)
+    }
+
+    #[inline]
+    fn pop_above(&self, table: &SlotTable, kept: u32) -> Option<SlotIndex> {
+        let len = self.len.load(Ordering::Relaxed);
+        if len <= kept {
+            return None;
+        }
+        let index = index_from(self.first.load(Ordering::Relaxed))?;
+        let next = table.slot(index).next.load(Ordering::Relaxed);
+        self.first.store(next, Ordering::Relaxed);
+        self.len.store(len - 1, Ordering::Relaxed);
+        if len <= self.low.load(Ordering::Relaxed) {
+            self.note_low(len - 1);
+        }
+        Some(index)
+    }
+
+    /// Puts a slot on the local list.
+    #[inline]
+    pub(super) fn push(&self, table: &SlotTable, index: SlotIndex) {
+        let first = self.first.load(Ordering::Relaxed);
+        table.slot(index).next.store(first, Ordering::Relaxed);
+        self.first.store(index.raw(), Ordering::Relaxed);
+        self.len
+            .store(self.len.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+    }
+
+    /// Moves the whole inbox to the local list; answers how many came, and how many of them had been returned.
+    /// Wait-free: one swap, and a walk over at most the reserve.
+    #[cold]
+    pub(super) fn refill(&self, table: &SlotTable) -> (u32, u32) {
+        if self.shared.inbox.length() == 0 {
+            return (0, 0);
+        }
+        let kept = self.take_local();
+        let mut chain = self.shared.inbox.take();
+        let (came, returned) = (chain.length, chain.length - chain.fresh);
+        let mut rest = kept;
+        while let Some(index) = rest.pop(table) {
+            chain.push(table, index);
+        }
+        self.first.store(chain.first, Ordering::Relaxed);
+        self.len.store(chain.length, Ordering::Relaxed);
+        self.low.store(u32::MAX, Ordering::Relaxed);
+        self.taken.add(u64::from(returned));
+        (came, returned)
+    }
+
+    /// Moves up to `most` idle buffers above the limit to the surplus. Wait-free; for `begin_quantum`.
+    pub(super) fn shed(&self, table: &SlotTable, most: u32) -> (u32, u32) {
+        let limit = self.shared.limit.load(Ordering::Relaxed);
+        let idle = self.idle_of_owner();
+        if idle <= limit {
+            return (0, 0);
+        }
+        let mut refilled = (0, 0);
+        if self.len.load(Ordering::Relaxed) == 0 {
+            refilled = self.refill(table);
+        }
+        for _ in 0..most.min(idle - limit) {
+            let Some(index) = self.pop_above(table, 0) else {
+                break;
+            };
+            if self.shared.surplus.push_single(table, index).is_err() {
+                self.push(table, index);
+                break;
+            }
+        }
+        refilled
+    }
+
+    /// Everything on the local list, which is empty then. For its owner, or for the control half when there is none.
+    pub(super) fn take_local(&self) -> Chain {
+        let chain = self.peek_local();
+        self.first.store(NIL, Ordering::Relaxed);
+        self.len.store(0, Ordering::Relaxed);
+        chain
+    }
+
+    /// What is on the local list, to be looked at while its owner rests.
+    pub(super) fn peek_local(&self) -> Chain {
+        Chain {
+            first: self.first.load(Ordering::Relaxed),
+            length: self.len.load(Ordering::Relaxed),
+            fresh: 0,
+        }
+    }
+
+    /// Opens a new look at the peak: what is in use now counts, and so does the next acquire.
+    pub(super) fn begin_window(&self) {
+        self.note_low(self.local());
+        self.low.store(u32::MAX, Ordering::Relaxed);
+    }
+
+    #[cold]
+    fn note_low(&self, len: u32) {
+        self.low.store(len, Ordering::Relaxed);
+        let in_use = self
+            .carved()
+            .saturating_sub(len + self.shared.inbox.length() + self.shared.surplus.length());
+        if in_use > self.peak.load(Ordering::Relaxed) {
+            self.peak.store(in_use, Ordering::Relaxed);
+        }
+        if in_use > self.window_peak.load(Ordering::Relaxed) {
+            self.window_peak.store(in_use, Ordering::Relaxed);
+        }
+    }
+
+    fn idle_of_owner(&self) -> u32 {
+        self.local() + self.shared.inbox.length()
+    }
+
+    // Everyone's side: racing answers, exact at rest.
+
+    pub(super) fn local(&self) -> u32 {
+        self.len.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn carved(&self) -> u32 {
+        self.shared.carved.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn idle(&self) -> u32 {
+        self.idle_of_owner() + self.shared.surplus.length()
+    }
+
+    pub(super) fn leased(&self) -> u32 {
+        self.carved().saturating_sub(self.idle())
+    }
+
+    /// Most buffers in use at once since the shelf was made.
+    pub(super) fn peak(&self) -> u32 {
+        self.peak.load(Ordering::Relaxed).max(self.leased())
+    }
+
+    /// Most buffers in use at once since `forget_window_peak`.
+    pub(super) fn window_peak(&self) -> u32 {
+        self.window_peak.load(Ordering::Relaxed).max(self.leased())
+    }
+
+    /// Control half only.
+    pub(super) fn forget_window_peak(&self) {
+        // Relaxed: a statistic; an owner that loses the race with this notes its next quantum.
+        self.window_peak.store(0, Ordering::Relaxed);
+    }
+
+    /// Acquires of this class served from this shelf.
+    pub(super) fn hits(&self) -> u64 {
+        // Served in all, less what was lent to the class below; the two may be one acquire apart.
+        (self.scratches.get() + self.acquires.get()).saturating_sub(self.lent_down.get())
+    }
+
+    /// Buffers that came back, as far as the owner has seen.
+    pub(super) fn recycled(&self) -> u64 {
+        self.returns.get() + self.taken.get()
+    }
+
+    // The control half's side.
+
+    pub(super) fn add_carved(&self, more: u32) {
+        // Relaxed, like its twin: one writer; read by others as a racing answer, and by the teardown, which is ordered
+        // after the control half's last act by the core's count of anchors.
+        self.shared
+            .carved
+            .store(self.carved() + more, Ordering::Relaxed);
+    }
+
+    pub(super) fn sub_carved(&self, less: u32) {
+        self.shared
+            .carved
+            .store(self.carved() - less, Ordering::Relaxed);
+    }
+
+    pub(super) fn set_limit(&self, idle: u32) {
+        // Relaxed: the owner may shed by an older limit for one more quantum.
+        self.shared.limit.store(idle, Ordering::Relaxed);
+    }
+
+    pub(super) fn set_target(&self, idle: u32) {
+        self.shared.target.store(idle, Ordering::Relaxed);
+    }
+
+    pub(super) fn target(&self) -> u32 {
+        self.shared.target.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn limit(&self) -> u32 {
+        self.shared.limit.load(Ordering::Relaxed)
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    fn table_of(count: u32) -> (SlotTable, Vec<SlotIndex>) {
+        let table = SlotTable::new(count as usize);
+        let indices = (0..count).map(|_| table.add().unwrap()).collect();
+        (table, indices)
+    }
+
+    fn drain(mut chain: Chain, table: &SlotTable) -> Vec<u32> {
+        core::iter::from_fn(|| chain.pop(table).map(SlotIndex::raw)).collect()
+    }
+
+    #[test]
+    fn a_head_counts_what_it_holds_and_tells_fresh_from_returned() {
+        let (table, slots) = table_of(3);
+        let list = SharedList::new();
+        list.push(&table, slots[0]).unwrap();
+        assert!(list.push_fresh(&table, slots[1]));
+        list.push_single(&table, slots[2]).unwrap();
+        assert_eq!(list.length(), 3);
+        let chain = list.take();
+        assert_eq!((chain.length, chain.fresh), (3, 1));
+        assert_eq!(drain(chain, &table), [2, 1, 0]);
+        assert_eq!(list.length(), 0);
+    }
+
+    #[test]
+    fn a_closed_list_takes_nothing() {
+        let (table, slots) = table_of(1);
+        let list = SharedList::new();
+        assert_eq!(list.close().length, 0);
+        assert_eq!(list.push(&table, slots[0]), Err(Closed));
+        assert_eq!(list.push_single(&table, slots[0]), Err(Closed));
+        assert!(!list.push_fresh(&table, slots[0]));
+        assert_eq!((list.length(), list.close().length), (0, 0));
+    }
+
+    #[test]
+    fn the_reserve_is_for_critical_callers_and_survives_a_refill() {
+        let (table, slots) = table_of(4);
+        let shelf = Shelf::new(Pinned::dangling_for_test(), 0, 0, 256, 2);
+        shelf.add_carved(4);
+        for &slot in &slots[..3] {
+            shelf.push(&table, slot);
+        }
+        assert!(shelf.pop(&table).is_some());
+        assert!(shelf.pop(&table).is_none());
+        shelf.shared.inbox.push(&table, slots[3]).unwrap();
+        assert_eq!(shelf.refill(&table), (1, 1));
+        assert_eq!(shelf.local(), 3);
+        assert!(shelf.pop(&table).is_some());
+        assert!(shelf.pop_reserve(&table).is_some());
+        assert!(shelf.pop_reserve(&table).is_some());
+        assert!(shelf.pop_reserve(&table).is_none());
+        assert_eq!((shelf.leased(), shelf.peak()), (4, 4));
+    }
+
+    #[test]
+    fn shedding_goes_down_to_the_limit_and_reaches_into_the_inbox() {
+        let (table, slots) = table_of(6);
+        let shelf = Shelf::new(Pinned::dangling_for_test(), 0, 0, 256, 0);
+        shelf.add_carved(6);
+        for &slot in &slots[..3] {
+            shelf.push(&table, slot);
+        }
+        for &slot in &slots[3..] {
+            shelf.shared.inbox.push(&table, slot).unwrap();
+        }
+        shelf.set_limit(1);
+        for _ in 0..4 {
+            shelf.shed(&table, 2);
+        }
+        assert_eq!(
+            (
+                shelf.local() + shelf.shared.inbox.length(),
+                shelf.shared.surplus.length()
+            ),
+            (1, 5)
+        );
+    }
+
+    #[test]
+    fn the_peak_is_the_most_in_use_at_once() {
+        let (table, slots) = table_of(5);
+        let shelf = Shelf::new(Pinned::dangling_for_test(), 0, 0, 256, 0);
+        shelf.add_carved(5);
+        for &slot in &slots {
+            shelf.push(&table, slot);
+        }
+        let held: Vec<_> = (0..3).map(|_| shelf.pop(&table).unwrap()).collect();
+        for slot in held {
+            shelf.push(&table, slot);
+        }
+        let slot = shelf.pop(&table).unwrap();
+        assert_eq!((shelf.peak(), shelf.window_peak()), (3, 3));
+        shelf.forget_window_peak();
+        shelf.push(&table, slot);
+        shelf.begin_window();
+        let slot = shelf.pop(&table).unwrap();
+        assert_eq!((shelf.peak(), shelf.window_peak()), (3, 1));
+        shelf.push(&table, slot);
+    }
+}

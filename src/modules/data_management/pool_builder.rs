@@ -1,0 +1,213 @@
+//! From a wish to a pool: what is reserved, what it may grow to, what happens when it runs out.
+
+use super::arena::{MemorySource, UNIT_SAMPLES, units};
+use super::class_boundaries::MAX_CLASSES;
+use super::error::PoolError;
+use super::pool_control::PoolControl;
+use super::pool_core::{Core, OnRelease};
+use super::realtime_pool::{ExhaustionPolicy, RealtimePool};
+use super::slot_table::MAX_SAMPLES;
+
+/// The classes of a pool that was told nothing.
+pub const DEFAULT_MIX: [(usize, u32); 5] =
+    [(256, 64), (512, 64), (1024, 64), (2048, 64), (4096, 64)];
+
+/// One acquire in this many has its call site recorded, unless the builder says otherwise.
+const SAMPLE_EVERY: u32 = 64;
+/// Slots are reserved for buffers of this size when the limit is filled; more, smaller ones run into `TableFull`.
+const SMALLEST_SLOT_SAMPLES: usize = 64;
+
+/// The entry to the pool.
+pub struct BufferPool;
+
+impl BufferPool {
+    /// A builder with nothing set: [`DEFAULT_MIX`], no growth, fail when exhausted.
+    ///
+    /// # Examples
+    /// ```
+    /// use wavepool::modules::data_management::BufferPool;
+    ///
+    /// let (mut control, mut half) = BufferPool::builder().class(512, 8).class(2048, 4).build()?;
+    /// half.begin_quantum(0);
+    /// let mut block = half.acquire_silent(480)?;
+    /// block[0] = 1.0;
+    /// let shared = block.freeze();
+    /// let elsewhere = shared.clone();
+    /// drop(shared);
+    /// assert_eq!((elsewhere.len(), elsewhere.capacity(), control.leased()), (480, 512, 1));
+    /// drop(elsewhere);
+    /// assert_eq!(control.leased(), 0);
+    /// control.grow(512, 8).unwrap_err(); // no growth was allowed
+    /// # Ok::<(), wavepool::modules::data_management::PoolError>(())
+    /// ```
+    #[must_use]
+    pub fn builder() -> PoolBuilder {
+        PoolBuilder::default()
+    }
+}
+
+/// What a pool is to be. See [`BufferPool::builder`].
+#[derive(Debug, Clone)]
+pub struct PoolBuilder {
+    pub(super) mix: Vec<(usize, u32)>,
+    limit_samples: usize,
+    exhaustion: ExhaustionPolicy,
+    scrub_on_release: bool,
+    prefault: bool,
+    source: MemorySource,
+    leak_sampling: u32,
+}
+
+impl Default for PoolBuilder {
+    fn default() -> Self {
+        Self {
+            mix: Vec::new(),
+            limit_samples: 0,
+            exhaustion: ExhaustionPolicy::Fail,
+            scrub_on_release: false,
+            prefault: true,
+            source: MemorySource::Heap,
+            leak_sampling: SAMPLE_EVERY,
+        }
+    }
+}
+
+impl PoolBuilder {
+    /// Adds a size class, and how many buffers of it each attached half starts with. The first call replaces the default
+    /// mix.
+    #[must_use]
+    pub fn class(mut self, samples: usize, buffers: u32) -> Self {
+        self.mix.push((samples, buffers));
+        self
+    }
+
+    /// Sample memory the control half may take in all, the first half's share included. Less than that share means no
+    /// growth, which is also the default.
+    #[must_use]
+    pub const fn limit_samples(mut self, samples: usize) -> Self {
+        self.limit_samples = samples;
+        self
+    }
+
+    /// What an acquire does when its class is empty.
+    #[must_use]
+    pub const fn exhaustion(mut self, policy: ExhaustionPolicy) -> Self {
+        self.exhaustion = policy;
+        self
+    }
+
+    /// Zeroes samples when their buffer is released, so that no holder ever sees another's audio. Costs every release
+    /// the time to write the whole class.
+    #[must_use]
+    pub const fn scrub_on_release(mut self, scrub: bool) -> Self {
+        self.scrub_on_release = scrub;
+        self
+    }
+
+    /// Whether every page is touched before the pool is used (it is, by default), so that no first use is a page fault.
+    #[must_use]
+    pub const fn prefault(mut self, prefault: bool) -> Self {
+        self.prefault = prefault;
+        self
+    }
+
+    /// Where sample memory comes from.
+    #[must_use]
+    pub const fn memory(mut self, source: MemorySource) -> Self {
+        self.source = source;
+        self
+    }
+
+    /// Records the call site of one acquire in `every` for the leak report; rounded up to a power of two.
+    #[must_use]
+    pub const fn leak_sampling(mut self, every: u32) -> Self {
+        self.leak_sampling = every;
+        self
+    }
+
+    /// Reserves everything, and gives the two halves.
+    ///
+    /// # Errors
+    /// [`BadClasses`](PoolError::BadClasses), [`OutOfMemory`](PoolError::OutOfMemory).
+    pub fn build(mut self) -> Result<(PoolControl, RealtimePool), PoolError> {
+        if self.mix.is_empty() {
+            self.mix = DEFAULT_MIX.to_vec();
+        }
+        self.mix.sort_unstable();
+        check_classes(self.mix.iter().map(|&(samples, _)| samples))?;
+        let share = self.share_units();
+        let limit = (self.limit_samples / UNIT_SAMPLES).max(share);
+        let most_slots = (limit / units(SMALLEST_SLOT_SAMPLES)).max(self.buffers());
+        let on_release = if self.scrub_on_release {
+            OnRelease::Scrub
+        } else {
+            OnRelease::Leave
+        };
+        let core = Core::new(most_slots, on_release);
+        let mut control = PoolControl::new(core, &self, limit);
+        control.add_region(share)?;
+        let half = control.attach()?;
+        Ok((control, half))
+    }
+
+    /// Units of memory one half starts with.
+    fn share_units(&self) -> usize {
+        let class =
+            |&(samples, buffers): &(usize, u32)| units(samples).saturating_mul(buffers as usize);
+        self.mix.iter().map(class).fold(0, usize::saturating_add)
+    }
+
+    fn buffers(&self) -> usize {
+        self.mix.iter().map(|&(_, buffers)| buffers as usize).sum()
+    }
+
+    pub(super) const fn reserve(&self) -> u32 {
+        match self.exhaustion {
+            ExhaustionPolicy::Reserve(kept) => kept,
+            ExhaustionPolicy::Fail | ExhaustionPolicy::BorrowNextLarger => 0,
+        }
+    }
+
+    pub(super) const fn borrows(&self) -> bool {
+        matches!(self.exhaustion, ExhaustionPolicy::BorrowNextLarger)
+    }
+
+    pub(super) const fn sample_every(&self) -> u64 {
+        let every = if self.leak_sampling == 0 {
+            1
+        } else {
+            self.leak_sampling
+        };
+        (every as u64).next_power_of_two()
+    }
+
+    pub(super) const fn prefaults(&self) -> bool {
+        self.prefault
+    }
+
+    pub(super) const fn source(&self) -> MemorySource {
+        self.source
+    }
+}
+
+/// Whether sizes, ascending, can be the classes of a pool.
+pub(super) fn check_classes(sizes: impl Iterator<Item = usize> + Clone) -> Result<(), PoolError> {
+    let count = sizes.clone().count();
+    let ascending = sizes.clone().zip(sizes.clone().skip(1)).all(|(a, b)| a < b);
+    let smallest = sizes.clone().min().unwrap_or(0);
+    let largest = sizes.max().unwrap_or(0);
+    if count == 0 || count > MAX_CLASSES || smallest == 0 || !ascending {
+        return Err(PoolError::BadClasses {
+            count,
+            smallest,
+            most: MAX_CLASSES,
+        });
+    }
+    if largest > MAX_SAMPLES {
+        return Err(PoolError::TooLarge {
+            requested: largest,
+            largest: MAX_SAMPLES,
+        });
+    }
+    Ok(())
+}

@@ -1,0 +1,272 @@
+//! One small record per buffer, at an address that never changes, found by a 24-bit index.
+#![allow(unsafe_code)] // Unchecked indexing on the audio thread's fast path; every index is made here.
+
+use core::ptr;
+
+use super::error::{PoolError, Table};
+use crate::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
+
+/// Slots per chunk. Chunks are added, never moved or removed while the table lives.
+const CHUNK: usize = 64;
+const CHUNK_BITS: u32 = CHUNK.trailing_zeros();
+
+/// Indices are 24 bits wide, so that a list head packs one beside its lengths.
+pub(super) const INDEX_BITS: u32 = 24;
+/// "No slot": ends a list.
+pub(super) const NIL: u32 = (1 << INDEX_BITS) - 1;
+
+/// The slot is in use by a `Scratch`.
+const SCRATCH: u32 = 1 << 31;
+/// The slot's holder was recorded in the leak ring.
+const SAMPLED: u32 = 1 << 30;
+/// The largest buffer in samples: what is left of a word beside the two marks.
+pub(super) const MAX_SAMPLES: usize = (1 << 30) - 1;
+
+/// The place of a slot without memory.
+const NOWHERE: u32 = u32::MAX;
+
+/// The number of a slot of the table it came from.
+///
+/// Invariant: below the table's count. Only this file, and list heads that were packed from one, make them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct SlotIndex(u32);
+
+impl SlotIndex {
+    /// # Safety
+    /// `raw` came from [`raw`](Self::raw) of an index of the same table.
+    pub(super) const unsafe fn from_raw(raw: u32) -> Self {
+        Self(raw)
+    }
+
+    pub(super) const fn raw(self) -> u32 {
+        self.0
+    }
+}
+
+/// What the pool knows about one buffer: 20 bytes.
+///
+/// `unit`, `region` and `shelf` are written by the control half while the slot is on no list, and published with the
+/// list push that follows. `next` belongs to the list the slot is on, or to the slot's holder. `refs` counts
+/// `BufferRef`s. `lent` is the requested length with its marks, 0 while idle: written by whoever holds the slot.
+pub(super) struct Slot {
+    /// Offset in its region, in units of 64 bytes.
+    unit: AtomicU32,
+    pub(super) next: AtomicU32,
+    pub(super) refs: AtomicU32,
+    lent: AtomicU32,
+    /// Shelf in the low half, region above.
+    place: AtomicU32,
+}
+
+#[cfg(not(loom))]
+const _: () = assert!(size_of::<Slot>() == 20);
+
+impl Slot {
+    fn new() -> Self {
+        Self {
+            unit: AtomicU32::new(0),
+            next: AtomicU32::new(NIL),
+            refs: AtomicU32::new(0),
+            lent: AtomicU32::new(0),
+            place: AtomicU32::new(NOWHERE),
+        }
+    }
+
+    /// Relaxed throughout: a slot's words are read by who holds the slot, and the hand-over (list push and take, or a
+    /// handle moved by the user) orders them. The control half's walks read them as a racing answer.
+    pub(super) fn carve(&self, region: u8, unit: u32, shelf: u16) {
+        self.unit.store(unit, Ordering::Relaxed);
+        self.place.store(
+            u32::from(shelf) | u32::from(region) << 16,
+            Ordering::Relaxed,
+        );
+        self.lent.store(0, Ordering::Relaxed);
+    }
+
+    /// Its memory went back to the arena.
+    pub(super) fn uncarve(&self) {
+        self.place.store(NOWHERE, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_carved(&self) -> bool {
+        self.place.load(Ordering::Relaxed) != NOWHERE
+    }
+
+    #[inline]
+    pub(super) fn unit(&self) -> u32 {
+        self.unit.load(Ordering::Relaxed)
+    }
+
+    #[inline]
+    pub(super) fn region(&self) -> u8 {
+        (self.place.load(Ordering::Relaxed) >> 16) as u8
+    }
+
+    #[inline]
+    pub(super) fn shelf(&self) -> u16 {
+        self.place.load(Ordering::Relaxed) as u16
+    }
+
+    #[inline]
+    pub(super) fn lend(&self, samples: u32) {
+        self.lent.store(samples, Ordering::Relaxed);
+    }
+
+    #[inline]
+    pub(super) fn lend_scratch(&self, samples: u32) {
+        self.lent.store(samples | SCRATCH, Ordering::Relaxed);
+    }
+
+    pub(super) fn mark_sampled(&self) {
+        self.lent.store(
+            self.lent.load(Ordering::Relaxed) | SAMPLED,
+            Ordering::Relaxed,
+        );
+    }
+
+    #[inline]
+    pub(super) fn take_back(&self) {
+        self.lent.store(0, Ordering::Relaxed);
+    }
+
+    /// Samples its holder asked for; 0 while idle.
+    pub(super) fn lent_samples(&self) -> u32 {
+        self.lent.load(Ordering::Relaxed) & !(SCRATCH | SAMPLED)
+    }
+
+    pub(super) fn is_scratch(&self) -> bool {
+        self.lent.load(Ordering::Relaxed) & SCRATCH != 0
+    }
+
+    pub(super) fn is_sampled(&self) -> bool {
+        self.lent.load(Ordering::Relaxed) & SAMPLED != 0
+    }
+}
+
+/// All slots of a pool, in chunks of 64 so that growing moves none of them.
+pub(super) struct SlotTable {
+    /// Filled from the front by the control half; null beyond.
+    chunks: Box<[AtomicPtr<Slot>]>,
+    /// Slots that exist: written by the control half alone.
+    count: AtomicU32,
+}
+
+impl SlotTable {
+    /// A table that can grow to `most` slots.
+    pub(super) fn new(most: usize) -> Self {
+        let chunks = most.clamp(1, NIL as usize - CHUNK).div_ceil(CHUNK);
+        Self {
+            chunks: (0..chunks)
+                .map(|_| AtomicPtr::new(ptr::null_mut()))
+                .collect(),
+            count: AtomicU32::new(0),
+        }
+    }
+
+    /// A slot that was never used. Control half only: allocates a chunk every 64th time.
+    pub(super) fn add(&self) -> Result<SlotIndex, PoolError> {
+        let count = self.count.load(Ordering::Relaxed);
+        let capacity = self.chunks.len() * CHUNK;
+        if count as usize >= capacity {
+            return Err(PoolError::TableFull {
+                table: Table::Slots,
+                capacity,
+            });
+        }
+        if count as usize % CHUNK == 0 {
+            let chunk: Box<[Slot]> = (0..CHUNK).map(|_| Slot::new()).collect();
+            // Relaxed: another thread learns an index of this chunk only through a list push (release) that follows.
+            self.chunks[count as usize / CHUNK]
+                .store(Box::into_raw(chunk).cast(), Ordering::Relaxed);
+        }
+        self.count.store(count + 1, Ordering::Relaxed);
+        Ok(SlotIndex(count))
+    }
+
+    /// Every slot so far.
+    pub(super) fn indices(&self) -> impl Iterator<Item = SlotIndex> + use<> {
+        (0..self.count.load(Ordering::Relaxed)).map(SlotIndex)
+    }
+
+    #[inline]
+    pub(super) fn slot(&self, index: SlotIndex) -> &Slot {
+        let (chunk, slot) = (index.0 >> CHUNK_BITS, index.0 as usize % CHUNK);
+        // SAFETY: bounds: an index is below `count` of its table, whose chunks up to that count exist and hold 64
+        // slots each. Initialised before the index was given out. Shared access only; all fields are atomic. Chunks
+        // live as long as the table. Thread: the index reached this one by a synchronising hand-over, which also
+        // published the chunk's pointer, so the relaxed load cannot see an older null.
+        unsafe {
+            &*self
+                .chunks
+                .get_unchecked(chunk as usize)
+                .load(Ordering::Relaxed)
+                .add(slot)
+        }
+    }
+
+    /// Bytes on the heap.
+    pub(super) fn heap_bytes(&self) -> usize {
+        let chunks = (self.count.load(Ordering::Relaxed) as usize).div_ceil(CHUNK);
+        size_of_val(&*self.chunks) + chunks * CHUNK * size_of::<Slot>()
+    }
+}
+
+impl Drop for SlotTable {
+    fn drop(&mut self) {
+        for chunk in &self.chunks {
+            let chunk = chunk.load(Ordering::Relaxed);
+            if !chunk.is_null() {
+                // SAFETY: made by `Box::into_raw` of a boxed slice of exactly CHUNK slots in `add`, freed once: the
+                // table is being dropped, so nobody else refers to it.
+                drop(unsafe { Box::from_raw(ptr::slice_from_raw_parts_mut(chunk, CHUNK)) });
+            }
+        }
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slots_keep_their_address_while_the_table_grows_to_its_limit() {
+        let table = SlotTable::new(130);
+        let first = table.add().unwrap();
+        let address = ptr::from_ref(table.slot(first));
+        let capacity = 3 * CHUNK;
+        for _ in 1..capacity {
+            table.add().unwrap();
+        }
+        assert_eq!(
+            table.add(),
+            Err(PoolError::TableFull {
+                table: Table::Slots,
+                capacity
+            })
+        );
+        assert_eq!(address, ptr::from_ref(table.slot(first)));
+        assert_eq!(table.indices().count(), capacity);
+        assert_eq!(table.heap_bytes(), 3 * size_of::<usize>() + capacity * 20);
+    }
+
+    #[test]
+    fn marks_do_not_touch_the_length() {
+        let table = SlotTable::new(1);
+        let slot = table.slot(table.add().unwrap());
+        slot.lend_scratch(100);
+        slot.mark_sampled();
+        assert_eq!(
+            (slot.lent_samples(), slot.is_scratch(), slot.is_sampled()),
+            (100, true, true)
+        );
+        slot.lend(7);
+        assert_eq!(
+            (slot.lent_samples(), slot.is_scratch(), slot.is_sampled()),
+            (7, false, false)
+        );
+        slot.take_back();
+        assert_eq!(slot.lent_samples(), 0);
+        slot.carve(3, 77, 900);
+        assert_eq!((slot.region(), slot.unit(), slot.shelf()), (3, 77, 900));
+    }
+}
