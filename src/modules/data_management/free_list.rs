@@ -269,6 +269,8 @@ pub(super) struct Shelf {
     pub(super) returns_told: Counter,
     /// Returned buffers that came through the inbox.
     pub(super) taken: Counter,
+    /// Buffers put on the surplus because they were asked back.
+    shed: Counter,
     /// Requests of this class served by the next larger one.
     pub(super) borrowed: Counter,
     /// Requests of this class refused.
@@ -289,6 +291,8 @@ pub(super) struct SharedSide {
     carved: AtomicU32,
     /// Idle buffers above this many are shed to the surplus. Written by the control half.
     limit: AtomicU32,
+    /// How many are asked back in all: the owner sheds until its count is there. Written by the control half.
+    asked_back: AtomicU64,
     /// Idle buffers below this many are replenished. The control half's own.
     target: AtomicU32,
 }
@@ -311,6 +315,7 @@ impl Shelf {
             scratches_told: Counter::default(),
             returns_told: Counter::default(),
             taken: Counter::default(),
+            shed: Counter::default(),
             borrowed: Counter::default(),
             exhausted: Counter::default(),
             peak: AtomicU32::new(0),
@@ -320,6 +325,7 @@ impl Shelf {
                 surplus: SharedList::new(),
                 carved: AtomicU32::new(0),
                 limit: AtomicU32::new(u32::MAX),
+                asked_back: AtomicU64::new(0),
                 target: AtomicU32::new(0),
             },
         }
@@ -386,18 +392,21 @@ impl Shelf {
         (came, returned)
     }
 
-    /// Moves up to `most` idle buffers above the limit to the surplus. Wait-free; for `begin_quantum`.
+    /// Moves up to `most` idle buffers to the surplus, those above the limit or asked back. Wait-free; for
+    /// `begin_quantum`. Answers like `refill`.
     pub(super) fn shed(&self, table: &SlotTable, most: u32) -> (u32, u32) {
         let limit = self.shared.limit.load(Ordering::Relaxed);
+        let asked = self.asked_back();
         let idle = self.idle_of_owner();
-        if idle <= limit {
+        let wanted = idle.saturating_sub(limit).max(asked.min(idle)).min(most);
+        if wanted == 0 {
             return (0, 0);
         }
         let mut refilled = (0, 0);
         if self.len.load(Ordering::Relaxed) == 0 {
             refilled = self.refill(table);
         }
-        for _ in 0..most.min(idle - limit) {
+        for done in 0..wanted {
             let Some(index) = self.pop_above(table, 0) else {
                 break;
             };
@@ -405,8 +414,17 @@ impl Shelf {
                 self.push(table, index);
                 break;
             }
+            if done < asked {
+                self.shed.add(1);
+            }
         }
         refilled
+    }
+
+    /// Buffers asked back that the owner has not shed yet.
+    pub(super) fn asked_back(&self) -> u32 {
+        let asked = self.shared.asked_back.load(Ordering::Relaxed);
+        asked.saturating_sub(self.shed.get()) as u32
     }
 
     /// Everything on the local list, which is empty then. For its owner, or for the control half when there is none.
@@ -511,6 +529,13 @@ impl Shelf {
             .store(self.carved() - less, Ordering::Relaxed);
     }
 
+    /// Asks for `buffers` idle ones back, instead of what was asked before.
+    pub(super) fn ask_back(&self, buffers: u32) {
+        // Relaxed: a wish; an owner that sheds at this moment may give one more or less.
+        let asked = self.shed.get() + u64::from(buffers);
+        self.shared.asked_back.store(asked, Ordering::Relaxed);
+    }
+
     pub(super) fn set_limit(&self, idle: u32) {
         // Relaxed: the owner may shed by an older limit for one more quantum.
         self.shared.limit.store(idle, Ordering::Relaxed);
@@ -529,7 +554,8 @@ impl Shelf {
     }
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(test)]
+#[cfg(not(loom))]
 mod tests {
     use super::*;
 

@@ -99,7 +99,8 @@ impl LeakRing {
     }
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(test)]
+#[cfg(not(loom))]
 mod tests {
     use super::*;
     use crate::modules::data_management::slot_table::SlotTable;

@@ -5,6 +5,7 @@ mod buffer;
 pub mod capacity_plan;
 pub mod class_boundaries;
 mod class_table;
+mod data_module;
 pub mod defragmentation;
 pub mod demand;
 pub mod demand_trace;
@@ -29,6 +30,7 @@ pub use buffer::{
     AudioMetadata, BufferRef, MAX_CHANNELS, PlanarBuffer, PlanarRef, PooledBuffer, RELEASED_BITS,
     Scratch,
 };
+pub use data_module::{DataManagementConfig, DataManagementError, DataManagementModule};
 pub use defragmentation::DefragmentationResult;
 pub use error::{LeaseMove, LeaseState, PoolError, Table};
 pub use pool_builder::{BufferPool, DEFAULT_MIX, PoolBuilder};

@@ -219,8 +219,8 @@ impl PoolControl {
         self.classes.iter().any(|&(class, _)| class == samples)
     }
 
-    /// More buffers for a class, from the arena or, within the limit, from a new region. They go to the half that has
-    /// the fewest idle ones of that class; all or none.
+    /// More buffers for a class, from the arena or, within the limit, from a new region. They go to the half that
+    /// came closest to running out of that class; all or none.
     ///
     /// # Errors
     /// [`UnknownClass`](PoolError::UnknownClass), [`LimitReached`](PoolError::LimitReached),
@@ -239,12 +239,12 @@ impl PoolControl {
             .anchor
             .shelves()
             .filter(attached)
-            .min_by_key(|shelf| shelf.idle())
+            .min_by_key(headroom)
             .ok_or(unknown)?;
         self.carve(shelf, count)?;
-        let idle = shelf.idle();
-        if shelf.limit() < idle {
-            shelf.set_limit(idle);
+        shelf.ask_back(0);
+        if shelf.limit() < shelf.idle() {
+            shelf.set_limit(u32::MAX);
         }
         if let Some(publisher) = &self.publisher {
             publisher.publish(PoolGrown {
@@ -378,7 +378,7 @@ impl PoolControl {
         }
     }
 
-    /// Sheds `buffers` idle buffers of a class, from the halves that have the most.
+    /// Sheds `buffers` idle buffers of a class, from the halves that were furthest from running out.
     ///
     /// # Errors
     /// [`UnknownClass`](PoolError::UnknownClass).
@@ -390,12 +390,12 @@ impl PoolControl {
                 samples: class_samples,
             });
         }
-        shelves.sort_unstable_by_key(|shelf| core::cmp::Reverse(shelf.idle()));
+        shelves.sort_unstable_by_key(|shelf| core::cmp::Reverse(headroom(shelf)));
         let mut left = buffers;
         for shelf in shelves {
-            let idle = shelf.idle().saturating_sub(shelf.shared.surplus.length());
-            let less = left.min(idle);
-            shelf.set_limit(idle - less);
+            let most = shelf.idle().saturating_sub(shelf.shared.surplus.length());
+            let less = left.min(most);
+            shelf.ask_back(less);
             left -= less;
         }
         Ok(())
@@ -656,7 +656,7 @@ impl PoolControl {
             let rest = shelf.carved().saturating_sub(needed);
             if rest > 0 {
                 // The owner has them: it sheds them over the next quanta.
-                shelf.set_limit(shelf.idle().saturating_sub(rest));
+                shelf.ask_back(rest);
                 complete = false;
             }
         }
@@ -966,6 +966,12 @@ impl PoolControl {
         };
         self.anchor.table.indices().filter(lent).count() as u32
     }
+}
+
+/// How far a shelf was from running out lately; a shelf that was not used comes last.
+fn headroom(shelf: &Pinned<Shelf>) -> (bool, u32) {
+    let peak = shelf.window_peak();
+    (peak == 0, shelf.carved().saturating_sub(peak))
 }
 
 fn units_of(chain: &Chain, units: u32) -> usize {

@@ -173,7 +173,7 @@ impl SlotTable {
                 capacity,
             });
         }
-        if count as usize % CHUNK == 0 {
+        if (count as usize).is_multiple_of(CHUNK) {
             let chunk: Box<[Slot]> = (0..CHUNK).map(|_| Slot::new()).collect();
             // Relaxed: another thread learns an index of this chunk only through a list push (release) that follows.
             self.chunks[count as usize / CHUNK]
@@ -224,7 +224,8 @@ impl Drop for SlotTable {
     }
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(test)]
+#[cfg(not(loom))]
 mod tests {
     use super::*;
 
