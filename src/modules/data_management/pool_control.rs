@@ -850,6 +850,9 @@ impl PoolControl {
         for shelf in self.anchor.shelves() {
             add_counts(&mut classes, &counts_of(&shelf));
         }
+        for class in &mut classes {
+            class.retired = !self.has_class(class.samples as u32);
+        }
         for slot in self.slots().filter(|slot| slot.lent_samples > 0) {
             if let Some(class) = classes
                 .iter_mut()
@@ -995,6 +998,7 @@ fn counts_of(shelf: &Shelf) -> ClassMetrics {
         created: 0,
         exhausted: shelf.exhausted.get(),
         requested_samples: 0,
+        retired: false,
     }
 }
 
