@@ -29,6 +29,10 @@ export function decibels(value: number): string {
   return value <= -120 ? `${minus}∞ dBFS` : `${value.toFixed(1).replace('-', minus)} dBFS`;
 }
 
+export function milliseconds(nanoseconds: number): string {
+  return `${(nanoseconds / 1e6).toFixed(2)} ms`;
+}
+
 export function hertz(value: number): string {
   return `${value.toFixed(value < 1000 ? 2 : 1)} Hz`;
 }

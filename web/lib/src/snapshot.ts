@@ -110,8 +110,21 @@ export interface LaneFigures {
   readonly published: number;
   readonly delivered: number;
   readonly dropped: number;
+  /** Their last subscriber left before they were dispatched. */
+  readonly unclaimed: number;
+  /** In the lane now. */
+  readonly pending: number;
   /** Delivered after the lane's deadline. */
   readonly late: number;
+  /** From publishing to the first handler; `null` before anything was delivered. */
+  readonly latency: Latency | null;
+}
+
+export interface Latency {
+  readonly p50_ns: number;
+  readonly p99_ns: number;
+  readonly p999_ns: number;
+  readonly max_ns: number;
 }
 
 export interface BusEvent {
