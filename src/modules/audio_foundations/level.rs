@@ -35,6 +35,24 @@ impl Level {
         }
     }
 
+    /// Measures several channels of the same length as one sound: RMS over all samples, peak of all.
+    ///
+    /// # Real-time
+    /// As for [`measure`](Self::measure).
+    #[must_use]
+    pub fn of_channels<'a>(channels: impl IntoIterator<Item = &'a [f32]>) -> Self {
+        let (mut squares, mut peak, mut count) = (0.0, 0.0_f32, 0.0_f32);
+        for level in channels.into_iter().map(Self::measure) {
+            squares += level.rms * level.rms;
+            peak = peak.max(level.peak);
+            count += 1.0;
+        }
+        Self {
+            rms: (squares / count.max(1.0)).sqrt(),
+            peak,
+        }
+    }
+
     /// RMS in dBFS (a full-scale sine reads -3.01), never below [`FLOOR_DBFS`].
     #[must_use]
     pub fn rms_dbfs(self) -> f32 {
@@ -74,6 +92,14 @@ mod tests {
             assert_eq!(level.peak_dbfs(), FLOOR_DBFS);
         }
         assert_eq!(Level::measure(&[f32::NAN; 4]).rms_dbfs(), FLOOR_DBFS);
+    }
+
+    #[test]
+    fn channels_count_as_one_sound() {
+        let level = Level::of_channels([&[1.0, -1.0][..], &[0.0, 0.0]]);
+        assert!((level.rms - 0.5_f32.sqrt()).abs() < 1e-6);
+        assert_eq!(level.peak, 1.0);
+        assert_eq!(Level::of_channels([]), Level::default());
     }
 
     #[test]

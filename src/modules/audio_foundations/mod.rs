@@ -1,9 +1,37 @@
-//! Re-blocking, level and pitch on pooled buffers.
+//! Sound on pooled buffers: windows cut from a stream, their level and pitch, chains of processors.
+//!
+//! Depends on the pool, never the reverse. [`AudioFoundationsModule`] opens three things on it:
+//!
+//! | what | real-time end | other end |
+//! |---|---|---|
+//! | a stream | [`Capture`]: quanta of any size → windows, each in its own pooled buffer | [`Analysis`]: level and pitch, as events |
+//! | an analyser | | [`Analyser`]: the same for windows carried here from elsewhere |
+//! | an engine | [`Engine`]: a chain of [`Processor`]s between input and output | |
 
+mod analysis;
+mod audio_events;
+mod capture;
+mod engine;
 mod level;
+mod module;
 mod note;
 mod pitch;
+mod processor;
+mod reblocker;
+mod stream;
+#[cfg(test)]
+mod test_rig;
 
+pub use analysis::{Analyser, Analysis, AnalysisCounters, Reading};
+pub use audio_events::{
+    LevelMeasured, PitchDetected, SkipReason, StreamClosed, StreamOpened, WindowSkipped,
+};
+pub use capture::{Capture, CaptureCounters, CopySpan};
+pub use engine::{Engine, EngineCounters};
 pub use level::{FLOOR_DBFS, Level};
+pub use module::AudioFoundationsModule;
 pub use note::{A4_HZ, Note, NoteError};
 pub use pitch::{HIGHEST_HZ, LOWEST_HZ, Pitch, PitchDetector, PitchWork};
+pub use processor::{DcBlocker, Gain, Meter, ProcessContext, Processor};
+pub use reblocker::MAX_QUANTUM_FRAMES;
+pub use stream::{AudioError, MAX_OVERLAP, MIN_WINDOW, StreamConfig};

@@ -3,6 +3,8 @@
 use core::fmt;
 use core::str::FromStr;
 
+use serde::{Serialize, Serializer};
+
 /// Reference pitch in hertz (ISO 16).
 pub const A4_HZ: f32 = 440.0;
 const A4_NUMBER: f32 = 69.0;
@@ -10,7 +12,8 @@ const NAMES: [&str; 12] = [
     "C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B",
 ];
 
-/// A note of the equal-tempered scale, by its MIDI number (0 = C-1, 69 = A4, 127 = G9).
+/// A note of the equal-tempered scale, by its MIDI number (0 = C-1, 69 = A4, 127 = G9). Serialises as its
+/// name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Note(u8);
 
@@ -73,6 +76,12 @@ impl fmt::Display for Note {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let octave = i16::from(self.0 / 12) - 1;
         write!(f, "{}{octave}", NAMES[usize::from(self.0 % 12)])
+    }
+}
+
+impl Serialize for Note {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
     }
 }
 

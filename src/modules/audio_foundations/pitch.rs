@@ -52,6 +52,11 @@ pub struct PitchWork<'a> {
     pub fft: &'a mut [f32],
 }
 
+impl PitchWork<'_> {
+    /// How many slices there are.
+    pub const BUFFERS: u32 = 4;
+}
+
 /// Finds the pitch of windows of one length at one rate.
 ///
 /// The autocorrelation is that of two halves, each against what lies within its reach, so that the transform need not

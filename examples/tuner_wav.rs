@@ -1,0 +1,85 @@
+//! Prints the notes of a WAV file: `cargo run --release --example tuner_wav -- FILE`.
+//!
+//! 8- to 32-bit integer or 32-bit float, any rate and up to 16 channels. The file goes through the same stream as live
+//! sound does: quanta of 128 frames, pooled windows of 4096, pitch events on the bus.
+#![allow(clippy::print_stdout, reason = "printing is what it is for")]
+
+use std::error::Error;
+use std::sync::{Arc, Mutex};
+
+use wavepool::event_bus::TypedEventBus;
+use wavepool::modules::audio_foundations::{AudioFoundationsModule, PitchDetected, StreamConfig};
+use wavepool::modules::data_management::DataManagementModule;
+use wavepool::registry::ModuleRegistry;
+
+const QUANTUM: usize = 128;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let path = std::env::args_os()
+        .nth(1)
+        .ok_or("usage: tuner_wav FILE.wav")?;
+    let mut wav = hound::WavReader::open(path)?;
+    let format = wav.spec();
+    let samples: Vec<f32> = match format.sample_format {
+        hound::SampleFormat::Float => wav.samples().collect::<Result<_, _>>()?,
+        hound::SampleFormat::Int => {
+            let scale = 1.0 / (1_i64 << (format.bits_per_sample - 1)) as f32;
+            let scaled = wav.samples::<i32>().map(|s| s.map(|s| s as f32 * scale));
+            scaled.collect::<Result<_, _>>()?
+        }
+    };
+
+    let bus = TypedEventBus::default();
+    let found = Arc::new(Mutex::new(Vec::new()));
+    let sink = Arc::clone(&found);
+    let _pitches = bus.subscribe(move |pitch: &PitchDetected| {
+        if let (Some(note), Ok(mut found)) = (pitch.note, sink.lock()) {
+            found.push((note, *pitch));
+        }
+    })?;
+
+    let mut registry = ModuleRegistry::builder(bus).boot()?;
+    let channels = usize::from(format.channels);
+    let (audio, data) = registry
+        .get_two_mut::<AudioFoundationsModule, DataManagementModule>()
+        .ok_or("both modules are linked in")?;
+    let (mut capture, mut analysis) = audio.open_stream(
+        data,
+        StreamConfig {
+            sample_rate_hz: format.sample_rate as f32,
+            channels,
+            window: 4096,
+            hop: 1024,
+        },
+    )?;
+
+    let mut planes = vec![[0.0_f32; QUANTUM]; channels];
+    for (quantum, interleaved) in samples.chunks(QUANTUM * channels).enumerate() {
+        let frames = interleaved.len() / channels;
+        for (frame, values) in interleaved.chunks_exact(channels).enumerate() {
+            for (plane, value) in planes.iter_mut().zip(values) {
+                plane[frame] = *value;
+            }
+        }
+        let inputs: Vec<&[f32]> = planes.iter().map(|plane| &plane[..frames]).collect();
+        capture.process(&inputs, (quantum * QUANTUM) as u64);
+        analysis.poll(usize::MAX);
+        registry.bus().pump(usize::MAX);
+    }
+
+    println!("{:>8}  note  {:>9}  cents  clarity", "seconds", "hz");
+    let found = found.lock().map_err(|_| "a handler panicked")?;
+    for (note, pitch) in found.iter() {
+        println!(
+            "{:8.3}  {:<4}  {:9.2}  {:+5.1}  {:.3}",
+            pitch.first_frame as f64 / f64::from(format.sample_rate),
+            note.to_string(),
+            pitch.hz.unwrap_or(0.0),
+            pitch.cents.unwrap_or(0.0),
+            pitch.clarity,
+        );
+    }
+    let windows = capture.counters().windows;
+    println!("{} of {windows} windows have a pitch", found.len());
+    Ok(())
+}

@@ -1,0 +1,460 @@
+//! The real-time end of a stream: from quanta to frozen windows in the queue.
+
+use serde::Serialize;
+
+use super::audio_events::{SkipReason, StreamClosed, StreamOpened, WindowSkipped};
+use super::reblocker::{MAX_QUANTUM_FRAMES, Reblocker, WindowStore};
+use super::stream::StreamConfig;
+use crate::event_bus::Publisher;
+use crate::modules::data_management::{AudioMetadata, PlanarBuffer, PlanarRef, RealtimePool};
+
+/// One stretch to copy: `count` samples of input channel `channel`, from sample `src` of the quantum, into the buffer
+/// `slot` at sample `dst`. All numbers, so that JavaScript can read the plan out of memory and do the copying.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(C)]
+pub struct CopySpan {
+    /// Input channel.
+    pub channel: u32,
+    /// Number of the pool's buffer: `slot_index`.
+    pub slot: u32,
+    /// First sample in the buffer.
+    pub dst: u32,
+    /// First sample in the quantum.
+    pub src: u32,
+    /// Samples.
+    pub count: u32,
+}
+
+/// What a capture has done since it was opened.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct CaptureCounters {
+    /// Quanta committed.
+    pub quanta: u64,
+    /// Frames committed.
+    pub frames: u64,
+    /// Windows delivered to the queue.
+    pub windows: u64,
+    /// Windows not delivered for want of a buffer or of room in the queue.
+    pub skipped_windows: u64,
+    /// Windows given up because the stream had a gap, a restart or an uncommitted plan.
+    pub interrupted_windows: u64,
+    /// Sample bytes copied into windows that were delivered, skipped for want of room, or interrupted. As long as none
+    /// but the first happens this is windows × window × channels × 4: each sample is copied once into each window.
+    pub bytes_copied: u64,
+}
+
+/// The capturing end of a stream, for the real-time thread.
+///
+/// Windows begin every `hop` frames from the first frame on. Each has its own pooled planar buffer, into which samples
+/// are copied straight from the input, once; when it is full it is frozen and queued for the
+/// [`Analysis`](super::Analysis). A window for which the pool has no buffer, or the queue no room, is skipped, counted
+/// and announced by [`WindowSkipped`]; audio goes on. A quantum that does not follow the one before starts the windows
+/// afresh, so that none has a hole.
+///
+/// # Real-time
+/// All methods: no allocation, no lock, steps bounded by the windows open at once. Dropping it releases its windows,
+/// publishes [`StreamClosed`] and drops its pool half, see [`RealtimePool`].
+pub struct Capture {
+    // First, so that windows still open go home before their half does.
+    reblocker: Reblocker<PlanarBuffer>,
+    copies: Vec<CopySpan>,
+    outlet: Outlet,
+}
+
+/// Where windows come from and go to.
+struct Outlet {
+    stream: u32,
+    config: StreamConfig,
+    pool: RealtimePool,
+    publisher: Publisher,
+    queue: rtrb::Producer<PlanarRef>,
+    counters: CaptureCounters,
+    opened: bool,
+}
+
+impl Capture {
+    pub(super) fn new(
+        stream: u32,
+        config: StreamConfig,
+        pool: RealtimePool,
+        publisher: Publisher,
+        queue: rtrb::Producer<PlanarRef>,
+    ) -> Self {
+        let most_open = Reblocker::<PlanarBuffer>::most_open(config.window, config.hop);
+        Self {
+            reblocker: Reblocker::new(config.window, config.hop),
+            copies: Vec::with_capacity(most_open * config.channels),
+            outlet: Outlet {
+                stream,
+                config,
+                pool,
+                publisher,
+                queue,
+                counters: CaptureCounters::default(),
+                opened: false,
+            },
+        }
+    }
+
+    /// Takes one quantum, one slice per channel; returns how many windows it completed. The first channel says how many
+    /// frames there are; what others lack is silence, as are channels that are not given.
+    pub fn process(&mut self, inputs: &[&[f32]], first_frame: u64) -> usize {
+        let frames = inputs.first().map_or(0, |channel| channel.len());
+        self.in_quanta(frames, first_frame, |channel, at, samples| {
+            let input = inputs.get(channel).and_then(|input| input.get(at..));
+            let input = input.unwrap_or_default();
+            let heard = input.len().min(samples.len());
+            samples[..heard].copy_from_slice(&input[..heard]);
+            samples[heard..].fill(0.0);
+        })
+    }
+
+    /// Takes `frames` frames of silence, for when the source is not connected; returns how many windows it completed.
+    pub fn push_silence(&mut self, frames: usize, first_frame: u64) -> usize {
+        self.in_quanta(frames, first_frame, |_, _, samples| samples.fill(0.0))
+    }
+
+    /// Plans the copying of one quantum of at most [`MAX_QUANTUM_FRAMES`] frames, for whoever does it elsewhere. Without
+    /// the [`commit`](Self::commit) that follows it, the windows it touched are given up.
+    pub fn begin(&mut self, frames: usize, first_frame: u64) -> &[CopySpan] {
+        self.outlet.begin(first_frame);
+        self.reblocker.begin(frames, first_frame, &mut self.outlet);
+        self.copies.clear();
+        for (span, window) in self.reblocker.plan_mut() {
+            for channel in 0..window.channels() {
+                self.copies.push(CopySpan {
+                    channel: channel as u32,
+                    slot: window.slot_index(channel),
+                    dst: span.dst as u32,
+                    src: span.src as u32,
+                    count: span.count as u32,
+                });
+            }
+        }
+        &self.copies
+    }
+
+    /// Takes the plan as carried out; returns how many windows are now complete. Without a plan, nothing happens.
+    pub fn commit(&mut self) -> usize {
+        self.copies.clear();
+        let Some((frames, completed)) = self.reblocker.commit(&mut self.outlet) else {
+            return 0;
+        };
+        self.outlet.counters.quanta += 1;
+        self.outlet.counters.frames += frames as u64;
+        completed
+    }
+
+    /// What it has done so far.
+    #[must_use]
+    pub const fn counters(&self) -> &CaptureCounters {
+        &self.outlet.counters
+    }
+
+    /// How the stream was opened.
+    #[must_use]
+    pub const fn config(&self) -> &StreamConfig {
+        &self.outlet.config
+    }
+
+    /// `copy(channel, from, samples)` fills `samples` with the channel's frames from `from` on.
+    fn in_quanta(
+        &mut self,
+        frames: usize,
+        first_frame: u64,
+        copy: impl Fn(usize, usize, &mut [f32]),
+    ) -> usize {
+        let mut completed = 0;
+        for from in (0..frames).step_by(MAX_QUANTUM_FRAMES) {
+            let part = (frames - from).min(MAX_QUANTUM_FRAMES);
+            let first_frame = first_frame.saturating_add(from as u64);
+            self.outlet.begin(first_frame);
+            self.reblocker.begin(part, first_frame, &mut self.outlet);
+            for (span, window) in self.reblocker.plan_mut() {
+                for channel in 0..window.channels() {
+                    let samples = &mut window.channel_mut(channel)[span.dst..][..span.count];
+                    copy(channel, from + span.src, samples);
+                }
+            }
+            completed += self.commit();
+        }
+        completed
+    }
+}
+
+impl Drop for Capture {
+    fn drop(&mut self) {
+        if self.outlet.opened {
+            self.outlet.publisher.publish(StreamClosed {
+                first_frame: self.reblocker.next_frame(),
+                stream: self.outlet.stream,
+                frames: self.outlet.counters.frames,
+                windows: self.outlet.counters.windows,
+                skipped_windows: self.outlet.counters.skipped_windows,
+            });
+        }
+    }
+}
+
+impl Outlet {
+    fn begin(&mut self, first_frame: u64) {
+        self.pool.begin_quantum(first_frame);
+        if !self.opened {
+            self.opened = true;
+            self.publisher.publish(StreamOpened {
+                first_frame,
+                stream: self.stream,
+                sample_rate_hz: self.config.sample_rate_hz,
+                window: self.config.window as u32,
+                hop: self.config.hop as u32,
+                channels: self.config.channels as u16,
+            });
+        }
+    }
+
+    fn skip(&self, first_frame: u64, reason: SkipReason) {
+        self.publisher.publish(WindowSkipped {
+            first_frame,
+            stream: self.stream,
+            reason,
+        });
+    }
+
+    fn count_copied(&mut self, filled: usize) {
+        let samples = filled * self.config.channels;
+        self.counters.bytes_copied += (samples * size_of::<f32>()) as u64;
+    }
+}
+
+impl WindowStore<PlanarBuffer> for Outlet {
+    fn open(&mut self, first_frame: u64) -> Option<PlanarBuffer> {
+        let acquired = self
+            .pool
+            .acquire_planar(self.config.channels, self.config.window);
+        if let Ok(mut window) = acquired {
+            window.set_metadata(AudioMetadata {
+                sample_rate_hz: self.config.sample_rate_hz,
+                channels: self.config.channels as u16,
+                channel: 0,
+                first_frame,
+            });
+            return Some(window);
+        }
+        self.counters.skipped_windows += 1;
+        self.skip(first_frame, SkipReason::PoolExhausted);
+        None
+    }
+
+    fn complete(&mut self, first_frame: u64, window: PlanarBuffer) {
+        self.count_copied(self.config.window);
+        if self.queue.push(window.freeze()).is_ok() {
+            self.counters.windows += 1;
+        } else {
+            self.counters.skipped_windows += 1;
+            self.skip(first_frame, SkipReason::QueueFull);
+        }
+    }
+
+    fn abandon(&mut self, first_frame: u64, filled: usize, window: PlanarBuffer) {
+        self.count_copied(filled);
+        self.counters.interrupted_windows += 1;
+        self.skip(first_frame, SkipReason::Interrupted);
+        drop(window);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::test_rig::{MONO, Rig, play};
+    use super::*;
+    use std::collections::HashMap;
+
+    fn ramp(from: u64, frames: usize) -> Vec<f32> {
+        (from..).take(frames).map(|frame| frame as f32).collect()
+    }
+
+    #[test]
+    fn windows_hold_their_frames_of_every_channel() {
+        let stereo = StreamConfig {
+            channels: 2,
+            ..MONO
+        };
+        let mut rig = Rig::boot();
+        let (mut capture, mut analysis) = rig.open(stereo);
+        let mut at = 1000;
+        for frames in [128, 1, 127, 441, 1024, 5000, 63]
+            .into_iter()
+            .cycle()
+            .take(20)
+        {
+            let left = ramp(at, frames);
+            let right: Vec<f32> = left.iter().map(|x| -x).collect();
+            capture.process(&[&left, &right], at);
+            at += frames as u64;
+            while let Some(window) = analysis.next_window() {
+                let metadata = *window.metadata();
+                assert_eq!((metadata.first_frame - 1000) % 256, 0);
+                assert_eq!((metadata.channels, metadata.sample_rate_hz), (2, 48_000.0));
+                let right_one = ramp(metadata.first_frame, 1024);
+                assert_eq!(window.channel(0), right_one);
+                assert!(
+                    window
+                        .channel(1)
+                        .iter()
+                        .zip(&right_one)
+                        .all(|(a, b)| *a == -b)
+                );
+            }
+        }
+        let counters = *capture.counters();
+        assert_eq!(counters.frames, at - 1000);
+        assert_eq!(counters.windows, (counters.frames - 1024) / 256 + 1);
+        assert_eq!(
+            (counters.skipped_windows, counters.interrupted_windows),
+            (0, 0)
+        );
+        assert_eq!(counters.bytes_copied, counters.windows * 1024 * 2 * 4);
+        drop((capture, analysis));
+        assert_eq!(rig.leased(), 0);
+    }
+
+    #[test]
+    fn a_plan_carried_out_elsewhere_gives_the_same_windows() {
+        let mut rig = Rig::boot();
+        let (mut here, mut here_windows) = rig.open(MONO);
+        let (mut planned, mut planned_windows) = rig.open(MONO);
+        // What JavaScript would write into the pool's memory, by buffer number.
+        let mut memory: HashMap<u32, Vec<f32>> = HashMap::new();
+        let mut at = 0;
+        for frames in [128, 96, 333, 1024, 1].into_iter().cycle().take(60) {
+            let quantum = ramp(at, frames);
+            here.process(&[&quantum], at);
+            for span in planned.begin(frames, at) {
+                assert_eq!(span.channel, 0);
+                let slot = memory.entry(span.slot).or_insert_with(|| vec![0.0; 1024]);
+                let (dst, src, count) = (span.dst as usize, span.src as usize, span.count as usize);
+                slot[dst..dst + count].copy_from_slice(&quantum[src..src + count]);
+            }
+            planned.commit();
+            at += frames as u64;
+            while let Some(window) = here_windows.next_window() {
+                let planned = planned_windows.next_window().unwrap();
+                assert_eq!(planned.metadata(), window.metadata());
+                assert_eq!(memory[&planned.slot_index(0)], window.channel(0));
+            }
+            assert!(planned_windows.next_window().is_none());
+        }
+        assert_eq!(planned.counters(), here.counters());
+    }
+
+    #[test]
+    fn missing_channels_and_silence_are_zero() {
+        let stereo = StreamConfig {
+            channels: 2,
+            ..MONO
+        };
+        let mut rig = Rig::boot();
+        let (mut capture, mut analysis) = rig.open(stereo);
+        capture.process(&[&[0.5; 512], &[0.25; 100]], 0);
+        capture.push_silence(512, 512);
+        let window = analysis.next_window().unwrap();
+        assert!(window.channel(0)[..512].iter().all(|x| *x == 0.5));
+        assert!(window.channel(1)[..100].iter().all(|x| *x == 0.25));
+        assert!(window.channel(0)[512..].iter().all(|x| *x == 0.0));
+        assert!(window.channel(1)[100..].iter().all(|x| *x == 0.0));
+        assert_eq!(capture.process(&[], 1024), 0);
+        assert_eq!(capture.counters().frames, 1024);
+    }
+
+    #[test]
+    fn a_full_queue_skips_windows_and_audio_goes_on() {
+        let mut rig = Rig::boot();
+        let (mut capture, mut analysis) = rig.open(MONO);
+        let frames = 100 * 256;
+        play(&mut capture, &ramp(0, frames), 0);
+        let counters = *capture.counters();
+        assert_eq!(counters.frames, frames as u64);
+        assert_eq!(counters.windows + counters.skipped_windows, 97);
+        // Half a second of hops of 256, capped at 64.
+        assert_eq!(counters.windows, 64);
+        let skipped = rig.events("WindowSkipped");
+        assert_eq!(skipped.len(), 33);
+        assert_eq!(skipped[0]["first_frame"], 64 * 256);
+        assert_eq!(skipped[0]["reason"], "queue-full");
+        while analysis.next_window().is_some() {}
+        play(&mut capture, &ramp(frames as u64, 1024), frames as u64);
+        assert_eq!(capture.counters().windows, 64 + 4);
+    }
+
+    #[test]
+    fn an_exhausted_pool_skips_windows_and_recovers() {
+        let mut rig = Rig::boot();
+        let (mut capture, mut analysis) = rig.open(MONO);
+        // A consumer that keeps what it takes.
+        let mut kept = Vec::new();
+        let mut at = 0;
+        while capture.counters().skipped_windows == 0 {
+            play(&mut capture, &ramp(at, 256), at);
+            at += 256;
+            kept.extend(std::iter::from_fn(|| analysis.next_window()));
+            assert!(at < 1_000_000, "never exhausted");
+        }
+        let skipped = rig.events("WindowSkipped");
+        assert_eq!(skipped[0]["reason"], "pool-exhausted");
+        for window in &kept {
+            assert_eq!(window.channel(0), ramp(window.metadata().first_frame, 1024));
+        }
+        kept.clear();
+        let before = *capture.counters();
+        play(&mut capture, &ramp(at, 4096), at);
+        assert_eq!(capture.counters().skipped_windows, before.skipped_windows);
+        assert!(capture.counters().windows >= before.windows + 12);
+        let last = std::iter::from_fn(|| analysis.next_window())
+            .last()
+            .unwrap();
+        assert_eq!(last.channel(0), ramp(last.metadata().first_frame, 1024));
+    }
+
+    #[test]
+    fn no_window_spans_a_gap() {
+        let mut rig = Rig::boot();
+        let (mut capture, mut analysis) = rig.open(MONO);
+        play(&mut capture, &ramp(0, 1000), 0);
+        play(&mut capture, &ramp(5000, 1024), 5000);
+        let window = analysis.next_window().unwrap();
+        assert_eq!(window.channel(0), ramp(5000, 1024));
+        assert!(analysis.next_window().is_none());
+        assert_eq!(capture.counters().interrupted_windows, 4);
+        // 1000, 744, 488 and 232 samples for nothing, and one whole window.
+        assert_eq!(
+            capture.counters().bytes_copied,
+            4 * (1000 + 744 + 488 + 232 + 1024)
+        );
+        let skipped = rig.events("WindowSkipped");
+        let starts: Vec<_> = skipped
+            .iter()
+            .map(|e| e["first_frame"].as_u64().unwrap())
+            .collect();
+        assert_eq!(starts, [0, 256, 512, 768]);
+        assert!(skipped.iter().all(|e| e["reason"] == "interrupted"));
+    }
+
+    #[test]
+    fn opening_and_closing_are_told_with_their_frames() {
+        let mut rig = Rig::boot();
+        let (mut capture, analysis) = rig.open(MONO);
+        play(&mut capture, &ramp(300, 2048), 300);
+        let opened = rig.events("StreamOpened");
+        assert_eq!(opened.len(), 1);
+        assert_eq!(opened[0]["first_frame"], 300);
+        assert_eq!(opened[0]["window"], 1024);
+        drop(capture);
+        let closed = rig.events("StreamClosed");
+        assert_eq!(closed[0]["first_frame"], 2348);
+        assert_eq!(
+            (&closed[0]["frames"], &closed[0]["windows"]),
+            (&2048.into(), &5.into())
+        );
+        assert!(!analysis.is_finished());
+    }
+}

@@ -1,0 +1,307 @@
+//! A chain of processors between an input and an output, on pooled blocks.
+
+use serde::Serialize;
+
+use super::processor::{Gain, ProcessContext, Processor};
+use crate::event_bus::Publisher;
+use crate::modules::data_management::{PlanarBuffer, RealtimePool};
+
+/// What an engine has done since it was opened.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct EngineCounters {
+    /// Quanta processed, silent ones included.
+    pub quanta: u64,
+    /// Quanta that were silence because the pool had no buffer for them.
+    pub starved_quanta: u64,
+    /// Times a processor found no scratch and left its block as it was.
+    pub refused_scratch: u64,
+}
+
+/// Runs a chain on every quantum: input copied into one pooled planar block, processed in place, copied out.
+///
+/// It never clicks: it fades in when it starts, after a gap and after the pool had nothing for it, and fades out when it
+/// is stopped, over five milliseconds.
+///
+/// # Real-time
+/// [`process`](Self::process), [`stop`](Self::stop) and [`start`](Self::start) allocate nothing and take no lock;
+/// [`set_sample_rate`](Self::set_sample_rate) may allocate.
+pub struct Engine {
+    stream: u32,
+    sample_rate_hz: f32,
+    channels: usize,
+    chain: Vec<Box<dyn Processor>>,
+    fade: Gain,
+    running: bool,
+    /// The frame that the next quantum must begin with to follow the last one.
+    next_frame: Option<u64>,
+    counters: EngineCounters,
+    pool: RealtimePool,
+    publisher: Publisher,
+}
+
+impl Engine {
+    pub(super) fn new(
+        stream: u32,
+        sample_rate_hz: f32,
+        channels: usize,
+        chain: Vec<Box<dyn Processor>>,
+        pool: RealtimePool,
+        publisher: Publisher,
+    ) -> Self {
+        let mut engine = Self {
+            stream,
+            sample_rate_hz,
+            channels,
+            chain,
+            fade: Gain::new(0.0),
+            running: true,
+            next_frame: None,
+            counters: EngineCounters::default(),
+            pool,
+            publisher,
+        };
+        engine.set_sample_rate(sample_rate_hz);
+        engine
+    }
+
+    /// Processes one quantum, one slice per channel. The first output says how many frames there are, at most the
+    /// pool's largest class; inputs that are missing or short are silence, outputs beyond the engine's channels too.
+    pub fn process(&mut self, inputs: &[&[f32]], outputs: &mut [&mut [f32]], first_frame: u64) {
+        let frames = outputs.first().map_or(0, |channel| channel.len());
+        self.counters.quanta += 1;
+        self.pool.begin_quantum(first_frame);
+        let follows = self.next_frame == Some(first_frame);
+        self.next_frame = Some(first_frame.saturating_add(frames as u64));
+        if frames == 0 || (!self.running && self.fade.is_settled()) {
+            silence(outputs);
+            return;
+        }
+        let Ok(mut block) = self.pool.acquire_planar(self.channels, frames) else {
+            self.counters.starved_quanta += 1;
+            self.next_frame = None;
+            silence(outputs);
+            return;
+        };
+        if !follows {
+            self.fade.jump(0.0);
+            self.fade.set(if self.running { 1.0 } else { 0.0 });
+            for processor in &mut self.chain {
+                processor.reset();
+            }
+        }
+        load(&mut block, inputs);
+        let ctx = ProcessContext::new(
+            &self.pool,
+            &self.publisher,
+            self.stream,
+            first_frame,
+            self.sample_rate_hz,
+        );
+        for processor in &mut self.chain {
+            if processor.process(&mut block, &ctx).is_err() {
+                self.counters.refused_scratch += 1;
+            }
+        }
+        self.fade.apply(&mut block);
+        for (channel, output) in outputs.iter_mut().enumerate() {
+            if channel < block.channels() {
+                let heard = output.len().min(frames);
+                output[..heard].copy_from_slice(&block.channel(channel)[..heard]);
+                output[heard..].fill(0.0);
+            } else {
+                output.fill(0.0);
+            }
+        }
+    }
+
+    /// Fades out; see [`is_silent`](Self::is_silent).
+    pub fn stop(&mut self) {
+        self.running = false;
+        self.fade.set(0.0);
+    }
+
+    /// Fades in again, the processors having forgotten what they heard before.
+    pub fn start(&mut self) {
+        self.running = true;
+        self.next_frame = None;
+    }
+
+    /// Whether it was stopped and has faded out: it may now be re-rated or dropped without a click.
+    #[must_use]
+    pub fn is_silent(&self) -> bool {
+        !self.running && self.fade.is_settled()
+    }
+
+    /// Prepares every processor for another rate and fades in from there.
+    pub fn set_sample_rate(&mut self, sample_rate_hz: f32) {
+        self.sample_rate_hz = sample_rate_hz;
+        self.next_frame = None;
+        self.fade.prepare(sample_rate_hz);
+        for processor in &mut self.chain {
+            processor.prepare(sample_rate_hz);
+        }
+    }
+
+    /// What it has done so far.
+    #[must_use]
+    pub const fn counters(&self) -> &EngineCounters {
+        &self.counters
+    }
+}
+
+fn silence(outputs: &mut [&mut [f32]]) {
+    for output in outputs {
+        output.fill(0.0);
+    }
+}
+
+fn load(block: &mut PlanarBuffer, inputs: &[&[f32]]) {
+    for channel in 0..block.channels() {
+        let input = inputs.get(channel).copied().unwrap_or_default();
+        let samples = block.channel_mut(channel);
+        let heard = input.len().min(samples.len());
+        samples[..heard].copy_from_slice(&input[..heard]);
+        samples[heard..].fill(0.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::processor::{DcBlocker, Meter};
+    use super::super::test_rig::Rig;
+    use super::*;
+    use crate::modules::data_management::PoolError;
+
+    const RAMP: usize = 240;
+
+    /// One quantum of constant input; returns the first channel's output.
+    fn quantum(engine: &mut Engine, at: &mut u64) -> Vec<f32> {
+        let mut output = [7.0; 128];
+        engine.process(&[&[1.0; 128]], &mut [&mut output], *at);
+        *at += 128;
+        output.to_vec()
+    }
+
+    fn assert_no_click(heard: &[f32]) {
+        let steepest = 1.01 / RAMP as f32;
+        for (n, pair) in heard.windows(2).enumerate() {
+            assert!(
+                (pair[1] - pair[0]).abs() <= steepest,
+                "click at {n}: {pair:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn it_starts_stops_and_starts_again_without_a_click() {
+        let mut rig = Rig::boot();
+        let mut engine = rig.engine(1, Vec::new());
+        let mut at = 0;
+        let mut heard = vec![0.0];
+        for n in 0..40 {
+            match n {
+                10 => engine.stop(),
+                11 => assert!(!engine.is_silent()),
+                20 => {
+                    assert!(engine.is_silent());
+                    engine.set_sample_rate(48_000.0);
+                    engine.start();
+                }
+                // Stopped while it still fades in.
+                21 => engine.stop(),
+                30 => engine.start(),
+                _ => {}
+            }
+            heard.extend(quantum(&mut engine, &mut at));
+        }
+        assert_no_click(&heard);
+        assert_eq!(heard[128 * 10], 1.0);
+        assert_eq!(heard[128 * 20], 0.0);
+        assert_eq!(heard.last(), Some(&1.0));
+        drop(engine);
+        assert_eq!(rig.leased(), 0);
+    }
+
+    #[test]
+    fn after_a_gap_it_fades_in() {
+        let mut rig = Rig::boot();
+        let mut engine = rig.engine(1, Vec::new());
+        let mut at = 0;
+        (0..5).for_each(|_| drop(quantum(&mut engine, &mut at)));
+        at += 999;
+        let heard = quantum(&mut engine, &mut at);
+        assert!(heard[0] < 0.01);
+        assert_no_click(&heard);
+    }
+
+    #[test]
+    fn missing_inputs_and_spare_outputs_are_silent() {
+        let mut rig = Rig::boot();
+        let mut engine = rig.engine(2, Vec::new());
+        let mut out = [[7.0; 128]; 3];
+        for at in 0..4 {
+            let [a, b, c] = &mut out;
+            engine.process(&[&[1.0; 128]], &mut [a, b, c], 128 * at);
+        }
+        assert_eq!(out[0], [1.0; 128]);
+        assert_eq!(out[1], [0.0; 128]);
+        assert_eq!(out[2], [0.0; 128]);
+        engine.process(&[], &mut [], 512);
+    }
+
+    #[test]
+    fn a_quantum_the_pool_cannot_hold_is_silent_and_counted() {
+        let mut rig = Rig::boot();
+        let mut engine = rig.engine(1, Vec::new());
+        let mut output = vec![7.0; 5000];
+        engine.process(&[&[1.0; 5000]], &mut [&mut output], 0);
+        assert!(output.iter().all(|x| *x == 0.0));
+        assert_eq!(engine.counters().starved_quanta, 1);
+    }
+
+    struct Hungry;
+
+    impl Processor for Hungry {
+        fn process(
+            &mut self,
+            block: &mut PlanarBuffer,
+            ctx: &ProcessContext<'_>,
+        ) -> Result<(), PoolError> {
+            ctx.scratch(100_000)?;
+            block.channel_mut(0).fill(9.0);
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_processor_without_scratch_is_passed_over_and_counted() {
+        let mut rig = Rig::boot();
+        let mut engine = rig.engine(1, vec![Box::new(Hungry), Box::new(Meter)]);
+        let mut at = 0;
+        (0..4).for_each(|_| drop(quantum(&mut engine, &mut at)));
+        assert_eq!(quantum(&mut engine, &mut at)[0], 1.0);
+        assert_eq!(engine.counters().refused_scratch, 5);
+        let levels = rig.events("LevelMeasured");
+        let frames: Vec<_> = levels
+            .iter()
+            .map(|e| e["first_frame"].as_u64().unwrap())
+            .collect();
+        assert_eq!(frames, [0, 128, 256, 384, 512]);
+    }
+
+    #[test]
+    fn an_offset_is_blocked_and_forgotten_over_a_gap() {
+        let mut rig = Rig::boot();
+        let mut engine = rig.engine(1, vec![Box::new(DcBlocker::default())]);
+        let mut at = 0;
+        let settled = (0..200)
+            .map(|_| quantum(&mut engine, &mut at))
+            .last()
+            .unwrap();
+        assert!(settled.iter().all(|x| x.abs() < 1e-3), "{settled:?}");
+        at += 128;
+        // The offset is new again, and only the fade hides it.
+        let afresh = quantum(&mut engine, &mut at);
+        assert!(afresh.iter().any(|x| *x > 0.3));
+    }
+}

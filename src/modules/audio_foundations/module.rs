@@ -1,0 +1,274 @@
+//! The module as the registry sees it.
+
+use super::analysis::{Analyser, Analysis};
+use super::audio_events::declare_all;
+use super::capture::Capture;
+use super::engine::Engine;
+use super::pitch::{PitchDetector, PitchWork};
+use super::processor::Processor;
+use super::stream::{AudioError, StreamConfig, check_format};
+use crate::event_bus::TypedEventBus;
+use crate::modules::data_management::{DataManagementModule, PoolControl, PoolError, RealtimePool};
+use crate::registry::{
+    Dependency, InitContext, Module, ModuleDescriptor, ModuleError, ModuleRegistration, Version,
+};
+
+/// The longest that audio may wait in the queue while the analysis does not read: after it, windows are skipped. Longer
+/// would hold more memory for sound nobody sees in time.
+const QUEUE_SECONDS: f32 = 0.5;
+/// The queue's length in windows, whatever the hop.
+const QUEUE_WINDOWS: core::ops::RangeInclusive<usize> = 8..=64;
+/// The longest quantum that a stream's buffers are counted for; longer ones may skip windows.
+const USUAL_QUANTUM: usize = 1024;
+/// Blocks of each class and channel that an engine starts with: the quantum's own, and one for each processor at a time.
+const ENGINE_BLOCKS: usize = 2;
+
+inventory::submit! {
+    ModuleRegistration {
+        descriptor: AudioFoundationsModule::DESCRIPTOR,
+        construct: || Box::new(AudioFoundationsModule::default()),
+    }
+}
+
+/// Opens streams and engines on the pool. An ordinary module: it can be left out or replaced.
+#[derive(Default)]
+pub struct AudioFoundationsModule {
+    bus: Option<TypedEventBus>,
+    streams: u32,
+}
+
+impl AudioFoundationsModule {
+    /// How the registry knows it.
+    pub const DESCRIPTOR: ModuleDescriptor = ModuleDescriptor {
+        name: "audio_foundations",
+        version: Version(0, 1, 0),
+        dependencies: &[Dependency {
+            name: "data_management",
+            minimum: Version(0, 1, 0),
+        }],
+    };
+
+    /// Opens a stream: the capture is for the real-time thread, the analysis for another.
+    ///
+    /// Each end gets a pool half of its own, which starts with as many buffers as it can need at once: windows that are
+    /// read within half a second are not skipped.
+    ///
+    /// To restart, re-rate or re-window a stream open another and drop this one's ends; they close in any order and on
+    /// any thread, and their buffers go home. No window ever holds samples of two streams, or of both sides of a gap.
+    ///
+    /// # Real-time
+    /// Allocates; for the control side.
+    ///
+    /// # Errors
+    /// What cannot be cut into windows, and what pool and bus cannot serve.
+    pub fn open_stream(
+        &mut self,
+        data: &mut DataManagementModule,
+        config: StreamConfig,
+    ) -> Result<(Capture, Analysis), AudioError> {
+        config.check()?;
+        let class = class_for(data, config.window)?;
+        let analyser = self.open_analyser(data, config)?;
+        let queued = (QUEUE_SECONDS * config.sample_rate_hz / config.hop as f32) as usize;
+        let queued = queued.clamp(*QUEUE_WINDOWS.start(), *QUEUE_WINDOWS.end());
+        let open = (USUAL_QUANTUM + config.window - 2) / config.hop + 1;
+        // One more is in the hands of the analysis.
+        let buffers = config.channels * (open + queued + 1);
+        let pool = self.attach(data, &[(class, buffers as u32)])?;
+        let (queue, windows) = rtrb::RingBuffer::new(queued);
+        let publisher = self.bus()?.publisher()?;
+        let capture = Capture::new(self.streams, config, pool, publisher, queue);
+        Ok((capture, Analysis::new(windows, analyser)))
+    }
+
+    /// Opens the reading end alone, for windows that are carried here from another instance.
+    ///
+    /// # Errors
+    /// As for [`open_stream`](Self::open_stream).
+    pub fn open_analyser(
+        &mut self,
+        data: &mut DataManagementModule,
+        config: StreamConfig,
+    ) -> Result<Analyser, AudioError> {
+        config.check()?;
+        let detector = PitchDetector::new(config.sample_rate_hz, config.window);
+        let class = class_for(data, detector.work_samples())?;
+        let pool = self.attach(data, &[(class, PitchWork::BUFFERS)])?;
+        let publisher = self.bus()?.publisher()?;
+        self.streams += 1;
+        Ok(Analyser::new(
+            self.streams,
+            config,
+            detector,
+            pool,
+            publisher,
+        ))
+    }
+
+    /// Opens an engine: a chain of processors between an input and an output.
+    ///
+    /// # Errors
+    /// Rate or channels that cannot be, and what pool and bus cannot serve.
+    pub fn open_engine(
+        &mut self,
+        data: &mut DataManagementModule,
+        sample_rate_hz: f32,
+        channels: usize,
+        chain: Vec<Box<dyn Processor>>,
+    ) -> Result<Engine, AudioError> {
+        check_format(sample_rate_hz, channels)?;
+        let blocks = (ENGINE_BLOCKS * channels) as u32;
+        let mix: Vec<_> = control(data)?
+            .classes()
+            .map(|class| (class, blocks))
+            .collect();
+        let pool = self.attach(data, &mix)?;
+        let publisher = self.bus()?.publisher()?;
+        self.streams += 1;
+        Ok(Engine::new(
+            self.streams,
+            sample_rate_hz,
+            channels,
+            chain,
+            pool,
+            publisher,
+        ))
+    }
+
+    /// A pool half with these buffers, whose events reach the bus.
+    fn attach(
+        &self,
+        data: &mut DataManagementModule,
+        mix: &[(usize, u32)],
+    ) -> Result<RealtimePool, AudioError> {
+        let publisher = self.bus()?.publisher()?;
+        let mut pool = data
+            .control_mut()
+            .ok_or(AudioError::NotInitialised)?
+            .attach_with(mix)?;
+        pool.attach_publisher(publisher);
+        Ok(pool)
+    }
+
+    fn bus(&self) -> Result<&TypedEventBus, AudioError> {
+        self.bus.as_ref().ok_or(AudioError::NotInitialised)
+    }
+}
+
+/// The pool's smallest class that holds `samples`.
+fn class_for(data: &DataManagementModule, samples: usize) -> Result<usize, AudioError> {
+    let classes = control(data)?.classes();
+    let (mut fitting, mut largest) = (None::<usize>, 0);
+    for class in classes {
+        largest = largest.max(class);
+        if class >= samples && fitting.is_none_or(|fitting| class < fitting) {
+            fitting = Some(class);
+        }
+    }
+    fitting.ok_or(AudioError::Pool(PoolError::TooLarge {
+        requested: samples,
+        largest,
+    }))
+}
+
+fn control(data: &DataManagementModule) -> Result<&PoolControl, AudioError> {
+    data.control().ok_or(AudioError::NotInitialised)
+}
+
+impl Module for AudioFoundationsModule {
+    fn init(&mut self, ctx: &mut InitContext<'_>) -> Result<(), ModuleError> {
+        declare_all(ctx.bus())?;
+        self.bus = Some(ctx.bus().clone());
+        Ok(())
+    }
+
+    fn stop(&mut self) {
+        self.bus = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::test_rig::{MONO, Rig, play};
+    use super::*;
+
+    fn try_open(rig: &mut Rig, config: StreamConfig) -> Result<(Capture, Analysis), AudioError> {
+        let modules = rig
+            .registry
+            .get_two_mut::<AudioFoundationsModule, DataManagementModule>();
+        let (audio, data) = modules.unwrap();
+        audio.open_stream(data, config)
+    }
+
+    #[test]
+    fn streams_open_close_re_rate_and_re_window_without_a_leak() {
+        let mut rig = Rig::boot();
+        let mut reserved = None;
+        for round in 0..10 {
+            for (rate, window, hop, channels) in [
+                (48_000.0, 4096, 1024, 1),
+                (44_100.0, 2048, 2048, 2),
+                (96_000.0, 512, 100, 1),
+                (8_000.0, 3000, 1500, 6),
+            ] {
+                let config = StreamConfig {
+                    sample_rate_hz: rate,
+                    channels,
+                    window,
+                    hop,
+                };
+                let (mut capture, mut analysis) = rig.open(config);
+                let value = (round + 1) as f32 / 16.0;
+                play(&mut capture, &vec![value; window + 3 * hop], 0);
+                // Nothing of the stream before is heard in this one.
+                while let Some(window) = analysis.next_window() {
+                    assert!(window.channel(0).iter().all(|x| *x == value));
+                }
+            }
+            assert_eq!(rig.leased(), 0);
+            // Frees the lanes of the publishers that are gone.
+            rig.registry.bus().pump(usize::MAX);
+            let data = rig.registry.get_mut::<DataManagementModule>().unwrap();
+            let control = data.control_mut().unwrap();
+            while !control.step(64).complete {}
+            let now = control.metrics().bytes_reserved;
+            let first = *reserved.get_or_insert(now);
+            assert_eq!(now, first, "memory grew in round {round}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_opened_says_why_and_takes_nothing() {
+        let mut rig = Rig::boot();
+        let window = StreamConfig {
+            window: 8192,
+            ..MONO
+        };
+        let error = try_open(&mut rig, window).err().unwrap();
+        assert_eq!(
+            error.to_string(),
+            "the pool cannot serve the stream: 8192 samples asked for, the largest class has 4096"
+        );
+        let hop = StreamConfig { hop: 2000, ..MONO };
+        assert!(matches!(
+            try_open(&mut rig, hop),
+            Err(AudioError::Hop { given: 2000, .. })
+        ));
+        let mut unbooted = AudioFoundationsModule::default();
+        let data = rig.registry.get_mut::<DataManagementModule>().unwrap();
+        let error = unbooted.open_stream(data, MONO).err().unwrap();
+        assert_eq!(error, AudioError::NotInitialised);
+        assert_eq!(rig.leased(), 0);
+    }
+
+    #[test]
+    fn streams_have_numbers_of_their_own() {
+        let mut rig = Rig::boot();
+        let (mut first, _a) = rig.open(MONO);
+        let (mut second, _b) = rig.open(MONO);
+        play(&mut first, &[0.0; 128], 0);
+        play(&mut second, &[0.0; 128], 0);
+        let opened = rig.events("StreamOpened");
+        assert_ne!(opened[0]["stream"], opened[1]["stream"]);
+    }
+}

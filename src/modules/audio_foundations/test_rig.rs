@@ -1,0 +1,74 @@
+//! Both modules booted, and a stream on them: what the tests of this room start from.
+
+use std::sync::{Arc, Mutex};
+
+use super::{Analysis, AudioFoundationsModule, Capture, Engine, Processor, StreamConfig};
+use crate::event_bus::{EventRecord, Subscription, TypedEventBus};
+use crate::modules::data_management::DataManagementModule;
+use crate::registry::ModuleRegistry;
+
+pub(super) const MONO: StreamConfig = StreamConfig {
+    sample_rate_hz: 48_000.0,
+    channels: 1,
+    window: 1024,
+    hop: 256,
+};
+
+pub(super) struct Rig {
+    pub(super) registry: ModuleRegistry,
+    events: Arc<Mutex<Vec<EventRecord>>>,
+    _subscription: Subscription,
+}
+
+impl Rig {
+    pub(super) fn boot() -> Self {
+        let bus = TypedEventBus::default();
+        let events = Arc::new(Mutex::new(Vec::new()));
+        let sink = Arc::clone(&events);
+        let subscription = bus
+            .subscribe_json(move |event| sink.lock().unwrap().push(event.clone()))
+            .unwrap();
+        let registry = ModuleRegistry::builder(bus).boot().unwrap();
+        Self {
+            registry,
+            events,
+            _subscription: subscription,
+        }
+    }
+
+    fn modules(&mut self) -> (&mut AudioFoundationsModule, &mut DataManagementModule) {
+        self.registry.get_two_mut().unwrap()
+    }
+
+    pub(super) fn open(&mut self, config: StreamConfig) -> (Capture, Analysis) {
+        let (audio, data) = self.modules();
+        audio.open_stream(data, config).unwrap()
+    }
+
+    pub(super) fn engine(&mut self, channels: usize, chain: Vec<Box<dyn Processor>>) -> Engine {
+        let (audio, data) = self.modules();
+        audio.open_engine(data, 48_000.0, channels, chain).unwrap()
+    }
+
+    /// Buffers in anybody's hands.
+    pub(super) fn leased(&self) -> u64 {
+        let data = self.registry.get::<DataManagementModule>().unwrap();
+        data.control().unwrap().leased()
+    }
+
+    /// What was published under this name since the last call of any kind.
+    pub(super) fn events(&self, name: &str) -> Vec<serde_json::Value> {
+        while self.registry.bus().pump(1024).taken() > 0 {}
+        let mut events = self.events.lock().unwrap();
+        let named = events.drain(..).filter(|event| event.name == name);
+        named.map(|event| event.data).collect()
+    }
+}
+
+/// Plays `samples` in quanta of 128 from frame `at` on.
+pub(super) fn play(capture: &mut Capture, samples: &[f32], at: u64) -> usize {
+    let quanta = samples.chunks(128).enumerate();
+    quanta
+        .map(|(i, quantum)| capture.process(&[quantum], at + 128 * i as u64))
+        .sum()
+}
