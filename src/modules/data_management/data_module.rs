@@ -2,14 +2,12 @@
 
 use super::pool_builder::{BufferPool, PoolBuilder};
 use super::pool_control::PoolControl;
-use super::pool_events::{
-    self, HitRateLow, MemoryOverheadHigh, PoolFragmentation, PoolMetricsSnapshot, PoolOptimization,
-};
+use super::pool_events;
+use super::pool_keeper::{KeeperReport, PoolKeeper};
 use super::pool_metrics::PoolMetrics;
-use super::pool_monitor::{Alert, AlertKind, AlertRules, PoolMetricsMonitor};
+use super::pool_monitor::AlertRules;
 use super::pool_optimization::PoolOptimizationEngine;
 use super::realtime_pool::RealtimePool;
-use super::sizing_plan::{SizingPlan, SizingStep};
 use super::sizing_rules::SizingPolicy;
 use crate::event_bus::{Publisher, TypedEventBus};
 use crate::registry::{
@@ -18,11 +16,6 @@ use crate::registry::{
 
 /// The pool may grow to this many times its first half's share, unless the host says otherwise.
 const LIMIT_SHARES: usize = 8;
-/// Buffers one scheduled step moves.
-const STEP_BUDGET: u32 = 256;
-/// Between two `PoolMetricsSnapshot` events.
-const SNAPSHOT_MS: f64 = 100.0;
-
 /// How the pool is to be: give it to the registry with `configure`.
 #[derive(Debug, Clone)]
 pub struct DataManagementConfig {
@@ -60,11 +53,7 @@ struct Parts {
     control: PoolControl,
     /// Built with the pool, given to the first who asks.
     first: Option<RealtimePool>,
-    monitor: PoolMetricsMonitor,
-    optimizer: Option<PoolOptimizationEngine>,
-    /// Requests by size at the last look.
-    demand: Vec<(usize, u64)>,
-    snapshot_at_ms: f64,
+    keeper: PoolKeeper,
 }
 
 /// The module was used before its `init`, or after its `stop`.
@@ -96,10 +85,7 @@ impl Module for DataManagementModule {
             publisher: ctx.bus().publisher()?,
             control,
             first: Some(first),
-            monitor: PoolMetricsMonitor::new(config.alerts),
-            optimizer: config.sizing.map(PoolOptimizationEngine::new),
-            demand: Vec::new(),
-            snapshot_at_ms: f64::NEG_INFINITY,
+            keeper: PoolKeeper::new(config.alerts, config.sizing),
         });
         Ok(())
     }
@@ -111,7 +97,7 @@ impl Module for DataManagementModule {
     fn health(&self) -> Health {
         match &self.parts {
             None => Health::Failed("not initialised".to_owned()),
-            Some(parts) => match parts.monitor.active().next() {
+            Some(parts) => match parts.keeper.monitor().active().next() {
                 None => Health::Healthy,
                 Some(alert) => Health::Degraded(format!("{:?}: {:.1}", alert.kind, alert.value)),
             },
@@ -159,131 +145,28 @@ impl DataManagementModule {
     /// The optimizer, for its last plan, its demand and its profile.
     #[must_use]
     pub fn optimizer(&self) -> Option<&PoolOptimizationEngine> {
-        self.parts
-            .as_ref()
-            .and_then(|parts| parts.optimizer.as_ref())
+        self.parts.as_ref()?.keeper.engine()
     }
 
     /// The optimizer, to tell it of memory pressure.
     #[must_use]
     pub fn optimizer_mut(&mut self) -> Option<&mut PoolOptimizationEngine> {
-        self.parts
-            .as_mut()
-            .and_then(|parts| parts.optimizer.as_mut())
+        self.parts.as_mut()?.keeper.engine_mut()
     }
 
-    /// The scheduled control step: measures, alerts, sizes, replenishes, collects, defragments while that alert is
-    /// raised, tells the bus. Call it every few milliseconds to a few hundred; nothing else needs to be called for the pool to keep itself.
+    /// The scheduled control step: collects, measures, alerts, sizes, defragments while that alert is raised, tells the
+    /// bus. Call it every few milliseconds to a few hundred; nothing else needs to be called for the pool to keep
+    /// itself. None before `init`.
     ///
     /// # Real-time
-    /// For the control side. Bounded: a fixed number of buffers moved, of classes looked at.
-    pub fn tick(&mut self, now_ms: f64) {
-        let Some(parts) = &mut self.parts else {
-            return;
-        };
-        let metrics = parts.control.metrics();
-        let alerts: Vec<_> = parts.monitor.observe(now_ms, &metrics).collect();
-        for alert in alerts {
-            parts.tell(alert, &metrics);
-        }
-        parts.optimize(now_ms, &metrics);
-        parts.control.step(STEP_BUDGET);
-        if parts.monitor.is_active(AlertKind::Fragmentation) {
-            parts.control.defragment();
-        }
-        if now_ms - parts.snapshot_at_ms >= SNAPSHOT_MS {
-            parts.snapshot_at_ms = now_ms;
-            parts.publisher.publish(snapshot(&metrics));
-        }
-    }
-}
-
-impl Parts {
-    fn tell(&self, alert: Alert, metrics: &PoolMetrics) {
-        if !alert.raised {
-            return;
-        }
-        let (value, threshold_percentage) = (alert.value as f32, alert.threshold as f32);
-        match alert.kind {
-            AlertKind::HitRateLow => drop(self.publisher.publish(HitRateLow {
-                hit_rate_percentage: value,
-                threshold_percentage,
-                total_allocations: metrics.total_allocations,
-                pool_misses: metrics.pool_misses,
-            })),
-            AlertKind::MemoryOverheadHigh => drop(self.publisher.publish(MemoryOverheadHigh {
-                overhead_percentage: value,
-                threshold_percentage,
-                overhead_bytes: metrics.memory_overhead_bytes as u64,
-            })),
-            AlertKind::Fragmentation => drop(self.publisher.publish(PoolFragmentation {
-                fragmentation_percentage: value,
-                threshold_percentage,
-                largest_free_run_samples: metrics.largest_free_run_samples as u64,
-            })),
-            // Told where they happen: `PoolExhausted` by the half, `BufferLeaked` by whoever found the leak.
-            AlertKind::Exhausted | AlertKind::Leaked => {}
-        }
-    }
-
-    fn optimize(&mut self, now_ms: f64, metrics: &PoolMetrics) {
-        let Some(optimizer) = &mut self.optimizer else {
-            return;
-        };
-        let demand: Vec<_> = self.control.demand().collect();
-        for &(samples, count) in &demand {
-            let before = self
-                .demand
-                .iter()
-                .find(|seen| seen.0 == samples)
-                .map_or(0, |seen| seen.1);
-            if count > before {
-                optimizer.observe_size(samples, count - before);
-            }
-        }
-        self.demand = demand;
-        if let Some(plan) = optimizer.step(now_ms, metrics) {
-            self.apply(&plan, metrics);
-        }
-    }
-
-    fn apply(&mut self, plan: &SizingPlan, before: &PoolMetrics) {
-        let mut event = PoolOptimization {
-            steps: 0,
-            buffers_added: 0,
-            buffers_removed: 0,
-            classes: 0,
-            bytes_held_before: before.bytes_held as u64,
-            bytes_held_after: 0,
-        };
-        for planned in &plan.steps {
-            // A step that does not fit now (limit, draining classes) is planned again when it still matters.
-            if self.control.apply(&planned.step).is_err() {
-                continue;
-            }
-            event.steps += 1;
-            match planned.step {
-                SizingStep::Grow { buffers, .. } => event.buffers_added += buffers,
-                SizingStep::Shrink { buffers, .. } => event.buffers_removed += buffers,
-                SizingStep::SetClasses { .. } => {}
-            }
-        }
-        event.classes = self.control.classes().count() as u32;
-        event.bytes_held_after = self.control.metrics().bytes_held as u64;
-        self.publisher.publish(event);
-    }
-}
-
-fn snapshot(metrics: &PoolMetrics) -> PoolMetricsSnapshot {
-    PoolMetricsSnapshot {
-        total_allocations: metrics.total_allocations,
-        pool_misses: metrics.pool_misses,
-        bytes_held: metrics.bytes_held as u64,
-        bytes_reserved: metrics.bytes_reserved as u64,
-        leased: metrics.leased as u32,
-        exhausted: metrics.exhausted as u32,
-        fragmentation_percentage: metrics.fragmentation_percentage,
-        memory_overhead_percentage: metrics.memory_overhead_percentage.unwrap_or(f32::NAN),
+    /// For the control side. Bounded: see [`PoolKeeper::step`].
+    pub fn tick(&mut self, now_ms: f64) -> Option<KeeperReport> {
+        let parts = self.parts.as_mut()?;
+        Some(
+            parts
+                .keeper
+                .step(now_ms, &mut parts.control, Some(&parts.publisher), |_| {}),
+        )
     }
 }
 
@@ -298,6 +181,7 @@ inventory::submit! {
 #[cfg(not(loom))]
 mod tests {
     use super::*;
+    use crate::modules::data_management::pool_events::PoolMetricsSnapshot;
     use crate::registry::ModuleRegistry;
 
     #[test]

@@ -270,6 +270,8 @@ pub struct Demand {
     last_ms: Option<f64>,
     requests: u64,
     rotations: usize,
+    /// Bytes held when observation began: what the host configured.
+    configured_bytes: Option<usize>,
 }
 
 impl Demand {
@@ -285,6 +287,7 @@ impl Demand {
             last_ms: None,
             requests: 0,
             rotations: 0,
+            configured_bytes: None,
         }
     }
 
@@ -293,6 +296,7 @@ impl Demand {
     /// # Real-time
     /// For the control side. Allocates only when a class appears for the first time; bounded by the number of classes.
     pub fn observe(&mut self, now_ms: f64, metrics: &PoolMetrics) {
+        self.configured_bytes.get_or_insert(metrics.bytes_held);
         self.age(now_ms, metrics.total_allocations);
         self.follow_classes(&metrics.classes);
         for (demand, class) in self.classes.iter_mut().zip(&metrics.classes) {
@@ -316,6 +320,14 @@ impl Demand {
             .map_or(0, |&samples| samples as usize * size_of::<f32>())
     }
 
+    /// What the host configured, until demand has aged: before, nothing is known that would justify taking it back.
+    #[must_use]
+    pub fn configured_bytes(&self) -> usize {
+        self.configured_bytes
+            .filter(|_| !self.is_aged())
+            .unwrap_or(0)
+    }
+
     /// Whether every window has been filled: from then on little observed demand means little demand.
     #[must_use]
     pub fn is_aged(&self) -> bool {
@@ -324,9 +336,10 @@ impl Demand {
 
     /// Prepares for other size classes: each new one is expected to need its share of what the old ones needed, by
     /// the sizes that were asked for.
-    pub fn expect_classes(&mut self, classes: &[usize]) {
+    pub fn expect_classes(&mut self, classes: impl Iterator<Item = usize>) {
         let mut below = 0;
-        for &samples in classes {
+        let mut added = Vec::new();
+        for samples in classes {
             if self.classes.iter().all(|class| class.samples != samples) {
                 let expected = self.expected_use(below, samples);
                 let mut class = ClassDemand {
@@ -334,15 +347,17 @@ impl Demand {
                     ..Default::default()
                 };
                 class.concurrent.record(expected.ceil() as u32);
-                self.classes.push(class);
+                added.push(class);
             }
             below = samples;
         }
+        self.classes.append(&mut added);
         self.classes.sort_unstable_by_key(|class| class.samples);
     }
 
     /// Buffers in use at once for requests above `below` and up to `samples`, as the present classes saw them.
-    fn expected_use(&self, below: usize, samples: usize) -> f64 {
+    #[must_use]
+    pub fn expected_use(&self, below: usize, samples: usize) -> f64 {
         let mut smaller = 0;
         let shares = self.classes.iter().map(|class| {
             let from = std::mem::replace(&mut smaller, class.samples);
@@ -533,7 +548,7 @@ mod tests {
         demand.observe(0.0, &snapshot(8, 8, 5));
         demand.sizes.add(96, 30);
         demand.sizes.add(240, 10);
-        demand.expect_classes(&[96, 240]);
+        demand.expect_classes([96, 240].into_iter());
         let peaks: Vec<_> = demand
             .classes
             .iter()

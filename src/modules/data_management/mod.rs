@@ -16,6 +16,7 @@ mod pool_builder;
 mod pool_control;
 mod pool_core;
 pub mod pool_events;
+pub mod pool_keeper;
 pub mod pool_metrics;
 pub mod pool_monitor;
 pub mod pool_optimization;
@@ -24,6 +25,7 @@ pub mod sizing_plan;
 pub mod sizing_profile;
 pub mod sizing_rules;
 mod slot_table;
+pub mod trace_replay;
 
 pub use arena::MemorySource;
 pub use buffer::{

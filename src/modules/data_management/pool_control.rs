@@ -13,6 +13,7 @@ use super::pool_events::{BufferPoolRecycling, LeasesReclaimed, PoolGrown};
 use super::pool_metrics::{ClassMetrics, PoolCounts, PoolMetrics};
 use super::realtime_pool::{HalfOptions, RealtimePool};
 use super::sizing_plan::SizingStep;
+use super::sizing_profile::ClassBuffers;
 use super::slot_table::SlotIndex;
 use crate::event_bus::Publisher;
 
@@ -307,14 +308,8 @@ impl PoolControl {
         if let Some(&requested) = sizes.last().filter(|&&size| size > largest) {
             return Err(PoolError::TooLarge { requested, largest });
         }
+        self.make_shelves(sizes)?;
         let halves: Vec<_> = self.anchor.halves().collect();
-        for half in &halves {
-            for &size in sizes {
-                if self.shelf(half.id, size as u32).is_none() {
-                    self.make_shelf(half.id, size as u32)?;
-                }
-            }
-        }
         let kept = |size: u32| {
             self.classes
                 .iter()
@@ -337,6 +332,36 @@ impl PoolControl {
         }
         for half in halves {
             self.publish_classes(half);
+        }
+        Ok(())
+    }
+
+    /// [`set_classes`](Self::set_classes), with buffers for new classes carved before any half asks for them. Those go
+    /// to the first half; the others' are planned from what they then miss.
+    fn change_classes(&mut self, classes: &[ClassBuffers]) -> Result<(), PoolError> {
+        let sizes: Vec<usize> = classes.iter().map(|class| class.samples).collect();
+        self.make_shelves(&sizes)?;
+        let first = self.anchor.halves().find(|half| half.is_attached());
+        for class in classes {
+            let size = class.samples as u32;
+            let shelf = first
+                .filter(|_| !self.has_class(size))
+                .and_then(|half| self.shelf(half.id, size));
+            if let Some(shelf) = shelf {
+                self.carve(shelf, class.buffers)?;
+            }
+        }
+        self.set_classes(&sizes)
+    }
+
+    fn make_shelves(&mut self, sizes: &[usize]) -> Result<(), PoolError> {
+        let halves: Vec<_> = self.anchor.halves().collect();
+        for half in &halves {
+            for &size in sizes {
+                if self.shelf(half.id, size as u32).is_none() {
+                    self.make_shelf(half.id, size as u32)?;
+                }
+            }
         }
         Ok(())
     }
@@ -374,7 +399,7 @@ impl PoolControl {
                 class_samples,
                 buffers,
             } => self.shrink(*class_samples, *buffers),
-            SizingStep::SetClasses { classes } => self.set_classes(classes),
+            SizingStep::SetClasses { classes } => self.change_classes(classes),
         }
     }
 
@@ -393,10 +418,11 @@ impl PoolControl {
         shelves.sort_unstable_by_key(|shelf| core::cmp::Reverse(headroom(shelf)));
         let mut left = buffers;
         for shelf in shelves {
-            let most = shelf.idle().saturating_sub(shelf.shared.surplus.length());
-            let less = left.min(most);
-            shelf.ask_back(less);
-            left -= less;
+            // Those on the surplus are on their way already.
+            let going = left.min(shelf.shared.surplus.length());
+            let asked = (left - going).min(shelf.idle() - shelf.shared.surplus.length());
+            shelf.ask_back(asked);
+            left -= going + asked;
         }
         Ok(())
     }
@@ -415,11 +441,15 @@ impl PoolControl {
         report.collected = self.collect(&mut left);
         report.replenished = self.replenish(&mut left);
         self.remove_drained();
+        report.complete = left > 0;
+        report
+    }
+
+    /// Begins [`recent_high_water`](ClassMetrics::recent_high_water) anew, for whoever has just looked at it.
+    pub(super) fn begin_peak_window(&mut self) {
         for shelf in self.anchor.shelves() {
             shelf.forget_window_peak();
         }
-        report.complete = left > 0;
-        report
     }
 
     fn collect(&mut self, budget: &mut u32) -> u32 {
@@ -640,7 +670,7 @@ impl PoolControl {
     /// Gives idle memory back to the arena, where it coalesces: what was shed, what dead halves left, and what no class
     /// has ever needed at once. Leased buffers stay where they are. Bounded; call again while not `complete`.
     pub fn defragment(&mut self) -> DefragmentationResult {
-        let before_percentage = self.fragmentation();
+        let before_percentage = self.fragmentation_percentage();
         let before_free = self.free.total();
         let mut left = DEFRAGMENTATION_STEPS;
         let mut moved = self.collect(&mut left);
@@ -662,7 +692,7 @@ impl PoolControl {
         }
         DefragmentationResult {
             before_percentage,
-            after_percentage: self.fragmentation(),
+            after_percentage: self.fragmentation_percentage(),
             bytes_moved: bytes(self.free.total() - before_free),
             buffers_moved: moved,
             steps: DEFRAGMENTATION_STEPS - left,
@@ -777,16 +807,19 @@ impl PoolControl {
         })
     }
 
-    /// Requests so far by size: the largest size of each step, and how many.
-    pub fn demand(&self) -> impl Iterator<Item = (usize, u64)> {
-        (0..super::class_table::BUCKETS).filter_map(|bucket| {
-            let count: u64 = self
-                .anchor
-                .halves()
-                .filter_map(|half| half.demand().nth(bucket).map(u64::from))
-                .sum();
-            (count > 0).then_some(((bucket + 1) << self.shift, count))
-        })
+    /// Requests so far by size: the largest size of each step, and how many. A count that ran over begins at 0 again.
+    pub fn demand(&self) -> impl Iterator<Item = (usize, u32)> {
+        let mut counts = [0u32; super::class_table::BUCKETS];
+        for half in self.anchor.halves() {
+            for (sum, count) in counts.iter_mut().zip(half.demand()) {
+                *sum = sum.wrapping_add(count);
+            }
+        }
+        let shift = self.shift;
+        counts
+            .into_iter()
+            .enumerate()
+            .map(move |(step, count)| ((step + 1) << shift, count))
     }
 
     /// Who holds what, as far as acquires were sampled.
@@ -900,11 +933,15 @@ impl PoolControl {
             .sum()
     }
 
-    fn fragmentation(&self) -> f32 {
+    /// [`PoolMetrics::fragmentation_percentage`] alone.
+    #[must_use]
+    pub fn fragmentation_percentage(&self) -> f32 {
         self.short_run_units() as f32 / self.reserved_units.max(1) as f32 * 100.0
     }
 
-    fn bytes_held(&self) -> usize {
+    /// [`PoolMetrics::bytes_held`] alone.
+    #[must_use]
+    pub fn bytes_held(&self) -> usize {
         bytes(self.reserved_units - self.free.total())
     }
 

@@ -71,7 +71,8 @@ impl PoolOptimizationEngine {
         )?;
         for planned in &plan.steps {
             if let SizingStep::SetClasses { classes } = &planned.step {
-                self.demand.expect_classes(classes);
+                self.demand
+                    .expect_classes(classes.iter().map(|class| class.samples));
             }
         }
         let applied = AppliedPlan {
@@ -223,7 +224,7 @@ pub(super) mod tests {
                         class_samples,
                         buffers,
                     } => self.resize(class_samples, -i64::from(buffers)),
-                    SizingStep::SetClasses { .. } => {}
+                    SizingStep::SetClasses { classes } => self.reclass(classes),
                 }
             }
             self.refresh();
@@ -243,6 +244,25 @@ pub(super) mod tests {
                 .carved
                 .checked_sub(class.leased)
                 .expect("only idle buffers are taken back");
+        }
+
+        fn reclass(&mut self, classes: &[ClassBuffers]) {
+            let present = &mut self.metrics.classes;
+            for class in present.iter_mut() {
+                class.retired = classes.iter().all(|new| new.samples != class.samples);
+            }
+            for &ClassBuffers { samples, buffers } in classes {
+                if present.iter().all(|class| class.samples != samples) {
+                    let carved = u64::from(buffers);
+                    present.push(ClassMetrics {
+                        samples,
+                        carved,
+                        idle: carved,
+                        ..Default::default()
+                    });
+                }
+            }
+            present.sort_unstable_by_key(|class| class.samples);
         }
 
         fn refresh(&mut self) {
@@ -281,9 +301,10 @@ pub(super) mod tests {
         bench.engine.observe_size(960, 1000);
         bench.engine.observe_size(600, 1000);
         let plan = (0..10).find_map(|_| bench.step(&[0, 4, 0])).unwrap();
-        let learned = SizingStep::SetClasses {
-            classes: vec![608, 960, 4096],
-        };
+        // The four buffers of 1024 in use were for both sizes alike.
+        let class = |samples, buffers| ClassBuffers { samples, buffers };
+        let classes = vec![class(608, 4), class(960, 4), class(4096, 0)];
+        let learned = SizingStep::SetClasses { classes };
         assert_eq!(
             (&plan.steps[0].step, plan.steps[0].reason),
             (&learned, Reason::WastedSamples)

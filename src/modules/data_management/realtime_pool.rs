@@ -13,8 +13,9 @@ use super::pool_events::{BufferPoolAllocation, BufferPoolRecycling, PoolExhauste
 use super::slot_table::SlotIndex;
 use crate::event_bus::Publisher;
 
-/// Buffers one class sheds in one quantum: enough to empty a class of a thousand in a second, too few to notice.
-const SHED_PER_QUANTUM: u32 = 4;
+/// Buffers one class sheds in one quantum: enough for a class of 256 to change hands within 50 ms, few enough to take
+/// less than a microsecond.
+const SHED_PER_QUANTUM: u32 = 16;
 
 /// What an acquire does when its class has no idle buffer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -4,6 +4,8 @@ use core::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::sizing_profile::ClassBuffers;
+
 /// One change the control half can apply.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -24,8 +26,8 @@ pub enum SizingStep {
     },
     /// Go over to other size classes; classes that are not in the list drain.
     SetClasses {
-        /// Capacities, ascending.
-        classes: Vec<usize>,
+        /// Capacities, ascending, and how many buffers a class that is new begins with.
+        classes: Vec<ClassBuffers>,
     },
 }
 
@@ -158,7 +160,10 @@ impl fmt::Display for PlannedStep {
                     "take back {buffers} idle buffers of {class_samples} samples"
                 )?;
             }
-            SizingStep::SetClasses { classes } => write!(out, "change the classes to {classes:?}")?,
+            SizingStep::SetClasses { classes } => {
+                let samples: Vec<_> = classes.iter().map(|class| class.samples).collect();
+                write!(out, "change the classes to {samples:?}")?;
+            }
         }
         let why = match self.reason {
             Reason::DemandRises => "use grows faster than the idle buffers last",

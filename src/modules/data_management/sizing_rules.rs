@@ -8,7 +8,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::class_boundaries::{ClassProposal, MAX_CLASSES, wasted_samples};
+use super::class_boundaries::{ClassProposal, wasted_samples};
 use super::demand::{ClassDemand, Demand, WINDOWS};
 use super::pool_metrics::{ClassMetrics, PoolMetrics};
 use super::sizing_plan::{
@@ -134,22 +134,21 @@ pub fn plan(
     policy: &SizingPolicy,
     pressure: MemoryPressure,
 ) -> Option<SizingPlan> {
-    let classes = &metrics.classes[..metrics.classes.len().min(MAX_CLASSES)];
-    let mut marks = [Marks::default(); MAX_CLASSES];
-    let marks = &mut marks[..classes.len()];
+    let classes = &metrics.classes;
+    let mut marks = vec![Marks::default(); classes.len()];
     for ((mark, class), demand) in marks.iter_mut().zip(classes).zip(&demand.classes) {
         // A retired class has no marks: it drains by itself.
         if !class.retired {
             *mark = Marks::of(demand, class, policy);
         }
     }
-    settle_borrowers(marks);
+    settle_borrowers(&mut marks);
     let pressure = pressure.max(pressure_of(metrics));
-    set_targets(marks, classes, budget(metrics, demand), pressure);
+    set_targets(&mut marks, classes, budget(demand), pressure);
 
     let learned = proposal.filter(|proposal| is_worth_it(proposal, metrics, demand));
-    let steps = steps(marks, classes, learned, policy, pressure);
-    (!steps.is_empty()).then(|| describe(metrics, demand, marks, steps, learned, pressure))
+    let steps = steps(&marks, classes, demand, learned, policy, pressure);
+    (!steps.is_empty()).then(|| describe(metrics, demand, &marks, steps, learned, pressure))
 }
 
 /// A class can borrow only from one that keeps buffers.
@@ -175,14 +174,9 @@ fn pressure_of(metrics: &PoolMetrics) -> MemoryPressure {
     }
 }
 
-/// Bytes above which the pool gives back, and down to which. Before demand has aged, nothing is known that would
-/// justify taking back what the host configured.
-fn budget(metrics: &PoolMetrics, demand: &Demand) -> (f64, f64) {
-    let configured = if demand.is_aged() {
-        0.0
-    } else {
-        metrics.bytes_held as f64
-    };
+/// Bytes above which the pool gives back, and down to which.
+fn budget(demand: &Demand) -> (f64, f64) {
+    let configured = demand.configured_bytes() as f64;
     let peak = demand.peak_bytes() as f64;
     (
         (peak * HELD_LIMIT).max(configured),
@@ -236,20 +230,13 @@ fn set_targets(
 fn steps(
     marks: &[Marks],
     classes: &[ClassMetrics],
+    demand: &Demand,
     learned: Option<&ClassProposal>,
     policy: &SizingPolicy,
     pressure: MemoryPressure,
 ) -> Vec<PlannedStep> {
     let mut steps = Vec::new();
-    if let Some(proposal) = learned {
-        steps.push(PlannedStep {
-            step: SizingStep::SetClasses {
-                classes: proposal.classes.clone(),
-            },
-            reason: Reason::WastedSamples,
-            bytes_held_change: 0,
-        });
-    }
+    steps.extend(learned.map(|proposal| change_classes(proposal, classes, demand)));
     let bytes = |class: &ClassMetrics, buffers: u64| {
         (buffers as usize * class.samples * size_of::<f32>()) as i64
     };
@@ -303,6 +290,41 @@ fn steps(
         }
     }
     steps
+}
+
+/// New classes begin with what they are expected to need: their requests come as soon as the classes change.
+fn change_classes(
+    proposal: &ClassProposal,
+    present: &[ClassMetrics],
+    demand: &Demand,
+) -> PlannedStep {
+    let mut below = 0;
+    let mut bytes = 0;
+    let classes = proposal.classes.iter().map(|&samples| {
+        let is_new = present
+            .iter()
+            .all(|class| class.samples != samples || class.retired);
+        let expected = if is_new {
+            demand.expected_use(below, samples)
+        } else {
+            0.0
+        };
+        below = samples;
+        let buffers = if expected > 0.0 {
+            with_margin(expected.ceil() as u64) as u32
+        } else {
+            0
+        };
+        bytes += ClassBuffers { samples, buffers }.bytes();
+        ClassBuffers { samples, buffers }
+    });
+    PlannedStep {
+        step: SizingStep::SetClasses {
+            classes: classes.collect(),
+        },
+        reason: Reason::WastedSamples,
+        bytes_held_change: bytes as i64,
+    }
 }
 
 fn is_worth_it(proposal: &ClassProposal, metrics: &PoolMetrics, demand: &Demand) -> bool {
