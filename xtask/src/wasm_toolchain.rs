@@ -9,7 +9,15 @@ use crate::{process, setup};
 
 /// Debian's Rust for building browsers: compiler, cargo, the library's source, and a linker of
 /// the compiler's own LLVM version.
-const DEBIAN_PACKAGES: [&str; 4] = ["rustc-web", "cargo-web", "rust-web-src", "rust-web-llvm"];
+const DEBIAN_PACKAGES: [&str; 5] = [
+    "rust-web-clippy",
+    "rustc-web",
+    "cargo-web",
+    "rust-web-src",
+    "rust-web-llvm",
+];
+
+const DEBIAN_LINKER: &str = "/usr/bin/rust-lld";
 
 /// What the wasm builds are made with.
 #[derive(Debug, PartialEq, Eq)]
@@ -38,7 +46,7 @@ impl WasmToolchain {
             "rustup could not bring {}; trying the distribution",
             missing.join(" and ")
         );
-        if debian_is_complete() || (setup::apt_install(&DEBIAN_PACKAGES) && debian_is_complete()) {
+        if debian_is_complete() || (install_debian() && debian_is_complete()) {
             return Ok(Self::Debian);
         }
         bail!(
@@ -57,10 +65,10 @@ impl WasmToolchain {
             Self::Debian => {
                 let mut cargo = Command::new("/usr/bin/cargo");
                 cargo.env("RUSTC", "/usr/bin/rustc");
-                cargo.env(
-                    "CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER",
-                    "/usr/bin/rust-lld",
-                );
+                // So that `cargo clippy` finds Debian's and not rustup's.
+                let path = std::env::var("PATH").unwrap_or_default();
+                cargo.env("PATH", format!("/usr/bin:{path}"));
+                cargo.env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", DEBIAN_LINKER);
                 // Of the toolchain that runs us: this one must not find its libraries.
                 cargo
                     .env_remove("LD_LIBRARY_PATH")
@@ -104,8 +112,21 @@ fn missing(sysroot: &Path) -> Vec<&'static str> {
     .collect()
 }
 
+fn install_debian() -> bool {
+    if !setup::apt_install(&DEBIAN_PACKAGES) {
+        return false;
+    }
+    // A link to the versioned linker, whose package has the same name and is only recommended.
+    match std::fs::read_link(DEBIAN_LINKER) {
+        Ok(target) if !Path::new(DEBIAN_LINKER).exists() => {
+            setup::apt_install(&[&target.to_string_lossy()])
+        }
+        _ => true,
+    }
+}
+
 fn debian_is_complete() -> bool {
-    let programs = ["/usr/bin/cargo", "/usr/bin/rust-lld"]
+    let programs = ["/usr/bin/cargo", DEBIAN_LINKER]
         .iter()
         .all(|path| Path::new(path).exists());
     programs
