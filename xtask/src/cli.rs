@@ -189,8 +189,8 @@ fn parse_mode(word: &str) -> Result<Mode, String> {
 
 fn parse_seconds(word: &str) -> Result<u32, String> {
     match word.parse() {
-        Ok(seconds @ 1..=3600) => Ok(seconds),
-        _ => Err("a whole number of seconds from 1 to 3600 is wanted".into()),
+        Ok(seconds @ 1..=600) => Ok(seconds),
+        _ => Err("a whole number of seconds from 1 to 600 is wanted".into()),
     }
 }
 
@@ -244,7 +244,7 @@ mod tests {
         assert_eq!(refused("demo --prot 1"), "invalid option '--prot'");
         assert_eq!(refused("demo extra"), "unexpected argument \"extra\"");
         assert!(refused("demo --mode turbo").contains("auto, shared and transfer"));
-        assert!(refused("demo --headless 0").contains("from 1 to 3600"));
+        assert!(refused("demo --headless 0").contains("from 1 to 600"));
         assert!(refused("demo --port 70000").contains("70000"));
         assert!(refused("demo --headless 5 --fault other").contains("leak-one"));
         assert!(refused("demo --input a.wav").contains("add --headless"));

@@ -150,16 +150,16 @@ fn loom(report: &mut Report, name: &str) -> Result<()> {
     Ok(())
 }
 
-/// `cargo test` over every test with `loom` in its path, optimised: a model runs many thousand times.
+/// `cargo test` over every test with `loom` in its path.
 pub(crate) fn loom_command() -> Command {
     let mut cargo = process::cargo();
     cargo.args(["test", "--package", "wavepool", "--lib", "loom"]);
     cargo
         .env("RUSTFLAGS", "--cfg loom")
-        .env_remove("CARGO_ENCODED_RUSTFLAGS");
-    cargo
+        .env_remove("CARGO_ENCODED_RUSTFLAGS")
         .env("CARGO_TARGET_DIR", "target/loom")
-        .env("CARGO_PROFILE_TEST_OPT_LEVEL", "2");
+        // A failed model is told by line numbers; more only makes compiling longer.
+        .env("CARGO_PROFILE_TEST_DEBUG", "line-tables-only");
     cargo
 }
 
@@ -192,7 +192,7 @@ fn wasm_suite(
 }
 
 fn npm(report: &mut Report, _: &str) -> Result<()> {
-    setup::npm_packages()?;
+    web::modules()?;
     timed(report, "npm types", || {
         process::run(Command::new("npm").args(["run", "--silent", "check"]))
     });
@@ -200,15 +200,16 @@ fn npm(report: &mut Report, _: &str) -> Result<()> {
 }
 
 fn page(report: &mut Report, name: &str) -> Result<()> {
-    setup::npm_packages()?;
+    web::modules()?;
     timed(report, name, web::page);
     Ok(())
 }
 
 /// Serves the page in `mode` and runs `web/e2e/*.test.mjs` against it.
 fn e2e(report: &mut Report, name: &str, mode: Mode) -> Result<()> {
-    setup::npm_packages()?;
     let browser = setup::chromium()?;
+    web::modules()?;
+    web::page()?;
     let server = Server::start(web::free_port()?, mode)?;
     let mut files: Vec<String> = std::fs::read_dir("web/e2e")
         .into_iter()

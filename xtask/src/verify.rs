@@ -38,6 +38,7 @@ pub(crate) fn run() -> Result<ExitCode> {
     proof("loom, deep", || {
         let mut cargo = test::loom_command();
         cargo.env("LOOM_MAX_PREEMPTIONS", LOOM_PREEMPTIONS);
+        cargo.env("CARGO_PROFILE_TEST_OPT_LEVEL", "2");
         Ok(cargo)
     });
     proof("Miri", miri);

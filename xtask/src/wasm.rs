@@ -91,8 +91,17 @@ pub(crate) fn build_all(toolchain: &WasmToolchain, steps: &mut Steps) -> Result<
     Ok(())
 }
 
-/// Builds one module and its JavaScript.
+/// Builds one module and its JavaScript. When that fails nothing is left of an earlier one, which
+/// would be served and tested in its place.
 pub(crate) fn build(build: Build, toolchain: &WasmToolchain) -> Result<()> {
+    let result = make(build, toolchain);
+    if result.is_err() && build.output_dir().exists() {
+        std::fs::remove_dir_all(build.output_dir())?;
+    }
+    result
+}
+
+fn make(build: Build, toolchain: &WasmToolchain) -> Result<()> {
     crate::process::run(build.cargo(toolchain, "build").args([
         "--package",
         "wavepool-web",

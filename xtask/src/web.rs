@@ -33,6 +33,15 @@ pub(crate) fn build(steps: &mut Steps) -> Result<()> {
     steps.step("page", page)
 }
 
+/// The npm packages and both modules, as far as they are stale: what the page is made from.
+pub(crate) fn modules() -> Result<()> {
+    setup::npm_packages()?;
+    let toolchain = WasmToolchain::prepare()?;
+    wasm::Build::ALL
+        .into_iter()
+        .try_for_each(|build| wasm::build(build, &toolchain))
+}
+
 /// `vite build`, unless nothing it reads has changed.
 pub(crate) fn page() -> Result<()> {
     let inputs = [
