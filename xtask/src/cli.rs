@@ -130,11 +130,11 @@ pub(crate) fn parse(mut parser: Parser, here: &Path) -> Result<Command> {
                 }
             }
             let Some(name) = name else {
-                bail!("bench what? See `cargo xtask help`")
+                bail!("bench what?")
             };
             Ok(Command::Bench { name, json })
         }
-        other => bail!("unknown command `{other}`; `cargo xtask help` lists them"),
+        other => bail!("unknown command `{other}`"),
     }
 }
 

@@ -29,12 +29,6 @@ pub(crate) fn run(options: &DemoOptions) -> Result<ExitCode> {
     }
     web::require_free(options.port)?;
 
-    let (sender, stop) = channel();
-    ctrlc::set_handler(move || {
-        // Nobody listens any more when the command is over already.
-        let _ = sender.send(());
-    })?;
-
     let extra = usize::from(options.headless.is_some());
     let mut steps = Steps::new(web::BUILD_STEPS + extra);
     let browser = match &options.headless {
@@ -42,6 +36,13 @@ pub(crate) fn run(options: &DemoOptions) -> Result<ExitCode> {
         None => None,
     };
     web::build(&mut steps)?;
+
+    // Only now: until here there is nothing to end but ourselves.
+    let (sender, stop) = channel();
+    ctrlc::set_handler(move || {
+        // Nobody listens any more when the command is over already.
+        let _ = sender.send(());
+    })?;
     let mut server = Server::start(options.port, options.mode)?;
     match (&options.headless, browser) {
         (Some(headless), Some(browser)) => drive(&server, headless, &browser, &stop),

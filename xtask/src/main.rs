@@ -36,7 +36,11 @@ fn run() -> anyhow::Result<ExitCode> {
     // File arguments are meant from where the user stands, every other path from the workspace.
     let here = std::env::current_dir()?;
     std::env::set_current_dir(process::workspace_root())?;
-    match cli::parse(lexopt::Parser::from_env(), &here)? {
+    // lexopt tells an error's source within the error itself.
+    let command = cli::parse(lexopt::Parser::from_env(), &here).map_err(|error| {
+        anyhow::anyhow!("{error}\n`cargo xtask help` lists the commands and their options")
+    })?;
+    match command {
         Command::Help => {
             print!("{}", cli::help(&bench::names()?));
             Ok(ExitCode::SUCCESS)

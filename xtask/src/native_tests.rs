@@ -62,7 +62,7 @@ impl Targets {
             .collect()
     }
 
-    /// Test files in nested folders that no target declares, and that therefore never run.
+    /// Test files in nested folders that no target declares and no other file includes: they never run.
     fn undeclared(&self) -> Vec<PathBuf> {
         self.undeclared_below(&process::workspace_root())
     }
@@ -79,13 +79,22 @@ impl Targets {
                 .into_iter()
                 .flatten()
                 .flatten();
-            found.extend(
-                entries
-                    .map(|entry| entry.path())
-                    .filter(|path| path.extension().is_some_and(|extension| extension == "rs"))
-                    .filter(|path| !declared.contains(path.as_path())),
-            );
+            let files: Vec<PathBuf> = entries
+                .map(|entry| entry.path())
+                .filter(|path| path.extension().is_some_and(|extension| extension == "rs"))
+                .collect();
+            let sources: Vec<String> = files
+                .iter()
+                .filter_map(|path| std::fs::read_to_string(path).ok())
+                .collect();
+            found.extend(files.into_iter().filter(|path| {
+                let name = path.file_stem().unwrap_or_default().to_string_lossy();
+                let part = format!("mod {name};");
+                !declared.contains(path.as_path())
+                    && !sources.iter().any(|source| source.contains(&part))
+            }));
         }
+        found.sort();
         found
     }
 }
@@ -190,9 +199,11 @@ mod tests {
         std::fs::create_dir_all(&nested).unwrap();
         std::fs::write(nested.join("forgotten.rs"), "").unwrap();
         std::fs::write(nested.join("notes.md"), "").unwrap();
+        std::fs::write(nested.join("whole.rs"), "mod part;").unwrap();
+        std::fs::write(nested.join("part.rs"), "").unwrap();
         assert_eq!(
             targets().undeclared_below(&dir),
-            [nested.join("forgotten.rs")]
+            [nested.join("forgotten.rs"), nested.join("whole.rs")]
         );
         std::fs::remove_dir_all(&dir).unwrap();
     }
