@@ -1,6 +1,5 @@
 //! The commands, their options and their one-line help.
 
-use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
@@ -59,18 +58,14 @@ impl Mode {
 /// The port `demo` uses unless told otherwise.
 pub(crate) const DEFAULT_PORT: u16 = 4173;
 
-const COMMANDS: [(&str, &str); 7] = [
+const COMMANDS: [(&str, &str); 6] = [
     (
-        "demo [--port N] [--mode auto|shared|transfer]",
+        "demo",
         "install and build what is missing, serve the tuner, print its address",
     ),
     (
-        "demo --headless SECONDS [--input FILE] [--json FILE]",
-        "the same in a headless browser; prints a report (--fault leak-one: with one leak planted)",
-    ),
-    (
         "test [SUITE...]",
-        "every check and every test, or the suites named",
+        "every check and every test, with counts; or the suites named",
     ),
     ("build", "both WebAssembly modules and the page"),
     ("setup", "install what the other commands need"),
@@ -81,19 +76,44 @@ const COMMANDS: [(&str, &str); 7] = [
     ),
 ];
 
+const DEMO_OPTIONS: [(&str, &str); 6] = [
+    ("--port N", "serve there instead of on 4173"),
+    ("--mode MODE", "auto (the default), shared or transfer"),
+    (
+        "--headless SECONDS",
+        "drive a browser for that long and print a report",
+    ),
+    (
+        "  --input FILE",
+        "with this sound instead of the built-in tone",
+    ),
+    ("  --json FILE", "and write the report there"),
+    (
+        "  --fault leak-one",
+        "and leak one buffer, which the report must show",
+    ),
+];
+
 /// The text of `cargo xtask help`; `benches` are the benchmarks that exist.
 pub(crate) fn help(benches: &[String]) -> String {
-    let bench = format!("bench {} [--json FILE]", benches.join("|"));
-    let mut commands = COMMANDS.to_vec();
+    let mut commands: Vec<(String, &str)> = COMMANDS.map(|(name, what)| (name.into(), what)).into();
     if !benches.is_empty() {
-        commands.push((&bench, "measure; --json writes the figures"));
+        let usage = format!("bench {}", benches.join("|"));
+        commands.push((usage, "measure; --json FILE writes the figures"));
     }
-    let mut text = String::from("cargo xtask COMMAND\n\n");
-    for (usage, what) in commands {
-        // Formatting into a String cannot fail.
-        let _ = writeln!(text, "  {usage}\n      {what}");
-    }
-    text
+    let options = DEMO_OPTIONS.map(|(name, what)| (name.into(), what));
+    format!(
+        "cargo xtask COMMAND\n\n{}\nOptions of demo:\n\n{}",
+        columns(&commands),
+        columns(&options)
+    )
+}
+
+fn columns(rows: &[(String, &str)]) -> String {
+    let width = rows.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+    rows.iter().fold(String::new(), |text, (name, what)| {
+        format!("{text}  {name:width$}  {what}\n")
+    })
 }
 
 /// Parses one command line; file arguments are taken relative to `here`.

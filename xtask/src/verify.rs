@@ -53,44 +53,36 @@ pub(crate) fn run() -> Result<ExitCode> {
 }
 
 fn miri() -> Result<Command> {
-    let there = || {
-        process::succeeds(Command::new("rustup").args([
-            "run",
-            "nightly",
-            "cargo",
-            "miri",
-            "--version",
-        ]))
+    let there = || process::succeeds(&mut rustup("run nightly cargo miri --version"));
+    let complete = || {
+        // Completes the nightly that is there rather than replacing it.
+        process::run(&mut rustup(
+            "component add --toolchain nightly miri rust-src",
+        ))
+        .is_ok()
+            || process::run(&mut rustup(
+                "toolchain install nightly --profile minimal --component miri,rust-src",
+            ))
+            .is_ok()
     };
-    if !there() {
-        setup::rustup(&[
-            "toolchain",
-            "install",
-            "nightly",
-            "--profile",
-            "minimal",
-            "--component",
-            "miri,rust-src",
-        ]);
-    }
-    if !there() {
+    if !there() && !(complete() && there()) {
         bail!(
             "not run: no nightly toolchain with miri is to be had (`rustup toolchain install nightly --component miri,rust-src`)"
         );
     }
-    let mut cargo = Command::new("rustup");
-    cargo.args([
-        "run",
-        "nightly",
-        "cargo",
-        "miri",
-        "test",
-        "--package",
-        "wavepool",
-        "--lib",
-    ]);
+    let mut cargo = rustup("run nightly cargo miri test --package wavepool --lib");
     cargo.env("CARGO_TARGET_DIR", "target/miri");
+    // Interpreted code is some hundred times slower.
+    cargo.env("PROPTEST_CASES", "4");
+    // Tests read clocks and files.
+    cargo.env("MIRIFLAGS", "-Zmiri-disable-isolation");
     Ok(cargo)
+}
+
+fn rustup(arguments: &str) -> Command {
+    let mut rustup = Command::new("rustup");
+    rustup.args(arguments.split(' '));
+    rustup
 }
 
 fn thread_sanitizer() -> Result<Command> {
@@ -107,12 +99,12 @@ fn thread_sanitizer() -> Result<Command> {
     // The library is rebuilt too, or its synchronisation would be invisible and look like races.
     cargo.args([
         "test",
-        "-Zbuild-std",
-        "--target",
-        host,
         "--package",
         "wavepool",
         "--lib",
+        "-Zbuild-std",
+        "--target",
+        host,
     ]);
     cargo
         .env("RUSTC_BOOTSTRAP", "1")
