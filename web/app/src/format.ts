@@ -29,8 +29,8 @@ export function decibels(value: number): string {
   return value <= -120 ? `${minus}∞ dBFS` : `${value.toFixed(1).replace('-', minus)} dBFS`;
 }
 
-export function milliseconds(nanoseconds: number): string {
-  return `${(nanoseconds / 1e6).toFixed(2)} ms`;
+export function duration(nanoseconds: number): string {
+  return nanoseconds < 1e6 ? `${count(nanoseconds / 1000)} µs` : `${(nanoseconds / 1e6).toFixed(1)} ms`;
 }
 
 export function hertz(value: number): string {

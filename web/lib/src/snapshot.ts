@@ -99,6 +99,8 @@ export interface ClassMetrics {
   readonly borrowed: number;
   readonly created: number;
   readonly exhausted: number;
+  /** Superseded by learned classes; goes when its last buffer is back. */
+  readonly retired: boolean;
   readonly requested_samples: number;
 }
 

@@ -9,12 +9,13 @@ export class ClassTable implements Panel {
   #rows: ClassRow[] = [];
 
   update({ pool }: Snapshot): void {
-    // The optimizer may learn other classes while the page runs.
-    if (pool.classes.length !== this.#rows.length) {
-      this.#rows = pool.classes.map(() => new ClassRow());
+    // The optimizer may learn other classes while the page runs; the old ones drain.
+    const classes = pool.classes.filter(({ retired, carved }) => !retired || carved > 0);
+    if (classes.length !== this.#rows.length) {
+      this.#rows = classes.map(() => new ClassRow());
       this.#body.replaceChildren(...this.#rows.map((row) => row.element));
     }
-    pool.classes.forEach((one, index) => this.#rows[index]?.update(one));
+    classes.forEach((one, index) => this.#rows[index]?.update(one));
   }
 }
 

@@ -1,7 +1,7 @@
 import type { Priority, Snapshot } from '../../../lib/src/index.ts';
 import type { Panel } from '../dashboard.ts';
 import { byId, make, Text } from '../dom.ts';
-import { count, milliseconds } from '../format.ts';
+import { count, duration } from '../format.ts';
 
 const lanes: readonly { readonly priority: Priority; readonly deadline: string }[] = [
   { priority: 'critical', deadline: '0.5 ms' },
@@ -26,7 +26,7 @@ export class LaneTable implements Panel {
     for (const { priority, element, cells } of this.#rows) {
       const { published, delivered, dropped, late, latency } = bus[priority];
       [published, delivered, dropped, late].forEach((value, index) => cells[index]?.set(count(value)));
-      cells[4]?.set(latency ? milliseconds(latency.p99_ns) : '—');
+      cells[4]?.set(latency ? duration(latency.p99_ns) : '—');
       element.classList.toggle('losing', dropped > 0);
     }
   }
