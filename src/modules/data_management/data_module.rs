@@ -1,5 +1,6 @@
 //! The pool as a module of the application: booted by the registry, stepped by the host.
 
+use super::audio_buffer_manager::AudioBufferManagerImpl;
 use super::pool_builder::{BufferPool, PoolBuilder};
 use super::pool_control::PoolControl;
 use super::pool_events;
@@ -16,6 +17,9 @@ use crate::registry::{
 
 /// The pool may grow to this many times its first half's share, unless the host says otherwise.
 const LIMIT_SHARES: usize = 8;
+/// Two stereo streams, one block being written, one being read.
+const AUDIO_BUFFERS: (usize, u32) = (4096, 8);
+
 /// How the pool is to be: give it to the registry with `configure`.
 #[derive(Debug, Clone)]
 pub struct DataManagementConfig {
@@ -25,6 +29,8 @@ pub struct DataManagementConfig {
     pub sizing: Option<SizingPolicy>,
     /// When to raise alerts.
     pub alerts: AlertRules,
+    /// What the audio buffer manager's half starts with: `(class samples, buffers)`.
+    pub audio_buffers: Vec<(usize, u32)>,
 }
 
 impl Default for DataManagementConfig {
@@ -37,6 +43,7 @@ impl Default for DataManagementConfig {
             pool: BufferPool::builder().limit_samples(LIMIT_SHARES * share),
             sizing: Some(SizingPolicy::default()),
             alerts: AlertRules::default(),
+            audio_buffers: vec![AUDIO_BUFFERS],
         }
     }
 }
@@ -53,6 +60,10 @@ struct Parts {
     control: PoolControl,
     /// Built with the pool, given to the first who asks.
     first: Option<RealtimePool>,
+    /// Made when it is first asked for.
+    audio_buffers: Option<AudioBufferManagerImpl>,
+    audio_buffer_mix: Vec<(usize, u32)>,
+    ticks: u64,
     keeper: PoolKeeper,
 }
 
@@ -85,6 +96,9 @@ impl Module for DataManagementModule {
             publisher: ctx.bus().publisher()?,
             control,
             first: Some(first),
+            audio_buffers: None,
+            audio_buffer_mix: config.audio_buffers,
+            ticks: 0,
             keeper: PoolKeeper::new(config.alerts, config.sizing),
         });
         Ok(())
@@ -136,6 +150,29 @@ impl DataManagementModule {
         self.parts.as_mut().map(|parts| &mut parts.control)
     }
 
+    /// Named audio buffers, drawn from a half of their own.
+    ///
+    /// # Errors
+    /// As for [`attach_realtime`](Self::attach_realtime).
+    pub fn audio_buffers_mut(
+        &mut self,
+    ) -> Result<&mut AudioBufferManagerImpl, DataManagementError> {
+        let parts = self.parts.as_mut().ok_or(DataManagementError::NotRunning)?;
+        let manager = match parts.audio_buffers.take() {
+            Some(manager) => manager,
+            None => {
+                let publisher = parts
+                    .bus
+                    .publisher()
+                    .map_err(|_| DataManagementError::NoPublisher)?;
+                let mut half = parts.control.attach_with(&parts.audio_buffer_mix)?;
+                half.attach_publisher(publisher);
+                AudioBufferManagerImpl::new(half)
+            }
+        };
+        Ok(parts.audio_buffers.insert(manager))
+    }
+
     /// A snapshot of every figure.
     #[must_use]
     pub fn metrics(&self) -> Option<PoolMetrics> {
@@ -162,6 +199,11 @@ impl DataManagementModule {
     /// For the control side. Bounded: see [`PoolKeeper::step`].
     pub fn tick(&mut self, now_ms: f64) -> Option<KeeperReport> {
         let parts = self.parts.as_mut()?;
+        if let Some(manager) = &mut parts.audio_buffers {
+            // The control side owns this half: its quanta are the ticks.
+            parts.ticks += 1;
+            manager.half_mut().begin_quantum(parts.ticks);
+        }
         Some(
             parts
                 .keeper
@@ -203,6 +245,18 @@ mod tests {
         drop(held);
         assert_eq!(module.control().unwrap().leased(), 0);
         assert_eq!(module.health(), Health::Healthy);
+        let format = crate::modules::data_management::AudioFormat {
+            sample_rate_hz: 48_000.0,
+            channels: 2,
+            frames: 4096,
+        };
+        module
+            .audio_buffers_mut()
+            .unwrap()
+            .create("in", format)
+            .unwrap();
+        module.tick(1.0);
+        assert_eq!(module.control().unwrap().leased(), 2);
         registry.shutdown();
         assert!(first.acquire(100).is_ok());
     }

@@ -1,8 +1,12 @@
 //! The buffer pool and everything that keeps it: handles, metrics, sizing, defragmentation.
 
+mod accounts;
 mod arena;
+mod audio_buffer_manager;
 mod buffer;
+mod buffer_recycling_pool;
 pub mod capacity_plan;
+mod carving;
 pub mod class_boundaries;
 mod class_table;
 mod data_module;
@@ -11,7 +15,9 @@ pub mod demand;
 pub mod demand_trace;
 mod error;
 mod free_list;
+mod housekeeping;
 mod leak_ring;
+mod lease;
 mod pool_builder;
 mod pool_control;
 mod pool_core;
@@ -26,16 +32,26 @@ pub mod sizing_profile;
 pub mod sizing_rules;
 mod slot_table;
 pub mod trace_replay;
+mod unshared;
+mod wasm_js_bridge;
 
+pub use accounts::{LeakReport, LeakSite, SlotInfo};
 pub use arena::MemorySource;
+pub use audio_buffer_manager::{
+    AudioBuffer, AudioBufferError, AudioBufferManagerImpl, AudioFormat, StreamAccount,
+};
 pub use buffer::{
     AudioMetadata, BufferRef, MAX_CHANNELS, PlanarBuffer, PlanarRef, PooledBuffer, RELEASED_BITS,
     Scratch,
 };
+pub use buffer_recycling_pool::{BufferRecyclingPool, BufferRecyclingPoolImpl};
 pub use data_module::{DataManagementConfig, DataManagementError, DataManagementModule};
 pub use defragmentation::DefragmentationResult;
 pub use error::{LeaseMove, LeaseState, PoolError, Table};
+pub use housekeeping::StepReport;
+pub use lease::{LEASE_BITS, Lease, LeaseTable, LeasedBuffer, MAX_HOLDERS, MAX_LEASES};
 pub use pool_builder::{BufferPool, DEFAULT_MIX, PoolBuilder};
-pub use pool_control::{LeakReport, LeakSite, PoolControl, SlotInfo, StepReport};
+pub use pool_control::PoolControl;
 pub use pool_metrics::PoolMetrics;
 pub use realtime_pool::{ExhaustionPolicy, RealtimePool};
+pub use wasm_js_bridge::{BufferView, JSBufferRef, ObjectCosts, ObjectCounts, WasmJsBridge};

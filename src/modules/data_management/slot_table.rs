@@ -166,7 +166,7 @@ impl SlotTable {
     /// A slot that was never used. Control half only: allocates a chunk every 64th time.
     pub(super) fn add(&self) -> Result<SlotIndex, PoolError> {
         let count = self.count.load(Ordering::Relaxed);
-        let capacity = self.chunks.len() * CHUNK;
+        let capacity = self.capacity();
         if count as usize >= capacity {
             return Err(PoolError::TableFull {
                 table: Table::Slots,
@@ -181,6 +181,11 @@ impl SlotTable {
         }
         self.count.store(count + 1, Ordering::Relaxed);
         Ok(SlotIndex(count))
+    }
+
+    /// Slots there can be.
+    pub(super) fn capacity(&self) -> usize {
+        self.chunks.len() * CHUNK
     }
 
     /// Every slot so far.

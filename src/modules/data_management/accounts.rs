@@ -1,0 +1,334 @@
+//! What the control half knows about the pool: figures, maps, reports, and whether the accounts agree.
+
+use core::panic::Location;
+
+use super::arena::{Run, UNIT_BYTES, UNIT_SAMPLES, units};
+use super::class_table::BUCKETS;
+use super::free_list::{Chain, Shelf};
+use super::pool_control::PoolControl;
+use super::pool_metrics::{ClassMetrics, PoolCounts, PoolMetrics};
+use super::slot_table::SlotIndex;
+
+/// One buffer, for kept views and for the map of the arena.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SlotInfo {
+    /// Its number.
+    pub index: u32,
+    /// Where its samples are.
+    pub address: usize,
+    /// Its capacity.
+    pub samples: usize,
+    /// Samples its holder asked for; 0 while idle.
+    pub lent_samples: usize,
+    /// The half it belongs to.
+    pub half: u16,
+}
+
+/// Who holds what.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeakReport {
+    /// Buffers in somebody's hands.
+    pub leased: u64,
+    /// Those among them whose acquire was sampled, oldest first.
+    pub sites: Vec<LeakSite>,
+}
+
+/// A buffer in somebody's hands, and where it was acquired.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LeakSite {
+    /// The buffer's number.
+    pub slot: u32,
+    /// Its capacity.
+    pub class_samples: usize,
+    /// Samples asked for.
+    pub requested: usize,
+    /// The call that acquired it.
+    pub site: &'static Location<'static>,
+    /// Frame of the quantum in which it was acquired.
+    pub first_frame: u64,
+    /// Frames its half has seen since: how long it has been held.
+    pub held_frames: u64,
+}
+
+impl PoolControl {
+    /// Buffers in somebody's hands. Another thread can change that at any moment.
+    #[must_use]
+    pub fn leased(&self) -> u64 {
+        self.anchor
+            .shelves()
+            .map(|shelf| u64::from(shelf.leased()))
+            .sum()
+    }
+
+    /// Every buffer there is.
+    pub fn slots(&self) -> impl Iterator<Item = SlotInfo> {
+        let carved = |index: &SlotIndex| self.anchor.table.slot(*index).is_carved();
+        self.anchor.table.indices().filter(carved).map(|index| {
+            let shelf = self.anchor.core().shelf_of(index);
+            SlotInfo {
+                index: index.raw(),
+                address: self.anchor.samples_at(index).as_ptr().addr(),
+                samples: shelf.samples as usize,
+                lent_samples: self.anchor.table.slot(index).lent_samples() as usize,
+                half: shelf.half,
+            }
+        })
+    }
+
+    /// The arena's free runs: region, first sample, samples.
+    pub fn free_runs(&self) -> impl Iterator<Item = (u8, usize, usize)> {
+        self.free.iter().map(|run| {
+            (
+                run.region,
+                run.unit as usize * UNIT_SAMPLES,
+                run.units as usize * UNIT_SAMPLES,
+            )
+        })
+    }
+
+    /// Requests so far by size: the largest size of each step, and how many. A count that ran over begins at 0 again.
+    pub fn demand(&self) -> impl Iterator<Item = (usize, u32)> {
+        let mut counts = [0u32; BUCKETS];
+        for half in self.anchor.halves() {
+            for (sum, count) in counts.iter_mut().zip(half.demand()) {
+                *sum = sum.wrapping_add(count);
+            }
+        }
+        let shift = self.shift;
+        counts
+            .into_iter()
+            .enumerate()
+            .map(move |(step, count)| ((step + 1) << shift, count))
+    }
+
+    /// Who holds what, as far as acquires were sampled.
+    #[must_use]
+    pub fn leak_report(&self) -> LeakReport {
+        let mut sites = Vec::new();
+        for half in self.anchor.halves() {
+            for sampled in half.sites.iter() {
+                // A ring entry is about the present holder if the slot still carries the mark, and no later entry is.
+                let newer = half
+                    .sites
+                    .iter()
+                    .any(|other| other.slot == sampled.slot && other.order > sampled.order);
+                let info = self
+                    .slots()
+                    .find(|slot| slot.index == sampled.slot && slot.lent_samples > 0);
+                let marked = self.is_sampled(sampled.slot);
+                if let Some(info) = info.filter(|_| marked && !newer) {
+                    sites.push(LeakSite {
+                        slot: info.index,
+                        class_samples: info.samples,
+                        requested: info.lent_samples,
+                        site: sampled.site,
+                        first_frame: sampled.frame,
+                        held_frames: half.frame().saturating_sub(sampled.frame),
+                    });
+                }
+            }
+        }
+        sites.sort_unstable_by_key(|site| site.first_frame);
+        LeakReport {
+            leased: self.leased(),
+            sites,
+        }
+    }
+
+    fn is_sampled(&self, slot: u32) -> bool {
+        let mut indices = self.anchor.table.indices();
+        indices.any(|index| index.raw() == slot && self.anchor.table.slot(index).is_sampled())
+    }
+
+    /// A snapshot of every figure. Costs the real-time halves nothing.
+    #[must_use]
+    pub fn metrics(&self) -> PoolMetrics {
+        PoolMetrics::from_counts(&self.counts())
+    }
+
+    /// What the pool counted; other parts add what they counted before it becomes [`PoolMetrics`].
+    #[must_use]
+    pub fn counts(&self) -> PoolCounts {
+        let mut classes: Vec<ClassMetrics> = Vec::with_capacity(self.classes.len());
+        for &(samples, _) in &self.classes {
+            classes.push(ClassMetrics {
+                samples: samples as usize,
+                ..ClassMetrics::default()
+            });
+        }
+        for past in &self.past {
+            add_counts(&mut classes, past);
+        }
+        for shelf in self.anchor.shelves() {
+            add_counts(&mut classes, &counts_of(&shelf));
+        }
+        for class in &mut classes {
+            class.retired = !self.has_class(class.samples as u32);
+        }
+        for slot in self.slots().filter(|slot| slot.lent_samples > 0) {
+            if let Some(class) = classes
+                .iter_mut()
+                .find(|class| class.samples == slot.samples)
+            {
+                class.requested_samples += slot.lent_samples as u64;
+            }
+        }
+        PoolCounts {
+            classes,
+            overhead_bytes: self.overhead_bytes(),
+            bytes_reserved: bytes(self.reserved_units),
+            bytes_limit: bytes(self.limit_units),
+            bytes_shelved: 0,
+            short_run_samples: self.short_run_units() * UNIT_SAMPLES,
+            largest_free_run_samples: self.free.largest() as usize * UNIT_SAMPLES,
+            leases_reclaimed: self.leases_reclaimed,
+            ..PoolCounts::default()
+        }
+    }
+
+    /// Buffers that came back, as far as their halves have seen: what the recycling events add up to.
+    #[must_use]
+    pub fn recycled(&self) -> u64 {
+        self.anchor.shelves().map(|shelf| shelf.recycled()).sum()
+    }
+
+    fn overhead_bytes(&self) -> usize {
+        self.anchor.heap_bytes()
+            + self.free.heap_bytes()
+            + self.classes.capacity() * size_of::<(u32, u32)>()
+            + self.past.capacity() * size_of::<ClassMetrics>()
+    }
+
+    pub(super) fn short_run_units(&self) -> usize {
+        let largest = self
+            .classes
+            .last()
+            .map_or(0, |&(samples, _)| units(samples as usize));
+        let short = |run: &Run| (run.units as usize) < largest;
+        self.free
+            .iter()
+            .filter(short)
+            .map(|run| run.units as usize)
+            .sum()
+    }
+
+    /// [`PoolMetrics::fragmentation_percentage`] alone.
+    #[must_use]
+    pub fn fragmentation_percentage(&self) -> f32 {
+        self.short_run_units() as f32 / self.reserved_units.max(1) as f32 * 100.0
+    }
+
+    /// [`PoolMetrics::bytes_held`] alone.
+    #[must_use]
+    pub fn bytes_held(&self) -> usize {
+        bytes(self.reserved_units - self.free.total())
+    }
+
+    /// Whether every account agrees with every other, list by list and slot by slot. For tests and debug builds, at
+    /// points where no half and no handle is in the middle of anything.
+    #[must_use]
+    pub fn is_valid(&self) -> bool {
+        let table = &self.anchor.table;
+        let walk = |mut chain: Chain| {
+            let length = chain.length;
+            let mut seen = Vec::new();
+            while seen.len() <= length as usize
+                && let Some(index) = chain.pop(table)
+            {
+                seen.push(index.raw());
+            }
+            (seen.len() == length as usize).then_some(seen)
+        };
+        let mut carved_units = units_of(&self.collected.0, self.collected.1);
+        let Some(mut on_lists) = walk(self.spare) else {
+            return false;
+        };
+        let Some(held) = walk(self.collected.0) else {
+            return false;
+        };
+        on_lists.extend(held);
+        for shelf in self.anchor.shelves() {
+            for chain in [
+                shelf.peek_local(),
+                shelf.shared.inbox.peek(),
+                shelf.shared.surplus.peek(),
+            ] {
+                let Some(slots) = walk(chain) else {
+                    return false;
+                };
+                let idle = |&raw: &u32| {
+                    self.slots()
+                        .any(|slot| slot.index == raw && slot.lent_samples == 0)
+                };
+                if !slots.iter().all(idle) {
+                    return false;
+                }
+                on_lists.extend(slots);
+            }
+            let lent = self.lent_slots(shelf.id);
+            if shelf.carved() != shelf.idle() + lent || shelf.leased() != lent {
+                return false;
+            }
+            carved_units += shelf.carved() as usize * units(shelf.samples as usize);
+        }
+        on_lists.sort_unstable();
+        on_lists.windows(2).all(|pair| pair[0] != pair[1])
+            && self.free.is_valid()
+            && carved_units + self.free.total() == self.reserved_units
+    }
+
+    /// Slots of a shelf that are in somebody's hands, counted in the slot table.
+    fn lent_slots(&self, shelf: u16) -> u32 {
+        let lent = |index: &SlotIndex| {
+            let slot = self.anchor.table.slot(*index);
+            slot.is_carved() && slot.shelf() == shelf && slot.lent_samples() > 0
+        };
+        self.anchor.table.indices().filter(lent).count() as u32
+    }
+}
+
+fn units_of(chain: &Chain, units: u32) -> usize {
+    chain.length as usize * units as usize
+}
+
+pub(super) const fn bytes(units: usize) -> usize {
+    units * UNIT_BYTES
+}
+
+pub(super) fn counts_of(shelf: &Shelf) -> ClassMetrics {
+    ClassMetrics {
+        samples: shelf.samples as usize,
+        carved: u64::from(shelf.carved()),
+        idle: u64::from(shelf.idle()),
+        leased: u64::from(shelf.leased()),
+        high_water: u64::from(shelf.peak()),
+        recent_high_water: u64::from(shelf.window_peak()),
+        hits: shelf.hits(),
+        borrowed: shelf.borrowed.get(),
+        created: 0,
+        exhausted: shelf.exhausted.get(),
+        requested_samples: 0,
+        retired: false,
+    }
+}
+
+/// Adds to the record of the same size, or makes one at its place.
+pub(super) fn add_counts(classes: &mut Vec<ClassMetrics>, more: &ClassMetrics) {
+    let at = classes.partition_point(|class| class.samples < more.samples);
+    match classes
+        .get_mut(at)
+        .filter(|class| class.samples == more.samples)
+    {
+        Some(class) => {
+            class.carved += more.carved;
+            class.idle += more.idle;
+            class.leased += more.leased;
+            class.high_water += more.high_water;
+            class.recent_high_water += more.recent_high_water;
+            class.hits += more.hits;
+            class.borrowed += more.borrowed;
+            class.exhausted += more.exhausted;
+        }
+        None => classes.insert(at, more.clone()),
+    }
+}

@@ -1,0 +1,399 @@
+//! Named audio buffers with a format and a position; their samples come from the pool, and go back to it.
+
+use std::collections::BTreeMap;
+
+use super::buffer::{AudioMetadata, PlanarBuffer, PlanarRef};
+use super::error::PoolError;
+use super::realtime_pool::RealtimePool;
+
+/// What the samples of an audio buffer are.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct AudioFormat {
+    /// Sample rate.
+    pub sample_rate_hz: f32,
+    /// Channels, one pooled buffer each.
+    pub channels: usize,
+    /// Samples per channel of one block.
+    pub frames: usize,
+}
+
+/// What one stream of blocks has drawn and given.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
+pub struct StreamAccount {
+    /// Pooled buffers drawn, one per channel and block.
+    pub buffers_drawn: u64,
+    /// Blocks handed out.
+    pub blocks_shared: u64,
+    /// Frames written.
+    pub frames_written: u64,
+    /// Blocks that could not be drawn, because the pool had no buffer left.
+    pub refused: u64,
+}
+
+/// Why a named buffer could not be had.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AudioBufferError {
+    /// There is one of this name.
+    #[error("audio buffer `{name}` exists already; remove it first")]
+    NameTaken {
+        /// The name.
+        name: String,
+    },
+    /// There is none of this name.
+    #[error("there is no audio buffer `{name}`")]
+    Unknown {
+        /// The name.
+        name: String,
+    },
+    /// A sample rate that is none.
+    #[error("{0} is no sample rate")]
+    SampleRate(
+        /// The rate in mHz, so that errors can be compared.
+        u64,
+    ),
+    /// The pool refused.
+    #[error(transparent)]
+    Pool(#[from] PoolError),
+}
+
+/// One named stream of blocks: the block that is being written, and where it stands in the stream.
+pub struct AudioBuffer {
+    format: AudioFormat,
+    /// Frames of the stream before the block.
+    position: u64,
+    written: usize,
+    block: PlanarBuffer,
+    account: StreamAccount,
+}
+
+impl AudioBuffer {
+    /// What its samples are.
+    #[must_use]
+    pub const fn format(&self) -> AudioFormat {
+        self.format
+    }
+
+    /// Frames of the stream before the next one that is written.
+    #[must_use]
+    pub const fn position(&self) -> u64 {
+        self.position + self.written as u64
+    }
+
+    /// Whether the block is full: then it can be shared, and takes no more frames.
+    #[must_use]
+    pub const fn is_full(&self) -> bool {
+        self.written == self.format.frames
+    }
+
+    /// The frames written so far of one channel of the block.
+    ///
+    /// # Panics
+    /// With a channel the format does not have.
+    #[must_use]
+    pub fn channel(&self, channel: usize) -> &[f32] {
+        &self.block.channel(channel)[..self.written]
+    }
+
+    /// What the stream has drawn and given.
+    #[must_use]
+    pub const fn account(&self) -> StreamAccount {
+        self.account
+    }
+
+    /// Copies frames in, as many as fit; answers how many. Channels that `input` lacks stay silent, further ones are
+    /// ignored; the shortest channel given decides how many frames there are.
+    ///
+    /// # Real-time
+    /// Wait-free: one copy.
+    pub fn write(&mut self, input: &[&[f32]]) -> usize {
+        let given = input.iter().map(|channel| channel.len()).min().unwrap_or(0);
+        let frames = given.min(self.format.frames - self.written);
+        for (channel, samples) in input.iter().take(self.format.channels).enumerate() {
+            self.block.channel_mut(channel)[self.written..][..frames]
+                .copy_from_slice(&samples[..frames]);
+        }
+        self.written += frames;
+        self.account.frames_written += frames as u64;
+        frames
+    }
+}
+
+/// Keeps named audio buffers whose samples come from a real-time half of the pool.
+///
+/// # Real-time
+/// [`create`](Self::create) and [`remove`](Self::remove) allocate for the name. [`AudioBuffer::write`] and
+/// [`share`](Self::share) do not.
+///
+/// # Drop
+/// Every block goes home.
+///
+/// # Examples
+/// ```
+/// use wavepool::modules::data_management::{AudioBufferManagerImpl, AudioFormat, BufferPool};
+///
+/// let (control, half) = BufferPool::builder().class(256, 8).build()?;
+/// let mut buffers = AudioBufferManagerImpl::new(half);
+/// let format = AudioFormat { sample_rate_hz: 48_000.0, channels: 2, frames: 256 };
+/// buffers.create("microphone", format)?.write(&[&[0.5; 256], &[0.25; 256]]);
+/// let block = buffers.share("microphone")?;
+/// assert_eq!((block.channel(1)[0], block.metadata().first_frame), (0.25, 0));
+/// assert_eq!(buffers.get("microphone")?.position(), 256);
+/// drop((block, buffers));
+/// assert_eq!(control.leased(), 0);
+/// # Ok::<(), wavepool::modules::data_management::AudioBufferError>(())
+/// ```
+pub struct AudioBufferManagerImpl {
+    half: RealtimePool,
+    buffers: BTreeMap<String, AudioBuffer>,
+}
+
+impl AudioBufferManagerImpl {
+    /// A manager that draws from this half.
+    #[must_use]
+    pub const fn new(half: RealtimePool) -> Self {
+        Self {
+            half,
+            buffers: BTreeMap::new(),
+        }
+    }
+
+    /// A new buffer, silent, at position 0.
+    ///
+    /// # Errors
+    /// [`NameTaken`](AudioBufferError::NameTaken), [`SampleRate`](AudioBufferError::SampleRate), and the pool's: a block
+    /// is at most as long as the largest class.
+    pub fn create(
+        &mut self,
+        name: &str,
+        format: AudioFormat,
+    ) -> Result<&mut AudioBuffer, AudioBufferError> {
+        if !(format.sample_rate_hz.is_finite() && format.sample_rate_hz > 0.0) {
+            return Err(AudioBufferError::SampleRate(
+                (format.sample_rate_hz * 1000.0) as u64,
+            ));
+        }
+        if self.buffers.contains_key(name) {
+            return Err(AudioBufferError::NameTaken {
+                name: name.to_owned(),
+            });
+        }
+        let buffer = AudioBuffer {
+            format,
+            position: 0,
+            written: 0,
+            block: draw(&self.half, format, 0)?,
+            account: StreamAccount {
+                buffers_drawn: format.channels as u64,
+                ..StreamAccount::default()
+            },
+        };
+        Ok(self.buffers.entry(name.to_owned()).or_insert(buffer))
+    }
+
+    /// One of the buffers.
+    ///
+    /// # Errors
+    /// [`Unknown`](AudioBufferError::Unknown).
+    pub fn get(&self, name: &str) -> Result<&AudioBuffer, AudioBufferError> {
+        self.buffers.get(name).ok_or_else(|| unknown(name))
+    }
+
+    /// One of the buffers, to write.
+    ///
+    /// # Errors
+    /// [`Unknown`](AudioBufferError::Unknown).
+    pub fn get_mut(&mut self, name: &str) -> Result<&mut AudioBuffer, AudioBufferError> {
+        self.buffers.get_mut(name).ok_or_else(|| unknown(name))
+    }
+
+    /// Hands the block out, frozen, and draws a fresh silent one in its place; nothing is copied. The position moves on
+    /// by what was written.
+    ///
+    /// # Real-time
+    /// Wait-free, but for the zeroing of the fresh block.
+    ///
+    /// # Errors
+    /// [`Unknown`](AudioBufferError::Unknown); the pool's, and then the block stays.
+    pub fn share(&mut self, name: &str) -> Result<PlanarRef, AudioBufferError> {
+        let buffer = self.buffers.get_mut(name).ok_or_else(|| unknown(name))?;
+        let position = buffer.position();
+        let fresh = match draw(&self.half, buffer.format, position) {
+            Ok(fresh) => fresh,
+            Err(error) => {
+                buffer.account.refused += 1;
+                return Err(error.into());
+            }
+        };
+        buffer.account.buffers_drawn += buffer.format.channels as u64;
+        buffer.account.blocks_shared += 1;
+        buffer.position = position;
+        buffer.written = 0;
+        Ok(core::mem::replace(&mut buffer.block, fresh).freeze())
+    }
+
+    /// Ends a stream; its block goes home. Answers what it had drawn and given.
+    ///
+    /// # Errors
+    /// [`Unknown`](AudioBufferError::Unknown).
+    pub fn remove(&mut self, name: &str) -> Result<StreamAccount, AudioBufferError> {
+        let buffer = self.buffers.remove(name).ok_or_else(|| unknown(name))?;
+        Ok(buffer.account)
+    }
+
+    /// The names and buffers, in order of the names.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &AudioBuffer)> {
+        self.buffers
+            .iter()
+            .map(|(name, buffer)| (name.as_str(), buffer))
+    }
+
+    /// The half the samples come from.
+    pub const fn half_mut(&mut self) -> &mut RealtimePool {
+        &mut self.half
+    }
+}
+
+fn draw(
+    half: &RealtimePool,
+    format: AudioFormat,
+    first_frame: u64,
+) -> Result<PlanarBuffer, PoolError> {
+    let mut block = half.acquire_planar_silent(format.channels, format.frames)?;
+    block.set_metadata(AudioMetadata {
+        sample_rate_hz: format.sample_rate_hz,
+        channels: format.channels as u16,
+        channel: 0,
+        first_frame,
+    });
+    Ok(block)
+}
+
+fn unknown(name: &str) -> AudioBufferError {
+    AudioBufferError::Unknown {
+        name: name.to_owned(),
+    }
+}
+
+#[cfg(test)]
+#[cfg(not(loom))]
+mod tests {
+    use super::*;
+    use crate::modules::data_management::{BufferPool, PoolControl};
+
+    const FORMAT: AudioFormat = AudioFormat {
+        sample_rate_hz: 44_100.0,
+        channels: 2,
+        frames: 64,
+    };
+
+    fn manager(buffers: u32) -> (PoolControl, AudioBufferManagerImpl) {
+        let (control, half) = BufferPool::builder().class(64, buffers).build().unwrap();
+        (control, AudioBufferManagerImpl::new(half))
+    }
+
+    #[test]
+    fn blocks_follow_each_other_without_a_gap() {
+        let (control, mut manager) = manager(8);
+        let buffer = manager.create("in", FORMAT).unwrap();
+        assert_eq!(buffer.write(&[&[1.0; 40], &[2.0; 50]]), 40);
+        assert!(!buffer.is_full());
+        assert_eq!(buffer.write(&[&[3.0; 40], &[4.0; 40]]), 24);
+        assert!(buffer.is_full());
+        assert_eq!(buffer.write(&[&[3.0; 40], &[4.0; 40]]), 0);
+        let first = manager.share("in").unwrap();
+        assert_eq!(
+            (
+                first.channel(0)[39],
+                first.channel(0)[40],
+                first.channel(1)[63]
+            ),
+            (1.0, 3.0, 4.0)
+        );
+        let buffer = manager.get_mut("in").unwrap();
+        buffer.write(&[&[5.0; 10], &[5.0; 10]]);
+        assert_eq!((buffer.position(), buffer.channel(0).len()), (74, 10));
+        let second = manager.share("in").unwrap();
+        assert_eq!(
+            (second.metadata().first_frame, second.channel(0)[10]),
+            (64, 0.0)
+        );
+        assert_eq!(
+            manager.remove("in").unwrap(),
+            StreamAccount {
+                buffers_drawn: 6,
+                blocks_shared: 2,
+                frames_written: 74,
+                refused: 0
+            }
+        );
+        drop((first, second));
+        assert_eq!(control.leased(), 0);
+    }
+
+    #[test]
+    fn names_and_formats_are_checked() {
+        let (_control, mut manager) = manager(8);
+        manager.create("in", FORMAT).unwrap();
+        assert!(matches!(
+            manager.create("in", FORMAT).err(),
+            Some(AudioBufferError::NameTaken { .. })
+        ));
+        assert!(matches!(
+            manager.get("out").err(),
+            Some(AudioBufferError::Unknown { .. })
+        ));
+        assert!(matches!(
+            manager.share("out").err(),
+            Some(AudioBufferError::Unknown { .. })
+        ));
+        let silent = AudioFormat {
+            sample_rate_hz: 0.0,
+            ..FORMAT
+        };
+        assert_eq!(
+            manager.create("x", silent).err(),
+            Some(AudioBufferError::SampleRate(0))
+        );
+        let long = AudioFormat {
+            frames: 65,
+            ..FORMAT
+        };
+        assert!(matches!(
+            manager.create("x", long).err(),
+            Some(AudioBufferError::Pool(PoolError::TooLarge {
+                largest: 64,
+                ..
+            }))
+        ));
+        assert_eq!(
+            manager.iter().map(|(name, _)| name).collect::<Vec<_>>(),
+            ["in"]
+        );
+    }
+
+    #[test]
+    fn an_empty_pool_leaves_the_block_where_it_is() {
+        let (control, mut manager) = manager(2);
+        manager
+            .create("in", FORMAT)
+            .unwrap()
+            .write(&[&[1.0; 64], &[1.0; 64]]);
+        assert!(matches!(
+            manager.share("in").err(),
+            Some(AudioBufferError::Pool(PoolError::Exhausted { .. }))
+        ));
+        let buffer = manager.get("in").unwrap();
+        assert_eq!((buffer.channel(0)[63], buffer.account().refused), (1.0, 1));
+        drop(manager);
+        assert_eq!(control.leased(), 0);
+    }
+
+    #[test]
+    fn missing_channels_stay_silent() {
+        let (_control, mut manager) = manager(8);
+        let buffer = manager.create("mono", FORMAT).unwrap();
+        assert_eq!(buffer.write(&[&[1.0; 64]]), 64);
+        assert_eq!((buffer.channel(0)[63], buffer.channel(1)[63]), (1.0, 0.0));
+        assert_eq!(buffer.write(&[]), 0);
+    }
+}

@@ -1,0 +1,501 @@
+//! What leaves Rust's types goes as a number that is checked each time it comes back.
+//!
+//! A lease is 30 bits wide, so that V8 keeps it a small integer: `[holder:4][generation][entry]`. The table has a power
+//! of two of entries; the generation has the bits that are left (18 with 256 entries), changes each time an entry ends
+//! its life, and is never 0. Entries are used again first in, first out, so that a stale number stays stale for as many
+//! leases as possible: all generations of all entries, 2^26 leases.
+//!
+//! | from \ asked | view | end view | share | cross | release |
+//! |---|---|---|---|---|---|
+//! | allocated | viewed | refused | allocated, twice | recycled | recycled |
+//! | viewed | refused | allocated | refused | refused | recycled |
+//! | recycled | stale | stale | stale | stale | stale |
+//!
+//! A view that was handed out cannot be taken back by any means: after a release it is the caller's duty not to look.
+//! Debug builds overwrite released samples, so that one who does look sees it.
+
+use super::buffer::{BufferRef, PooledBuffer};
+use super::error::{LeaseMove, LeaseState, PoolError, Table};
+
+/// Bits of a lease number.
+pub const LEASE_BITS: u32 = 30;
+/// Participants that can hold leases.
+pub const MAX_HOLDERS: u8 = 16;
+/// Leases one participant can hold.
+pub const MAX_LEASES: usize = 1 << 12;
+const HOLDER_SHIFT: u32 = LEASE_BITS - MAX_HOLDERS.trailing_zeros();
+
+/// The number of a lease. Any `u32` can claim to be one; the table tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Lease(u32);
+
+impl Lease {
+    /// A number somebody claims to be a lease.
+    #[must_use]
+    pub const fn from_raw(raw: u32) -> Self {
+        Self(raw)
+    }
+
+    /// The number to hand out.
+    #[must_use]
+    pub const fn raw(self) -> u32 {
+        self.0
+    }
+
+    /// Whose it claims to be.
+    #[must_use]
+    pub const fn holder(self) -> u8 {
+        ((self.0 >> HOLDER_SHIFT) & 0xff) as u8
+    }
+}
+
+/// A buffer behind a lease.
+pub enum LeasedBuffer {
+    /// In one pair of hands: its holder may write.
+    Owned(PooledBuffer),
+    /// Frozen: everybody reads.
+    Shared(BufferRef),
+}
+
+impl LeasedBuffer {
+    /// The samples.
+    #[must_use]
+    pub fn samples(&self) -> &[f32] {
+        match self {
+            Self::Owned(buffer) => buffer,
+            Self::Shared(buffer) => buffer,
+        }
+    }
+
+    /// The number of the buffer in its pool.
+    #[must_use]
+    pub fn slot_index(&self) -> u32 {
+        match self {
+            Self::Owned(buffer) => buffer.slot_index(),
+            Self::Shared(buffer) => buffer.slot_index(),
+        }
+    }
+
+    /// Samples the buffer could hold: the length of a kept view.
+    #[must_use]
+    pub fn capacity(&self) -> usize {
+        match self {
+            Self::Owned(buffer) => buffer.capacity(),
+            Self::Shared(buffer) => buffer.capacity(),
+        }
+    }
+}
+
+impl From<PooledBuffer> for LeasedBuffer {
+    fn from(buffer: PooledBuffer) -> Self {
+        Self::Owned(buffer)
+    }
+}
+
+impl From<BufferRef> for LeasedBuffer {
+    fn from(buffer: BufferRef) -> Self {
+        Self::Shared(buffer)
+    }
+}
+
+/// Invariant: `buffer` is there exactly while `state` is not `Recycled`.
+struct Entry {
+    generation: u32,
+    state: LeaseState,
+    buffer: Option<LeasedBuffer>,
+}
+
+/// The leases of one participant.
+///
+/// # Real-time
+/// All memory is allocated by [`new`](Self::new). Every other method is a bounded number of steps ([`reclaim`](Self::reclaim):
+/// one per entry), and what it drops goes home as any dropped buffer.
+///
+/// # Examples
+/// ```
+/// use wavepool::modules::data_management::{BufferPool, Lease, LeaseTable, PoolError};
+///
+/// let (_control, half) = BufferPool::builder().class(256, 2).build()?;
+/// let mut leases = LeaseTable::new(1, 64);
+/// let lease = leases.open(half.acquire(256)?)?;
+/// leases.release(lease)?;
+/// assert!(matches!(leases.release(lease), Err(PoolError::StaleLease { .. })));
+/// assert!(matches!(leases.release(Lease::from_raw(12345)), Err(PoolError::WrongHolder { .. })));
+/// # Ok::<(), PoolError>(())
+/// ```
+pub struct LeaseTable {
+    holder: u8,
+    entries: Box<[Entry]>,
+    /// Free entries as a ring: `free` of them, the oldest at `next_free`.
+    ring: Box<[u16]>,
+    next_free: usize,
+    free: usize,
+}
+
+impl LeaseTable {
+    /// A table for `holder` with room for `most` leases, rounded up to a power of two, at most [`MAX_LEASES`].
+    ///
+    /// # Panics
+    /// `holder` of [`MAX_HOLDERS`] or above.
+    #[must_use]
+    pub fn new(holder: u8, most: usize) -> Self {
+        assert!(holder < MAX_HOLDERS, "holders are numbered from 0 to 15");
+        let entries = most.clamp(1, MAX_LEASES).next_power_of_two();
+        Self {
+            holder,
+            entries: (0..entries)
+                .map(|_| Entry {
+                    generation: 1,
+                    state: LeaseState::Recycled,
+                    buffer: None,
+                })
+                .collect(),
+            ring: (0..entries as u16).collect(),
+            next_free: 0,
+            free: entries,
+        }
+    }
+
+    /// Leases a buffer.
+    ///
+    /// # Errors
+    /// [`TableFull`](PoolError::TableFull); the buffer has gone home.
+    pub fn open(&mut self, buffer: impl Into<LeasedBuffer>) -> Result<Lease, PoolError> {
+        if self.free == 0 {
+            return Err(PoolError::TableFull {
+                table: Table::Leases,
+                capacity: self.entries.len(),
+            });
+        }
+        let at = usize::from(self.ring[self.next_free]);
+        self.next_free = (self.next_free + 1) % self.ring.len();
+        self.free -= 1;
+        let entry = &mut self.entries[at];
+        entry.state = LeaseState::Allocated;
+        entry.buffer = Some(buffer.into());
+        Ok(self.number(at))
+    }
+
+    /// Looks at the samples; the lease is in use until [`end_view`](Self::end_view) or its end.
+    ///
+    /// # Errors
+    /// [`StaleLease`](PoolError::StaleLease), [`WrongHolder`](PoolError::WrongHolder),
+    /// [`IllegalMove`](PoolError::IllegalMove): as for all below.
+    pub fn view(&mut self, lease: Lease) -> Result<&mut LeasedBuffer, PoolError> {
+        let at = self.find(lease, LeaseMove::View, LeaseState::Allocated)?;
+        let entry = &mut self.entries[at];
+        entry.state = LeaseState::Viewed;
+        entry.buffer.as_mut().ok_or(stale(lease))
+    }
+
+    /// Stops looking.
+    ///
+    /// # Errors
+    /// As for [`view`](Self::view).
+    pub fn end_view(&mut self, lease: Lease) -> Result<(), PoolError> {
+        let at = self.find(lease, LeaseMove::EndView, LeaseState::Viewed)?;
+        self.entries[at].state = LeaseState::Allocated;
+        Ok(())
+    }
+
+    /// The buffer behind a live lease, for reading on this side.
+    ///
+    /// # Errors
+    /// As for [`view`](Self::view).
+    pub fn get(&self, lease: Lease) -> Result<&LeasedBuffer, PoolError> {
+        let at = self.live_entry(lease)?;
+        self.entries[at].buffer.as_ref().ok_or(stale(lease))
+    }
+
+    /// Where a live lease is in its life.
+    ///
+    /// # Errors
+    /// [`StaleLease`](PoolError::StaleLease), [`WrongHolder`](PoolError::WrongHolder).
+    pub fn state(&self, lease: Lease) -> Result<LeaseState, PoolError> {
+        Ok(self.entries[self.live_entry(lease)?].state)
+    }
+
+    /// A further lease on the same samples, which are frozen from now on.
+    ///
+    /// # Errors
+    /// As for [`view`](Self::view); [`TableFull`](PoolError::TableFull).
+    pub fn share(&mut self, lease: Lease) -> Result<Lease, PoolError> {
+        let shared = self.share_out(lease)?;
+        self.open(shared)
+    }
+
+    /// A reference to the same samples for another holder's table; they are frozen from now on.
+    ///
+    /// # Errors
+    /// As for [`view`](Self::view).
+    pub fn share_out(&mut self, lease: Lease) -> Result<BufferRef, PoolError> {
+        let at = self.find(lease, LeaseMove::Share, LeaseState::Allocated)?;
+        let buffer = &mut self.entries[at].buffer;
+        let shared = match buffer.take().ok_or(stale(lease))? {
+            LeasedBuffer::Owned(owned) => owned.freeze(),
+            LeasedBuffer::Shared(shared) => shared,
+        };
+        *buffer = Some(LeasedBuffer::Shared(shared.clone()));
+        Ok(shared)
+    }
+
+    /// Ends the lease and gives its buffer out, for the receiver's table to open a lease of its own.
+    ///
+    /// # Errors
+    /// As for [`view`](Self::view).
+    pub fn cross(&mut self, lease: Lease) -> Result<LeasedBuffer, PoolError> {
+        let at = self.find(lease, LeaseMove::Cross, LeaseState::Allocated)?;
+        self.end(at).ok_or(stale(lease))
+    }
+
+    /// Ends the lease; the buffer goes home, unless it is shared.
+    ///
+    /// # Errors
+    /// [`StaleLease`](PoolError::StaleLease), [`WrongHolder`](PoolError::WrongHolder).
+    pub fn release(&mut self, lease: Lease) -> Result<(), PoolError> {
+        self.take(lease).map(drop)
+    }
+
+    /// [`release`](Self::release) that gives the buffer out instead, so that its own half can put it back.
+    ///
+    /// # Errors
+    /// As for `release`.
+    pub fn take(&mut self, lease: Lease) -> Result<LeasedBuffer, PoolError> {
+        let at = self.live_entry(lease)?;
+        self.end(at).ok_or(stale(lease))
+    }
+
+    /// Ends every lease: what a participant held that is dead. Answers how many.
+    pub fn reclaim(&mut self) -> usize {
+        (0..self.entries.len())
+            .filter(|&at| self.end(at).is_some())
+            .count()
+    }
+
+    /// Leases that are open.
+    #[must_use]
+    pub fn live(&self) -> usize {
+        self.entries.len() - self.free
+    }
+
+    fn end(&mut self, at: usize) -> Option<LeasedBuffer> {
+        let generations = 1 << (HOLDER_SHIFT - self.entry_bits());
+        let entry = &mut self.entries[at];
+        let buffer = entry.buffer.take()?;
+        entry.state = LeaseState::Recycled;
+        entry.generation = (entry.generation % (generations - 1)) + 1;
+        let last = (self.next_free + self.free) % self.ring.len();
+        self.ring[last] = at as u16;
+        self.free += 1;
+        Some(buffer)
+    }
+
+    const fn entry_bits(&self) -> u32 {
+        self.entries.len().trailing_zeros()
+    }
+
+    fn number(&self, at: usize) -> Lease {
+        let generation = self.entries[at].generation << self.entry_bits();
+        Lease(u32::from(self.holder) << HOLDER_SHIFT | generation | at as u32)
+    }
+
+    fn live_entry(&self, lease: Lease) -> Result<usize, PoolError> {
+        if lease.0 >> LEASE_BITS == 0 && lease.holder() != self.holder {
+            return Err(PoolError::WrongHolder {
+                lease: lease.0,
+                holder: lease.holder(),
+                asked: self.holder,
+            });
+        }
+        let at = lease.0 as usize % self.entries.len();
+        let live = self.entries[at].state != LeaseState::Recycled && self.number(at) == lease;
+        if live { Ok(at) } else { Err(stale(lease)) }
+    }
+
+    fn find(&self, lease: Lease, asked: LeaseMove, from: LeaseState) -> Result<usize, PoolError> {
+        let at = self.live_entry(lease)?;
+        let state = self.entries[at].state;
+        if state != from {
+            return Err(PoolError::IllegalMove {
+                lease: lease.0,
+                state,
+                asked,
+            });
+        }
+        Ok(at)
+    }
+}
+
+const fn stale(lease: Lease) -> PoolError {
+    PoolError::StaleLease { lease: lease.0 }
+}
+
+#[cfg(test)]
+#[cfg(not(loom))]
+mod tests {
+    use super::*;
+    use crate::modules::data_management::{BufferPool, PoolControl, RealtimePool};
+
+    fn pool() -> (PoolControl, RealtimePool) {
+        BufferPool::builder().class(64, 8).build().unwrap()
+    }
+
+    fn is_stale<T>(result: Result<T, PoolError>) -> bool {
+        matches!(result.err(), Some(PoolError::StaleLease { .. }))
+    }
+
+    fn is_illegal<T>(result: Result<T, PoolError>, asked: LeaseMove) -> bool {
+        matches!(result.err(), Some(PoolError::IllegalMove { asked: was, .. }) if was == asked)
+    }
+
+    #[test]
+    fn a_lease_lives_once_and_every_later_use_is_stale() {
+        let (control, half) = pool();
+        let mut table = LeaseTable::new(3, 4);
+        let lease = table.open(half.acquire(64).unwrap()).unwrap();
+        assert!(lease.raw() < 1 << LEASE_BITS);
+        assert_eq!((lease.holder(), table.live()), (3, 1));
+        table.release(lease).unwrap();
+        assert!(is_stale(table.release(lease)));
+        assert!(is_stale(table.view(lease)));
+        assert!(is_stale(table.end_view(lease)));
+        assert!(is_stale(table.share(lease)));
+        assert!(is_stale(table.cross(lease)));
+        assert!(is_stale(table.get(lease)));
+        assert_eq!((table.live(), control.leased()), (0, 0));
+    }
+
+    #[test]
+    fn illegal_moves_are_refused_and_change_nothing() {
+        let (control, half) = pool();
+        let mut table = LeaseTable::new(0, 4);
+        let lease = table.open(half.acquire(64).unwrap()).unwrap();
+        assert!(is_illegal(table.end_view(lease), LeaseMove::EndView));
+        table.view(lease).unwrap();
+        assert!(is_illegal(table.view(lease), LeaseMove::View));
+        assert!(is_illegal(table.share(lease), LeaseMove::Share));
+        assert!(is_illegal(table.cross(lease), LeaseMove::Cross));
+        assert_eq!(
+            (table.state(lease), control.leased()),
+            (Ok(LeaseState::Viewed), 1)
+        );
+        table.end_view(lease).unwrap();
+        table.view(lease).unwrap();
+        table.release(lease).unwrap();
+        assert_eq!(control.leased(), 0);
+    }
+
+    #[test]
+    fn shares_are_leases_of_their_own_on_the_same_samples() {
+        let (control, half) = pool();
+        let mut table = LeaseTable::new(0, 4);
+        let mut buffer = half.acquire(64).unwrap();
+        buffer.fill(0.5);
+        let first = table.open(buffer).unwrap();
+        let second = table.share(first).unwrap();
+        table.release(first).unwrap();
+        assert_eq!(table.get(second).unwrap().samples(), [0.5; 64]);
+        assert_eq!(control.leased(), 1);
+        table.release(second).unwrap();
+        assert_eq!(control.leased(), 0);
+    }
+
+    #[test]
+    fn a_crossing_ends_one_lease_and_opens_another() {
+        let (control, half) = pool();
+        let (mut sender, mut receiver) = (LeaseTable::new(0, 4), LeaseTable::new(1, 4));
+        let sent = sender.open(half.acquire(64).unwrap()).unwrap();
+        let received = receiver.open(sender.cross(sent).unwrap()).unwrap();
+        assert!(is_stale(sender.release(sent)));
+        assert!(matches!(
+            receiver.release(sent),
+            Err(PoolError::WrongHolder {
+                holder: 0,
+                asked: 1,
+                ..
+            })
+        ));
+        receiver.release(received).unwrap();
+        assert_eq!(control.leased(), 0);
+    }
+
+    #[test]
+    fn the_dead_are_walked() {
+        let (control, half) = pool();
+        let mut table = LeaseTable::new(0, 8);
+        let leases: Vec<_> = (0..5)
+            .map(|_| table.open(half.acquire(64).unwrap()).unwrap())
+            .collect();
+        table.view(leases[2]).unwrap();
+        assert_eq!((table.reclaim(), table.reclaim()), (5, 0));
+        assert!(
+            leases
+                .into_iter()
+                .all(|lease| is_stale(table.release(lease)))
+        );
+        assert_eq!((table.live(), control.leased()), (0, 0));
+    }
+
+    #[test]
+    fn a_full_table_refuses_and_the_buffer_goes_home() {
+        let (control, half) = pool();
+        let mut table = LeaseTable::new(0, 2);
+        let held = [0, 1].map(|_| table.open(half.acquire(64).unwrap()).unwrap());
+        let full = table.open(half.acquire(64).unwrap());
+        assert!(matches!(
+            full,
+            Err(PoolError::TableFull {
+                table: Table::Leases,
+                capacity: 2
+            })
+        ));
+        assert_eq!((held.len(), control.leased()), (2, 2));
+    }
+
+    #[test]
+    fn indices_are_used_first_in_first_out() {
+        let (_control, half) = pool();
+        let mut table = LeaseTable::new(0, 4);
+        let entries: Vec<_> = (0..8)
+            .map(|_| {
+                let lease = table.open(half.acquire(64).unwrap()).unwrap();
+                table.release(lease).unwrap();
+                lease.raw() % 4
+            })
+            .collect();
+        assert_eq!(entries, [0, 1, 2, 3, 0, 1, 2, 3]);
+    }
+
+    #[test]
+    fn generations_wrap_without_ever_being_zero() {
+        let (_control, half) = pool();
+        let mut table = LeaseTable::new(0, MAX_LEASES);
+        table.entries[0].generation = (1 << (HOLDER_SHIFT - 12)) - 1;
+        let last = table.open(half.acquire(64).unwrap()).unwrap();
+        assert!(last.raw() < 1 << HOLDER_SHIFT);
+        table.release(last).unwrap();
+        assert_eq!(table.entries[0].generation, 1);
+    }
+
+    #[test]
+    fn forged_numbers_hit_nothing_but_the_live_set() {
+        let (control, half) = pool();
+        let mut table = LeaseTable::new(2, 256);
+        let live: Vec<_> = (0..6)
+            .map(|_| table.open(half.acquire(64).unwrap()).unwrap())
+            .collect();
+        let mut state = 0x9e37_79b9_u32;
+        for _ in 0..1_000_000 {
+            state ^= state << 13;
+            state ^= state >> 17;
+            state ^= state << 5;
+            let forged = Lease::from_raw(state);
+            assert_eq!(
+                table.get(forged).is_ok(),
+                live.contains(&forged),
+                "{state:#x}"
+            );
+        }
+        assert_eq!((table.live(), control.leased()), (6, 6));
+    }
+}

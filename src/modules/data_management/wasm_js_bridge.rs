@@ -1,0 +1,326 @@
+//! The bridge to JavaScript: buffers cross as numbers, and every JavaScript object it makes necessary is counted.
+//!
+//! The only pool file that knows of JavaScript and of memory growth. It deals in numbers alone, so it runs natively too.
+//! JavaScript keeps one typed array per buffer number; [`view`](WasmJsBridge::view) says when one has to be made: the
+//! first time a buffer is seen, and again after the memory grew, which detaches every array made before.
+
+use super::error::PoolError;
+use super::lease::{Lease, LeaseTable, LeasedBuffer};
+use super::pool_metrics::BoundaryCounts;
+use super::realtime_pool::RealtimePool;
+
+/// A buffer as JavaScript knows it: a 30-bit lease number, which V8 keeps without allocating.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct JSBufferRef(Lease);
+
+impl JSBufferRef {
+    /// A number JavaScript gave.
+    #[must_use]
+    pub const fn from_raw(raw: u32) -> Self {
+        Self(Lease::from_raw(raw))
+    }
+
+    /// The number to give to JavaScript.
+    #[must_use]
+    pub const fn raw(self) -> u32 {
+        self.0.raw()
+    }
+}
+
+/// What JavaScript needs in order to look at a buffer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BufferView {
+    /// The buffer's number: where JavaScript keeps its typed array.
+    pub slot: u32,
+    /// Where the samples start, in bytes.
+    pub address: usize,
+    /// Length of the kept typed array.
+    pub capacity: usize,
+    /// How many of its samples were asked for.
+    pub samples: usize,
+    /// Whether JavaScript has to make the array (anew) before it can look.
+    pub make: bool,
+}
+
+/// What JavaScript objects weigh on its heap, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ObjectCosts {
+    /// A typed array over memory that exists.
+    pub view_bytes: u32,
+    /// A message between threads, its contents apart.
+    pub message_bytes: u32,
+    /// A typed array with memory of its own, its samples apart.
+    pub array_bytes: u32,
+}
+
+/// The objects the bridge made necessary, by kind.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
+pub struct ObjectCounts {
+    /// Typed arrays over pool memory.
+    pub views: u64,
+    /// Messages.
+    pub messages: u64,
+    /// Buffers for transfer.
+    pub buffers: u64,
+    /// How often the memory grew and every view had to be made again.
+    pub epochs: u32,
+}
+
+/// One participant's bridge: its leases, and what its crossings cost.
+///
+/// # Real-time
+/// Allocates in [`new`](Self::new) alone.
+pub struct WasmJsBridge {
+    leases: LeaseTable,
+    /// Per buffer number, the epoch in which JavaScript made its array.
+    made: Box<[u32]>,
+    /// 1 until the memory grows.
+    epoch: u32,
+    memory_pages: usize,
+    costs: Option<ObjectCosts>,
+    objects: ObjectCounts,
+    bytes_allocated: u64,
+    bytes_unpooled: u64,
+}
+
+impl WasmJsBridge {
+    /// A bridge for `holder`, with room for `leases` at once, over a pool of `slots` buffers (a buffer beyond counts as
+    /// newly made at each view).
+    ///
+    /// # Panics
+    /// As for [`LeaseTable::new`].
+    #[must_use]
+    pub fn new(holder: u8, leases: usize, slots: usize) -> Self {
+        Self {
+            leases: LeaseTable::new(holder, leases),
+            made: vec![0; slots].into_boxed_slice(),
+            epoch: 1,
+            memory_pages: memory_pages(),
+            costs: None,
+            objects: ObjectCounts::default(),
+            bytes_allocated: 0,
+            bytes_unpooled: 0,
+        }
+    }
+
+    /// Says what JavaScript objects weigh on this engine, as a benchmark measured it. Until then objects are counted,
+    /// but bytes are not, and the pressure reduction reads "not measured".
+    pub fn calibrate(&mut self, costs: ObjectCosts) {
+        self.costs = Some(costs);
+    }
+
+    /// A zeroed buffer for JavaScript.
+    ///
+    /// # Errors
+    /// Those of [`RealtimePool::acquire_silent`] and [`LeaseTable::open`].
+    #[track_caller]
+    pub fn acquire(
+        &mut self,
+        half: &RealtimePool,
+        samples: usize,
+    ) -> Result<JSBufferRef, PoolError> {
+        self.open(half.acquire_silent(samples)?)
+    }
+
+    /// Leases a buffer to JavaScript.
+    ///
+    /// # Errors
+    /// Those of [`LeaseTable::open`].
+    pub fn open(&mut self, buffer: impl Into<LeasedBuffer>) -> Result<JSBufferRef, PoolError> {
+        self.leases.open(buffer).map(JSBufferRef)
+    }
+
+    /// What JavaScript needs in order to look at the samples. One crossing: it is here that the unpooled path would have
+    /// made an array and copied.
+    ///
+    /// # Errors
+    /// Those of [`LeaseTable::view`].
+    pub fn view(&mut self, buffer: JSBufferRef) -> Result<BufferView, PoolError> {
+        let leased = self.leases.view(buffer.0)?;
+        let (slot, capacity) = (leased.slot_index(), leased.capacity());
+        let (samples, address) = (leased.samples().len(), leased.samples().as_ptr().addr());
+        let make = self.must_make(slot);
+        if let Some(costs) = self.costs {
+            self.bytes_unpooled += samples as u64 * 4 + u64::from(costs.array_bytes);
+        }
+        Ok(BufferView {
+            slot,
+            address,
+            capacity,
+            samples,
+            make,
+        })
+    }
+
+    /// JavaScript stops looking.
+    ///
+    /// # Errors
+    /// Those of [`LeaseTable::end_view`].
+    pub fn end_view(&mut self, buffer: JSBufferRef) -> Result<(), PoolError> {
+        self.leases.end_view(buffer.0)
+    }
+
+    /// A further reference to the same samples.
+    ///
+    /// # Errors
+    /// Those of [`LeaseTable::share`].
+    pub fn share(&mut self, buffer: JSBufferRef) -> Result<JSBufferRef, PoolError> {
+        self.leases.share(buffer.0).map(JSBufferRef)
+    }
+
+    /// JavaScript is done with the buffer.
+    ///
+    /// # Errors
+    /// Those of [`LeaseTable::release`].
+    pub fn release(&mut self, buffer: JSBufferRef) -> Result<(), PoolError> {
+        self.leases.release(buffer.0)
+    }
+
+    /// The leases, for what the bridge does not do: reading on this side, crossings, reclaiming.
+    pub fn leases(&mut self) -> &mut LeaseTable {
+        &mut self.leases
+    }
+
+    /// Leases that are open.
+    #[must_use]
+    pub fn live(&self) -> usize {
+        self.leases.live()
+    }
+
+    /// Counts a message JavaScript had to make, with `bytes` of contents.
+    pub fn count_message(&mut self, bytes: u64) {
+        self.objects.messages += 1;
+        if let Some(costs) = self.costs {
+            self.bytes_allocated += bytes + u64::from(costs.message_bytes);
+        }
+    }
+
+    /// Counts a buffer JavaScript had to make for transfers, with `bytes` of contents.
+    pub fn count_buffer(&mut self, bytes: u64) {
+        self.objects.buffers += 1;
+        if let Some(costs) = self.costs {
+            self.bytes_allocated += bytes + u64::from(costs.array_bytes);
+        }
+    }
+
+    /// The objects so far, by kind.
+    #[must_use]
+    pub const fn objects(&self) -> ObjectCounts {
+        self.objects
+    }
+
+    /// What crossed, for the pool's metrics.
+    #[must_use]
+    pub const fn counts(&self) -> BoundaryCounts {
+        BoundaryCounts {
+            objects: self.objects.views + self.objects.messages + self.objects.buffers,
+            bytes_allocated: self.bytes_allocated,
+            bytes_unpooled: self.bytes_unpooled,
+        }
+    }
+
+    /// Whether JavaScript has no array for this buffer, or one that the memory's growth has detached.
+    fn must_make(&mut self, slot: u32) -> bool {
+        self.look_for_growth(memory_pages());
+        if let Some(made) = self.made.get_mut(slot as usize) {
+            if *made == self.epoch {
+                return false;
+            }
+            *made = self.epoch;
+        }
+        self.objects.views += 1;
+        self.bytes_allocated += self.costs.map_or(0, |costs| u64::from(costs.view_bytes));
+        true
+    }
+
+    fn look_for_growth(&mut self, pages: usize) {
+        if pages != self.memory_pages {
+            self.memory_pages = pages;
+            self.epoch += 1;
+            self.objects.epochs += 1;
+        }
+    }
+}
+
+/// Pages of the memory that JavaScript sees. Natively there is none, and it does not grow.
+fn memory_pages() -> usize {
+    #[cfg(target_arch = "wasm32")]
+    {
+        core::arch::wasm32::memory_size(0)
+    }
+    #[cfg(not(target_arch = "wasm32"))]
+    0
+}
+
+#[cfg(test)]
+#[cfg(not(loom))]
+mod tests {
+    use super::*;
+    use crate::modules::data_management::BufferPool;
+
+    #[test]
+    fn a_view_is_made_once_per_buffer_and_again_after_growth() {
+        let (_control, half) = BufferPool::builder().class(64, 1).build().unwrap();
+        let mut bridge = WasmJsBridge::new(0, 4, 8);
+        let cross = |bridge: &mut WasmJsBridge| {
+            let buffer = bridge.acquire(&half, 48).unwrap();
+            let view = bridge.view(buffer).unwrap();
+            bridge.release(buffer).unwrap();
+            view
+        };
+        let first = cross(&mut bridge);
+        assert_eq!((first.samples, first.capacity, first.make), (48, 64, true));
+        assert!((0..100).all(|_| !cross(&mut bridge).make));
+        assert_eq!(bridge.counts().objects, 1);
+        bridge.look_for_growth(7);
+        bridge.memory_pages = 0;
+        assert!(cross(&mut bridge).make);
+        assert_eq!((bridge.objects().views, bridge.objects().epochs), (2, 1));
+    }
+
+    #[test]
+    fn bytes_are_counted_only_once_costs_are_known() {
+        let (_control, half) = BufferPool::builder().class(64, 1).build().unwrap();
+        let mut bridge = WasmJsBridge::new(0, 4, 8);
+        let cross = |bridge: &mut WasmJsBridge| {
+            let buffer = bridge.acquire(&half, 64).unwrap();
+            bridge.view(buffer).unwrap();
+            bridge.release(buffer).unwrap();
+        };
+        cross(&mut bridge);
+        assert_eq!(
+            (
+                bridge.counts().bytes_allocated,
+                bridge.counts().bytes_unpooled
+            ),
+            (0, 0)
+        );
+        bridge.calibrate(ObjectCosts {
+            view_bytes: 100,
+            message_bytes: 50,
+            array_bytes: 200,
+        });
+        cross(&mut bridge);
+        bridge.count_message(8);
+        bridge.count_buffer(256);
+        let counts = bridge.counts();
+        assert_eq!((counts.objects, counts.bytes_allocated), (3, 58 + 456));
+        assert_eq!(counts.bytes_unpooled, 64 * 4 + 200);
+    }
+
+    #[test]
+    fn shares_views_and_stale_numbers_follow_the_lease_table() {
+        let (control, half) = BufferPool::builder().class(64, 2).build().unwrap();
+        let mut bridge = WasmJsBridge::new(5, 4, 8);
+        let buffer = bridge.acquire(&half, 64).unwrap();
+        let other = bridge.share(buffer).unwrap();
+        bridge.view(buffer).unwrap();
+        bridge.end_view(buffer).unwrap();
+        bridge.release(buffer).unwrap();
+        assert!(bridge.release(JSBufferRef::from_raw(buffer.raw())).is_err());
+        assert_eq!((bridge.live(), control.leased()), (1, 1));
+        assert_eq!(bridge.leases().reclaim(), 1);
+        assert!(bridge.view(other).is_err());
+        assert_eq!(control.leased(), 0);
+    }
+}
