@@ -2,9 +2,14 @@
 //!
 //! 8- to 32-bit integer or 32-bit float, any rate and up to 16 channels. The file goes through the same stream as live
 //! sound does: quanta of 128 frames, pooled windows of 4096, pitch events on the bus.
-#![allow(clippy::print_stdout, reason = "printing is what it is for")]
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "printing is what it is for"
+)]
 
 use std::error::Error;
+use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
 
 use wavepool::event_bus::TypedEventBus;
@@ -14,7 +19,17 @@ use wavepool::registry::ModuleRegistry;
 
 const QUANTUM: usize = 128;
 
-fn main() -> Result<(), Box<dyn Error>> {
+fn main() -> ExitCode {
+    match print_notes() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn print_notes() -> Result<(), Box<dyn Error>> {
     let path = std::env::args_os()
         .nth(1)
         .ok_or("usage: tuner_wav FILE.wav")?;

@@ -200,6 +200,7 @@ impl Analysis {
 }
 
 #[cfg(test)]
+#[cfg(not(loom))]
 mod tests {
     use super::super::test_rig::{MONO, Rig, play};
     use super::*;

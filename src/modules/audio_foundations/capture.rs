@@ -264,6 +264,7 @@ impl WindowStore<PlanarBuffer> for Outlet {
 }
 
 #[cfg(test)]
+#[cfg(not(loom))]
 mod tests {
     use super::super::test_rig::{MONO, Rig, play};
     use super::*;

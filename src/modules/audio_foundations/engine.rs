@@ -166,6 +166,7 @@ fn load(block: &mut PlanarBuffer, inputs: &[&[f32]]) {
 }
 
 #[cfg(test)]
+#[cfg(not(loom))]
 mod tests {
     use super::super::processor::{DcBlocker, Meter};
     use super::super::test_rig::Rig;

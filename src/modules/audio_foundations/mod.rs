@@ -20,6 +20,7 @@ mod processor;
 mod reblocker;
 mod stream;
 #[cfg(test)]
+#[cfg(not(loom))]
 mod test_rig;
 
 pub use analysis::{Analyser, Analysis, AnalysisCounters, Reading};

@@ -188,6 +188,7 @@ impl Module for AudioFoundationsModule {
 }
 
 #[cfg(test)]
+#[cfg(not(loom))]
 mod tests {
     use super::super::test_rig::{MONO, Rig, play};
     use super::*;

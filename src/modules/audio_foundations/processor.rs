@@ -207,6 +207,10 @@ impl Processor for DcBlocker {
         for (channel, (x, y)) in self.last.iter_mut().enumerate().take(block.channels()) {
             for sample in block.channel_mut(channel) {
                 *y = *sample - *x + self.pole * *y;
+                // Silence would otherwise end in denormals, for ever, at many times the cost.
+                if y.abs() < f32::MIN_POSITIVE {
+                    *y = 0.0;
+                }
                 *x = *sample;
                 *sample = *y;
             }
@@ -237,5 +241,87 @@ impl Processor for Meter {
             peak_dbfs: level.peak_dbfs(),
         });
         Ok(())
+    }
+}
+
+#[cfg(test)]
+#[cfg(not(loom))]
+mod tests {
+    use super::*;
+    use crate::event_bus::TypedEventBus;
+    use crate::modules::data_management::BufferPool;
+
+    /// Runs blocks of `input` on both of two channels; returns what the second one holds.
+    fn run(processor: &mut dyn Processor, input: &[f32], blocks: usize) -> Vec<f32> {
+        let (_control, pool) = BufferPool::builder().class(256, 4).build().unwrap();
+        let publisher = TypedEventBus::default().publisher().unwrap();
+        let mut heard = Vec::new();
+        for n in 0..blocks {
+            let ctx = ProcessContext::new(&pool, &publisher, 1, (n * input.len()) as u64, 48_000.0);
+            let mut block = pool.acquire_planar(2, input.len()).unwrap();
+            block.channel_mut(0).copy_from_slice(input);
+            block.channel_mut(1).copy_from_slice(input);
+            processor.process(&mut block, &ctx).unwrap();
+            assert_eq!(block.channel(0), block.channel(1));
+            heard.extend_from_slice(block.channel(1));
+        }
+        heard
+    }
+
+    #[test]
+    fn a_gain_goes_straight_to_its_target_and_stays() {
+        let mut gain = Gain::new(1.0);
+        gain.prepare(48_000.0);
+        gain.set(0.25);
+        let heard = run(&mut gain, &[1.0; 128], 3);
+        assert!(
+            (heard[119] - 0.625).abs() < 0.01,
+            "half way: {}",
+            heard[119]
+        );
+        assert!(heard[241..].iter().all(|x| *x == 0.25));
+        assert!(gain.is_settled());
+        gain.set(2.0);
+        let heard = run(&mut gain, &[1.0; 128], 2);
+        assert!(heard.is_sorted() && heard[255] == 2.0);
+    }
+
+    #[test]
+    fn a_rate_that_changes_within_a_ramp_does_not_jump() {
+        let mut gain = Gain::new(0.0);
+        gain.prepare(48_000.0);
+        gain.set(1.0);
+        let before = *run(&mut gain, &[1.0; 128], 1).last().unwrap();
+        gain.prepare(96_000.0);
+        let after = run(&mut gain, &[1.0; 128], 5);
+        assert!((after[0] - before).abs() < 0.01);
+        assert!(after.is_sorted() && after[639] == 1.0);
+    }
+
+    #[test]
+    fn the_blocker_passes_sound_and_ends_in_true_silence() {
+        let mut blocker = DcBlocker::default();
+        blocker.prepare(48_000.0);
+        let tone: Vec<f32> = (0..192)
+            .map(|n| (core::f32::consts::TAU * n as f32 / 48.0).sin())
+            .collect();
+        let heard = run(&mut blocker, &tone, 50);
+        let peak = Level::measure(&heard[4800..]).peak;
+        assert!((peak - 1.0).abs() < 0.01, "1 kHz passes: {peak}");
+        let silence = run(&mut blocker, &[0.0; 192], 1000);
+        assert!(silence.iter().all(|x| !x.is_subnormal()));
+        assert_eq!(silence.last(), Some(&0.0));
+    }
+
+    #[test]
+    fn working_memory_comes_from_the_pool() {
+        let (control, pool) = BufferPool::builder().class(256, 1).build().unwrap();
+        let publisher = TypedEventBus::default().publisher().unwrap();
+        let ctx = ProcessContext::new(&pool, &publisher, 1, 0, 48_000.0);
+        let scratch = ctx.scratch(128).unwrap();
+        assert!(ctx.scratch(128).is_err());
+        drop(scratch);
+        assert!(ctx.scratch(128).is_ok());
+        assert_eq!(control.leased(), 0);
     }
 }
