@@ -1,10 +1,11 @@
-//! `cargo xtask bench`: the benchmarks that exist, by their short names.
+//! `cargo xtask bench` and `cargo xtask plan`: what is measured and computed outside the tests.
 
 use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 
+use crate::cli::Plan;
 use crate::native_tests::Targets;
 use crate::process;
 
@@ -35,8 +36,26 @@ pub(crate) fn run(name: &str, json: Option<&Path>) -> Result<ExitCode> {
     if let Some(json) = json {
         cargo.arg("--").arg("--json").arg(json);
     }
-    process::run(&mut cargo)?;
-    Ok(ExitCode::SUCCESS)
+    process::exit_code(&mut cargo)
+}
+
+/// Runs the sizing rules offline, on a recorded trace or for given streams.
+pub(crate) fn plan(plan: &Plan) -> Result<ExitCode> {
+    let mut cargo = process::cargo();
+    cargo.args([
+        "run",
+        "--quiet",
+        "--package",
+        "wavepool",
+        "--example",
+        "plan",
+        "--",
+    ]);
+    match plan {
+        Plan::Trace(file) => cargo.arg("--trace").arg(file),
+        Plan::Streams(streams) => cargo.arg("--streams").args(streams),
+    };
+    process::exit_code(&mut cargo)
 }
 
 /// `boundary` of `wasm_js_boundary_benchmarks`.

@@ -14,8 +14,18 @@ pub(crate) enum Command {
     Demo(DemoOptions),
     Test { suites: Vec<String> },
     Bench { name: String, json: Option<PathBuf> },
+    Plan(Plan),
     Coverage,
     Verify,
+}
+
+/// What `plan` plans for.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Plan {
+    /// A recorded demand trace.
+    Trace(PathBuf),
+    /// Streams, written `RATE:CHANNELS:WINDOW/HOP:HOLD_MS`.
+    Streams(Vec<String>),
 }
 
 /// Options of `demo`.
@@ -58,7 +68,7 @@ impl Mode {
 /// The port `demo` uses unless told otherwise.
 pub(crate) const DEFAULT_PORT: u16 = 4173;
 
-const COMMANDS: [(&str, &str); 6] = [
+const COMMANDS: [(&str, &str); 8] = [
     (
         "demo",
         "install and build what is missing, serve the tuner, print its address",
@@ -69,6 +79,14 @@ const COMMANDS: [(&str, &str); 6] = [
     ),
     ("build", "both WebAssembly modules and the page"),
     ("setup", "install what the other commands need"),
+    (
+        "plan --trace FILE",
+        "replay recorded demand with and without the optimizer; print its plan",
+    ),
+    (
+        "plan --streams STREAM...",
+        "what to reserve for RATE:CHANNELS:WINDOW/HOP:HOLD_MS, such as 48000:2:4096/1024:50",
+    ),
     ("coverage", "line coverage of the native tests"),
     (
         "verify",
@@ -130,16 +148,10 @@ pub(crate) fn parse(mut parser: Parser, here: &Path) -> Result<Command> {
         "coverage" => no_more(parser, Command::Coverage),
         "verify" => no_more(parser, Command::Verify),
         "demo" => demo(parser, here),
-        "test" => {
-            let mut suites = Vec::new();
-            while let Some(arg) = parser.next()? {
-                match arg {
-                    Arg::Value(suite) => suites.push(suite.string()?),
-                    other => return Err(other.unexpected().into()),
-                }
-            }
-            Ok(Command::Test { suites })
-        }
+        "plan" => plan(parser, here),
+        "test" => Ok(Command::Test {
+            suites: words(parser)?,
+        }),
         "bench" => {
             let (mut name, mut json) = (None, None);
             while let Some(arg) = parser.next()? {
@@ -156,6 +168,34 @@ pub(crate) fn parse(mut parser: Parser, here: &Path) -> Result<Command> {
         }
         other => bail!("unknown command `{other}`"),
     }
+}
+
+fn plan(mut parser: Parser, here: &Path) -> Result<Command> {
+    match parser.next()? {
+        Some(Arg::Long("trace")) => {
+            let file = here.join(parser.value()?);
+            no_more(parser, Command::Plan(Plan::Trace(file)))
+        }
+        Some(Arg::Long("streams")) => match words(parser)? {
+            streams if streams.is_empty() => {
+                bail!("--streams needs a stream, such as 48000:2:4096/1024:50")
+            }
+            streams => Ok(Command::Plan(Plan::Streams(streams))),
+        },
+        Some(other) => Err(other.unexpected().into()),
+        None => bail!("plan what? --trace FILE or --streams STREAM..."),
+    }
+}
+
+fn words(mut parser: Parser) -> Result<Vec<String>> {
+    let mut words = Vec::new();
+    while let Some(arg) = parser.next()? {
+        match arg {
+            Arg::Value(word) => words.push(word.string()?),
+            other => return Err(other.unexpected().into()),
+        }
+    }
+    Ok(words)
 }
 
 fn no_more(mut parser: Parser, command: Command) -> Result<Command> {
@@ -288,6 +328,17 @@ mod tests {
             json: Some("/here/n.json".into()),
         };
         assert_eq!(parsed("bench native --json n.json").unwrap(), bench);
+    }
+
+    #[test]
+    fn plans() {
+        let trace = Command::Plan(Plan::Trace("/here/t.json".into()));
+        assert_eq!(parsed("plan --trace t.json").unwrap(), trace);
+        let streams = Command::Plan(Plan::Streams(vec!["a".into(), "b".into()]));
+        assert_eq!(parsed("plan --streams a b").unwrap(), streams);
+        assert!(refused("plan").contains("plan what?"));
+        assert!(refused("plan --streams").contains("needs a stream"));
+        assert!(refused("plan --trace t.json more").contains("unexpected argument"));
     }
 
     #[test]

@@ -50,6 +50,7 @@ fn run() -> anyhow::Result<ExitCode> {
         Command::Demo(options) => demo::run(&options),
         Command::Test { suites } => test::run(&suites),
         Command::Bench { name, json } => bench::run(&name, json.as_deref()),
+        Command::Plan(plan) => bench::plan(&plan),
         Command::Coverage => coverage::run().map(|()| ExitCode::SUCCESS),
         Command::Verify => verify::run(),
     }

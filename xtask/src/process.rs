@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, ErrorKind};
 use std::path::PathBuf;
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::{Command, ExitCode, ExitStatus, Stdio};
 
 use anyhow::{Context, Result, bail};
 
@@ -29,6 +29,16 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
         .status()
         .map_err(|error| not_started(command, &error))?;
     check(command, status)
+}
+
+/// Runs `command` with our own input and output; its exit code is the answer. For programs of this
+/// workspace, which say themselves what went wrong.
+pub(crate) fn exit_code(command: &mut Command) -> Result<ExitCode> {
+    let status = command
+        .status()
+        .map_err(|error| not_started(command, &error))?;
+    let code = status.code().and_then(|code| u8::try_from(code).ok());
+    Ok(code.map_or(ExitCode::FAILURE, ExitCode::from))
 }
 
 /// Runs `command` and returns what it printed on standard output, trimmed.

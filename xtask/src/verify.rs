@@ -65,7 +65,8 @@ fn miri() -> Result<Command> {
             ))
             .is_ok()
     };
-    if !there() && !(complete() && there()) {
+    let found = there() || (complete() && there());
+    if !found {
         bail!(
             "not run: no nightly toolchain with miri is to be had (`rustup toolchain install nightly --component miri,rust-src`)"
         );
