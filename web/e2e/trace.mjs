@@ -33,33 +33,36 @@ async function readAll(cdp, handle) {
   return Buffer.concat(parts).toString('utf8');
 }
 
-/** Callback times and collections on the audio thread; null, with the reason, where the trace does not have them. */
+/**
+ * Times of `process`, the calls beside it (set-up, messages) and collections on the audio thread; null, with the reason,
+ * where the trace does not have them.
+ */
 export function audioThread(events) {
   const threads = new Set();
   for (const { name, args, pid, tid } of events) {
     if (name === 'thread_name' && args.name === thread) threads.add(`${pid}/${tid}`);
   }
   if (threads.size === 0) return unknown(`The trace names no “${thread}”: this browser calls it otherwise, or no worklet ran.`);
-  const calls = [];
+  const callbacks = [];
+  const others = [];
   const gc = { minor: 0, major: 0 };
-  for (const { name, ph, dur, pid, tid } of events) {
+  for (const { name, ph, dur, args, pid, tid } of events) {
     if (!threads.has(`${pid}/${tid}`)) continue;
-    if (name === 'FunctionCall' && ph === 'X') calls.push(dur);
+    if (name === 'FunctionCall' && ph === 'X') (args?.data?.functionName === 'process' ? callbacks : others).push(dur);
     // A pair of begin and end counts once.
     else if (name === 'MinorGC' && ph !== 'E') gc.minor += 1;
     else if (name === 'MajorGC' && ph !== 'E') gc.major += 1;
   }
-  if (calls.length === 0) return unknown('The trace has the audio thread but no call on it.');
-  calls.sort((a, b) => a - b);
-  const at = (share) => calls[Math.min(calls.length - 1, Math.ceil(share * calls.length) - 1)];
-  return {
-    callback_us: { p50: at(0.5), p99: at(0.99), p999: at(0.999), max: at(1) },
-    callbacks: calls.length,
-    gc,
-    trace_note: null,
-  };
+  if (callbacks.length === 0) return unknown('The trace has the audio thread, but no call of process() on it.');
+  return { callback_us: spread(callbacks), other_calls_us: others.length > 0 ? spread(others) : null, gc, trace_note: null };
+}
+
+function spread(times) {
+  times.sort((a, b) => a - b);
+  const at = (share) => times[Math.min(times.length - 1, Math.ceil(share * times.length) - 1)];
+  return { count: times.length, p50: at(0.5), p99: at(0.99), p999: at(0.999), max: at(1) };
 }
 
 function unknown(why) {
-  return { callback_us: null, callbacks: null, gc: null, trace_note: why };
+  return { callback_us: null, other_calls_us: null, gc: null, trace_note: why };
 }
