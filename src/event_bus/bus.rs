@@ -141,9 +141,8 @@ impl TypedEventBus {
                 limit: max_publishers,
             });
         }
-        let (writers, readers) = lanes([critical_cells, high_cells, normal_cells]);
-        let id = state.add_source(readers);
-        Ok(Publisher::new(self.inner.core.clone(), writers, id))
+        let lanes = lanes([critical_cells, high_cells, normal_cells]);
+        Ok(state.add_publisher(self.inner.core.clone(), lanes))
     }
 
     /// Makes a type known: it gets its JSON form and appears in [`types`](Self::types). Subscribing does it too.

@@ -1,7 +1,7 @@
 //! The publishing side: what may run on the audio thread.
 
 use core::any::Any;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::clock::Clock;
 use super::error::BusError;
@@ -32,14 +32,18 @@ pub enum Published {
     Dropped,
 }
 
-type InlineHandler = Box<dyn Fn(&dyn Any) + Send>;
+type InlineHandler = Box<dyn Fn(&dyn Any) + Send + Sync>;
+
+/// A publisher's inline handlers, from the first on. The dispatching side holds them too, only so that it is the one
+/// that frees them.
+pub(crate) type InlineHandlers = [OnceLock<InlineHandler>; MAX_INLINE_HANDLERS];
 
 /// One thread's way into the bus: `Send`, so that it can be made here and used there, and not `Sync`.
 ///
 /// # Real-time
 /// [`publish`](Self::publish) is wait-free: it does not allocate, lock, wait, wake anybody or read a clock. Dropping
-/// a publisher is one decrement per lane while the bus lives; whatever it published is still delivered, then the
-/// dispatching side frees its lanes. Dropped after the bus, it frees them itself.
+/// a publisher is a handful of decrements while the bus lives; whatever it published is still delivered, then the
+/// dispatching side frees its lanes and inline handlers. Dropped after the bus, it frees them itself.
 ///
 /// # Examples
 /// A publisher belongs to one thread:
@@ -51,7 +55,8 @@ pub struct Publisher {
     core: Arc<Core>,
     lanes: [LaneWriter; 3],
     id: u32,
-    inline: Vec<InlineHandler>,
+    inline: Arc<InlineHandlers>,
+    inline_count: usize,
 }
 
 impl Publisher {
@@ -60,8 +65,13 @@ impl Publisher {
             core,
             lanes,
             id,
-            inline: Vec::new(),
+            inline: Arc::default(),
+            inline_count: 0,
         }
+    }
+
+    pub(crate) fn inline_handlers(&self) -> Arc<InlineHandlers> {
+        self.inline.clone()
     }
 
     /// This publisher's number in [`EventRecord`](super::EventRecord) and [`EventsDropped`](super::EventsDropped).
@@ -79,7 +89,7 @@ impl Publisher {
     /// Wait-free, no allocation, no system call. Copies at most 64 bytes.
     #[inline]
     pub fn publish<E: Event>(&self, event: E) -> Published {
-        if matches!(E::PRIORITY, Priority::Critical) && !self.inline.is_empty() {
+        if matches!(E::PRIORITY, Priority::Critical) && self.inline_count > 0 {
             // A copy, so that the event itself stays in registers.
             let seen = event;
             self.run_inline(&seen);
@@ -117,7 +127,7 @@ impl Publisher {
     /// ```
     pub fn add_inline<E: Event>(
         &mut self,
-        handler: impl Fn(&E) + Send + 'static,
+        handler: impl Fn(&E) + Send + Sync + 'static,
     ) -> Result<(), BusError> {
         const {
             assert!(
@@ -125,22 +135,25 @@ impl Publisher {
                 "only Critical events are handled inline"
             )
         };
-        if self.inline.len() == MAX_INLINE_HANDLERS {
+        let Some(free) = self.inline.get(self.inline_count) else {
             return Err(BusError::TooManyInlineHandlers {
                 limit: MAX_INLINE_HANDLERS,
             });
-        }
-        self.inline.push(Box::new(move |event| {
-            if let Some(event) = event.downcast_ref::<E>() {
-                handler(event);
-            }
-        }));
+        };
+        free.get_or_init(|| {
+            Box::new(move |event| {
+                if let Some(event) = event.downcast_ref::<E>() {
+                    handler(event);
+                }
+            })
+        });
+        self.inline_count += 1;
         Ok(())
     }
 
     #[inline(never)] // Keeps its unwinding out of `publish`, which most events pass without it.
     fn run_inline(&self, event: &dyn Any) {
-        for handler in &self.inline {
+        for handler in self.inline.iter().map_while(OnceLock::get) {
             let run = core::panic::AssertUnwindSafe(|| handler(event));
             if std::panic::catch_unwind(run).is_err() {
                 // Relaxed: a count.
@@ -160,8 +173,6 @@ impl core::fmt::Debug for Publisher {
 
 #[cfg(test)]
 mod tests {
-    use core::cell::Cell;
-
     use super::*;
     use crate::event_bus::test_events::Beat;
     use crate::event_bus::{EventRecord, TypedEventBus};
@@ -179,11 +190,9 @@ mod tests {
         let mut publisher = bus.publisher().unwrap();
         let seen = Arc::new(AtomicU64::new(0));
         let add = seen.clone();
-        let calls = Cell::new(0);
         publisher
             .add_inline(move |beat: &Beat| {
-                calls.set(calls.get() + 1);
-                add.fetch_add(beat.0 + 100 * calls.get(), Ordering::Relaxed);
+                add.fetch_add(100 + beat.0, Ordering::Relaxed);
             })
             .unwrap();
         assert_eq!(publisher.publish(Beat(7)), Published::Idle);
@@ -195,7 +204,7 @@ mod tests {
         );
         let _guard = bus.subscribe(|_: &Beat| ()).unwrap();
         assert_eq!(publisher.publish(Beat(1)), Published::Queued, "both ways");
-        assert_eq!(seen.load(Ordering::Relaxed), 308);
+        assert_eq!(seen.load(Ordering::Relaxed), 208);
     }
 
     #[test]

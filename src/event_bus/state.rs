@@ -6,8 +6,8 @@ use std::sync::Arc;
 use super::cell::EventCell;
 use super::event::{Event, EventsDropped, Priority};
 use super::interest::SLOTS;
-use super::lane::LaneReader;
-use super::publisher::{Published, Publisher};
+use super::lane::{LaneReader, LaneWriter};
+use super::publisher::{Core, InlineHandlers, Published, Publisher};
 use super::stats::{LaneStats, LaneTally};
 use super::subscriber::{Delivery, Subscriber, Subscribers, Taken};
 
@@ -38,6 +38,7 @@ impl TypeEntry {
 struct Source {
     id: u32,
     readers: [LaneReader; 3],
+    inline: Arc<InlineHandlers>,
     /// Events taken so far: the next one's `seq`.
     taken: [u64; 3],
     /// Drops already in the tallies.
@@ -47,10 +48,11 @@ struct Source {
 }
 
 impl Source {
-    fn new(id: u32, readers: [LaneReader; 3]) -> Self {
+    fn new(id: u32, readers: [LaneReader; 3], inline: Arc<InlineHandlers>) -> Self {
         Self {
             id,
             readers,
+            inline,
             taken: [0; 3],
             tallied: [0; 3],
             unannounced: [0; 3],
@@ -61,6 +63,7 @@ impl Source {
     fn is_spent(&mut self) -> bool {
         // All lanes are seen abandoned before any is seen empty: nothing can come in between.
         self.readers.iter_mut().all(LaneReader::is_abandoned)
+            && Arc::get_mut(&mut self.inline).is_some()
             && self.readers.iter().all(LaneReader::is_empty)
             && self
                 .tallied
@@ -95,7 +98,11 @@ impl State {
             types: [const { None }; SLOTS],
             everything: 0,
             records: Arc::new([]),
-            sources: vec![Source::new(announcer.id(), readers)],
+            sources: vec![Source::new(
+                announcer.id(),
+                readers,
+                announcer.inline_handlers(),
+            )],
             next_id: 1,
             announcer,
             turn: [0; 3],
@@ -104,11 +111,20 @@ impl State {
         }
     }
 
-    pub(crate) fn add_source(&mut self, readers: [LaneReader; 3]) -> u32 {
-        let id = self.next_id;
+    /// Makes a publisher whose lanes end here.
+    pub(crate) fn add_publisher(
+        &mut self,
+        core: Arc<Core>,
+        (writers, readers): ([LaneWriter; 3], [LaneReader; 3]),
+    ) -> Publisher {
+        let publisher = Publisher::new(core, writers, self.next_id);
         self.next_id += 1;
-        self.sources.push(Source::new(id, readers));
-        id
+        self.sources.push(Source::new(
+            publisher.id(),
+            readers,
+            publisher.inline_handlers(),
+        ));
+        publisher
     }
 
     /// Publishers, the announcer apart.
