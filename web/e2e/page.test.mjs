@@ -156,6 +156,21 @@ for (const width of [360, 768, 1600]) {
   }, { viewport: { width, height: 900 } });
 }
 
+test('the microphone is heard', async () => {
+  const recording = sounds.write('d4.wav', wav({ hz: 293.66, seconds: 5 }));
+  const ears = await launch([...fakeMicrophone, `--use-file-for-fake-audio-capture=${recording}`]);
+  try {
+    const { page } = await openPage(ears, url);
+    await press(page, 'microphone');
+    await page.waitForTimeout(2500);
+    const last = await stop(page);
+    const right = last.notes.filter(({ note }) => note === 'D4');
+    assert.ok(right.length > 20, `${right.length} of ${last.notes.length} windows say D4`);
+  } finally {
+    await ears.close();
+  }
+});
+
 onPage('a refused microphone is answered with what to do', async (page) => {
   await page.evaluate(() => {
     navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException('no', 'NotAllowedError'));

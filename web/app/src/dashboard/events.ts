@@ -2,6 +2,8 @@ import type { BusEvent, Priority, Snapshot } from '../../../lib/src/index.ts';
 import { byId, make, Text } from '../dom.ts';
 import { count } from '../format.ts';
 
+/** How an event says that a number does not apply: the slot of an aggregate, for one. */
+const none = 0xffff_ffff;
 const order: readonly Priority[] = ['critical', 'high', 'normal'];
 
 /**
@@ -71,7 +73,7 @@ class EventRow {
 
 function describe(data: BusEvent['data']): string {
   return Object.entries(data)
-    .filter(([, value]) => typeof value !== 'object')
+    .filter(([, value]) => typeof value !== 'object' && value !== none)
     .map(([key, value]) => `${key.replaceAll('_', ' ')} ${typeof value === 'number' ? short(value) : String(value)}`)
     .join(' · ');
 }
