@@ -50,6 +50,9 @@ unsafe impl GlobalAlloc for Counting {
     }
 }
 
+/// 16 MB.
+const LIMIT_SAMPLES: usize = 4 << 20;
+
 /// One configuration for every trace: a few buffers of the default classes, all else is learned.
 fn options(score_from_frame: u64) -> ReplayOptions {
     let pool = [256, 512, 1024, 2048, 4096]
@@ -58,7 +61,7 @@ fn options(score_from_frame: u64) -> ReplayOptions {
             pool.class(samples, 8)
         });
     ReplayOptions {
-        pool: pool.limit_samples(16 << 20),
+        pool: pool.limit_samples(LIMIT_SAMPLES),
         policy: Some(SizingPolicy::default()),
         quanta_per_step: 2,
         score_from_frame,
@@ -74,7 +77,7 @@ fn ours(scenario: &Scenario) -> Result<(Row, ReplayReport), Box<dyn Error>> {
             .fold(BufferPool::builder(), |pool, class| {
                 pool.class(class.samples, class.buffers)
             })
-            .limit_samples(16 << 20),
+            .limit_samples(LIMIT_SAMPLES),
         None => options.pool.clone(),
     };
     let report = replay(&scenario.trace, &ReplayOptions { pool, ..options })?;
@@ -107,6 +110,9 @@ fn ours(scenario: &Scenario) -> Result<(Row, ReplayReport), Box<dyn Error>> {
 fn system_in_child(scenario: &Scenario) -> Result<Row, Box<dyn Error>> {
     let output = std::process::Command::new(std::env::current_exe()?)
         .args(["--system", scenario.name])
+        // Large blocks, such as the trace's own, stay out of the heap that is measured.
+        .env("MALLOC_MMAP_THRESHOLD_", "65536")
+        .env("MALLOC_TRIM_THRESHOLD_", "131072")
         .output()?;
     let mut row: Row = serde_json::from_slice(&output.stdout)?;
     row.trace = scenario.name.to_owned();

@@ -125,12 +125,12 @@ const SIZES: [u32; 5] = [256, 512, 1024, 2048, 4096];
 fn steady() -> Result<Scenario, TraceError> {
     let mut population = Population::new(1, LIFETIME);
     for _ in 0..8 * QUANTA_PER_SECOND {
-        population.quantum(&[128, 96, 64, 48, 32], |_, kind| SIZES[kind]);
+        population.quantum(&[256, 192, 128, 96, 64], |_, kind| SIZES[kind]);
     }
     Ok(Scenario {
         name: "steady",
         trace: population.finish()?,
-        warm_from_frame: 0,
+        warm_from_frame: frames(QUANTA_PER_SECOND),
         start_from: None,
     })
 }
@@ -142,7 +142,8 @@ fn ramp() -> Result<Scenario, TraceError> {
     for quantum in 0..3 * cycle {
         let phase = quantum % cycle;
         let height = phase.min(cycle - phase) * 2;
-        let wanted = [200, 150, 100, 50, 25].map(|full| full / 10 + full * 9 * height / cycle / 10);
+        let wanted =
+            [400, 300, 200, 100, 50].map(|full| full / 10 + full * 9 * height / cycle / 10);
         population.quantum(&wanted, |_, kind| SIZES[kind]);
     }
     Ok(Scenario {
@@ -161,7 +162,7 @@ fn phase_shift(name: &'static str, shift_quanta: u64) -> Result<Scenario, TraceE
         let (phase, back) = (quantum % half, (quantum / half).is_multiple_of(2));
         let there = phase.min(shift_quanta);
         let there = if back { shift_quanta - there } else { there };
-        let wanted = [256 - 256 * there / shift_quanta, 64 * there / shift_quanta];
+        let wanted = [512 - 512 * there / shift_quanta, 128 * there / shift_quanta];
         population.quantum(&wanted, |_, kind| [512, 2048][kind]);
     }
     Ok(Scenario {
@@ -181,7 +182,7 @@ fn bursts() -> Result<Scenario, TraceError> {
         } else {
             0
         };
-        population.quantum(&[96, 64, 64 + burst, 32], |_, kind| SIZES[kind]);
+        population.quantum(&[192, 128, 128 + burst, 64], |_, kind| SIZES[kind]);
     }
     Ok(Scenario {
         name: "bursts",
@@ -197,7 +198,7 @@ const ODD_SIZES: [u32; 10] = [441, 480, 882, 960, 1323, 1764, 1920, 2205, 2646, 
 fn odd_sizes() -> Result<Scenario, TraceError> {
     let mut population = Population::new(5, LIFETIME);
     for _ in 0..12 * QUANTA_PER_SECOND {
-        population.quantum(&[400], |random, _| {
+        population.quantum(&[600], |random, _| {
             ODD_SIZES[random.below(ODD_SIZES.len() as u64) as usize]
         });
     }

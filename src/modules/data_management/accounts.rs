@@ -4,7 +4,7 @@ use core::panic::Location;
 
 use super::arena::{Run, UNIT_BYTES, UNIT_SAMPLES, units};
 use super::class_table::BUCKETS;
-use super::free_list::{Chain, Shelf};
+use super::free_list::{Chain, NO_LINE, Shelf};
 use super::pool_control::PoolControl;
 use super::pool_metrics::{ClassMetrics, PoolCounts, PoolMetrics};
 use super::slot_table::SlotIndex;
@@ -173,6 +173,18 @@ impl PoolControl {
                 class.requested_samples += slot.lent_samples as u64;
             }
         }
+        for shelf in self
+            .anchor
+            .shelves()
+            .filter(|shelf| shelf.line() != NO_LINE)
+        {
+            if let Some(class) = classes
+                .iter_mut()
+                .find(|class| class.samples == shelf.samples as usize)
+            {
+                class.draining += u64::from(self.draining(&shelf));
+            }
+        }
         PoolCounts {
             classes,
             overhead_bytes: self.overhead_bytes(),
@@ -308,6 +320,7 @@ pub(super) fn counts_of(shelf: &Shelf) -> ClassMetrics {
         created: 0,
         exhausted: shelf.exhausted.get(),
         requested_samples: 0,
+        draining: 0,
         retired: false,
     }
 }

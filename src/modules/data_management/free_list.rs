@@ -23,6 +23,10 @@ struct Head(u64);
 const INDEX_MASK: u64 = (1 << INDEX_BITS) - 1;
 const ONE_LONGER: u64 = 1 << INDEX_BITS;
 const FRESH_SHIFT: u32 = 2 * INDEX_BITS;
+/// The line that no buffer is beyond.
+pub(super) const NO_LINE: u64 = u64::MAX;
+/// How often the owner tries to put a buffer into its own inbox before it gives it away.
+const ASIDE_ATTEMPTS: u32 = 3;
 /// Most fresh buffers an inbox holds at once: `fresh` stays below the closed mark's.
 const MAX_FRESH: u64 = u16::MAX as u64 - 1;
 
@@ -150,6 +154,30 @@ impl SharedList {
         Err(Closed)
     }
 
+    /// The owner's push of a buffer that it looked at and keeps: counts as fresh, since nobody returned it. Wait-free:
+    /// refused (`false`) after a few attempts that others got ahead of.
+    pub(super) fn push_aside(&self, table: &SlotTable, index: SlotIndex) -> bool {
+        let next = &table.slot(index).next;
+        let mut head = Head(self.0.load(Ordering::Relaxed));
+        for _ in 0..ASIDE_ATTEMPTS {
+            if head == Head::CLOSED || head.fresh() >= MAX_FRESH {
+                return false;
+            }
+            next.store(head.first(), Ordering::Relaxed);
+            // Release: as in `push`.
+            match self.0.compare_exchange(
+                head.0,
+                head.grown(index, 1, 1).0,
+                Ordering::Release,
+                Ordering::Relaxed,
+            ) {
+                Ok(_) => return true,
+                Err(now) => head = Head(now),
+            }
+        }
+        false
+    }
+
     /// The control half's push of one buffer; refused (`false`) when the list holds as many fresh ones as it can count.
     pub(super) fn push_fresh(&self, table: &SlotTable, index: SlotIndex) -> bool {
         let next = &table.slot(index).next;
@@ -250,6 +278,11 @@ pub(super) struct Shelf {
     /// The half it belongs to, and its own number in the core's directory.
     pub(super) half: u16,
     pub(super) id: u16,
+    /// Buffers from this place on are asked back: see [`Slot::place_key`]. Written by the control half, seldom; read by
+    /// the owner with each buffer that comes home.
+    ///
+    /// [`Slot::place_key`]: super::slot_table::Slot::place_key
+    line: AtomicU64,
     /// First local slot, or NIL. Owner only, like every field down to `peak`.
     first: AtomicU32,
     /// Local slots.
@@ -269,8 +302,8 @@ pub(super) struct Shelf {
     pub(super) returns_told: Counter,
     /// Returned buffers that came through the inbox.
     pub(super) taken: Counter,
-    /// Buffers put on the surplus because they were asked back.
-    shed: Counter,
+    /// Idle buffers looked at because the control half asked.
+    looked_at: Counter,
     /// Requests of this class served by the next larger one.
     pub(super) borrowed: Counter,
     /// Requests of this class refused.
@@ -291,8 +324,8 @@ pub(super) struct SharedSide {
     carved: AtomicU32,
     /// Idle buffers above this many are shed to the surplus. Written by the control half.
     limit: AtomicU32,
-    /// How many are asked back in all: the owner sheds until its count is there. Written by the control half.
-    asked_back: AtomicU64,
+    /// How many idle buffers the owner should look at in all, to shed those beyond the line. Written by the control half.
+    looks: AtomicU64,
     /// Idle buffers below this many are replenished. The control half's own.
     target: AtomicU32,
 }
@@ -305,6 +338,7 @@ impl Shelf {
             reserve,
             half,
             id,
+            line: AtomicU64::new(NO_LINE),
             first: AtomicU32::new(NIL),
             len: AtomicU32::new(0),
             low: AtomicU32::new(u32::MAX),
@@ -315,7 +349,7 @@ impl Shelf {
             scratches_told: Counter::default(),
             returns_told: Counter::default(),
             taken: Counter::default(),
-            shed: Counter::default(),
+            looked_at: Counter::default(),
             borrowed: Counter::default(),
             exhausted: Counter::default(),
             peak: AtomicU32::new(0),
@@ -325,7 +359,7 @@ impl Shelf {
                 surplus: SharedList::new(),
                 carved: AtomicU32::new(0),
                 limit: AtomicU32::new(u32::MAX),
-                asked_back: AtomicU64::new(0),
+                looks: AtomicU64::new(0),
                 target: AtomicU32::new(0),
             },
         }
@@ -351,13 +385,21 @@ impl Shelf {
         if len <= kept {
             return None;
         }
+        let index = self.pop_unnoted(table)?;
+        if len <= self.low.load(Ordering::Relaxed) {
+            self.note_low(len - 1);
+        }
+        Some(index)
+    }
+
+    /// Takes a local slot that nobody is going to use: no peak comes of it.
+    #[inline]
+    fn pop_unnoted(&self, table: &SlotTable) -> Option<SlotIndex> {
+        let len = self.len.load(Ordering::Relaxed);
         let index = index_from(self.first.load(Ordering::Relaxed))?;
         let next = table.slot(index).next.load(Ordering::Relaxed);
         self.first.store(next, Ordering::Relaxed);
         self.len.store(len - 1, Ordering::Relaxed);
-        if len <= self.low.load(Ordering::Relaxed) {
-            self.note_low(len - 1);
-        }
         Some(index)
     }
 
@@ -369,6 +411,20 @@ impl Shelf {
         self.first.store(index.raw(), Ordering::Relaxed);
         self.len
             .store(self.len.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+    }
+
+    /// Takes a buffer home that its holder released here: to the local list, or to the surplus if it was asked back.
+    #[inline]
+    pub(super) fn take_home(&self, table: &SlotTable, index: SlotIndex) {
+        if self.line() == NO_LINE || !self.shed_if_beyond(table, index) {
+            self.push(table, index);
+        }
+    }
+
+    #[cold]
+    fn shed_if_beyond(&self, table: &SlotTable, index: SlotIndex) -> bool {
+        table.slot(index).place_key() >= self.line()
+            && self.shared.surplus.push_single(table, index).is_ok()
     }
 
     /// Moves the whole inbox to the local list; answers how many came, and how many of them had been returned.
@@ -392,39 +448,42 @@ impl Shelf {
         (came, returned)
     }
 
-    /// Moves up to `most` idle buffers to the surplus, those above the limit or asked back. Wait-free; for
-    /// `begin_quantum`. Answers like `refill`.
+    /// Looks at up to `most` idle buffers, as far as there are more than the limit or the control half asked; moves those
+    /// too many, and those beyond the line, to the surplus, and the others to the end of the queue: the inbox. So that
+    /// look by look all of them are seen. Wait-free; for `begin_quantum`. Answers like `refill`.
     pub(super) fn shed(&self, table: &SlotTable, most: u32) -> (u32, u32) {
-        let limit = self.shared.limit.load(Ordering::Relaxed);
-        let asked = self.asked_back();
         let idle = self.idle_of_owner();
-        let wanted = idle.saturating_sub(limit).max(asked.min(idle)).min(most);
-        if wanted == 0 {
+        let too_many = idle.saturating_sub(self.shared.limit.load(Ordering::Relaxed));
+        let asked = self
+            .shared
+            .looks
+            .load(Ordering::Relaxed)
+            .saturating_sub(self.looked_at.get());
+        let looks = u64::from(too_many)
+            .max(asked)
+            .min(u64::from(most.min(idle))) as u32;
+        if looks == 0 {
             return (0, 0);
         }
         let mut refilled = (0, 0);
         if self.len.load(Ordering::Relaxed) == 0 {
             refilled = self.refill(table);
         }
-        for done in 0..wanted {
-            let Some(index) = self.pop_above(table, 0) else {
+        let line = self.line.load(Ordering::Relaxed);
+        for look in 0..looks {
+            let Some(index) = self.pop_unnoted(table) else {
                 break;
             };
-            if self.shared.surplus.push_single(table, index).is_err() {
+            let stays = look >= too_many && table.slot(index).place_key() < line;
+            if !(stays && self.shared.inbox.push_aside(table, index))
+                && self.shared.surplus.push_single(table, index).is_err()
+            {
                 self.push(table, index);
                 break;
             }
-            if done < asked {
-                self.shed.add(1);
-            }
         }
+        self.looked_at.add(u64::from(looks));
         refilled
-    }
-
-    /// Buffers asked back that the owner has not shed yet.
-    pub(super) fn asked_back(&self) -> u32 {
-        let asked = self.shared.asked_back.load(Ordering::Relaxed);
-        asked.saturating_sub(self.shed.get()) as u32
     }
 
     /// Everything on the local list, which is empty then. For its owner, or for the control half when there is none.
@@ -529,11 +588,20 @@ impl Shelf {
             .store(self.carved() - less, Ordering::Relaxed);
     }
 
-    /// Asks for `buffers` idle ones back, instead of what was asked before.
-    pub(super) fn ask_back(&self, buffers: u32) {
-        // Relaxed: a wish; an owner that sheds at this moment may give one more or less.
-        let asked = self.shed.get() + u64::from(buffers);
-        self.shared.asked_back.store(asked, Ordering::Relaxed);
+    /// Asks for every buffer from `line` on; [`NO_LINE`] asks for none.
+    pub(super) fn set_line(&self, line: u64) {
+        // Relaxed: a wish, like all below; the owner may act on an older one for one more quantum.
+        self.line.store(line, Ordering::Relaxed);
+    }
+
+    pub(super) fn line(&self) -> u64 {
+        self.line.load(Ordering::Relaxed)
+    }
+
+    /// Has the owner look at every buffer that is idle now.
+    pub(super) fn ask_for_looks(&self) {
+        let looks = self.looked_at.get() + u64::from(self.idle_of_owner());
+        self.shared.looks.store(looks, Ordering::Relaxed);
     }
 
     pub(super) fn set_limit(&self, idle: u32) {

@@ -120,6 +120,7 @@ statistics! {
         borrowed: u64, Acquires, 1, "Requests of this class served by the next larger one", "counted at each acquire";
         created: u64, Acquires, 1, "Requests of this class served by the system allocator", "counted at each creation";
         exhausted: u64, Acquires, 1, "Requests of this class refused", "counted at each refusal";
+        draining: u64, Buffers, 1, "Buffers that go back to the arena as soon as they are idle", "carved buffers beyond the line the optimizer drew";
         retired: bool, Flag, 1, "Whether the class serves no more requests and only waits for its buffers", "set when the classes change";
         requested_samples: u64, Samples, 1, "Samples asked for by the holders of the leased buffers", "sum of requested lengths over leased buffers";
     }

@@ -13,9 +13,9 @@ use super::pool_events::{BufferPoolAllocation, BufferPoolRecycling, PoolExhauste
 use super::slot_table::SlotIndex;
 use crate::event_bus::Publisher;
 
-/// Buffers one class sheds in one quantum: enough for a class of 256 to change hands within 50 ms, few enough to take
-/// less than a microsecond.
-const SHED_PER_QUANTUM: u32 = 16;
+/// Buffers one class looks at, to shed them, in one quantum: enough for several hundred to change hands within 50 ms,
+/// few enough to take less than a microsecond.
+const SHED_PER_QUANTUM: u32 = 32;
 
 /// What an acquire does when its class has no idle buffer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -177,7 +177,7 @@ impl RealtimePool {
     /// Puts a scratch buffer back on the local list.
     #[inline]
     pub(super) fn put_back_scratch(&self, held: &Held) {
-        held.shelf.push(&self.anchor.table, held.index);
+        held.shelf.take_home(&self.anchor.table, held.index);
         held.shelf.returns.add(1);
     }
 
@@ -294,7 +294,7 @@ impl RealtimePool {
         }
         let held = buffer.into_wiped();
         let shelf = held.shelf;
-        shelf.push(&self.anchor.table, held.index);
+        shelf.take_home(&self.anchor.table, held.index);
         shelf.returns.add(1);
         shelf.returns_told.add(1);
         self.tell_recycling(&shelf, 1);

@@ -102,6 +102,12 @@ impl Slot {
         (self.place.load(Ordering::Relaxed) >> 16) as u8
     }
 
+    /// Orders slots by address: region, then unit.
+    #[inline]
+    pub(super) fn place_key(&self) -> u64 {
+        u64::from(self.region()) << 32 | u64::from(self.unit())
+    }
+
     #[inline]
     pub(super) fn shelf(&self) -> u16 {
         self.place.load(Ordering::Relaxed) as u16
