@@ -75,7 +75,9 @@ impl PoolControl {
     pub fn defragment(&mut self) -> DefragmentationResult {
         let before_percentage = self.fragmentation_percentage();
         let mut left = DEFRAGMENTATION_STEPS;
+        let free_before = self.free.total();
         let collected = self.collect(&mut left);
+        let bytes_collected = bytes(self.free.total() - free_before);
         self.drain_excess();
         let (refilled, bytes_refilled) = self.fill_gaps(&mut left);
         self.look_for_draining();
@@ -87,7 +89,7 @@ impl PoolControl {
         DefragmentationResult {
             before_percentage,
             after_percentage: self.fragmentation_percentage(),
-            bytes_moved: bytes_refilled,
+            bytes_moved: bytes_collected + bytes_refilled,
             buffers_moved: collected + refilled,
             steps: DEFRAGMENTATION_STEPS - left,
             complete: left > 0 && refilled == 0 && draining == 0,

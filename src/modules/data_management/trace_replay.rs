@@ -184,24 +184,6 @@ impl Player {
     }
 
     fn look_at_held(&mut self, scored: bool) {
-        if std::env::var("DBG").is_ok() {
-            let m = self.control.counts();
-            let f = self.control.fragmentation_percentage();
-            eprintln!(
-                "{} {:.1} {}",
-                self.control.bytes_held(),
-                f,
-                m.classes
-                    .iter()
-                    .filter(|c| c.carved > 8)
-                    .map(|c| format!(
-                        "{}: {}-{} leased {} idle {}",
-                        c.samples, c.carved, c.draining, c.leased, c.idle
-                    ))
-                    .collect::<Vec<_>>()
-                    .join(" | ")
-            );
-        }
         if scored {
             let held = self.control.bytes_held() as u64;
             self.report.bytes_held_peak = self.report.bytes_held_peak.max(held);
