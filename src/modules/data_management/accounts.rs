@@ -149,7 +149,17 @@ impl PoolControl {
     /// What the pool counted; other parts add what they counted before it becomes [`PoolMetrics`].
     #[must_use]
     pub fn counts(&self) -> PoolCounts {
-        let mut classes: Vec<ClassMetrics> = Vec::with_capacity(self.classes.len());
+        let mut counts = PoolCounts::default();
+        self.count_into(&mut counts);
+        counts
+    }
+
+    /// [`counts`](Self::counts) into a value that is used again, so that counting does not allocate once `classes` has
+    /// its capacity.
+    pub fn count_into(&self, counts: &mut PoolCounts) {
+        let mut classes = core::mem::take(&mut counts.classes);
+        classes.clear();
+        classes.reserve(self.classes.len());
         for &(samples, _) in &self.classes {
             classes.push(ClassMetrics {
                 samples: samples as usize,
@@ -185,7 +195,7 @@ impl PoolControl {
                 class.draining += u64::from(self.draining(&shelf));
             }
         }
-        PoolCounts {
+        *counts = PoolCounts {
             classes,
             overhead_bytes: self.overhead_bytes(),
             bytes_reserved: bytes(self.reserved_units),
@@ -195,7 +205,7 @@ impl PoolControl {
             largest_free_run_samples: self.free.largest() as usize * UNIT_SAMPLES,
             leases_reclaimed: self.leases_reclaimed,
             ..PoolCounts::default()
-        }
+        };
     }
 
     /// Buffers that came back, as far as their halves have seen: what the recycling events add up to.

@@ -132,15 +132,7 @@ impl RealtimePool {
         };
         for shelf in self.table.all() {
             let (_, returned) = shelf.shed(&self.anchor.table, shed);
-            let told = shelf.scratches_told.get();
-            let scratches = shelf.scratches.get() - told;
-            if scratches > 0 {
-                shelf.scratches_told.add(scratches);
-                self.tell_allocation(shelf, scratches as u32, 0, u32::MAX);
-            }
-            let returns = shelf.returns.get() - shelf.returns_told.get();
-            shelf.returns_told.add(returns);
-            self.tell_recycling(shelf, returns as u32 + returned);
+            self.tell_untold(shelf, returned);
             shelf.begin_window();
         }
         self.first_frame = first_frame;
@@ -394,6 +386,18 @@ impl RealtimePool {
         }
     }
 
+    /// Tells what `Scratch` did since it was last told, and what else returned.
+    fn tell_untold(&self, shelf: &Shelf, returned: u32) {
+        let scratches = shelf.scratches.get() - shelf.scratches_told.get();
+        if scratches > 0 {
+            shelf.scratches_told.add(scratches);
+            self.tell_allocation(shelf, scratches as u32, 0, u32::MAX);
+        }
+        let returns = shelf.returns.get() - shelf.returns_told.get();
+        shelf.returns_told.add(returns);
+        self.tell_recycling(shelf, returns as u32 + returned);
+    }
+
     #[inline]
     fn tell_allocation(&self, shelf: &Shelf, count: u32, requested: u32, slot: u32) {
         if let Some(publisher) = &self.publisher {
@@ -419,6 +423,14 @@ impl RealtimePool {
                 half: shelf.half,
                 first_frame: self.first_frame,
             });
+        }
+    }
+}
+
+impl Drop for RealtimePool {
+    fn drop(&mut self) {
+        for shelf in self.table.all() {
+            self.tell_untold(shelf, 0);
         }
     }
 }

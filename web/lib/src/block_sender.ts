@@ -66,6 +66,7 @@ export class BlockSender {
 
   /** The last block is a header alone: the final counts, and the end of the stream. */
   close(): void {
+    this.exports.tap_close(this.tap);
     this.send();
     this.exports.tap_write_header(this.tap);
     this.port.postMessage(this.header.slice().buffer);

@@ -1,3 +1,5 @@
+import type { TapExports } from './tap_exports.ts';
+
 /** Stack of a thread that joins a shared memory, in bytes; a multiple of the page size. */
 const THREAD_STACK_BYTES = 256 * 1024;
 
@@ -22,4 +24,10 @@ export function instantiateBare(
   const exports = new WebAssembly.Instance(module, imports).exports;
   (exports['__wbindgen_start'] as (stack?: number) => void)(memory ? THREAD_STACK_BYTES : undefined);
   return exports;
+}
+
+/** What a panic left in the memory, if one did. A worklet has no `TextDecoder`; messages are mostly ASCII. */
+export function panicNote(exports: TapExports, memory: WebAssembly.Memory): string | null {
+  const bytes = new Uint8Array(memory.buffer, exports.panic_note(), exports.panic_note_bytes());
+  return bytes.length === 0 ? null : String.fromCharCode(...bytes);
 }

@@ -30,7 +30,7 @@ export type HostRequest =
 /** What each request is answered with. */
 export interface HostAnswers {
   boot: { memory: WebAssembly.Memory | null };
-  open: { stream: number; capture: number };
+  open: { stream: number; address: number };
   close: { snapshot: string };
   fault: null;
   shutdown: { leaked: number };
@@ -47,7 +47,7 @@ export type FromHost =
 export interface TapOptions {
   readonly module: WebAssembly.Module;
   readonly memory: WebAssembly.Memory | null;
-  readonly capture: number;
+  readonly address: number;
   readonly config: StreamConfig;
 }
 

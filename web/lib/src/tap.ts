@@ -31,11 +31,11 @@ export class Tap {
   /** Opens the stream in the worker, then the node; resolves when the worklet runs. */
   static async open(source: AudioNode, host: HostWorker, config: StreamConfig, wasm: TapWasm): Promise<Tap> {
     const lane = wasm.memory ? null : new MessageChannel();
-    const { stream, capture } = await host.request<'open'>(
+    const { stream, address } = await host.request<'open'>(
       lane ? { kind: 'open', config, blocks: lane.port1 } : { kind: 'open', config },
       lane ? [lane.port1] : [],
     );
-    const options: TapOptions = { module: wasm.module, memory: wasm.memory, capture, config };
+    const options: TapOptions = { module: wasm.module, memory: wasm.memory, address, config };
     const node = new AudioWorkletNode(source.context, TAP_PROCESSOR, {
       numberOfInputs: 1,
       numberOfOutputs: 1,

@@ -1,17 +1,19 @@
 /** The worklet's face of the WebAssembly instance: numbers in, numbers out. `tap` is an address, 0 is none. */
 export interface TapExports {
   readonly memory: WebAssembly.Memory;
+  /** Address and bytes of what a panic said; 0 bytes if none happened. */
+  panic_note(): number;
+  panic_note_bytes(): number;
   /** Boots an instance of its own and opens a stream on it (transfer mode). 0 if the options were refused. */
   tap_open(sampleRate: number, channels: number, window: number, hop: number): number;
-  /** Address of the copy spans, and how many there can be. */
-  tap_spans(tap: number): number;
-  tap_spans_capacity(tap: number): number;
   /** Slots of the pool: how many, where, how long. Fixed once the stream is open. */
   tap_slots(tap: number): number;
   tap_slot_address(tap: number, slot: number): number;
   tap_slot_samples(tap: number, slot: number): number;
   /** Plans the copies for this many frames; returns the number of spans. */
   tap_begin(tap: number, frames: number): number;
+  /** Address of the spans that `tap_begin` planned. */
+  tap_spans(tap: number): number;
   /** Ends the quantum; returns the windows it completed. */
   tap_commit(tap: number): number;
   /** A quantum without input. */
@@ -23,6 +25,8 @@ export interface TapExports {
   tap_header(tap: number): number;
   tap_header_bytes(): number;
   tap_window_slot(tap: number, channel: number): number;
+  /** Transfer mode: ends the stream; what was finished can still be taken. */
+  tap_close(tap: number): void;
   /** Gives the taken window back; `sent` 0 counts it as skipped. */
   tap_give_back(tap: number, sent: number): void;
 }

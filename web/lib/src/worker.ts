@@ -44,7 +44,7 @@ async function answer(request: HostRequest): Promise<HostAnswers[keyof HostAnswe
         polling = true;
         turns.port2.postMessage(0);
       }
-      return { stream, capture: host.captureAddress(stream) };
+      return { stream, address: host.tapAddress(stream) };
     }
     case 'close': {
       const receiver = open.get(request.stream);
@@ -63,8 +63,7 @@ async function answer(request: HostRequest): Promise<HostAnswers[keyof HostAnswe
       return null;
     case 'shutdown': {
       polling = false;
-      const leaked = host.shutdown();
-      return { leaked };
+      return { leaked: Number(host.shutdown(performance.now())) };
     }
   }
 }

@@ -2,7 +2,7 @@
  * The audio side: copies each quantum into the open windows' buffers, once, and hands finished windows on.
  * `process` makes no garbage: no closure, no iterator, no new view; numbers go straight to the instance's exports.
  */
-import { instantiateBare } from './instance.ts';
+import { instantiateBare, panicNote } from './instance.ts';
 import { SPAN_FIELDS, TAP_PROCESSOR, type FromTap, type TapOptions, type ToTap } from './protocol.ts';
 import { messageOf } from './errors.ts';
 import { BlockSender } from './block_sender.ts';
@@ -12,37 +12,28 @@ class TapProcessor extends AudioWorkletProcessor {
   private readonly exports: TapExports;
   private readonly tap: number;
   private readonly memory: WebAssembly.Memory;
-  private readonly spans: Uint32Array;
-  /** One view per slot, kept: a new one per quantum would be garbage. */
-  private readonly views: Float32Array[] = [];
+  /** The whole memory, twice: it never grows here, so these views last, and no others are needed. */
+  private readonly floats: Float32Array;
+  private readonly words: Uint32Array;
+  /** Where each slot's samples begin in `floats`. */
+  private readonly slots: number[] = [];
   private sender: BlockSender | null = null;
   private alive = true;
   private faulted = false;
 
   constructor(options: { processorOptions: TapOptions }) {
     super();
-    const { module, memory, capture, config } = options.processorOptions;
+    const { module, memory, address, config } = options.processorOptions;
     this.exports = instantiateBare(module, memory) as unknown as TapExports;
     this.memory = memory ?? this.exports.memory;
     this.tap = memory
-      ? capture
+      ? address
       : this.exports.tap_open(config.sample_rate, config.channels, config.window, config.hop);
     if (this.tap === 0) throw new Error('the stream could not be opened inside the worklet');
-    this.spans = new Uint32Array(
-      this.memory.buffer,
-      this.exports.tap_spans(this.tap),
-      this.exports.tap_spans_capacity(this.tap) * SPAN_FIELDS,
-    );
+    this.floats = new Float32Array(this.memory.buffer);
+    this.words = new Uint32Array(this.memory.buffer);
     const slots = this.exports.tap_slots(this.tap);
-    for (let slot = 0; slot < slots; slot++) {
-      this.views.push(
-        new Float32Array(
-          this.memory.buffer,
-          this.exports.tap_slot_address(this.tap, slot),
-          this.exports.tap_slot_samples(this.tap, slot),
-        ),
-      );
-    }
+    for (let slot = 0; slot < slots; slot++) this.slots.push(this.exports.tap_slot_address(this.tap, slot) / 4);
     this.port.onmessage = (event: MessageEvent<ToTap>) => {
       if (event.data.kind === 'blocks') {
         this.sender = new BlockSender(this.exports, this.tap, this.memory, config, event.data.port);
@@ -63,7 +54,7 @@ class TapProcessor extends AudioWorkletProcessor {
     } catch (thrown) {
       // A throw out of process() would silence this node for ever and tell nobody.
       this.faulted = true;
-      this.say({ kind: 'fault', message: messageOf(thrown) });
+      this.say({ kind: 'fault', message: panicNote(this.exports, this.memory) ?? messageOf(thrown) });
     }
     return true;
   }
@@ -74,9 +65,10 @@ class TapProcessor extends AudioWorkletProcessor {
       exports.tap_silence(this.tap, frames);
     } else {
       const count = exports.tap_begin(this.tap, frames);
-      const spans = this.spans;
-      for (let i = 0, at = 0; i < count; i++, at += SPAN_FIELDS) {
-        copy(input[spans[at]!]!, spans[at + 3]!, spans[at + 4]!, this.views[spans[at + 1]!]!, spans[at + 2]!);
+      const words = this.words;
+      for (let i = 0, at = exports.tap_spans(this.tap) / 4; i < count; i++, at += SPAN_FIELDS) {
+        const to = this.slots[words[at + 1]!]! + words[at + 2]!;
+        copy(input[words[at]!]!, words[at + 3]!, words[at + 4]!, this.floats, to);
       }
       exports.tap_commit(this.tap);
     }
