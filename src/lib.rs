@@ -1,4 +1,31 @@
-//! Wavepool: a real-time audio buffer pool for Rust and the web.
+//! A buffer pool for real-time audio, in Rust and in the browser.
+//!
+//! Promised, each with a test that can fail:
+//! - on the audio thread no allocation, no free, no lock, no system call, no loop without a bound: [`RealtimePool`] has no method that could;
+//! - a handle dropped on any other thread is one lock-free push, and frees nothing while the control half lives;
+//! - memory is bounded by what the builder reserved and what the control half was allowed to grow;
+//! - events reach subscribers without the publisher allocating, locking or waking anybody;
+//! - every figure has a formula, and what was not measured is `None`.
+//!
+//! Not promised: that dropping the very last handle frees nothing (it frees the pool: keep [`PoolControl`] alive, and drop it
+//! last), nor that a slice given away as a raw address can be taken back.
+//!
+//! ```
+//! use wavepool::modules::data_management::BufferPool;
+//!
+//! let (control, mut audio) = BufferPool::builder().class(512, 8).class(2048, 4).build()?;
+//! audio.begin_quantum(0);
+//! let mut block = audio.acquire_silent(480)?;
+//! block[0] = 1.0;
+//! let shared = block.freeze();
+//! let reader = std::thread::spawn(move || shared[0]);
+//! assert_eq!(reader.join().unwrap(), 1.0);
+//! assert_eq!(control.leased(), 0);
+//! # Ok::<(), wavepool::modules::data_management::PoolError>(())
+//! ```
+//!
+//! [`RealtimePool`]: modules::data_management::RealtimePool
+//! [`PoolControl`]: modules::data_management::PoolControl
 
 pub mod event_bus;
 pub mod modules;
@@ -9,3 +36,7 @@ pub mod web;
 
 /// For [`registry::ModuleRegistration`]: `wavepool::inventory::submit!`.
 pub use inventory;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
