@@ -1,0 +1,214 @@
+//! What publishing costs, beside nothing and beside four rivals, and how late handlers are called.
+//!
+//! `cargo bench --bench events_benchmarks -- --json FILE`. Every measurement checks what arrived.
+#![allow(missing_docs)]
+
+mod event_bus_latency;
+mod event_bus_rivals;
+
+use std::error::Error;
+use std::hint::black_box;
+use std::io::{Write, stdout};
+use std::time::Instant;
+
+use serde::Serialize;
+use wavepool::event_bus::{Event, Priority, Published, Publisher, TypedEventBus};
+
+/// What the pool sends for each buffer: 32 bytes.
+#[derive(Debug, Clone, Copy, Default, Serialize)]
+pub(crate) struct Allocated {
+    pub(crate) first_frame: u64,
+    pub(crate) class_samples: u32,
+    pub(crate) requested: u32,
+    pub(crate) slot: u32,
+    pub(crate) count: u32,
+    pub(crate) half: u16,
+}
+
+impl Event for Allocated {
+    const NAME: &'static str = "Allocated";
+    const PRIORITY: Priority = Priority::Critical;
+}
+
+impl Allocated {
+    pub(crate) fn at(first_frame: u64) -> Self {
+        Self {
+            first_frame,
+            class_samples: 256,
+            requested: 200,
+            slot: first_frame as u32,
+            count: 1,
+            half: 0,
+        }
+    }
+}
+
+/// One line of the result; `value` ours, `baseline` the rival's or the floor's, `ratio` baseline ÷ value.
+#[derive(Debug, Serialize)]
+pub(crate) struct Row {
+    pub(crate) bench: &'static str,
+    pub(crate) case: String,
+    pub(crate) value: f64,
+    pub(crate) unit: &'static str,
+    pub(crate) baseline: Option<f64>,
+    pub(crate) ratio: Option<f64>,
+}
+
+impl Row {
+    pub(crate) fn new(
+        bench: &'static str,
+        case: impl Into<String>,
+        value: f64,
+        unit: &'static str,
+        baseline: Option<f64>,
+    ) -> Self {
+        let ratio = baseline
+            .filter(|_| value > 0.0)
+            .map(|baseline| baseline / value);
+        Self {
+            bench,
+            case: case.into(),
+            value,
+            unit,
+            baseline,
+            ratio,
+        }
+    }
+}
+
+/// Events between two drains: every queue here holds 1024.
+const BATCH: u64 = 1_000;
+const BATCHES: usize = 10_000;
+
+/// Nanoseconds per call in the median batch: what lies between batches is not timed, and batches that a busy machine
+/// interrupted do not count.
+pub(crate) fn ns_per_call<S>(
+    subject: &mut S,
+    mut call: impl FnMut(&mut S, u64),
+    mut between: impl FnMut(&mut S),
+) -> f64 {
+    let batch = |_| {
+        let start = Instant::now();
+        for frame in 0..BATCH {
+            call(subject, black_box(frame));
+        }
+        let spent = start.elapsed();
+        between(subject);
+        spent
+    };
+    let mut batches: Vec<_> = (0..BATCHES).map(batch).collect();
+    batches.sort_unstable();
+    batches[BATCHES / 2].as_nanos() as f64 / BATCH as f64
+}
+
+/// Calls of one measurement.
+pub(crate) const CALLS: u64 = BATCH * BATCHES as u64;
+
+#[inline(never)]
+fn nothing(_: &Publisher, _: Allocated) -> Published {
+    black_box(Published::Idle)
+}
+
+#[inline(never)]
+fn publish(publisher: &Publisher, event: Allocated) -> Published {
+    publisher.publish(event)
+}
+
+fn publishing(rows: &mut Vec<Row>) -> Result<(), Box<dyn Error>> {
+    let bus = TypedEventBus::default();
+    bus.declare::<Allocated>()?;
+    let mut publisher = bus.publisher()?;
+    let floor = ns_per_call(
+        &mut publisher,
+        |publisher, frame| assert_eq!(nothing(publisher, Allocated::at(frame)), Published::Idle),
+        |_| (),
+    );
+    let idle = ns_per_call(
+        &mut publisher,
+        |publisher, frame| assert_eq!(publish(publisher, Allocated::at(frame)), Published::Idle),
+        |_| (),
+    );
+    rows.push(Row::new("publish_idle", "nothing", idle, "ns", Some(floor)));
+
+    let queue = bus.queue::<Allocated>(1)?;
+    let ours = ns_per_call(
+        &mut publisher,
+        |publisher, frame| assert_eq!(publish(publisher, Allocated::at(frame)), Published::Queued),
+        |_| _ = bus.pump(usize::MAX),
+    );
+    let critical = bus.stats().critical;
+    assert_eq!((critical.published, critical.delivered), (CALLS, CALLS));
+    assert_eq!(
+        queue.missed(),
+        CALLS - 1,
+        "every event came to its subscriber"
+    );
+
+    let rivals = event_bus_rivals::all();
+    rows.extend(rivals.map(|(name, theirs)| Row::new("publish", name, ours, "ns", Some(theirs))));
+    Ok(())
+}
+
+/// Holds the figures against their targets.
+fn check(rows: &[Row]) -> Result<(), Box<dyn Error>> {
+    let mut missed = event_bus_latency::missed(rows);
+    for Row {
+        bench,
+        case,
+        value,
+        baseline,
+        ..
+    } in rows
+    {
+        let baseline = baseline.unwrap_or(f64::INFINITY);
+        match (*bench, case.as_str()) {
+            ("publish_idle", _) if value - baseline > 2.0 => {
+                missed.push(format!(
+                    "an event that nobody wants costs {value} ns, nothing costs {baseline} ns"
+                ));
+            }
+            ("publish", "crossbeam-channel") if *value > 20.0 && value * 3.0 > baseline => {
+                missed.push(format!(
+                    "an event costs {value} ns, with crossbeam-channel {baseline} ns"
+                ));
+            }
+            _ => {}
+        }
+    }
+    if missed.is_empty() {
+        Ok(())
+    } else {
+        Err(missed.join("; ").into())
+    }
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let mut arguments = std::env::args().skip(1);
+    let json = arguments
+        .find(|argument| argument == "--json")
+        .and_then(|_| arguments.next());
+    let mut rows = Vec::new();
+    publishing(&mut rows)?;
+    event_bus_latency::measure(&mut rows)?;
+    let mut out = stdout().lock();
+    for Row {
+        bench,
+        case,
+        value,
+        unit,
+        baseline,
+        ..
+    } in &rows
+    {
+        write!(out, "{bench:18} {case:28} {value:12.2} {unit}")?;
+        match baseline {
+            Some(baseline) => writeln!(out, "   beside {baseline:.2}")?,
+            None => writeln!(out)?,
+        }
+    }
+    if let Some(file) = json {
+        std::fs::write(file, serde_json::to_string_pretty(&rows)?)?;
+    }
+    // After the figures are out: a missed target must not hide them.
+    check(&rows)
+}
