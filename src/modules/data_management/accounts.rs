@@ -4,7 +4,7 @@ use core::panic::Location;
 
 use super::arena::{Run, UNIT_BYTES, UNIT_SAMPLES, units};
 use super::class_table::BUCKETS;
-use super::free_list::{Chain, Shelf};
+use super::free_list::{Chain, NO_LINE, Shelf};
 use super::pool_control::PoolControl;
 use super::pool_metrics::{ClassMetrics, PoolCounts, PoolMetrics};
 use super::slot_table::SlotIndex;
@@ -65,12 +65,11 @@ impl PoolControl {
         let carved = |index: &SlotIndex| self.anchor.table.slot(*index).is_carved();
         self.anchor.table.indices().filter(carved).map(|index| {
             let shelf = self.anchor.core().shelf_of(index);
-            let slot = self.anchor.table.slot(index);
             SlotInfo {
                 index: index.raw(),
-                address: self.anchor.samples_at(slot).as_ptr().addr(),
+                address: self.anchor.samples_at(index).as_ptr().addr(),
                 samples: shelf.samples as usize,
-                lent_samples: slot.lent_samples() as usize,
+                lent_samples: self.anchor.table.slot(index).lent_samples() as usize,
                 half: shelf.half,
             }
         })
@@ -150,7 +149,17 @@ impl PoolControl {
     /// What the pool counted; other parts add what they counted before it becomes [`PoolMetrics`].
     #[must_use]
     pub fn counts(&self) -> PoolCounts {
-        let mut classes: Vec<ClassMetrics> = Vec::with_capacity(self.classes.len());
+        let mut counts = PoolCounts::default();
+        self.count_into(&mut counts);
+        counts
+    }
+
+    /// [`counts`](Self::counts) into a value that is used again, so that counting does not allocate once `classes` has
+    /// its capacity.
+    pub fn count_into(&self, counts: &mut PoolCounts) {
+        let mut classes = core::mem::take(&mut counts.classes);
+        classes.clear();
+        classes.reserve(self.classes.len());
         for &(samples, _) in &self.classes {
             classes.push(ClassMetrics {
                 samples: samples as usize,
@@ -174,7 +183,19 @@ impl PoolControl {
                 class.requested_samples += slot.lent_samples as u64;
             }
         }
-        PoolCounts {
+        for shelf in self
+            .anchor
+            .shelves()
+            .filter(|shelf| shelf.line() != NO_LINE)
+        {
+            if let Some(class) = classes
+                .iter_mut()
+                .find(|class| class.samples == shelf.samples as usize)
+            {
+                class.draining += u64::from(self.draining(&shelf));
+            }
+        }
+        *counts = PoolCounts {
             classes,
             overhead_bytes: self.overhead_bytes(),
             bytes_reserved: bytes(self.reserved_units),
@@ -184,7 +205,7 @@ impl PoolControl {
             largest_free_run_samples: self.free.largest() as usize * UNIT_SAMPLES,
             leases_reclaimed: self.leases_reclaimed,
             ..PoolCounts::default()
-        }
+        };
     }
 
     /// Buffers that came back, as far as their halves have seen: what the recycling events add up to.
@@ -309,6 +330,7 @@ pub(super) fn counts_of(shelf: &Shelf) -> ClassMetrics {
         created: 0,
         exhausted: shelf.exhausted.get(),
         requested_samples: 0,
+        draining: 0,
         retired: false,
     }
 }

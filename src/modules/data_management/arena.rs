@@ -150,6 +150,11 @@ impl Run {
         (self.region, self.unit)
     }
 
+    /// Orders runs and slots by address.
+    pub(super) const fn place_key(self) -> u64 {
+        (self.region as u64) << 32 | self.unit as u64
+    }
+
     const fn touches(self, next: Self) -> bool {
         self.region == next.region && self.end() == next.unit
     }
@@ -165,9 +170,10 @@ pub(super) struct FreeRuns {
 }
 
 impl FreeRuns {
-    /// Carves `units` from the lowest run that has them.
-    pub(super) fn take(&mut self, units: u32) -> Option<Run> {
-        let at = self.runs.iter().position(|run| run.units >= units)?;
+    /// Carves `units` from the lowest run that has them, but fewer than `limit`.
+    pub(super) fn take_below(&mut self, units: u32, limit: u32) -> Option<Run> {
+        let fits = |run: &Run| run.units >= units && run.units < limit;
+        let at = self.runs.iter().position(fits)?;
         let run = &mut self.runs[at];
         let taken = Run { units, ..*run };
         run.unit += units;
@@ -277,10 +283,12 @@ mod tests {
         free.give(run(1, 0, 10));
         free.give(run(0, 0, 10));
         assert_eq!((free.total(), free.largest()), (20, 10));
-        let parts: Vec<_> = (0..3).map(|_| free.take(4).unwrap()).collect();
+        let parts: Vec<_> = (0..3)
+            .map(|_| free.take_below(4, u32::MAX).unwrap())
+            .collect();
         assert_eq!(parts, [run(0, 0, 4), run(0, 4, 4), run(1, 0, 4)]);
-        assert_eq!(free.take(7), None);
-        assert_eq!(free.take(2), Some(run(0, 8, 2)));
+        assert_eq!(free.take_below(7, u32::MAX), None);
+        assert_eq!(free.take_below(2, u32::MAX), Some(run(0, 8, 2)));
         free.give(run(0, 0, 4));
         free.give(run(0, 8, 2));
         assert_eq!(free.iter().count(), 3);

@@ -2,19 +2,23 @@
 
 use super::arena::{Region, Run, UNIT_SAMPLES, units};
 use super::error::{PoolError, Table};
-use super::free_list::{Chain, Shelf};
+use super::free_list::{Chain, NO_LINE, Shelf};
 use super::pool_control::PoolControl;
-use super::pool_core::Pinned;
+use super::pool_core::{MAX_REGIONS, Pinned};
 use super::slot_table::SlotIndex;
 
 /// A region grown later has at least one part in this many of what is reserved, so that regions stay few.
-const GROWTH_SHARE: usize = 4;
+const GROWTH_SHARE: usize = 2;
 
 impl PoolControl {
     /// Carves `count` buffers for a shelf and pushes them to its inbox; all or none.
     pub(super) fn carve(&mut self, shelf: Pinned<Shelf>, count: u32) -> Result<(), PoolError> {
         let size = units(shelf.samples as usize) as u32;
         self.make_room(size, count)?;
+        if count > 0 {
+            // What is carved now may lie beyond it.
+            shelf.set_line(NO_LINE);
+        }
         for done in 0..count {
             if let Err(error) = self.carve_one(&shelf, size) {
                 self.undo(&shelf, size, done);
@@ -25,12 +29,22 @@ impl PoolControl {
     }
 
     fn carve_one(&mut self, shelf: &Shelf, size: u32) -> Result<(), PoolError> {
+        self.carve_below(shelf, size, u32::MAX)
+    }
+
+    /// Carves a buffer of `size` units from a run that has fewer than `limit`.
+    pub(super) fn carve_below(
+        &mut self,
+        shelf: &Shelf,
+        size: u32,
+        limit: u32,
+    ) -> Result<(), PoolError> {
         let table = &self.anchor.table;
         let index = match self.spare.pop(table) {
             Some(index) => index,
             None => table.add()?,
         };
-        let Some(run) = self.free.take(size) else {
+        let Some(run) = self.free.take_below(size, limit) else {
             self.spare.push(table, index);
             return Err(self.limit_reached(size as usize));
         };
@@ -97,7 +111,14 @@ impl PoolControl {
         if needed > room {
             return Err(self.limit_reached(needed));
         }
-        self.add_region(needed.max(self.reserved_units / GROWTH_SHARE).min(room))
+        // So large that the limit is reached before the regions run out.
+        let share = room / (MAX_REGIONS - usize::from(self.regions)).max(1);
+        self.add_region(
+            needed
+                .max(self.reserved_units / GROWTH_SHARE)
+                .max(share)
+                .min(room),
+        )
     }
 
     /// What recycled vectors hold now.
@@ -125,6 +146,12 @@ impl PoolControl {
     }
 
     pub(super) fn add_region(&mut self, units: usize) -> Result<(), PoolError> {
+        if usize::from(self.regions) == MAX_REGIONS {
+            return Err(PoolError::TableFull {
+                table: Table::Regions,
+                capacity: MAX_REGIONS,
+            });
+        }
         let mut region = Region::new(units, self.source)?;
         if self.prefault {
             region.prefault(units);

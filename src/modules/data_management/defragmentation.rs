@@ -1,6 +1,22 @@
-//! What a defragmentation run did: idle memory handed back to the arena and coalesced, leased buffers left where they are.
+//! Giving memory back to the arena so that it coalesces, and leased buffers stay where they are.
+//!
+//! A class shrinks from the top: a line is drawn in the order of addresses, and what lies beyond it goes back as soon as
+//! it is idle. The owner looks for such buffers in `begin_quantum`, a few at a time. Since buffers are carved at the
+//! lowest address that fits, live ones crowd together, and what goes back lies side by side.
 
 use serde::{Deserialize, Serialize};
+
+use super::accounts::bytes;
+use super::arena::{UNIT_SAMPLES, units};
+use super::error::PoolError;
+use super::free_list::{NO_LINE, Shelf};
+use super::pool_control::{PoolControl, headroom};
+use super::pool_core::Pinned;
+use super::sizing_rules::with_margin;
+use super::slot_table::Slot;
+
+/// Buffers one defragmentation run moves at most.
+const DEFRAGMENTATION_STEPS: u32 = 256;
 
 /// The outcome of one bounded defragmentation run.
 ///
@@ -12,14 +28,188 @@ pub struct DefragmentationResult {
     pub before_percentage: f32,
     /// Fragmentation when it ended, in percent.
     pub after_percentage: f32,
-    /// Bytes of idle buffers handed back to the arena.
+    /// Bytes of idle buffers handed back to the arena, or carved at a lower address instead.
     pub bytes_moved: usize,
-    /// Idle buffers handed back.
+    /// How many buffers that were.
     pub buffers_moved: u32,
-    /// Steps taken: one for each idle buffer looked at, handed back or kept.
+    /// Steps taken: one for each buffer collected, carved anew or asked back.
     pub steps: u32,
-    /// Whether the run looked at everything, or stopped at its bound and wants to be called again.
+    /// Whether nothing is left to do. If not, the owners still have to shed what was asked back: call again after some
+    /// of their quanta.
     pub complete: bool,
     /// Longest free run when it ended, in samples.
     pub largest_free_run_samples: usize,
+}
+
+impl PoolControl {
+    /// Asks `buffers` of a class back, those at the highest addresses, from the halves with the most headroom. They go
+    /// to the arena once they are idle and their owner has come across them: see [`step`](Self::step).
+    ///
+    /// # Errors
+    /// [`UnknownClass`](PoolError::UnknownClass).
+    pub fn shrink(&mut self, class_samples: usize, buffers: u32) -> Result<(), PoolError> {
+        let of_class = |shelf: &Pinned<Shelf>| shelf.samples as usize == class_samples;
+        let mut shelves: Vec<_> = self.anchor.shelves().filter(of_class).collect();
+        if shelves.is_empty() {
+            return Err(PoolError::UnknownClass {
+                samples: class_samples,
+            });
+        }
+        shelves.sort_unstable_by_key(|shelf| core::cmp::Reverse(headroom(shelf)));
+        let mut left = buffers;
+        for shelf in shelves {
+            let draining = self.draining(&shelf);
+            let more = left.min(shelf.carved().saturating_sub(draining));
+            self.drain(&shelf, draining + more);
+            left -= more;
+        }
+        Ok(())
+    }
+
+    /// Asks back what no class ever needed, and fills gaps that are too short for the largest class with idle buffers
+    /// from higher addresses: one is carved in the gap, and the highest of its class goes back instead. So memory
+    /// coalesces from the top, and no leased buffer moves.
+    ///
+    /// # Real-time
+    /// For the control side. Bounded by a number of buffers; call again, some quanta later, while not `complete`.
+    pub fn defragment(&mut self) -> DefragmentationResult {
+        let before_percentage = self.fragmentation_percentage();
+        let mut left = DEFRAGMENTATION_STEPS;
+        let free_before = self.free.total();
+        let collected = self.collect(&mut left);
+        let bytes_collected = bytes(self.free.total() - free_before);
+        self.drain_excess();
+        let (refilled, bytes_refilled) = self.fill_gaps(&mut left);
+        self.look_for_draining();
+        let draining: u32 = self
+            .anchor
+            .shelves()
+            .map(|shelf| self.draining(&shelf))
+            .sum();
+        DefragmentationResult {
+            before_percentage,
+            after_percentage: self.fragmentation_percentage(),
+            bytes_moved: bytes_collected + bytes_refilled,
+            buffers_moved: collected + refilled,
+            steps: DEFRAGMENTATION_STEPS - left,
+            complete: left > 0 && refilled == 0 && draining == 0,
+            largest_free_run_samples: self.free.largest() as usize * UNIT_SAMPLES,
+        }
+    }
+
+    /// Asks back what no class ever needed at once, with a margin.
+    fn drain_excess(&self) {
+        for shelf in self.anchor.shelves() {
+            let needed = with_margin(u64::from(shelf.peak()))
+                .max(u64::from(shelf.leased() + shelf.target()));
+            let excess = u64::from(shelf.carved()).saturating_sub(needed) as u32;
+            if excess > self.draining(&shelf) {
+                self.drain(&shelf, excess);
+            }
+        }
+    }
+
+    fn fill_gaps(&mut self, left: &mut u32) -> (u32, usize) {
+        let core = self.anchor.core();
+        let mut shelves: Vec<_> = core
+            .shelves()
+            .filter(|shelf| self.is_attached(shelf.half))
+            .collect();
+        shelves.sort_unstable_by_key(|shelf| core::cmp::Reverse(shelf.samples));
+        let Some(largest) = self.classes().last().map(|samples| units(samples) as u32) else {
+            return (0, 0);
+        };
+        let (mut moved, mut bytes_moved) = (0, 0);
+        for shelf in shelves {
+            let size = units(shelf.samples as usize) as u32;
+            // Only idle buffers that lie above a gap can go down into it.
+            let mut places = self.places(&shelf);
+            places.sort_unstable();
+            let draining = self.draining(&shelf);
+            let mut exchanged = 0;
+            while *left > 0 && exchanged + draining < shelf.idle() {
+                let gap = self
+                    .free
+                    .iter()
+                    .find(|run| run.units >= size && run.units < largest);
+                let highest = places
+                    .len()
+                    .checked_sub(1 + (exchanged + draining) as usize);
+                let worthwhile = gap
+                    .zip(highest)
+                    .is_some_and(|(gap, highest)| gap.place_key() < places[highest]);
+                if !worthwhile || self.carve_below(&shelf, size, largest).is_err() {
+                    break;
+                }
+                exchanged += 1;
+                *left -= 1;
+            }
+            if exchanged > 0 {
+                self.drain(&shelf, draining + exchanged);
+                moved += exchanged;
+                bytes_moved += bytes(exchanged as usize * size as usize);
+            }
+        }
+        (moved, bytes_moved)
+    }
+
+    /// Draws the line so that `buffers` of the shelf lie beyond it.
+    pub(super) fn drain(&self, shelf: &Shelf, buffers: u32) {
+        let mut places = self.places(shelf);
+        let line = match places.len().checked_sub(buffers as usize) {
+            _ if buffers == 0 => NO_LINE,
+            Some(at) if at < places.len() => *places.select_nth_unstable(at).1,
+            _ => 0,
+        };
+        shelf.set_line(line);
+        shelf.ask_for_looks();
+    }
+
+    /// Buffers of the shelf that lie beyond its line.
+    pub(super) fn draining(&self, shelf: &Shelf) -> u32 {
+        let line = shelf.line();
+        if line == NO_LINE {
+            return 0;
+        }
+        self.places(shelf)
+            .into_iter()
+            .filter(|&place| place >= line)
+            .count() as u32
+    }
+
+    /// Lets up to `buffers` stay that were asked back; answers how many.
+    pub(super) fn keep_draining(&self, shelf: &Shelf, buffers: u32) -> u32 {
+        let draining = self.draining(shelf);
+        let kept = draining.min(buffers);
+        if kept > 0 {
+            self.drain(shelf, draining - kept);
+        }
+        kept
+    }
+
+    /// Has owners look for buffers that became idle since.
+    pub(super) fn look_for_draining(&self) {
+        for shelf in self
+            .anchor
+            .shelves()
+            .filter(|shelf| shelf.line() != NO_LINE)
+        {
+            if self.draining(&shelf) > 0 {
+                shelf.ask_for_looks();
+            }
+        }
+    }
+
+    /// Where the shelf's buffers lie.
+    fn places(&self, shelf: &Shelf) -> Vec<u64> {
+        self.each_place(shelf).collect()
+    }
+
+    fn each_place(&self, shelf: &Shelf) -> impl Iterator<Item = u64> {
+        let table = &self.anchor.table;
+        let slots = table.indices().map(|index| table.slot(index));
+        slots
+            .filter(|slot| slot.is_carved() && slot.shelf() == shelf.id)
+            .map(Slot::place_key)
+    }
 }

@@ -1,15 +1,11 @@
-//! What the control half does again and again, in bounded steps: collect, give back, replenish, defragment, reclaim.
+//! What the control half does again and again, in bounded steps: collect, give back, replenish, reclaim.
 
-use super::accounts::{add_counts, bytes, counts_of};
-use super::arena::{UNIT_SAMPLES, units};
-use super::defragmentation::DefragmentationResult;
+use super::accounts::{add_counts, counts_of};
+use super::arena::units;
 use super::free_list::Shelf;
 use super::pool_control::PoolControl;
 use super::pool_core::Pinned;
 use super::pool_events::{BufferPoolRecycling, LeasesReclaimed};
-
-/// Buffers one defragmentation run looks at.
-const DEFRAGMENTATION_STEPS: u32 = 1024;
 
 /// What a control step did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -36,6 +32,7 @@ impl PoolControl {
         let mut left = budget;
         report.collected = self.collect(&mut left);
         report.replenished = self.replenish(&mut left);
+        self.look_for_draining();
         self.remove_drained();
         report.complete = left > 0;
         report
@@ -49,7 +46,7 @@ impl PoolControl {
         }
     }
 
-    fn collect(&mut self, budget: &mut u32) -> u32 {
+    pub(super) fn collect(&mut self, budget: &mut u32) -> u32 {
         let mut collected = 0;
         loop {
             while *budget > 0 && self.give_back_one() {
@@ -136,64 +133,6 @@ impl PoolControl {
         }
     }
 
-    /// Gives idle memory back to the arena, where it coalesces: what was shed, what dead halves left, and what no class
-    /// has ever needed at once. Leased buffers stay where they are. Bounded; call again while not `complete`.
-    pub fn defragment(&mut self) -> DefragmentationResult {
-        let before_percentage = self.fragmentation_percentage();
-        let before_free = self.free.total();
-        let mut left = DEFRAGMENTATION_STEPS;
-        let mut moved = self.collect(&mut left);
-        let shelves: Vec<_> = self.anchor.shelves().collect();
-        let mut complete = left > 0;
-        for shelf in shelves {
-            let needed = shelf.peak().max(shelf.leased() + shelf.target());
-            let excess = shelf.carved().saturating_sub(needed);
-            if excess == 0 {
-                continue;
-            }
-            moved += self.take_from_inbox(&shelf, excess.min(left), &mut left);
-            let rest = shelf.carved().saturating_sub(needed);
-            if rest > 0 {
-                // The owner has them: it sheds them over the next quanta.
-                shelf.ask_back(rest);
-                complete = false;
-            }
-        }
-        DefragmentationResult {
-            before_percentage,
-            after_percentage: self.fragmentation_percentage(),
-            bytes_moved: bytes(self.free.total() - before_free),
-            buffers_moved: moved,
-            steps: DEFRAGMENTATION_STEPS - left,
-            complete: complete && left > 0,
-            largest_free_run_samples: self.free.largest() as usize * UNIT_SAMPLES,
-        }
-    }
-
-    /// Takes an inbox, gives up to `most` of its buffers back to the arena, and puts the rest back.
-    fn take_from_inbox(&mut self, shelf: &Shelf, most: u32, budget: &mut u32) -> u32 {
-        if most == 0 || shelf.shared.inbox.length() == 0 || shelf.shared.inbox.length() > *budget {
-            return 0;
-        }
-        let mut chain = shelf.shared.inbox.take();
-        *budget = budget.saturating_sub(chain.length);
-        let mut returned = chain.length - chain.fresh;
-        let mut moved = 0;
-        while moved < most
-            && let Some(index) = chain.pop(&self.anchor.table)
-        {
-            shelf.sub_carved(1);
-            self.uncarve(index, units(shelf.samples as usize) as u32);
-            moved += 1;
-        }
-        // Those that went are counted as returned ones first: they will not pass the owner any more.
-        let gone = returned.min(moved);
-        self.count_recycled(shelf, gone);
-        returned -= gone;
-        self.put_back(shelf, chain, returned);
-        moved
-    }
-
     /// Takes over what the owner of a half held that is known to be dead: a worker that was terminated, an instance
     /// that trapped. Its lists and its scratch buffers come back; buffers it had frozen, leased or owned are reclaimed
     /// by whoever kept their table. Answers how many scratch buffers came back.
@@ -216,7 +155,8 @@ impl PoolControl {
                 let shelf = self.anchor.core().shelf_of(index);
                 if shelf.half == half {
                     slot.take_back();
-                    shelf.push(slot, index);
+                    shelf.push(&self.anchor.table, index);
+                    shelf.returns.add(1);
                     count += 1;
                 }
             }

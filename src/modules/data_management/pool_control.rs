@@ -191,8 +191,8 @@ impl PoolControl {
             .filter(attached)
             .min_by_key(headroom)
             .ok_or(unknown)?;
-        self.carve(shelf, count)?;
-        shelf.ask_back(0);
+        let kept = self.keep_draining(&shelf, count);
+        self.carve(shelf, count - kept)?;
         if shelf.limit() < shelf.idle() {
             shelf.set_limit(u32::MAX);
         }
@@ -350,30 +350,6 @@ impl PoolControl {
         }
     }
 
-    /// Sheds `buffers` idle buffers of a class, from the halves that were furthest from running out.
-    ///
-    /// # Errors
-    /// [`UnknownClass`](PoolError::UnknownClass).
-    pub fn shrink(&mut self, class_samples: usize, buffers: u32) -> Result<(), PoolError> {
-        let of_class = |shelf: &Pinned<Shelf>| shelf.samples as usize == class_samples;
-        let mut shelves: Vec<_> = self.anchor.shelves().filter(of_class).collect();
-        if shelves.is_empty() {
-            return Err(PoolError::UnknownClass {
-                samples: class_samples,
-            });
-        }
-        shelves.sort_unstable_by_key(|shelf| core::cmp::Reverse(headroom(shelf)));
-        let mut left = buffers;
-        for shelf in shelves {
-            // Those on the surplus are on their way already.
-            let going = left.min(shelf.shared.surplus.length());
-            let asked = (left - going).min(shelf.idle() - shelf.shared.surplus.length());
-            shelf.ask_back(asked);
-            left -= going + asked;
-        }
-        Ok(())
-    }
-
     /// Buffers the pool can ever describe: their numbers are below this.
     #[must_use]
     pub fn most_slots(&self) -> usize {
@@ -387,7 +363,7 @@ impl PoolControl {
 }
 
 /// How far a shelf was from running out lately; a shelf that was not used comes last.
-fn headroom(shelf: &Pinned<Shelf>) -> (bool, u32) {
+pub(super) fn headroom(shelf: &Pinned<Shelf>) -> (bool, u32) {
     let peak = shelf.window_peak();
     (peak == 0, shelf.carved().saturating_sub(peak))
 }

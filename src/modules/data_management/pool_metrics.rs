@@ -120,12 +120,29 @@ statistics! {
         borrowed: u64, Acquires, 1, "Requests of this class served by the next larger one", "counted at each acquire";
         created: u64, Acquires, 1, "Requests of this class served by the system allocator", "counted at each creation";
         exhausted: u64, Acquires, 1, "Requests of this class refused", "counted at each refusal";
+        draining: u64, Buffers, 1, "Buffers that go back to the arena as soon as they are idle", "carved buffers beyond the line the optimizer drew";
         retired: bool, Flag, 1, "Whether the class serves no more requests and only waits for its buffers", "set when the classes change";
         requested_samples: u64, Samples, 1, "Samples asked for by the holders of the leased buffers", "sum of requested lengths over leased buffers";
     }
 }
 
 impl ClassMetrics {
+    /// Adds what another pool counted of the same class. High-water marks add up to a bound: they may be of different moments.
+    fn add(&mut self, other: &Self) {
+        self.carved += other.carved;
+        self.idle += other.idle;
+        self.leased += other.leased;
+        self.high_water += other.high_water;
+        self.hits += other.hits;
+        self.borrowed += other.borrowed;
+        self.created += other.created;
+        self.exhausted += other.exhausted;
+        self.requested_samples += other.requested_samples;
+        self.recent_high_water += other.recent_high_water;
+        self.retired &= other.retired;
+        self.draining += other.draining;
+    }
+
     /// Requests of this class that its own idle buffers did not serve.
     #[must_use]
     pub fn misses(&self) -> u64 {
@@ -173,6 +190,36 @@ pub struct BoundaryCounts {
     pub bytes_allocated: u64,
     /// Bytes the unpooled path takes for the same crossings, by calibrated unit costs.
     pub bytes_unpooled: u64,
+}
+
+impl PoolCounts {
+    /// Adds another pool's counts, class by class: what an application with a pool per memory holds altogether.
+    pub fn add(&mut self, other: &Self) {
+        for class in &other.classes {
+            match self
+                .classes
+                .iter_mut()
+                .find(|own| own.samples == class.samples)
+            {
+                Some(own) => own.add(class),
+                None => self.classes.push(class.clone()),
+            }
+        }
+        self.classes.sort_unstable_by_key(|class| class.samples);
+        self.overhead_bytes += other.overhead_bytes;
+        self.bytes_reserved += other.bytes_reserved;
+        self.bytes_limit += other.bytes_limit;
+        self.bytes_shelved += other.bytes_shelved;
+        self.short_run_samples += other.short_run_samples;
+        self.largest_free_run_samples = self
+            .largest_free_run_samples
+            .max(other.largest_free_run_samples);
+        self.leases_reclaimed += other.leases_reclaimed;
+        self.buffers_leaked += other.buffers_leaked;
+        self.boundary.objects += other.boundary.objects;
+        self.boundary.bytes_allocated += other.boundary.bytes_allocated;
+        self.boundary.bytes_unpooled += other.boundary.bytes_unpooled;
+    }
 }
 
 const SAMPLE_BYTES: usize = size_of::<f32>();

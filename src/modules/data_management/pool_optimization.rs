@@ -212,6 +212,7 @@ pub(super) mod tests {
                 class.idle = class.carved - class.leased;
                 class.hits += class.leased;
             }
+            self.drain();
             self.refresh();
             let plan = self.engine.step(self.now_ms, &self.metrics)?;
             for planned in &plan.steps {
@@ -227,8 +228,17 @@ pub(super) mod tests {
                     SizingStep::SetClasses { classes } => self.reclass(classes),
                 }
             }
+            self.drain();
             self.refresh();
-            assert_eq!(self.metrics.bytes_held, plan.expected.bytes_held);
+            let draining = self
+                .metrics
+                .classes
+                .iter()
+                .map(|class| class.draining as usize * class.samples * 4);
+            assert_eq!(
+                self.metrics.bytes_held - draining.sum::<usize>(),
+                plan.expected.bytes_held
+            );
             Some(plan)
         }
 
@@ -239,11 +249,21 @@ pub(super) mod tests {
                 .iter_mut()
                 .find(|class| class.samples == samples)
                 .unwrap();
-            class.carved = class.carved.checked_add_signed(by).unwrap();
-            class.idle = class
-                .carved
-                .checked_sub(class.leased)
-                .expect("only idle buffers are taken back");
+            let kept = by.clamp(0, class.draining as i64);
+            class.draining -= kept as u64;
+            class.draining += (-by).max(0) as u64;
+            class.carved += (by - kept).max(0) as u64;
+            assert!(class.draining <= class.carved);
+        }
+
+        /// What was asked back goes as soon as it is idle.
+        fn drain(&mut self) {
+            for class in &mut self.metrics.classes {
+                let going = class.draining.min(class.carved - class.leased);
+                class.draining -= going;
+                class.carved -= going;
+                class.idle = class.carved - class.leased;
+            }
         }
 
         fn reclass(&mut self, classes: &[ClassBuffers]) {

@@ -194,7 +194,7 @@ fn set_targets(
         mark.target = match mark.strategy {
             None => 0,
             Some(Strategy::BorrowedFromAbove) => class.leased,
-            Some(_) => class.carved.max(mark.recent),
+            Some(_) => staying(class).max(mark.recent),
         };
     }
     let passes: [fn(&Marks) -> u64; 3] = [|mark| mark.long, |mark| mark.recent, |mark| mark.now];
@@ -227,6 +227,11 @@ fn set_targets(
     }
 }
 
+/// Buffers that are there and were not asked back.
+fn staying(class: &ClassMetrics) -> u64 {
+    class.carved.saturating_sub(class.draining)
+}
+
 fn steps(
     marks: &[Marks],
     classes: &[ClassMetrics],
@@ -245,9 +250,9 @@ fn steps(
     for (mark, class) in marks
         .iter()
         .zip(classes)
-        .filter(|(mark, class)| mark.target < class.carved && !class.retired)
+        .filter(|(mark, class)| mark.target < staying(class) && !class.retired)
     {
-        let buffers = (class.carved - mark.target).min(class.idle).min(left);
+        let buffers = (staying(class) - mark.target).min(left);
         left -= buffers;
         if buffers > 0 {
             let reason = if pressure == MemoryPressure::None {
@@ -269,12 +274,12 @@ fn steps(
     for (mark, class) in marks
         .iter()
         .zip(classes)
-        .filter(|(mark, class)| mark.target > class.carved)
+        .filter(|(mark, class)| mark.target > staying(class))
     {
-        let buffers = (mark.target - class.carved).min(left);
+        let buffers = (mark.target - staying(class)).min(left);
         left -= buffers;
         if buffers > 0 {
-            let reason = if mark.now > class.carved {
+            let reason = if mark.now > staying(class) {
                 Reason::DemandRises
             } else {
                 Reason::BelowQuantile
@@ -361,6 +366,11 @@ fn describe(
         }
     }
     let change: i64 = steps.iter().map(|step| step.bytes_held_change).sum();
+    let going = metrics
+        .classes
+        .iter()
+        .map(|class| class.draining as usize * class.samples * size_of::<f32>());
+    let settled = metrics.bytes_held.saturating_sub(going.sum());
     SizingPlan {
         version: PLAN_VERSION,
         pressure,
@@ -384,7 +394,7 @@ fn describe(
             internal_waste_percentage: metrics.internal_waste_percentage,
         },
         expected: Effect {
-            bytes_held: metrics.bytes_held.saturating_add_signed(change as isize),
+            bytes_held: settled.saturating_add_signed(change as isize),
             hit_rate_percentage: (requests > 0.0).then(|| (covered / requests * 100.0) as f32),
             internal_waste_percentage: learned
                 .map_or(metrics.internal_waste_percentage, |proposal| {

@@ -92,27 +92,33 @@ impl Slot {
         self.place.load(Ordering::Relaxed) != NOWHERE
     }
 
-    #[inline(always)]
+    #[inline]
     pub(super) fn unit(&self) -> u32 {
         self.unit.load(Ordering::Relaxed)
     }
 
-    #[inline(always)]
+    #[inline]
     pub(super) fn region(&self) -> u8 {
         (self.place.load(Ordering::Relaxed) >> 16) as u8
     }
 
-    #[inline(always)]
+    /// Orders slots by address: region, then unit.
+    #[inline]
+    pub(super) fn place_key(&self) -> u64 {
+        u64::from(self.region()) << 32 | u64::from(self.unit())
+    }
+
+    #[inline]
     pub(super) fn shelf(&self) -> u16 {
         self.place.load(Ordering::Relaxed) as u16
     }
 
-    #[inline(always)]
+    #[inline]
     pub(super) fn lend(&self, samples: u32) {
         self.lent.store(samples, Ordering::Relaxed);
     }
 
-    #[inline(always)]
+    #[inline]
     pub(super) fn lend_scratch(&self, samples: u32) {
         self.lent.store(samples | SCRATCH, Ordering::Relaxed);
     }
@@ -124,7 +130,7 @@ impl Slot {
         );
     }
 
-    #[inline(always)]
+    #[inline]
     pub(super) fn take_back(&self) {
         self.lent.store(0, Ordering::Relaxed);
     }
@@ -193,7 +199,7 @@ impl SlotTable {
         (0..self.count.load(Ordering::Relaxed)).map(SlotIndex)
     }
 
-    #[inline(always)]
+    #[inline]
     pub(super) fn slot(&self, index: SlotIndex) -> &Slot {
         let (chunk, slot) = (index.0 >> CHUNK_BITS, index.0 as usize % CHUNK);
         // SAFETY: bounds: an index is below `count` of its table, whose chunks up to that count exist and hold 64

@@ -1,0 +1,269 @@
+//! What rides in front of a block in transfer mode: the stream's counts, the pool's counts, and event cells.
+
+use core::mem::MaybeUninit;
+
+use crate::modules::audio_foundations::CaptureCounters;
+use crate::modules::data_management::pool_metrics::{ClassMetrics, PoolCounts};
+
+/// Bytes of a header; the samples follow it.
+pub(crate) const HEADER_BYTES: usize = 4096;
+const MAX_CLASSES: usize = 16;
+const CLASS_FIELDS: usize = 13;
+/// First frame, recycled buffers, capture counters, pool counts, class count, length of the cells.
+const FIXED_FIELDS: usize = 2 + CAPTURE_FIELDS + 6 + 1 + 1;
+const CAPTURE_FIELDS: usize = 6;
+const FIELDS: usize = FIXED_FIELDS + MAX_CLASSES * CLASS_FIELDS;
+const CELL_BYTES: usize = HEADER_BYTES - FIELDS * 8;
+
+/// One header's memory, which JavaScript reads or writes in place.
+#[repr(C)]
+pub(crate) struct Header {
+    fields: [u64; FIELDS],
+    /// `MaybeUninit`, because padding inside an event has no value.
+    cells: [MaybeUninit<u8>; CELL_BYTES],
+}
+
+const _: () = assert!(size_of::<Header>() == HEADER_BYTES);
+
+/// What a header says; the pool's counts apart.
+pub(crate) struct Head<'a> {
+    /// First frame of the block's window.
+    pub(crate) first_frame: u64,
+    /// Buffers that came back to the worklet's pool.
+    pub(crate) recycled: u64,
+    pub(crate) capture: CaptureCounters,
+    /// Carried events.
+    pub(crate) cells: &'a [MaybeUninit<u8>],
+}
+
+/// A header was not written by the other side of the same build.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the block header is damaged: {field} is {value}, at most {limit} is possible; worklet and worker must load the same build"
+)]
+pub(crate) struct DamagedHeader {
+    field: &'static str,
+    value: u64,
+    limit: u64,
+}
+
+impl Header {
+    pub(crate) fn boxed() -> Box<Self> {
+        Box::new(Self {
+            fields: [0; FIELDS],
+            cells: [MaybeUninit::new(0); CELL_BYTES],
+        })
+    }
+
+    pub(crate) fn address(&self) -> usize {
+        core::ptr::from_ref(self) as usize
+    }
+
+    /// Writes everything; `drain` fills the rest with event cells and says how many bytes it used.
+    ///
+    /// # Real-time
+    /// No allocation; bounded by the header's size.
+    pub(crate) fn write(
+        &mut self,
+        first_frame: u64,
+        capture: CaptureCounters,
+        recycled: u64,
+        pool: &PoolCounts,
+        drain: impl FnOnce(&mut [MaybeUninit<u8>]) -> usize,
+    ) {
+        let cells = drain(&mut self.cells);
+        let mut fields = self.fields.iter_mut();
+        let mut put = |value: u64| {
+            if let Some(field) = fields.next() {
+                *field = value;
+            }
+        };
+        put(first_frame);
+        put(recycled);
+        capture_fields(capture).into_iter().for_each(&mut put);
+        for value in [
+            pool.overhead_bytes,
+            pool.bytes_reserved,
+            pool.bytes_limit,
+            pool.short_run_samples,
+            pool.largest_free_run_samples,
+        ] {
+            put(value as u64);
+        }
+        put(pool.buffers_leaked);
+        put(cells as u64);
+        put(pool.classes.len().min(MAX_CLASSES) as u64);
+        for class in pool.classes.iter().take(MAX_CLASSES) {
+            class_fields(class).into_iter().for_each(&mut put);
+        }
+    }
+
+    /// Reads what [`write`](Self::write) wrote; the event cells are returned as they are.
+    pub(crate) fn read(&self, pool: &mut PoolCounts) -> Result<Head<'_>, DamagedHeader> {
+        let mut fields = self.fields.iter();
+        let mut get = || fields.next().copied().unwrap_or(0);
+        let first_frame = get();
+        let recycled = get();
+        let capture = CaptureCounters {
+            quanta: get(),
+            frames: get(),
+            windows: get(),
+            skipped_windows: get(),
+            interrupted_windows: get(),
+            bytes_copied: get(),
+        };
+        pool.overhead_bytes = get() as usize;
+        pool.bytes_reserved = get() as usize;
+        pool.bytes_limit = get() as usize;
+        pool.short_run_samples = get() as usize;
+        pool.largest_free_run_samples = get() as usize;
+        pool.buffers_leaked = get();
+        let cells = at_most("length of the event cells", get(), CELL_BYTES)?;
+        let classes = at_most("number of classes", get(), MAX_CLASSES)?;
+        pool.classes.clear();
+        pool.classes.extend((0..classes).map(|_| ClassMetrics {
+            samples: get() as usize,
+            carved: get(),
+            idle: get(),
+            leased: get(),
+            high_water: get(),
+            hits: get(),
+            borrowed: get(),
+            created: get(),
+            exhausted: get(),
+            requested_samples: get(),
+            recent_high_water: get(),
+            retired: get() != 0,
+            draining: get(),
+        }));
+        Ok(Head {
+            first_frame,
+            recycled,
+            capture,
+            cells: &self.cells[..cells],
+        })
+    }
+}
+
+fn at_most(field: &'static str, value: u64, limit: usize) -> Result<usize, DamagedHeader> {
+    let limit = limit as u64;
+    if value > limit {
+        return Err(DamagedHeader {
+            field,
+            value,
+            limit,
+        });
+    }
+    Ok(value as usize)
+}
+
+fn capture_fields(capture: CaptureCounters) -> [u64; CAPTURE_FIELDS] {
+    let CaptureCounters {
+        quanta,
+        frames,
+        windows,
+        skipped_windows,
+        interrupted_windows,
+        bytes_copied,
+    } = capture;
+    [
+        quanta,
+        frames,
+        windows,
+        skipped_windows,
+        interrupted_windows,
+        bytes_copied,
+    ]
+}
+
+fn class_fields(class: &ClassMetrics) -> [u64; CLASS_FIELDS] {
+    [
+        class.samples as u64,
+        class.carved,
+        class.idle,
+        class.leased,
+        class.high_water,
+        class.hits,
+        class.borrowed,
+        class.created,
+        class.exhausted,
+        class.requested_samples,
+        class.recent_high_water,
+        u64::from(class.retired),
+        class.draining,
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wasm_bindgen_test::wasm_bindgen_test;
+
+    fn counts() -> PoolCounts {
+        let class = |samples, hits| ClassMetrics {
+            samples,
+            hits,
+            carved: 7,
+            retired: hits > 1,
+            ..Default::default()
+        };
+        PoolCounts {
+            classes: vec![class(256, 1), class(4096, 2)],
+            overhead_bytes: 3,
+            bytes_reserved: 1 << 31,
+            short_run_samples: 5,
+            largest_free_run_samples: 6,
+            buffers_leaked: 7,
+            ..Default::default()
+        }
+    }
+
+    #[wasm_bindgen_test]
+    fn what_was_written_is_read() {
+        let mut header = Header::boxed();
+        let capture = CaptureCounters {
+            quanta: 1,
+            frames: 2,
+            windows: 3,
+            bytes_copied: u64::MAX,
+            ..Default::default()
+        };
+        header.write(9, capture, 8, &counts(), |cells| {
+            cells[..3].fill(MaybeUninit::new(42));
+            3
+        });
+        let mut pool = PoolCounts::default();
+        let head = header.read(&mut pool).unwrap();
+        assert_eq!(
+            (
+                head.first_frame,
+                head.recycled,
+                head.capture,
+                head.cells.len()
+            ),
+            (9, 8, capture, 3)
+        );
+        assert_eq!(
+            pool,
+            PoolCounts {
+                bytes_limit: 0,
+                ..counts()
+            }
+        );
+    }
+
+    #[wasm_bindgen_test]
+    fn a_damaged_header_is_refused_with_the_numbers() {
+        let mut header = Header::boxed();
+        header.fields = [u64::MAX; FIELDS];
+        let error = header
+            .read(&mut PoolCounts::default())
+            .err()
+            .unwrap()
+            .to_string();
+        assert!(
+            error.contains("length of the event cells is 18446744073709551615"),
+            "{error}"
+        );
+    }
+}

@@ -1,0 +1,446 @@
+//! The control side of a page: registry, streams, dispatch, snapshots. Lives in a worker.
+#![allow(unsafe_code)] // A tap that the worklet used by address comes back to be freed.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use wasm_bindgen::prelude::*;
+
+use super::block_header::HEADER_BYTES;
+use super::feed::{Feed, LevelRecord, NoteRecord};
+use super::memory::{MemoryFigures, MemoryWatch};
+use super::panic_note;
+use super::receiver::Receiver;
+use super::sender::places;
+use super::stream_counts::StreamCounts;
+use super::tap::Tap;
+use crate::event_bus::{BusStats, EventRecord, TypedEventBus};
+use crate::modules::audio_foundations::{Analysis, AudioFoundationsModule, StreamConfig};
+use crate::modules::data_management::pool_metrics::PoolCounts;
+use crate::modules::data_management::{DataManagementModule, PoolControl, PoolMetrics};
+use crate::registry::{ModuleError, ModuleHealth, ModuleRegistry};
+
+/// Windows and events that one pump handles of each stream and lane, so that a pump ends.
+const WINDOWS_PER_PUMP: usize = 64;
+const EVENTS_PER_PUMP: usize = 4096;
+
+/// How the page runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Mode {
+    /// One memory for page, worker and worklet.
+    Shared,
+    /// A memory each.
+    Transfer,
+}
+
+#[derive(Debug, Deserialize)]
+struct HostOptions {
+    mode: Mode,
+    mode_reason: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct StreamOptions {
+    sample_rate: f32,
+    channels: usize,
+    window: usize,
+    hop: usize,
+}
+
+struct Stream {
+    config: StreamConfig,
+    counts: StreamCounts,
+    end: StreamEnd,
+}
+
+enum StreamEnd {
+    /// The worklet fills windows in this memory.
+    Shared {
+        tap: LentTap,
+        analysis: Box<Analysis>,
+    },
+    /// Windows arrive in blocks.
+    Received(Box<Receiver>),
+}
+
+/// A tap that the worklet uses by its address until the stream is closed.
+struct LentTap(*mut Tap);
+
+impl Drop for LentTap {
+    fn drop(&mut self) {
+        // SAFETY: from `Box::into_raw`, freed here alone. The page closes a stream after its worklet has said that it will
+        // not run again (or its context is gone), so nobody else uses the tap.
+        drop(unsafe { Box::from_raw(self.0) });
+    }
+}
+
+/// The host: everything but the audio thread.
+///
+/// # Real-time
+/// None of it is for the audio thread.
+#[wasm_bindgen]
+pub struct Host {
+    options: HostOptions,
+    // Streams hold pool halves: they go before the registry.
+    streams: BTreeMap<u32, Stream>,
+    last_stream: u32,
+    closed: Closed,
+    /// Buffers still leased when the last stream had closed.
+    leaked: u64,
+    feed: Feed,
+    memory: MemoryWatch,
+    registry: ModuleRegistry,
+}
+
+#[wasm_bindgen]
+impl Host {
+    /// Boots the registry. `options` is `{"mode": "shared" | "transfer", "mode_reason": string}`.
+    ///
+    /// # Errors
+    /// Options that cannot be read; a module that does not boot, by name.
+    #[wasm_bindgen(constructor)]
+    pub fn new(options: &str) -> Result<Host, JsError> {
+        panic_note::install();
+        let options: HostOptions = serde_json::from_str(options)?;
+        let memory = match options.mode {
+            Mode::Shared => MemoryWatch::reserve(),
+            Mode::Transfer => MemoryWatch::start(),
+        };
+        let bus = TypedEventBus::default();
+        let feed = Feed::subscribe(&bus)?;
+        let registry = ModuleRegistry::builder(bus).boot()?;
+        Ok(Self {
+            options,
+            streams: BTreeMap::new(),
+            last_stream: 0,
+            closed: Closed::default(),
+            leaked: 0,
+            feed,
+            memory,
+            registry,
+        })
+    }
+
+    /// Opens a stream: `{"sample_rate", "channels", "window", "hop"}`. Returns its number.
+    ///
+    /// # Errors
+    /// What cannot be cut into windows, and what pool and bus cannot serve, with the numbers.
+    #[wasm_bindgen(js_name = openStream)]
+    pub fn open_stream(&mut self, options: &str) -> Result<u32, JsError> {
+        let StreamOptions {
+            sample_rate,
+            channels,
+            window,
+            hop,
+        } = serde_json::from_str(options)?;
+        let config = StreamConfig {
+            sample_rate_hz: sample_rate,
+            channels,
+            window,
+            hop,
+        };
+        let counts = StreamCounts::default();
+        let end = self
+            .open_end(config, &counts)
+            .map_err(|error| JsError::new(&error.to_string()))?;
+        self.feed.lock().sample_rate_hz = f64::from(sample_rate);
+        self.last_stream += 1;
+        self.streams.insert(
+            self.last_stream,
+            Stream {
+                config,
+                counts,
+                end,
+            },
+        );
+        Ok(self.last_stream)
+    }
+
+    fn open_end(
+        &mut self,
+        config: StreamConfig,
+        counts: &StreamCounts,
+    ) -> Result<StreamEnd, ModuleError> {
+        let (audio, data) = self
+            .registry
+            .get_two_mut::<AudioFoundationsModule, DataManagementModule>()
+            .ok_or("the modules data_management and audio_foundations are not linked")?;
+        if self.options.mode == Mode::Transfer {
+            let analyser = audio.open_analyser(data, config)?;
+            return Ok(StreamEnd::Received(Box::new(Receiver::new(
+                analyser,
+                data.attach_realtime()?,
+            ))));
+        }
+        let (capture, analysis) = audio.open_stream(data, config)?;
+        let slots = places(data.control().ok_or("the pool is not initialised")?);
+        let tap = Tap::new(capture, slots, counts.clone(), None);
+        Ok(StreamEnd::Shared {
+            tap: LentTap(Box::into_raw(tap)),
+            analysis: Box::new(analysis),
+        })
+    }
+
+    /// Shared mode: the tap's address, for the worklet's exports. 0 otherwise.
+    #[wasm_bindgen(js_name = tapAddress)]
+    pub fn tap_address(&self, stream: u32) -> usize {
+        match self.streams.get(&stream).map(|stream| &stream.end) {
+            Some(StreamEnd::Shared { tap, .. }) => tap.0 as usize,
+            _ => 0,
+        }
+    }
+
+    /// Closes a stream whose worklet has stopped; its buffers come home. Closing one twice does nothing.
+    #[wasm_bindgen(js_name = closeStream)]
+    pub fn close_stream(&mut self, stream: u32) {
+        if let Some(StreamEnd::Received(receiver)) =
+            self.streams.remove(&stream).map(|stream| stream.end)
+        {
+            self.closed.absorb(&receiver);
+        }
+        if self.streams.is_empty() {
+            let leased = self
+                .data()
+                .and_then(DataManagementModule::control)
+                .map_or(0, PoolControl::leased);
+            self.leaked = leased + self.closed.leaked;
+        }
+    }
+
+    /// Reads windows, steps the pool, delivers events. Call it every few milliseconds. Returns the windows read.
+    pub fn pump(&mut self, now_ms: f64) -> usize {
+        self.registry.bus().set_now_ns((now_ms * 1e6) as u64);
+        let mut windows = 0;
+        for stream in self.streams.values_mut() {
+            if let StreamEnd::Shared { analysis, .. } = &mut stream.end {
+                windows += analysis.poll(WINDOWS_PER_PUMP);
+            }
+        }
+        if let Some(data) = self.registry.get_mut::<DataManagementModule>() {
+            data.tick(now_ms);
+        }
+        self.registry.bus().pump(EVENTS_PER_PUMP);
+        windows
+    }
+
+    /// Everything a dashboard shows, as JSON: see `Snapshot` in the web library. Notes and events are those since the
+    /// last snapshot.
+    ///
+    /// # Errors
+    /// A pool that is not running.
+    pub fn snapshot(&mut self) -> Result<String, JsError> {
+        let (counts, recyclings_counted) = self
+            .pool_counts()
+            .ok_or_else(|| JsError::new("the pool is not running"))?;
+        let pool = PoolMetrics::from_counts(&counts);
+        let mut gathered = self.feed.lock();
+        let snapshot = Snapshot {
+            version: 1,
+            mode: self.options.mode,
+            mode_reason: &self.options.mode_reason,
+            stream: self.streams.values().next_back().map(StreamFigures::of),
+            notes: gathered.notes.drain(..).collect(),
+            level: gathered.level,
+            bus: self.registry.bus().stats(),
+            events: gathered.events.drain(..).collect(),
+            tally: Tally {
+                allocation_events: gathered.allocations_told,
+                allocations_counted: pool.total_allocations - pool.exhausted
+                    + self.closed.allocations,
+                recycling_events: gathered.recyclings_told,
+                recyclings_counted,
+            },
+            pool,
+            modules: self.registry.health(),
+            memory: self.memory.figures(),
+            leaked: self.leaked,
+        };
+        Ok(serde_json::to_string(&snapshot)?)
+    }
+
+    /// Transfer mode: bytes of a block's header.
+    #[wasm_bindgen(js_name = headerBytes)]
+    pub fn header_bytes(&self) -> usize {
+        HEADER_BYTES
+    }
+
+    /// Transfer mode: where JavaScript puts a block's header.
+    #[wasm_bindgen(js_name = headerAddress)]
+    pub fn header_address(&mut self, stream: u32) -> usize {
+        self.receiver(stream)
+            .map_or(0, |(receiver, _)| receiver.header_address())
+    }
+
+    /// Transfer mode: takes the counts and events of the header that was put there.
+    ///
+    /// # Errors
+    /// A header that another build wrote.
+    #[wasm_bindgen(js_name = receiveHeader)]
+    pub fn receive_header(&mut self, stream: u32) -> Result<(), JsError> {
+        let bus = self.registry.bus().clone();
+        let Some((receiver, counts)) = self.receiver(stream) else {
+            return Ok(());
+        };
+        receiver
+            .read_header(&bus, counts)
+            .map_err(|error| JsError::new(&error.to_string()))
+    }
+
+    /// Transfer mode: makes room for the block's window; false if there is none, which counts as a skipped window.
+    #[wasm_bindgen(js_name = beginReceive)]
+    pub fn begin_receive(&mut self, stream: u32) -> bool {
+        self.receiver(stream)
+            .is_some_and(|(receiver, _)| receiver.begin())
+    }
+
+    /// Transfer mode: where JavaScript puts a channel's samples.
+    #[wasm_bindgen(js_name = receiveAddress)]
+    pub fn receive_address(&mut self, stream: u32, channel: usize) -> usize {
+        self.receiver(stream)
+            .map_or(0, |(receiver, _)| receiver.address(channel))
+    }
+
+    /// Transfer mode: the samples are there; reads the window and gives it back.
+    #[wasm_bindgen(js_name = endReceive)]
+    pub fn end_receive(&mut self, stream: u32) {
+        if let Some((receiver, counts)) = self.receiver(stream) {
+            receiver.end(counts);
+        }
+    }
+
+    /// Provokes a fault on purpose, to see that it is noticed: `leak-one` takes a buffer and forgets it.
+    ///
+    /// # Errors
+    /// An unknown name; a pool that has no buffer to leak.
+    pub fn fault(&mut self, name: &str) -> Result<(), JsError> {
+        if name != "leak-one" {
+            return Err(JsError::new(&format!(
+                "the fault `{name}` is unknown; there is `leak-one`"
+            )));
+        }
+        let data = self.registry.get_mut::<DataManagementModule>();
+        let data = data.ok_or_else(|| JsError::new("the pool is not running"))?;
+        let half = data.attach_realtime()?;
+        core::mem::forget(half.acquire(1)?);
+        Ok(())
+    }
+
+    /// Closes every stream; returns the buffers that never came back.
+    pub fn shutdown(&mut self, now_ms: f64) -> u64 {
+        let streams: Vec<_> = self.streams.keys().copied().collect();
+        for stream in streams {
+            self.close_stream(stream);
+        }
+        self.pump(now_ms);
+        self.leaked
+    }
+
+    fn data(&self) -> Option<&DataManagementModule> {
+        self.registry.get()
+    }
+
+    fn receiver(&mut self, stream: u32) -> Option<(&mut Receiver, &StreamCounts)> {
+        match self.streams.get_mut(&stream) {
+            Some(Stream {
+                end: StreamEnd::Received(receiver),
+                counts,
+                ..
+            }) => Some((receiver, counts)),
+            _ => None,
+        }
+    }
+
+    /// The counts of this memory's pool and of those that worklets told of, and the buffers that came back.
+    fn pool_counts(&self) -> Option<(PoolCounts, u64)> {
+        let control = self.data()?.control()?;
+        let mut counts = control.counts();
+        let mut recycled = control.recycled() + self.closed.recycled;
+        for stream in self.streams.values() {
+            if let StreamEnd::Received(receiver) = &stream.end {
+                counts.add(&receiver.remote);
+                recycled += receiver.remote_recycled;
+            }
+        }
+        Some((counts, recycled))
+    }
+}
+
+/// What pools of worklets that are gone had counted.
+#[derive(Debug, Default)]
+struct Closed {
+    allocations: u64,
+    recycled: u64,
+    leaked: u64,
+}
+
+impl Closed {
+    fn absorb(&mut self, receiver: &Receiver) {
+        let last = PoolMetrics::from_counts(&receiver.remote);
+        self.allocations += last.total_allocations - last.exhausted;
+        self.recycled += receiver.remote_recycled;
+        self.leaked += last.leased;
+    }
+}
+
+#[derive(Serialize)]
+struct Snapshot<'a> {
+    version: u32,
+    mode: Mode,
+    mode_reason: &'a str,
+    stream: Option<StreamFigures>,
+    notes: Vec<NoteRecord>,
+    level: Option<LevelRecord>,
+    pool: PoolMetrics,
+    bus: BusStats,
+    events: Vec<EventRecord>,
+    tally: Tally,
+    modules: Vec<ModuleHealth>,
+    memory: MemoryFigures,
+    leaked: u64,
+}
+
+#[derive(Serialize)]
+struct StreamFigures {
+    sample_rate: f32,
+    channels: usize,
+    window: usize,
+    hop: usize,
+    /// None before the first quantum.
+    quantum_frames: Option<u64>,
+    quanta: u64,
+    frames: u64,
+    windows: u64,
+    skipped_windows: u64,
+    interrupted_windows: u64,
+    /// None before the first window.
+    bytes_copied_per_window: Option<u64>,
+}
+
+impl StreamFigures {
+    fn of(stream: &Stream) -> Self {
+        let counters = stream.counts.read();
+        Self {
+            sample_rate: stream.config.sample_rate_hz,
+            channels: stream.config.channels,
+            window: stream.config.window,
+            hop: stream.config.hop,
+            quantum_frames: counters.frames.checked_div(counters.quanta),
+            quanta: counters.quanta,
+            frames: counters.frames,
+            windows: counters.windows,
+            skipped_windows: counters.skipped_windows,
+            interrupted_windows: counters.interrupted_windows,
+            bytes_copied_per_window: counters.bytes_copied.checked_div(counters.windows),
+        }
+    }
+}
+
+/// What events said happened beside what the pools counted themselves.
+#[derive(Serialize)]
+struct Tally {
+    allocation_events: u64,
+    allocations_counted: u64,
+    recycling_events: u64,
+    recyclings_counted: u64,
+}

@@ -1,0 +1,151 @@
+//! Transfer mode, audio side: an instance of its own, whose windows and events leave in blocks.
+
+use super::block_header::Header;
+use super::tap::SlotPlace;
+use crate::event_bus::{Publisher, TypedEventBus};
+use crate::modules::audio_foundations::{
+    Analysis, AudioFoundationsModule, Capture, CaptureCounters, SkipReason, StreamConfig,
+    WindowSkipped,
+};
+use crate::modules::data_management::pool_metrics::PoolCounts;
+use crate::modules::data_management::{DataManagementModule, PlanarRef, PoolControl};
+use crate::registry::{ModuleError, ModuleRegistry};
+
+/// Buffers the control half moves after a block: the worklet has no other thread to do it.
+const STEP_BUDGET: u32 = 8;
+
+/// What carries windows out of the worklet's own memory.
+pub(super) struct Sender {
+    windows: Analysis,
+    taken: Option<PlanarRef>,
+    /// Windows for which no block was free, and bytes that JavaScript copied out of those that had one.
+    unsent: u64,
+    bytes_sent: u64,
+    header: Box<Header>,
+    /// Kept, so that counting does not allocate.
+    counts: PoolCounts,
+    publisher: Publisher,
+    registry: ModuleRegistry,
+}
+
+impl Sender {
+    /// Boots the registry of this instance and opens a stream on it.
+    pub(super) fn open(
+        config: StreamConfig,
+    ) -> Result<(Capture, Box<[SlotPlace]>, Self), ModuleError> {
+        let bus = TypedEventBus::default();
+        bus.carry_all();
+        let mut registry = ModuleRegistry::builder(bus.clone()).boot()?;
+        let (audio, data) = registry
+            .get_two_mut::<AudioFoundationsModule, DataManagementModule>()
+            .ok_or("the modules data_management and audio_foundations are not linked")?;
+        let (capture, windows) = audio.open_stream(data, config)?;
+        let control = data.control().ok_or("the pool is not initialised")?;
+        let slots = places(control);
+        let counts = control.counts();
+        let publisher = bus.publisher()?;
+        let sender = Self {
+            windows,
+            taken: None,
+            unsent: 0,
+            bytes_sent: 0,
+            header: Header::boxed(),
+            counts,
+            publisher,
+            registry,
+        };
+        Ok((capture, slots, sender))
+    }
+
+    pub(super) fn take(&mut self) -> bool {
+        self.taken = self.windows.next_window();
+        self.taken.is_some()
+    }
+
+    pub(super) fn window_slot(&self, channel: usize) -> u32 {
+        let window = self
+            .taken
+            .as_ref()
+            .filter(|window| channel < window.channels());
+        window.map_or(u32::MAX, |window| window.slot_index(channel))
+    }
+
+    pub(super) fn give_back(&mut self, sent: bool) {
+        let Some(window) = self.taken.take() else {
+            return;
+        };
+        if sent {
+            let samples = window.channels() * window.frames();
+            self.bytes_sent += (samples * size_of::<f32>()) as u64;
+        } else {
+            self.unsent += 1;
+            self.publisher.publish(WindowSkipped {
+                first_frame: window.metadata().first_frame,
+                stream: 1,
+                reason: SkipReason::QueueFull,
+            });
+        }
+        drop(window);
+        if let Some(control) = self
+            .registry
+            .get_mut::<DataManagementModule>()
+            .and_then(|data| data.control_mut())
+        {
+            control.step(STEP_BUDGET);
+        }
+    }
+
+    pub(super) fn write_header(&mut self, capture: CaptureCounters) {
+        let Some(control) = self
+            .registry
+            .get::<DataManagementModule>()
+            .and_then(|data| data.control())
+        else {
+            return;
+        };
+        control.count_into(&mut self.counts);
+        let first_frame = self
+            .taken
+            .as_ref()
+            .map_or(0, |window| window.metadata().first_frame);
+        let bus = self.registry.bus();
+        self.header.write(
+            first_frame,
+            CaptureCounters {
+                windows: capture.windows - self.unsent,
+                skipped_windows: capture.skipped_windows + self.unsent,
+                bytes_copied: capture.bytes_copied + self.bytes_sent,
+                ..capture
+            },
+            control.recycled(),
+            &self.counts,
+            |cells| bus.drain_cells(cells),
+        );
+    }
+
+    pub(super) fn header_address(&self) -> usize {
+        self.header.address()
+    }
+}
+
+/// Every slot's place, by number.
+pub(super) fn places(control: &PoolControl) -> Box<[SlotPlace]> {
+    let mut places = Vec::new();
+    for slot in control.slots() {
+        let index = slot.index as usize;
+        if places.len() <= index {
+            places.resize(
+                index + 1,
+                SlotPlace {
+                    address: 0,
+                    samples: 0,
+                },
+            );
+        }
+        places[index] = SlotPlace {
+            address: slot.address,
+            samples: slot.samples,
+        };
+    }
+    places.into_boxed_slice()
+}

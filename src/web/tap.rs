@@ -1,0 +1,168 @@
+//! The worklet's exports: numbers in, numbers out. A tap is named by its address.
+//!
+//! None but `tap_open` allocates and none but `tap_close` frees; steps are bounded by the windows open at once.
+#![allow(unsafe_code)] // JavaScript holds the tap as a number; each export turns it back into a reference.
+
+use core::ptr;
+
+use super::block_header::HEADER_BYTES;
+use super::sender::Sender;
+use super::stream_counts::StreamCounts;
+use crate::modules::audio_foundations::{Capture, CopySpan, StreamConfig};
+
+/// Where a slot's samples are.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct SlotPlace {
+    pub(super) address: usize,
+    pub(super) samples: usize,
+}
+
+/// The audio side of one stream.
+pub(super) struct Tap {
+    /// None once closed.
+    capture: Option<Capture>,
+    /// Every slot of the pool, by number.
+    slots: Box<[SlotPlace]>,
+    /// The plan of the quantum under way.
+    plan: *const CopySpan,
+    next_frame: u64,
+    counts: StreamCounts,
+    /// Transfer mode: what carries windows away.
+    sender: Option<Sender>,
+}
+
+impl Tap {
+    pub(super) fn new(
+        capture: Capture,
+        slots: Box<[SlotPlace]>,
+        counts: StreamCounts,
+        sender: Option<Sender>,
+    ) -> Box<Self> {
+        Box::new(Self {
+            capture: Some(capture),
+            slots,
+            plan: ptr::null(),
+            next_frame: 0,
+            counts,
+            sender,
+        })
+    }
+
+    fn begin(&mut self, frames: u32) -> u32 {
+        let Some(capture) = &mut self.capture else {
+            return 0;
+        };
+        let plan = capture.begin(frames as usize, self.next_frame);
+        self.plan = plan.as_ptr();
+        self.next_frame += u64::from(frames);
+        plan.len() as u32
+    }
+
+    fn commit(&mut self) -> u32 {
+        let Some(capture) = &mut self.capture else {
+            return 0;
+        };
+        let completed = capture.commit();
+        self.counts.publish(*capture.counters());
+        completed as u32
+    }
+
+    fn silence(&mut self, frames: u32) -> u32 {
+        let Some(capture) = &mut self.capture else {
+            return 0;
+        };
+        let completed = capture.push_silence(frames as usize, self.next_frame);
+        self.next_frame += u64::from(frames);
+        self.counts.publish(*capture.counters());
+        completed as u32
+    }
+
+    fn slot(&self, slot: u32) -> SlotPlace {
+        self.slots.get(slot as usize).copied().unwrap_or(SlotPlace {
+            address: 0,
+            samples: 0,
+        })
+    }
+}
+
+/// Boots an instance of its own and opens a stream on it (transfer mode). Null if the options were refused; the page
+/// has had the reason from its own host, which checks the same.
+#[unsafe(no_mangle)]
+extern "C" fn tap_open(sample_rate_hz: f32, channels: u32, window: u32, hop: u32) -> *mut Tap {
+    let config = StreamConfig {
+        sample_rate_hz,
+        channels: channels as usize,
+        window: window as usize,
+        hop: hop as usize,
+    };
+    Sender::open(config).map_or(ptr::null_mut(), |(capture, slots, sender)| {
+        Box::into_raw(Tap::new(
+            capture,
+            slots,
+            StreamCounts::default(),
+            Some(sender),
+        ))
+    })
+}
+
+/// Declares exports that get the tap as a reference.
+macro_rules! tap_exports {
+    ($($(#[$doc:meta])* fn $name:ident($tap:ident: $Tap:ty $(, $arg:ident: $Arg:ty)*) $(-> $Out:ty)? $body:block)*) => {$(
+        $(#[$doc])*
+        ///
+        /// # Safety
+        /// `tap` is a tap that is open, and this is its audio thread.
+        #[unsafe(no_mangle)]
+        unsafe extern "C" fn $name(tap: *mut Tap $(, $arg: $Arg)*) $(-> $Out)? {
+            // SAFETY: made by `Box::into_raw` and not yet closed, says the caller, so it is aligned, initialised and
+            // alive; the host does not touch a tap between opening and closing it, and the worklet has one thread.
+            let $tap: $Tap = unsafe { &mut *tap };
+            $body
+        }
+    )*};
+}
+
+tap_exports! {
+    /// How many slots the pool has.
+    fn tap_slots(tap: &mut Tap) -> u32 { tap.slots.len() as u32 }
+    /// Address of a slot's samples.
+    fn tap_slot_address(tap: &mut Tap, slot: u32) -> usize { tap.slot(slot).address }
+    /// Samples of a slot.
+    fn tap_slot_samples(tap: &mut Tap, slot: u32) -> usize { tap.slot(slot).samples }
+    /// Plans the copies for this many frames; returns the number of spans.
+    fn tap_begin(tap: &mut Tap, frames: u32) -> u32 { tap.begin(frames) }
+    /// Address of the spans that `tap_begin` planned.
+    fn tap_spans(tap: &mut Tap) -> *const CopySpan { tap.plan }
+    /// Ends the quantum; returns the windows it completed.
+    fn tap_commit(tap: &mut Tap) -> u32 { tap.commit() }
+    /// A quantum without input; returns the windows it completed.
+    fn tap_silence(tap: &mut Tap, frames: u32) -> u32 { tap.silence(frames) }
+    /// Transfer mode: takes the next finished window; 0 if there is none.
+    fn tap_take(tap: &mut Tap) -> u32 { tap.sender.as_mut().map_or(0, |sender| u32::from(sender.take())) }
+    /// Writes counts and waiting event cells into the header.
+    fn tap_write_header(tap: &mut Tap) {
+        if let Some(sender) = &mut tap.sender {
+            sender.write_header(tap.counts.read());
+        }
+    }
+    /// Transfer mode: ends the stream; windows under way go home. What was finished can still be taken.
+    fn tap_close(tap: &mut Tap) { tap.capture = None; }
+    /// Address of the header.
+    fn tap_header(tap: &mut Tap) -> usize { tap.sender.as_ref().map_or(0, Sender::header_address) }
+    /// The slot of one channel of the taken window.
+    fn tap_window_slot(tap: &mut Tap, channel: u32) -> u32 {
+        tap.sender.as_ref().map_or(u32::MAX, |sender| sender.window_slot(channel as usize))
+    }
+    /// Gives the taken window back; `sent` 0 counts it as skipped.
+    fn tap_give_back(tap: &mut Tap, sent: u32) {
+        if let Some(sender) = &mut tap.sender {
+            sender.give_back(sent != 0);
+        }
+    }
+}
+
+/// Bytes of a header.
+#[unsafe(no_mangle)]
+extern "C" fn tap_header_bytes() -> u32 {
+    HEADER_BYTES as u32
+}
