@@ -50,8 +50,8 @@ unsafe impl GlobalAlloc for Counting {
     }
 }
 
-/// 16 MB.
-const LIMIT_SAMPLES: usize = 4 << 20;
+/// 8 MB, taken at the start: no control step asks the system for memory.
+const RESERVE_SAMPLES: usize = 2 << 20;
 
 /// One configuration for every trace: a few buffers of the default classes, all else is learned.
 fn options(score_from_frame: u64) -> ReplayOptions {
@@ -61,9 +61,9 @@ fn options(score_from_frame: u64) -> ReplayOptions {
             pool.class(samples, 8)
         });
     ReplayOptions {
-        pool: pool.limit_samples(LIMIT_SAMPLES),
+        pool: pool.reserve_samples(RESERVE_SAMPLES),
         policy: Some(SizingPolicy::default()),
-        quanta_per_step: 2,
+        quanta_per_step: 1,
         score_from_frame,
     }
 }
@@ -77,7 +77,7 @@ fn ours(scenario: &Scenario) -> Result<(Row, ReplayReport), Box<dyn Error>> {
             .fold(BufferPool::builder(), |pool, class| {
                 pool.class(class.samples, class.buffers)
             })
-            .limit_samples(LIMIT_SAMPLES),
+            .reserve_samples(RESERVE_SAMPLES),
         None => options.pool.clone(),
     };
     let report = replay(&scenario.trace, &ReplayOptions { pool, ..options })?;

@@ -163,7 +163,7 @@ fn phase_shift(name: &'static str, shift_quanta: u64) -> Result<Scenario, TraceE
         let there = phase.min(shift_quanta);
         let there = if back { shift_quanta - there } else { there };
         let wanted = [512 - 512 * there / shift_quanta, 128 * there / shift_quanta];
-        population.quantum(&wanted, |_, kind| [512, 2048][kind]);
+        population.quantum(&wanted, |_, kind| [1024, 4096][kind]);
     }
     Ok(Scenario {
         name,
@@ -182,7 +182,7 @@ fn bursts() -> Result<Scenario, TraceError> {
         } else {
             0
         };
-        population.quantum(&[192, 128, 128 + burst, 64], |_, kind| SIZES[kind]);
+        population.quantum(&[64, 64, 64 + burst, 96, 64], |_, kind| SIZES[kind]);
     }
     Ok(Scenario {
         name: "bursts",

@@ -4,7 +4,7 @@ use core::panic::Location;
 
 use super::arena::{Run, UNIT_BYTES, UNIT_SAMPLES, units};
 use super::class_table::BUCKETS;
-use super::free_list::{Chain, NO_LINE, Shelf};
+use super::free_list::{Chain, Shelf};
 use super::pool_control::PoolControl;
 use super::pool_metrics::{ClassMetrics, PoolCounts, PoolMetrics};
 use super::slot_table::SlotIndex;
@@ -65,12 +65,11 @@ impl PoolControl {
         let carved = |index: &SlotIndex| self.anchor.table.slot(*index).is_carved();
         self.anchor.table.indices().filter(carved).map(|index| {
             let shelf = self.anchor.core().shelf_of(index);
-            let slot = self.anchor.table.slot(index);
             SlotInfo {
                 index: index.raw(),
-                address: self.anchor.samples_at(slot).as_ptr().addr(),
+                address: self.anchor.samples_at(index).as_ptr().addr(),
                 samples: shelf.samples as usize,
-                lent_samples: slot.lent_samples() as usize,
+                lent_samples: self.anchor.table.slot(index).lent_samples() as usize,
                 half: shelf.half,
             }
         })
@@ -182,18 +181,6 @@ impl PoolControl {
                 .find(|class| class.samples == slot.samples)
             {
                 class.requested_samples += slot.lent_samples as u64;
-            }
-        }
-        for shelf in self
-            .anchor
-            .shelves()
-            .filter(|shelf| shelf.line() != NO_LINE)
-        {
-            if let Some(class) = classes
-                .iter_mut()
-                .find(|class| class.samples == shelf.samples as usize)
-            {
-                class.draining += u64::from(self.draining(&shelf));
             }
         }
         *counts = PoolCounts {
@@ -331,7 +318,7 @@ pub(super) fn counts_of(shelf: &Shelf) -> ClassMetrics {
         created: 0,
         exhausted: shelf.exhausted.get(),
         requested_samples: 0,
-        draining: 0,
+        draining: u64::from(shelf.draining()),
         retired: false,
     }
 }
@@ -345,6 +332,7 @@ pub(super) fn add_counts(classes: &mut Vec<ClassMetrics>, more: &ClassMetrics) {
     {
         Some(class) => {
             class.carved += more.carved;
+            class.draining += more.draining;
             class.idle += more.idle;
             class.leased += more.leased;
             class.high_water += more.high_water;

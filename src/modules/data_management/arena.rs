@@ -17,6 +17,12 @@ pub(super) const fn units(samples: usize) -> usize {
     samples.div_ceil(UNIT_SAMPLES)
 }
 
+/// Where a buffer of so many units should begin: at multiples of the largest power of two that divides its size. Buffers
+/// of sizes that are powers of two then never straddle, and a larger one fits wherever its smaller ones have gone.
+pub(super) const fn natural_alignment(units: u32) -> u32 {
+    1 << units.trailing_zeros()
+}
+
 /// What a region's memory comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum MemorySource {
@@ -170,16 +176,31 @@ pub(super) struct FreeRuns {
 }
 
 impl FreeRuns {
-    /// Carves `units` from the lowest run that has them, but fewer than `limit`.
-    pub(super) fn take_below(&mut self, units: u32, limit: u32) -> Option<Run> {
-        let fits = |run: &Run| run.units >= units && run.units < limit;
-        let at = self.runs.iter().position(fits)?;
-        let run = &mut self.runs[at];
-        let taken = Run { units, ..*run };
-        run.unit += units;
-        run.units -= units;
-        if run.units == 0 {
-            self.runs.remove(at);
+    /// Carves `units` at the lowest place that is a multiple of `align`, from a run of fewer than `limit` units.
+    pub(super) fn take(&mut self, units: u32, align: u32, limit: u32) -> Option<Run> {
+        let (at, before) = self.runs.iter().enumerate().find_map(|(at, run)| {
+            let before = run.unit.next_multiple_of(align) - run.unit;
+            (run.units < limit && before + units <= run.units).then_some((at, before))
+        })?;
+        let run = self.runs[at];
+        let taken = Run {
+            unit: run.unit + before,
+            units,
+            ..run
+        };
+        let after = Run {
+            unit: taken.end(),
+            units: run.units - before - units,
+            ..run
+        };
+        match (before > 0, after.units > 0) {
+            (false, false) => drop(self.runs.remove(at)),
+            (false, true) => self.runs[at] = after,
+            (true, false) => self.runs[at].units = before,
+            (true, true) => {
+                self.runs[at].units = before;
+                self.runs.insert(at + 1, after);
+            }
         }
         Some(taken)
     }
@@ -210,11 +231,12 @@ impl FreeRuns {
     }
 
     /// How many buffers of `units` fit.
-    pub(super) fn fits(&self, units: u32) -> usize {
-        self.runs
-            .iter()
-            .map(|run| (run.units / units) as usize)
-            .sum()
+    pub(super) fn fits(&self, units: u32, align: u32) -> usize {
+        let fits_in = |run: &Run| {
+            let before = run.unit.next_multiple_of(align) - run.unit;
+            (run.units.saturating_sub(before) / units) as usize
+        };
+        self.runs.iter().map(fits_in).sum()
     }
 
     pub(super) fn largest(&self) -> u32 {
@@ -283,12 +305,10 @@ mod tests {
         free.give(run(1, 0, 10));
         free.give(run(0, 0, 10));
         assert_eq!((free.total(), free.largest()), (20, 10));
-        let parts: Vec<_> = (0..3)
-            .map(|_| free.take_below(4, u32::MAX).unwrap())
-            .collect();
+        let parts: Vec<_> = (0..3).map(|_| free.take(4, 1, u32::MAX).unwrap()).collect();
         assert_eq!(parts, [run(0, 0, 4), run(0, 4, 4), run(1, 0, 4)]);
-        assert_eq!(free.take_below(7, u32::MAX), None);
-        assert_eq!(free.take_below(2, u32::MAX), Some(run(0, 8, 2)));
+        assert_eq!(free.take(7, 1, u32::MAX), None);
+        assert_eq!(free.take(2, 1, u32::MAX), Some(run(0, 8, 2)));
         free.give(run(0, 0, 4));
         free.give(run(0, 8, 2));
         assert_eq!(free.iter().count(), 3);
@@ -298,7 +318,7 @@ mod tests {
             free.iter().collect::<Vec<_>>(),
             [run(0, 0, 10), run(1, 4, 6)]
         );
-        assert_eq!((free.fits(5), free.fits(3)), (3, 5));
+        assert_eq!((free.fits(5, 1), free.fits(3, 1)), (3, 5));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The control half's hold on the arena: buffers are carved from it, and given back.
 
-use super::arena::{Region, Run, UNIT_SAMPLES, units};
+use super::arena::{Region, Run, UNIT_SAMPLES, natural_alignment, units};
 use super::error::{PoolError, Table};
 use super::free_list::{Chain, NO_LINE, Shelf};
 use super::pool_control::PoolControl;
@@ -14,13 +14,13 @@ impl PoolControl {
     /// Carves `count` buffers for a shelf and pushes them to its inbox; all or none.
     pub(super) fn carve(&mut self, shelf: Pinned<Shelf>, count: u32) -> Result<(), PoolError> {
         let size = units(shelf.samples as usize) as u32;
-        self.make_room(size, count)?;
+        let align = self.make_room(size, count)?;
         if count > 0 {
             // What is carved now may lie beyond it.
             shelf.set_line(NO_LINE);
         }
         for done in 0..count {
-            if let Err(error) = self.carve_one(&shelf, size) {
+            if let Err(error) = self.carve_one(&shelf, size, align, u32::MAX) {
                 self.undo(&shelf, size, done);
                 return Err(error);
             }
@@ -28,15 +28,12 @@ impl PoolControl {
         Ok(())
     }
 
-    fn carve_one(&mut self, shelf: &Shelf, size: u32) -> Result<(), PoolError> {
-        self.carve_below(shelf, size, u32::MAX)
-    }
-
-    /// Carves a buffer of `size` units from a run that has fewer than `limit`.
-    pub(super) fn carve_below(
+    /// Carves a buffer of `size` units at a multiple of `align`, from a run that has fewer than `limit`.
+    pub(super) fn carve_one(
         &mut self,
         shelf: &Shelf,
         size: u32,
+        align: u32,
         limit: u32,
     ) -> Result<(), PoolError> {
         let table = &self.anchor.table;
@@ -44,7 +41,7 @@ impl PoolControl {
             Some(index) => index,
             None => table.add()?,
         };
-        let Some(run) = self.free.take_below(size, limit) else {
+        let Some(run) = self.free.take(size, align, limit) else {
             self.spare.push(table, index);
             return Err(self.limit_reached(size as usize));
         };
@@ -100,14 +97,20 @@ impl PoolControl {
         self.spare.push(&self.anchor.table, index);
     }
 
-    /// Sees to it that `count` buffers of `size` units fit: from what is free, or by one new region.
-    fn make_room(&mut self, size: u32, count: u32) -> Result<(), PoolError> {
-        let missing = (count as usize).saturating_sub(self.free.fits(size));
+    /// Sees to it that `count` buffers of `size` units fit, and says at multiples of what: of their natural alignment, from
+    /// what is free or by one new region; where there is no room for that, anywhere.
+    fn make_room(&mut self, size: u32, count: u32) -> Result<u32, PoolError> {
+        let align = natural_alignment(size);
+        let missing = (count as usize).saturating_sub(self.free.fits(size, align));
         if missing == 0 {
-            return Ok(());
+            return Ok(align);
         }
         let needed = missing.saturating_mul(size as usize);
         let room = self.room_units();
+        let fits_anywhere = self.free.fits(size, 1) >= count as usize;
+        if fits_anywhere && (needed > room || usize::from(self.regions) == MAX_REGIONS) {
+            return Ok(1);
+        }
         if needed > room {
             return Err(self.limit_reached(needed));
         }
@@ -118,7 +121,8 @@ impl PoolControl {
                 .max(self.reserved_units / GROWTH_SHARE)
                 .max(share)
                 .min(room),
-        )
+        )?;
+        Ok(align)
     }
 
     /// What recycled vectors hold now.

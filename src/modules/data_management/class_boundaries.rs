@@ -11,8 +11,8 @@ use super::demand::SizeHistogram;
 /// Most classes a pool can have.
 pub const MAX_CLASSES: usize = 16;
 
-/// One more class must save at least this share of the samples asked for.
-const WORTH_A_CLASS: f64 = 0.005;
+/// One more class must save at least this share of the samples asked for: every class keeps a margin of idle buffers.
+const WORTH_A_CLASS: f64 = 0.02;
 
 /// A set of classes and what it would have wasted on the observed requests.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::accounts::bytes;
-use super::arena::{UNIT_SAMPLES, units};
+use super::arena::{UNIT_SAMPLES, natural_alignment, units};
 use super::error::PoolError;
 use super::free_list::{NO_LINE, Shelf};
 use super::pool_control::{PoolControl, headroom};
@@ -15,8 +15,8 @@ use super::pool_core::Pinned;
 use super::sizing_rules::with_margin;
 use super::slot_table::Slot;
 
-/// Buffers one defragmentation run moves at most.
-const DEFRAGMENTATION_STEPS: u32 = 256;
+/// Buffers one defragmentation run moves at most: each may have to look at every free run.
+const DEFRAGMENTATION_STEPS: u32 = 32;
 
 /// The outcome of one bounded defragmentation run.
 ///
@@ -58,7 +58,7 @@ impl PoolControl {
         shelves.sort_unstable_by_key(|shelf| core::cmp::Reverse(headroom(shelf)));
         let mut left = buffers;
         for shelf in shelves {
-            let draining = self.draining(&shelf);
+            let draining = shelf.draining();
             let more = left.min(shelf.carved().saturating_sub(draining));
             self.drain(&shelf, draining + more);
             left -= more;
@@ -81,11 +81,7 @@ impl PoolControl {
         self.drain_excess();
         let (refilled, bytes_refilled) = self.fill_gaps(&mut left);
         self.look_for_draining();
-        let draining: u32 = self
-            .anchor
-            .shelves()
-            .map(|shelf| self.draining(&shelf))
-            .sum();
+        let draining: u32 = self.anchor.shelves().map(|shelf| shelf.draining()).sum();
         DefragmentationResult {
             before_percentage,
             after_percentage: self.fragmentation_percentage(),
@@ -103,7 +99,7 @@ impl PoolControl {
             let needed = with_margin(u64::from(shelf.peak()))
                 .max(u64::from(shelf.leased() + shelf.target()));
             let excess = u64::from(shelf.carved()).saturating_sub(needed) as u32;
-            if excess > self.draining(&shelf) {
+            if excess > shelf.draining() {
                 self.drain(&shelf, excess);
             }
         }
@@ -122,10 +118,11 @@ impl PoolControl {
         let (mut moved, mut bytes_moved) = (0, 0);
         for shelf in shelves {
             let size = units(shelf.samples as usize) as u32;
+            let align = natural_alignment(size);
             // Only idle buffers that lie above a gap can go down into it.
             let mut places = self.places(&shelf);
             places.sort_unstable();
-            let draining = self.draining(&shelf);
+            let draining = shelf.draining();
             let mut exchanged = 0;
             while *left > 0 && exchanged + draining < shelf.idle() {
                 let gap = self
@@ -138,7 +135,7 @@ impl PoolControl {
                 let worthwhile = gap
                     .zip(highest)
                     .is_some_and(|(gap, highest)| gap.place_key() < places[highest]);
-                if !worthwhile || self.carve_below(&shelf, size, largest).is_err() {
+                if !worthwhile || self.carve_one(&shelf, size, align, largest).is_err() {
                     break;
                 }
                 exchanged += 1;
@@ -162,24 +159,13 @@ impl PoolControl {
             _ => 0,
         };
         shelf.set_line(line);
+        shelf.set_draining(buffers.min(places.len() as u32));
         shelf.ask_for_looks();
-    }
-
-    /// Buffers of the shelf that lie beyond its line.
-    pub(super) fn draining(&self, shelf: &Shelf) -> u32 {
-        let line = shelf.line();
-        if line == NO_LINE {
-            return 0;
-        }
-        self.places(shelf)
-            .into_iter()
-            .filter(|&place| place >= line)
-            .count() as u32
     }
 
     /// Lets up to `buffers` stay that were asked back; answers how many.
     pub(super) fn keep_draining(&self, shelf: &Shelf, buffers: u32) -> u32 {
-        let draining = self.draining(shelf);
+        let draining = shelf.draining();
         let kept = draining.min(buffers);
         if kept > 0 {
             self.drain(shelf, draining - kept);
@@ -187,15 +173,29 @@ impl PoolControl {
         kept
     }
 
-    /// Has owners look for buffers that became idle since.
+    /// Counts what still lies beyond the lines, and has owners look for what became idle since.
     pub(super) fn look_for_draining(&self) {
-        for shelf in self
-            .anchor
+        let drawn = |shelf: &Pinned<Shelf>| shelf.line() != NO_LINE;
+        if !self.anchor.shelves().any(|shelf| drawn(&shelf)) {
+            return;
+        }
+        self.anchor
             .shelves()
-            .filter(|shelf| shelf.line() != NO_LINE)
-        {
-            if self.draining(&shelf) > 0 {
-                shelf.ask_for_looks();
+            .for_each(|shelf| shelf.set_draining(0));
+        let core = self.anchor.core();
+        for index in self.anchor.table.indices() {
+            let slot = self.anchor.table.slot(index);
+            if slot.is_carved() {
+                let shelf = core.shelf_of(index);
+                if slot.place_key() >= shelf.line() {
+                    shelf.set_draining(shelf.draining() + 1);
+                }
+            }
+        }
+        for shelf in self.anchor.shelves().filter(drawn) {
+            match shelf.draining() {
+                0 => shelf.set_line(NO_LINE),
+                _ => shelf.ask_for_looks(),
             }
         }
     }

@@ -11,7 +11,7 @@
 #![allow(unsafe_code)] // Turns the index packed in a head back into a slot index.
 
 use super::pool_core::{Core, Pinned};
-use super::slot_table::{INDEX_BITS, NIL, Slot, SlotIndex, SlotTable};
+use super::slot_table::{INDEX_BITS, NIL, SlotIndex, SlotTable};
 use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 /// What a list's one word says: `[fresh:16][length:24][first index:24]`.
@@ -154,23 +154,25 @@ impl SharedList {
         Err(Closed)
     }
 
-    /// The owner's push of a buffer that it looked at and keeps: counts as fresh, since nobody returned it. Wait-free:
-    /// refused (`false`) after a few attempts that others got ahead of.
-    pub(super) fn push_aside(&self, table: &SlotTable, index: SlotIndex) -> bool {
-        let next = &table.slot(index).next;
+    /// The owner's push of buffers that it looked at and keeps, `last` the one at the end of their chain: they count as
+    /// fresh, since nobody returned them. Wait-free: refused (`false`) after a few attempts that others got ahead of.
+    fn push_aside(&self, table: &SlotTable, chain: Chain, last: SlotIndex) -> bool {
+        let Some(first) = index_from(chain.first) else {
+            return true;
+        };
+        let next = &table.slot(last).next;
         let mut head = Head(self.0.load(Ordering::Relaxed));
         for _ in 0..ASIDE_ATTEMPTS {
-            if head == Head::CLOSED || head.fresh() >= MAX_FRESH {
+            if head == Head::CLOSED || head.fresh() + u64::from(chain.length) > MAX_FRESH {
                 return false;
             }
             next.store(head.first(), Ordering::Relaxed);
+            let grown = head.grown(first, chain.length, u64::from(chain.length));
             // Release: as in `push`.
-            match self.0.compare_exchange(
-                head.0,
-                head.grown(index, 1, 1).0,
-                Ordering::Release,
-                Ordering::Relaxed,
-            ) {
+            match self
+                .0
+                .compare_exchange(head.0, grown.0, Ordering::Release, Ordering::Relaxed)
+            {
                 Ok(_) => return true,
                 Err(now) => head = Head(now),
             }
@@ -242,9 +244,6 @@ impl SharedList {
     }
 }
 
-/// A mark that every take reaches.
-const ALWAYS: u64 = i64::MAX as u64;
-
 /// A count with one writer: a plain load and store for it, a racing answer for everyone else.
 #[derive(Default)]
 pub(super) struct Counter(AtomicU64);
@@ -267,11 +266,7 @@ impl Counter {
 
 /// One size class of one half: its idle buffers, and what happened to the others.
 ///
-/// Invariants, at rest: `carved = local + inbox.length() + surplus.length() + leased`, where `leased` is what handles
-/// hold; `local = stocked + returns − served` is the length of the chain at `first`.
-///
-/// There is no length that goes up and down: the next take would have to wait for what the last return stored. Two
-/// counts that only rise, one written by taking and one by returning, do not wait for each other.
+/// Invariant, at rest: `carved = len + inbox.length() + surplus.length() + leased`, where `leased` is what handles hold.
 ///
 /// The owner's fields come first and fill cache lines of their own; the fields that other threads write follow.
 #[repr(C, align(64))]
@@ -285,28 +280,26 @@ pub(super) struct Shelf {
     /// The half it belongs to, and its own number in the core's directory.
     pub(super) half: u16,
     pub(super) id: u16,
-    /// First local slot, or NIL. Written by the owner, like every field down to `peak` but `line`.
-    first: AtomicU32,
     /// Buffers from this place on are asked back: see [`Slot::place_key`]. Written by the control half, seldom; read by
     /// the owner with each buffer that comes home.
     ///
     /// [`Slot::place_key`]: super::slot_table::Slot::place_key
     line: AtomicU64,
-    /// Taken off the local list for a holder.
-    served: Counter,
-    /// Put on the local list by the owner, from a holder.
-    pub(super) returns: Counter,
-    /// Where a take has to look closer: when `returns − served`, a signed number, is not above it. At least
-    /// `reserve − stocked`, and at least where it stood when the peak was last noted: above that no new peak is possible,
-    /// since the inbox only grows between two refills.
-    mark: AtomicU64,
-    /// What came from the inbox less what went to the surplus or the arena; wraps.
-    stocked: AtomicU64,
-    /// Acquires other than by `Scratch`.
+    /// First local slot, or NIL. Owner only, like every field down to `peak`.
+    first: AtomicU32,
+    /// Local slots.
+    len: AtomicU32,
+    /// Least `len` since the peak was last looked at: above it no new peak is possible, since the inbox only grows
+    /// between two takes.
+    low: AtomicU32,
+    /// Acquires by `Scratch`, and how many of them an event has told.
+    pub(super) scratches: Counter,
+    /// Every other acquire served from this shelf for a request of its own class.
     pub(super) acquires: Counter,
     /// Acquires served from this shelf for a request of the class below.
     pub(super) lent_down: Counter,
-    /// Acquires by `Scratch` that an event has told.
+    /// Buffers put on the local list by the owner.
+    pub(super) returns: Counter,
     pub(super) scratches_told: Counter,
     pub(super) returns_told: Counter,
     /// Returned buffers that came through the inbox.
@@ -333,6 +326,8 @@ pub(super) struct SharedSide {
     carved: AtomicU32,
     /// Idle buffers above this many are shed to the surplus. Written by the control half.
     limit: AtomicU32,
+    /// Buffers beyond the line when they were last counted. The control half's own.
+    draining: AtomicU32,
     /// How many idle buffers the owner should look at in all, to shed those beyond the line. Written by the control half.
     looks: AtomicU64,
     /// Idle buffers below this many are replenished. The control half's own.
@@ -349,12 +344,12 @@ impl Shelf {
             id,
             line: AtomicU64::new(NO_LINE),
             first: AtomicU32::new(NIL),
-            served: Counter::default(),
-            returns: Counter::default(),
-            mark: AtomicU64::new(ALWAYS),
-            stocked: AtomicU64::new(0),
+            len: AtomicU32::new(0),
+            low: AtomicU32::new(u32::MAX),
+            scratches: Counter::default(),
             acquires: Counter::default(),
             lent_down: Counter::default(),
+            returns: Counter::default(),
             scratches_told: Counter::default(),
             returns_told: Counter::default(),
             taken: Counter::default(),
@@ -368,6 +363,7 @@ impl Shelf {
                 surplus: SharedList::new(),
                 carved: AtomicU32::new(0),
                 limit: AtomicU32::new(u32::MAX),
+                draining: AtomicU32::new(0),
                 looks: AtomicU64::new(0),
                 target: AtomicU32::new(0),
             },
@@ -378,97 +374,62 @@ impl Shelf {
     // comes after the half's state was released and acquired.
 
     /// Takes a local slot, unless only the reserve is left.
-    #[inline(always)] // See `RealtimePool::scratch`.
-    pub(super) fn pop<'table>(
-        &self,
-        table: &'table SlotTable,
-    ) -> Option<(SlotIndex, &'table Slot)> {
-        let (index, slot) = self.front(table)?;
-        let balance = self.balance();
-        if balance <= self.mark.load(Ordering::Relaxed) as i64 && !self.look_closer(balance) {
-            return None;
-        }
-        self.unlink(slot);
-        self.served.add(1);
-        Some((index, slot))
+    #[inline]
+    pub(super) fn pop(&self, table: &SlotTable) -> Option<SlotIndex> {
+        self.pop_above(table, self.reserve)
     }
 
     /// Takes a local slot, the reserve included.
-    pub(super) fn pop_reserve<'table>(
-        &self,
-        table: &'table SlotTable,
-    ) -> Option<(SlotIndex, &'table Slot)> {
-        let (index, slot) = self.front(table)?;
-        self.note_peak(self.balance() - 1);
-        self.unlink(slot);
-        self.served.add(1);
-        Some((index, slot))
+    pub(super) fn pop_reserve(&self, table: &SlotTable) -> Option<SlotIndex> {
+        self.pop_above(table, 0)
     }
 
-    #[inline(always)]
-    fn front<'table>(&self, table: &'table SlotTable) -> Option<(SlotIndex, &'table Slot)> {
+    #[inline]
+    fn pop_above(&self, table: &SlotTable, kept: u32) -> Option<SlotIndex> {
+        let len = self.len.load(Ordering::Relaxed);
+        if len <= kept {
+            return None;
+        }
+        let index = self.pop_unnoted(table)?;
+        if len <= self.low.load(Ordering::Relaxed) {
+            self.note_low(len - 1);
+        }
+        Some(index)
+    }
+
+    /// Takes a local slot that nobody is going to use: no peak comes of it.
+    #[inline]
+    fn pop_unnoted(&self, table: &SlotTable) -> Option<SlotIndex> {
+        let len = self.len.load(Ordering::Relaxed);
         let index = index_from(self.first.load(Ordering::Relaxed))?;
-        Some((index, table.slot(index)))
+        let next = table.slot(index).next.load(Ordering::Relaxed);
+        self.first.store(next, Ordering::Relaxed);
+        self.len.store(len - 1, Ordering::Relaxed);
+        Some(index)
     }
 
-    #[inline(always)]
-    fn unlink(&self, front: &Slot) {
-        self.first
-            .store(front.next.load(Ordering::Relaxed), Ordering::Relaxed);
-    }
-
-    /// What is on the local list less what was stocked.
-    #[inline(always)]
-    fn balance(&self) -> i64 {
-        self.returns.get().wrapping_sub(self.served.get()) as i64
-    }
-
-    /// Whether a slot may be taken although the mark is reached; then the peak is noted.
-    #[cold]
-    #[inline(never)]
-    fn look_closer(&self, balance: i64) -> bool {
-        if self.local() <= self.reserve {
-            return false;
-        }
-        self.note_peak(balance - 1);
-        true
-    }
-
-    /// Puts a holder's slot on the local list.
-    #[inline(always)]
-    pub(super) fn push(&self, slot: &Slot, index: SlotIndex) {
-        self.link(slot, index);
-        self.returns.add(1);
-    }
-
-    #[inline(always)]
-    fn link(&self, slot: &Slot, index: SlotIndex) {
+    /// Puts a slot on the local list.
+    #[inline]
+    pub(super) fn push(&self, table: &SlotTable, index: SlotIndex) {
         let first = self.first.load(Ordering::Relaxed);
-        // Last out, first in: then the link is still there, and the next take need not wait for a store to it.
-        if slot.next.load(Ordering::Relaxed) != first {
-            slot.next.store(first, Ordering::Relaxed);
-        }
+        table.slot(index).next.store(first, Ordering::Relaxed);
         self.first.store(index.raw(), Ordering::Relaxed);
+        self.len
+            .store(self.len.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
     }
 
     /// Takes a buffer home that its holder released here: to the local list, or to the surplus if it was asked back.
-    #[inline(always)]
-    pub(super) fn take_home(&self, table: &SlotTable, slot: &Slot, index: SlotIndex) {
-        if self.line() == NO_LINE || !self.shed_if_beyond(table, slot, index) {
-            self.push(slot, index);
+    #[inline]
+    pub(super) fn take_home(&self, table: &SlotTable, index: SlotIndex) {
+        if self.line() == NO_LINE || !self.shed_if_beyond(table, index) {
+            self.push(table, index);
         }
     }
 
     #[cold]
-    #[inline(never)]
-    fn shed_if_beyond(&self, table: &SlotTable, slot: &Slot, index: SlotIndex) -> bool {
-        let shed = slot.place_key() >= self.line()
-            && self.shared.surplus.push_single(table, index).is_ok();
-        if shed {
-            self.returns.add(1);
-            self.stock(-1);
-        }
-        shed
+    fn shed_if_beyond(&self, table: &SlotTable, index: SlotIndex) -> bool {
+        table.slot(index).place_key() >= self.line()
+            && self.shared.surplus.push_single(table, index).is_ok()
     }
 
     /// Moves the whole inbox to the local list; answers how many came, and how many of them had been returned.
@@ -478,21 +439,23 @@ impl Shelf {
         if self.shared.inbox.length() == 0 {
             return (0, 0);
         }
-        let mut rest = self.take_local();
+        let kept = self.take_local();
         let mut chain = self.shared.inbox.take();
         let (came, returned) = (chain.length, chain.length - chain.fresh);
+        let mut rest = kept;
         while let Some(index) = rest.pop(table) {
             chain.push(table, index);
         }
         self.first.store(chain.first, Ordering::Relaxed);
-        self.stock(i64::from(chain.length));
+        self.len.store(chain.length, Ordering::Relaxed);
+        self.low.store(u32::MAX, Ordering::Relaxed);
         self.taken.add(u64::from(returned));
         (came, returned)
     }
 
-    /// Looks at up to `most` idle buffers, as far as there are more than the limit or the control half asked; moves those
-    /// too many, and those beyond the line, to the surplus, and the others to the end of the queue: the inbox. So that
-    /// look by look all of them are seen. Wait-free; for `begin_quantum`. Answers like `refill`.
+    /// Looks at up to `most` idle buffers, as far as there are more than the limit or the control half asked. Those too
+    /// many, and those beyond the line, go to the surplus; the others go to the inbox together, behind those not looked at
+    /// yet, so that in the end all of them are seen. Wait-free; for `begin_quantum`. Answers like `refill`.
     pub(super) fn shed(&self, table: &SlotTable, most: u32) -> (u32, u32) {
         let idle = self.idle_of_owner();
         let too_many = idle.saturating_sub(self.shared.limit.load(Ordering::Relaxed));
@@ -507,34 +470,37 @@ impl Shelf {
         if looks == 0 {
             return (0, 0);
         }
-        let mut refilled = (0, 0);
-        if self.local() == 0 {
-            refilled = self.refill(table);
-        }
-        let line = self.line.load(Ordering::Relaxed);
+        let line = self.line();
+        let (mut refilled, mut kept, mut last) = (None, Chain::EMPTY, None);
         for look in 0..looks {
-            let Some((index, slot)) = self.front(table) else {
+            if self.local() == 0 && refilled.is_none() {
+                refilled = Some(self.refill(table));
+            }
+            let Some(index) = self.pop_unnoted(table) else {
                 break;
             };
-            self.unlink(slot);
-            let stays = look >= too_many && slot.place_key() < line;
-            if !(stays && self.shared.inbox.push_aside(table, index))
-                && self.shared.surplus.push_single(table, index).is_err()
-            {
-                self.link(slot, index);
-                break;
+            let goes = look < too_many || table.slot(index).place_key() >= line;
+            if !goes || self.shared.surplus.push_single(table, index).is_err() {
+                kept.push(table, index);
+                last = last.or(Some(index));
             }
-            self.stock(-1);
         }
         self.looked_at.add(u64::from(looks));
-        refilled
+        if let Some(last) = last
+            && !self.shared.inbox.push_aside(table, kept, last)
+        {
+            while let Some(index) = kept.pop(table) {
+                self.push(table, index);
+            }
+        }
+        refilled.unwrap_or((0, 0))
     }
 
     /// Everything on the local list, which is empty then. For its owner, or for the control half when there is none.
     pub(super) fn take_local(&self) -> Chain {
         let chain = self.peek_local();
         self.first.store(NIL, Ordering::Relaxed);
-        self.stock(-i64::from(chain.length));
+        self.len.store(0, Ordering::Relaxed);
         chain
     }
 
@@ -542,34 +508,23 @@ impl Shelf {
     pub(super) fn peek_local(&self) -> Chain {
         Chain {
             first: self.first.load(Ordering::Relaxed),
-            length: self.local(),
+            length: self.len.load(Ordering::Relaxed),
             fresh: 0,
         }
     }
 
-    /// Slots came to the local list, or left it, otherwise than from and to holders.
-    fn stock(&self, more: i64) {
-        let stocked = self.stocked.load(Ordering::Relaxed);
-        self.stocked
-            .store(stocked.wrapping_add_signed(more), Ordering::Relaxed);
-        self.mark.store(ALWAYS, Ordering::Relaxed);
-    }
-
     /// Opens a new look at the peak: what is in use now counts, and so does the next acquire.
     pub(super) fn begin_window(&self) {
-        self.note_peak(self.balance());
-        self.mark.store(ALWAYS, Ordering::Relaxed);
+        self.note_low(self.local());
+        self.low.store(u32::MAX, Ordering::Relaxed);
     }
 
-    /// Notes how many are in use with this balance, and sets the mark there.
-    fn note_peak(&self, balance: i64) {
-        let stocked = self.stocked.load(Ordering::Relaxed) as i64;
-        let reserve = i64::from(self.reserve) - stocked;
-        self.mark
-            .store(balance.max(reserve) as u64, Ordering::Relaxed);
-        let idle =
-            (stocked + balance) as u32 + self.shared.inbox.length() + self.shared.surplus.length();
-        let in_use = self.carved().saturating_sub(idle);
+    #[cold]
+    fn note_low(&self, len: u32) {
+        self.low.store(len, Ordering::Relaxed);
+        let in_use = self
+            .carved()
+            .saturating_sub(len + self.shared.inbox.length() + self.shared.surplus.length());
         if in_use > self.peak.load(Ordering::Relaxed) {
             self.peak.store(in_use, Ordering::Relaxed);
         }
@@ -585,20 +540,7 @@ impl Shelf {
     // Everyone's side: racing answers, exact at rest.
 
     pub(super) fn local(&self) -> u32 {
-        let carved = i64::from(self.carved());
-        let mut local = 0;
-        for _ in 0..4 {
-            let served = self.served.get();
-            local = (self.stocked.load(Ordering::Relaxed))
-                .wrapping_add(self.returns.get())
-                .wrapping_sub(served) as i64;
-            // Another thread's look: the counts belong together if nothing was taken in between. If it does not come to
-            // that in a few attempts, the answer errs towards idle.
-            if self.served.get() == served {
-                break;
-            }
-        }
-        local.clamp(0, carved) as u32
+        self.len.load(Ordering::Relaxed)
     }
 
     pub(super) fn carved(&self) -> u32 {
@@ -632,12 +574,7 @@ impl Shelf {
     /// Acquires of this class served from this shelf.
     pub(super) fn hits(&self) -> u64 {
         // Served in all, less what was lent to the class below; the two may be one acquire apart.
-        self.served.get().saturating_sub(self.lent_down.get())
-    }
-
-    /// Acquires by `Scratch`. For the owner.
-    pub(super) fn scratches(&self) -> u64 {
-        self.served.get() - self.acquires.get()
+        (self.scratches.get() + self.acquires.get()).saturating_sub(self.lent_down.get())
     }
 
     /// Buffers that came back, as far as the owner has seen.
@@ -665,6 +602,17 @@ impl Shelf {
     pub(super) fn set_line(&self, line: u64) {
         // Relaxed: a wish, like all below; the owner may act on an older one for one more quantum.
         self.line.store(line, Ordering::Relaxed);
+        if line == NO_LINE {
+            self.set_draining(0);
+        }
+    }
+
+    pub(super) fn set_draining(&self, buffers: u32) {
+        self.shared.draining.store(buffers, Ordering::Relaxed);
+    }
+
+    pub(super) fn draining(&self) -> u32 {
+        self.shared.draining.load(Ordering::Relaxed)
     }
 
     pub(super) fn line(&self) -> u64 {
@@ -741,7 +689,7 @@ mod tests {
         let shelf = Shelf::new(Pinned::dangling_for_test(), 0, 0, 256, 2);
         shelf.add_carved(4);
         for &slot in &slots[..3] {
-            shelf.push(table.slot(slot), slot);
+            shelf.push(&table, slot);
         }
         assert!(shelf.pop(&table).is_some());
         assert!(shelf.pop(&table).is_none());
@@ -761,7 +709,7 @@ mod tests {
         let shelf = Shelf::new(Pinned::dangling_for_test(), 0, 0, 256, 0);
         shelf.add_carved(6);
         for &slot in &slots[..3] {
-            shelf.push(table.slot(slot), slot);
+            shelf.push(&table, slot);
         }
         for &slot in &slots[3..] {
             shelf.shared.inbox.push(&table, slot).unwrap();
@@ -785,19 +733,19 @@ mod tests {
         let shelf = Shelf::new(Pinned::dangling_for_test(), 0, 0, 256, 0);
         shelf.add_carved(5);
         for &slot in &slots {
-            shelf.push(table.slot(slot), slot);
+            shelf.push(&table, slot);
         }
-        let held: Vec<_> = (0..3).map(|_| shelf.pop(&table).unwrap().0).collect();
+        let held: Vec<_> = (0..3).map(|_| shelf.pop(&table).unwrap()).collect();
         for slot in held {
-            shelf.push(table.slot(slot), slot);
+            shelf.push(&table, slot);
         }
-        let (slot, _) = shelf.pop(&table).unwrap();
+        let slot = shelf.pop(&table).unwrap();
         assert_eq!((shelf.peak(), shelf.window_peak()), (3, 3));
         shelf.forget_window_peak();
-        shelf.push(table.slot(slot), slot);
+        shelf.push(&table, slot);
         shelf.begin_window();
-        let (slot, _) = shelf.pop(&table).unwrap();
+        let slot = shelf.pop(&table).unwrap();
         assert_eq!((shelf.peak(), shelf.window_peak()), (3, 1));
-        shelf.push(table.slot(slot), slot);
+        shelf.push(&table, slot);
     }
 }

@@ -155,7 +155,8 @@ impl PoolControl {
                 let shelf = self.anchor.core().shelf_of(index);
                 if shelf.half == half {
                     slot.take_back();
-                    shelf.push(slot, index);
+                    shelf.push(&self.anchor.table, index);
+                    shelf.returns.add(1);
                     count += 1;
                 }
             }

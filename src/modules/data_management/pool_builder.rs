@@ -51,6 +51,7 @@ impl BufferPool {
 pub struct PoolBuilder {
     pub(super) mix: Vec<(usize, u32)>,
     limit_samples: usize,
+    reserve_samples: usize,
     exhaustion: ExhaustionPolicy,
     scrub_on_release: bool,
     prefault: bool,
@@ -63,6 +64,7 @@ impl Default for PoolBuilder {
         Self {
             mix: Vec::new(),
             limit_samples: 0,
+            reserve_samples: 0,
             exhaustion: ExhaustionPolicy::Fail,
             scrub_on_release: false,
             prefault: true,
@@ -86,6 +88,14 @@ impl PoolBuilder {
     #[must_use]
     pub const fn limit_samples(mut self, samples: usize) -> Self {
         self.limit_samples = samples;
+        self
+    }
+
+    /// Sample memory to take at once, beyond what the mix needs: up to there the control half grows without asking the
+    /// system.
+    #[must_use]
+    pub const fn reserve_samples(mut self, samples: usize) -> Self {
+        self.reserve_samples = samples;
         self
     }
 
@@ -135,7 +145,7 @@ impl PoolBuilder {
         }
         self.mix.sort_unstable();
         check_classes(self.mix.iter().map(|&(samples, _)| samples))?;
-        let share = self.share_units();
+        let share = self.share_units().max(self.reserve_samples / UNIT_SAMPLES);
         let limit = (self.limit_samples / UNIT_SAMPLES).max(share);
         let most_slots = (limit / units(SMALLEST_SLOT_SAMPLES)).max(self.buffers());
         let on_release = if self.scrub_on_release {

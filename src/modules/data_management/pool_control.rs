@@ -1,7 +1,7 @@
 //! The half that may allocate: it carves, grows, collects, measures, and attaches real-time halves.
 
 use super::accounts::bytes;
-use super::arena::{FreeRuns, MemorySource};
+use super::arena::{FreeRuns, MemorySource, UNIT_SAMPLES};
 use super::class_table::{ClassTable, bucket_shift};
 use super::error::PoolError;
 use super::free_list::{Chain, Shelf};
@@ -129,7 +129,8 @@ impl PoolControl {
         };
         // Made before it is filled: if that fails, its drop hands what it got to the next step.
         let realtime = RealtimePool::new(self.anchor.another(), half, self.options);
-        for &(samples, buffers) in mix {
+        // Largest first: each begins where its size divides the place.
+        for &(samples, buffers) in mix.iter().rev() {
             if let Some(shelf) = self.shelf(half.id, samples) {
                 self.carve(shelf, buffers.saturating_sub(shelf.idle()))?;
             }
@@ -283,19 +284,30 @@ impl PoolControl {
         Ok(())
     }
 
-    /// [`set_classes`](Self::set_classes), with buffers for new classes carved before any half asks for them. Those go
-    /// to the first half; the others' are planned from what they then miss.
+    /// [`set_classes`](Self::set_classes), with buffers for new classes carved before any half asks for them, as far as
+    /// there is room beside the old ones. They go to the first half; the others' are planned from what they then miss.
     fn change_classes(&mut self, classes: &[ClassBuffers]) -> Result<(), PoolError> {
         let sizes: Vec<usize> = classes.iter().map(|class| class.samples).collect();
+        check_classes(sizes.iter().copied())?;
         self.make_shelves(&sizes)?;
+        let wanted: usize = classes
+            .iter()
+            .map(|class| class.samples * class.buffers as usize)
+            .sum();
+        let room = self.room_samples() + self.free.total() * UNIT_SAMPLES;
+        let share = (room as f64 / wanted.max(1) as f64).min(1.0);
         let first = self.anchor.halves().find(|half| half.is_attached());
         for class in classes {
             let size = class.samples as u32;
+            let buffers = (f64::from(class.buffers) * share) as u32;
             let shelf = first
                 .filter(|_| !self.has_class(size))
                 .and_then(|half| self.shelf(half.id, size));
-            if let Some(shelf) = shelf {
-                self.carve(shelf, class.buffers)?;
+            if let Some(shelf) = shelf
+                && self.carve(shelf, buffers).is_err()
+            {
+                // Free memory lies in pieces: the class begins empty and grows as old buffers come home.
+                continue;
             }
         }
         self.set_classes(&sizes)

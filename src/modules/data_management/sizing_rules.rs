@@ -30,6 +30,8 @@ const CRITICAL_FILL: f64 = 0.97;
 /// Learned classes must save this much of the waste, and the waste must be worth it (share of capacity, percent).
 const SAVED_WASTE: f64 = 0.5;
 const WASTE_WORTH_LEARNING: f64 = 5.0;
+/// Control steps that a falling trend is followed ahead.
+const FALL_STEPS: i64 = 3;
 /// A class whose requests come further apart than this may borrow.
 const RARE_PAUSE_US: u32 = 250_000;
 
@@ -52,7 +54,7 @@ impl Default for SizingPolicy {
     fn default() -> Self {
         Self {
             window_ms: 2000.0,
-            buffers_per_step: 64,
+            buffers_per_step: 128,
             may_borrow: false,
             learn_classes: true,
             floors: Vec::new(),
@@ -91,10 +93,15 @@ impl Marks {
             quantile(2).max(demand.peak),
             quantile(WINDOWS).max(demand.peak),
         );
-        // Within known use a rise is followed at once and half as far again; beyond it, or downwards, only a trend.
-        let trend = demand.peak.saturating_add_signed(demand.trend());
-        let ahead = (demand.peak + demand.rise() * 3 / 2).min(long).max(trend);
-        let ahead = if demand.trend() < 0 { trend } else { ahead };
+        // Within known use a rise is followed at once and a quarter as far again; beyond it, only a trend. A falling trend
+        // is followed as far as it takes buffers to come home.
+        let trend = demand.trend();
+        let fall = demand.peak.saturating_add_signed(trend * FALL_STEPS);
+        let rise = demand.peak.saturating_add_signed(trend);
+        let ahead = match trend {
+            ..0 => fall,
+            _ => (demand.peak + demand.rise() * 5 / 4).min(long).max(rise),
+        };
         let strategy = if policy.may_borrow && floor == 0 && Self::is_rare(demand) {
             Strategy::BorrowedFromAbove
         } else if long == 0 {
@@ -197,6 +204,11 @@ fn set_targets(
             Some(_) => staying(class).max(mark.recent),
         };
     }
+    // What was asked back is held until it has come home.
+    let draining = classes
+        .iter()
+        .map(|class| class.draining as usize * class.samples * size_of::<f32>());
+    let draining = draining.sum::<usize>() as f64;
     let passes: [fn(&Marks) -> u64; 3] = [|mark| mark.long, |mark| mark.recent, |mark| mark.now];
     for (pass, floor) in passes.into_iter().enumerate() {
         let bytes = |buffers: fn(&Marks, u64) -> u64| -> f64 {
@@ -205,7 +217,7 @@ fn set_targets(
                 each.map(|(mark, class)| buffers(mark, floor(mark)) * class.samples as u64);
             (samples.sum::<u64>() as usize * size_of::<f32>()) as f64
         };
-        let held = bytes(|mark, _| mark.target);
+        let held = bytes(|mark, _| mark.target) + draining;
         let excess = bytes(|mark, floor| mark.target.saturating_sub(floor));
         // Under pressure everything above the mark goes; otherwise as much as the budget asks.
         let forced = match pressure {
@@ -573,6 +585,6 @@ mod tests {
                 SizingStep::SetClasses { .. } => {}
             }
         }
-        assert_eq!((carved, taken), (31, 64));
+        assert_eq!((carved, taken), (31, 128));
     }
 }
