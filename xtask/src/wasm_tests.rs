@@ -5,7 +5,7 @@
 //! end tests, so that a browser is all it takes.
 
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
@@ -18,14 +18,22 @@ use crate::{process, setup};
 
 const RUNNER: &str = "xtask/js/wasm_tests.mjs";
 const OUTPUT: &str = "target/wasm-tests";
+/// The library, and the example host, which boots a module from outside.
+const PACKAGES: [&str; 2] = ["wavepool", "module_host"];
 
-/// Compiles the tests and makes their JavaScript; the runner finds them in `target/wasm-tests`.
+/// Compiles the tests and makes their JavaScript; the runner finds them below `target/wasm-tests`.
 pub(crate) fn build() -> Result<()> {
     let toolchain = WasmToolchain::prepare()?;
-    let mut cargo = Build::Transfer.cargo(&toolchain, "test");
+    PACKAGES
+        .iter()
+        .try_for_each(|package| build_package(&toolchain, package))
+}
+
+fn build_package(toolchain: &WasmToolchain, package: &str) -> Result<()> {
+    let mut cargo = Build::Transfer.cargo(toolchain, "test");
     cargo.args([
         "--package",
-        "wavepool",
+        package,
         "--lib",
         "--no-run",
         "--message-format",
@@ -46,33 +54,42 @@ pub(crate) fn build() -> Result<()> {
         .export_wasm(true)
         .emit_start(false)
         .typescript(false)
-        .generate(OUTPUT)
+        .generate(output_of(package))
         .with_context(|| format!("wasm-bindgen over {}", module.display()))
+}
+
+fn output_of(package: &str) -> PathBuf {
+    Path::new(OUTPUT).join(package)
 }
 
 /// Runs them in Node.
 pub(crate) fn in_node() -> Result<(Counts, Result<()>)> {
-    execute(
-        process::node()
-            .args([RUNNER, "node", OUTPUT])
-            .env_remove("CHROMIUM"),
-    )
+    execute("node", |node| node.env_remove("CHROMIUM"))
 }
 
-/// Runs the same module in Chromium.
+/// Runs the same modules in Chromium.
 pub(crate) fn in_chromium() -> Result<(Counts, Result<()>)> {
     let browser = setup::chromium()?;
-    execute(
-        process::node()
-            .args([RUNNER, "chromium", OUTPUT])
-            .env("CHROMIUM", browser),
-    )
+    execute("chromium", |node| node.env("CHROMIUM", &browser))
 }
 
-fn execute(command: &mut std::process::Command) -> Result<(Counts, Result<()>)> {
+/// All packages' tests in one host. The later ones run even when the first fails; an empty one is a failure.
+fn execute(
+    host: &str,
+    prepare: impl Fn(&mut Command) -> &mut Command,
+) -> Result<(Counts, Result<()>)> {
     setup::npm_packages()?;
-    let (status, text) = process::tee(command)?;
-    Ok((parse_libtest(&text), process::check(command, status)))
+    let (mut all, mut result) = (Counts::default(), Ok(()));
+    for package in PACKAGES {
+        let mut node = process::node();
+        prepare(node.args([RUNNER, host]).arg(output_of(package)));
+        let (status, text) = process::tee(&mut node)?;
+        let counts = parse_libtest(&text);
+        all.passed += counts.passed;
+        all.failed += counts.failed;
+        result = result.and(process::check(&node, status));
+    }
+    Ok((all, result))
 }
 
 /// The one executable among cargo's build messages.
