@@ -65,11 +65,12 @@ impl PoolControl {
         let carved = |index: &SlotIndex| self.anchor.table.slot(*index).is_carved();
         self.anchor.table.indices().filter(carved).map(|index| {
             let shelf = self.anchor.core().shelf_of(index);
+            let slot = self.anchor.table.slot(index);
             SlotInfo {
                 index: index.raw(),
-                address: self.anchor.samples_at(index).as_ptr().addr(),
+                address: self.anchor.samples_at(slot).as_ptr().addr(),
                 samples: shelf.samples as usize,
-                lent_samples: self.anchor.table.slot(index).lent_samples() as usize,
+                lent_samples: slot.lent_samples() as usize,
                 half: shelf.half,
             }
         })

@@ -18,8 +18,7 @@ use core::slice;
 
 use super::free_list::Shelf;
 use super::pool_core::{Core, OnRelease, Pinned};
-use super::realtime_pool::RealtimePool;
-use super::slot_table::SlotIndex;
+use super::slot_table::{Slot, SlotIndex};
 use crate::sync::atomic::{Ordering, fence};
 
 /// The most channels of a [`PlanarBuffer`].
@@ -53,17 +52,18 @@ pub(super) struct Held {
 
 impl Held {
     /// A slot that was just taken from a list of `shelf`.
-    #[inline]
+    #[inline(always)]
     pub(super) fn new(
-        core: Pinned<Core>,
+        core: &Core,
         shelf: Pinned<Shelf>,
+        slot: &Slot,
         index: SlotIndex,
         len: u32,
     ) -> Self {
         debug_assert!(len > 0 && len <= shelf.samples);
         Self {
             shelf,
-            samples: core.samples_at(index),
+            samples: core.samples_at(slot),
             index,
             len,
         }
@@ -123,25 +123,28 @@ impl Held {
         unsafe { self.fill(0.0) }
     }
 
-    /// Leaves the buffer as the next holder may find it, and marks it idle.
+    /// Leaves the buffer as the next holder may find it, and marks its slot idle.
     ///
     /// # Safety
     /// The handle is the last one for its buffer and is not used for its samples again.
-    #[inline]
-    pub(super) unsafe fn wipe(&mut self) {
-        match self.shelf.core.on_release {
+    #[inline(always)]
+    pub(super) unsafe fn wipe(&mut self, core: &Core, slot: &Slot) {
+        match core.on_release {
             OnRelease::Leave => {
                 if cfg!(debug_assertions) {
                     // SAFETY: the caller's word.
                     unsafe { self.fill(f32::from_bits(RELEASED_BITS)) }
                 }
             }
-            // SAFETY: the caller's word.
-            OnRelease::Scrub => unsafe { self.fill(0.0) },
+            OnRelease::Scrub => {
+                core::hint::cold_path();
+                // SAFETY: the caller's word.
+                unsafe { self.fill(0.0) }
+            }
             #[cfg(all(feature = "mapped", not(target_arch = "wasm32")))]
             OnRelease::ReadOnly => {}
         }
-        self.shelf.core.table.slot(self.index).take_back();
+        slot.take_back();
     }
 
     /// Brings the buffer home, from any thread.
@@ -150,10 +153,10 @@ impl Held {
     /// As for `wipe`; the handle is not used again at all.
     #[inline]
     unsafe fn go_home(&mut self) {
+        let (shelf, core) = (self.shelf, self.shelf.core);
         // SAFETY: the caller's word.
-        unsafe { self.wipe() };
-        let shelf = self.shelf;
-        shelf.core.send_home(&shelf, self.index);
+        unsafe { self.wipe(&core, core.table.slot(self.index)) };
+        core.send_home(&shelf, self.index);
     }
 }
 
@@ -178,13 +181,14 @@ impl Held {
 /// ```
 pub struct Scratch<'half> {
     held: Held,
-    half: &'half RealtimePool,
+    /// The buffer's, so that the way back need not look it up again.
+    slot: &'half Slot,
 }
 
 impl<'half> Scratch<'half> {
-    #[inline]
-    pub(super) const fn new(held: Held, half: &'half RealtimePool) -> Self {
-        Self { held, half }
+    #[inline(always)]
+    pub(super) const fn new(held: Held, slot: &'half Slot) -> Self {
+        Self { held, slot }
     }
 }
 
@@ -206,11 +210,12 @@ impl DerefMut for Scratch<'_> {
 }
 
 impl Drop for Scratch<'_> {
-    #[inline]
+    #[inline(always)]
     fn drop(&mut self) {
+        let (shelf, core) = (self.held.shelf, self.held.shelf.core);
         // SAFETY: the only handle for its buffer, going away.
-        unsafe { self.held.wipe() };
-        self.half.put_back_scratch(&self.held);
+        unsafe { self.held.wipe(&core, self.slot) };
+        shelf.take_home(&core.table, self.slot, self.held.index);
     }
 }
 
@@ -232,7 +237,7 @@ unsafe impl Send for PooledBuffer {}
 unsafe impl Sync for PooledBuffer {}
 
 impl PooledBuffer {
-    #[inline]
+    #[inline(always)]
     pub(super) fn new(held: Held) -> Self {
         Self {
             held,
@@ -241,7 +246,7 @@ impl PooledBuffer {
     }
 
     /// Takes the handle apart without sending the buffer home.
-    #[inline]
+    #[inline(always)]
     pub(super) fn into_held(self) -> Held {
         let buffer = ManuallyDrop::new(self);
         let Held {
@@ -259,18 +264,18 @@ impl PooledBuffer {
     }
 
     /// The same, left as the next holder may find it.
-    #[inline]
-    pub(super) fn into_wiped(self) -> Held {
+    #[inline(always)]
+    pub(super) fn into_wiped(self, core: &Core, slot: &Slot) -> Held {
         let mut held = self.into_held();
         // SAFETY: out of the only handle for its buffer, which is gone.
-        unsafe { held.wipe() };
+        unsafe { held.wipe(core, slot) };
         held
     }
 
-    /// The half whose shelf it came from.
-    #[inline]
-    pub(super) fn shelf(&self) -> &Shelf {
-        &self.held.shelf
+    /// What it is made of.
+    #[inline(always)]
+    pub(super) const fn held(&self) -> &Held {
+        &self.held
     }
 
     /// Zeroes the whole buffer.
@@ -474,7 +479,8 @@ struct Planes {
 impl Planes {
     fn held(&self, channel: usize) -> Held {
         let index = self.slots[..usize::from(self.channels)][channel];
-        Held::new(self.core, self.core.shelf_of(index), index, self.frames)
+        let (shelf, slot) = (self.core.shelf_of(index), self.core.table.slot(index));
+        Held::new(&self.core, shelf, slot, index, self.frames)
     }
 
     fn read(&self, channel: usize) -> &[f32] {

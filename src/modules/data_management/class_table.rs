@@ -61,7 +61,7 @@ impl ClassTable {
     }
 
     /// The demand bucket and the class of a request; none for no samples, or more than the largest class has.
-    #[inline]
+    #[inline(always)]
     pub(super) fn find(&self, samples: usize) -> Option<(usize, usize)> {
         let last = samples.wrapping_sub(1);
         if last >= self.largest {
@@ -76,7 +76,7 @@ impl ClassTable {
         Some((bucket, class))
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn shelf(&self, class: usize) -> Pinned<Shelf> {
         self.shelves[class % MAX_CLASSES]
     }

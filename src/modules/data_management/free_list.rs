@@ -11,7 +11,7 @@
 #![allow(unsafe_code)] // Turns the index packed in a head back into a slot index.
 
 use super::pool_core::{Core, Pinned};
-use super::slot_table::{INDEX_BITS, NIL, SlotIndex, SlotTable};
+use super::slot_table::{INDEX_BITS, NIL, Slot, SlotIndex, SlotTable};
 use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 /// What a list's one word says: `[fresh:16][length:24][first index:24]`.
@@ -244,6 +244,9 @@ impl SharedList {
     }
 }
 
+/// A mark that every take reaches.
+const ALWAYS: u64 = i64::MAX as u64;
+
 /// A count with one writer: a plain load and store for it, a racing answer for everyone else.
 #[derive(Default)]
 pub(super) struct Counter(AtomicU64);
@@ -266,7 +269,11 @@ impl Counter {
 
 /// One size class of one half: its idle buffers, and what happened to the others.
 ///
-/// Invariant, at rest: `carved = len + inbox.length() + surplus.length() + leased`, where `leased` is what handles hold.
+/// Invariants, at rest: `carved = local + inbox.length() + surplus.length() + leased`, where `leased` is what handles
+/// hold; `local = stocked + returns − served` is the length of the chain at `first`.
+///
+/// There is no length that goes up and down: the next take would have to wait for what the last return stored. Two
+/// counts that only rise, one written by taking and one by returning, do not wait for each other.
 ///
 /// The owner's fields come first and fill cache lines of their own; the fields that other threads write follow.
 #[repr(C, align(64))]
@@ -280,26 +287,28 @@ pub(super) struct Shelf {
     /// The half it belongs to, and its own number in the core's directory.
     pub(super) half: u16,
     pub(super) id: u16,
+    /// First local slot, or NIL. Written by the owner, like every field down to `peak` but `line`.
+    first: AtomicU32,
     /// Buffers from this place on are asked back: see [`Slot::place_key`]. Written by the control half, seldom; read by
     /// the owner with each buffer that comes home.
     ///
     /// [`Slot::place_key`]: super::slot_table::Slot::place_key
     line: AtomicU64,
-    /// First local slot, or NIL. Owner only, like every field down to `peak`.
-    first: AtomicU32,
-    /// Local slots.
-    len: AtomicU32,
-    /// Least `len` since the peak was last looked at: above it no new peak is possible, since the inbox only grows
-    /// between two takes.
-    low: AtomicU32,
-    /// Acquires by `Scratch`, and how many of them an event has told.
-    pub(super) scratches: Counter,
-    /// Every other acquire served from this shelf for a request of its own class.
+    /// Taken off the local list for a holder.
+    served: Counter,
+    /// Put on the local list by the owner, from a holder.
+    pub(super) returns: Counter,
+    /// Where a take has to look closer: when `returns − served`, a signed number, is not above it. At least
+    /// `reserve − stocked`, and at least where it stood when the peak was last noted: above that no new peak is possible,
+    /// since the inbox only grows between two refills.
+    mark: AtomicU64,
+    /// What came from the inbox less what went to the surplus or the arena; wraps.
+    stocked: AtomicU64,
+    /// Acquires other than by `Scratch`.
     pub(super) acquires: Counter,
     /// Acquires served from this shelf for a request of the class below.
     pub(super) lent_down: Counter,
-    /// Buffers put on the local list by the owner.
-    pub(super) returns: Counter,
+    /// Acquires by `Scratch` that an event has told.
     pub(super) scratches_told: Counter,
     pub(super) returns_told: Counter,
     /// Returned buffers that came through the inbox.
@@ -344,12 +353,12 @@ impl Shelf {
             id,
             line: AtomicU64::new(NO_LINE),
             first: AtomicU32::new(NIL),
-            len: AtomicU32::new(0),
-            low: AtomicU32::new(u32::MAX),
-            scratches: Counter::default(),
+            served: Counter::default(),
+            returns: Counter::default(),
+            mark: AtomicU64::new(ALWAYS),
+            stocked: AtomicU64::new(0),
             acquires: Counter::default(),
             lent_down: Counter::default(),
-            returns: Counter::default(),
             scratches_told: Counter::default(),
             returns_told: Counter::default(),
             taken: Counter::default(),
@@ -374,62 +383,97 @@ impl Shelf {
     // comes after the half's state was released and acquired.
 
     /// Takes a local slot, unless only the reserve is left.
-    #[inline]
-    pub(super) fn pop(&self, table: &SlotTable) -> Option<SlotIndex> {
-        self.pop_above(table, self.reserve)
+    #[inline(always)] // See `RealtimePool::scratch`.
+    pub(super) fn pop<'table>(
+        &self,
+        table: &'table SlotTable,
+    ) -> Option<(SlotIndex, &'table Slot)> {
+        let (index, slot) = self.front(table)?;
+        let balance = self.balance();
+        if balance <= self.mark.load(Ordering::Relaxed) as i64 && !self.look_closer(balance) {
+            return None;
+        }
+        self.unlink(slot);
+        self.served.add(1);
+        Some((index, slot))
     }
 
     /// Takes a local slot, the reserve included.
-    pub(super) fn pop_reserve(&self, table: &SlotTable) -> Option<SlotIndex> {
-        self.pop_above(table, 0)
+    pub(super) fn pop_reserve<'table>(
+        &self,
+        table: &'table SlotTable,
+    ) -> Option<(SlotIndex, &'table Slot)> {
+        let (index, slot) = self.front(table)?;
+        self.note_peak(self.balance() - 1);
+        self.unlink(slot);
+        self.served.add(1);
+        Some((index, slot))
     }
 
-    #[inline]
-    fn pop_above(&self, table: &SlotTable, kept: u32) -> Option<SlotIndex> {
-        let len = self.len.load(Ordering::Relaxed);
-        if len <= kept {
-            return None;
-        }
-        let index = self.pop_unnoted(table)?;
-        if len <= self.low.load(Ordering::Relaxed) {
-            self.note_low(len - 1);
-        }
-        Some(index)
-    }
-
-    /// Takes a local slot that nobody is going to use: no peak comes of it.
-    #[inline]
-    fn pop_unnoted(&self, table: &SlotTable) -> Option<SlotIndex> {
-        let len = self.len.load(Ordering::Relaxed);
+    #[inline(always)]
+    fn front<'table>(&self, table: &'table SlotTable) -> Option<(SlotIndex, &'table Slot)> {
         let index = index_from(self.first.load(Ordering::Relaxed))?;
-        let next = table.slot(index).next.load(Ordering::Relaxed);
-        self.first.store(next, Ordering::Relaxed);
-        self.len.store(len - 1, Ordering::Relaxed);
-        Some(index)
+        Some((index, table.slot(index)))
     }
 
-    /// Puts a slot on the local list.
-    #[inline]
-    pub(super) fn push(&self, table: &SlotTable, index: SlotIndex) {
+    #[inline(always)]
+    fn unlink(&self, front: &Slot) {
+        self.first
+            .store(front.next.load(Ordering::Relaxed), Ordering::Relaxed);
+    }
+
+    /// What is on the local list less what was stocked.
+    #[inline(always)]
+    fn balance(&self) -> i64 {
+        self.returns.get().wrapping_sub(self.served.get()) as i64
+    }
+
+    /// Whether a slot may be taken although the mark is reached; then the peak is noted.
+    #[cold]
+    #[inline(never)]
+    fn look_closer(&self, balance: i64) -> bool {
+        if self.local() <= self.reserve {
+            return false;
+        }
+        self.note_peak(balance - 1);
+        true
+    }
+
+    /// Puts a holder's slot on the local list.
+    #[inline(always)]
+    pub(super) fn push(&self, slot: &Slot, index: SlotIndex) {
+        self.link(slot, index);
+        self.returns.add(1);
+    }
+
+    #[inline(always)]
+    fn link(&self, slot: &Slot, index: SlotIndex) {
         let first = self.first.load(Ordering::Relaxed);
-        table.slot(index).next.store(first, Ordering::Relaxed);
+        // Last out, first in: then the link is still there, and the next take need not wait for a store to it.
+        if slot.next.load(Ordering::Relaxed) != first {
+            slot.next.store(first, Ordering::Relaxed);
+        }
         self.first.store(index.raw(), Ordering::Relaxed);
-        self.len
-            .store(self.len.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
     }
 
     /// Takes a buffer home that its holder released here: to the local list, or to the surplus if it was asked back.
-    #[inline]
-    pub(super) fn take_home(&self, table: &SlotTable, index: SlotIndex) {
-        if self.line() == NO_LINE || !self.shed_if_beyond(table, index) {
-            self.push(table, index);
+    #[inline(always)]
+    pub(super) fn take_home(&self, table: &SlotTable, slot: &Slot, index: SlotIndex) {
+        if self.line() == NO_LINE || !self.shed_if_beyond(table, slot, index) {
+            self.push(slot, index);
         }
     }
 
     #[cold]
-    fn shed_if_beyond(&self, table: &SlotTable, index: SlotIndex) -> bool {
-        table.slot(index).place_key() >= self.line()
-            && self.shared.surplus.push_single(table, index).is_ok()
+    #[inline(never)]
+    fn shed_if_beyond(&self, table: &SlotTable, slot: &Slot, index: SlotIndex) -> bool {
+        let shed = slot.place_key() >= self.line()
+            && self.shared.surplus.push_single(table, index).is_ok();
+        if shed {
+            self.returns.add(1);
+            self.stock(-1);
+        }
+        shed
     }
 
     /// Moves the whole inbox to the local list; answers how many came, and how many of them had been returned.
@@ -439,16 +483,14 @@ impl Shelf {
         if self.shared.inbox.length() == 0 {
             return (0, 0);
         }
-        let kept = self.take_local();
+        let mut rest = self.take_local();
         let mut chain = self.shared.inbox.take();
         let (came, returned) = (chain.length, chain.length - chain.fresh);
-        let mut rest = kept;
         while let Some(index) = rest.pop(table) {
             chain.push(table, index);
         }
         self.first.store(chain.first, Ordering::Relaxed);
-        self.len.store(chain.length, Ordering::Relaxed);
-        self.low.store(u32::MAX, Ordering::Relaxed);
+        self.stock(i64::from(chain.length));
         self.taken.add(u64::from(returned));
         (came, returned)
     }
@@ -476,10 +518,12 @@ impl Shelf {
             if self.local() == 0 && refilled.is_none() {
                 refilled = Some(self.refill(table));
             }
-            let Some(index) = self.pop_unnoted(table) else {
+            let Some((index, slot)) = self.front(table) else {
                 break;
             };
-            let goes = look < too_many || table.slot(index).place_key() >= line;
+            self.unlink(slot);
+            self.stock(-1);
+            let goes = look < too_many || slot.place_key() >= line;
             if !goes || self.shared.surplus.push_single(table, index).is_err() {
                 kept.push(table, index);
                 last = last.or(Some(index));
@@ -490,7 +534,8 @@ impl Shelf {
             && !self.shared.inbox.push_aside(table, kept, last)
         {
             while let Some(index) = kept.pop(table) {
-                self.push(table, index);
+                self.link(table.slot(index), index);
+                self.stock(1);
             }
         }
         refilled.unwrap_or((0, 0))
@@ -500,7 +545,7 @@ impl Shelf {
     pub(super) fn take_local(&self) -> Chain {
         let chain = self.peek_local();
         self.first.store(NIL, Ordering::Relaxed);
-        self.len.store(0, Ordering::Relaxed);
+        self.stock(-i64::from(chain.length));
         chain
     }
 
@@ -508,23 +553,34 @@ impl Shelf {
     pub(super) fn peek_local(&self) -> Chain {
         Chain {
             first: self.first.load(Ordering::Relaxed),
-            length: self.len.load(Ordering::Relaxed),
+            length: self.local(),
             fresh: 0,
         }
     }
 
-    /// Opens a new look at the peak: what is in use now counts, and so does the next acquire.
-    pub(super) fn begin_window(&self) {
-        self.note_low(self.local());
-        self.low.store(u32::MAX, Ordering::Relaxed);
+    /// Slots came to the local list, or left it, otherwise than from and to holders.
+    fn stock(&self, more: i64) {
+        let stocked = self.stocked.load(Ordering::Relaxed);
+        self.stocked
+            .store(stocked.wrapping_add_signed(more), Ordering::Relaxed);
+        self.mark.store(ALWAYS, Ordering::Relaxed);
     }
 
-    #[cold]
-    fn note_low(&self, len: u32) {
-        self.low.store(len, Ordering::Relaxed);
-        let in_use = self
-            .carved()
-            .saturating_sub(len + self.shared.inbox.length() + self.shared.surplus.length());
+    /// Opens a new look at the peak: what is in use now counts, and so does the next acquire.
+    pub(super) fn begin_window(&self) {
+        self.note_peak(self.balance());
+        self.mark.store(ALWAYS, Ordering::Relaxed);
+    }
+
+    /// Notes how many are in use with this balance, and sets the mark there.
+    fn note_peak(&self, balance: i64) {
+        let stocked = self.stocked.load(Ordering::Relaxed) as i64;
+        let reserve = i64::from(self.reserve) - stocked;
+        self.mark
+            .store(balance.max(reserve) as u64, Ordering::Relaxed);
+        let idle =
+            (stocked + balance) as u32 + self.shared.inbox.length() + self.shared.surplus.length();
+        let in_use = self.carved().saturating_sub(idle);
         if in_use > self.peak.load(Ordering::Relaxed) {
             self.peak.store(in_use, Ordering::Relaxed);
         }
@@ -540,7 +596,20 @@ impl Shelf {
     // Everyone's side: racing answers, exact at rest.
 
     pub(super) fn local(&self) -> u32 {
-        self.len.load(Ordering::Relaxed)
+        let carved = i64::from(self.carved());
+        let mut local = 0;
+        for _ in 0..4 {
+            let served = self.served.get();
+            local = (self.stocked.load(Ordering::Relaxed))
+                .wrapping_add(self.returns.get())
+                .wrapping_sub(served) as i64;
+            // Another thread's look: the counts belong together if nothing was taken in between. If it does not come to
+            // that in a few attempts, the answer errs towards idle.
+            if self.served.get() == served {
+                break;
+            }
+        }
+        local.clamp(0, carved) as u32
     }
 
     pub(super) fn carved(&self) -> u32 {
@@ -574,7 +643,12 @@ impl Shelf {
     /// Acquires of this class served from this shelf.
     pub(super) fn hits(&self) -> u64 {
         // Served in all, less what was lent to the class below; the two may be one acquire apart.
-        (self.scratches.get() + self.acquires.get()).saturating_sub(self.lent_down.get())
+        self.served.get().saturating_sub(self.lent_down.get())
+    }
+
+    /// Acquires by `Scratch`. For the owner.
+    pub(super) fn scratches(&self) -> u64 {
+        self.served.get() - self.acquires.get()
     }
 
     /// Buffers that came back, as far as the owner has seen.
@@ -689,7 +763,7 @@ mod tests {
         let shelf = Shelf::new(Pinned::dangling_for_test(), 0, 0, 256, 2);
         shelf.add_carved(4);
         for &slot in &slots[..3] {
-            shelf.push(&table, slot);
+            shelf.push(table.slot(slot), slot);
         }
         assert!(shelf.pop(&table).is_some());
         assert!(shelf.pop(&table).is_none());
@@ -709,7 +783,7 @@ mod tests {
         let shelf = Shelf::new(Pinned::dangling_for_test(), 0, 0, 256, 0);
         shelf.add_carved(6);
         for &slot in &slots[..3] {
-            shelf.push(&table, slot);
+            shelf.push(table.slot(slot), slot);
         }
         for &slot in &slots[3..] {
             shelf.shared.inbox.push(&table, slot).unwrap();
@@ -733,19 +807,19 @@ mod tests {
         let shelf = Shelf::new(Pinned::dangling_for_test(), 0, 0, 256, 0);
         shelf.add_carved(5);
         for &slot in &slots {
-            shelf.push(&table, slot);
+            shelf.push(table.slot(slot), slot);
         }
-        let held: Vec<_> = (0..3).map(|_| shelf.pop(&table).unwrap()).collect();
+        let held: Vec<_> = (0..3).map(|_| shelf.pop(&table).unwrap().0).collect();
         for slot in held {
-            shelf.push(&table, slot);
+            shelf.push(table.slot(slot), slot);
         }
-        let slot = shelf.pop(&table).unwrap();
+        let (slot, _) = shelf.pop(&table).unwrap();
         assert_eq!((shelf.peak(), shelf.window_peak()), (3, 3));
         shelf.forget_window_peak();
-        shelf.push(&table, slot);
+        shelf.push(table.slot(slot), slot);
         shelf.begin_window();
-        let slot = shelf.pop(&table).unwrap();
+        let (slot, _) = shelf.pop(&table).unwrap();
         assert_eq!((shelf.peak(), shelf.window_peak()), (3, 1));
-        shelf.push(&table, slot);
+        shelf.push(table.slot(slot), slot);
     }
 }

@@ -155,8 +155,7 @@ impl PoolControl {
                 let shelf = self.anchor.core().shelf_of(index);
                 if shelf.half == half {
                     slot.take_back();
-                    shelf.push(&self.anchor.table, index);
-                    shelf.returns.add(1);
+                    shelf.push(slot, index);
                     count += 1;
                 }
             }

@@ -24,7 +24,7 @@ use super::class_table::{BUCKETS, ClassTable};
 use super::error::{PoolError, Table};
 use super::free_list::{Counter, Shelf};
 use super::leak_ring::LeakRing;
-use super::slot_table::{SlotIndex, SlotTable};
+use super::slot_table::{Slot, SlotIndex, SlotTable};
 use crate::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
 
 /// Regions a pool can grow to.
@@ -151,9 +151,8 @@ impl Core {
     }
 
     /// Where a slot's samples are.
-    #[inline]
-    pub(super) fn samples_at(&self, index: SlotIndex) -> NonNull<f32> {
-        let slot = self.table.slot(index);
+    #[inline(always)]
+    pub(super) fn samples_at(&self, slot: &Slot) -> NonNull<f32> {
         let base = self.bases[usize::from(slot.region()) % MAX_REGIONS].load(Ordering::Relaxed);
         // SAFETY: the slot was carved from this region, at this unit, within its length; the base was stored before the
         // slot was published, so it is not null; the region lives as long as the core.

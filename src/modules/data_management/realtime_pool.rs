@@ -8,9 +8,9 @@ use super::buffer::{Held, MAX_CHANNELS, PlanarBuffer, PooledBuffer, Scratch};
 use super::class_table::ClassTable;
 use super::error::PoolError;
 use super::free_list::Shelf;
-use super::pool_core::{Anchor, Half, Pinned};
+use super::pool_core::{Anchor, Core, Half, Pinned};
 use super::pool_events::{BufferPoolAllocation, BufferPoolRecycling, PoolExhausted};
-use super::slot_table::SlotIndex;
+use super::slot_table::{Slot, SlotIndex};
 use crate::event_bus::Publisher;
 
 /// Buffers one class looks at, to shed them, in one quantum: enough for several hundred to change hands within 50 ms,
@@ -147,30 +147,33 @@ impl RealtimePool {
     ///
     /// # Errors
     /// [`Exhausted`](PoolError::Exhausted), [`TooLarge`](PoolError::TooLarge), [`ZeroLength`](PoolError::ZeroLength).
-    #[inline]
+    #[inline(always)] // A call would return the handle through memory: written in pieces, read back whole, 10 ns.
     pub fn scratch(&self, samples: usize) -> Result<Scratch<'_>, PoolError> {
-        let Some((bucket, class)) = self.table.find(samples) else {
+        let core: &Core = &self.anchor;
+        let (shelf, index, slot) = self.find(core, samples, false)?;
+        slot.lend_scratch(samples as u32);
+        let held = Held::new(core, shelf, slot, index, samples as u32);
+        Ok(Scratch::new(held, slot))
+    }
+
+    /// An idle slot for a request, off its list.
+    #[inline(always)]
+    fn find<'half>(
+        &'half self,
+        core: &'half Core,
+        samples: usize,
+        critical: bool,
+    ) -> Result<(Pinned<Shelf>, SlotIndex, &'half Slot), PoolError> {
+        let table = self.table;
+        let Some((bucket, class)) = table.find(samples) else {
             return Err(self.refuse(samples));
         };
         self.half.0.count_demand(bucket);
-        let own = self.table.shelf(class);
-        let (shelf, index) = match own.pop(&self.anchor.table) {
-            Some(index) => (own, index),
-            None => self.search(class, samples, false)?,
-        };
-        shelf.scratches.add(1);
-        self.anchor.table.slot(index).lend_scratch(samples as u32);
-        Ok(Scratch::new(
-            Held::new(self.anchor.core(), shelf, index, samples as u32),
-            self,
-        ))
-    }
-
-    /// Puts a scratch buffer back on the local list.
-    #[inline]
-    pub(super) fn put_back_scratch(&self, held: &Held) {
-        held.shelf.take_home(&self.anchor.table, held.index);
-        held.shelf.returns.add(1);
+        let own = table.shelf(class);
+        match own.pop(&core.table) {
+            Some((index, slot)) => Ok((own, index, slot)),
+            None => self.search(class, samples, critical),
+        }
     }
 
     /// A buffer to own and move. Its samples are whatever the last holder left (debug builds: NaN).
@@ -180,7 +183,7 @@ impl RealtimePool {
     ///
     /// # Errors
     /// As for [`scratch`](Self::scratch).
-    #[inline]
+    #[inline(always)]
     #[track_caller]
     pub fn acquire(&self, samples: usize) -> Result<PooledBuffer, PoolError> {
         Ok(PooledBuffer::new(self.take(
@@ -194,7 +197,7 @@ impl RealtimePool {
     ///
     /// # Errors
     /// As for [`scratch`](Self::scratch).
-    #[inline]
+    #[inline(always)]
     #[track_caller]
     pub fn acquire_silent(&self, samples: usize) -> Result<PooledBuffer, PoolError> {
         let mut buffer = PooledBuffer::new(self.take(samples, false, Location::caller())?);
@@ -243,8 +246,9 @@ impl RealtimePool {
                 Ok(held) => slots[channel] = held.index,
                 Err(error) => {
                     for &index in &slots[..channel] {
-                        let shelf = self.anchor.core().shelf_of(index);
-                        let held = Held::new(self.anchor.core(), shelf, index, frames as u32);
+                        let core: &Core = &self.anchor;
+                        let (shelf, slot) = (core.shelf_of(index), core.table.slot(index));
+                        let held = Held::new(core, shelf, slot, index, frames as u32);
                         self.release(PooledBuffer::new(held));
                     }
                     return Err(error);
@@ -279,44 +283,37 @@ impl RealtimePool {
     ///
     /// # Real-time
     /// Wait-free for its own, lock-free for others'.
-    #[inline]
+    #[inline(always)] // As for `scratch`: the handle comes through memory otherwise.
     pub fn release(&self, buffer: PooledBuffer) {
-        if buffer.shelf().core != self.anchor.core() || buffer.shelf().half != self.half.0.id {
+        let shelf = buffer.held().shelf;
+        if shelf.core != self.anchor.core() || shelf.half != self.half.0.id {
             return;
         }
-        let held = buffer.into_wiped();
-        let shelf = held.shelf;
-        shelf.take_home(&self.anchor.table, held.index);
-        shelf.returns.add(1);
+        let core: &Core = &self.anchor;
+        let slot = core.table.slot(buffer.held().index);
+        let held = buffer.into_wiped(core, slot);
+        shelf.take_home(&core.table, slot, held.index);
         shelf.returns_told.add(1);
         self.tell_recycling(&shelf, 1);
     }
 
-    #[inline]
+    #[inline(always)]
     fn take(
         &self,
         samples: usize,
         critical: bool,
         site: &'static Location<'static>,
     ) -> Result<Held, PoolError> {
-        let Some((bucket, class)) = self.table.find(samples) else {
-            return Err(self.refuse(samples));
-        };
-        self.half.0.count_demand(bucket);
-        let own = self.table.shelf(class);
-        let (shelf, index) = match own.pop(&self.anchor.table) {
-            Some(index) => (own, index),
-            None => self.search(class, samples, critical)?,
-        };
+        let core: &Core = &self.anchor;
+        let (shelf, index, slot) = self.find(core, samples, critical)?;
         let acquires = shelf.acquires.add(1);
-        let slot = self.anchor.table.slot(index);
         slot.lend(samples as u32);
         if acquires & (self.options.sample_every - 1) == 0 {
             slot.mark_sampled();
             self.half.0.sites.record(index, self.first_frame, site);
         }
         self.tell_allocation(&shelf, 1, samples as u32, index.raw());
-        Ok(Held::new(self.anchor.core(), shelf, index, samples as u32))
+        Ok(Held::new(core, shelf, slot, index, samples as u32))
     }
 
     /// The class's own list is empty: its inbox, then what the policy says.
@@ -327,7 +324,7 @@ impl RealtimePool {
         class: usize,
         samples: usize,
         critical: bool,
-    ) -> Result<(Pinned<Shelf>, SlotIndex), PoolError> {
+    ) -> Result<(Pinned<Shelf>, SlotIndex, &Slot), PoolError> {
         let slots = &self.anchor.table;
         let own = self.table.shelf(class);
         self.refill(&own);
@@ -336,8 +333,8 @@ impl RealtimePool {
         } else {
             own.pop(slots)
         };
-        if let Some(index) = found {
-            return Ok((own, index));
+        if let Some((index, slot)) = found {
+            return Ok((own, index, slot));
         }
         if self.options.borrow
             && let Some(larger) = self.table.above(class)
@@ -345,10 +342,10 @@ impl RealtimePool {
             if larger.local() == 0 {
                 self.refill(&larger);
             }
-            if let Some(index) = larger.pop(slots) {
+            if let Some((index, slot)) = larger.pop(slots) {
                 own.borrowed.add(1);
                 larger.lent_down.add(1);
-                return Ok((larger, index));
+                return Ok((larger, index, slot));
             }
         }
         own.exhausted.add(1);
@@ -388,7 +385,7 @@ impl RealtimePool {
 
     /// Tells what `Scratch` did since it was last told, and what else returned.
     fn tell_untold(&self, shelf: &Shelf, returned: u32) {
-        let scratches = shelf.scratches.get() - shelf.scratches_told.get();
+        let scratches = shelf.scratches() - shelf.scratches_told.get();
         if scratches > 0 {
             shelf.scratches_told.add(scratches);
             self.tell_allocation(shelf, scratches as u32, 0, u32::MAX);

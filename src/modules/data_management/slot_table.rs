@@ -92,12 +92,12 @@ impl Slot {
         self.place.load(Ordering::Relaxed) != NOWHERE
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn unit(&self) -> u32 {
         self.unit.load(Ordering::Relaxed)
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn region(&self) -> u8 {
         (self.place.load(Ordering::Relaxed) >> 16) as u8
     }
@@ -108,17 +108,17 @@ impl Slot {
         u64::from(self.region()) << 32 | u64::from(self.unit())
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn shelf(&self) -> u16 {
         self.place.load(Ordering::Relaxed) as u16
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn lend(&self, samples: u32) {
         self.lent.store(samples, Ordering::Relaxed);
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn lend_scratch(&self, samples: u32) {
         self.lent.store(samples | SCRATCH, Ordering::Relaxed);
     }
@@ -130,7 +130,7 @@ impl Slot {
         );
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn take_back(&self) {
         self.lent.store(0, Ordering::Relaxed);
     }
@@ -199,7 +199,7 @@ impl SlotTable {
         (0..self.count.load(Ordering::Relaxed)).map(SlotIndex)
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn slot(&self, index: SlotIndex) -> &Slot {
         let (chunk, slot) = (index.0 >> CHUNK_BITS, index.0 as usize % CHUNK);
         // SAFETY: bounds: an index is below `count` of its table, whose chunks up to that count exist and hold 64
@@ -207,11 +207,12 @@ impl SlotTable {
         // live as long as the table. Thread: the index reached this one by a synchronising hand-over, which also
         // published the chunk's pointer, so the relaxed load cannot see an older null.
         unsafe {
-            &*self
+            let chunk = self
                 .chunks
                 .get_unchecked(chunk as usize)
-                .load(Ordering::Relaxed)
-                .add(slot)
+                .load(Ordering::Relaxed);
+            core::hint::assert_unchecked(!chunk.is_null());
+            &*chunk.add(slot)
         }
     }
 

@@ -1,4 +1,4 @@
-/** The element with this id. The page's own markup is the contract: a missing one is a programming error. */
+/** The element with this id. The page's own markup has it: a missing one is a programming error. */
 export function byId<T extends Element>(id: string, type: abstract new (...args: never[]) => T): T {
   const element = document.getElementById(id) as Element | null;
   if (!(element instanceof type)) throw new Error(`index.html has no <${type.name}> #${id}`);

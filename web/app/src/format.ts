@@ -30,6 +30,7 @@ export function decibels(value: number): string {
 }
 
 export function duration(nanoseconds: number): string {
+  if (nanoseconds < 1000) return '< 1 µs';
   return nanoseconds < 1e6 ? `${count(nanoseconds / 1000)} µs` : `${(nanoseconds / 1e6).toFixed(1)} ms`;
 }
 

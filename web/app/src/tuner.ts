@@ -116,7 +116,7 @@ function drawDial(): void {
     ticks.append(line);
     if (!long) continue;
     const label = svg('text', 'tick-label');
-    const at = point(cents, radius + 14);
+    const at = point(cents, radius + 14 + Math.abs(cents) / 6);
     label.setAttribute('x', at.x);
     label.setAttribute('y', at.y);
     label.textContent = cents === 0 ? '0' : signed(cents, 0);
