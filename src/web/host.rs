@@ -20,6 +20,13 @@ use crate::modules::data_management::pool_metrics::PoolCounts;
 use crate::modules::data_management::{DataManagementModule, PoolControl, PoolMetrics};
 use crate::registry::{ModuleError, ModuleHealth, ModuleRegistry};
 
+#[wasm_bindgen]
+extern "C" {
+    /// Milliseconds since the worker began.
+    #[wasm_bindgen(js_namespace = performance)]
+    fn now() -> f64;
+}
+
 /// Windows and events that one pump handles of each stream and lane, so that a pump ends.
 const WINDOWS_PER_PUMP: usize = 64;
 const EVENTS_PER_PUMP: usize = 4096;
@@ -209,8 +216,8 @@ impl Host {
     }
 
     /// Reads windows, steps the pool, delivers events. Call it every few milliseconds. Returns the windows read.
-    pub fn pump(&mut self, now_ms: f64) -> usize {
-        self.registry.bus().set_now_ns((now_ms * 1e6) as u64);
+    pub fn pump(&mut self) -> usize {
+        self.tell_time();
         let mut windows = 0;
         for stream in self.streams.values_mut() {
             if let StreamEnd::Shared { analysis, .. } = &mut stream.end {
@@ -218,8 +225,10 @@ impl Host {
             }
         }
         if let Some(data) = self.registry.get_mut::<DataManagementModule>() {
-            data.tick(now_ms);
+            data.tick(now());
         }
+        // Again, so that what was published just now is not delivered with the time of its publishing.
+        self.tell_time();
         self.registry.bus().pump(EVENTS_PER_PUMP);
         windows
     }
@@ -327,13 +336,17 @@ impl Host {
     }
 
     /// Closes every stream; returns the buffers that never came back.
-    pub fn shutdown(&mut self, now_ms: f64) -> u64 {
+    pub fn shutdown(&mut self) -> u64 {
         let streams: Vec<_> = self.streams.keys().copied().collect();
         for stream in streams {
             self.close_stream(stream);
         }
-        self.pump(now_ms);
+        self.pump();
         self.leaked
+    }
+
+    fn tell_time(&self) {
+        self.registry.bus().set_now_ns((now() * 1e6) as u64);
     }
 
     fn data(&self) -> Option<&DataManagementModule> {

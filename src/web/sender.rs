@@ -75,8 +75,7 @@ impl Sender {
             return;
         };
         if sent {
-            let samples = window.channels() * window.frames();
-            self.bytes_sent += (samples * size_of::<f32>()) as u64;
+            self.bytes_sent += bytes_of(&window);
         } else {
             self.unsent += 1;
             self.publisher.publish(WindowSkipped {
@@ -114,7 +113,10 @@ impl Sender {
             CaptureCounters {
                 windows: capture.windows - self.unsent,
                 skipped_windows: capture.skipped_windows + self.unsent,
-                bytes_copied: capture.bytes_copied + self.bytes_sent,
+                // The window under way included: its block carries this header.
+                bytes_copied: capture.bytes_copied
+                    + self.bytes_sent
+                    + self.taken.as_ref().map_or(0, bytes_of),
                 ..capture
             },
             control.recycled(),
@@ -126,6 +128,10 @@ impl Sender {
     pub(super) fn header_address(&self) -> usize {
         self.header.address()
     }
+}
+
+fn bytes_of(window: &PlanarRef) -> u64 {
+    (window.channels() * window.frames() * size_of::<f32>()) as u64
 }
 
 /// Every slot's place, by number.

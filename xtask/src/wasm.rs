@@ -123,6 +123,8 @@ fn make(build: Build, toolchain: &WasmToolchain) -> Result<()> {
         .out_name("wavepool")
         .web(true)?
         .typescript(true)
+        .remove_name_section(true)
+        .remove_producers_section(true)
         .generate(&output)
         .with_context(|| format!("wasm-bindgen over {}", module.display()))
 }

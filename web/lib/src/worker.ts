@@ -53,9 +53,9 @@ async function answer(request: HostRequest): Promise<HostAnswers[keyof HostAnswe
       receiver?.close();
       open.delete(request.stream);
       polling = open.size > 0;
-      host.pump(performance.now());
+      host.pump();
       host.closeStream(request.stream);
-      host.pump(performance.now());
+      host.pump();
       return { snapshot: host.snapshot() };
     }
     case 'fault':
@@ -63,7 +63,7 @@ async function answer(request: HostRequest): Promise<HostAnswers[keyof HostAnswe
       return null;
     case 'shutdown': {
       polling = false;
-      return { leaked: Number(host.shutdown(performance.now())) };
+      return { leaked: Number(host.shutdown()) };
     }
   }
 }
@@ -82,7 +82,7 @@ async function boot(request: Extract<HostRequest, { kind: 'boot' }>): Promise<Ho
 function turn(): void {
   if (!polling || host === null) return;
   try {
-    host.pump(performance.now());
+    host.pump();
     const now = performance.now();
     if (now - lastSnapshot >= SNAPSHOT_MS) {
       lastSnapshot = now;
