@@ -207,11 +207,12 @@ impl Host {
             self.closed.absorb(&receiver);
         }
         if self.streams.is_empty() {
-            let leased = self
-                .data()
-                .and_then(DataManagementModule::control)
-                .map_or(0, PoolControl::leased);
-            self.leaked = leased + self.closed.leaked;
+            let data = self.registry.get_mut::<DataManagementModule>();
+            self.leaked = self.closed.leaked;
+            if let Some(data) = data {
+                data.report_leaks();
+                self.leaked += data.control().map_or(0, PoolControl::leased);
+            }
         }
     }
 

@@ -193,6 +193,7 @@ impl PoolControl {
             short_run_samples: self.short_run_units() * UNIT_SAMPLES,
             largest_free_run_samples: self.free.largest() as usize * UNIT_SAMPLES,
             leases_reclaimed: self.leases_reclaimed,
+            buffers_leaked: self.buffers_leaked,
             ..PoolCounts::default()
         };
     }
@@ -207,6 +208,7 @@ impl PoolControl {
         self.anchor.heap_bytes()
             + self.free.heap_bytes()
             + self.classes.capacity() * size_of::<(u32, u32)>()
+            + self.leaks_told.capacity() * size_of::<u32>()
             + self.past.capacity() * size_of::<ClassMetrics>()
     }
 

@@ -247,6 +247,13 @@ impl AudioBufferManagerImpl {
             .map(|(name, buffer)| (name.as_str(), buffer))
     }
 
+    /// Whether the pool's buffer of this number is part of a block that is being written.
+    #[must_use]
+    pub fn holds(&self, slot: u32) -> bool {
+        let mut blocks = self.buffers.values().map(|buffer| &buffer.block);
+        blocks.any(|block| (0..block.channels()).any(|channel| block.slot_index(channel) == slot))
+    }
+
     /// The half the samples come from.
     pub const fn half_mut(&mut self) -> &mut RealtimePool {
         &mut self.half

@@ -5,7 +5,7 @@ use super::pool_builder::{BufferPool, PoolBuilder};
 use super::pool_control::PoolControl;
 use super::pool_events;
 use super::pool_keeper::{KeeperReport, PoolKeeper};
-use super::pool_metrics::PoolMetrics;
+use super::pool_metrics::{BoundaryCounts, PoolCounts, PoolMetrics};
 use super::pool_monitor::AlertRules;
 use super::pool_optimization::PoolOptimizationEngine;
 use super::realtime_pool::RealtimePool;
@@ -64,6 +64,7 @@ struct Parts {
     audio_buffers: Option<AudioBufferManagerImpl>,
     audio_buffer_mix: Vec<(usize, u32)>,
     ticks: u64,
+    boundary: BoundaryCounts,
     keeper: PoolKeeper,
 }
 
@@ -99,6 +100,7 @@ impl Module for DataManagementModule {
             audio_buffers: None,
             audio_buffer_mix: config.audio_buffers,
             ticks: 0,
+            boundary: BoundaryCounts::default(),
             keeper: PoolKeeper::new(config.alerts, config.sizing),
         });
         Ok(())
@@ -176,7 +178,28 @@ impl DataManagementModule {
     /// A snapshot of every figure.
     #[must_use]
     pub fn metrics(&self) -> Option<PoolMetrics> {
-        self.parts.as_ref().map(|parts| parts.control.metrics())
+        let parts = self.parts.as_ref()?;
+        let mut counts = parts.control.counts();
+        counts.boundary = parts.boundary;
+        Some(PoolMetrics::from_counts(&counts))
+    }
+
+    /// Takes what the bridges to JavaScript have counted so far, all together: the next [`tick`](Self::tick) judges it.
+    pub fn observe_boundary(&mut self, counts: BoundaryCounts) {
+        if let Some(parts) = &mut self.parts {
+            parts.boundary = counts;
+        }
+    }
+
+    /// Counts and tells every buffer that is still out, but for the named audio buffers; answers how many were new. For
+    /// when nobody may hold one any more: the last stream has closed. See [`PoolControl::report_leaks`].
+    pub fn report_leaks(&mut self) -> u32 {
+        let Some(parts) = &mut self.parts else {
+            return 0;
+        };
+        let manager = parts.audio_buffers.as_ref();
+        let excused = |slot| manager.is_some_and(|manager| manager.holds(slot));
+        parts.control.report_leaks(excused)
     }
 
     /// The optimizer, for its last plan, its demand and its profile.
@@ -204,10 +227,12 @@ impl DataManagementModule {
             parts.ticks += 1;
             manager.half_mut().begin_quantum(parts.ticks);
         }
+        let boundary = parts.boundary;
+        let add = |counts: &mut PoolCounts| counts.boundary = boundary;
         Some(
             parts
                 .keeper
-                .step(now_ms, &mut parts.control, Some(&parts.publisher), |_| {}),
+                .step(now_ms, &mut parts.control, Some(&parts.publisher), add),
         )
     }
 }

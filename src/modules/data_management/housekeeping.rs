@@ -3,9 +3,10 @@
 use super::accounts::{add_counts, counts_of};
 use super::arena::units;
 use super::free_list::Shelf;
+use super::lease::LeaseTable;
 use super::pool_control::PoolControl;
 use super::pool_core::Pinned;
-use super::pool_events::{BufferPoolRecycling, LeasesReclaimed};
+use super::pool_events::{BufferLeaked, BufferPoolRecycling, LeasesReclaimed};
 
 /// What a control step did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -170,5 +171,114 @@ impl PoolControl {
             first_frame: dead.frame(),
         });
         count
+    }
+
+    /// Takes back every lease of a participant that is dead; answers how many.
+    pub fn reclaim_leases(&mut self, dead: &mut LeaseTable) -> u32 {
+        let count = dead.reclaim() as u32;
+        self.leases_reclaimed += u64::from(count);
+        let frames = self.anchor.halves().map(|half| half.frame());
+        let first_frame = frames.max().unwrap_or(0);
+        self.tell(LeasesReclaimed {
+            holder: u32::from(dead.holder()),
+            count,
+            first_frame,
+        });
+        count
+    }
+
+    /// Counts and tells every buffer that is out although nobody may hold one any more, but for those that `excused`
+    /// knows of by number; each is told once for as long as it stays out. Answers how many were new.
+    ///
+    /// Only the host knows that moment: its last stream has closed, its last holder is gone.
+    pub fn report_leaks(&mut self, excused: impl Fn(u32) -> bool) -> u32 {
+        let out: Vec<_> = self
+            .slots()
+            .filter(|slot| slot.lent_samples > 0 && !excused(slot.index))
+            .collect();
+        let told = core::mem::take(&mut self.leaks_told);
+        let sites = self.leak_report().sites;
+        for slot in out.iter().filter(|slot| !told.contains(&slot.index)) {
+            self.buffers_leaked += 1;
+            let site = sites.iter().find(|site| site.slot == slot.index);
+            self.tell(BufferLeaked {
+                slot: slot.index,
+                class_samples: slot.samples as u32,
+                requested: slot.lent_samples as u32,
+                first_frame: site.map_or(0, |site| site.first_frame),
+            });
+        }
+        let found = out.iter().filter(|slot| !told.contains(&slot.index));
+        let found = found.count() as u32;
+        self.leaks_told = out.iter().map(|slot| slot.index).collect();
+        found
+    }
+}
+
+#[cfg(test)]
+#[cfg(not(loom))]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+    use crate::event_bus::{Event, Subscription, TypedEventBus};
+    use crate::modules::data_management::BufferPool;
+
+    fn seen<E: Event>(bus: &TypedEventBus) -> (Arc<Mutex<Vec<E>>>, Subscription) {
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let sink = seen.clone();
+        let guard = bus.subscribe(move |event: &E| sink.lock().unwrap().push(*event));
+        (seen, guard.unwrap())
+    }
+
+    #[test]
+    fn a_leak_is_told_once_and_again_when_it_is_another() {
+        let bus = TypedEventBus::default();
+        let (told, _guard) = seen::<BufferLeaked>(&bus);
+        let (mut control, mut half) = BufferPool::builder()
+            .class(64, 4)
+            .leak_sampling(1)
+            .build()
+            .unwrap();
+        control.attach_publisher(bus.publisher().unwrap());
+        assert_eq!(control.report_leaks(|_| false), 0);
+        half.begin_quantum(128);
+        let (leaked, kept) = (half.acquire(50).unwrap(), half.acquire(64).unwrap());
+        let excused = kept.slot_index();
+        assert_eq!(control.report_leaks(|slot| slot == excused), 1);
+        assert_eq!(control.report_leaks(|slot| slot == excused), 0);
+        assert_eq!(control.metrics().buffers_leaked, 1);
+        bus.pump(usize::MAX);
+        let first = BufferLeaked {
+            slot: leaked.slot_index(),
+            class_samples: 64,
+            requested: 50,
+            first_frame: 128,
+        };
+        assert_eq!(*told.lock().unwrap(), [first]);
+        drop(leaked);
+        assert_eq!(control.report_leaks(|_| false), 1);
+        drop(kept);
+        assert_eq!(control.report_leaks(|_| false), 0);
+    }
+
+    #[test]
+    fn what_a_dead_participant_had_leased_comes_home_and_is_told() {
+        let bus = TypedEventBus::default();
+        let (told, _guard) = seen::<LeasesReclaimed>(&bus);
+        let (mut control, half) = BufferPool::builder().class(64, 4).build().unwrap();
+        control.attach_publisher(bus.publisher().unwrap());
+        let mut leases = LeaseTable::new(3, 4);
+        for _ in 0..2 {
+            leases.open(half.acquire(64).unwrap()).unwrap();
+        }
+        assert_eq!(control.reclaim_leases(&mut leases), 2);
+        assert_eq!(
+            (control.leased(), control.metrics().leases_reclaimed),
+            (0, 2)
+        );
+        bus.pump(usize::MAX);
+        let told = told.lock().unwrap();
+        assert_eq!((told.len(), told[0].holder, told[0].count), (1, 3, 2));
     }
 }

@@ -272,6 +272,12 @@ impl LeaseTable {
             .count()
     }
 
+    /// Whose leases these are.
+    #[must_use]
+    pub const fn holder(&self) -> u8 {
+        self.holder
+    }
+
     /// Leases that are open.
     #[must_use]
     pub fn live(&self) -> usize {

@@ -44,6 +44,9 @@ pub struct PoolControl {
     pub(super) source: MemorySource,
     pub(super) prefault: bool,
     pub(super) leases_reclaimed: u64,
+    pub(super) buffers_leaked: u64,
+    /// Buffers told as leaked that are still out.
+    pub(super) leaks_told: Vec<u32>,
     publisher: Unshared<Option<Publisher>>,
     pub(super) anchor: ControlAnchor,
 }
@@ -74,6 +77,8 @@ impl PoolControl {
             source: builder.source(),
             prefault: builder.prefaults(),
             leases_reclaimed: 0,
+            buffers_leaked: 0,
+            leaks_told: Vec::new(),
             publisher: Unshared::new(None),
             anchor: ControlAnchor::new(core),
         }
