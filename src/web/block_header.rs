@@ -80,7 +80,7 @@ impl Header {
         };
         put(first_frame);
         put(recycled);
-        capture_fields(capture).into_iter().for_each(&mut put);
+        capture.to_fields().into_iter().for_each(&mut put);
         for value in [
             pool.overhead_bytes,
             pool.bytes_reserved,
@@ -104,14 +104,7 @@ impl Header {
         let mut get = || fields.next().copied().unwrap_or(0);
         let first_frame = get();
         let recycled = get();
-        let capture = CaptureCounters {
-            quanta: get(),
-            frames: get(),
-            windows: get(),
-            skipped_windows: get(),
-            interrupted_windows: get(),
-            bytes_copied: get(),
-        };
+        let capture = CaptureCounters::from_fields(core::array::from_fn(|_| get()));
         pool.overhead_bytes = get() as usize;
         pool.bytes_reserved = get() as usize;
         pool.bytes_limit = get() as usize;
@@ -155,25 +148,6 @@ fn at_most(field: &'static str, value: u64, limit: usize) -> Result<usize, Damag
         });
     }
     Ok(value as usize)
-}
-
-fn capture_fields(capture: CaptureCounters) -> [u64; CAPTURE_FIELDS] {
-    let CaptureCounters {
-        quanta,
-        frames,
-        windows,
-        skipped_windows,
-        interrupted_windows,
-        bytes_copied,
-    } = capture;
-    [
-        quanta,
-        frames,
-        windows,
-        skipped_windows,
-        interrupted_windows,
-        bytes_copied,
-    ]
 }
 
 fn class_fields(class: &ClassMetrics) -> [u64; CLASS_FIELDS] {

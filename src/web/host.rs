@@ -11,7 +11,7 @@ use super::feed::{Feed, LevelRecord, NoteRecord};
 use super::memory::{MemoryFigures, MemoryWatch};
 use super::panic_note;
 use super::receiver::Receiver;
-use super::sender::places;
+use super::slot_places::places;
 use super::stream_counts::StreamCounts;
 use super::tap::Tap;
 use crate::event_bus::{BusStats, EventRecord, TypedEventBus};

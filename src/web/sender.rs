@@ -1,14 +1,14 @@
 //! Transfer mode, audio side: an instance of its own, whose windows and events leave in blocks.
 
 use super::block_header::Header;
-use super::tap::SlotPlace;
+use super::slot_places::{SlotPlace, places};
 use crate::event_bus::{Publisher, TypedEventBus};
 use crate::modules::audio_foundations::{
     Analysis, AudioFoundationsModule, Capture, CaptureCounters, SkipReason, StreamConfig,
     WindowSkipped,
 };
 use crate::modules::data_management::pool_metrics::PoolCounts;
-use crate::modules::data_management::{DataManagementModule, PlanarRef, PoolControl};
+use crate::modules::data_management::{DataManagementModule, PlanarRef};
 use crate::registry::{ModuleError, ModuleRegistry};
 
 /// Buffers the control half moves after a block: the worklet has no other thread to do it.
@@ -132,26 +132,4 @@ impl Sender {
 
 fn bytes_of(window: &PlanarRef) -> u64 {
     (window.channels() * window.frames() * size_of::<f32>()) as u64
-}
-
-/// Every slot's place, by number.
-pub(super) fn places(control: &PoolControl) -> Box<[SlotPlace]> {
-    let mut places = Vec::new();
-    for slot in control.slots() {
-        let index = slot.index as usize;
-        if places.len() <= index {
-            places.resize(
-                index + 1,
-                SlotPlace {
-                    address: 0,
-                    samples: 0,
-                },
-            );
-        }
-        places[index] = SlotPlace {
-            address: slot.address,
-            samples: slot.samples,
-        };
-    }
-    places.into_boxed_slice()
 }

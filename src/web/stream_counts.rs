@@ -11,39 +11,15 @@ pub(super) struct StreamCounts(Arc<[AtomicU64; 6]>);
 
 impl StreamCounts {
     pub(super) fn publish(&self, counters: CaptureCounters) {
-        let CaptureCounters {
-            quanta,
-            frames,
-            windows,
-            skipped_windows,
-            interrupted_windows,
-            bytes_copied,
-        } = counters;
-        let values = [
-            quanta,
-            frames,
-            windows,
-            skipped_windows,
-            interrupted_windows,
-            bytes_copied,
-        ];
-        for (cell, value) in self.0.iter().zip(values) {
+        for (cell, value) in self.0.iter().zip(counters.to_fields()) {
             // Relaxed: figures for people; nothing is reached through them.
             cell.store(value, Ordering::Relaxed);
         }
     }
 
     pub(super) fn read(&self) -> CaptureCounters {
-        let [quanta, frames, windows, skipped_windows, interrupted_windows, bytes_copied] =
-            // Relaxed: see `publish`.
-            core::array::from_fn(|i| self.0[i].load(Ordering::Relaxed));
-        CaptureCounters {
-            quanta,
-            frames,
-            windows,
-            skipped_windows,
-            interrupted_windows,
-            bytes_copied,
-        }
+        // Relaxed: see `publish`.
+        let fields = core::array::from_fn(|i| self.0[i].load(Ordering::Relaxed));
+        CaptureCounters::from_fields(fields)
     }
 }

@@ -7,15 +7,9 @@ use core::ptr;
 
 use super::block_header::HEADER_BYTES;
 use super::sender::Sender;
+use super::slot_places::SlotPlace;
 use super::stream_counts::StreamCounts;
 use crate::modules::audio_foundations::{Capture, CopySpan, StreamConfig};
-
-/// Where a slot's samples are.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct SlotPlace {
-    pub(super) address: usize,
-    pub(super) samples: usize,
-}
 
 /// The audio side of one stream.
 pub(super) struct Tap {

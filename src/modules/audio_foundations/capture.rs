@@ -43,6 +43,49 @@ pub struct CaptureCounters {
     pub bytes_copied: u64,
 }
 
+#[cfg(target_arch = "wasm32")]
+impl CaptureCounters {
+    /// As plain numbers, to cross between threads and memories.
+    pub(crate) const fn to_fields(self) -> [u64; 6] {
+        let Self {
+            quanta,
+            frames,
+            windows,
+            skipped_windows,
+            interrupted_windows,
+            bytes_copied,
+        } = self;
+        [
+            quanta,
+            frames,
+            windows,
+            skipped_windows,
+            interrupted_windows,
+            bytes_copied,
+        ]
+    }
+
+    /// The other way round.
+    pub(crate) const fn from_fields(fields: [u64; 6]) -> Self {
+        let [
+            quanta,
+            frames,
+            windows,
+            skipped_windows,
+            interrupted_windows,
+            bytes_copied,
+        ] = fields;
+        Self {
+            quanta,
+            frames,
+            windows,
+            skipped_windows,
+            interrupted_windows,
+            bytes_copied,
+        }
+    }
+}
+
 /// The capturing end of a stream, for the real-time thread.
 ///
 /// Windows begin every `hop` frames from the first frame on. Each has its own pooled planar buffer, into which samples
