@@ -173,6 +173,13 @@ impl PoolControl {
         for shelf in self.anchor.shelves() {
             add_counts(&mut classes, &counts_of(&shelf));
         }
+        // Collected and not yet given back: carved and idle still, though no shelf counts them.
+        let (chain, size) = &self.collected;
+        let of_size = |class: &&mut ClassMetrics| units(class.samples) as u32 == *size;
+        if let Some(class) = classes.iter_mut().find(of_size) {
+            class.carved += u64::from(chain.length);
+            class.idle += u64::from(chain.length);
+        }
         for class in &mut classes {
             class.retired = !self.has_class(class.samples as u32);
         }

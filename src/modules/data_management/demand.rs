@@ -36,6 +36,9 @@ fn bucket_top(bucket: usize) -> u32 {
     ((step + 1) << shift) - 1
 }
 
+/// Sizes are forgotten by half when more requests than this were counted: rare requests are remembered for longer.
+const SIZES_REMEMBERED: u64 = 1 << 16;
+
 /// How many windows are kept. The oldest is given up when a new one begins.
 pub const WINDOWS: usize = 4;
 
@@ -260,7 +263,7 @@ fn saturate(value: u64) -> u32 {
 pub struct Demand {
     /// Per class, smallest first.
     pub classes: Vec<ClassDemand>,
-    /// Sizes asked for; fades by half each [`WINDOWS`] windows.
+    /// Sizes asked for; old ones fade.
     pub sizes: SizeHistogram,
     /// Most samples in use at once in each window.
     peak_samples: [u64; WINDOWS],
@@ -389,7 +392,7 @@ impl Demand {
             class.concurrent.rotate();
             class.inter_arrival_us.rotate();
         }
-        if self.rotations.is_multiple_of(WINDOWS) {
+        if self.sizes.requests() > SIZES_REMEMBERED {
             self.sizes.fade();
         }
     }

@@ -246,3 +246,213 @@ fn apply(plan: &SizingPlan, control: &mut PoolControl, publisher: Option<&Publis
     }
     told.buffers_added + told.buffers_removed
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+    use crate::event_bus::{Event, TypedEventBus};
+    use crate::modules::data_management::pool_events::PoolExhausted;
+    use crate::modules::data_management::{BufferPool, RealtimePool};
+
+    /// Counts events of one type as they are dispatched.
+    fn tally<E: Event>(
+        bus: &TypedEventBus,
+    ) -> (Arc<Mutex<Vec<E>>>, crate::event_bus::Subscription) {
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let sink = Arc::clone(&seen);
+        let guard = bus
+            .subscribe(move |event: &E| sink.lock().unwrap().push(*event))
+            .unwrap();
+        (seen, guard)
+    }
+
+    struct Host {
+        bus: TypedEventBus,
+        publisher: Publisher,
+        control: PoolControl,
+        half: RealtimePool,
+        keeper: PoolKeeper,
+        step: u64,
+    }
+
+    impl Host {
+        fn new(classes: &[(usize, u32)]) -> Self {
+            let bus = TypedEventBus::default();
+            let pool = classes
+                .iter()
+                .fold(BufferPool::builder(), |pool, &(samples, buffers)| {
+                    pool.class(samples, buffers)
+                });
+            let (control, mut half) = pool.limit_samples(1 << 20).build().unwrap();
+            half.attach_publisher(bus.publisher().unwrap());
+            let policy = SizingPolicy {
+                window_ms: 50.0,
+                ..Default::default()
+            };
+            let publisher = bus.publisher().unwrap();
+            let keeper = PoolKeeper::new(AlertRules::default(), Some(policy));
+            Self {
+                bus,
+                publisher,
+                control,
+                half,
+                keeper,
+                step: 0,
+            }
+        }
+
+        /// One control step, after a quantum in which `count` buffers of `samples` were in use at once.
+        fn use_buffers(&mut self, samples: usize, count: usize) -> KeeperReport {
+            self.step += 1;
+            self.half.begin_quantum(self.step * 128);
+            let held: Vec<_> = (0..count)
+                .filter_map(|_| self.half.acquire(samples).ok())
+                .collect();
+            held.into_iter()
+                .for_each(|buffer| self.half.release(buffer));
+            let now_ms = self.step as f64 * 5.0;
+            let report = self
+                .keeper
+                .step(now_ms, &mut self.control, Some(&self.publisher), |_| {});
+            self.bus.pump(usize::MAX);
+            assert!(self.step % 64 != 0 || self.control.is_valid());
+            report
+        }
+    }
+
+    #[test]
+    fn unasked_it_grows_what_is_needed_and_takes_back_what_is_not() {
+        let mut host = Host::new(&[(256, 4), (1024, 40)]);
+        let (plans, _guard) = tally::<PoolOptimization>(&host.bus);
+        for _ in 0..200 {
+            host.use_buffers(256, 30);
+        }
+        let metrics = host.keeper.metrics().clone();
+        assert!(
+            metrics.classes[0].carved >= 30 && metrics.classes[1].carved < 10,
+            "{:?}",
+            metrics.classes
+        );
+        assert!((metrics.bytes_held as f64) < 1.3 * f64::from(30 * 256 * 4));
+        let plans = plans.lock().unwrap();
+        assert!(
+            plans.iter().any(|plan| plan.buffers_added > 0)
+                && plans.iter().any(|plan| plan.buffers_removed > 0)
+        );
+        assert!(host.use_buffers(256, 30).plan.is_none(), "it has settled");
+    }
+
+    #[test]
+    fn unasked_it_learns_the_classes() {
+        let mut host = Host::new(&[(256, 8), (1024, 8)]);
+        let (plans, _guard) = tally::<PoolOptimization>(&host.bus);
+        for _ in 0..400 {
+            host.use_buffers(600, 6);
+        }
+        assert_eq!(host.control.classes().collect::<Vec<_>>(), [608, 1024]);
+        assert!(plans.lock().unwrap().iter().any(|plan| plan.classes == 2));
+        let exhausted = host.keeper.metrics().exhausted;
+        host.use_buffers(600, 6);
+        assert_eq!(
+            host.keeper.metrics().exhausted,
+            exhausted,
+            "the new class serves at once"
+        );
+    }
+
+    #[test]
+    fn a_change_of_classes_without_room_still_goes_through() {
+        let mut host = Host::new(&[(1024, 8)]);
+        host.control.limit_units = 8 * 64;
+        let held: Vec<_> = (0..8).map(|_| host.half.acquire(600).unwrap()).collect();
+        let class =
+            |samples, buffers| super::super::sizing_profile::ClassBuffers { samples, buffers };
+        let classes = vec![class(608, 8), class(1024, 0)];
+        host.control
+            .apply(&SizingStep::SetClasses { classes })
+            .unwrap();
+        assert_eq!(host.control.classes().collect::<Vec<_>>(), [608, 1024]);
+        assert!(host.control.is_valid());
+        drop(held);
+    }
+
+    #[test]
+    fn alerts_become_events() {
+        let mut host = Host::new(&[(256, 2)]);
+        host.keeper = PoolKeeper::new(AlertRules::default(), None);
+        let (low, _low) = tally::<HitRateLow>(&host.bus);
+        let (overhead, _overhead) = tally::<MemoryOverheadHigh>(&host.bus);
+        let (refused, _refused) = tally::<PoolExhausted>(&host.bus);
+        let (snapshots, _snapshots) = tally::<PoolMetricsSnapshot>(&host.bus);
+        for _ in 0..250 {
+            host.use_buffers(256, 4);
+        }
+        let low = low.lock().unwrap();
+        assert_eq!(low.len(), 1, "raised once, not at every step");
+        assert!((low[0].hit_rate_percentage - 50.0).abs() < 0.5);
+        // Two buffers of 1 KB: the tables weigh more than that.
+        assert_eq!(overhead.lock().unwrap().len(), 1);
+        assert_eq!(
+            refused.lock().unwrap().len() as u64,
+            host.keeper.metrics().exhausted
+        );
+        assert!(
+            (12..=13).contains(&snapshots.lock().unwrap().len()),
+            "every 100 ms"
+        );
+    }
+
+    #[test]
+    fn fragmentation_raises_its_event_and_is_worked_on() {
+        let mut host = Host::new(&[(256, 64), (1024, 1)]);
+        host.keeper = PoolKeeper::new(AlertRules::default(), None);
+        let (told, _told) = tally::<PoolFragmentation>(&host.bus);
+        let mut held: Vec<_> = (0..64).map(|_| host.half.acquire(256).unwrap()).collect();
+        held.sort_unstable_by_key(|buffer| buffer.as_ptr().addr());
+        let mut index = 0;
+        held.retain(|_| {
+            index += 1;
+            index % 2 == 0
+        });
+        host.control.trim(256, 0).unwrap();
+        let runs = (0..40)
+            .filter_map(|_| host.use_buffers(1024, 0).defragmentation)
+            .count();
+        assert_eq!(told.lock().unwrap().len(), 1);
+        assert!(runs > 0);
+        drop(held);
+    }
+
+    #[test]
+    fn the_boundary_is_told_when_it_was_measured_and_changed() {
+        let mut host = Host::new(&[(256, 2)]);
+        let (told, _guard) = tally::<JSGCPressureReduction>(&host.bus);
+        let boundary = BoundaryCounts {
+            objects: 1,
+            bytes_allocated: 10,
+            bytes_unpooled: 100,
+        };
+        for step in 0..3 {
+            let now_ms = f64::from(step) * 200.0;
+            host.keeper
+                .step(now_ms, &mut host.control, Some(&host.publisher), |counts| {
+                    counts.boundary = boundary
+                });
+        }
+        host.bus.pump(usize::MAX);
+        let told = told.lock().unwrap();
+        assert_eq!((told.len(), told[0].reduction_percentage), (1, 90.0));
+    }
+
+    #[test]
+    fn a_step_moves_a_bounded_number_of_buffers() {
+        let mut host = Host::new(&[(256, 900)]);
+        let bound = 2 * SizingPolicy::default().buffers_per_step + COLLECT_BUDGET + 32;
+        for step in 0..300 {
+            let report = host.use_buffers(256, if step % 60 < 30 { 900 } else { 1 });
+            assert!(report.operations <= bound, "{}", report.operations);
+        }
+    }
+}

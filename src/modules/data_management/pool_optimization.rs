@@ -20,8 +20,9 @@ pub struct PoolOptimizationEngine {
     pressure: MemoryPressure,
     demand: Demand,
     search: Option<BoundarySearch>,
-    /// Requests the size histogram must reach before classes are looked at again.
-    search_at_requests: u64,
+    /// Requests counted by size, and how many there must be before classes are looked at again.
+    sizes_observed: u64,
+    search_at: u64,
     measuring: Option<Measuring>,
     last: Option<AppliedPlan>,
 }
@@ -42,7 +43,8 @@ impl PoolOptimizationEngine {
             policy,
             pressure: MemoryPressure::None,
             search: None,
-            search_at_requests: REQUESTS_TO_LEARN,
+            sizes_observed: 0,
+            search_at: REQUESTS_TO_LEARN,
             measuring: None,
             last: None,
         }
@@ -91,6 +93,7 @@ impl PoolOptimizationEngine {
     /// Counts `count` requests of `samples` samples, for learning the classes.
     pub fn observe_size(&mut self, samples: usize, count: u64) {
         self.demand.sizes.add(samples, count);
+        self.sizes_observed += count;
     }
 
     /// What was asked of the pool lately.
@@ -148,7 +151,7 @@ impl PoolOptimizationEngine {
         if !self.policy.learn_classes {
             return None;
         }
-        if self.search.is_none() && self.demand.sizes.requests() >= self.search_at_requests {
+        if self.search.is_none() && self.sizes_observed >= self.search_at {
             let largest = metrics.classes.last().map_or(0, |class| class.samples);
             self.search = Some(BoundarySearch::new(
                 &self.demand.sizes,
@@ -158,7 +161,7 @@ impl PoolOptimizationEngine {
         }
         let proposal = self.search.as_mut()?.advance(SEARCH_BUDGET)?;
         self.search = None;
-        self.search_at_requests = 2 * self.demand.sizes.requests();
+        self.search_at = self.sizes_observed + self.demand.sizes.requests();
         Some(proposal)
     }
 }
