@@ -158,6 +158,23 @@ impl PoolControl {
     /// [`counts`](Self::counts) into a value that is used again, so that counting does not allocate once `classes` has
     /// its capacity.
     pub fn count_into(&self, counts: &mut PoolCounts) {
+        self.count_halves(counts, |_| true);
+    }
+
+    /// What the halves counted whose sizes follow demand, with the limit that the others leave them.
+    pub(super) fn demand_counts(&self) -> PoolCounts {
+        let mut counts = PoolCounts::default();
+        self.count_halves(&mut counts, |half| self.follows_demand(half));
+        let own = self.anchor.shelves();
+        let own = own.filter(|shelf| !self.follows_demand(shelf.half));
+        let taken: usize = own
+            .map(|shelf| shelf.carved() as usize * units(shelf.samples as usize))
+            .sum();
+        counts.bytes_limit = bytes(self.limit_units.saturating_sub(taken));
+        counts
+    }
+
+    fn count_halves(&self, counts: &mut PoolCounts, counted: impl Fn(u16) -> bool) {
         let mut classes = core::mem::take(&mut counts.classes);
         classes.clear();
         classes.reserve(self.classes.len());
@@ -170,7 +187,8 @@ impl PoolControl {
         for past in &self.past {
             add_counts(&mut classes, past);
         }
-        for shelf in self.anchor.shelves() {
+        let shelves = self.anchor.shelves();
+        for shelf in shelves.filter(|shelf| counted(shelf.half)) {
             add_counts(&mut classes, &counts_of(&shelf));
         }
         // Collected and not yet given back: carved and idle still, though no shelf counts them.
@@ -183,7 +201,8 @@ impl PoolControl {
         for class in &mut classes {
             class.retired = !self.has_class(class.samples as u32);
         }
-        for slot in self.slots().filter(|slot| slot.lent_samples > 0) {
+        let lent = |slot: &SlotInfo| slot.lent_samples > 0 && counted(slot.half);
+        for slot in self.slots().filter(lent) {
             if let Some(class) = classes
                 .iter_mut()
                 .find(|class| class.samples == slot.samples)
@@ -216,6 +235,7 @@ impl PoolControl {
             + self.free.heap_bytes()
             + self.classes.capacity() * size_of::<(u32, u32)>()
             + self.leaks_told.capacity() * size_of::<u32>()
+            + self.own_mix.capacity() * size_of::<u16>()
             + self.past.capacity() * size_of::<ClassMetrics>()
     }
 

@@ -17,8 +17,8 @@ use crate::registry::{
 
 /// The pool may grow to this many times its first half's share, unless the host says otherwise.
 const LIMIT_SHARES: usize = 8;
-/// Two stereo streams, one block being written, one being read.
-const AUDIO_BUFFERS: (usize, u32) = (4096, 8);
+/// Of each class: a stereo stream, one block being written, one being read.
+const AUDIO_BUFFERS: u32 = 4;
 
 /// How the pool is to be: give it to the registry with `configure`.
 #[derive(Debug, Clone)]
@@ -43,7 +43,9 @@ impl Default for DataManagementConfig {
             pool: BufferPool::builder().limit_samples(LIMIT_SHARES * share),
             sizing: Some(SizingPolicy::default()),
             alerts: AlertRules::default(),
-            audio_buffers: vec![AUDIO_BUFFERS],
+            audio_buffers: super::DEFAULT_MIX
+                .map(|(samples, _)| (samples, AUDIO_BUFFERS))
+                .to_vec(),
         }
     }
 }

@@ -43,7 +43,8 @@ pub struct DefragmentationResult {
 
 impl PoolControl {
     /// Asks `buffers` of a class back, those at the highest addresses, from the halves with the most headroom. They go
-    /// to the arena once they are idle and their owner has come across them: see [`step`](Self::step).
+    /// to the arena once they are idle and their owner has come across them: see [`step`](Self::step). A half with a mix
+    /// of its own ([`attach_with`](Self::attach_with)) gives nothing.
     ///
     /// # Errors
     /// [`UnknownClass`](PoolError::UnknownClass).
@@ -55,6 +56,7 @@ impl PoolControl {
                 samples: class_samples,
             });
         }
+        shelves.retain(|shelf| self.follows_demand(shelf.half));
         shelves.sort_unstable_by_key(|shelf| core::cmp::Reverse(headroom(shelf)));
         let mut left = buffers;
         for shelf in shelves {
@@ -95,7 +97,8 @@ impl PoolControl {
 
     /// Asks back what no class ever needed at once, with a margin.
     fn drain_excess(&self) {
-        for shelf in self.anchor.shelves() {
+        let shelves = self.anchor.shelves();
+        for shelf in shelves.filter(|shelf| self.follows_demand(shelf.half)) {
             let needed = with_margin(u64::from(shelf.peak()))
                 .max(u64::from(shelf.leased() + shelf.target()));
             let excess = u64::from(shelf.carved()).saturating_sub(needed) as u32;

@@ -98,11 +98,12 @@ impl PoolControl {
             return;
         }
         shelf.taken.add(u64::from(returned));
+        let owner = self.anchor.halves().find(|half| half.id == shelf.half);
         self.tell(BufferPoolRecycling {
             class_samples: shelf.samples,
             count: returned,
             half: shelf.half,
-            first_frame: 0,
+            first_frame: owner.map_or(0, |half| half.frame()),
         });
     }
 

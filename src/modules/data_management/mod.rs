@@ -16,6 +16,9 @@ pub mod demand_trace;
 mod error;
 mod free_list;
 mod housekeeping;
+#[cfg(test)]
+#[cfg(not(loom))]
+mod integration_tests;
 mod leak_ring;
 mod lease;
 mod pool_builder;

@@ -31,6 +31,8 @@ pub struct PoolControl {
     pub(super) collected: (Chain, u32),
     /// Size classes, ascending, and how many buffers of each a newly attached half gets.
     pub(super) classes: Vec<(u32, u32)>,
+    /// Halves with a mix of their own: what their owner said they need is theirs, and sizing leaves them alone.
+    pub(super) own_mix: Vec<u16>,
     /// What shelves counted that are gone.
     pub(super) past: Vec<ClassMetrics>,
     pub(super) shift: u32,
@@ -63,6 +65,7 @@ impl PoolControl {
                 .iter()
                 .map(|&(samples, buffers)| (samples as u32, buffers))
                 .collect(),
+            own_mix: Vec::new(),
             past: Vec::new(),
             shift: bucket_shift(largest),
             reserve: builder.reserve(),
@@ -103,10 +106,11 @@ impl PoolControl {
     /// [`TableFull`](PoolError::TableFull), [`OutOfMemory`](PoolError::OutOfMemory).
     pub fn attach(&mut self) -> Result<RealtimePool, PoolError> {
         let mix = self.classes.clone();
-        self.attach_mix(&mix)
+        self.attach_mix(&mix, false)
     }
 
-    /// [`attach`](Self::attach) with a mix of its own, `(class samples, buffers)`; classes left out start empty.
+    /// [`attach`](Self::attach) with a mix of its own, `(class samples, buffers)`; classes left out start empty. For a
+    /// half whose needs are known, a stream's or an engine's: no sizing plan takes from it or counts on it.
     ///
     /// # Errors
     /// As for `attach`; [`UnknownClass`](PoolError::UnknownClass).
@@ -120,10 +124,10 @@ impl PoolControl {
                 samples: samples as usize,
             });
         }
-        self.attach_mix(&mix)
+        self.attach_mix(&mix, true)
     }
 
-    fn attach_mix(&mut self, mix: &[(u32, u32)]) -> Result<RealtimePool, PoolError> {
+    fn attach_mix(&mut self, mix: &[(u32, u32)], own: bool) -> Result<RealtimePool, PoolError> {
         let orphan = self.anchor.halves().find(|half| !half.is_attached());
         let half = match orphan {
             Some(half) => {
@@ -132,6 +136,10 @@ impl PoolControl {
             }
             None => self.make_half()?,
         };
+        self.own_mix.retain(|&id| id != half.id);
+        if own {
+            self.own_mix.push(half.id);
+        }
         // Made before it is filled: if that fails, its drop hands what it got to the next step.
         let realtime = RealtimePool::new(self.anchor.another(), half, self.options);
         // Largest first: each begins where its size divides the place.
@@ -182,6 +190,15 @@ impl PoolControl {
     /// [`UnknownClass`](PoolError::UnknownClass), [`LimitReached`](PoolError::LimitReached),
     /// [`TableFull`](PoolError::TableFull), [`OutOfMemory`](PoolError::OutOfMemory).
     pub fn grow(&mut self, class_samples: usize, count: u32) -> Result<(), PoolError> {
+        self.grow_where(class_samples, count, |_, _| true)
+    }
+
+    fn grow_where(
+        &mut self,
+        class_samples: usize,
+        count: u32,
+        may_grow: impl Fn(&Self, u16) -> bool,
+    ) -> Result<(), PoolError> {
         let unknown = PoolError::UnknownClass {
             samples: class_samples,
         };
@@ -189,8 +206,9 @@ impl PoolControl {
             .ok()
             .filter(|&size| self.has_class(size))
             .ok_or(unknown)?;
-        let attached =
-            |shelf: &Pinned<Shelf>| shelf.samples == size && self.is_attached(shelf.half);
+        let attached = |shelf: &Pinned<Shelf>| {
+            shelf.samples == size && self.is_attached(shelf.half) && may_grow(self, shelf.half)
+        };
         let shelf = self
             .anchor
             .shelves()
@@ -215,6 +233,11 @@ impl PoolControl {
         self.anchor
             .halves()
             .any(|other| other.id == half && other.is_attached())
+    }
+
+    /// Whether a half's buffers are sized by demand, not by its owner.
+    pub(super) fn follows_demand(&self, half: u16) -> bool {
+        !self.own_mix.contains(&half)
     }
 
     /// Sheds idle buffers of a class above `keep` in each half: each quantum a few, collected by [`step`](Self::step).
@@ -290,18 +313,32 @@ impl PoolControl {
     }
 
     /// [`set_classes`](Self::set_classes), with buffers for new classes carved before any half asks for them, as far as
-    /// there is room beside the old ones. They go to the first half; the others' are planned from what they then miss.
+    /// there is room beside the old ones. They go to the first half; the others' are planned from what they then miss. A
+    /// half with a mix of its own gets as many as it had, in the classes that will serve the same requests.
     fn change_classes(&mut self, classes: &[ClassBuffers]) -> Result<(), PoolError> {
         let sizes: Vec<usize> = classes.iter().map(|class| class.samples).collect();
         check_classes(sizes.iter().copied())?;
         self.make_shelves(&sizes)?;
+        let own = self.anchor.shelves().filter(|shelf| {
+            self.is_attached(shelf.half)
+                && !self.follows_demand(shelf.half)
+                && !sizes.contains(&(shelf.samples as usize))
+        });
+        for shelf in own.collect::<Vec<_>>() {
+            let heir = sizes.iter().find(|&&size| size > shelf.samples as usize);
+            if let Some(heir) = heir.and_then(|&size| self.shelf(shelf.half, size as u32)) {
+                self.carve(heir, shelf.carved())?;
+            }
+        }
         let wanted: usize = classes
             .iter()
             .map(|class| class.samples * class.buffers as usize)
             .sum();
         let room = self.room_samples() + self.free.total() * UNIT_SAMPLES;
         let share = (room as f64 / wanted.max(1) as f64).min(1.0);
-        let first = self.anchor.halves().find(|half| half.is_attached());
+        let mut halves = self.anchor.halves();
+        let first = halves.find(|half| half.is_attached() && self.follows_demand(half.id));
+        drop(halves);
         for class in classes {
             let size = class.samples as u32;
             let buffers = (f64::from(class.buffers) * share) as u32;
@@ -358,7 +395,7 @@ impl PoolControl {
             SizingStep::Grow {
                 class_samples,
                 buffers,
-            } => self.grow(*class_samples, *buffers),
+            } => self.grow_where(*class_samples, *buffers, Self::follows_demand),
             SizingStep::Shrink {
                 class_samples,
                 buffers,

@@ -80,6 +80,7 @@ impl PoolKeeper {
     ) -> KeeperReport {
         let collected = control.step(COLLECT_BUDGET);
         let mut counts = control.counts();
+        let demand = control.demand_counts();
         control.begin_peak_window();
         add(&mut counts);
         self.metrics.refresh(&counts);
@@ -93,7 +94,7 @@ impl PoolKeeper {
         report.plan = self
             .engine
             .as_mut()
-            .and_then(|engine| engine.step(now_ms, &self.metrics));
+            .and_then(|engine| engine.step(now_ms, &PoolMetrics::from_counts(&demand)));
         if let Some(plan) = &report.plan {
             report.operations += apply(plan, control, publisher);
         }
@@ -221,8 +222,8 @@ fn apply(plan: &SizingPlan, control: &mut PoolControl, publisher: Option<&Publis
         buffers_added: 0,
         buffers_removed: 0,
         classes: 0,
-        bytes_held_before: plan.before.bytes_held as u64,
-        bytes_held_after: plan.before.bytes_held as u64,
+        bytes_held_before: control.bytes_held() as u64,
+        bytes_held_after: control.bytes_held() as u64,
     };
     for planned in &plan.steps {
         if control.apply(&planned.step).is_err() {
