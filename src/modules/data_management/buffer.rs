@@ -429,7 +429,7 @@ impl Deref for BufferRef {
 impl Clone for BufferRef {
     #[inline]
     fn clone(&self) -> Self {
-        add_reference(&self.held.shelf.core, self.held.index);
+        add_reference(self.held.shelf.core.table.slot(self.held.index));
         Self {
             held: Held { ..self.held },
             metadata: self.metadata,
@@ -440,7 +440,7 @@ impl Clone for BufferRef {
 impl Drop for BufferRef {
     #[inline]
     fn drop(&mut self) {
-        if drop_reference(&self.held.shelf.core, self.held.index) {
+        if drop_reference(self.held.shelf.core.table.slot(self.held.index)) {
             // SAFETY: the last handle for its buffer, going away.
             unsafe { self.held.go_home() }
         }
@@ -448,18 +448,18 @@ impl Drop for BufferRef {
 }
 
 #[inline]
-fn add_reference(core: &Core, index: SlotIndex) {
+fn add_reference(slot: &Slot) {
     // Relaxed: made from a live reference, which keeps the buffer; like `Arc`.
-    let before = core.table.slot(index).refs.fetch_add(1, Ordering::Relaxed);
+    let before = slot.refs.fetch_add(1, Ordering::Relaxed);
     assert!(before <= u32::MAX / 2, "too many references to one buffer");
 }
 
 /// Whether this was the last.
 #[inline]
-fn drop_reference(core: &Core, index: SlotIndex) -> bool {
+pub(super) fn drop_reference(slot: &Slot) -> bool {
     // Release: this thread's reads come before whatever the next holder writes. Pairs with the fence below, in
     // whichever thread drops the last reference.
-    if core.table.slot(index).refs.fetch_sub(1, Ordering::Release) != 1 {
+    if slot.refs.fetch_sub(1, Ordering::Release) != 1 {
         return false;
     }
     // Acquire: pairs with the releases above, of all the others.
@@ -662,7 +662,7 @@ impl PlanarRef {
 
 impl Clone for PlanarRef {
     fn clone(&self) -> Self {
-        add_reference(&self.planes.core, self.planes.slots[0]);
+        add_reference(self.planes.core.table.slot(self.planes.slots[0]));
         Self {
             planes: self.planes,
             metadata: self.metadata,
@@ -672,7 +672,7 @@ impl Clone for PlanarRef {
 
 impl Drop for PlanarRef {
     fn drop(&mut self) {
-        if drop_reference(&self.planes.core, self.planes.slots[0]) {
+        if drop_reference(self.planes.core.table.slot(self.planes.slots[0])) {
             // SAFETY: the last handle for these buffers, going away.
             unsafe { self.planes.go_home() }
         }

@@ -5,7 +5,7 @@ use super::free_list::Shelf;
 use super::pool_core::Pinned;
 
 /// Requests are told apart in this many steps up to the largest class: by the look-up, and in the demand histogram.
-pub(super) const BUCKETS: usize = 256;
+pub(super) const BUCKETS: usize = if cfg!(loom) { 2 } else { 256 };
 
 /// The classes one half serves from, smallest first. Made by the control half, never changed, swapped whole.
 pub(super) struct ClassTable {
@@ -19,6 +19,9 @@ pub(super) struct ClassTable {
     shelves: [Pinned<Shelf>; MAX_CLASSES],
     /// Shelves of classes that are gone, while buffers of theirs come home.
     draining: Vec<Pinned<Shelf>>,
+    /// Written when the table is made and freed, read with it: loom notices when these are not ordered.
+    #[cfg(loom)]
+    pub(super) life: super::pool_core::Life,
 }
 
 /// How far a request is shifted to find its bucket, for a pool whose largest class is `largest`.
@@ -53,6 +56,8 @@ impl ClassTable {
             samples,
             shelves,
             draining,
+            #[cfg(loom)]
+            life: super::pool_core::Life::new(),
         })
     }
 
@@ -63,6 +68,8 @@ impl ClassTable {
     /// The demand bucket and the class of a request; none for no samples, or more than the largest class has.
     #[inline(always)]
     pub(super) fn find(&self, samples: usize) -> Option<(usize, usize)> {
+        #[cfg(loom)]
+        self.life.look();
         let last = samples.wrapping_sub(1);
         if last >= self.largest {
             return None;
@@ -87,6 +94,8 @@ impl ClassTable {
     }
 
     pub(super) fn classes(&self) -> impl Iterator<Item = &Shelf> {
+        #[cfg(loom)]
+        self.life.look();
         self.shelves[..self.count].iter().map(|shelf| &**shelf)
     }
 

@@ -8,7 +8,7 @@ use super::slot_table::SlotIndex;
 use crate::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering, fence};
 
 /// Sites a half remembers.
-const ENTRIES: usize = 32;
+const ENTRIES: usize = if cfg!(loom) { 1 } else { 32 };
 
 /// One sampled acquire, under a sequence lock with one writer: odd while it is being written.
 struct Entry {

@@ -28,11 +28,11 @@ use super::slot_table::{Slot, SlotIndex, SlotTable};
 use crate::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
 
 /// Regions a pool can grow to.
-pub(super) const MAX_REGIONS: usize = 16;
+pub(super) const MAX_REGIONS: usize = if cfg!(loom) { 1 } else { 16 };
 /// Real-time halves on one control.
-pub(super) const MAX_HALVES: usize = 16;
+pub(super) const MAX_HALVES: usize = if cfg!(loom) { 2 } else { 16 };
 /// Shelves of all halves, old classes that still drain included.
-pub(super) const MAX_SHELVES: usize = 256;
+pub(super) const MAX_SHELVES: usize = if cfg!(loom) { 4 } else { 256 };
 
 const BIAS: u64 = 1 << 62;
 
@@ -80,12 +80,12 @@ impl<T> Pinned<T> {
         Self(unsafe { NonNull::new_unchecked(pointer) })
     }
 
-    #[cfg(test)]
+    #[cfg(all(test, not(loom)))]
     pub(super) fn leak_for_test(value: T) -> Self {
         Self(NonNull::from(Box::leak(Box::new(value))))
     }
 
-    #[cfg(test)]
+    #[cfg(all(test, not(loom)))]
     pub(super) const fn dangling_for_test() -> Self {
         Self(NonNull::dangling())
     }
@@ -542,10 +542,36 @@ impl Half {
     }
 }
 
+/// A life from the making to the freeing of something, in which loom notices looks that are not ordered.
+#[cfg(loom)]
+pub(super) struct Life(loom::cell::UnsafeCell<()>);
+
+// SAFETY: nothing is in it; loom checks who looks when.
+#[cfg(loom)]
+unsafe impl Sync for Life {}
+
+#[cfg(loom)]
+impl Life {
+    pub(super) fn new() -> Self {
+        Self(loom::cell::UnsafeCell::new(()))
+    }
+
+    pub(super) fn look(&self) {
+        self.0.with(|_| ());
+    }
+
+    fn end(&self) {
+        self.0.with_mut(|_| ());
+    }
+}
+
 fn free_table(table: *mut ClassTable) {
     if !table.is_null() {
         // SAFETY: from `Box::into_raw`, and just swapped out of the one place that named it, after its last reader.
-        drop(unsafe { Box::from_raw(table) });
+        let table = unsafe { Box::from_raw(table) };
+        #[cfg(loom)]
+        table.life.end();
+        drop(table);
     }
 }
 
@@ -556,3 +582,7 @@ impl Drop for Half {
         }
     }
 }
+
+#[cfg(all(test, loom))]
+#[path = "pool_core_loom.rs"]
+mod loom_models;

@@ -7,7 +7,7 @@ use super::error::{PoolError, Table};
 use crate::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 
 /// Slots per chunk. Chunks are added, never moved or removed while the table lives.
-const CHUNK: usize = 64;
+const CHUNK: usize = if cfg!(loom) { 4 } else { 64 };
 const CHUNK_BITS: u32 = CHUNK.trailing_zeros();
 
 /// Indices are 24 bits wide, so that a list head packs one beside its lengths.

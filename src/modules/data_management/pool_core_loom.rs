@@ -1,0 +1,219 @@
+//! The laws of the shared part, each checked by one model over every interleaving of its threads.
+//!
+//! 1. Inbox: whatever is pushed is taken exactly once, and its contents are seen by the taker.
+//! 2. Surplus: the one pusher needs at most two attempts, and nothing is lost to a taker in between.
+//! 3. Fresh buffers pushed by the control half are told from returned ones.
+//! 4. References: exactly one of the threads that drop a shared buffer sends it home, after every other's last read.
+//! 5. Teardown: in whichever order control half, real-time half and handles go, the memory is freed once, and not before
+//!    the last of them is done with it.
+//! 6. A new class table is seen whole, and the old one is freed only after its last use.
+//!
+//! Run with `RUSTFLAGS="--cfg loom" cargo test --lib --release loom`; `LOOM_MAX_PREEMPTIONS` deepens the search.
+#![allow(unsafe_code)] // Cells in which loom notices unordered access.
+
+use loom::cell::UnsafeCell;
+use loom::sync::Arc;
+use loom::thread;
+
+use super::*;
+use crate::modules::data_management::buffer::drop_reference;
+use crate::modules::data_management::free_list::SharedList;
+use crate::modules::data_management::{BufferPool, PoolControl, RealtimePool};
+
+fn model(check: impl Fn() + Send + Sync + 'static) {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound.get_or_insert(2);
+    builder.check(check);
+}
+
+/// A list, its slots, and for each slot a cell in which loom notices unordered access.
+struct Bench {
+    table: SlotTable,
+    list: SharedList,
+    contents: Vec<UnsafeCell<u32>>,
+}
+
+// SAFETY: loom checks every access to the cells.
+unsafe impl Sync for Bench {}
+
+fn bench(slots: usize) -> (Arc<Bench>, Vec<SlotIndex>) {
+    let table = SlotTable::new(slots);
+    let indices = (0..slots).map(|_| table.add().unwrap()).collect();
+    let bench = Bench {
+        table,
+        list: SharedList::new(),
+        contents: (0..slots).map(|_| UnsafeCell::new(0)).collect(),
+    };
+    (Arc::new(bench), indices)
+}
+
+impl Bench {
+    fn write(&self, index: SlotIndex) {
+        // SAFETY: loom checks that nobody else is here.
+        self.contents[index.raw() as usize].with_mut(|contents| unsafe { *contents += 1 });
+    }
+
+    fn take(&self) -> Vec<u32> {
+        let mut chain = self.list.take();
+        let mut taken = Vec::new();
+        while let Some(index) = chain.pop(&self.table) {
+            self.write(index);
+            taken.push(index.raw());
+        }
+        assert_eq!(chain.length, 0);
+        taken
+    }
+}
+
+#[test]
+fn loom_inbox_loses_nothing_and_shows_the_contents() {
+    model(|| {
+        let (bench, slots) = bench(3);
+        let pushers: Vec<_> = [vec![slots[0], slots[1]], vec![slots[2]]]
+            .into_iter()
+            .map(|slots| {
+                let bench = bench.clone();
+                thread::spawn(move || {
+                    for slot in slots {
+                        bench.write(slot);
+                        bench.list.push(&bench.table, slot).unwrap();
+                    }
+                })
+            })
+            .collect();
+        let mut taken = bench.take();
+        for pusher in pushers {
+            pusher.join().unwrap();
+        }
+        taken.extend(bench.take());
+        taken.sort_unstable();
+        assert_eq!(taken, [0, 1, 2]);
+    });
+}
+
+#[test]
+fn loom_surplus_needs_two_attempts_at_most() {
+    model(|| {
+        let (bench, slots) = bench(2);
+        let taker = bench.clone();
+        let taker = thread::spawn(move || [taker.take(), taker.take()].concat());
+        for slot in slots {
+            bench.write(slot);
+            bench.list.push_single(&bench.table, slot).unwrap();
+        }
+        let mut taken = taker.join().unwrap();
+        taken.extend(bench.take());
+        taken.sort_unstable();
+        assert_eq!(taken, [0, 1]);
+    });
+}
+
+#[test]
+fn loom_fresh_buffers_are_told_from_returned_ones() {
+    model(|| {
+        let (bench, slots) = bench(2);
+        let (other, fresh) = (bench.clone(), slots[0]);
+        let control = thread::spawn(move || assert!(other.list.push_fresh(&other.table, fresh)));
+        bench.list.push(&bench.table, slots[1]).unwrap();
+        let first = bench.list.take();
+        control.join().unwrap();
+        let rest = bench.list.take();
+        assert_eq!(first.length + rest.length, 2);
+        assert_eq!(first.fresh + rest.fresh, 1);
+    });
+}
+
+#[test]
+fn loom_the_last_reference_sees_every_other_reader_gone() {
+    model(|| {
+        let (bench, slots) = bench(1);
+        bench.table.slot(slots[0]).refs.store(2, Ordering::Relaxed);
+        let holder = |bench: Arc<Bench>, slot: SlotIndex| {
+            // SAFETY: loom checks that nobody writes meanwhile.
+            bench.contents[0].with(|contents| assert_eq!(unsafe { *contents }, 0));
+            if drop_reference(bench.table.slot(slot)) {
+                bench.write(slot);
+            }
+        };
+        let (other, slot) = (bench.clone(), slots[0]);
+        let reader = thread::spawn(move || holder(other, slot));
+        holder(bench.clone(), slot);
+        reader.join().unwrap();
+        // SAFETY: the only thread left.
+        bench.contents[0].with(|contents| assert_eq!(unsafe { *contents }, 1));
+    });
+}
+
+fn pool() -> (PoolControl, RealtimePool) {
+    BufferPool::builder()
+        .class(16, 2)
+        .prefault(false)
+        .build()
+        .unwrap()
+}
+
+#[test]
+fn loom_exactly_one_reference_sends_the_buffer_home() {
+    model(|| {
+        let (control, half) = pool();
+        let shared = half.acquire(16).unwrap().freeze();
+        let other = shared.clone();
+        let reader = thread::spawn(move || drop(other.clone()));
+        drop(shared);
+        reader.join().unwrap();
+        assert_eq!(control.leased(), 0);
+        assert!(control.is_valid());
+    });
+}
+
+#[test]
+fn loom_teardown_with_two_halves_and_a_handle() {
+    model(|| {
+        let (control, half) = pool();
+        let handle = half.acquire(16).unwrap();
+        let audio = thread::spawn(move || {
+            // What the half counts here must reach whoever tears down.
+            half.release(half.acquire(16).unwrap());
+            drop(half);
+        });
+        let worker = thread::spawn(move || drop(handle));
+        drop(control);
+        audio.join().unwrap();
+        worker.join().unwrap();
+    });
+}
+
+#[test]
+fn loom_teardown_with_two_handles_on_two_threads() {
+    model(|| {
+        let (control, half) = pool();
+        let (one, other) = (
+            half.acquire(16).unwrap(),
+            half.acquire(16).unwrap().freeze(),
+        );
+        drop(control);
+        let one = thread::spawn(move || drop(one));
+        let other = thread::spawn(move || drop(other));
+        drop(half);
+        one.join().unwrap();
+        other.join().unwrap();
+    });
+}
+
+#[test]
+fn loom_a_new_class_table_is_seen_whole_and_the_old_one_outlives_its_use() {
+    model(|| {
+        let (mut control, mut half) = pool();
+        control.set_classes(&[8, 16]).unwrap();
+        let audio = thread::spawn(move || {
+            drop(half.scratch(16));
+            half.begin_quantum(0);
+            drop(half.scratch(16));
+            half
+        });
+        control.step(1);
+        let half = audio.join().unwrap();
+        control.step(1);
+        drop((control, half));
+    });
+}
