@@ -10,6 +10,7 @@
 //! 7. Memory stays within the limit.
 //! 8. With everything given back, nothing is leased, and every half of the pool may go in any order.
 #![cfg(not(any(loom, target_arch = "wasm32")))]
+#![allow(clippy::unwrap_used)] // A test fails by it.
 
 use std::collections::HashMap;
 

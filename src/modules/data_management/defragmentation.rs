@@ -217,7 +217,8 @@ impl PoolControl {
     }
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(test)]
+#[cfg(not(loom))]
 mod tests {
     use super::*;
     use crate::modules::data_management::{BufferPool, PooledBuffer, RealtimePool};

@@ -319,7 +319,9 @@ impl Player {
         while self.held.len() > self.most_held {
             match self.held.pop_front() {
                 // Half of them as a real-time thread gives back, half as anybody does.
-                Some(Held::Unique(buffer)) if samples.is_multiple_of(2) => self.half.release(buffer),
+                Some(Held::Unique(buffer)) if samples.is_multiple_of(2) => {
+                    self.half.release(buffer)
+                }
                 other => drop(other),
             }
         }

@@ -21,6 +21,8 @@ mod housekeeping;
 mod integration_tests;
 mod leak_ring;
 mod lease;
+#[cfg(all(feature = "mapped", not(target_arch = "wasm32")))]
+mod mapped_wav;
 mod pool_builder;
 mod pool_control;
 mod pool_core;
@@ -53,6 +55,8 @@ pub use defragmentation::DefragmentationResult;
 pub use error::{LeaseMove, LeaseState, PoolError, Table};
 pub use housekeeping::StepReport;
 pub use lease::{LEASE_BITS, Lease, LeaseTable, LeasedBuffer, MAX_HOLDERS, MAX_LEASES};
+#[cfg(all(feature = "mapped", not(target_arch = "wasm32")))]
+pub use mapped_wav::{MappedWav, WavError};
 pub use pool_builder::{BufferPool, DEFAULT_MIX, PoolBuilder};
 pub use pool_control::PoolControl;
 pub use pool_metrics::PoolMetrics;

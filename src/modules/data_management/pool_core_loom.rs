@@ -208,7 +208,6 @@ fn loom_a_new_class_table_is_seen_whole_and_the_old_one_outlives_its_use() {
         let audio = thread::spawn(move || {
             drop(half.scratch(16));
             half.begin_quantum(0);
-            drop(half.scratch(16));
             half
         });
         control.step(1);

@@ -248,7 +248,8 @@ fn apply(plan: &SizingPlan, control: &mut PoolControl, publisher: Option<&Publis
     told.buffers_added + told.buffers_removed
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(test)]
+#[cfg(not(loom))]
 mod tests {
     use std::sync::{Arc, Mutex};
 
