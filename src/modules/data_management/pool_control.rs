@@ -421,3 +421,321 @@ pub(super) fn headroom(shelf: &Pinned<Shelf>) -> (bool, u32) {
     let peak = shelf.window_peak();
     (peak == 0, shelf.carved().saturating_sub(peak))
 }
+
+#[cfg(test)]
+#[cfg(not(loom))]
+mod tests {
+    use super::*;
+    use crate::modules::data_management::{BufferPool, DefragmentationResult};
+
+    /// Quanta and steps until nothing moves any more.
+    fn settle(control: &mut PoolControl, half: &mut RealtimePool) {
+        for quantum in 0..200 {
+            half.begin_quantum(quantum * 128);
+            control.step(64);
+        }
+        assert!(control.is_valid());
+    }
+
+    #[test]
+    fn growth_is_bounded_by_the_limit_and_all_or_none() {
+        let (mut control, half) = BufferPool::builder()
+            .class(256, 2)
+            .limit_samples(256 * 5)
+            .build()
+            .unwrap();
+        let before = control.metrics();
+        assert!(matches!(
+            control.grow(256, 4),
+            Err(PoolError::LimitReached { limit: 1280, .. })
+        ));
+        assert_eq!(control.metrics().bytes_held, before.bytes_held);
+        control.grow(256, 3).unwrap();
+        assert!(matches!(
+            control.grow(256, 1),
+            Err(PoolError::LimitReached { available: 0, .. })
+        ));
+        assert_eq!(
+            control.grow(512, 1),
+            Err(PoolError::UnknownClass { samples: 512 })
+        );
+        let held: Vec<_> = core::iter::from_fn(|| half.acquire(256).ok()).collect();
+        assert_eq!((held.len(), control.is_valid()), (5, true));
+    }
+
+    #[test]
+    fn addresses_stay_while_the_pool_grows() {
+        let (mut control, half) = BufferPool::builder()
+            .class(64, 1)
+            .limit_samples(1 << 16)
+            .build()
+            .unwrap();
+        let mut held = vec![half.acquire(64).unwrap()];
+        held[0].fill(7.0);
+        let address = held[0].address();
+        for _ in 0..100 {
+            control.grow(64, 1).unwrap();
+            held.push(half.acquire(64).unwrap());
+        }
+        assert_eq!((held[0].address(), held[0][63]), (address, 7.0));
+        let slots: Vec<_> = control.slots().collect();
+        assert_eq!(slots.len(), 101);
+        assert!(
+            slots
+                .iter()
+                .all(|slot| slot.lent_samples == 64 && slot.samples == 64)
+        );
+        assert!(control.is_valid());
+    }
+
+    #[test]
+    fn trimming_gives_back_what_is_idle_and_leaves_what_is_leased() {
+        let (mut control, mut half) = BufferPool::builder().class(256, 8).build().unwrap();
+        let held = half.acquire(256).unwrap();
+        control.trim(256, 2).unwrap();
+        settle(&mut control, &mut half);
+        assert_eq!(control.bytes_held(), 3 * 1024);
+        drop(held);
+        settle(&mut control, &mut half);
+        assert_eq!(control.bytes_held(), 2 * 1024);
+        control.replenish_below(256, 2).unwrap();
+        settle(&mut control, &mut half);
+        assert_eq!(control.bytes_held(), 2 * 1024);
+    }
+
+    #[test]
+    fn replenishing_keeps_so_many_idle() {
+        let (mut control, mut half) = BufferPool::builder()
+            .class(256, 1)
+            .limit_samples(256 * 20)
+            .build()
+            .unwrap();
+        control.replenish_below(256, 3).unwrap();
+        let held: Vec<_> = (0..6)
+            .map(|_| {
+                settle(&mut control, &mut half);
+                half.acquire(256).unwrap()
+            })
+            .collect();
+        assert_eq!((held.len(), control.metrics().exhausted), (6, 0));
+    }
+
+    #[test]
+    fn classes_change_and_old_ones_drain() {
+        let (mut control, mut half) = BufferPool::builder()
+            .class(256, 4)
+            .class(1024, 4)
+            .limit_samples(1 << 16)
+            .build()
+            .unwrap();
+        let old = half.acquire(200).unwrap();
+        control.set_classes(&[384, 1024]).unwrap();
+        control.grow(384, 4).unwrap();
+        assert_eq!(old.capacity(), 256);
+        settle(&mut control, &mut half);
+        assert_eq!(half.acquire(200).unwrap().capacity(), 384);
+        drop(old);
+        settle(&mut control, &mut half);
+        let metrics = control.metrics();
+        assert_eq!(control.classes().collect::<Vec<_>>(), [384, 1024]);
+        assert_eq!(metrics.total_allocations, 2);
+        assert_eq!(metrics.leased, 0);
+        assert!(
+            metrics
+                .classes
+                .iter()
+                .all(|class| !class.retired || class.carved == 0)
+        );
+        assert_eq!(
+            control.set_classes(&[2048]),
+            Err(PoolError::TooLarge {
+                requested: 2048,
+                largest: 1024
+            })
+        );
+        assert!(matches!(
+            control.set_classes(&[512, 256]),
+            Err(PoolError::BadClasses { .. })
+        ));
+    }
+
+    #[test]
+    fn a_dropped_half_is_taken_over_with_what_it_had() {
+        let (mut control, half) = BufferPool::builder().class(256, 4).build().unwrap();
+        let outlives = half.acquire(256).unwrap();
+        assert!(matches!(
+            control.attach().err(),
+            Some(PoolError::LimitReached { .. })
+        ));
+        drop(half);
+        let next = control.attach_with(&[(256, 3)]).unwrap();
+        drop(outlives);
+        let held: Vec<_> = core::iter::from_fn(|| next.acquire(256).ok()).collect();
+        assert_eq!((held.len(), control.is_valid()), (4, true));
+        assert!(matches!(
+            control.attach_with(&[(300, 1)]).err(),
+            Some(PoolError::UnknownClass { samples: 300 })
+        ));
+    }
+
+    #[test]
+    fn what_a_dropped_half_had_goes_back_to_the_arena() {
+        let (mut control, half) = BufferPool::builder().class(256, 4).build().unwrap();
+        let outlives = half.acquire(256).unwrap().freeze();
+        drop(half);
+        control.step(100);
+        assert_eq!((control.bytes_held(), control.leased()), (1024, 1));
+        drop(outlives);
+        assert!(control.step(100).complete);
+        assert_eq!(
+            (control.bytes_held(), control.leased(), control.is_valid()),
+            (0, 0, true)
+        );
+    }
+
+    #[test]
+    fn a_step_moves_no_more_than_its_budget() {
+        let (mut control, half) = BufferPool::builder().class(64, 50).build().unwrap();
+        drop(half);
+        let report = control.step(20);
+        assert_eq!((report.collected, report.complete), (20, false));
+        assert!(control.is_valid());
+        assert_eq!(control.step(100).collected, 30);
+    }
+
+    #[test]
+    fn defragmenting_leaves_leased_buffers_alone() {
+        let (mut control, mut half) = BufferPool::builder().class(256, 16).build().unwrap();
+        let held = half.acquire(256).unwrap();
+        let address = held.address();
+        let mut moved = 0;
+        for quantum in 0..100 {
+            let DefragmentationResult { buffers_moved, .. } = control.defragment();
+            moved += buffers_moved;
+            half.begin_quantum(quantum);
+            control.step(64);
+        }
+        assert!(control.bytes_held() < 16 * 1024, "{moved} moved");
+        assert_eq!(
+            (held.address(), control.leased(), control.is_valid()),
+            (address, 1, true)
+        );
+    }
+
+    #[test]
+    fn the_leak_report_names_the_line_that_holds_the_buffer() {
+        let (control, mut half) = BufferPool::builder()
+            .class(256, 4)
+            .leak_sampling(1)
+            .build()
+            .unwrap();
+        half.begin_quantum(1000);
+        let leaked = half.acquire(200).unwrap();
+        let line = line!() - 1;
+        drop(half.acquire(256).unwrap());
+        half.begin_quantum(5000);
+        let report = control.leak_report();
+        assert_eq!((report.leased, report.sites.len()), (1, 1));
+        let site = report.sites[0];
+        assert_eq!(
+            (site.slot, site.requested, site.class_samples),
+            (leaked.slot_index(), 200, 256)
+        );
+        assert_eq!((site.first_frame, site.held_frames), (1000, 4000));
+        assert!(site.site.file().ends_with("pool_control.rs") && site.site.line() == line);
+        drop(leaked);
+        assert!(control.leak_report().sites.is_empty());
+    }
+
+    #[test]
+    #[allow(unsafe_code)] // Plays a dead worker.
+    fn a_dead_half_s_scratches_come_back() {
+        let (mut control, half) = BufferPool::builder().class(256, 4).build().unwrap();
+        core::mem::forget(half.scratch(100).unwrap());
+        let survives = half.acquire(256).unwrap().freeze();
+        let id = half.id();
+        core::mem::forget(half);
+        assert_eq!(control.leased(), 2);
+        // SAFETY: forgotten above, so never used again.
+        assert_eq!(unsafe { control.reclaim(id) }, 1);
+        // SAFETY: as above; it is not attached any more, so nothing happens.
+        assert_eq!(unsafe { control.reclaim(id) }, 0);
+        assert_eq!(
+            (control.leased(), control.metrics().leases_reclaimed),
+            (1, 1)
+        );
+        drop(survives);
+        control.step(100);
+        assert_eq!((control.leased(), control.is_valid()), (0, true));
+        assert!(control.attach().is_ok());
+    }
+
+    #[test]
+    fn handles_outlive_everything() {
+        let (control, half) = BufferPool::builder().class(64, 4).build().unwrap();
+        let mut owned = half.acquire(64).unwrap();
+        let shared = half.acquire_silent(64).unwrap().freeze();
+        drop(control);
+        drop(half);
+        owned.fill(1.0);
+        let shared = std::thread::spawn(move || (shared.clone(), shared).0)
+            .join()
+            .unwrap();
+        assert_eq!((owned[63], shared[63]), (1.0, 0.0));
+        drop(owned);
+        drop(shared);
+    }
+
+    #[test]
+    fn builders_refuse_classes_that_cannot_be() {
+        let refused = |builder: PoolBuilder| builder.build().err();
+        assert!(matches!(
+            refused(BufferPool::builder().class(0, 1)),
+            Some(PoolError::BadClasses { smallest: 0, .. })
+        ));
+        assert!(matches!(
+            refused(BufferPool::builder().class(256, 1).class(256, 1)),
+            Some(PoolError::BadClasses { count: 2, .. })
+        ));
+        let many = (1..=17).fold(BufferPool::builder(), |builder, i| builder.class(i * 16, 1));
+        assert!(matches!(
+            refused(many),
+            Some(PoolError::BadClasses {
+                count: 17,
+                most: 16,
+                ..
+            })
+        ));
+        assert!(matches!(
+            refused(BufferPool::builder().class(1 << 31, 1)),
+            Some(PoolError::TooLarge { .. })
+        ));
+        assert!(matches!(
+            refused(BufferPool::builder().class(1 << 29, u32::MAX)),
+            Some(PoolError::OutOfMemory { .. } | PoolError::TableFull { .. })
+        ));
+    }
+
+    #[test]
+    fn threads_that_pass_buffers_on_lose_none() {
+        let (control, mut half) = BufferPool::builder().class(256, 16).build().unwrap();
+        let (send, receive) =
+            std::sync::mpsc::sync_channel::<(u32, crate::modules::data_management::BufferRef)>(8);
+        let reader = std::thread::spawn(move || {
+            for (number, buffer) in receive {
+                assert!(buffer.clone().iter().all(|&sample| sample == number as f32));
+            }
+        });
+        let rounds = if cfg!(miri) { 50 } else { 20_000 };
+        for number in 0..rounds {
+            half.begin_quantum(u64::from(number) * 128);
+            if let Ok(mut buffer) = half.acquire(256) {
+                buffer.fill(number as f32);
+                send.send((number, buffer.freeze())).unwrap();
+            }
+        }
+        drop(send);
+        reader.join().unwrap();
+        assert_eq!((control.leased(), control.is_valid()), (0, true));
+    }
+}
