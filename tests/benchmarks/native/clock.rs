@@ -1,4 +1,4 @@
-//! The thread's own time: on a shared machine, others' work does not count.
+//! The thread's own time, and a core of its own: on a shared machine, others' work is not to count.
 
 use std::time::Duration;
 
@@ -7,4 +7,24 @@ use rustix::time::{ClockId, clock_gettime};
 pub(crate) fn thread_cpu_time() -> Duration {
     let now = clock_gettime(ClockId::ThreadCPUTime);
     Duration::new(now.tv_sec as u64, now.tv_nsec as u32)
+}
+
+/// Keeps this thread on one core, where the system can do that; two measured threads on one core would only take turns.
+pub(crate) fn stay_on_core(core: usize) {
+    #[cfg(target_os = "linux")]
+    {
+        use std::sync::LazyLock;
+
+        use rustix::thread::{CpuSet, sched_setaffinity};
+
+        // Asked before the first thread is bound: afterwards the answer is 1.
+        static CORES: LazyLock<usize> =
+            LazyLock::new(|| std::thread::available_parallelism().map_or(1, usize::from));
+        let mut set = CpuSet::new();
+        set.set(core % *CORES);
+        // Refused in some containers; the figures are only noisier then.
+        let _ = sched_setaffinity(None, &set);
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = core;
 }

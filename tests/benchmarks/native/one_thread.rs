@@ -2,13 +2,13 @@
 
 use std::hint::black_box;
 
+use super::clock::thread_cpu_time;
 use super::rivals::{
-    Allocated, CLASSES, Floor, Heapless, Linear, Malloc, MallocZeroed, MiMalloc, MiMallocZeroed, Mutexed,
-    ObjectPool, Opool, OpoolLocal, OursOwned, OursScratch, OursSilent, Pool, Queued, Samples,
-    ShardedSlab, Spin,
+    Allocated, CLASSES, Floor, Heapless, Linear, Malloc, MallocZeroed, MiMalloc, MiMallocZeroed,
+    Mutexed, ObjectPool, Opool, OpoolLocal, OursOwned, OursScratch, OursSilent, Pool, Queued,
+    Samples, ShardedSlab, Spin,
 };
 use super::rows::Row;
-use super::clock::thread_cpu_time;
 
 /// Buffers in one timed batch.
 const BATCH: usize = 20_000;
@@ -108,10 +108,10 @@ pub(crate) fn check<P: Pool>(pool: &P) {
     }
 }
 
-/// Somebody to be measured: one batch of a work, in nanoseconds per buffer.
+/// Somebody to be measured, one batch of a work at a time.
 pub(crate) struct Contender {
     pub(crate) name: &'static str,
-    pub(crate) batch: Box<dyn FnMut(Work, usize) -> f64>,
+    pub(crate) batch: Box<dyn FnMut(Work, usize)>,
 }
 
 pub(crate) fn contender<P: Pool>() -> Contender {
@@ -119,11 +119,7 @@ pub(crate) fn contender<P: Pool>() -> Contender {
     check(&pool);
     let batch = move |work, count| {
         pool.rest();
-        let start = thread_cpu_time();
-        let sum = batch(&pool, work, count);
-        let took = thread_cpu_time() - start;
-        assert_eq!(sum, expected(count), "{}", P::NAME);
-        took.as_secs_f64() * 1e9 / count as f64
+        assert_eq!(batch(&pool, work, count), expected(count), "{}", P::NAME);
     };
     Contender {
         name: P::NAME,
@@ -179,10 +175,13 @@ pub(crate) fn measure(bench: &'static str) -> Vec<Row> {
         let mut took = vec![Vec::with_capacity(ROUNDS); contenders.len()];
         for _ in 0..ROUNDS {
             for (contender, took) in contenders.iter_mut().zip(&mut took) {
-                took.push((contender.batch)(work, BATCH));
+                let start = thread_cpu_time();
+                (contender.batch)(work, BATCH);
+                let spent = thread_cpu_time() - start;
+                took.push(spent.as_secs_f64() * 1e9 / BATCH as f64);
             }
         }
-        let medians: Vec<f64> = took.into_iter().map(median).collect();
+        let medians: Vec<f64> = took.into_iter().map(|took| quantile(took, 0.5)).collect();
         for (rival, &theirs) in contenders.iter().zip(&medians).skip(1) {
             let case = format!("{} {size}", rival.name);
             rows.push(Row::against(bench, case, "ns", medians[0], theirs));
@@ -200,8 +199,8 @@ pub(crate) fn measure(bench: &'static str) -> Vec<Row> {
     closest.into_iter().chain(rows).collect()
 }
 
-/// The middle one.
-pub(crate) fn median(mut figures: Vec<f64>) -> f64 {
+/// The figure below which this share of them lies.
+pub(crate) fn quantile(mut figures: Vec<f64>, share: f64) -> f64 {
     figures.sort_unstable_by(f64::total_cmp);
-    figures[figures.len() / 2]
+    figures[(figures.len() as f64 * share) as usize]
 }

@@ -92,7 +92,8 @@ pub(crate) fn record(rows: &[Row], folder: &Path) -> io::Result<()> {
     let stem = format!("{}-{}", today(), machine.name());
     let mut text = "bench,case,value,unit,baseline,ratio\n".to_owned();
     for row in rows {
-        let figure = |figure: Option<f64>| figure.map_or(String::new(), |figure| figure.to_string());
+        let figure =
+            |figure: Option<f64>| figure.map_or(String::new(), |figure| figure.to_string());
         let _ = writeln!(
             text,
             "{},{},{},{},{},{}",
@@ -172,7 +173,11 @@ fn today() -> String {
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let shifted = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * shifted + 2) / 5 + 1;
-    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
+    let month = if shifted < 10 {
+        shifted + 3
+    } else {
+        shifted - 9
+    };
     let year = era * 400 + year_of_era + u64::from(month <= 2);
     format!("{year:04}-{month:02}-{day:02}")
 }
