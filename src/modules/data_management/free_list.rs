@@ -275,7 +275,8 @@ impl Counter {
 /// There is no length that goes up and down: the next take would have to wait for what the last return stored. Two
 /// counts that only rise, one written by taking and one by returning, do not wait for each other.
 ///
-/// The owner's fields come first and fill cache lines of their own; the fields that other threads write follow.
+/// Three kinds of fields, each on cache lines of their own: what hardly ever changes, and every thread reads that brings
+/// a buffer home; what the owner writes; what other threads write.
 #[repr(C, align(64))]
 pub(super) struct Shelf {
     /// The pool it belongs to.
@@ -287,20 +288,21 @@ pub(super) struct Shelf {
     /// The half it belongs to, and its own number in the core's directory.
     pub(super) half: u16,
     pub(super) id: u16,
-    /// First local slot, or NIL. Written by the owner, like every field down to `peak` but `line`.
-    first: AtomicU32,
     /// Buffers from this place on are asked back: see [`Slot::place_key`]. Written by the control half, seldom; read by
     /// the owner with each buffer that comes home.
     ///
     /// [`Slot::place_key`]: super::slot_table::Slot::place_key
     line: AtomicU64,
+    owner_s: CacheLine,
+    /// First local slot, or NIL. Written by the owner, like every field down to `peak`.
+    first: AtomicU32,
     /// Taken off the local list for a holder.
     served: Counter,
     /// Put on the local list by the owner, from a holder.
     pub(super) returns: Counter,
     /// Where a take has to look closer: when `returns − served`, a signed number, is not above it. At least
-    /// `reserve − stocked`, and at least where it stood when the peak was last noted: above that no new peak is possible,
-    /// since the inbox only grows between two refills.
+    /// `reserve − stocked`, and at least where a new peak is possible: the inbox only grows between two refills, so as
+    /// many takes as the use was below the peak cannot make one.
     mark: AtomicU64,
     /// What came from the inbox less what went to the surplus or the arena; wraps.
     stocked: AtomicU64,
@@ -325,6 +327,10 @@ pub(super) struct Shelf {
 
     pub(super) shared: SharedSide,
 }
+
+/// Makes the next field begin a cache line.
+#[repr(align(64))]
+struct CacheLine;
 
 /// The part of a shelf that other threads write.
 #[repr(align(64))]
@@ -352,6 +358,7 @@ impl Shelf {
             half,
             id,
             line: AtomicU64::new(NO_LINE),
+            owner_s: CacheLine,
             first: AtomicU32::new(NIL),
             served: Counter::default(),
             returns: Counter::default(),
@@ -572,21 +579,23 @@ impl Shelf {
         self.mark.store(ALWAYS, Ordering::Relaxed);
     }
 
-    /// Notes how many are in use with this balance, and sets the mark there.
+    /// Notes how many are in use with this balance, and sets the mark where that can be more than ever before.
     fn note_peak(&self, balance: i64) {
         let stocked = self.stocked.load(Ordering::Relaxed) as i64;
-        let reserve = i64::from(self.reserve) - stocked;
-        self.mark
-            .store(balance.max(reserve) as u64, Ordering::Relaxed);
         let idle =
             (stocked + balance) as u32 + self.shared.inbox.length() + self.shared.surplus.length();
         let in_use = self.carved().saturating_sub(idle);
         if in_use > self.peak.load(Ordering::Relaxed) {
             self.peak.store(in_use, Ordering::Relaxed);
         }
-        if in_use > self.window_peak.load(Ordering::Relaxed) {
+        let window_peak = self.window_peak.load(Ordering::Relaxed);
+        if in_use > window_peak {
             self.window_peak.store(in_use, Ordering::Relaxed);
         }
+        let below_peak = i64::from(window_peak.saturating_sub(in_use));
+        let reserve = i64::from(self.reserve) - stocked;
+        let mark = (balance - below_peak).max(reserve);
+        self.mark.store(mark as u64, Ordering::Relaxed);
     }
 
     fn idle_of_owner(&self) -> u32 {
