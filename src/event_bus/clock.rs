@@ -1,4 +1,5 @@
 //! Time for stamps: one shared word that the dispatching side moves and publishers only read.
+#![deny(clippy::disallowed_types)] // No lock: real-time.
 
 use crate::sync::atomic::{AtomicU64, Ordering};
 

@@ -1,4 +1,5 @@
 //! Who is wanted: the one table that `publish` looks at before it writes anything.
+#![deny(clippy::disallowed_types)] // No lock: real-time.
 
 use core::any::TypeId;
 use std::sync::OnceLock;

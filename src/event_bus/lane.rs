@@ -1,4 +1,5 @@
 //! A bounded queue of cells from one publisher to the dispatching side.
+#![deny(clippy::disallowed_types)] // No lock: real-time.
 #![allow(unsafe_code)] // One writer and one reader share the ring's cells without a lock.
 
 use core::cell::Cell;

@@ -1,4 +1,5 @@
 //! The publishing side: what may run on the audio thread.
+#![deny(clippy::disallowed_types)] // No lock: real-time.
 
 use core::any::Any;
 use std::sync::{Arc, OnceLock};

@@ -9,6 +9,7 @@
 //!
 //! The address of the samples never changes between them. Forgetting a handle (`mem::forget`) leaks its buffer, and in
 //! the end the pool's memory; it is not unsafe.
+#![deny(clippy::disallowed_types)] // No lock: real-time.
 #![allow(unsafe_code)] // Makes slices of arena memory for the handle that owns it.
 
 use core::mem::ManuallyDrop;

@@ -1,4 +1,5 @@
 //! From a number of samples to the size class that serves it: one shift, one look-up, one comparison.
+#![deny(clippy::disallowed_types)] // No lock: real-time.
 
 use super::class_boundaries::MAX_CLASSES;
 use super::free_list::Shelf;

@@ -8,6 +8,7 @@
 //!
 //! Both atomic lists are only ever taken whole, so a head that was read, taken and rebuilt in between (ABA) still
 //! names a chain whose first slot is the one a pusher linked to. A closed head takes no more pushes.
+#![deny(clippy::disallowed_types)] // No lock: real-time.
 #![allow(unsafe_code)] // Turns the index packed in a head back into a slot index.
 
 use super::pool_core::{Core, Pinned};

@@ -1,4 +1,5 @@
 //! Where buffers were acquired: a sample of the call sites, in a ring of fixed size, without a string on the hot path.
+#![deny(clippy::disallowed_types)] // No lock: real-time.
 #![allow(unsafe_code)] // Keeps `&'static Location` in an atomic.
 
 use core::panic::Location;

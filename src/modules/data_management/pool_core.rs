@@ -13,6 +13,7 @@
 //!
 //! `outstanding` starts at a bias above any number of handles, so that handles that count themselves off before the last
 //! anchor has done its sum cannot bring it to zero.
+#![deny(clippy::disallowed_types)] // No lock: real-time.
 #![allow(unsafe_code)] // Shared ownership without a counter per handle.
 
 use core::cell::UnsafeCell;

@@ -1,4 +1,5 @@
 //! The half that belongs to a real-time thread. It has no method that can allocate, lock, or loop without a bound.
+#![deny(clippy::disallowed_types)] // No lock: real-time.
 
 use core::cell::Cell;
 use core::marker::PhantomData;
@@ -435,6 +436,7 @@ impl Drop for RealtimePool {
 #[cfg(test)]
 #[cfg(not(loom))]
 mod tests {
+    #[allow(clippy::disallowed_types)] // Not on the real-time side.
     use std::sync::{Arc, Mutex};
 
     use super::*;
@@ -650,6 +652,7 @@ mod tests {
     #[test]
     fn events_add_up_to_the_pool_s_own_counts() {
         let bus = TypedEventBus::default();
+        #[allow(clippy::disallowed_types)] // As above.
         let told = Arc::new(Mutex::new((0, 0, 0)));
         let (a, b, c) = (told.clone(), told.clone(), told.clone());
         let _guards = (

@@ -1,4 +1,5 @@
 //! One small record per buffer, at an address that never changes, found by a 24-bit index.
+#![deny(clippy::disallowed_types)] // No lock: real-time.
 #![allow(unsafe_code)] // Unchecked indexing on the audio thread's fast path; every index is made here.
 
 use core::ptr;
