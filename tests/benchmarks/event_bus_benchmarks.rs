@@ -1,10 +1,12 @@
-//! What publishing costs, beside nothing and beside four rivals, and how late handlers are called.
+//! What publishing costs, beside nothing and beside four rivals, how late handlers are called, and what the audio
+//! pipeline costs beside one that allocates.
 //!
 //! `cargo bench --bench events_benchmarks -- --json FILE`. Every measurement checks what arrived.
 #![allow(missing_docs)]
 
 mod event_bus_latency;
 mod event_bus_rivals;
+mod pipeline;
 
 use std::error::Error;
 use std::hint::black_box;
@@ -152,6 +154,7 @@ fn publishing(rows: &mut Vec<Row>) -> Result<(), Box<dyn Error>> {
 /// Holds the figures against their targets.
 fn check(rows: &[Row]) -> Result<(), Box<dyn Error>> {
     let mut missed = event_bus_latency::missed(rows);
+    missed.extend(pipeline::missed(rows));
     for Row {
         bench,
         case,
@@ -190,6 +193,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut rows = Vec::new();
     publishing(&mut rows)?;
     event_bus_latency::measure(&mut rows)?;
+    pipeline::measure(&mut rows)?;
     let mut out = stdout().lock();
     for Row {
         bench,

@@ -1,0 +1,366 @@
+//! What a quantum costs on pooled buffers, and on a twin that allocates what it needs as it goes: time and allocations.
+//!
+//! The pooled side is the product: an engine with a processor that takes scratch, a capture that cuts its output into
+//! windows, and `AudioBufferManagerImpl`. The twin does the same arithmetic and copies on `Vec`s, and counts nothing and
+//! tells nobody, so that what it saves is in its favour. Both read their windows on the same thread: no machine is too
+//! small to run it.
+#![allow(unsafe_code)] // An allocator that counts implements an unsafe trait.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::collections::{BTreeMap, VecDeque};
+use std::error::Error;
+use std::hint::black_box;
+use std::time::Instant;
+
+use wavepool::event_bus::TypedEventBus;
+use wavepool::modules::audio_foundations::{
+    Analysis, AudioFoundationsModule, Capture, Engine, ProcessContext, Processor, StreamConfig,
+};
+use wavepool::modules::data_management::{
+    AudioBufferManagerImpl, AudioFormat, DataManagementModule, PlanarBuffer, PoolError,
+};
+use wavepool::registry::ModuleRegistry;
+
+use crate::Row;
+
+const QUANTUM: usize = 128;
+const RATE_HZ: f32 = 48_000.0;
+const WINDOW: usize = 2048;
+const HOP: usize = 512;
+/// Of the named buffers.
+const BLOCK: usize = 1024;
+/// The two sides take turns, so that both have the machine's good and bad moments.
+const TURNS: usize = 100;
+const QUANTA_PER_TURN: usize = 1_000;
+/// Of each turn, not timed: the other side has just had the caches.
+const WARM_UP: usize = 20;
+/// The control side looks after its half about as often: every 85 ms.
+const QUANTA_PER_TICK: u64 = 32;
+
+thread_local! {
+    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+}
+
+struct Counting;
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+fn count() {
+    ALLOCATIONS.with(|count| count.set(count.get() + 1));
+}
+
+// SAFETY: every call goes to the system allocator unchanged; counting neither allocates nor unwinds, since the
+// thread-local is constant-initialised and has no destructor.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count();
+        // SAFETY: the caller's.
+        unsafe { System.alloc(layout) }
+    }
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        count();
+        // SAFETY: the caller's.
+        unsafe { System.alloc_zeroed(layout) }
+    }
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: the caller's.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        count();
+        // SAFETY: the caller's.
+        unsafe { System.realloc(pointer, layout, size) }
+    }
+}
+
+/// The arithmetic of both sides, per channel: a wider stereo image by way of middle and side.
+fn widen(output: &mut [f32], left: &[f32], right: &[f32], width: f32) {
+    for (output, (left, right)) in output.iter_mut().zip(left.iter().zip(right)) {
+        *output = 0.5 * (left + right) + width * (left - right);
+    }
+}
+
+const WIDTHS: [f32; 2] = [0.75, -0.75];
+
+struct Widen;
+
+impl Processor for Widen {
+    fn process(
+        &mut self,
+        block: &mut PlanarBuffer,
+        ctx: &ProcessContext<'_>,
+    ) -> Result<(), PoolError> {
+        let mut left = ctx.scratch(block.frames())?;
+        let mut right = ctx.scratch(block.frames())?;
+        left.copy_from_slice(block.channel(0));
+        right.copy_from_slice(block.channel(1));
+        for (channel, width) in WIDTHS.into_iter().enumerate() {
+            widen(block.channel_mut(channel), &left, &right, width);
+        }
+        Ok(())
+    }
+}
+
+type Stereo = [[f32; QUANTUM]; 2];
+
+/// One side of the comparison: what it does with a quantum, and a sum over the windows or blocks it has read.
+trait Side {
+    fn quantum(&mut self, input: &Stereo, first_frame: u64);
+    fn heard(&self) -> f64;
+}
+
+struct Pooled {
+    engine: Engine,
+    capture: Capture,
+    analysis: Analysis,
+    heard: f64,
+}
+
+impl Side for Pooled {
+    fn quantum(&mut self, [left, right]: &Stereo, first_frame: u64) {
+        let mut output = [[0.0; QUANTUM]; 2];
+        let [out_left, out_right] = &mut output;
+        self.engine
+            .process(&[left, right], &mut [out_left, out_right], first_frame);
+        self.capture.process(&[&output[0], &output[1]], first_frame);
+        while let Some(window) = self.analysis.next_window() {
+            self.heard += f64::from(window.channel(0)[WINDOW - 1]);
+        }
+    }
+
+    fn heard(&self) -> f64 {
+        self.heard
+    }
+}
+
+#[derive(Default)]
+struct Direct {
+    open: VecDeque<[Vec<f32>; 2]>,
+    /// The engine's fade, per sample as there: it begins silent.
+    gain: f32,
+    heard: f64,
+}
+
+impl Side for Direct {
+    fn quantum(&mut self, input: &Stereo, first_frame: u64) {
+        let mut block = [input[0].to_vec(), input[1].to_vec()];
+        let [left, right] = block.clone();
+        for (channel, width) in block.iter_mut().zip(WIDTHS) {
+            widen(channel, &left, &right, width);
+        }
+        let mut gain = self.gain;
+        for channel in &mut block {
+            gain = self.gain;
+            for sample in channel {
+                gain = (gain + 1.0 / (0.005 * RATE_HZ)).min(1.0);
+                *sample *= gain;
+            }
+        }
+        self.gain = gain;
+        let mut output = [[0.0; QUANTUM]; 2];
+        for (output, channel) in output.iter_mut().zip(&block) {
+            output.copy_from_slice(channel);
+        }
+        if (first_frame as usize).is_multiple_of(HOP) {
+            self.open
+                .push_back([(); 2].map(|()| Vec::with_capacity(WINDOW)));
+        }
+        for window in &mut self.open {
+            for (samples, output) in window.iter_mut().zip(&output) {
+                samples.extend_from_slice(output);
+            }
+        }
+        while let Some(window) = self.open.pop_front_if(|window| window[0].len() == WINDOW) {
+            self.heard += f64::from(window[0][WINDOW - 1]);
+        }
+    }
+
+    fn heard(&self) -> f64 {
+        self.heard
+    }
+}
+
+struct PooledBlocks {
+    buffers: AudioBufferManagerImpl,
+    heard: f64,
+}
+
+impl Side for PooledBlocks {
+    fn quantum(&mut self, [left, right]: &Stereo, first_frame: u64) {
+        if first_frame.is_multiple_of(QUANTA_PER_TICK * QUANTUM as u64) {
+            self.buffers.half_mut().begin_quantum(first_frame);
+        }
+        let Ok(buffer) = self.buffers.get_mut("mix") else {
+            return;
+        };
+        buffer.write(&[left, right]);
+        if buffer.is_full()
+            && let Ok(block) = self.buffers.share("mix")
+        {
+            self.heard += f64::from(black_box(&block).channel(1)[BLOCK - 1]);
+        }
+    }
+
+    fn heard(&self) -> f64 {
+        self.heard
+    }
+}
+
+#[derive(Default)]
+struct DirectBlocks {
+    buffers: BTreeMap<String, ([Vec<f32>; 2], usize)>,
+    heard: f64,
+}
+
+impl Side for DirectBlocks {
+    fn quantum(&mut self, input: &Stereo, _: u64) {
+        let fresh = || [(); 2].map(|()| vec![0.0; BLOCK]);
+        let Some((block, written)) = self.buffers.get_mut("mix") else {
+            self.buffers.insert("mix".to_owned(), (fresh(), 0));
+            return self.quantum(input, 0);
+        };
+        for (samples, input) in block.iter_mut().zip(input) {
+            samples[*written..][..QUANTUM].copy_from_slice(input);
+        }
+        *written += QUANTUM;
+        if *written == BLOCK {
+            *written = 0;
+            let block = std::mem::replace(block, fresh());
+            self.heard += f64::from(black_box(&block)[1][BLOCK - 1]);
+        }
+    }
+
+    fn heard(&self) -> f64 {
+        self.heard
+    }
+}
+
+/// What the quanta of one side took.
+#[derive(Default)]
+struct Taken {
+    ns: Vec<u64>,
+    allocations: u64,
+}
+
+impl Taken {
+    fn turn(&mut self, side: &mut dyn Side, turn: usize) {
+        for n in 0..QUANTA_PER_TURN {
+            let quantum = turn * QUANTA_PER_TURN + n;
+            let tone = |channel: usize| {
+                core::array::from_fn(|i| ((quantum * QUANTUM + i) * (channel + 1)) as f32 * 1e-7)
+            };
+            let input = [tone(0), tone(1)];
+            let before = ALLOCATIONS.get();
+            let start = Instant::now();
+            side.quantum(black_box(&input), (quantum * QUANTUM) as u64);
+            let ns = start.elapsed().as_nanos() as u64;
+            self.allocations += ALLOCATIONS.get() - before;
+            if n >= WARM_UP {
+                self.ns.push(ns);
+            }
+        }
+    }
+
+    fn us(&self, quantile: f64) -> f64 {
+        let index = (self.ns.len() as f64 * quantile).ceil() as usize - 1;
+        self.ns[index] as f64 / 1e3
+    }
+}
+
+fn compare(
+    rows: &mut Vec<Row>,
+    prefix: &str,
+    ours: &mut dyn Side,
+    twin: &mut dyn Side,
+) -> Result<(), Box<dyn Error>> {
+    let quanta = TURNS * QUANTA_PER_TURN;
+    let mut taken = [(); 2].map(|()| Taken {
+        ns: Vec::with_capacity(quanta),
+        allocations: 0,
+    });
+    for turn in 0..TURNS {
+        taken[0].turn(ours, turn);
+        taken[1].turn(twin, turn);
+    }
+    let (ours, twin) = (ours.heard(), twin.heard());
+    if ours == 0.0 || (ours - twin).abs() > 1e-6 * ours.abs() {
+        return Err(format!("{prefix}pooled heard {ours}, direct {twin}").into());
+    }
+    taken.iter_mut().for_each(|side| side.ns.sort_unstable());
+    let [ours, twin] = taken;
+    for (name, quantile) in [("median", 0.5), ("p99.9", 0.999)] {
+        let baseline = Some(twin.us(quantile));
+        let case = format!("{prefix}{name}");
+        rows.push(Row::new(
+            "pipeline",
+            case,
+            ours.us(quantile),
+            "us",
+            baseline,
+        ));
+    }
+    let each = |side: &Taken| side.allocations as f64 / quanta as f64;
+    let case = format!("{prefix}allocations");
+    let baseline = Some(each(&twin));
+    rows.push(Row::new(
+        "pipeline",
+        case,
+        each(&ours),
+        "per quantum",
+        baseline,
+    ));
+    Ok(())
+}
+
+/// Adds the rows of this benchmark.
+pub(crate) fn measure(rows: &mut Vec<Row>) -> Result<(), Box<dyn Error>> {
+    let mut registry = ModuleRegistry::builder(TypedEventBus::default()).boot()?;
+    let (audio, data) = registry
+        .get_two_mut::<AudioFoundationsModule, DataManagementModule>()
+        .ok_or("the modules are not linked")?;
+    let config = StreamConfig {
+        sample_rate_hz: RATE_HZ,
+        channels: 2,
+        window: WINDOW,
+        hop: HOP,
+    };
+    let (capture, analysis) = audio.open_stream(data, config)?;
+    let mut pooled = Pooled {
+        engine: audio.open_engine(data, RATE_HZ, 2, vec![Box::new(Widen)])?,
+        capture,
+        analysis,
+        heard: 0.0,
+    };
+    compare(rows, "", &mut pooled, &mut Direct::default())?;
+
+    let mut buffers = AudioBufferManagerImpl::new(data.attach_realtime()?);
+    let format = AudioFormat {
+        sample_rate_hz: RATE_HZ,
+        channels: 2,
+        frames: BLOCK,
+    };
+    buffers.create("mix", format)?;
+    let mut pooled = PooledBlocks {
+        buffers,
+        heard: 0.0,
+    };
+    compare(
+        rows,
+        "audio buffers ",
+        &mut pooled,
+        &mut DirectBlocks::default(),
+    )
+}
+
+/// What did not come out as it must.
+pub(crate) fn missed(rows: &[Row]) -> Vec<String> {
+    let allocations = rows
+        .iter()
+        .filter(|row| row.bench == "pipeline" && row.case.ends_with("allocations"));
+    allocations
+        .filter(|row| row.value > 0.0)
+        .map(|row| format!("{}: {} per quantum", row.case, row.value))
+        .collect()
+}
