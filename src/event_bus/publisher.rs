@@ -107,6 +107,16 @@ impl Publisher {
         }
     }
 
+    /// Whether `publish` would reach anybody at this moment: for callers that look once and then publish often.
+    ///
+    /// # Real-time
+    /// Wait-free, no allocation, no system call.
+    #[must_use]
+    pub fn is_heard<E: Event>(&self) -> bool {
+        let inline = matches!(E::PRIORITY, Priority::Critical) && self.inline_count > 0;
+        inline || self.core.interest.wanted::<E>().is_some()
+    }
+
     /// Adds a handler that runs within `publish`, on the publishing thread, before the event is queued. By adding it
     /// you declare it real-time safe: it does not allocate, lock, wait or make system calls, and takes microseconds.
     ///

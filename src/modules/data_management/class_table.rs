@@ -12,17 +12,14 @@ pub(super) const BUCKETS: usize = if cfg!(loom) { 2 } else { 256 };
 pub(super) struct ClassTable {
     largest: usize,
     shift: u32,
-    /// The smallest class that holds the smallest request of the bucket.
-    first_class: [u8; BUCKETS],
     count: usize,
+    /// The shelf of the smallest class that holds the smallest request of the bucket: the shelf itself, so that a request
+    /// needs one look-up.
+    first_shelf: [Pinned<Shelf>; BUCKETS],
     /// Beyond `count` the last class is repeated, so that every entry is a real one.
-    samples: [u32; MAX_CLASSES],
     shelves: [Pinned<Shelf>; MAX_CLASSES],
     /// Shelves of classes that are gone, while buffers of theirs come home.
     draining: Vec<Pinned<Shelf>>,
-    /// Written when the table is made and freed, read with it: loom notices when these are not ordered.
-    #[cfg(loom)]
-    pub(super) life: super::pool_core::Life,
 }
 
 /// How far a request is shifted to find its bucket, for a pool whose largest class is `largest`.
@@ -43,18 +40,16 @@ impl ClassTable {
         let last = *sorted.get(count.checked_sub(1)?)?;
         let class_at = |i: usize| sorted.get(i).copied().unwrap_or(last);
         let shelves = core::array::from_fn(class_at);
-        let samples = core::array::from_fn(|i| class_at(i).samples);
-        let first_class = core::array::from_fn(|bucket| {
+        let first_shelf = core::array::from_fn(|bucket| {
             let smallest = (bucket << shift) + 1;
-            let fits = |size: &u32| *size as usize >= smallest;
-            samples.iter().position(fits).unwrap_or(count - 1) as u8
+            let fits = |shelf: &&Pinned<Shelf>| shelf.samples as usize >= smallest;
+            sorted.iter().find(fits).copied().unwrap_or(last)
         });
         Some(Self {
             largest: last.samples as usize,
             shift,
-            first_class,
             count,
-            samples,
+            first_shelf,
             shelves,
             draining,
             #[cfg(loom)]
@@ -68,30 +63,33 @@ impl ClassTable {
 
     /// The demand bucket and the class of a request; none for no samples, or more than the largest class has.
     #[inline(always)]
-    pub(super) fn find(&self, samples: usize) -> Option<(usize, usize)> {
-        #[cfg(loom)]
-        self.life.look();
+    pub(super) fn find(&self, samples: usize) -> Option<(usize, Pinned<Shelf>)> {
         let last = samples.wrapping_sub(1);
         if last >= self.largest {
             return None;
         }
         let bucket = (last >> self.shift) % BUCKETS;
-        let mut class = usize::from(self.first_class[bucket]) % MAX_CLASSES;
-        // Bounded: the last class holds `largest`, and more than one class in a bucket is rare.
-        while (self.samples[class] as usize) < samples {
-            class = (class + 1) % MAX_CLASSES;
+        let mut shelf = self.first_shelf[bucket];
+        if (shelf.samples as usize) < samples {
+            shelf = self.look_through(samples);
         }
-        Some((bucket, class))
+        Some((bucket, shelf))
     }
 
-    #[inline(always)]
-    pub(super) fn shelf(&self, class: usize) -> Pinned<Shelf> {
-        self.shelves[class % MAX_CLASSES]
+    /// More than one class in a bucket: rare.
+    #[cold]
+    #[inline(never)]
+    fn look_through(&self, samples: usize) -> Pinned<Shelf> {
+        let fits = |shelf: &&Pinned<Shelf>| shelf.samples as usize >= samples;
+        let found = self.shelves.iter().find(fits);
+        // The last class holds `largest`, and nothing larger is looked for.
+        *found.unwrap_or(&self.shelves[MAX_CLASSES - 1])
     }
 
-    /// The next larger class, if there is one.
-    pub(super) fn above(&self, class: usize) -> Option<Pinned<Shelf>> {
-        (class + 1 < self.count).then(|| self.shelf(class + 1))
+    /// The class next larger than this one, if there is one.
+    pub(super) fn above(&self, samples: u32) -> Option<Pinned<Shelf>> {
+        let larger = |shelf: &&Pinned<Shelf>| shelf.samples > samples;
+        self.shelves[..self.count].iter().find(larger).copied()
     }
 
     pub(super) fn classes(&self) -> impl Iterator<Item = &Shelf> {
@@ -137,9 +135,9 @@ mod tests {
             let largest = *sizes.last().unwrap() as usize;
             let table = table(sizes, largest);
             for samples in 1..=largest {
-                let (_, class) = table.find(samples).unwrap();
-                let best = sizes.iter().position(|&size| size as usize >= samples);
-                assert_eq!(Some(class), best, "{samples} in {sizes:?}");
+                let (_, shelf) = table.find(samples).unwrap();
+                let best = sizes.iter().find(|&&size| size as usize >= samples);
+                assert_eq!(Some(&shelf.samples), best, "{samples} in {sizes:?}");
             }
             assert!(table.find(0).is_none());
             assert!(table.find(largest + 1).is_none());
@@ -150,8 +148,8 @@ mod tests {
     #[test]
     fn the_last_class_has_none_above() {
         let table = table(&[256, 512], 512);
-        assert_eq!(table.above(0).unwrap().samples, 512);
-        assert!(table.above(1).is_none());
+        assert_eq!(table.above(256).unwrap().samples, 512);
+        assert!(table.above(512).is_none());
         assert_eq!(table.all().count(), 2);
     }
 }

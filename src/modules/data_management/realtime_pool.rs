@@ -79,6 +79,8 @@ pub struct RealtimePool {
     first_frame: u64,
     options: HalfOptions,
     publisher: Option<Publisher>,
+    /// Whether anybody listened to the allocation or recycling events when this quantum began.
+    heard: bool,
     anchor: Anchor,
     not_sync: PhantomData<Cell<()>>,
 }
@@ -101,6 +103,7 @@ impl RealtimePool {
             first_frame: half.frame(),
             options,
             publisher: None,
+            heard: false,
             anchor,
             not_sync: PhantomData,
         }
@@ -113,8 +116,19 @@ impl RealtimePool {
     }
 
     /// From now on this half's events go out here. Control side: attach before the half goes to its thread.
+    ///
+    /// Who subscribes later to allocations or recyclings hears of them from the next [`begin_quantum`](Self::begin_quantum)
+    /// on.
     pub fn attach_publisher(&mut self, publisher: Publisher) {
         self.publisher = Some(publisher);
+        self.listen();
+    }
+
+    fn listen(&mut self) {
+        self.heard = self.publisher.as_ref().is_some_and(|publisher| {
+            publisher.is_heard::<BufferPoolAllocation>()
+                || publisher.is_heard::<BufferPoolRecycling>()
+        });
     }
 
     /// Begins a callback: takes up a new class table if there is one, sheds a few surplus buffers, tells the bus what
@@ -123,6 +137,7 @@ impl RealtimePool {
     /// # Real-time
     /// Wait-free: a bounded number of steps per class.
     pub fn begin_quantum(&mut self, first_frame: u64) {
+        self.listen();
         if let Some(table) = self.half.0.pick_up() {
             self.table = table;
         }
@@ -166,14 +181,13 @@ impl RealtimePool {
         critical: bool,
     ) -> Result<(Pinned<Shelf>, SlotIndex, &'half Slot), PoolError> {
         let table = self.table;
-        let Some((bucket, class)) = table.find(samples) else {
+        let Some((bucket, own)) = table.find(samples) else {
             return Err(self.refuse(samples));
         };
         self.half.0.count_demand(bucket);
-        let own = table.shelf(class);
         match own.pop(&core.table) {
             Some((index, slot)) => Ok((own, index, slot)),
-            None => self.search(class, samples, critical),
+            None => self.search(own, samples, critical),
         }
     }
 
@@ -322,12 +336,11 @@ impl RealtimePool {
     #[inline(never)]
     fn search(
         &self,
-        class: usize,
+        own: Pinned<Shelf>,
         samples: usize,
         critical: bool,
     ) -> Result<(Pinned<Shelf>, SlotIndex, &Slot), PoolError> {
         let slots = &self.anchor.table;
-        let own = self.table.shelf(class);
         self.refill(&own);
         let found = if critical {
             own.pop_reserve(slots)
@@ -338,7 +351,7 @@ impl RealtimePool {
             return Ok((own, index, slot));
         }
         if self.options.borrow
-            && let Some(larger) = self.table.above(class)
+            && let Some(larger) = self.table.above(own.samples)
         {
             if larger.local() == 0 {
                 self.refill(&larger);
@@ -398,7 +411,9 @@ impl RealtimePool {
 
     #[inline]
     fn tell_allocation(&self, shelf: &Shelf, count: u32, requested: u32, slot: u32) {
-        if let Some(publisher) = &self.publisher {
+        if self.heard
+            && let Some(publisher) = &self.publisher
+        {
             publisher.publish(BufferPoolAllocation {
                 class_samples: shelf.samples,
                 requested,
@@ -412,7 +427,8 @@ impl RealtimePool {
 
     #[inline]
     fn tell_recycling(&self, shelf: &Shelf, count: u32) {
-        if count > 0
+        if self.heard
+            && count > 0
             && let Some(publisher) = &self.publisher
         {
             publisher.publish(BufferPoolRecycling {
