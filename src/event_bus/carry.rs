@@ -88,8 +88,8 @@ impl TypedEventBus {
     }
 
     /// Delivers carried events to this instance's subscribers, in the order of the cells; returns how many.
-    /// Their publishers' numbers get the highest bit. The latency is the age they were drained with: the crossing
-    /// itself is not in it.
+    /// Their publishers' numbers get the highest bit. The latency is the age they were drained with and `crossing_ns`, what the
+    /// caller knows of the way here.
     ///
     /// # Errors
     /// [`BusError::TornCells`] (nothing was delivered), [`BusError::UnknownEvent`] (those before it were).
@@ -97,7 +97,11 @@ impl TypedEventBus {
     /// # Safety
     /// The bytes are whole cells, unchanged, from [`drain_cells`](Self::drain_cells) of an instance of this very
     /// build, and the event types among them hold no references.
-    pub unsafe fn inject_cells(&self, bytes: &[MaybeUninit<u8>]) -> Result<usize, BusError> {
+    pub unsafe fn inject_cells(
+        &self,
+        bytes: &[MaybeUninit<u8>],
+        crossing_ns: u64,
+    ) -> Result<usize, BusError> {
         let cells = bytes.chunks_exact(CARRIED_CELL_BYTES);
         if !cells.remainder().is_empty() {
             return Err(BusError::TornCells {
@@ -126,7 +130,7 @@ impl TypedEventBus {
                 publisher: publisher | FROM_AFAR,
                 seq,
             };
-            self.deliver_carried(&taken, age_ns, &mut report);
+            self.deliver_carried(&taken, age_ns.saturating_add(crossing_ns), &mut report);
         }
         Ok(report.taken())
     }
@@ -166,7 +170,7 @@ mod tests {
             let written = sender.drain_cells(&mut bytes);
             carried.push(written / CARRIED_CELL_BYTES);
             // SAFETY: drained above.
-            let delivered = unsafe { receiver.inject_cells(&bytes[..written]) };
+            let delivered = unsafe { receiver.inject_cells(&bytes[..written], 0) };
             assert_eq!(delivered, Ok(written / CARRIED_CELL_BYTES));
             if written == 0 {
                 break;
@@ -210,7 +214,10 @@ mod tests {
         let mut bytes = buffer(8);
         let written = sender.drain_cells(&mut bytes);
         // SAFETY: drained above.
-        assert_eq!(unsafe { receiver.inject_cells(&bytes[..written]) }, Ok(3));
+        assert_eq!(
+            unsafe { receiver.inject_cells(&bytes[..written], 0) },
+            Ok(3)
+        );
         assert_eq!(drops.try_next().map(|event| event.dropped), Some(1));
     }
 
@@ -225,8 +232,8 @@ mod tests {
         // SAFETY: both drained above; the first is refused for its length.
         let (torn, unknown) = unsafe {
             (
-                receiver.inject_cells(&bytes[..written - 1]),
-                receiver.inject_cells(&bytes[..written]),
+                receiver.inject_cells(&bytes[..written - 1], 0),
+                receiver.inject_cells(&bytes[..written], 0),
             )
         };
         assert_eq!(

@@ -9,8 +9,8 @@ use crate::modules::data_management::pool_metrics::{ClassMetrics, PoolCounts};
 pub(crate) const HEADER_BYTES: usize = 4096;
 const MAX_CLASSES: usize = 16;
 const CLASS_FIELDS: usize = 13;
-/// First frame, recycled buffers, capture counters, pool counts, class count, length of the cells.
-const FIXED_FIELDS: usize = 2 + CAPTURE_FIELDS + 6 + 1 + 1;
+/// First frame, time, objects, recycled buffers; capture counters, pool counts, class count, length of the cells.
+const FIXED_FIELDS: usize = 4 + CAPTURE_FIELDS + 6 + 1 + 1;
 const CAPTURE_FIELDS: usize = 6;
 const FIELDS: usize = FIXED_FIELDS + MAX_CLASSES * CLASS_FIELDS;
 const CELL_BYTES: usize = HEADER_BYTES - FIELDS * 8;
@@ -25,15 +25,18 @@ pub(crate) struct Header {
 
 const _: () = assert!(size_of::<Header>() == HEADER_BYTES);
 
-/// What a header says; the pool's counts apart.
-pub(crate) struct Head<'a> {
+/// What a header says; the pool's counts and the events apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Head {
     /// First frame of the block's window.
     pub(crate) first_frame: u64,
+    /// When it was written, by `Date.now`.
+    pub(crate) sent_ms: u64,
+    /// JavaScript objects the worklet's side has made.
+    pub(crate) objects: u64,
     /// Buffers that came back to the worklet's pool.
     pub(crate) recycled: u64,
     pub(crate) capture: CaptureCounters,
-    /// Carried events.
-    pub(crate) cells: &'a [MaybeUninit<u8>],
 }
 
 /// A header was not written by the other side of the same build.
@@ -65,9 +68,7 @@ impl Header {
     /// No allocation; bounded by the header's size.
     pub(crate) fn write(
         &mut self,
-        first_frame: u64,
-        capture: CaptureCounters,
-        recycled: u64,
+        head: &Head,
         pool: &PoolCounts,
         drain: impl FnOnce(&mut [MaybeUninit<u8>]) -> usize,
     ) {
@@ -78,9 +79,10 @@ impl Header {
                 *field = value;
             }
         };
-        put(first_frame);
-        put(recycled);
-        capture.to_fields().into_iter().for_each(&mut put);
+        for value in [head.first_frame, head.sent_ms, head.objects, head.recycled] {
+            put(value);
+        }
+        head.capture.to_fields().into_iter().for_each(&mut put);
         for value in [
             pool.overhead_bytes,
             pool.bytes_reserved,
@@ -99,12 +101,19 @@ impl Header {
     }
 
     /// Reads what [`write`](Self::write) wrote; the event cells are returned as they are.
-    pub(crate) fn read(&self, pool: &mut PoolCounts) -> Result<Head<'_>, DamagedHeader> {
+    pub(crate) fn read(
+        &self,
+        pool: &mut PoolCounts,
+    ) -> Result<(Head, &[MaybeUninit<u8>]), DamagedHeader> {
         let mut fields = self.fields.iter();
         let mut get = || fields.next().copied().unwrap_or(0);
-        let first_frame = get();
-        let recycled = get();
-        let capture = CaptureCounters::from_fields(core::array::from_fn(|_| get()));
+        let head = Head {
+            first_frame: get(),
+            sent_ms: get(),
+            objects: get(),
+            recycled: get(),
+            capture: CaptureCounters::from_fields(core::array::from_fn(|_| get())),
+        };
         pool.overhead_bytes = get() as usize;
         pool.bytes_reserved = get() as usize;
         pool.bytes_limit = get() as usize;
@@ -129,12 +138,7 @@ impl Header {
             retired: get() != 0,
             draining: get(),
         }));
-        Ok(Head {
-            first_frame,
-            recycled,
-            capture,
-            cells: &self.cells[..cells],
-        })
+        Ok((head, &self.cells[..cells]))
     }
 }
 
@@ -195,35 +199,21 @@ mod tests {
     #[wasm_bindgen_test]
     fn what_was_written_is_read() {
         let mut header = Header::boxed();
-        let capture = CaptureCounters {
-            quanta: 1,
-            frames: 2,
-            windows: 3,
-            bytes_copied: u64::MAX,
-            ..Default::default()
+        let head = Head {
+            first_frame: 9,
+            sent_ms: 10,
+            objects: 11,
+            recycled: 8,
+            capture: CaptureCounters::from_fields([1, 2, 3, 4, 5, u64::MAX]),
         };
-        header.write(9, capture, 8, &counts(), |cells| {
+        header.write(&head, &counts(), |cells| {
             cells[..3].fill(MaybeUninit::new(42));
             3
         });
         let mut pool = PoolCounts::default();
-        let head = header.read(&mut pool).unwrap();
-        assert_eq!(
-            (
-                head.first_frame,
-                head.recycled,
-                head.capture,
-                head.cells.len()
-            ),
-            (9, 8, capture, 3)
-        );
-        assert_eq!(
-            pool,
-            PoolCounts {
-                bytes_limit: 0,
-                ..counts()
-            }
-        );
+        let (read, cells) = header.read(&mut pool).unwrap();
+        assert_eq!((read, cells.len()), (head, 3));
+        assert_eq!(pool, counts());
     }
 
     #[wasm_bindgen_test]

@@ -8,15 +8,14 @@ use wasm_bindgen::prelude::*;
 
 use super::block_header::HEADER_BYTES;
 use super::feed::{Feed, LevelRecord, NoteRecord};
-use super::memory::{MemoryFigures, MemoryWatch};
+use super::memory::{self, MemoryFigures, MemoryWatch};
 use super::panic_note;
 use super::receiver::Receiver;
-use super::slot_places::places;
 use super::stream_counts::StreamCounts;
 use super::tap::Tap;
 use crate::event_bus::{BusStats, EventRecord, TypedEventBus};
 use crate::modules::audio_foundations::{Analysis, AudioFoundationsModule, StreamConfig};
-use crate::modules::data_management::pool_metrics::PoolCounts;
+use crate::modules::data_management::pool_metrics::{ClassMetrics, PoolCounts};
 use crate::modules::data_management::{DataManagementModule, PoolControl, PoolMetrics};
 use crate::registry::{ModuleError, ModuleHealth, ModuleRegistry};
 
@@ -30,6 +29,8 @@ extern "C" {
 /// Windows and events that one pump handles of each stream and lane, so that a pump ends.
 const WINDOWS_PER_PUMP: usize = 64;
 const EVENTS_PER_PUMP: usize = 4096;
+/// Between two control steps of the pool: pumps come much more often.
+const TICK_MS: f64 = 10.0;
 
 /// How the page runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -93,8 +94,14 @@ pub struct Host {
     streams: BTreeMap<u32, Stream>,
     last_stream: u32,
     closed: Closed,
+    /// Taps of closed streams whose worklets never said that they had stopped.
+    abandoned: Vec<(u32, LentTap)>,
     /// Buffers still leased when the last stream had closed.
     leaked: u64,
+    /// JavaScript objects made on this side of the boundary.
+    objects: u64,
+    /// When the pool's control step last ran.
+    ticked_ms: f64,
     feed: Feed,
     memory: MemoryWatch,
     registry: ModuleRegistry,
@@ -110,10 +117,9 @@ impl Host {
     pub fn new(options: &str) -> Result<Host, JsError> {
         panic_note::install();
         let options: HostOptions = serde_json::from_str(options)?;
-        let memory = match options.mode {
-            Mode::Shared => MemoryWatch::reserve(),
-            Mode::Transfer => MemoryWatch::start(),
-        };
+        if options.mode == Mode::Shared {
+            memory::reserve();
+        }
         let bus = TypedEventBus::default();
         let feed = Feed::subscribe(&bus)?;
         let registry = ModuleRegistry::builder(bus).boot()?;
@@ -122,9 +128,12 @@ impl Host {
             streams: BTreeMap::new(),
             last_stream: 0,
             closed: Closed::default(),
+            abandoned: Vec::new(),
             leaked: 0,
+            objects: 0,
+            ticked_ms: f64::NEG_INFINITY,
             feed,
-            memory,
+            memory: MemoryWatch::start(),
             registry,
         })
     }
@@ -181,8 +190,7 @@ impl Host {
             ))));
         }
         let (capture, analysis) = audio.open_stream(data, config)?;
-        let slots = places(data.control().ok_or("the pool is not initialised")?);
-        let tap = Tap::new(capture, slots, counts.clone(), None);
+        let tap = Tap::new(capture, counts.clone(), None);
         Ok(StreamEnd::Shared {
             tap: LentTap(Box::into_raw(tap)),
             analysis: Box::new(analysis),
@@ -198,18 +206,31 @@ impl Host {
         }
     }
 
-    /// Closes a stream whose worklet has stopped; its buffers come home. Closing one twice does nothing.
+    /// Closes a stream; its buffers come home. `answered` says that its worklet has stopped for good. One that has not may
+    /// still run, so its tap stays where it is, its buffers count as leaked, and the page closes it again when it answers.
+    /// Closing one twice does nothing.
     #[wasm_bindgen(js_name = closeStream)]
-    pub fn close_stream(&mut self, stream: u32) {
-        if let Some(StreamEnd::Received(receiver)) =
-            self.streams.remove(&stream).map(|stream| stream.end)
-        {
-            self.closed.absorb(&receiver);
+    pub fn close_stream(&mut self, stream: u32, answered: bool) {
+        self.abandoned
+            .retain(|&(number, _)| !(answered && number == stream));
+        if let Some(closing) = self.streams.remove(&stream) {
+            self.closed.figures = Some(StreamFigures::of(&closing));
+            self.closed.objects += closing.counts.objects();
+            match closing.end {
+                StreamEnd::Received(receiver) => self.closed.absorb(&receiver),
+                StreamEnd::Shared { tap, .. } if !answered => self.abandoned.push((stream, tap)),
+                StreamEnd::Shared { .. } => {}
+            }
         }
         if self.streams.is_empty() {
-            let data = self.registry.get_mut::<DataManagementModule>();
-            self.leaked = self.closed.leaked;
-            if let Some(data) = data {
+            self.leaked = self
+                .closed
+                .pool
+                .classes
+                .iter()
+                .map(|class| class.leased)
+                .sum();
+            if let Some(data) = self.registry.get_mut::<DataManagementModule>() {
                 data.report_leaks();
                 self.leaked += data.control().map_or(0, PoolControl::leased);
             }
@@ -225,8 +246,12 @@ impl Host {
                 windows += analysis.poll(WINDOWS_PER_PUMP);
             }
         }
-        if let Some(data) = self.registry.get_mut::<DataManagementModule>() {
-            data.tick(now());
+        let now_ms = now();
+        if now_ms - self.ticked_ms >= TICK_MS
+            && let Some(data) = self.registry.get_mut::<DataManagementModule>()
+        {
+            self.ticked_ms = now_ms;
+            data.tick(now_ms);
         }
         // Again, so that what was published just now is not delivered with the time of its publishing.
         self.tell_time();
@@ -250,14 +275,14 @@ impl Host {
             mode: self.options.mode,
             mode_reason: &self.options.mode_reason,
             stream: self.streams.values().next_back().map(StreamFigures::of),
+            closed_stream: self.closed.figures,
             notes: gathered.notes.drain(..).collect(),
             level: gathered.level,
             bus: self.registry.bus().stats(),
             events: gathered.events.drain(..).collect(),
             tally: Tally {
                 allocation_events: gathered.allocations_told,
-                allocations_counted: pool.total_allocations - pool.exhausted
-                    + self.closed.allocations,
+                allocations_counted: pool.total_allocations - pool.exhausted,
                 recycling_events: gathered.recyclings_told,
                 recyclings_counted,
             },
@@ -282,18 +307,18 @@ impl Host {
             .map_or(0, |(receiver, _)| receiver.header_address())
     }
 
-    /// Transfer mode: takes the counts and events of the header that was put there.
+    /// Transfer mode: takes the counts and events of the header that was put there; `wall_ms` is now by `Date.now`.
     ///
     /// # Errors
     /// A header that another build wrote.
     #[wasm_bindgen(js_name = receiveHeader)]
-    pub fn receive_header(&mut self, stream: u32) -> Result<(), JsError> {
+    pub fn receive_header(&mut self, stream: u32, wall_ms: f64) -> Result<(), JsError> {
         let bus = self.registry.bus().clone();
         let Some((receiver, counts)) = self.receiver(stream) else {
             return Ok(());
         };
         receiver
-            .read_header(&bus, counts)
+            .read_header(&bus, counts, wall_ms as u64)
             .map_err(|error| JsError::new(&error.to_string()))
     }
 
@@ -319,6 +344,12 @@ impl Host {
         }
     }
 
+    /// Counts JavaScript objects that the worker made to carry blocks: views, messages.
+    #[wasm_bindgen(js_name = countObjects)]
+    pub fn count_objects(&mut self, made: u32) {
+        self.objects += u64::from(made);
+    }
+
     /// Provokes a fault on purpose, to see that it is noticed: `leak-one` takes a buffer and forgets it.
     ///
     /// # Errors
@@ -340,7 +371,7 @@ impl Host {
     pub fn shutdown(&mut self) -> u64 {
         let streams: Vec<_> = self.streams.keys().copied().collect();
         for stream in streams {
-            self.close_stream(stream);
+            self.close_stream(stream, true);
         }
         self.pump();
         self.leaked
@@ -370,30 +401,44 @@ impl Host {
         let control = self.data()?.control()?;
         let mut counts = control.counts();
         let mut recycled = control.recycled() + self.closed.recycled;
+        let mut objects = self.closed.objects + self.objects;
+        counts.add(&self.closed.pool);
         for stream in self.streams.values() {
+            objects += stream.counts.objects();
             if let StreamEnd::Received(receiver) = &stream.end {
                 counts.add(&receiver.remote);
                 recycled += receiver.remote_recycled;
             }
         }
+        counts.boundary.objects = objects;
         Some((counts, recycled))
     }
 }
 
-/// What pools of worklets that are gone had counted.
+/// What streams that have closed had counted.
 #[derive(Debug, Default)]
 struct Closed {
-    allocations: u64,
+    /// The worklets' own pools: what they counted, and what never came back. Their memory is gone.
+    pool: PoolCounts,
     recycled: u64,
-    leaked: u64,
+    objects: u64,
+    figures: Option<StreamFigures>,
 }
 
 impl Closed {
     fn absorb(&mut self, receiver: &Receiver) {
-        let last = PoolMetrics::from_counts(&receiver.remote);
-        self.allocations += last.total_allocations - last.exhausted;
+        let gone = |class: &ClassMetrics| ClassMetrics {
+            carved: class.leased,
+            idle: 0,
+            requested_samples: 0,
+            ..class.clone()
+        };
+        let classes = receiver.remote.classes.iter().map(gone).collect();
+        self.pool.add(&PoolCounts {
+            classes,
+            ..PoolCounts::default()
+        });
         self.recycled += receiver.remote_recycled;
-        self.leaked += last.leased;
     }
 }
 
@@ -403,6 +448,8 @@ struct Snapshot<'a> {
     mode: Mode,
     mode_reason: &'a str,
     stream: Option<StreamFigures>,
+    /// The stream that closed last.
+    closed_stream: Option<StreamFigures>,
     notes: Vec<NoteRecord>,
     level: Option<LevelRecord>,
     pool: PoolMetrics,
@@ -414,7 +461,7 @@ struct Snapshot<'a> {
     leaked: u64,
 }
 
-#[derive(Serialize)]
+#[derive(Debug, Clone, Copy, Serialize)]
 struct StreamFigures {
     sample_rate: f32,
     channels: usize,

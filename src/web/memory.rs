@@ -14,6 +14,13 @@ pub(super) struct MemoryFigures {
     pages_grown: usize,
 }
 
+/// Grows the memory once, before any other thread and any view exists: the allocator keeps what it was given.
+pub(super) fn reserve() {
+    drop(Vec::<u8>::with_capacity(core::hint::black_box(
+        BUDGET_BYTES,
+    )));
+}
+
 /// Watches the page count.
 #[derive(Debug)]
 pub(super) struct MemoryWatch {
@@ -21,15 +28,7 @@ pub(super) struct MemoryWatch {
 }
 
 impl MemoryWatch {
-    /// Grows the memory once, before any other thread and any view exists: the allocator keeps what it was given.
-    pub(super) fn reserve() -> Self {
-        drop(Vec::<u8>::with_capacity(core::hint::black_box(
-            BUDGET_BYTES,
-        )));
-        Self::start()
-    }
-
-    /// Watches from here on, without a reserve.
+    /// Watches from here on.
     pub(super) fn start() -> Self {
         Self {
             pages_at_boot: memory_size::<0>(),

@@ -10,7 +10,6 @@ mod memory;
 mod panic_note;
 mod receiver;
 mod sender;
-mod slot_places;
 mod stream_counts;
 mod tap;
 

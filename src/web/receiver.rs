@@ -51,13 +51,16 @@ impl Receiver {
         &mut self,
         bus: &TypedEventBus,
         counts: &StreamCounts,
+        now_ms: u64,
     ) -> Result<(), ModuleError> {
-        let head = self.header.read(&mut self.remote)?;
+        let (head, cells) = self.header.read(&mut self.remote)?;
         self.first_frame = head.first_frame;
         self.remote_recycled = head.recycled;
+        counts.set_objects(head.objects);
+        let crossing_ns = now_ms.saturating_sub(head.sent_ms) * 1_000_000;
         // SAFETY: the cells were drained by the worklet's instance of the module that this instance was made from (the
         // page hands the same one to both), and copied byte by byte; event types are plain values.
-        unsafe { bus.inject_cells(head.cells) }?;
+        unsafe { bus.inject_cells(cells, crossing_ns) }?;
         self.sent = head.capture;
         counts.publish(self.counters());
         Ok(())

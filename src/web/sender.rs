@@ -1,7 +1,6 @@
 //! Transfer mode, audio side: an instance of its own, whose windows and events leave in blocks.
 
-use super::block_header::Header;
-use super::slot_places::{SlotPlace, places};
+use super::block_header::{Head, Header};
 use crate::event_bus::{Publisher, TypedEventBus};
 use crate::modules::audio_foundations::{
     Analysis, AudioFoundationsModule, Capture, CaptureCounters, SkipReason, StreamConfig,
@@ -10,9 +9,6 @@ use crate::modules::audio_foundations::{
 use crate::modules::data_management::pool_metrics::PoolCounts;
 use crate::modules::data_management::{DataManagementModule, PlanarRef};
 use crate::registry::{ModuleError, ModuleRegistry};
-
-/// Buffers the control half moves after a block: the worklet has no other thread to do it.
-const STEP_BUDGET: u32 = 8;
 
 /// What carries windows out of the worklet's own memory.
 pub(super) struct Sender {
@@ -24,15 +20,14 @@ pub(super) struct Sender {
     header: Box<Header>,
     /// Kept, so that counting does not allocate.
     counts: PoolCounts,
+    sample_rate_hz: f32,
     publisher: Publisher,
     registry: ModuleRegistry,
 }
 
 impl Sender {
     /// Boots the registry of this instance and opens a stream on it.
-    pub(super) fn open(
-        config: StreamConfig,
-    ) -> Result<(Capture, Box<[SlotPlace]>, Self), ModuleError> {
+    pub(super) fn open(config: StreamConfig) -> Result<(Capture, Self), ModuleError> {
         let bus = TypedEventBus::default();
         bus.carry_all();
         let mut registry = ModuleRegistry::builder(bus.clone()).boot()?;
@@ -41,7 +36,6 @@ impl Sender {
             .ok_or("the modules data_management and audio_foundations are not linked")?;
         let (capture, windows) = audio.open_stream(data, config)?;
         let control = data.control().ok_or("the pool is not initialised")?;
-        let slots = places(control);
         let counts = control.counts();
         let publisher = bus.publisher()?;
         let sender = Self {
@@ -51,10 +45,11 @@ impl Sender {
             bytes_sent: 0,
             header: Header::boxed(),
             counts,
+            sample_rate_hz: config.sample_rate_hz,
             publisher,
             registry,
         };
-        Ok((capture, slots, sender))
+        Ok((capture, sender))
     }
 
     pub(super) fn take(&mut self) -> bool {
@@ -62,12 +57,18 @@ impl Sender {
         self.taken.is_some()
     }
 
-    pub(super) fn window_slot(&self, channel: usize) -> u32 {
+    /// Time is what has been heard: the worklet has no clock as fine.
+    pub(super) fn tell_time(&self, frame: u64) {
+        let seconds = frame as f64 / f64::from(self.sample_rate_hz);
+        self.registry.bus().set_now_ns((seconds * 1e9) as u64);
+    }
+
+    pub(super) fn window_address(&self, channel: usize) -> usize {
         let window = self
             .taken
             .as_ref()
             .filter(|window| channel < window.channels());
-        window.map_or(u32::MAX, |window| window.slot_index(channel))
+        window.map_or(0, |window| window.channel(channel).as_ptr().addr())
     }
 
     pub(super) fn give_back(&mut self, sent: bool) {
@@ -84,17 +85,9 @@ impl Sender {
                 reason: SkipReason::QueueFull,
             });
         }
-        drop(window);
-        if let Some(control) = self
-            .registry
-            .get_mut::<DataManagementModule>()
-            .and_then(|data| data.control_mut())
-        {
-            control.step(STEP_BUDGET);
-        }
     }
 
-    pub(super) fn write_header(&mut self, capture: CaptureCounters) {
+    pub(super) fn write_header(&mut self, capture: CaptureCounters, objects: u64, wall_ms: f64) {
         let Some(control) = self
             .registry
             .get::<DataManagementModule>()
@@ -108,9 +101,12 @@ impl Sender {
             .as_ref()
             .map_or(0, |window| window.metadata().first_frame);
         let bus = self.registry.bus();
-        self.header.write(
+        let head = Head {
             first_frame,
-            CaptureCounters {
+            sent_ms: wall_ms as u64,
+            objects,
+            recycled: control.recycled(),
+            capture: CaptureCounters {
                 windows: capture.windows - self.unsent,
                 skipped_windows: capture.skipped_windows + self.unsent,
                 // The window under way included: its block carries this header.
@@ -119,10 +115,9 @@ impl Sender {
                     + self.taken.as_ref().map_or(0, bytes_of),
                 ..capture
             },
-            control.recycled(),
-            &self.counts,
-            |cells| bus.drain_cells(cells),
-        );
+        };
+        self.header
+            .write(&head, &self.counts, |cells| bus.drain_cells(cells));
     }
 
     pub(super) fn header_address(&self) -> usize {

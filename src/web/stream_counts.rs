@@ -7,11 +7,18 @@ use crate::sync::atomic::{AtomicU64, Ordering};
 
 /// Written by the audio thread after each quantum, read by the host. Each field is exact; together they may be a quantum apart.
 #[derive(Debug, Clone, Default)]
-pub(super) struct StreamCounts(Arc<[AtomicU64; 6]>);
+pub(super) struct StreamCounts(Arc<Cells>);
+
+#[derive(Debug, Default)]
+struct Cells {
+    capture: [AtomicU64; 6],
+    /// JavaScript objects that the worklet's side of the boundary has made.
+    objects: AtomicU64,
+}
 
 impl StreamCounts {
     pub(super) fn publish(&self, counters: CaptureCounters) {
-        for (cell, value) in self.0.iter().zip(counters.to_fields()) {
+        for (cell, value) in self.0.capture.iter().zip(counters.to_fields()) {
             // Relaxed: figures for people; nothing is reached through them.
             cell.store(value, Ordering::Relaxed);
         }
@@ -19,7 +26,17 @@ impl StreamCounts {
 
     pub(super) fn read(&self) -> CaptureCounters {
         // Relaxed: see `publish`.
-        let fields = core::array::from_fn(|i| self.0[i].load(Ordering::Relaxed));
+        let fields = core::array::from_fn(|i| self.0.capture[i].load(Ordering::Relaxed));
         CaptureCounters::from_fields(fields)
+    }
+
+    pub(super) fn set_objects(&self, objects: u64) {
+        // Relaxed: see `publish`.
+        self.0.objects.store(objects, Ordering::Relaxed);
+    }
+
+    pub(super) fn objects(&self) -> u64 {
+        // Relaxed: see `publish`.
+        self.0.objects.load(Ordering::Relaxed)
     }
 }

@@ -6,8 +6,8 @@
 use core::ptr;
 
 use super::block_header::HEADER_BYTES;
+use super::panic_note;
 use super::sender::Sender;
-use super::slot_places::SlotPlace;
 use super::stream_counts::StreamCounts;
 use crate::modules::audio_foundations::{Capture, CopySpan, StreamConfig};
 
@@ -15,8 +15,6 @@ use crate::modules::audio_foundations::{Capture, CopySpan, StreamConfig};
 pub(super) struct Tap {
     /// None once closed.
     capture: Option<Capture>,
-    /// Every slot of the pool, by number.
-    slots: Box<[SlotPlace]>,
     /// The plan of the quantum under way.
     plan: *const CopySpan,
     next_frame: u64,
@@ -26,15 +24,9 @@ pub(super) struct Tap {
 }
 
 impl Tap {
-    pub(super) fn new(
-        capture: Capture,
-        slots: Box<[SlotPlace]>,
-        counts: StreamCounts,
-        sender: Option<Sender>,
-    ) -> Box<Self> {
+    pub(super) fn new(capture: Capture, counts: StreamCounts, sender: Option<Sender>) -> Box<Self> {
         Box::new(Self {
             capture: Some(capture),
-            slots,
             plan: ptr::null(),
             next_frame: 0,
             counts,
@@ -46,6 +38,9 @@ impl Tap {
         let Some(capture) = &mut self.capture else {
             return 0;
         };
+        if let Some(sender) = &self.sender {
+            sender.tell_time(self.next_frame);
+        }
         let plan = capture.begin(frames as usize, self.next_frame);
         self.plan = plan.as_ptr();
         self.next_frame += u64::from(frames);
@@ -70,32 +65,21 @@ impl Tap {
         self.counts.publish(*capture.counters());
         completed as u32
     }
-
-    fn slot(&self, slot: u32) -> SlotPlace {
-        self.slots.get(slot as usize).copied().unwrap_or(SlotPlace {
-            address: 0,
-            samples: 0,
-        })
-    }
 }
 
 /// Boots an instance of its own and opens a stream on it (transfer mode). Null if the options were refused; the page
 /// has had the reason from its own host, which checks the same.
 #[unsafe(no_mangle)]
 extern "C" fn tap_open(sample_rate_hz: f32, channels: u32, window: u32, hop: u32) -> *mut Tap {
+    panic_note::install();
     let config = StreamConfig {
         sample_rate_hz,
         channels: channels as usize,
         window: window as usize,
         hop: hop as usize,
     };
-    Sender::open(config).map_or(ptr::null_mut(), |(capture, slots, sender)| {
-        Box::into_raw(Tap::new(
-            capture,
-            slots,
-            StreamCounts::default(),
-            Some(sender),
-        ))
+    Sender::open(config).map_or(ptr::null_mut(), |(capture, sender)| {
+        Box::into_raw(Tap::new(capture, StreamCounts::default(), Some(sender)))
     })
 }
 
@@ -117,12 +101,6 @@ macro_rules! tap_exports {
 }
 
 tap_exports! {
-    /// How many slots the pool has.
-    fn tap_slots(tap: &mut Tap) -> u32 { tap.slots.len() as u32 }
-    /// Address of a slot's samples.
-    fn tap_slot_address(tap: &mut Tap, slot: u32) -> usize { tap.slot(slot).address }
-    /// Samples of a slot.
-    fn tap_slot_samples(tap: &mut Tap, slot: u32) -> usize { tap.slot(slot).samples }
     /// Plans the copies for this many frames; returns the number of spans.
     fn tap_begin(tap: &mut Tap, frames: u32) -> u32 { tap.begin(frames) }
     /// Address of the spans that `tap_begin` planned.
@@ -133,19 +111,21 @@ tap_exports! {
     fn tap_silence(tap: &mut Tap, frames: u32) -> u32 { tap.silence(frames) }
     /// Transfer mode: takes the next finished window; 0 if there is none.
     fn tap_take(tap: &mut Tap) -> u32 { tap.sender.as_mut().map_or(0, |sender| u32::from(sender.take())) }
-    /// Writes counts and waiting event cells into the header.
-    fn tap_write_header(tap: &mut Tap) {
+    /// Writes counts and waiting event cells into the header; `wall_ms` is now by `Date.now`.
+    fn tap_write_header(tap: &mut Tap, wall_ms: f64) {
         if let Some(sender) = &mut tap.sender {
-            sender.write_header(tap.counts.read());
+            sender.write_header(tap.counts.read(), tap.counts.objects(), wall_ms);
         }
     }
+    /// Tells how many objects JavaScript has made on this side so far.
+    fn tap_objects(tap: &mut Tap, objects: u32) { tap.counts.set_objects(u64::from(objects)) }
     /// Transfer mode: ends the stream; windows under way go home. What was finished can still be taken.
     fn tap_close(tap: &mut Tap) { tap.capture = None; }
     /// Address of the header.
     fn tap_header(tap: &mut Tap) -> usize { tap.sender.as_ref().map_or(0, Sender::header_address) }
-    /// The slot of one channel of the taken window.
-    fn tap_window_slot(tap: &mut Tap, channel: u32) -> u32 {
-        tap.sender.as_ref().map_or(u32::MAX, |sender| sender.window_slot(channel as usize))
+    /// Address of one channel of the taken window; 0 if there is none.
+    fn tap_window_address(tap: &mut Tap, channel: u32) -> usize {
+        tap.sender.as_ref().map_or(0, |sender| sender.window_address(channel as usize))
     }
     /// Gives the taken window back; `sent` 0 counts it as skipped.
     fn tap_give_back(tap: &mut Tap, sent: u32) {

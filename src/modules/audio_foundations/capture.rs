@@ -23,6 +23,8 @@ pub struct CopySpan {
     pub src: u32,
     /// Samples.
     pub count: u32,
+    /// Address of the first sample to write: `dst` within `slot`, for a host that knows memory by address.
+    pub address: usize,
 }
 
 /// What a capture has done since it was opened.
@@ -169,6 +171,7 @@ impl Capture {
                     channel: channel as u32,
                     slot: window.slot_index(channel),
                     dst: span.dst as u32,
+                    address: window.channel(channel)[span.dst..].as_ptr().addr(),
                     src: span.src as u32,
                     count: span.count as u32,
                 });

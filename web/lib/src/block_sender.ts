@@ -13,8 +13,11 @@ export class BlockSender {
   private readonly free: ArrayBuffer[] = [];
   private readonly headerFloats: number;
   private readonly header: Float32Array;
-  /** Per slot a view of exactly one window. */
-  private readonly windows: Float32Array[] = [];
+  private readonly memory: WebAssembly.Memory;
+  /** One view per buffer, exactly a window long, by address: there are no more than the pool has buffers. */
+  private readonly windows = new Map<number, Float32Array>();
+  /** Objects made so far: the header's view, the whole memory's two, and what each send makes. */
+  private objects = 3;
   /** Kept, so that a send makes no array of its own. */
   private readonly transfer: ArrayBuffer[] = [];
 
@@ -32,11 +35,7 @@ export class BlockSender {
     const headerBytes = exports.tap_header_bytes();
     this.headerFloats = headerBytes / 4;
     this.header = new Float32Array(memory.buffer, exports.tap_header(tap), this.headerFloats);
-    const slots = exports.tap_slots(tap);
-    for (let slot = 0; slot < slots; slot++) {
-      const samples = Math.min(exports.tap_slot_samples(tap, slot), config.window);
-      this.windows.push(new Float32Array(memory.buffer, exports.tap_slot_address(tap, slot), samples));
-    }
+    this.memory = memory;
     for (let i = 0; i < BLOCKS_IN_FLIGHT; i++) {
       this.free.push(new ArrayBuffer(headerBytes + config.channels * config.window * 4));
     }
@@ -51,12 +50,13 @@ export class BlockSender {
         this.exports.tap_give_back(this.tap, 0);
         continue;
       }
-      this.exports.tap_write_header(this.tap);
+      // This view, and the message.
+      this.objects += 2;
+      this.writeHeader();
       const floats = new Float32Array(block);
       floats.set(this.header);
       for (let channel = 0; channel < this.config.channels; channel++) {
-        const slot = this.exports.tap_window_slot(this.tap, channel);
-        floats.set(this.windows[slot]!, this.headerFloats + channel * this.config.window);
+        floats.set(this.window(channel), this.headerFloats + channel * this.config.window);
       }
       this.exports.tap_give_back(this.tap, 1);
       this.transfer[0] = block;
@@ -68,7 +68,23 @@ export class BlockSender {
   close(): void {
     this.exports.tap_close(this.tap);
     this.send();
-    this.exports.tap_write_header(this.tap);
+    this.writeHeader();
     this.port.postMessage(this.header.slice().buffer);
+  }
+
+  private writeHeader(): void {
+    this.exports.tap_objects(this.tap, this.objects);
+    this.exports.tap_write_header(this.tap, Date.now());
+  }
+
+  private window(channel: number): Float32Array {
+    const address = this.exports.tap_window_address(this.tap, channel);
+    let view = this.windows.get(address);
+    if (view === undefined) {
+      view = new Float32Array(this.memory.buffer, address, this.config.window);
+      this.windows.set(address, view);
+      this.objects += 1;
+    }
+    return view;
   }
 }

@@ -5,8 +5,10 @@ export type WavepoolErrorCode =
   | 'no-webassembly'
   | 'wasm-unavailable'
   | 'boot-failed'
+  | 'host-failed'
   | 'bad-option'
   | 'stream-refused'
+  | 'tap-open'
   | 'worklet-failed'
   | 'closed';
 

@@ -10,6 +10,8 @@ export class HostWorker {
   private readonly worker: Worker;
   private readonly waiting = new Map<number, Waiting>();
   private nextId = 1;
+  /** Why no request can be answered any more. */
+  private dead: WavepoolError | null = null;
 
   constructor() {
     this.worker = new Worker(new URL('./worker.ts', import.meta.url), { type: 'module', name: 'wavepool control' });
@@ -23,6 +25,7 @@ export class HostWorker {
     request: Extract<HostRequest, { kind: K }>,
     transfer: Transferable[] = [],
   ): Promise<HostAnswers[K]> {
+    if (this.dead) return Promise.reject(this.dead);
     const id = this.nextId++;
     return new Promise<HostAnswers[K]>((resolve, reject) => {
       this.waiting.set(id, { resolve, reject });
@@ -55,8 +58,10 @@ export class HostWorker {
     return waiting;
   }
 
-  private fail(message: string, code: 'boot-failed' | 'closed' = 'boot-failed'): void {
-    for (const { reject } of this.waiting.values()) reject(new WavepoolError(code, message));
+  private fail(message: string, code: 'host-failed' | 'closed' = 'host-failed'): void {
+    if (this.dead) return;
+    this.dead = new WavepoolError(code, message);
+    for (const { reject } of this.waiting.values()) reject(this.dead);
     this.waiting.clear();
     if (code !== 'closed') this.onCrash(message);
   }

@@ -1,7 +1,20 @@
-import type { TapExports } from './tap_exports.ts';
+import type { PanicNote } from './tap_exports.ts';
 
 /** Stack of a thread that joins a shared memory, in bytes; a multiple of the page size. */
 const THREAD_STACK_BYTES = 256 * 1024;
+
+/** What an instance that joined a shared memory was given there; freed by the host when its thread is gone. */
+export interface ThreadMemory {
+  readonly tls: number;
+  readonly stack: number;
+  readonly stackBytes: number;
+}
+
+/** Where this instance's stack and thread-locals are. */
+export function threadOf(exports: object): ThreadMemory {
+  const { __tls_base: tls, __stack_alloc: stack } = exports as Record<string, WebAssembly.Global<'i32'>>;
+  return { tls: tls!.value, stack: stack!.value, stackBytes: THREAD_STACK_BYTES };
+}
 
 /**
  * Instantiates the module without its JavaScript glue, which needs `TextDecoder` and so cannot load in a worklet.
@@ -27,7 +40,7 @@ export function instantiateBare(
 }
 
 /** What a panic left in the memory, if one did. A worklet has no `TextDecoder`; messages are mostly ASCII. */
-export function panicNote(exports: TapExports, memory: WebAssembly.Memory): string | null {
+export function panicNote(exports: PanicNote, memory: WebAssembly.Memory): string | null {
   const bytes = new Uint8Array(memory.buffer, exports.panic_note(), exports.panic_note_bytes());
   return bytes.length === 0 ? null : String.fromCharCode(...bytes);
 }

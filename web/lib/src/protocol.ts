@@ -2,13 +2,14 @@
  * What crosses between the page, the control worker and the worklet.
  * Messages are for set-up and tear-down; sample blocks use the lanes (shared) or the block port (transfer).
  */
+import type { ThreadMemory } from './instance.ts';
 import type { Mode } from './mode.ts';
 
 /** The name under which the worklet file registers its processor. */
 export const TAP_PROCESSOR = 'wavepool-tap';
 
-/** 32-bit fields of one copy span: channel, slot, destination sample, source sample, count. */
-export const SPAN_FIELDS = 5;
+/** 32-bit fields of one copy span: channel, slot, destination sample, source sample, count, address. */
+export const SPAN_FIELDS = 6;
 
 /** Transferable buffers a stream circulates in transfer mode: enough for 340 ms of 4096-sample windows at hop 1024. */
 export const BLOCKS_IN_FLIGHT = 16;
@@ -23,7 +24,7 @@ export interface StreamConfig {
 export type HostRequest =
   | { kind: 'boot'; mode: Mode; reason: string; module: WebAssembly.Module }
   | { kind: 'open'; config: StreamConfig; blocks?: MessagePort }
-  | { kind: 'close'; stream: number }
+  | { kind: 'close'; stream: number; answered: boolean; thread: ThreadMemory | null }
   | { kind: 'fault'; name: string }
   | { kind: 'shutdown' };
 
@@ -52,4 +53,4 @@ export interface TapOptions {
 }
 
 export type ToTap = { kind: 'blocks'; port: MessagePort } | { kind: 'close' };
-export type FromTap = { kind: 'ready' } | { kind: 'closed' } | { kind: 'fault'; message: string };
+export type FromTap = { kind: 'ready'; thread: ThreadMemory | null } | { kind: 'closed' } | { kind: 'fault'; message: string };

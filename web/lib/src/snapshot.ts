@@ -9,6 +9,8 @@ export interface Snapshot {
   readonly mode_reason: string;
   /** `null` while no tap is open. */
   readonly stream: StreamFigures | null;
+  /** The stream that closed last: its final figures. */
+  readonly closed_stream: StreamFigures | null;
   /** One per window that had a pitch, since the last snapshot. */
   readonly notes: readonly Note[];
   readonly level: Level | null;
@@ -18,6 +20,7 @@ export interface Snapshot {
   readonly events: readonly BusEvent[];
   readonly tally: EventTally;
   readonly modules: readonly ModuleState[];
+  readonly memory: MemoryFigures;
   /** Buffers that nobody can give back any more. */
   readonly leaked: number;
 }
@@ -34,13 +37,17 @@ export interface StreamFigures {
   /** Frames between the starts of two windows. */
   readonly hop: number;
   /** Frames per audio callback. */
-  readonly quantum_frames: number;
+  /** `null` before the first quantum. */
+  readonly quantum_frames: number | null;
   readonly quanta: number;
   readonly frames: number;
   readonly windows: number;
   /** Windows given up because no buffer, or no room in the queue, was left. */
   readonly skipped_windows: number;
-  readonly bytes_copied_per_window: number;
+  /** Windows given up because the stream had a gap. */
+  readonly interrupted_windows: number;
+  /** `null` before the first window. */
+  readonly bytes_copied_per_window: number | null;
 }
 
 export interface Note {
@@ -148,4 +155,11 @@ export interface ModuleState {
   readonly name: string;
   readonly version: string;
   readonly state: string;
+}
+
+/** Pages of 64 KiB of the worker's memory, which in shared mode is everybody's. */
+export interface MemoryFigures {
+  readonly pages_at_boot: number;
+  /** 0 in shared mode: views would be stale otherwise. */
+  readonly pages_grown: number;
 }

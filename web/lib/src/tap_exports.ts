@@ -1,15 +1,14 @@
-/** The worklet's face of the WebAssembly instance: numbers in, numbers out. `tap` is an address, 0 is none. */
-export interface TapExports {
-  readonly memory: WebAssembly.Memory;
+export interface PanicNote {
   /** Address and bytes of what a panic said; 0 bytes if none happened. */
   panic_note(): number;
   panic_note_bytes(): number;
+}
+
+/** The worklet's face of the WebAssembly instance: numbers in, numbers out. `tap` is an address, 0 is none. */
+export interface TapExports extends PanicNote {
+  readonly memory: WebAssembly.Memory;
   /** Boots an instance of its own and opens a stream on it (transfer mode). 0 if the options were refused. */
   tap_open(sampleRate: number, channels: number, window: number, hop: number): number;
-  /** Slots of the pool: how many, where, how long. Fixed once the stream is open. */
-  tap_slots(tap: number): number;
-  tap_slot_address(tap: number, slot: number): number;
-  tap_slot_samples(tap: number, slot: number): number;
   /** Plans the copies for this many frames; returns the number of spans. */
   tap_begin(tap: number, frames: number): number;
   /** Address of the spans that `tap_begin` planned. */
@@ -20,11 +19,14 @@ export interface TapExports {
   tap_silence(tap: number, frames: number): number;
   /** Transfer mode: takes the next finished window; 0 if there is none. */
   tap_take(tap: number): number;
-  /** Writes counts and waiting event cells into the header. */
-  tap_write_header(tap: number): void;
+  /** Writes counts and waiting event cells into the header; `wallMs` is `Date.now()`. */
+  tap_write_header(tap: number, wallMs: number): void;
+  /** Tells how many JavaScript objects this side has made so far. */
+  tap_objects(tap: number, objects: number): void;
   tap_header(tap: number): number;
   tap_header_bytes(): number;
-  tap_window_slot(tap: number, channel: number): number;
+  /** Address of a channel of the taken window. */
+  tap_window_address(tap: number, channel: number): number;
   /** Transfer mode: ends the stream; what was finished can still be taken. */
   tap_close(tap: number): void;
   /** Gives the taken window back; `sent` 0 counts it as skipped. */

@@ -31,7 +31,8 @@ export class Wavepool {
   private readonly wasm: TapWasm;
   private readonly workletUrl: string | URL;
   private readonly prepared = new WeakMap<BaseAudioContext, Promise<void>>();
-  private readonly taps = new Set<Tap>();
+  private open: Tap | null = null;
+  private listening = false;
 
   private constructor(choice: ModeChoice, host: HostWorker, wasm: TapWasm, workletUrl: string | URL) {
     this.mode = choice.mode;
@@ -55,14 +56,28 @@ export class Wavepool {
     }
   }
 
-  /** Listens to `node`. The sound is mixed to `channels` by the browser's own rules. */
+  /** Listens to `node`, one at a time. The sound is mixed to `channels` by the browser's own rules. */
   async tap(node: AudioNode, config: TapConfig): Promise<Tap> {
-    await this.prepare(node.context);
-    const stream = { sample_rate: node.context.sampleRate, ...config };
-    const tap = await Tap.open(node, this.host, stream, this.wasm);
-    this.taps.add(tap);
-    void tap.closed.then(() => this.taps.delete(tap));
-    return tap;
+    if (this.listening) {
+      throw new WavepoolError('tap-open', 'One tap is open already. Close it first: `await tap.close()`.');
+    }
+    this.listening = true;
+    try {
+      await this.prepare(node.context);
+      const stream = { sample_rate: node.context.sampleRate, ...config };
+      const tap = await Tap.open(node, this.host, stream, this.wasm);
+      this.open = tap;
+      void tap.closed.then(() => this.forget());
+      return tap;
+    } catch (thrown) {
+      this.forget();
+      throw thrown;
+    }
+  }
+
+  private forget(): void {
+    this.listening = false;
+    this.open = null;
   }
 
   /** About twenty snapshots a second while a tap is open. Replaces the earlier callback. */
@@ -80,12 +95,14 @@ export class Wavepool {
     await this.host.request<'fault'>({ kind: 'fault', name });
   }
 
-  /** Closes every tap and the worker; resolves with the number of buffers that never came back. */
+  /** Closes the tap and the worker; resolves with the number of buffers that never came back. */
   async close(): Promise<{ leaked: number }> {
-    await Promise.all([...this.taps].map((tap) => tap.close()));
-    const answer = await this.host.request<'shutdown'>({ kind: 'shutdown' });
-    this.host.terminate();
-    return answer;
+    try {
+      await this.open?.close();
+      return await this.host.request<'shutdown'>({ kind: 'shutdown' });
+    } finally {
+      this.host.terminate();
+    }
   }
 
   private prepare(context: BaseAudioContext): Promise<void> {

@@ -1,19 +1,25 @@
 /** The control side: owns the registry, the pool's control half, the analysis and the bus's dispatch. */
 import { messageOf } from './errors.ts';
+import { panicNote } from './instance.ts';
 import type { FromHost, HostAnswers, HostRequest, ToHost } from './protocol.ts';
 import type { Host, InitOutput } from '../wasm/shared/wavepool.js';
 import { BlockReceiver } from './block_receiver.ts';
 
-/** How long one turn sleeps between polls while a stream is open. The worklet never wakes anyone: that is a system call. */
-const POLL_MS = 1;
+/**
+ * Shared mode: how long one turn sleeps between polls while a stream is open, within the Critical lane's 0.5 ms. The
+ * worklet never wakes anyone: that is a system call.
+ */
+const POLL_MS = 0.2;
+/** Transfer mode is woken by blocks; this is for the pool's own step and the snapshots. */
+const IDLE_TURN_MS = 20;
 const SNAPSHOT_MS = 50;
 /** How long a closing stream waits for the worklet's last block. */
 const LAST_WORD_MS = 500;
 
 let host: Host | null = null;
 let wasm: InitOutput | null = null;
-let sharedMemory = false;
 let polling = false;
+let turnComing = false;
 let lastSnapshot = 0;
 const open = new Map<number, BlockReceiver | null>();
 /** Nobody ever notifies it: waiting on it is sleeping without giving up the turn to a 4 ms timer. */
@@ -26,7 +32,7 @@ self.onmessage = async (event: MessageEvent<ToHost>) => {
   try {
     say({ kind: 'answer', id: request.id, value: await answer(request) });
   } catch (thrown) {
-    say({ kind: 'refusal', id: request.id, message: messageOf(thrown) });
+    say({ kind: 'refusal', id: request.id, message: describe(thrown) });
   }
 };
 
@@ -37,13 +43,11 @@ async function answer(request: HostRequest): Promise<HostAnswers[keyof HostAnswe
     case 'open': {
       const stream = host.openStream(JSON.stringify(request.config));
       const receiver = request.blocks
-        ? new BlockReceiver(host, wasm.memory, stream, request.config, request.blocks)
+        ? new BlockReceiver(host, wasm.memory, stream, request.config, request.blocks, pump, crash)
         : null;
       open.set(stream, receiver);
-      if (!polling) {
-        polling = true;
-        turns.port2.postMessage(0);
-      }
+      polling = true;
+      comeAgain();
       return { stream, address: host.tapAddress(stream) };
     }
     case 'close': {
@@ -54,33 +58,52 @@ async function answer(request: HostRequest): Promise<HostAnswers[keyof HostAnswe
       open.delete(request.stream);
       polling = open.size > 0;
       host.pump();
-      host.closeStream(request.stream);
+      host.closeStream(request.stream, request.answered);
+      if (request.answered && request.thread) freeThread(wasm, request.thread);
       host.pump();
       return { snapshot: host.snapshot() };
     }
     case 'fault':
       host.fault(request.name);
       return null;
-    case 'shutdown': {
+    case 'shutdown':
       polling = false;
       return { leaked: Number(host.shutdown()) };
-    }
   }
 }
 
 async function boot(request: Extract<HostRequest, { kind: 'boot' }>): Promise<HostAnswers['boot']> {
-  sharedMemory = request.mode === 'shared';
-  const glue = sharedMemory
-    ? await import('../wasm/shared/wavepool.js')
-    : await import('../wasm/transfer/wavepool.js');
+  const shared = request.mode === 'shared';
+  const glue = shared ? await import('../wasm/shared/wavepool.js') : await import('../wasm/transfer/wavepool.js');
   wasm = glue.initSync({ module: request.module }) as InitOutput;
   host = new glue.Host(JSON.stringify({ mode: request.mode, mode_reason: request.reason }));
-  if (sharedMemory) sleepCell = new Int32Array(new SharedArrayBuffer(4));
-  return { memory: sharedMemory ? wasm.memory : null };
+  if (shared) sleepCell = new Int32Array(new SharedArrayBuffer(4));
+  return { memory: shared ? wasm.memory : null };
+}
+
+/** A worklet's instance cannot free its own stack: its thread may not wait for the allocator. */
+function freeThread(wasm: InitOutput, thread: { tls: number; stack: number; stackBytes: number }): void {
+  wasm.__wbindgen_thread_destroy(thread.tls, thread.stack, thread.stackBytes);
 }
 
 function turn(): void {
-  if (!polling || host === null) return;
+  turnComing = false;
+  if (!polling) return;
+  pump();
+  if (sleepCell) Atomics.wait(sleepCell, 0, 0, POLL_MS);
+  comeAgain();
+}
+
+/** At most one turn waits, however often streams open and close. */
+function comeAgain(): void {
+  if (turnComing || !polling) return;
+  turnComing = true;
+  if (sleepCell) turns.port2.postMessage(0);
+  else setTimeout(turn, IDLE_TURN_MS);
+}
+
+function pump(): void {
+  if (host === null) return;
   try {
     host.pump();
     const now = performance.now();
@@ -89,22 +112,24 @@ function turn(): void {
       say({ kind: 'snapshot', json: host.snapshot() });
     }
   } catch (thrown) {
-    polling = false;
-    say({ kind: 'crash', message: messageOf(thrown) });
-    return;
-  }
-  if (sleepCell) {
-    Atomics.wait(sleepCell, 0, 0, POLL_MS);
-    turns.port2.postMessage(0);
-  } else {
-    setTimeout(turn, POLL_MS);
+    crash(thrown);
   }
 }
 
-function say(message: FromHost): void {
-  self.postMessage(message);
+function crash(thrown: unknown): void {
+  polling = false;
+  say({ kind: 'crash', message: describe(thrown) });
+}
+
+/** A panic's own words, where there was one: the trap that follows it says only `unreachable`. */
+function describe(thrown: unknown): string {
+  return (wasm && panicNote(wasm, wasm.memory)) ?? messageOf(thrown);
 }
 
 function pause(ms: number): Promise<void> {
   return new Promise((resume) => setTimeout(resume, ms));
+}
+
+function say(message: FromHost): void {
+  self.postMessage(message);
 }

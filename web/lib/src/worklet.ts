@@ -1,12 +1,16 @@
 /**
  * The audio side: copies each quantum into the open windows' buffers, once, and hands finished windows on.
  * `process` makes no garbage: no closure, no iterator, no new view; numbers go straight to the instance's exports.
+ * In transfer mode a finished window costs a view and a message: see `BlockSender`.
  */
-import { instantiateBare, panicNote } from './instance.ts';
+import { instantiateBare, panicNote, threadOf } from './instance.ts';
 import { SPAN_FIELDS, TAP_PROCESSOR, type FromTap, type TapOptions, type ToTap } from './protocol.ts';
 import { messageOf } from './errors.ts';
 import { BlockSender } from './block_sender.ts';
 import type { TapExports } from './tap_exports.ts';
+
+/** Objects on this side of the boundary: the two views of the whole memory. */
+const VIEWS = 2;
 
 class TapProcessor extends AudioWorkletProcessor {
   private readonly exports: TapExports;
@@ -15,8 +19,6 @@ class TapProcessor extends AudioWorkletProcessor {
   /** The whole memory, twice: it never grows here, so these views last, and no others are needed. */
   private readonly floats: Float32Array;
   private readonly words: Uint32Array;
-  /** Where each slot's samples begin in `floats`. */
-  private readonly slots: number[] = [];
   private sender: BlockSender | null = null;
   private alive = true;
   private faulted = false;
@@ -32,8 +34,7 @@ class TapProcessor extends AudioWorkletProcessor {
     if (this.tap === 0) throw new Error('the stream could not be opened inside the worklet');
     this.floats = new Float32Array(this.memory.buffer);
     this.words = new Uint32Array(this.memory.buffer);
-    const slots = this.exports.tap_slots(this.tap);
-    for (let slot = 0; slot < slots; slot++) this.slots.push(this.exports.tap_slot_address(this.tap, slot) / 4);
+    this.exports.tap_objects(this.tap, VIEWS);
     this.port.onmessage = (event: MessageEvent<ToTap>) => {
       if (event.data.kind === 'blocks') {
         this.sender = new BlockSender(this.exports, this.tap, this.memory, config, event.data.port);
@@ -43,7 +44,7 @@ class TapProcessor extends AudioWorkletProcessor {
         this.say({ kind: 'closed' });
       }
     };
-    this.say({ kind: 'ready' });
+    this.say({ kind: 'ready', thread: memory ? threadOf(this.exports) : null });
   }
 
   process(inputs: Float32Array[][], outputs: Float32Array[][]): boolean {
@@ -61,14 +62,15 @@ class TapProcessor extends AudioWorkletProcessor {
 
   private quantum(input: Float32Array[], frames: number): void {
     const exports = this.exports;
+    // A memory that grew has taken its views along, or left them looking at less than all of it.
+    if (this.floats.byteLength !== this.memory.buffer.byteLength) throw new Error('the audio memory has grown');
     if (input.length === 0) {
       exports.tap_silence(this.tap, frames);
     } else {
       const count = exports.tap_begin(this.tap, frames);
       const words = this.words;
       for (let i = 0, at = exports.tap_spans(this.tap) / 4; i < count; i++, at += SPAN_FIELDS) {
-        const to = this.slots[words[at + 1]!]! + words[at + 2]!;
-        copy(input[words[at]!]!, words[at + 3]!, words[at + 4]!, this.floats, to);
+        copy(input[words[at]!]!, words[at + 3]!, words[at + 4]!, this.floats, words[at + 5]! / 4);
       }
       exports.tap_commit(this.tap);
     }
