@@ -31,6 +31,9 @@ pub(crate) fn run(name: &str, json: Option<&Path>) -> Result<ExitCode> {
     else {
         bail!("no benchmark `{name}`; there are: {}", names()?.join(", "));
     };
+    if let Some(json) = json {
+        process::require_writable(json)?;
+    }
     let mut cargo = process::cargo();
     cargo.args(["bench", "--bench", target]);
     if let Some(json) = json {

@@ -12,8 +12,14 @@ pub(crate) enum Command {
     Setup,
     Build,
     Demo(DemoOptions),
-    Test { suites: Vec<String> },
-    Bench { name: String, json: Option<PathBuf> },
+    Test {
+        suites: Vec<String>,
+    },
+    /// Without a name, the benchmarks are listed.
+    Bench {
+        name: Option<String>,
+        json: Option<PathBuf>,
+    },
     Plan(Plan),
     Coverage,
     Verify,
@@ -116,8 +122,11 @@ const DEMO_OPTIONS: [(&str, &str); 6] = [
 pub(crate) fn help(benches: &[String]) -> String {
     let mut commands: Vec<(String, &str)> = COMMANDS.map(|(name, what)| (name.into(), what)).into();
     if !benches.is_empty() {
-        let usage = format!("bench {}", benches.join("|"));
-        commands.push((usage, "measure; --json FILE writes the figures"));
+        let usage = format!("bench [{}]", benches.join("|"));
+        commands.push((
+            usage,
+            "measure one, or list them; --json FILE writes the figures",
+        ));
     }
     let options = DEMO_OPTIONS.map(|(name, what)| (name.into(), what));
     format!(
@@ -161,9 +170,9 @@ pub(crate) fn parse(mut parser: Parser, here: &Path) -> Result<Command> {
                     other => return Err(other.unexpected().into()),
                 }
             }
-            let Some(name) = name else {
-                bail!("bench what?")
-            };
+            if name.is_none() && json.is_some() {
+                bail!("--json of which benchmark? `cargo xtask bench` lists them");
+            }
             Ok(Command::Bench { name, json })
         }
         other => bail!("unknown command `{other}`"),
@@ -210,7 +219,7 @@ fn demo(mut parser: Parser, here: &Path) -> Result<Command> {
     let (mut input, mut json, mut fault) = (None, None, None);
     while let Some(arg) = parser.next()? {
         match arg {
-            Arg::Long("port") => port = parser.value()?.parse()?,
+            Arg::Long("port") => port = parser.value()?.parse_with(parse_port)?,
             Arg::Long("mode") => mode = parser.value()?.parse_with(parse_mode)?,
             Arg::Long("headless") => seconds = Some(parser.value()?.parse_with(parse_seconds)?),
             Arg::Long("input") => input = Some(here.join(parser.value()?)),
@@ -238,6 +247,14 @@ fn demo(mut parser: Parser, here: &Path) -> Result<Command> {
         mode,
         headless,
     }))
+}
+
+/// Not 0: the address has to be known, and the same the next time.
+fn parse_port(word: &str) -> Result<u16, String> {
+    match word.parse() {
+        Ok(port @ 1..) => Ok(port),
+        _ => Err("a port from 1 to 65535 is wanted".into()),
+    }
 }
 
 fn parse_mode(word: &str) -> Result<Mode, String> {
@@ -306,12 +323,13 @@ mod tests {
         assert!(refused("demo --mode turbo").contains("auto, shared and transfer"));
         assert!(refused("demo --headless 0").contains("from 1 to 600"));
         assert!(refused("demo --port 70000").contains("70000"));
+        assert!(refused("demo --port 0").contains("from 1 to 65535"));
         assert!(refused("demo --headless 5 --fault other").contains("leak-one"));
         assert!(refused("demo --input a.wav").contains("add --headless"));
         assert!(refused("demo --json").contains("missing argument"));
         assert!(refused("dmeo").contains("unknown command `dmeo`"));
         assert!(refused("setup now").contains("unexpected argument"));
-        assert!(refused("bench").contains("bench what?"));
+        assert!(refused("bench --json n.json").contains("of which benchmark"));
     }
 
     #[test]
@@ -324,10 +342,15 @@ mod tests {
             }
         );
         let bench = Command::Bench {
-            name: "native".into(),
+            name: Some("native".into()),
             json: Some("/here/n.json".into()),
         };
         assert_eq!(parsed("bench native --json n.json").unwrap(), bench);
+        let list = Command::Bench {
+            name: None,
+            json: None,
+        };
+        assert_eq!(parsed("bench").unwrap(), list);
     }
 
     #[test]
@@ -345,6 +368,6 @@ mod tests {
     fn help_lists_only_what_exists() {
         assert_eq!(parsed("").unwrap(), Command::Help);
         assert!(!help(&[]).contains("bench"));
-        assert!(help(&["native".into(), "events".into()]).contains("bench native|events"));
+        assert!(help(&["native".into(), "events".into()]).contains("bench [native|events]"));
     }
 }

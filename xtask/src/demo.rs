@@ -5,7 +5,7 @@ use std::process::{Child, ExitCode};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 
 use crate::cli::{DemoOptions, Headless};
 use crate::progress::Steps;
@@ -20,12 +20,9 @@ const INTERRUPTED: u8 = 130;
 /// Builds what is stale and serves it until Ctrl-C, or drives a browser over it.
 pub(crate) fn run(options: &DemoOptions) -> Result<ExitCode> {
     // What the user can put right is said before anything long begins.
-    if let Some(input) = options
-        .headless
-        .as_ref()
-        .and_then(|headless| headless.input.as_deref())
-    {
-        require_sound(input)?;
+    if let Some(Headless { input, json, .. }) = &options.headless {
+        input.as_deref().map_or(Ok(()), require_sound)?;
+        json.as_deref().map_or(Ok(()), process::require_writable)?;
     }
     web::require_free(options.port)?;
 
@@ -85,10 +82,7 @@ fn drive(
     if let Some(fault) = &headless.fault {
         driver.arg("--fault").arg(fault);
     }
-    let mut child = driver
-        .env("CHROMIUM", browser)
-        .spawn()
-        .context("the driver could not be started")?;
+    let mut child = process::spawn(driver.env("CHROMIUM", browser))?;
     wait(&mut child, stop)
 }
 

@@ -49,7 +49,14 @@ fn run() -> anyhow::Result<ExitCode> {
         Command::Build => web::build_all().map(|()| ExitCode::SUCCESS),
         Command::Demo(options) => demo::run(&options),
         Command::Test { suites } => test::run(&suites),
-        Command::Bench { name, json } => bench::run(&name, json.as_deref()),
+        Command::Bench {
+            name: Some(name),
+            json,
+        } => bench::run(&name, json.as_deref()),
+        Command::Bench { name: None, .. } => {
+            println!("{}", bench::names()?.join("\n"));
+            Ok(ExitCode::SUCCESS)
+        }
         Command::Plan(plan) => bench::plan(&plan),
         Command::Coverage => coverage::run().map(|()| ExitCode::SUCCESS),
         Command::Verify => verify::run(),

@@ -1,8 +1,9 @@
 //! Child processes: started with what a person needs to know when they fail.
 
+use std::fs::{self, OpenOptions};
 use std::io::{BufRead, BufReader, ErrorKind};
-use std::path::PathBuf;
-use std::process::{Command, ExitCode, ExitStatus, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
 
 use anyhow::{Context, Result, bail};
 
@@ -41,6 +42,13 @@ pub(crate) fn exit_code(command: &mut Command) -> Result<ExitCode> {
     Ok(code.map_or(ExitCode::FAILURE, ExitCode::from))
 }
 
+/// Starts `command` with our own output and leaves it running.
+pub(crate) fn spawn(command: &mut Command) -> Result<Child> {
+    command
+        .spawn()
+        .map_err(|error| not_started(command, &error))
+}
+
 /// Runs `command` and returns what it printed on standard output, trimmed.
 pub(crate) fn capture(command: &mut Command) -> Result<String> {
     let output = command
@@ -72,9 +80,7 @@ pub(crate) fn tee(command: &mut Command) -> Result<(ExitStatus, String)> {
         .stdout(writer.try_clone()?)
         .stderr(writer)
         .stdin(Stdio::null());
-    let mut child = command
-        .spawn()
-        .map_err(|error| not_started(command, &error))?;
+    let mut child = spawn(command)?;
     // `command` still holds the writing end; without this the reader would wait for ever.
     command.stdout(Stdio::null()).stderr(Stdio::null());
     let mut text = String::new();
@@ -108,8 +114,25 @@ fn not_started(command: &Command, error: &std::io::Error) -> anyhow::Error {
             "{program} was not found. Install Node {} or newer (https://nodejs.org), then run this again.",
             crate::setup::NODE_MINIMUM
         ),
+        "rustc" | "cargo" => anyhow::anyhow!(
+            "{program} was not found. Install Rust (https://rustup.rs), then run this again."
+        ),
         _ => anyhow::anyhow!("{program} was not found on PATH."),
     }
+}
+
+/// Fails unless a run's `--json` file can be written: better now than after the run. What is in it stays.
+pub(crate) fn require_writable(file: &Path) -> Result<()> {
+    let existed = file.exists();
+    OpenOptions::new()
+        .append(true)
+        .create(true)
+        .open(file)
+        .with_context(|| format!("--json {} cannot be written", file.display()))?;
+    if !existed {
+        fs::remove_file(file)?;
+    }
+    Ok(())
 }
 
 fn shown(command: &Command) -> String {
@@ -133,6 +156,33 @@ mod tests {
             error.to_string(),
             "no-such-program-here was not found on PATH."
         );
+    }
+
+    #[test]
+    fn a_missing_tool_is_answered_with_what_to_install() {
+        let message = |program: &str| {
+            let not_found = std::io::Error::from(ErrorKind::NotFound);
+            not_started(&Command::new(program), &not_found).to_string()
+        };
+        assert!(message("rustc").contains("Install Rust (https://rustup.rs)"));
+        assert!(message("node").contains("Install Node"));
+        assert!(message("npm").contains("Install Node"));
+    }
+
+    #[test]
+    fn a_report_that_could_not_be_written_is_refused_before_the_run() {
+        let dir = std::env::temp_dir().join(format!("xtask-json-{}", std::process::id()));
+        let file = dir.join("r.json");
+        let refused = require_writable(&file).unwrap_err().to_string();
+        assert!(refused.contains("cannot be written"), "{refused}");
+        fs::create_dir_all(&dir).unwrap();
+        assert!(require_writable(&dir).is_err());
+        require_writable(&file).unwrap();
+        assert!(!file.exists());
+        fs::write(&file, "before").unwrap();
+        require_writable(&file).unwrap();
+        assert_eq!(fs::read_to_string(&file).unwrap(), "before");
+        fs::remove_dir_all(&dir).unwrap();
     }
 
     #[test]

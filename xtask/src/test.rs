@@ -16,6 +16,8 @@ use crate::{native_tests, process, setup, wasm, wasm_tests};
 /// Preemptions loom tries per execution in the bounded run; most bugs need no more than two.
 const LOOM_PREEMPTIONS: &str = "2";
 
+const TYPESCRIPT: &str = "node_modules/typescript/bin/tsc";
+
 type Suite = (
     &'static str,
     &'static str,
@@ -24,12 +26,17 @@ type Suite = (
 
 /// Name for the command line, what it is, the work. In the order of what they need: compilers
 /// first, browsers last.
-const SUITES: [Suite; 11] = [
+const SUITES: [Suite; 12] = [
     ("fmt", "formatting", fmt),
     ("clippy", "lints, natively and for WebAssembly", clippy),
     ("native", "native tests and doctests", |report, _| {
         native_tests::run(report)
     }),
+    (
+        "native-features",
+        "the library's native tests with memory from the system",
+        native_features,
+    ),
     (
         "loom",
         "interleavings of the lock-free files, bounded",
@@ -122,6 +129,19 @@ fn clippy(report: &mut Report, _: &str) -> Result<()> {
                 .args(deny),
         )
     });
+    timed(report, "clippy all features", || {
+        process::run(
+            process::cargo()
+                .args([
+                    "clippy",
+                    "--package",
+                    "wavepool",
+                    "--all-targets",
+                    "--all-features",
+                ])
+                .args(deny),
+        )
+    });
     let toolchain = WasmToolchain::prepare()?;
     for build in Build::ALL {
         timed(report, &format!("clippy {}", build.name()), || {
@@ -133,6 +153,23 @@ fn clippy(report: &mut Report, _: &str) -> Result<()> {
             )
         });
     }
+    Ok(())
+}
+
+/// `page-lock` compiles in `clippy` only: whether pages may be locked is the machine's limit to say.
+fn native_features(report: &mut Report, name: &str) -> Result<()> {
+    let start = Instant::now();
+    let mut cargo = process::cargo();
+    let (status, text) = process::tee(cargo.args([
+        "test",
+        "--package",
+        "wavepool",
+        "--features",
+        "mapped",
+        "--no-fail-fast",
+    ]))?;
+    let result = process::check(&cargo, status);
+    suite(report, name, parse_libtest(&text), start.elapsed(), result);
     Ok(())
 }
 
@@ -194,7 +231,7 @@ fn wasm_suite(
 fn npm(report: &mut Report, _: &str) -> Result<()> {
     web::modules()?;
     timed(report, "npm types", || {
-        process::run(Command::new("npm").args(["run", "--silent", "check"]))
+        process::run(process::node().args([TYPESCRIPT, "--noEmit"]))
     });
     Ok(())
 }

@@ -74,21 +74,21 @@ impl Server {
         require_free(port)?;
         let isolated = if mode == Mode::Transfer { "0" } else { "1" };
         // Vite itself, not npx: killing npx would leave the server behind.
-        let child = process::node()
-            .args([
-                VITE,
-                "preview",
-                "--host",
-                "127.0.0.1",
-                "--strictPort",
-                "--logLevel",
-                "warn",
-                "--port",
-            ])
-            .arg(port.to_string())
-            .env("WAVEPOOL_ISOLATED", isolated)
-            .stdin(Stdio::null())
-            .spawn()?;
+        let mut node = process::node();
+        node.args([
+            VITE,
+            "preview",
+            "--host",
+            "127.0.0.1",
+            "--strictPort",
+            "--logLevel",
+            "warn",
+            "--port",
+        ])
+        .arg(port.to_string())
+        .env("WAVEPOOL_ISOLATED", isolated)
+        .stdin(Stdio::null());
+        let child = process::spawn(&mut node)?;
         let mut server = Self { child, port, mode };
         let start = Instant::now();
         while TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err() {
