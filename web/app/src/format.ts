@@ -4,13 +4,17 @@ export const notMeasured = 'not measured';
 const whole = new Intl.NumberFormat('en', { maximumFractionDigits: 0 });
 const minus = '\u2212';
 
+/** `value` as `show` writes it, where it was measured. */
+export function measured(value: number | null, show: (value: number) => string): string {
+  return value === null ? notMeasured : show(value);
+}
+
 export function count(value: number): string {
   return whole.format(value);
 }
 
 export function percent(value: number | null, digits = 1): string {
-  if (value === null) return notMeasured;
-  return `${value === 100 || value === 0 ? String(value) : value.toFixed(digits)} %`;
+  return measured(value, (share) => `${share === 100 || share === 0 ? String(share) : share.toFixed(digits)} %`);
 }
 
 export function bytes(value: number): string {

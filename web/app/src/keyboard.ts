@@ -10,6 +10,7 @@ const octaves = [1, 2, 3, 4, 5, 6, 7];
  */
 export class Keyboard {
   readonly #keys: readonly HTMLInputElement[];
+  #checked: HTMLInputElement | null = null;
   readonly #octave = byId('octave', HTMLSelectElement);
 
   constructor(chosen: (midi: number) => void) {
@@ -20,7 +21,20 @@ export class Keyboard {
       input.name = 'key';
       input.value = String(index);
       input.checked = name === 'A';
-      input.addEventListener('change', () => chosen(this.midi));
+      input.addEventListener('change', () => {
+        this.#checked = input;
+        chosen(this.midi);
+      });
+      // A key that is checked already does not change, and is to sound all the same.
+      input.addEventListener('click', () => {
+        if (input === this.#checked) chosen(this.midi);
+      });
+      input.addEventListener('keydown', (event) => {
+        if (event.key !== 'Enter' && event.key !== ' ') return;
+        event.preventDefault();
+        if (!event.repeat) input.click();
+      });
+      if (input.checked) this.#checked = input;
       parent.append(make('label', name.length > 1 ? 'key black' : 'key', input, make('span', '', name)));
       return input;
     });

@@ -19,6 +19,8 @@ import { Tuner } from './tuner.ts';
 interface WavepoolDemo {
   report(): Report | null;
   fault(name: 'leak-one'): Promise<void>;
+  /** What leaving the page does; how many buffers did not come back. */
+  close(): Promise<{ leaked: number }>;
 }
 
 declare global {
@@ -138,10 +140,11 @@ function run(wavepool: Wavepool): void {
     if (made) download(made);
     else notice.show(new Problem('There is nothing to report yet: choose a sound first.'));
   });
-  window.wavepoolDemo = { report, fault: (name) => wavepool.fault(name) };
+  const close = (): Promise<{ leaked: number }> => wavepool.close();
+  window.wavepoolDemo = { report, fault: (name) => wavepool.fault(name), close };
   for (const gesture of ['pointerdown', 'keydown']) document.addEventListener(gesture, () => session.wake());
   // Gives everything back while the worker still runs. A page kept for the back button starts anew.
-  window.addEventListener('pagehide', () => void wavepool.close());
+  window.addEventListener('pagehide', () => void close());
   window.addEventListener('pageshow', (event) => {
     if (event.persisted) location.reload();
   });

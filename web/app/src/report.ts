@@ -39,7 +39,7 @@ export class SessionLog {
   #source: string | null = null;
   #notes: Note[] = [];
   #forgotten = 0;
-  #warm: PoolMetrics | null = null;
+  #steady: { readonly from: PoolMetrics; readonly to: PoolMetrics } | null = null;
 
   /** Forgets the stream before; the pool's own counts go on. */
   open(): void {
@@ -47,7 +47,7 @@ export class SessionLog {
     this.#source = null;
     this.#notes = [];
     this.#forgotten = 0;
-    this.#warm = null;
+    this.#steady = null;
   }
 
   name(source: string): void {
@@ -58,8 +58,10 @@ export class SessionLog {
     this.#last = snapshot;
     if (snapshot.stream) {
       this.#stream = snapshot.stream;
-      if (snapshot.stream.frames >= snapshot.stream.sample_rate) this.#warm ??= snapshot.pool;
+      if (snapshot.stream.frames >= snapshot.stream.sample_rate) this.#steady ??= { from: snapshot.pool, to: snapshot.pool };
     }
+    // A pool that counts anew, as one that went with its stream, says nothing of the time measured here.
+    if (this.#steady && goesOn(this.#steady.to, snapshot.pool)) this.#steady = { from: this.#steady.from, to: snapshot.pool };
     for (const note of snapshot.notes) this.#notes.push(note);
     // In slices, so that a full log does not move itself along with every window.
     if (this.#notes.length > mostNotes + 1000) {
@@ -90,7 +92,7 @@ export class SessionLog {
       notes: this.#notes,
       notes_forgotten: this.#forgotten,
       pool: last.pool,
-      steady: this.#steady(last.pool),
+      steady: this.#steadyRate(),
       bus: last.bus,
       tally: last.tally,
       modules: last.modules,
@@ -99,13 +101,18 @@ export class SessionLog {
     };
   }
 
-  #steady(pool: PoolMetrics): Report['steady'] {
-    if (!this.#warm) return null;
-    const hits = pool.pool_hits - this.#warm.pool_hits;
-    const misses = pool.pool_misses - this.#warm.pool_misses;
+  #steadyRate(): Report['steady'] {
+    if (!this.#steady) return null;
+    const { from, to } = this.#steady;
+    const hits = to.pool_hits - from.pool_hits;
+    const misses = to.pool_misses - from.pool_misses;
     const all = hits + misses;
     return { hits, misses, hit_rate_percentage: all === 0 ? null : (100 * hits) / all };
   }
+}
+
+function goesOn(before: PoolMetrics, after: PoolMetrics): boolean {
+  return after.pool_hits >= before.pool_hits && after.pool_misses >= before.pool_misses;
 }
 
 /** Hands the report to the person as a file. */

@@ -5,6 +5,9 @@ import type { Source } from './sources.ts';
 /** Frames per window and between windows: long enough for the piano's lowest notes, often enough to look live. */
 export const analysis = { window: 4096, hop: 1024, channels: 1 } as const;
 
+/** In Hz. A window must hold two periods of a piano's lowest note, 27.5 Hz: 4096 frames do up to 56 kHz. */
+const highestRate = 48_000;
+
 /** `waiting`: the browser holds the sound back until somebody touches the page. */
 export type State = 'idle' | 'starting' | 'waiting' | 'running' | 'ended';
 
@@ -33,6 +36,8 @@ export class Session {
   #queue: Promise<void> = Promise.resolve();
   #request = 0;
   #ended = false;
+  /** Nothing sounds and nothing was asked for: the context is suspended, and the device may sleep. */
+  #resting = false;
 
   constructor(wavepool: Wavepool, events: SessionEvents) {
     this.#wavepool = wavepool;
@@ -50,6 +55,7 @@ export class Session {
     try {
       // Before anything is awaited, so that it still counts as part of the gesture: browsers let a context sound only then.
       const context = this.#usableContext();
+      this.#resting = false;
       this.wake();
       this.#events.state('starting', null);
       const source = await open(context);
@@ -58,23 +64,36 @@ export class Session {
       if (request !== this.#request) return;
       this.#events.problem(error);
       this.#tellState();
+      this.#rest();
     }
   }
 
   async stop(): Promise<void> {
     this.#request += 1;
+    const request = this.#request;
     try {
       await this.#enqueue(() => this.#close());
     } catch (error) {
       this.#events.problem(error);
     }
+    // Something newer may have been asked for meanwhile; what it says of itself stands.
+    if (request !== this.#request) return;
     this.#tellState();
+    this.#rest();
   }
 
   /** To be called in any gesture: a sound that the browser holds back begins. */
   wake(): void {
-    // Not awaited: without a gesture it stays pending until one comes.
-    if (this.#context && this.#context.state !== 'running') void this.#context.resume();
+    if (this.#resting) return;
+    // Not awaited: without a gesture it stays pending until one comes. Whatever `state` says: a suspension may be under way.
+    // A refusal shows in `state`, as waiting.
+    this.#context?.resume().catch(() => undefined);
+  }
+
+  #rest(): void {
+    if (this.#source) return;
+    this.#resting = true;
+    this.#context?.suspend().catch(() => undefined);
   }
 
   async #change(source: Source, request: number): Promise<void> {
@@ -137,7 +156,7 @@ export class Session {
       throw new Problem('Browsers run audio worklets only on pages loaded securely. Open this page over https or from localhost.');
     }
     if (!this.#context) {
-      this.#context = new AudioContext({ latencyHint: 'interactive' });
+      this.#context = openContext();
       this.#context.addEventListener('statechange', () => {
         if (this.#source) this.#tellState();
       });
@@ -147,4 +166,11 @@ export class Session {
     }
     return this.#context;
   }
+}
+
+function openContext(): AudioContext {
+  const context = new AudioContext({ latencyHint: 'interactive' });
+  if (context.sampleRate <= highestRate) return context;
+  context.close().catch(() => undefined);
+  return new AudioContext({ latencyHint: 'interactive', sampleRate: highestRate });
 }

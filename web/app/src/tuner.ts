@@ -78,6 +78,7 @@ export class Tuner {
   #clearNote(): void {
     this.#note = '';
     this.#saidNote = '';
+    this.#spoken.set('');
     this.#letter.set('');
     this.#accidental.set('');
     this.#octave.set('');

@@ -1,7 +1,7 @@
 import type { PoolMetrics, Snapshot } from '../../../lib/src/index.ts';
 import type { Panel } from '../dashboard.ts';
 import { byId, make, Text } from '../dom.ts';
-import { bytes, count, notMeasured, percent } from '../format.ts';
+import { bytes, count, measured, notMeasured, percent } from '../format.ts';
 
 /** A figure's verdict against its target; none where there is no target or nothing was measured. */
 type Verdict = 'good' | 'bad' | 'none';
@@ -51,7 +51,7 @@ const figures: readonly Figure[] = [
   },
   {
     label: 'Underruns',
-    value: (_pool, underruns) => (underruns === null ? notMeasured : count(underruns)),
+    value: (_pool, underruns) => measured(underruns, count),
     detail: () => 'since this sound began',
     verdict: (_pool, underruns) => judge(underruns, (events) => events === 0),
   },

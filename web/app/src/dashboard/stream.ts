@@ -1,17 +1,17 @@
 import type { Snapshot } from '../../../lib/src/index.ts';
 import type { Panel } from '../dashboard.ts';
 import { byId, make, Text } from '../dom.ts';
-import { bytes, count, rate } from '../format.ts';
+import { bytes, count, measured, rate } from '../format.ts';
 
 type Fact = readonly [label: string, value: (snapshot: Snapshot) => string];
 
 const facts: readonly Fact[] = [
   ['Sample rate', ({ stream }) => (stream ? rate(stream.sample_rate) : '—')],
-  ['Quantum', ({ stream }) => (stream ? `${count(stream.quantum_frames)} frames` : '—')],
+  ['Quantum', ({ stream }) => (stream ? measured(stream.quantum_frames, (frames) => `${count(frames)} frames`) : '—')],
   ['Window, hop', ({ stream }) => (stream ? `${count(stream.window)}, ${count(stream.hop)} frames` : '—')],
   ['Windows', ({ stream }) => (stream ? count(stream.windows) : '—')],
   ['Skipped', ({ stream }) => (stream ? count(stream.skipped_windows) : '—')],
-  ['Copied per window', ({ stream }) => (stream ? bytes(stream.bytes_copied_per_window) : '—')],
+  ['Copied per window', ({ stream }) => (stream ? measured(stream.bytes_copied_per_window, bytes) : '—')],
   ['Modules', ({ modules }) => modules.map(({ name, state }) => `${name.replaceAll('_', ' ')} ${state}`).join(', ') || '—'],
 ];
 
