@@ -48,7 +48,7 @@ function summary(report) {
     ['mode', `${report.mode} (${report.mode_reason})`],
     ['sound', `${report.source}, ${report.sample_rate} Hz, frames a quantum: ${figure(report.quantum_frames)}`],
     ['note', mainNote(report.notes)],
-    ['windows', `${report.windows} of ${report.quanta} quanta, ${report.skipped_windows} skipped, bytes copied for each: ${figure(report.bytes_copied_per_window)}`],
+    ['windows', `${report.windows} of ${report.quanta} quanta, ${report.skipped_windows} skipped, ${report.interrupted_windows} interrupted, bytes copied for each: ${figure(report.bytes_copied_per_window)}`],
     ['pool', `hit rate ${rate(pool.hit_rate_percentage)}, after the first second ${rate(report.steady?.hit_rate_percentage ?? null)}, ${pool.leased} in use, ${report.leaked} leaked`],
     ['bus', ['critical', 'high', 'normal'].map(lane).join('; ')],
     ['events', `${tally.allocation_events} allocations told of ${tally.allocations_counted}, ${tally.recycling_events} recyclings told of ${tally.recyclings_counted}`],

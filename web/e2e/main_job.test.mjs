@@ -28,7 +28,7 @@ test('a piano’s A4: heard, accounted for to the last frame, and nothing left b
 
   await t.test('the report has every field', () => {
     assert.equal(report.mode, mode);
-    assert.deepEqual(numbers(report, ['sample_rate', 'quantum_frames', 'quanta', 'windows', 'skipped_windows', 'bytes_copied_per_window']), []);
+    assert.deepEqual(numbers(report, ['sample_rate', 'quantum_frames', 'quanta', 'windows', 'skipped_windows', 'interrupted_windows', 'bytes_copied_per_window']), []);
     assert.ok(report.notes.length > 0);
     for (const note of report.notes) {
       assert.deepEqual(numbers(note, ['t_s', 'hz', 'cents', 'clarity']), []);
@@ -36,6 +36,7 @@ test('a piano’s A4: heard, accounted for to the last frame, and nothing left b
     }
     const poolFields = ['total_allocations', 'pool_hits', 'pool_misses', 'hit_rate_percentage', 'memory_overhead_bytes', 'fragmentation_percentage', 'wasm_js_boundary_allocations'];
     assert.deepEqual(numbers(report.pool, poolFields), []);
+    assert.deepEqual(numbers(report.memory, ['pages_at_boot', 'pages_grown']), []);
     assert.ok('js_gc_pressure_reduction' in report.pool);
     for (const lane of ['critical', 'high', 'normal']) {
       assert.deepEqual(numbers(report.bus[lane], ['published', 'delivered', 'dropped', 'late']), []);
@@ -58,6 +59,7 @@ test('a piano’s A4: heard, accounted for to the last frame, and nothing left b
 
   await t.test('every frame is in a window, copied as often as promised', () => {
     assert.equal(report.skipped_windows, 0);
+    assert.equal(report.interrupted_windows, 0);
     assert.equal(report.frames, report.quanta * report.quantum_frames);
     assert.equal(report.windows, Math.floor((report.frames - report.window) / report.hop) + 1);
     assert.ok(report.frames > 5 * report.sample_rate, `${report.frames} frames`);

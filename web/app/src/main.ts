@@ -72,7 +72,7 @@ function run(wavepool: Wavepool): void {
       notice.clear();
     },
     closed(last) {
-      log.add(last);
+      log.close(last);
       dashboard.show(last, underruns.count);
       tuner.reset();
     },

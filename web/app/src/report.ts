@@ -1,4 +1,4 @@
-import type { BusFigures, EventTally, Mode, ModuleState, Note, PoolMetrics, Snapshot, StreamFigures } from '../../lib/src/index.ts';
+import type { BusFigures, EventTally, MemoryFigures, Mode, ModuleState, Note, PoolMetrics, Snapshot, StreamFigures } from '../../lib/src/index.ts';
 
 /** Notes kept of one stream: about seven minutes at 47 windows a second. */
 const mostNotes = 20_000;
@@ -18,6 +18,7 @@ export interface Report {
   readonly frames: number;
   readonly windows: number;
   readonly skipped_windows: number;
+  readonly interrupted_windows: number;
   readonly bytes_copied_per_window: number | null;
   readonly notes: readonly Note[];
   /** The oldest ones, once the log is full. */
@@ -28,6 +29,7 @@ export interface Report {
   readonly bus: BusFigures;
   readonly tally: EventTally;
   readonly modules: readonly ModuleState[];
+  readonly memory: MemoryFigures;
   readonly leaked: number;
   readonly underruns: number | null;
 }
@@ -70,6 +72,12 @@ export class SessionLog {
     }
   }
 
+  /** The stream is closed: its final figures are later than those of any snapshot before. */
+  close(last: Snapshot): void {
+    this.add(last);
+    this.#stream = last.closed_stream ?? this.#stream;
+  }
+
   report(underruns: number | null): Report | null {
     const last = this.#last;
     if (!last) return null;
@@ -88,6 +96,7 @@ export class SessionLog {
       frames: stream?.frames ?? 0,
       windows: stream?.windows ?? 0,
       skipped_windows: stream?.skipped_windows ?? 0,
+      interrupted_windows: stream?.interrupted_windows ?? 0,
       bytes_copied_per_window: stream?.bytes_copied_per_window ?? null,
       notes: this.#notes,
       notes_forgotten: this.#forgotten,
@@ -96,6 +105,7 @@ export class SessionLog {
       bus: last.bus,
       tally: last.tally,
       modules: last.modules,
+      memory: last.memory,
       leaked: last.leaked,
       underruns,
     };

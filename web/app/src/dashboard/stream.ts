@@ -11,6 +11,7 @@ const facts: readonly Fact[] = [
   ['Window, hop', ({ stream }) => (stream ? `${count(stream.window)}, ${count(stream.hop)} frames` : '—')],
   ['Windows', ({ stream }) => (stream ? count(stream.windows) : '—')],
   ['Skipped', ({ stream }) => (stream ? count(stream.skipped_windows) : '—')],
+  ['Interrupted', ({ stream }) => (stream ? count(stream.interrupted_windows) : '—')],
   ['Copied per window', ({ stream }) => (stream ? measured(stream.bytes_copied_per_window, bytes) : '—')],
   ['Modules', ({ modules }) => modules.map(({ name, state }) => `${name.replaceAll('_', ' ')} ${state}`).join(', ') || '—'],
 ];
