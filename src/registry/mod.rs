@@ -1,6 +1,8 @@
 //! Modules, and the registry that boots them in dependency order.
 //!
 //! A module registers itself with `inventory::submit!`, from whatever crate is linked; the host boots what it finds.
+//! A linker for WebAssembly leaves out object files that nothing refers to, so a module's crate gives hosts an empty
+//! function to call, beside the registration: see `examples/quantum_meter_module`.
 //!
 //! ```
 //! use wavepool::event_bus::TypedEventBus;

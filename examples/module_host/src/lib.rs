@@ -5,8 +5,6 @@ use std::collections::BTreeMap;
 use std::error::Error;
 use std::sync::{Arc, Mutex, PoisonError};
 
-// Links the crate; its modules register themselves.
-use plugin as _;
 use wavepool::event_bus::{EventRecord, TypedEventBus};
 use wavepool::modules::data_management::DataManagementModule;
 use wavepool::registry::{ModuleHealth, ModuleRegistry};
@@ -27,6 +25,8 @@ pub struct Report {
 /// # Errors
 /// Whatever the registry, the bus or the pool says.
 pub fn run(quanta: u64) -> Result<Report, Box<dyn Error>> {
+    // Its modules register themselves.
+    plugin::link();
     let bus = TypedEventBus::default();
     let mut registry = ModuleRegistry::builder(bus.clone()).boot()?;
     let events = Arc::new(Mutex::new(BTreeMap::new()));

@@ -1,5 +1,5 @@
 //! A module from outside: it listens to the pool's events and tells, quantum by quantum, how many buffers were taken
-//! and given back. Linking this crate is all a host has to do.
+//! and given back. Linking this crate, by a call of [`link`], is all a host has to do.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -9,6 +9,11 @@ use wavepool::modules::data_management::pool_events::{BufferPoolAllocation, Buff
 use wavepool::registry::{
     Dependency, InitContext, Module, ModuleDescriptor, ModuleError, ModuleRegistration, Version,
 };
+
+/// Does nothing but be there: a linker for WebAssembly leaves out what nobody refers to, and a registration with it.
+/// Beside the registration, because what is left out is left out by the file.
+#[inline(never)]
+pub fn link() {}
 
 wavepool::inventory::submit! {
     ModuleRegistration {
