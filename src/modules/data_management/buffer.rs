@@ -157,7 +157,7 @@ impl Held {
         let (shelf, core) = (self.shelf, self.shelf.core);
         // SAFETY: the caller's word.
         unsafe { self.wipe(&core, core.table.slot(self.index)) };
-        core.send_home(&shelf, self.index);
+        core.send_home(shelf, self.index);
     }
 }
 
@@ -264,13 +264,14 @@ impl PooledBuffer {
         }
     }
 
-    /// The same, left as the next holder may find it.
+    /// Ends the handle without sending the buffer home, which is left as the next holder may find it.
+    ///
+    /// In place: moved out, the handle would be read wider than it was written, and the processor waits for that.
     #[inline(always)]
-    pub(super) fn into_wiped(self, core: &Core, slot: &Slot) -> Held {
-        let mut held = self.into_held();
-        // SAFETY: out of the only handle for its buffer, which is gone.
-        unsafe { held.wipe(core, slot) };
-        held
+    pub(super) fn end_here(mut self, core: &Core, slot: &Slot) {
+        // SAFETY: the only handle for its buffer, gone at the end of this function.
+        unsafe { self.held.wipe(core, slot) };
+        core::mem::forget(self);
     }
 
     /// What it is made of.

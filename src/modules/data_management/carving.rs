@@ -78,7 +78,7 @@ impl PoolControl {
             if returned > 0 {
                 returned -= 1;
                 // Not closed: this anchor lives.
-                let _ = shelf.shared.inbox.push(table, index);
+                let _ = shelf.shared.inbox.push(table.slot(index), index);
             } else {
                 shelf.shared.inbox.push_fresh(table, index);
             }

@@ -107,9 +107,12 @@ impl SharedList {
     }
 
     /// Pushes one slot. Lock-free: each retry means that another push or take went through.
+    ///
+    /// Takes the slot and no table: the moment the push succeeds another thread may free the pool, and a reference to
+    /// anything but atomics would have to be valid until the return.
     #[inline]
-    pub(super) fn push(&self, table: &SlotTable, index: SlotIndex) -> Result<(), Closed> {
-        let next = &table.slot(index).next;
+    pub(super) fn push(&self, slot: &Slot, index: SlotIndex) -> Result<(), Closed> {
+        let next = &slot.next;
         let mut head = Head(self.0.load(Ordering::Relaxed));
         loop {
             if head == Head::CLOSED {
@@ -746,7 +749,7 @@ mod tests {
     fn a_head_counts_what_it_holds_and_tells_fresh_from_returned() {
         let (table, slots) = table_of(3);
         let list = SharedList::new();
-        list.push(&table, slots[0]).unwrap();
+        list.push(table.slot(slots[0]), slots[0]).unwrap();
         assert!(list.push_fresh(&table, slots[1]));
         list.push_single(&table, slots[2]).unwrap();
         assert_eq!(list.length(), 3);
@@ -761,7 +764,7 @@ mod tests {
         let (table, slots) = table_of(1);
         let list = SharedList::new();
         assert_eq!(list.close().length, 0);
-        assert_eq!(list.push(&table, slots[0]), Err(Closed));
+        assert_eq!(list.push(table.slot(slots[0]), slots[0]), Err(Closed));
         assert_eq!(list.push_single(&table, slots[0]), Err(Closed));
         assert!(!list.push_fresh(&table, slots[0]));
         assert_eq!((list.length(), list.close().length), (0, 0));
@@ -777,7 +780,11 @@ mod tests {
         }
         assert!(shelf.pop(&table).is_some());
         assert!(shelf.pop(&table).is_none());
-        shelf.shared.inbox.push(&table, slots[3]).unwrap();
+        shelf
+            .shared
+            .inbox
+            .push(table.slot(slots[3]), slots[3])
+            .unwrap();
         assert_eq!(shelf.refill(&table), (1, 1));
         assert_eq!(shelf.local(), 3);
         assert!(shelf.pop(&table).is_some());
@@ -796,7 +803,7 @@ mod tests {
             shelf.push(table.slot(slot), slot);
         }
         for &slot in &slots[3..] {
-            shelf.shared.inbox.push(&table, slot).unwrap();
+            shelf.shared.inbox.push(table.slot(slot), slot).unwrap();
         }
         shelf.set_limit(1);
         for _ in 0..4 {

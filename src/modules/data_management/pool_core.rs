@@ -227,8 +227,9 @@ impl Drop for Core {
 impl Pinned<Core> {
     /// A handle brings its buffer home: one lock-free push, or, after the last anchor, one count.
     #[inline]
-    pub(super) fn send_home(self, shelf: &Shelf, index: SlotIndex) {
-        if shelf.shared.inbox.push(&self.table, index).is_err() {
+    pub(super) fn send_home(self, shelf: Pinned<Shelf>, index: SlotIndex) {
+        let slot = self.table.slot(index);
+        if shelf.shared.inbox.push(slot, index).is_err() {
             self.settle(1);
         }
     }

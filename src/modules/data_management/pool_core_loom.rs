@@ -76,7 +76,7 @@ fn loom_inbox_loses_nothing_and_shows_the_contents() {
                 thread::spawn(move || {
                     for slot in slots {
                         bench.write(slot);
-                        bench.list.push(&bench.table, slot).unwrap();
+                        bench.list.push(bench.table.slot(slot), slot).unwrap();
                     }
                 })
             })
@@ -114,7 +114,10 @@ fn loom_fresh_buffers_are_told_from_returned_ones() {
         let (bench, slots) = bench(2);
         let (other, fresh) = (bench.clone(), slots[0]);
         let control = thread::spawn(move || assert!(other.list.push_fresh(&other.table, fresh)));
-        bench.list.push(&bench.table, slots[1]).unwrap();
+        bench
+            .list
+            .push(bench.table.slot(slots[1]), slots[1])
+            .unwrap();
         let first = bench.list.take();
         control.join().unwrap();
         let rest = bench.list.take();

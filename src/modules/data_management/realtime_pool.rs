@@ -305,9 +305,10 @@ impl RealtimePool {
             return;
         }
         let core: &Core = &self.anchor;
-        let slot = core.table.slot(buffer.held().index);
-        let held = buffer.into_wiped(core, slot);
-        shelf.take_home(&core.table, slot, held.index);
+        let index = buffer.held().index;
+        let slot = core.table.slot(index);
+        buffer.end_here(core, slot);
+        shelf.take_home(&core.table, slot, index);
         shelf.returns_told.add(1);
         self.tell_recycling(&shelf, 1);
     }
