@@ -214,10 +214,8 @@ mod tests {
         let mut bytes = buffer(8);
         let written = sender.drain_cells(&mut bytes);
         // SAFETY: drained above.
-        assert_eq!(
-            unsafe { receiver.inject_cells(&bytes[..written], 0) },
-            Ok(3)
-        );
+        let delivered = unsafe { receiver.inject_cells(&bytes[..written], 0) };
+        assert_eq!(delivered, Ok(3));
         assert_eq!(drops.try_next().map(|event| event.dropped), Some(1));
     }
 

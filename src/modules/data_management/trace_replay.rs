@@ -387,7 +387,7 @@ mod tests {
     fn the_second_start_from_a_saved_profile_misses_nothing() {
         let ops = (0..2000u64).flat_map(|index| {
             let frame = index * 32;
-            let end = (index >= 40).then(|| (frame, (index % 40) as u32, 0));
+            let end = (index >= 40).then_some((frame, (index % 40) as u32, 0));
             end.into_iter()
                 .chain([(frame, (index % 40) as u32, 700)])
                 .map(TraceOp::from)
