@@ -152,6 +152,16 @@ fn main() -> Result<(), Box<dyn Error>> {
         .filter(|scenario| wanted.as_ref().is_none_or(|name| name == scenario.name))
     {
         let (row, report) = ours(scenario)?;
+        if std::env::var("DBG").is_ok() {
+            let t = &report.control_step_us;
+            writeln!(
+                out,
+                "p50 {} p90 {} p95 {}",
+                t[t.len() / 2],
+                t[t.len() * 9 / 10],
+                t[t.len() * 95 / 100]
+            )?;
+        }
         writeln!(
             out,
             "{}",

@@ -68,9 +68,10 @@ impl PoolControl {
         Ok(())
     }
 
-    /// Asks back what no class ever needed, and fills gaps that are too short for the largest class with idle buffers
-    /// from higher addresses: one is carved in the gap, and the highest of its class goes back instead. So memory
-    /// coalesces from the top, and no leased buffer moves.
+    /// Asks back what is idle beyond the use since the last control step, and fills gaps that are too short for the
+    /// largest class with idle buffers from higher addresses: one is carved in the gap, and the highest of its class goes
+    /// back instead. So memory coalesces from the top, and no leased buffer moves. Classes that need what was given back
+    /// are carved anew by the next plan.
     ///
     /// # Real-time
     /// For the control side. Bounded by a number of buffers; call again, some quanta later, while not `complete`.
@@ -95,11 +96,11 @@ impl PoolControl {
         }
     }
 
-    /// Asks back what no class ever needed at once, with a margin.
+    /// Asks back what is idle beyond the peak of the last control step, with a margin.
     fn drain_excess(&self) {
         let shelves = self.anchor.shelves();
         for shelf in shelves.filter(|shelf| self.follows_demand(shelf.half)) {
-            let needed = with_margin(u64::from(shelf.peak()))
+            let needed = with_margin(u64::from(shelf.window_peak()))
                 .max(u64::from(shelf.leased() + shelf.target()));
             let excess = u64::from(shelf.carved()).saturating_sub(needed) as u32;
             if excess > shelf.draining() {
@@ -350,14 +351,17 @@ mod tests {
     }
 
     #[test]
-    fn what_no_class_ever_needed_goes_back() {
+    fn what_is_not_in_use_goes_back() {
         let (mut control, mut half) = pool();
-        drop(acquire(&half, 10));
-        half.begin_quantum(0);
+        drop(acquire(&half, 60));
+        settle(&mut control, &mut half);
+        control.begin_peak_window();
+        let held = acquire(&half, 10);
         let before = control.bytes_held();
         control.defragment();
         settle(&mut control, &mut half);
         assert_eq!(control.metrics().classes[0].carved, with_margin(10));
+        drop(held);
         assert!(control.bytes_held() < before);
     }
 

@@ -305,11 +305,15 @@ impl Demand {
         for (demand, class) in self.classes.iter_mut().zip(&metrics.classes) {
             demand.observe(now_ms, class);
         }
-        let used: u64 = self
-            .classes
-            .iter()
-            .map(|class| class.peak * class.samples as u64)
-            .sum();
+        // What a retired class still has out goes over to others, in other capacities.
+        let in_use = |(demand, class): (&ClassDemand, &ClassMetrics)| {
+            if class.retired {
+                0
+            } else {
+                demand.peak * class.samples as u64
+            }
+        };
+        let used: u64 = self.classes.iter().zip(&metrics.classes).map(in_use).sum();
         let peak = &mut self.peak_samples[self.rotations % WINDOWS];
         *peak = used.max(*peak);
     }
@@ -355,6 +359,8 @@ impl Demand {
             below = samples;
         }
         self.classes.append(&mut added);
+        // Peaks were measured in capacities that are gone.
+        self.peak_samples = [0; WINDOWS];
         self.classes.sort_unstable_by_key(|class| class.samples);
     }
 

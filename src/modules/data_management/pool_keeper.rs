@@ -81,7 +81,6 @@ impl PoolKeeper {
         let collected = control.step(COLLECT_BUDGET);
         let mut counts = control.counts();
         let demand = control.demand_counts();
-        control.begin_peak_window();
         add(&mut counts);
         self.metrics.refresh(&counts);
         self.read_sizes(control);
@@ -106,6 +105,7 @@ impl PoolKeeper {
             }
             report.defragmentation = Some(result);
         }
+        control.begin_peak_window();
         if let Some(publisher) = publisher {
             report
                 .alerts
