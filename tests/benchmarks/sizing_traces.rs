@@ -18,6 +18,21 @@ pub(crate) struct Scenario {
     pub(crate) start_from: Option<SizingProfile>,
 }
 
+impl Scenario {
+    fn new(
+        name: &'static str,
+        trace: DemandTrace,
+        warm_from_quantum: u64,
+    ) -> Result<Self, TraceError> {
+        Ok(Self {
+            name,
+            trace,
+            warm_from_frame: frames(warm_from_quantum),
+            start_from: None,
+        })
+    }
+}
+
 /// xorshift64*: small, and the same on every machine.
 struct Random(u64);
 
@@ -127,12 +142,7 @@ fn steady() -> Result<Scenario, TraceError> {
     for _ in 0..8 * QUANTA_PER_SECOND {
         population.quantum(&[256, 192, 128, 96, 64], |_, kind| SIZES[kind]);
     }
-    Ok(Scenario {
-        name: "steady",
-        trace: population.finish()?,
-        warm_from_frame: frames(QUANTA_PER_SECOND),
-        start_from: None,
-    })
+    Scenario::new("steady", population.finish()?, QUANTA_PER_SECOND)
 }
 
 /// From a tenth of full use to all of it and back, in four seconds, three times.
@@ -146,31 +156,21 @@ fn ramp() -> Result<Scenario, TraceError> {
             [400, 300, 200, 100, 50].map(|full| full / 10 + full * 9 * height / cycle / 10);
         population.quantum(&wanted, |_, kind| SIZES[kind]);
     }
-    Ok(Scenario {
-        name: "ramp",
-        trace: population.finish()?,
-        warm_from_frame: frames(cycle),
-        start_from: None,
-    })
+    Scenario::new("ramp", population.finish()?, cycle)
 }
 
 /// All memory goes from one size to another and back, again and again: each change takes `shift_quanta`.
-fn phase_shift(name: &'static str, shift_quanta: u64) -> Result<Scenario, TraceError> {
+pub(crate) fn phase_shift(name: &'static str, shift_quanta: u64) -> Result<Scenario, TraceError> {
     let mut population = Population::new(3, LIFETIME);
     let half = QUANTA_PER_SECOND;
-    for quantum in 0..20 * half {
+    for quantum in 0..30 * half {
         let (phase, back) = (quantum % half, (quantum / half).is_multiple_of(2));
         let there = phase.min(shift_quanta);
         let there = if back { shift_quanta - there } else { there };
         let wanted = [512 - 512 * there / shift_quanta, 128 * there / shift_quanta];
         population.quantum(&wanted, |_, kind| [1024, 4096][kind]);
     }
-    Ok(Scenario {
-        name,
-        trace: population.finish()?,
-        warm_from_frame: frames(4 * half),
-        start_from: None,
-    })
+    Scenario::new(name, population.finish()?, 4 * half)
 }
 
 /// Steady use with a burst of one size twice a second, all of it within one quantum.
@@ -184,30 +184,72 @@ fn bursts() -> Result<Scenario, TraceError> {
         };
         population.quantum(&[64, 64, 64 + burst, 96, 64], |_, kind| SIZES[kind]);
     }
-    Ok(Scenario {
-        name: "bursts",
-        trace: population.finish()?,
-        warm_from_frame: frames(QUANTA_PER_SECOND),
-        start_from: None,
-    })
+    Scenario::new("bursts", population.finish()?, QUANTA_PER_SECOND)
 }
 
 /// Windows of 10, 20, 30, 40, 60 and 80 ms at 44.1 kHz: sizes that are no powers of two.
 const ODD_SIZES: [u32; 6] = [441, 882, 1323, 1764, 2646, 3528];
 
+const ODD_HALF: u64 = 6 * QUANTA_PER_SECOND;
+
 fn odd_sizes() -> Result<Scenario, TraceError> {
     let mut population = Population::new(5, LIFETIME);
-    for _ in 0..12 * QUANTA_PER_SECOND {
+    for _ in 0..2 * ODD_HALF {
         population.quantum(&[600], |random, _| {
             ODD_SIZES[random.below(ODD_SIZES.len() as u64) as usize]
         });
     }
-    Ok(Scenario {
-        name: "odd-sizes",
-        trace: population.finish()?,
-        warm_from_frame: frames(6 * QUANTA_PER_SECOND),
-        start_from: None,
-    })
+    Scenario::new("odd-sizes", population.finish()?, ODD_HALF)
+}
+
+/// The trace cut in two: what is in use at the cut ends with the first half.
+pub(crate) fn halves(trace: &DemandTrace) -> Result<[DemandTrace; 2], TraceError> {
+    let cut = frames(ODD_HALF);
+    let mut live = std::collections::BTreeSet::new();
+    let (mut first, mut second) = (Vec::new(), Vec::new());
+    for &op in trace.ops() {
+        let half = if op.frame < cut {
+            &mut first
+        } else {
+            &mut second
+        };
+        match op.kind {
+            TraceOpKind::Acquire(_) if op.frame < cut => drop(live.insert(op.buffer)),
+            TraceOpKind::Release if op.frame < cut => drop(live.remove(&op.buffer)),
+            // Acquired before the cut: the first half released it.
+            TraceOpKind::Release if live.remove(&op.buffer) => continue,
+            _ => {}
+        }
+        half.push(TraceOp {
+            frame: if op.frame < cut {
+                op.frame
+            } else {
+                op.frame - cut
+            },
+            ..op
+        });
+    }
+    let ended: std::collections::BTreeSet<u32> = unreleased(&first);
+    first.extend(ended.into_iter().map(|buffer| TraceOp {
+        frame: cut,
+        buffer,
+        kind: TraceOpKind::Release,
+    }));
+    Ok([
+        DemandTrace::new(SAMPLE_RATE_HZ, QUANTUM_FRAMES, first)?,
+        DemandTrace::new(SAMPLE_RATE_HZ, QUANTUM_FRAMES, second)?,
+    ])
+}
+
+fn unreleased(ops: &[TraceOp]) -> std::collections::BTreeSet<u32> {
+    let mut live = std::collections::BTreeSet::new();
+    for op in ops {
+        match op.kind {
+            TraceOpKind::Acquire(_) => drop(live.insert(op.buffer)),
+            TraceOpKind::Release => drop(live.remove(&op.buffer)),
+        }
+    }
+    live
 }
 
 /// Fills memory with small buffers, keeps one in each stretch of the next size, asks for the next size: what Robson
@@ -246,12 +288,7 @@ fn adversarial() -> Result<Scenario, TraceError> {
             .for_each(|(buffer, _)| population.release(buffer));
         population.frame += frames(QUANTA_PER_SECOND / 10);
     }
-    Ok(Scenario {
-        name: "adversarial",
-        trace: population.finish()?,
-        warm_from_frame: 0,
-        start_from: None,
-    })
+    Scenario::new("adversarial", population.finish()?, 0)
 }
 
 /// All of them, the recording of the tuner apart.

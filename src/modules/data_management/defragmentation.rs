@@ -96,6 +96,12 @@ impl PoolControl {
         }
     }
 
+    /// A little of [`defragment`](Self::defragment), to be done before it is needed: fills up to `buffers` gaps.
+    pub(super) fn fill_some_gaps(&mut self, buffers: u32) -> u32 {
+        let mut left = buffers;
+        self.fill_gaps(&mut left).0
+    }
+
     /// Asks back what is idle beyond the peak of the last control step, with a margin.
     fn drain_excess(&self) {
         let shelves = self.anchor.shelves();

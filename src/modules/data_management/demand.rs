@@ -209,7 +209,9 @@ pub struct ClassDemand {
     pub inter_arrival_us: SlidingHistogram,
     /// Most buffers in use at once during the last control step.
     pub peak: u64,
-    /// The change of that in the last two steps, the newer first.
+    /// Buffers the class had when it was first seen: what the host, or a change of classes, expected it to need.
+    pub expected: u64,
+    /// The change of the peak in the last two steps, the newer first.
     changes: [i64; 2],
     seen: bool,
     acquires: u64,
@@ -237,6 +239,8 @@ impl ClassDemand {
         let peak = class.recent_high_water.max(class.leased);
         if std::mem::replace(&mut self.seen, true) {
             self.changes = [peak as i64 - self.peak as i64, self.changes[0]];
+        } else {
+            self.expected = class.carved;
         }
         self.peak = peak;
         self.concurrent.record(saturate(peak));

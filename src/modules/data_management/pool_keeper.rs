@@ -23,6 +23,10 @@ const SNAPSHOT_MS: f64 = 100.0;
 /// Between two complete defragmentation runs while the alert lasts.
 const DEFRAGMENT_MS: f64 = 1000.0;
 
+/// From this fragmentation on each step fills a few gaps, so that the alert need not come.
+const PREVENTION_PERCENTAGE: f32 = 2.0;
+const PREVENTION_BUFFERS: u32 = 8;
+
 /// What one control step did.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct KeeperReport {
@@ -104,6 +108,8 @@ impl PoolKeeper {
                 self.defragment_at_ms = now_ms + DEFRAGMENT_MS;
             }
             report.defragmentation = Some(result);
+        } else if self.metrics.fragmentation_percentage > PREVENTION_PERCENTAGE {
+            report.operations += control.fill_some_gaps(PREVENTION_BUFFERS);
         }
         control.begin_peak_window();
         if let Some(publisher) = publisher {

@@ -100,7 +100,9 @@ impl Marks {
         let rise = demand.peak.saturating_add_signed(trend);
         let ahead = match trend {
             ..0 => fall,
-            _ => (demand.peak + demand.rise() * 5 / 4).min(long).max(rise),
+            _ => (demand.peak + demand.rise() * 5 / 4)
+                .min(long.max(demand.expected))
+                .max(rise),
         };
         let strategy = if policy.may_borrow && floor == 0 && Self::is_rare(demand) {
             Strategy::BorrowedFromAbove

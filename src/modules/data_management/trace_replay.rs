@@ -58,6 +58,8 @@ pub struct ReplayReport {
     pub control_step_us: Vec<f64>,
     /// Most buffers any control step moved or looked at.
     pub control_step_operations_max: u32,
+    /// Pages by which WebAssembly memory grew from the frame that is scored first; none elsewhere.
+    pub pages_grown: Option<u64>,
     /// What a next start should begin with.
     pub profile: Option<SizingProfile>,
     /// The last plan that was applied, with what it did.
@@ -96,9 +98,13 @@ pub fn replay(trace: &DemandTrace, options: &ReplayOptions) -> Result<ReplayRepo
     buffers.resize_with(trace.buffers(), || None);
     let mut used = 0;
     let mut quantum = 0;
+    let mut pages = None;
     player.realtime.begin_quantum(0);
     for op in trace.ops() {
         let scored = op.frame >= options.score_from_frame;
+        if scored && pages.is_none() {
+            pages = memory_pages();
+        }
         while quantum < op.frame / u64::from(trace.quantum_frames) {
             quantum += 1;
             let frame = quantum * u64::from(trace.quantum_frames);
@@ -127,7 +133,16 @@ pub fn replay(trace: &DemandTrace, options: &ReplayOptions) -> Result<ReplayRepo
             player.look_at_fragmentation();
         }
     }
+    player.report.pages_grown = memory_pages().zip(pages).map(|(now, then)| now - then);
     Ok(player.finish())
+}
+
+/// Size of the memory where that is counted in pages.
+fn memory_pages() -> Option<u64> {
+    #[cfg(target_arch = "wasm32")]
+    return Some(core::arch::wasm32::memory_size(0) as u64);
+    #[cfg(not(target_arch = "wasm32"))]
+    None
 }
 
 struct Player {
