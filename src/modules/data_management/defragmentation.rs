@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::accounts::bytes;
-use super::arena::{UNIT_SAMPLES, natural_alignment, units};
+use super::arena::{Run, UNIT_SAMPLES, natural_alignment, units};
 use super::error::PoolError;
 use super::free_list::{NO_LINE, Shelf};
 use super::pool_control::{PoolControl, headroom};
@@ -129,16 +129,17 @@ impl PoolControl {
         for shelf in shelves {
             let size = units(shelf.samples as usize) as u32;
             let align = natural_alignment(size);
+            let is_gap = |run: &Run| run.units >= size && run.units < largest;
+            if shelf.idle() == 0 || !self.free.iter().any(|run| is_gap(&run)) {
+                continue;
+            }
             // Only idle buffers that lie above a gap can go down into it.
             let mut places = self.places(&shelf);
             places.sort_unstable();
             let draining = shelf.draining();
             let mut exchanged = 0;
             while *left > 0 && exchanged + draining < shelf.idle() {
-                let gap = self
-                    .free
-                    .iter()
-                    .find(|run| run.units >= size && run.units < largest);
+                let gap = self.free.iter().find(is_gap);
                 let highest = places
                     .len()
                     .checked_sub(1 + (exchanged + draining) as usize);

@@ -209,6 +209,8 @@ pub struct ClassDemand {
     pub inter_arrival_us: SlidingHistogram,
     /// Most buffers in use at once during the last control step.
     pub peak: u64,
+    /// Whether the class serves no more requests.
+    pub retired: bool,
     /// Buffers the class had when it was first seen: what the host, or a change of classes, expected it to need.
     pub expected: u64,
     /// The change of the peak in the last two steps, the newer first.
@@ -243,6 +245,7 @@ impl ClassDemand {
             self.expected = class.carved;
         }
         self.peak = peak;
+        self.retired = class.retired;
         self.concurrent.record(saturate(peak));
         let arrivals = class.acquires().saturating_sub(self.acquires);
         self.acquires = class.acquires();
@@ -310,14 +313,8 @@ impl Demand {
             demand.observe(now_ms, class);
         }
         // What a retired class still has out goes over to others, in other capacities.
-        let in_use = |(demand, class): (&ClassDemand, &ClassMetrics)| {
-            if class.retired {
-                0
-            } else {
-                demand.peak * class.samples as u64
-            }
-        };
-        let used: u64 = self.classes.iter().zip(&metrics.classes).map(in_use).sum();
+        let active = self.classes.iter().filter(|class| !class.retired);
+        let used: u64 = active.map(|class| class.peak * class.samples as u64).sum();
         let peak = &mut self.peak_samples[self.rotations % WINDOWS];
         *peak = used.max(*peak);
     }

@@ -6,8 +6,10 @@ use super::demand::{Demand, WINDOWS};
 use super::pool_metrics::PoolMetrics;
 use super::sizing_plan::{AppliedPlan, Effect, MemoryPressure, SizingPlan, SizingStep};
 use super::sizing_profile::{ClassBuffers, SizingProfile};
-use super::sizing_rules::{HELD_TARGET, QUANTILE, SizingPolicy, plan, with_margin};
+use super::sizing_rules::{QUANTILE, SizingPolicy, plan, with_margin};
 
+/// What a profile lets a start hold ÷ peak of use: below what the rules allow, so that growth has room.
+const HELD_AT_START: f64 = 1.15;
 /// Requests a size histogram needs before classes are learned from it.
 const REQUESTS_TO_LEARN: u64 = 1000;
 /// Comparisons of the boundary search in one control step: a few microseconds.
@@ -113,7 +115,8 @@ impl PoolOptimizationEngine {
     /// What a next start should begin with.
     #[must_use]
     pub fn profile(&self) -> SizingProfile {
-        let classes = self.demand.classes.iter().map(|class| ClassBuffers {
+        let active = self.demand.classes.iter().filter(|class| !class.retired);
+        let classes = active.map(|class| ClassBuffers {
             samples: class.samples,
             buffers: with_margin(
                 class
@@ -124,7 +127,7 @@ impl PoolOptimizationEngine {
         });
         SizingProfile::new(
             classes.collect(),
-            (self.demand.peak_bytes() as f64 * HELD_TARGET) as usize,
+            (self.demand.peak_bytes() as f64 * HELD_AT_START) as usize,
         )
     }
 

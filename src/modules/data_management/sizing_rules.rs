@@ -23,7 +23,7 @@ pub(super) const QUANTILE: f64 = 0.999;
 const MARGIN: f64 = 0.06;
 /// Bytes held ÷ peak of bytes used: above the first the plan shrinks, down to the second.
 pub(super) const HELD_LIMIT: f64 = 1.24;
-pub(super) const HELD_TARGET: f64 = 1.2;
+const HELD_TARGET: f64 = 1.2;
 /// Held ÷ limit from which memory is short, and very short, without the host saying so.
 const MODERATE_FILL: f64 = 0.9;
 const CRITICAL_FILL: f64 = 0.97;
