@@ -80,10 +80,20 @@ fn heap_from_system() -> Option<u64> {
     None
 }
 
+/// The same after what is free was given back: the trace was read and left holes, which would be used again for nothing.
+fn trimmed_heap() -> Option<u64> {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    // SAFETY: no pointers; it only gives free pages back to the system.
+    unsafe {
+        libc::malloc_trim(0);
+    }
+    heap_from_system()
+}
+
 /// A vector from the system allocator for each request. To be run in a process of its own, whose heap is still empty.
 pub(crate) fn system_allocator(trace: &DemandTrace, warm_from_frame: u64) -> Row {
     let mut buffers: Vec<Vec<f32>> = vec![Vec::new(); trace.buffers()];
-    let before = heap_from_system();
+    let before = trimmed_heap();
     let (mut held_peak, mut held) = (0, Mean::default());
     for op in trace.ops() {
         let buffer = &mut buffers[op.buffer as usize];
