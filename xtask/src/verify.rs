@@ -11,11 +11,17 @@ use crate::{process, setup, test};
 
 /// Preemptions of the deep loom run.
 const LOOM_PREEMPTIONS: &str = "4";
+/// How long the fuzzer looks.
+const FUZZ_SECONDS: u32 = 60;
+/// What libFuzzer needs of the compiler; `cargo fuzz` would say the same, but has to be installed.
+const FUZZ_FLAGS: &str = "--cfg fuzzing -Cdebug-assertions -Cpasses=sancov-module \
+    -Cllvm-args=-sanitizer-coverage-level=4 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters \
+    -Cllvm-args=-sanitizer-coverage-pc-table -Cllvm-args=-sanitizer-coverage-trace-compares";
 
 /// Runs each proof that can be had here and says which cannot.
 pub(crate) fn run() -> Result<ExitCode> {
     let mut report = Report::default();
-    let mut steps = Steps::new(3);
+    let mut steps = Steps::new(4);
     let mut proof = |name: &str, command: fn() -> Result<Command>| {
         steps.step(name, || {
             let start = Instant::now();
@@ -43,6 +49,11 @@ pub(crate) fn run() -> Result<ExitCode> {
     });
     proof("Miri", miri);
     proof("ThreadSanitizer", thread_sanitizer);
+    steps.step("fuzzing", || {
+        let start = Instant::now();
+        let result = fuzz().and_then(|mut cargo| process::run(&mut cargo));
+        report.check("fuzzing", result, start.elapsed());
+    });
     println!("{}", report.table());
     println!("{}", report.closing_line());
     Ok(if report.totals().failed == 0 {
@@ -87,10 +98,7 @@ fn rustup(arguments: &str) -> Command {
 }
 
 fn thread_sanitizer() -> Result<Command> {
-    let host = process::capture(Command::new("rustc").arg("-vV"))?;
-    let Some(host) = host.lines().find_map(|line| line.strip_prefix("host: ")) else {
-        bail!("rustc did not name its host");
-    };
+    let host = host()?;
     if !setup::rustup(&["component", "add", "rust-src"]) {
         bail!(
             "not run: ThreadSanitizer needs the standard library's source (`rustup component add rust-src`)"
@@ -105,7 +113,7 @@ fn thread_sanitizer() -> Result<Command> {
         "--lib",
         "-Zbuild-std",
         "--target",
-        host,
+        &host,
     ]);
     cargo
         .env("RUSTC_BOOTSTRAP", "1")
@@ -113,4 +121,26 @@ fn thread_sanitizer() -> Result<Command> {
         .env_remove("CARGO_ENCODED_RUSTFLAGS");
     cargo.env("CARGO_TARGET_DIR", "target/thread-sanitizer");
     Ok(cargo)
+}
+
+/// Hostile operation sequences: `fuzz/fuzz_targets/pool_operations.rs`, by libFuzzer.
+fn fuzz() -> Result<Command> {
+    let mut cargo = process::cargo();
+    // With a target named, the flags are for the fuzzed crates alone, not for build scripts.
+    cargo.args(["run", "--release", "--manifest-path", "fuzz/Cargo.toml"]);
+    cargo.args(["--target", &host()?, "--", "-timeout=10", "-max_len=600"]);
+    cargo.arg(format!("-max_total_time={FUZZ_SECONDS}"));
+    cargo
+        .env("RUSTFLAGS", FUZZ_FLAGS)
+        .env_remove("CARGO_ENCODED_RUSTFLAGS")
+        .env("CARGO_TARGET_DIR", "target/fuzz");
+    Ok(cargo)
+}
+
+fn host() -> Result<String> {
+    let version = process::capture(Command::new("rustc").arg("-vV"))?;
+    let Some(host) = version.lines().find_map(|line| line.strip_prefix("host: ")) else {
+        bail!("rustc did not name its host");
+    };
+    Ok(host.to_owned())
 }

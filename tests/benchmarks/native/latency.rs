@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use hdrhistogram::Histogram;
 
 use super::clock::{stay_on_core, thread_cpu_time};
-use super::rivals::{Allocated, Heapless, Malloc, MiMalloc, Opool, OursOwned, Pool, Queued};
+use super::rivals::{Allocated, Malloc, Opool, OursOwned, Pool, Queued};
 use super::rows::Row;
 use super::two_threads::wait;
 
@@ -115,9 +115,7 @@ pub(crate) fn measure() -> Vec<Row> {
         },
         contender::<Opool>(),
         contender::<Queued<crossbeam_queue::ArrayQueue<Vec<f32>>>>(),
-        contender::<Heapless>(),
         contender::<Allocated<Malloc>>(),
-        contender::<Allocated<MiMalloc>>(),
     ];
     let mut rows = Vec::new();
     for (clock, suffix) in [(Clock::Wall, ""), (Clock::Cpu, " thread-cpu")] {
