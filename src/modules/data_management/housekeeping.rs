@@ -122,6 +122,10 @@ impl PoolControl {
 
     /// Frees shelves of classes that are gone, once their last buffer is back.
     fn remove_drained(&mut self) {
+        // Collected buffers that still wait for their way into the arena name their shelf.
+        if self.collected.0.length > 0 {
+            return;
+        }
         let drained = |shelf: &Pinned<Shelf>| shelf.carved() == 0 && !self.has_class(shelf.samples);
         let drained: Vec<_> = self.anchor.shelves().filter(drained).collect();
         for shelf in drained {
