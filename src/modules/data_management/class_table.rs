@@ -20,6 +20,9 @@ pub(super) struct ClassTable {
     shelves: [Pinned<Shelf>; MAX_CLASSES],
     /// Shelves of classes that are gone, while buffers of theirs come home.
     draining: Vec<Pinned<Shelf>>,
+    /// Written when the table is made and freed, read with it: loom notices when these are not ordered.
+    #[cfg(loom)]
+    pub(super) life: super::pool_core::Life,
 }
 
 /// How far a request is shifted to find its bucket, for a pool whose largest class is `largest`.
@@ -64,6 +67,8 @@ impl ClassTable {
     /// The demand bucket and the class of a request; none for no samples, or more than the largest class has.
     #[inline(always)]
     pub(super) fn find(&self, samples: usize) -> Option<(usize, Pinned<Shelf>)> {
+        #[cfg(loom)]
+        self.life.look();
         let last = samples.wrapping_sub(1);
         if last >= self.largest {
             return None;

@@ -563,6 +563,31 @@ mod tests {
     }
 
     #[test]
+    fn a_class_is_not_forgotten_while_its_buffers_are_on_their_way() {
+        let (mut control, mut half) = BufferPool::builder()
+            .class(64, 50)
+            .class(128, 1)
+            .build()
+            .unwrap();
+        control.set_classes(&[128]).unwrap();
+        for quantum in 0..20 {
+            half.begin_quantum(quantum);
+        }
+        for quantum in 0..10 {
+            assert!(!control.step(1).complete);
+            half.begin_quantum(quantum);
+            assert!(control.is_valid());
+            assert!(
+                control
+                    .slots()
+                    .all(|slot| slot.samples == 64 || slot.samples == 128)
+            );
+        }
+        settle(&mut control, &mut half);
+        assert_eq!(control.slots().count(), 1);
+    }
+
+    #[test]
     fn a_dropped_half_is_taken_over_with_what_it_had() {
         let (mut control, half) = BufferPool::builder().class(256, 4).build().unwrap();
         let outlives = half.acquire(256).unwrap();
