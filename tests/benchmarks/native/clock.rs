@@ -1,5 +1,6 @@
 //! The thread's own time, and a core of its own: on a shared machine, others' work is not to count.
 
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
@@ -9,19 +10,22 @@ pub(crate) fn thread_cpu_time() -> Duration {
     Duration::new(now.tv_sec as u64, now.tv_nsec as u32)
 }
 
+/// Cores of the machine. Asked for the first time before any thread is bound: afterwards the answer would be 1.
+pub(crate) fn cores() -> usize {
+    static CORES: LazyLock<usize> =
+        LazyLock::new(|| std::thread::available_parallelism().map_or(1, usize::from));
+    *CORES
+}
+
 /// Keeps this thread on one core, where the system can do that; two measured threads on one core would only take turns.
 pub(crate) fn stay_on_core(core: usize) {
+    let core = core % cores();
     #[cfg(target_os = "linux")]
     {
-        use std::sync::LazyLock;
-
         use rustix::thread::{CpuSet, sched_setaffinity};
 
-        // Asked before the first thread is bound: afterwards the answer is 1.
-        static CORES: LazyLock<usize> =
-            LazyLock::new(|| std::thread::available_parallelism().map_or(1, usize::from));
         let mut set = CpuSet::new();
-        set.set(core % *CORES);
+        set.set(core);
         // Refused in some containers; the figures are only noisier then.
         let _ = sched_setaffinity(None, &set);
     }

@@ -7,6 +7,8 @@ use std::{fs, io};
 
 use serde::Serialize;
 
+use super::clock::cores;
+
 /// One figure of ours beside a rival's.
 #[derive(Serialize)]
 pub(crate) struct Row {
@@ -129,7 +131,7 @@ impl Machine {
         let compiler = std::process::Command::new("rustc").arg("-V").output();
         Self {
             processor: processor.trim().to_owned(),
-            cores: std::thread::available_parallelism().map_or(1, usize::from),
+            cores: cores(),
             kernel: format!("{} {}", std::env::consts::OS, kernel.trim()),
             compiler: compiler.map_or("unknown".into(), |output| {
                 String::from_utf8_lossy(&output.stdout).trim().to_owned()

@@ -310,7 +310,7 @@ pub(crate) fn measure(bench: &'static str) -> Vec<Row> {
     if bench == "handover" {
         contenders.push(both_ways());
         contenders.push(Contender {
-            name: "crossbeam-array-queue, handed over in our ring",
+            name: "crossbeam-array-queue over rtrb",
             ..queued
         });
     } else {
