@@ -6,6 +6,7 @@ use super::arena::{Run, UNIT_BYTES, UNIT_SAMPLES, units};
 use super::class_table::BUCKETS;
 use super::free_list::{Chain, Shelf};
 use super::pool_control::PoolControl;
+use super::pool_core::Pinned;
 use super::pool_metrics::{ClassMetrics, PoolCounts, PoolMetrics};
 use super::slot_table::SlotIndex;
 
@@ -192,8 +193,8 @@ impl PoolControl {
             add_counts(&mut classes, &counts_of(&shelf));
         }
         // Collected and not yet given back: carved and idle still, though no shelf counts them.
-        let (chain, size) = &self.collected;
-        let of_size = |class: &&mut ClassMetrics| units(class.samples) as u32 == *size;
+        let (chain, samples) = &self.collected;
+        let of_size = |class: &&mut ClassMetrics| class.samples == *samples as usize;
         if let Some(class) = classes.iter_mut().find(of_size) {
             class.carved += u64::from(chain.length);
             class.idle += u64::from(chain.length);
@@ -210,7 +211,9 @@ impl PoolControl {
                 class.requested_samples += slot.lent_samples as u64;
             }
         }
+        let padding_samples = |class: &ClassMetrics| class.carved as usize * padding(class.samples);
         *counts = PoolCounts {
+            padding_bytes: classes.iter().map(padding_samples).sum::<usize>() * size_of::<f32>(),
             classes,
             overhead_bytes: self.overhead_bytes(),
             bytes_reserved: bytes(self.reserved_units),
@@ -261,7 +264,10 @@ impl PoolControl {
     /// [`PoolMetrics::bytes_held`] alone.
     #[must_use]
     pub fn bytes_held(&self) -> usize {
-        bytes(self.reserved_units - self.free.total())
+        let shelved = |shelf: Pinned<Shelf>| shelf.carved() as usize * shelf.samples as usize;
+        let collected = self.collected.0.length as usize * self.collected.1 as usize;
+        let samples: usize = self.anchor.shelves().map(shelved).sum();
+        (samples + collected) * size_of::<f32>()
     }
 
     /// Whether every account agrees with every other, list by list and slot by slot. For tests and debug builds, at
@@ -279,7 +285,7 @@ impl PoolControl {
             }
             (seen.len() == length as usize).then_some(seen)
         };
-        let mut carved_units = units_of(&self.collected.0, self.collected.1);
+        let mut carved_units = self.collected.0.length as usize * units(self.collected.1 as usize);
         let Some(mut on_lists) = walk(self.spare) else {
             return false;
         };
@@ -327,8 +333,9 @@ impl PoolControl {
     }
 }
 
-fn units_of(chain: &Chain, units: u32) -> usize {
-    chain.length as usize * units as usize
+/// Samples that a buffer takes of the arena beyond its capacity.
+const fn padding(samples: usize) -> usize {
+    units(samples) * UNIT_SAMPLES - samples
 }
 
 pub(super) const fn bytes(units: usize) -> usize {

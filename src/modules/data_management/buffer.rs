@@ -453,7 +453,11 @@ impl Drop for BufferRef {
 fn add_reference(slot: &Slot) {
     // Relaxed: made from a live reference, which keeps the buffer; like `Arc`.
     let before = slot.refs.fetch_add(1, Ordering::Relaxed);
-    assert!(before <= u32::MAX / 2, "too many references to one buffer");
+    if before > u32::MAX / 2 {
+        // Relaxed: takes back what no reference was made from.
+        slot.refs.fetch_sub(1, Ordering::Relaxed);
+        panic!("too many references to one buffer");
+    }
 }
 
 /// Whether this was the last.
@@ -678,5 +682,29 @@ impl Drop for PlanarRef {
             // SAFETY: the last handle for these buffers, going away.
             unsafe { self.planes.go_home() }
         }
+    }
+}
+
+#[cfg(test)]
+#[cfg(not(loom))]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    use super::*;
+    use crate::modules::data_management::BufferPool;
+
+    #[test]
+    fn a_clone_too_many_panics_and_is_not_counted() {
+        let (control, half) = BufferPool::builder().class(64, 1).build().unwrap();
+        let shared = half.acquire(64).unwrap().freeze();
+        let core = shared.held.shelf.core;
+        let refs = &core.table.slot(shared.held.index).refs;
+        let most = u32::MAX / 2 + 1;
+        refs.store(most, Ordering::Relaxed);
+        assert!(catch_unwind(AssertUnwindSafe(|| shared.clone())).is_err());
+        assert_eq!(refs.load(Ordering::Relaxed), most);
+        refs.store(1, Ordering::Relaxed);
+        drop(shared);
+        assert_eq!(control.leased(), 0);
     }
 }

@@ -8,15 +8,19 @@ use super::error::PoolError;
 use super::pool_builder::PoolBuilder;
 use super::pool_control::PoolControl;
 use super::pool_keeper::PoolKeeper;
-use super::pool_metrics::{BoundaryCounts, ClassMetrics, PoolCounts, PoolMetrics};
+use super::pool_metrics::{ClassMetrics, PoolCounts, PoolMetrics};
 use super::pool_monitor::AlertRules;
 use super::realtime_pool::RealtimePool;
 use super::sizing_rules::SizingPolicy;
 use super::unshared::Unshared;
 use super::wasm_js_bridge::{JSBufferRef, WasmJsBridge};
 
-/// JavaScript's references at once.
-const LEASES: usize = 1024;
+/// JavaScript's references at once, for each buffer there can be: one, and a share of it.
+const LEASES_PER_BUFFER: usize = 2;
+/// JavaScript's references at once, at most.
+const MOST_LEASES: usize = 1024;
+/// Buffers whose view JavaScript keeps, at most.
+const MOST_VIEWS: usize = 1 << 12;
 /// A vector larger than this many times the largest class is freed, not kept.
 const LARGEST_KEPT: usize = 2;
 /// Quanta a defragmentation waits for the half to shed.
@@ -33,8 +37,8 @@ pub trait BufferRecyclingPool: Send + Sync {
     /// Takes a vector back, wherever it came from: it serves the largest class its capacity reaches.
     ///
     /// # Errors
-    /// [`NotRecyclable`](PoolError::NotRecyclable) when it is smaller than every class, larger than twice the largest, or
-    /// the memory limit is reached; it was freed.
+    /// [`VectorTooSmall`](PoolError::VectorTooSmall) for every class, [`VectorTooLarge`](PoolError::VectorTooLarge) beyond
+    /// twice the largest, [`NoRoomForVector`](PoolError::NoRoomForVector) within the memory limit; it was freed.
     fn recycle(&mut self, buffer: Vec<f32>) -> Result<(), PoolError>;
 
     /// A zeroed buffer that JavaScript reaches by number.
@@ -66,6 +70,8 @@ struct VecShelf {
     vectors: Vec<Vec<f32>>,
     hits: u64,
     created: u64,
+    /// Buffers carved because JavaScript asked for one and none was idle.
+    grown: u64,
     /// Vectors handed out and not come back, as far as this pool can know: one that is dropped is never seen again.
     out: u64,
     high_water: u64,
@@ -103,12 +109,13 @@ const _: () = {
 };
 
 impl BufferRecyclingPoolImpl {
-    /// Builds the pool. Shelved vectors and arena share the builder's limit: with no room beyond the mix, no vector is kept.
+    /// Builds the pool. Shelved vectors and arena share the builder's limit; where the builder names none, it is twice
+    /// the mix.
     ///
     /// # Errors
     /// Those of [`PoolBuilder::build`].
     pub fn new(builder: PoolBuilder) -> Result<Self, PoolError> {
-        let (control, half) = builder.build()?;
+        let (control, half) = builder.or_limit_of_shares(2).build()?;
         let policy = SizingPolicy::default();
         let shelves = control
             .classes()
@@ -117,12 +124,13 @@ impl BufferRecyclingPoolImpl {
                 vectors: Vec::new(),
                 hits: 0,
                 created: 0,
+                grown: 0,
                 out: 0,
                 high_water: 0,
             })
             .collect();
         Ok(Self {
-            bridge: WasmJsBridge::new(0, LEASES, control.most_slots()),
+            bridge: bridge_for(&control),
             control,
             half: Unshared::new(half),
             shelves,
@@ -186,18 +194,24 @@ impl BufferRecyclingPool for BufferRecyclingPoolImpl {
 
     fn recycle(&mut self, buffer: Vec<f32>) -> Result<(), PoolError> {
         let capacity = buffer.capacity();
-        let refused = PoolError::NotRecyclable { capacity };
-        let largest = self.shelves.last().map_or(0, |shelf| shelf.samples);
+        let smallest = self.shelves.first().map_or(0, |shelf| shelf.samples);
+        let most = LARGEST_KEPT * self.shelves.last().map_or(0, |shelf| shelf.samples);
+        if capacity > most {
+            return Err(PoolError::VectorTooLarge { capacity, most });
+        }
         let reached = self
             .shelves
             .partition_point(|shelf| shelf.samples <= capacity);
         let at = reached
             .checked_sub(1)
-            .filter(|_| capacity <= LARGEST_KEPT * largest)
-            .ok_or(refused)?;
+            .ok_or(PoolError::VectorTooSmall { capacity, smallest })?;
         self.shelves[at].out = self.shelves[at].out.saturating_sub(1);
-        if capacity > self.control.room_samples() {
-            return Err(refused);
+        let available = self.control.room_samples();
+        if capacity > available {
+            return Err(PoolError::NoRoomForVector {
+                capacity,
+                available,
+            });
         }
         self.shelves[at].vectors.push(buffer);
         self.control.set_shelved(shelved_samples(&self.shelves));
@@ -206,13 +220,18 @@ impl BufferRecyclingPool for BufferRecyclingPoolImpl {
 
     fn get_js_buffer_ref(&mut self, size: usize) -> Result<JSBufferRef, PoolError> {
         let half = self.half.get();
-        match self.bridge.acquire(half, size) {
-            Err(PoolError::Exhausted { class_samples, .. }) => {
-                self.control.grow(class_samples as usize, 1)?;
-                self.bridge.acquire(half, size)
+        // Looked at first: an acquire that fails is counted and told, and this one is about to succeed.
+        if let Some(class_samples) = self.control.class_to_grow(half.id(), size)
+            && self.control.grow(class_samples, 1).is_ok()
+        {
+            let at = self
+                .shelves
+                .partition_point(|shelf| shelf.samples < class_samples);
+            if let Some(shelf) = self.shelves.get_mut(at) {
+                shelf.grown += 1;
             }
-            answer => answer,
         }
+        self.bridge.acquire(half, size)
     }
 
     fn recycle_js_buffer_ref(&mut self, buffer_ref: JSBufferRef) -> Result<(), PoolError> {
@@ -221,18 +240,17 @@ impl BufferRecyclingPool for BufferRecyclingPoolImpl {
 
     fn get_efficiency_metrics(&self) -> PoolMetrics {
         let mut counts = self.control.counts();
-        add_shelves(&mut counts, &self.shelves, self.bridge.counts());
+        add_shelves(&mut counts, &self.shelves, &self.bridge);
         PoolMetrics::from_counts(&counts)
     }
 
     /// Each call closes one demand window: call it at a steady pace. Vectors that the window did not need are freed.
     fn optimize_pool_sizes(&mut self) {
         self.now_ms += self.window_ms;
-        let boundary = self.bridge.counts();
-        let shelves = &self.shelves;
+        let (bridge, shelves) = (&self.bridge, &self.shelves);
         self.keeper
             .step(self.now_ms, &mut self.control, None, |counts| {
-                add_shelves(counts, shelves, boundary)
+                add_shelves(counts, shelves, bridge)
             });
         for shelf in &mut self.shelves {
             let needed = shelf.high_water.saturating_sub(shelf.out) as usize;
@@ -263,8 +281,18 @@ impl BufferRecyclingPool for BufferRecyclingPoolImpl {
     }
 }
 
+/// A bridge whose tables fit the pool: a number for every buffer there can be, if all are of the smallest class.
+fn bridge_for(control: &PoolControl) -> WasmJsBridge {
+    let buffers = control.slots().count();
+    let smallest = control.classes().next().unwrap_or(1);
+    let slots = control.limit_samples().div_ceil(smallest).min(MOST_VIEWS);
+    let leases = (LEASES_PER_BUFFER * slots).clamp(1, MOST_LEASES);
+    WasmJsBridge::new(0, leases, slots.max(buffers))
+}
+
 /// What the pool does not count itself: vectors, and crossings.
-fn add_shelves(counts: &mut PoolCounts, shelves: &[VecShelf], boundary: BoundaryCounts) {
+fn add_shelves(counts: &mut PoolCounts, shelves: &[VecShelf], bridge: &WasmJsBridge) {
+    counts.overhead_bytes += bridge.heap_bytes() + size_of_val(shelves);
     for shelf in shelves {
         let at = counts
             .classes
@@ -281,12 +309,14 @@ fn add_shelves(counts: &mut PoolCounts, shelves: &[VecShelf], boundary: Boundary
             };
             counts.classes.insert(at, class);
         }
-        counts.classes[at].hits += shelf.hits;
-        counts.classes[at].created += shelf.created;
+        // A buffer carved for a request is taken off a list a moment later, where it counts as a hit.
+        let class = &mut counts.classes[at];
+        class.hits = (class.hits + shelf.hits).saturating_sub(shelf.grown);
+        class.created += shelf.created + shelf.grown;
         counts.overhead_bytes += shelf.vectors.capacity() * size_of::<Vec<f32>>();
     }
     counts.bytes_shelved = shelved_samples(shelves) * size_of::<f32>();
-    counts.boundary = boundary;
+    counts.boundary = bridge.counts();
 }
 
 fn shelved_samples(shelves: &[VecShelf]) -> usize {
@@ -351,13 +381,14 @@ mod tests {
         assert!(pool.get_or_create(250).unwrap().capacity() >= 300);
         assert_eq!(pool.get_or_create(10).unwrap(), [0.0; 10]);
         assert_eq!(pool.get_efficiency_metrics().pool_hits, 2);
-        for capacity in [0, 63, 513] {
-            let vector = Vec::with_capacity(capacity);
-            let refused = PoolError::NotRecyclable {
-                capacity: vector.capacity(),
-            };
-            assert_eq!(pool.recycle(vector), Err(refused));
-        }
+        assert!(matches!(
+            pool.recycle(Vec::with_capacity(63)),
+            Err(PoolError::VectorTooSmall { smallest: 64, .. })
+        ));
+        assert!(matches!(
+            pool.recycle(Vec::with_capacity(513)),
+            Err(PoolError::VectorTooLarge { most: 512, .. })
+        ));
     }
 
     #[test]
@@ -368,6 +399,10 @@ mod tests {
             .filter(|_| pool.recycle(Vec::with_capacity(256)).is_ok())
             .count();
         assert_eq!(kept, room / 256);
+        assert!(matches!(
+            pool.recycle(Vec::with_capacity(256)),
+            Err(PoolError::NoRoomForVector { available, .. }) if available < 256
+        ));
         assert!(pool.control.grow(256, 1).is_err());
         let metrics = pool.get_efficiency_metrics();
         assert_eq!(metrics.sample_bytes, metrics.bytes_reserved + kept * 1024);
@@ -424,5 +459,40 @@ mod tests {
         let metrics = pool.get_efficiency_metrics();
         assert!(metrics.classes[0].carved > 2, "{metrics:?}");
         assert_eq!(metrics.exhausted, 0);
+    }
+
+    #[test]
+    fn the_default_builder_keeps_vectors() {
+        let mut pool = BufferRecyclingPoolImpl::new(BufferPool::builder()).unwrap();
+        let vector = pool.get_or_create(1000).unwrap();
+        pool.recycle(vector).unwrap();
+        pool.get_or_create(1000).unwrap();
+        assert_eq!(pool.get_efficiency_metrics().pool_hits, 1);
+    }
+
+    #[test]
+    fn a_reference_that_makes_the_pool_grow_is_created_not_exhausted() {
+        let mut pool = pool();
+        let held: Vec<_> = (0..3)
+            .map(|_| pool.get_js_buffer_ref(64).unwrap())
+            .collect();
+        let metrics = pool.get_efficiency_metrics();
+        assert_eq!(
+            (metrics.pool_hits, metrics.created, metrics.exhausted),
+            (2, 1, 0)
+        );
+        drop(held);
+        while pool.get_js_buffer_ref(200).is_ok() {}
+        assert_eq!(pool.get_efficiency_metrics().exhausted, 1);
+    }
+
+    #[test]
+    fn the_bridge_s_tables_are_overhead() {
+        let pool = pool();
+        let tables = pool.get_efficiency_metrics().memory_overhead_bytes;
+        let own = pool.control().metrics().memory_overhead_bytes;
+        let shelves = size_of_val(&*pool.shelves);
+        assert_eq!(tables, own + shelves + pool.bridge.heap_bytes());
+        assert!(pool.bridge.heap_bytes() > 0);
     }
 }

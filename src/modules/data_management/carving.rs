@@ -1,11 +1,17 @@
 //! The control half's hold on the arena: buffers are carved from it, and given back.
 
-use super::arena::{Region, Run, UNIT_SAMPLES, natural_alignment, units};
+use super::arena::{Region, Run, UNIT_BYTES, UNIT_SAMPLES, natural_alignment, units};
 use super::error::{PoolError, Table};
-use super::free_list::{Chain, NO_LINE, Shelf};
+use super::free_list::{Chain, MAX_FRESH, NO_LINE, Shelf};
 use super::pool_control::PoolControl;
 use super::pool_core::{MAX_REGIONS, Pinned};
 use super::slot_table::SlotIndex;
+
+/// More buffers at once than a half's class can take over.
+pub(super) const INBOX_FULL: PoolError = PoolError::TableFull {
+    table: Table::Inbox,
+    capacity: MAX_FRESH as usize,
+};
 
 /// A region grown later has at least one part in this many of what is reserved, so that regions stay few.
 const GROWTH_SHARE: usize = 2;
@@ -14,6 +20,9 @@ impl PoolControl {
     /// Carves `count` buffers for a shelf and pushes them to its inbox; all or none.
     pub(super) fn carve(&mut self, shelf: Pinned<Shelf>, count: u32) -> Result<(), PoolError> {
         let size = units(shelf.samples as usize) as u32;
+        if u64::from(count) + u64::from(shelf.shared.inbox.peek().fresh) > MAX_FRESH {
+            return Err(INBOX_FULL);
+        }
         let align = self.make_room(size, count)?;
         if count > 0 {
             // What is carved now may lie beyond it.
@@ -21,7 +30,7 @@ impl PoolControl {
         }
         for done in 0..count {
             if let Err(error) = self.carve_one(&shelf, size, align, u32::MAX) {
-                self.undo(&shelf, size, done);
+                self.uncarve_fresh(&shelf, done);
                 return Err(error);
             }
         }
@@ -50,16 +59,14 @@ impl PoolControl {
         if !shelf.shared.inbox.push_fresh(table, index) {
             shelf.sub_carved(1);
             self.uncarve(index, size);
-            return Err(PoolError::TableFull {
-                table: Table::Slots,
-                capacity: usize::from(u16::MAX),
-            });
+            return Err(INBOX_FULL);
         }
         Ok(())
     }
 
     /// Takes up to `count` buffers out of the inbox again, as many as the owner has not taken yet.
-    fn undo(&mut self, shelf: &Shelf, size: u32, count: u32) {
+    pub(super) fn uncarve_fresh(&mut self, shelf: &Shelf, count: u32) {
+        let size = units(shelf.samples as usize) as u32;
         let mut chain = shelf.shared.inbox.take();
         let returned = chain.length - chain.fresh;
         for _ in 0..count.min(chain.fresh) {
@@ -75,12 +82,11 @@ impl PoolControl {
     pub(super) fn put_back(&self, shelf: &Shelf, mut chain: Chain, mut returned: u32) {
         while let Some(index) = chain.pop(&self.anchor.table) {
             let table = &self.anchor.table;
-            if returned > 0 {
-                returned -= 1;
-                // Not closed: this anchor lives.
+            let fresh = returned == 0 && shelf.shared.inbox.push_fresh(table, index);
+            if !fresh {
+                returned = returned.saturating_sub(1);
+                // Not closed: this anchor lives. A fresh one that the inbox cannot count any more passes for a returned one.
                 let _ = shelf.shared.inbox.push(table.slot(index), index);
-            } else {
-                shelf.shared.inbox.push_fresh(table, index);
             }
         }
     }
@@ -114,14 +120,14 @@ impl PoolControl {
         if needed > room {
             return Err(self.limit_reached(needed));
         }
-        // So large that the limit is reached before the regions run out.
+        // So large that the limit is reached before the regions run out; twice what there was where the limit is far.
         let share = room / (MAX_REGIONS - usize::from(self.regions)).max(1);
-        self.add_region(
-            needed
-                .max(self.reserved_units / GROWTH_SHARE)
-                .max(share)
-                .min(room),
-        )?;
+        let ahead = share.clamp(self.reserved_units / GROWTH_SHARE, self.reserved_units);
+        let region = needed.max(ahead).min(room);
+        match self.add_region(region) {
+            Err(PoolError::OutOfMemory { .. }) if region > needed => self.add_region(needed)?,
+            answer => answer?,
+        }
         Ok(align)
     }
 
@@ -133,7 +139,12 @@ impl PoolControl {
     /// Samples the pool may still take, in the arena or on shelves of vectors.
     #[must_use]
     pub fn room_samples(&self) -> usize {
-        self.room_units() * UNIT_SAMPLES
+        self.room_units().saturating_mul(UNIT_SAMPLES)
+    }
+
+    /// The limit, arena and shelves together.
+    pub(super) const fn limit_samples(&self) -> usize {
+        self.limit_units.saturating_mul(UNIT_SAMPLES)
     }
 
     fn room_units(&self) -> usize {
@@ -143,9 +154,9 @@ impl PoolControl {
 
     fn limit_reached(&self, needed_units: usize) -> PoolError {
         PoolError::LimitReached {
-            requested: needed_units * UNIT_SAMPLES,
+            requested: needed_units.saturating_mul(UNIT_SAMPLES),
             available: self.room_samples(),
-            limit: self.limit_units * UNIT_SAMPLES,
+            limit: self.limit_samples(),
         }
     }
 
@@ -156,6 +167,9 @@ impl PoolControl {
                 capacity: MAX_REGIONS,
             });
         }
+        let run_units = u32::try_from(units).map_err(|_| PoolError::OutOfMemory {
+            bytes: units.saturating_mul(UNIT_BYTES),
+        })?;
         let mut region = Region::new(units, self.source)?;
         if self.prefault {
             region.prefault(units);
@@ -166,8 +180,71 @@ impl PoolControl {
         self.free.give(Run {
             region: id,
             unit: 0,
-            units: units as u32,
+            units: run_units,
         });
         Ok(())
+    }
+}
+
+#[cfg(test)]
+#[cfg(not(loom))]
+mod tests {
+    use super::*;
+    use crate::modules::data_management::BufferPool;
+
+    #[test]
+    fn a_region_follows_the_need_not_the_limit() {
+        for limit in [1 << 30, usize::MAX] {
+            let (mut control, _half) = BufferPool::builder()
+                .class(256, 4)
+                .limit_samples(limit)
+                .build()
+                .unwrap();
+            control.grow(256, 1).unwrap();
+            assert!(control.reserved_units <= 2 * 4 * units(256));
+            // Far below the limit, and the regions do not run out.
+            for _ in 0..12 {
+                control.grow(256, 64).unwrap();
+            }
+            assert!(control.counts().bytes_limit >= control.counts().bytes_reserved);
+            assert!(control.is_valid());
+        }
+    }
+
+    #[test]
+    fn more_buffers_than_a_shelf_can_take_at_once_are_refused_with_the_number() {
+        let most = MAX_FRESH as u32;
+        let refused = BufferPool::builder().class(16, most + 1).build().err();
+        let full = PoolError::TableFull {
+            table: Table::Inbox,
+            capacity: most as usize,
+        };
+        assert_eq!(refused, Some(full));
+        let (mut control, _half) = BufferPool::builder()
+            .class(16, most)
+            .limit_samples(1 << 21)
+            .build()
+            .unwrap();
+        let reserved = control.reserved_units;
+        assert_eq!(control.grow(16, 1), Err(full));
+        assert_eq!(control.reserved_units, reserved);
+        assert_eq!(control.metrics().leased, 0);
+    }
+
+    #[test]
+    fn what_is_put_back_is_never_lost() {
+        let most = MAX_FRESH as u32;
+        let (mut control, _half) = BufferPool::builder()
+            .class(16, most)
+            .limit_samples(1 << 21)
+            .build()
+            .unwrap();
+        let Some(shelf) = control.anchor.shelves().next() else {
+            return;
+        };
+        let chain = shelf.shared.inbox.take();
+        control.carve(shelf, 1).unwrap();
+        control.put_back(&shelf, chain, 0);
+        assert_eq!(control.leased(), 0);
     }
 }

@@ -109,11 +109,31 @@ pub enum PoolError {
         /// What was asked of it.
         asked: LeaseMove,
     },
-    /// A vector too small for the smallest class, or more than the shelf or the memory limit can keep; it was freed.
-    #[error("a vector of {capacity} samples was freed, not kept")]
-    NotRecyclable {
+    /// A vector too small for every class; it was freed.
+    #[error("a vector of {capacity} samples was freed: the smallest class has {smallest}")]
+    VectorTooSmall {
         /// The vector's capacity in samples.
         capacity: usize,
+        /// The smallest that is kept.
+        smallest: usize,
+    },
+    /// A vector too large to be kept; it was freed.
+    #[error("a vector of {capacity} samples was freed: none above {most} is kept")]
+    VectorTooLarge {
+        /// The vector's capacity in samples.
+        capacity: usize,
+        /// The largest that is kept.
+        most: usize,
+    },
+    /// The memory limit has no room for the vector; it was freed.
+    #[error(
+        "a vector of {capacity} samples was freed: the limit leaves {available}; `limit_samples` raises it"
+    )]
+    NoRoomForVector {
+        /// The vector's capacity in samples.
+        capacity: usize,
+        /// Samples the pool may still take.
+        available: usize,
     },
 }
 
@@ -144,6 +164,8 @@ pub enum Table {
     Regions,
     /// Leases of one holder.
     Leases,
+    /// Fresh buffers that wait in one class of a half for its owner.
+    Inbox,
     /// Named audio buffers.
     AudioBuffers,
 }
@@ -156,6 +178,7 @@ impl core::fmt::Display for Table {
             Self::Shelves => "shelf",
             Self::Regions => "region",
             Self::Leases => "lease",
+            Self::Inbox => "inbox",
             Self::AudioBuffers => "audio buffer",
         })
     }

@@ -29,7 +29,7 @@ pub(super) const NO_LINE: u64 = u64::MAX;
 /// How often the owner tries to put a buffer into its own inbox before it gives it away.
 const ASIDE_ATTEMPTS: u32 = 3;
 /// Most fresh buffers an inbox holds at once: `fresh` stays below the closed mark's.
-const MAX_FRESH: u64 = u16::MAX as u64 - 1;
+pub(super) const MAX_FRESH: u64 = u16::MAX as u64 - 1;
 
 impl Head {
     const EMPTY: Self = Self(NIL as u64);

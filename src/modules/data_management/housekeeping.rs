@@ -29,6 +29,9 @@ impl PoolControl {
         let mut report = StepReport::default();
         for half in self.anchor.halves() {
             half.collect_retired();
+            if !half.is_attached() {
+                half.take_up_for_nobody();
+            }
         }
         let mut left = budget;
         report.collected = self.collect(&mut left);
@@ -62,8 +65,8 @@ impl PoolControl {
 
     /// Gives one collected buffer back to the arena.
     fn give_back_one(&mut self) -> bool {
-        let (chain, units) = &mut self.collected;
-        let units = *units;
+        let (chain, samples) = &mut self.collected;
+        let units = units(*samples as usize) as u32;
         let Some(index) = chain.pop(&self.anchor.table) else {
             return false;
         };
@@ -85,7 +88,7 @@ impl PoolControl {
             }
             if chain.length > 0 {
                 shelf.sub_carved(chain.length);
-                self.collected = (chain, units(shelf.samples as usize) as u32);
+                self.collected = (chain, shelf.samples);
                 return true;
             }
         }

@@ -161,12 +161,7 @@ impl LeaseTable {
     /// # Errors
     /// [`TableFull`](PoolError::TableFull); the buffer has gone home.
     pub fn open(&mut self, buffer: impl Into<LeasedBuffer>) -> Result<Lease, PoolError> {
-        if self.free == 0 {
-            return Err(PoolError::TableFull {
-                table: Table::Leases,
-                capacity: self.entries.len(),
-            });
-        }
+        self.check_room()?;
         let at = usize::from(self.ring[self.next_free]);
         self.next_free = (self.next_free + 1) % self.ring.len();
         self.free -= 1;
@@ -220,6 +215,8 @@ impl LeaseTable {
     /// # Errors
     /// As for [`view`](Self::view); [`TableFull`](PoolError::TableFull).
     pub fn share(&mut self, lease: Lease) -> Result<Lease, PoolError> {
+        self.find(lease, LeaseMove::Share, LeaseState::Allocated)?;
+        self.check_room()?;
         let shared = self.share_out(lease)?;
         self.open(shared)
     }
@@ -282,6 +279,21 @@ impl LeaseTable {
     #[must_use]
     pub fn live(&self) -> usize {
         self.entries.len() - self.free
+    }
+
+    /// Bytes on the heap.
+    pub(super) fn heap_bytes(&self) -> usize {
+        size_of_val(&*self.entries) + size_of_val(&*self.ring)
+    }
+
+    fn check_room(&self) -> Result<(), PoolError> {
+        if self.free > 0 {
+            return Ok(());
+        }
+        Err(PoolError::TableFull {
+            table: Table::Leases,
+            capacity: self.entries.len(),
+        })
     }
 
     fn end(&mut self, at: usize) -> Option<LeasedBuffer> {
@@ -503,5 +515,18 @@ mod tests {
             );
         }
         assert_eq!((table.live(), control.leased()), (6, 6));
+    }
+
+    #[test]
+    fn a_share_that_finds_the_table_full_changes_nothing() {
+        let (_control, half) = pool();
+        let mut table = LeaseTable::new(0, 1);
+        let lease = table.open(half.acquire(64).unwrap()).unwrap();
+        assert!(matches!(
+            table.share(lease),
+            Err(PoolError::TableFull { .. })
+        ));
+        assert!(matches!(table.get(lease), Ok(LeasedBuffer::Owned(_))));
+        assert!(is_stale(table.share(Lease::from_raw(lease.raw() + 1))));
     }
 }

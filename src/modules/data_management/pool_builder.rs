@@ -1,8 +1,10 @@
 //! From a wish to a pool: what is reserved, what it may grow to, what happens when it runs out.
 
-use super::arena::{MemorySource, UNIT_SAMPLES, units};
+use super::arena::{MemorySource, UNIT_BYTES, UNIT_SAMPLES, units};
+use super::carving::INBOX_FULL;
 use super::class_boundaries::MAX_CLASSES;
 use super::error::PoolError;
+use super::free_list::MAX_FRESH;
 use super::pool_control::PoolControl;
 use super::pool_core::{Core, OnRelease};
 use super::realtime_pool::{ExhaustionPolicy, RealtimePool};
@@ -138,7 +140,8 @@ impl PoolBuilder {
     /// Reserves everything, and gives the two halves.
     ///
     /// # Errors
-    /// [`BadClasses`](PoolError::BadClasses), [`OutOfMemory`](PoolError::OutOfMemory).
+    /// [`BadClasses`](PoolError::BadClasses), [`OutOfMemory`](PoolError::OutOfMemory);
+    /// [`TableFull`](PoolError::TableFull) with more than 65,534 buffers of one class.
     pub fn build(mut self) -> Result<(PoolControl, RealtimePool), PoolError> {
         if self.mix.is_empty() {
             self.mix = DEFAULT_MIX.to_vec();
@@ -146,7 +149,17 @@ impl PoolBuilder {
         self.mix.sort_unstable();
         check_classes(self.mix.iter().map(|&(samples, _)| samples))?;
         let share = self.share_units().max(self.reserve_samples / UNIT_SAMPLES);
-        let limit = (self.limit_samples / UNIT_SAMPLES).max(share);
+        if self
+            .mix
+            .iter()
+            .any(|&(_, buffers)| u64::from(buffers) > MAX_FRESH)
+        {
+            return Err(INBOX_FULL);
+        }
+        // So that it can be told in bytes.
+        let limit = (self.limit_samples / UNIT_SAMPLES)
+            .max(share)
+            .min(usize::MAX / UNIT_BYTES);
         let most_slots = (limit / units(SMALLEST_SLOT_SAMPLES)).max(self.buffers());
         let on_release = if self.scrub_on_release {
             OnRelease::Scrub
@@ -160,6 +173,18 @@ impl PoolBuilder {
         Ok((control, half))
     }
 
+    /// Where no limit was set: so many times the mix.
+    pub(super) fn or_limit_of_shares(mut self, shares: usize) -> Self {
+        if self.limit_samples == 0 {
+            if self.mix.is_empty() {
+                self.mix = DEFAULT_MIX.to_vec();
+            }
+            let share = self.share_units().saturating_mul(UNIT_SAMPLES);
+            self.limit_samples = share.saturating_mul(shares);
+        }
+        self
+    }
+
     /// Units of memory one half starts with.
     fn share_units(&self) -> usize {
         let class =
@@ -168,11 +193,15 @@ impl PoolBuilder {
     }
 
     fn buffers(&self) -> usize {
-        self.mix.iter().map(|&(_, buffers)| buffers as usize).sum()
+        let buffers = |&(_, buffers): &(usize, u32)| buffers as usize;
+        self.mix.iter().map(buffers).fold(0, usize::saturating_add)
     }
 
     pub(super) const fn reserve(&self) -> u32 {
         match self.exhaustion {
+            ExhaustionPolicy::Reserve(kept) if kept > ExhaustionPolicy::MAX_RESERVE => {
+                ExhaustionPolicy::MAX_RESERVE
+            }
             ExhaustionPolicy::Reserve(kept) => kept,
             ExhaustionPolicy::Fail | ExhaustionPolicy::BorrowNextLarger => 0,
         }

@@ -2,11 +2,12 @@
 
 use super::accounts::bytes;
 use super::arena::{FreeRuns, MemorySource, UNIT_SAMPLES};
+use super::class_boundaries::MAX_CLASSES;
 use super::class_table::{ClassTable, bucket_shift};
-use super::error::PoolError;
+use super::error::{PoolError, Table};
 use super::free_list::{Chain, Shelf};
 use super::pool_builder::{PoolBuilder, check_classes};
-use super::pool_core::{ControlAnchor, Core, Half, Pinned};
+use super::pool_core::{ControlAnchor, Core, Half, MAX_HALVES, Pinned};
 use super::pool_events::PoolGrown;
 use super::pool_metrics::ClassMetrics;
 use super::realtime_pool::{HalfOptions, RealtimePool};
@@ -27,7 +28,7 @@ pub struct PoolControl {
     pub(super) free: FreeRuns,
     /// Slots that have no memory.
     pub(super) spare: Chain,
-    /// Collected buffers on their way back to the arena, with the units each of them has.
+    /// Collected buffers on their way back to the arena, with the samples each of them has.
     pub(super) collected: (Chain, u32),
     /// Size classes, ascending, and how many buffers of each a newly attached half gets.
     pub(super) classes: Vec<(u32, u32)>,
@@ -115,15 +116,16 @@ impl PoolControl {
     /// # Errors
     /// As for `attach`; [`UnknownClass`](PoolError::UnknownClass).
     pub fn attach_with(&mut self, mix: &[(usize, u32)]) -> Result<RealtimePool, PoolError> {
-        let mix: Vec<_> = mix
+        let known = |&(samples, buffers): &(usize, u32)| {
+            let class = u32::try_from(samples).ok();
+            let class = class.filter(|&class| self.has_class(class));
+            let class = class.ok_or(PoolError::UnknownClass { samples })?;
+            Ok((class, buffers))
+        };
+        let mix = mix
             .iter()
-            .map(|&(samples, buffers)| (samples as u32, buffers))
-            .collect();
-        if let Some(&(samples, _)) = mix.iter().find(|&&(samples, _)| !self.has_class(samples)) {
-            return Err(PoolError::UnknownClass {
-                samples: samples as usize,
-            });
-        }
+            .map(known)
+            .collect::<Result<Vec<_>, PoolError>>()?;
         self.attach_mix(&mix, true)
     }
 
@@ -131,6 +133,7 @@ impl PoolControl {
         let orphan = self.anchor.halves().find(|half| !half.is_attached());
         let half = match orphan {
             Some(half) => {
+                half.take_up_for_nobody();
                 half.adopt();
                 half
             }
@@ -152,17 +155,28 @@ impl PoolControl {
     }
 
     pub(super) fn make_half(&mut self) -> Result<Pinned<Half>, PoolError> {
-        let id = self.anchor.next_half().unwrap_or(u16::MAX);
+        let id = self.anchor.next_half().ok_or(PoolError::TableFull {
+            table: Table::Halves,
+            capacity: MAX_HALVES,
+        })?;
         let sizes: Vec<u32> = self.classes.iter().map(|&(samples, _)| samples).collect();
         let mut shelves = Vec::with_capacity(sizes.len());
         for samples in sizes {
-            shelves.push(self.make_shelf(id, samples)?);
+            match self.make_shelf(id, samples) {
+                Ok(shelf) => shelves.push(shelf),
+                Err(error) => {
+                    for shelf in shelves {
+                        self.anchor.remove_if_unused(shelf);
+                    }
+                    return Err(error);
+                }
+            }
         }
         let table =
             ClassTable::new(self.shift, &shelves, Vec::new()).ok_or(PoolError::BadClasses {
-                count: 0,
+                count: shelves.len(),
                 smallest: 0,
-                most: 0,
+                most: MAX_CLASSES,
             })?;
         self.anchor.add_half(|id| Half::new(id, Box::new(table)))
     }
@@ -177,6 +191,13 @@ impl PoolControl {
         self.anchor
             .shelves()
             .find(|shelf| shelf.half == half && shelf.samples == samples)
+    }
+
+    /// The class that would serve a request on a half, if it has none idle that anybody may take.
+    pub(super) fn class_to_grow(&self, half: u16, samples: usize) -> Option<usize> {
+        let class = self.classes().find(|&class| class >= samples)?;
+        let shelf = self.shelf(half, class as u32)?;
+        (samples > 0 && shelf.idle() <= self.reserve).then_some(class)
     }
 
     pub(super) fn has_class(&self, samples: u32) -> bool {
@@ -279,11 +300,7 @@ impl PoolControl {
     /// [`BadClasses`](PoolError::BadClasses); [`TooLarge`](PoolError::TooLarge) when a class is larger than the largest
     /// the pool was built with; [`TableFull`](PoolError::TableFull) while too many old classes drain.
     pub fn set_classes(&mut self, sizes: &[usize]) -> Result<(), PoolError> {
-        check_classes(sizes.iter().copied())?;
-        let largest = self.largest_ever();
-        if let Some(&requested) = sizes.last().filter(|&&size| size > largest) {
-            return Err(PoolError::TooLarge { requested, largest });
-        }
+        self.check_change(sizes)?;
         self.make_shelves(sizes)?;
         let halves: Vec<_> = self.anchor.halves().collect();
         let kept = |size: u32| {
@@ -317,23 +334,13 @@ impl PoolControl {
     /// half with a mix of its own gets as many as it had, in the classes that will serve the same requests.
     fn change_classes(&mut self, classes: &[ClassBuffers]) -> Result<(), PoolError> {
         let sizes: Vec<usize> = classes.iter().map(|class| class.samples).collect();
-        check_classes(sizes.iter().copied())?;
+        self.check_change(&sizes)?;
         self.make_shelves(&sizes)?;
-        let own = self.anchor.shelves().filter(|shelf| {
-            self.is_attached(shelf.half)
-                && !self.follows_demand(shelf.half)
-                && !sizes.contains(&(shelf.samples as usize))
-        });
-        for shelf in own.collect::<Vec<_>>() {
-            let heir = sizes.iter().find(|&&size| size > shelf.samples as usize);
-            if let Some(heir) = heir.and_then(|&size| self.shelf(shelf.half, size as u32)) {
-                self.carve(heir, shelf.carved())?;
-            }
-        }
-        let wanted: usize = classes
+        self.carve_heirs(&sizes)?;
+        let wanted = classes
             .iter()
-            .map(|class| class.samples * class.buffers as usize)
-            .sum();
+            .map(|class| class.samples.saturating_mul(class.buffers as usize))
+            .fold(0, usize::saturating_add);
         let room = self.room_samples() + self.free.total() * UNIT_SAMPLES;
         let share = (room as f64 / wanted.max(1) as f64).min(1.0);
         let mut halves = self.anchor.halves();
@@ -353,6 +360,53 @@ impl PoolControl {
             }
         }
         self.set_classes(&sizes)
+    }
+
+    /// Whether the pool can go over to these classes at all.
+    fn check_change(&self, sizes: &[usize]) -> Result<(), PoolError> {
+        check_classes(sizes.iter().copied())?;
+        let largest = self.largest_ever();
+        match sizes.last() {
+            Some(&requested) if requested > largest => {
+                Err(PoolError::TooLarge { requested, largest })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// For halves with a mix of their own: as many buffers of the classes to come as the classes that go have now; all
+    /// or none. What drains already has its heirs.
+    fn carve_heirs(&mut self, sizes: &[usize]) -> Result<(), PoolError> {
+        let mut wanted: Vec<(Pinned<Shelf>, u32)> = Vec::new();
+        for shelf in self.anchor.shelves() {
+            let goes = self.has_class(shelf.samples) && !sizes.contains(&(shelf.samples as usize));
+            if !goes || !self.is_attached(shelf.half) || self.follows_demand(shelf.half) {
+                continue;
+            }
+            let heir = sizes.iter().find(|&&size| size > shelf.samples as usize);
+            let Some(heir) = heir.and_then(|&size| self.shelf(shelf.half, size as u32)) else {
+                continue;
+            };
+            match wanted.iter_mut().find(|(other, _)| *other == heir) {
+                Some((_, buffers)) => *buffers += shelf.carved(),
+                None => wanted.push((heir, shelf.carved())),
+            }
+        }
+        for (heir, buffers) in &mut wanted {
+            if !self.has_class(heir.samples) {
+                // A class that comes back while it still drains.
+                *buffers = buffers.saturating_sub(heir.carved());
+            }
+        }
+        for (done, &(heir, buffers)) in wanted.iter().enumerate() {
+            if let Err(error) = self.carve(heir, buffers) {
+                for &(heir, buffers) in &wanted[..done] {
+                    self.uncarve_fresh(&heir, buffers);
+                }
+                return Err(error);
+            }
+        }
+        Ok(())
     }
 
     fn make_shelves(&mut self, sizes: &[usize]) -> Result<(), PoolError> {
@@ -767,5 +821,178 @@ mod tests {
         drop(send);
         reader.join().unwrap();
         assert_eq!((control.leased(), control.is_valid()), (0, true));
+    }
+
+    fn change(control: &mut PoolControl, classes: &[(usize, u32)]) -> Result<(), PoolError> {
+        let classes = classes.iter().map(|&(samples, buffers)| ClassBuffers {
+            samples,
+            buffers: buffers as _,
+        });
+        control.apply(&SizingStep::SetClasses {
+            classes: classes.collect(),
+        })
+    }
+
+    #[test]
+    fn a_refused_change_of_classes_leaves_nothing_carved() {
+        let (mut control, half) = BufferPool::builder()
+            .class(64, 0)
+            .class(256, 0)
+            .class(1024, 1)
+            .limit_samples(1024 + 4 * (64 + 256) + 4 * 80 + 256)
+            .build()
+            .unwrap();
+        let own = control.attach_with(&[(64, 4), (256, 4)]).unwrap();
+        let before = control.bytes_held();
+        for _ in 0..3 {
+            let refused = change(&mut control, &[(80, 0), (320, 0), (1024, 0)]);
+            assert!(matches!(refused, Err(PoolError::LimitReached { .. })));
+            assert_eq!((control.bytes_held(), control.is_valid()), (before, true));
+        }
+        assert_eq!(control.classes().collect::<Vec<_>>(), [64, 256, 1024]);
+        drop((own, half));
+    }
+
+    #[test]
+    fn a_class_that_drains_is_not_inherited_again() {
+        let (mut control, mut half) = BufferPool::builder()
+            .class(64, 0)
+            .class(1024, 1)
+            .limit_samples(1 << 16)
+            .build()
+            .unwrap();
+        let mut own = control.attach_with(&[(64, 4)]).unwrap();
+        let held = own.acquire(64).unwrap();
+        for size in [80, 96, 112] {
+            change(&mut control, &[(size, 0), (1024, 1)]).unwrap();
+            for _ in 0..4 {
+                own.begin_quantum(0);
+                settle(&mut control, &mut half);
+            }
+        }
+        let metrics = control.metrics();
+        let heir = metrics.classes.iter().find(|class| class.samples == 112);
+        assert_eq!(heir.map(|class| class.carved), Some(4));
+        drop(held);
+    }
+
+    #[test]
+    fn classes_too_large_are_refused_before_anything_is_carved() {
+        let (mut control, _half) = BufferPool::builder()
+            .class(64, 2)
+            .limit_samples(1 << 20)
+            .build()
+            .unwrap();
+        let before = control.bytes_held();
+        let shelves = control.anchor.shelves().count();
+        assert!(matches!(
+            change(&mut control, &[(128, 2), (1 << 14, 2)]),
+            Err(PoolError::TooLarge { .. })
+        ));
+        assert_eq!(control.bytes_held(), before);
+        assert_eq!(control.anchor.shelves().count(), shelves);
+        change(&mut control, &[(256, u32::MAX)]).unwrap();
+        assert!(control.is_valid());
+    }
+
+    #[test]
+    fn a_half_too_many_is_refused_without_a_trace() {
+        let (mut control, half) = BufferPool::builder().class(64, 0).build().unwrap();
+        let mut halves = vec![half];
+        for _ in 1..MAX_HALVES {
+            halves.push(control.attach().unwrap());
+        }
+        let shelves = control.anchor.shelves().count();
+        assert!(matches!(
+            control.attach().err(),
+            Some(PoolError::TableFull {
+                table: Table::Halves,
+                ..
+            })
+        ));
+        assert_eq!(control.anchor.shelves().count(), shelves);
+    }
+
+    #[test]
+    fn shelves_of_a_half_that_could_not_be_made_are_freed() {
+        let wide = (1..=16).fold(BufferPool::builder(), |builder, i| builder.class(i * 16, 0));
+        let (mut control, _half) = wide.build().unwrap();
+        control.make_shelves(&[8]).unwrap();
+        let mut halves = Vec::new();
+        let refused = loop {
+            match control.attach() {
+                Ok(half) => halves.push(half),
+                Err(error) => break error,
+            }
+        };
+        assert!(matches!(
+            refused,
+            PoolError::TableFull {
+                table: Table::Shelves,
+                ..
+            }
+        ));
+        assert_eq!(
+            control.anchor.shelves().count(),
+            16 * (halves.len() + 1) + 1
+        );
+    }
+
+    #[test]
+    fn a_half_without_owner_takes_up_new_classes_and_keeps_no_old_ones() {
+        let (mut control, mut half) = BufferPool::builder()
+            .class(64, 2)
+            .class(256, 2)
+            .limit_samples(1 << 12)
+            .build()
+            .unwrap();
+        let gone = control.attach().unwrap();
+        drop(gone);
+        control.set_classes(&[128, 256]).unwrap();
+        settle(&mut control, &mut half);
+        let retired = |shelf: &Pinned<Shelf>| shelf.samples == 64;
+        assert_eq!(control.anchor.shelves().filter(retired).count(), 0);
+        let next = control.attach_with(&[(128, 1)]).unwrap();
+        assert_eq!(next.acquire(60).unwrap().capacity(), 128);
+    }
+
+    #[test]
+    fn class_sizes_are_not_truncated() {
+        let (mut control, _half) = BufferPool::builder()
+            .class(64, 1)
+            .limit_samples(1024)
+            .build()
+            .unwrap();
+        let samples = (1 << 32) + 64;
+        assert!(matches!(
+            control.attach_with(&[(samples, 1)]).err(),
+            Some(PoolError::UnknownClass { .. })
+        ));
+    }
+
+    #[test]
+    fn the_last_handle_frees_everything() {
+        let (mut control, half) = BufferPool::builder()
+            .class(64, 4)
+            .limit_samples(1024)
+            .build()
+            .unwrap();
+        let other = control.attach().unwrap();
+        let (owned, planar) = (half.acquire(64).unwrap(), other.acquire_planar(2, 64));
+        drop(control);
+        drop((half, other));
+        let thread = std::thread::spawn(move || drop(owned));
+        drop(planar);
+        thread.join().unwrap();
+    }
+
+    #[test]
+    fn padding_is_overhead_and_not_held() {
+        let (control, _half) = BufferPool::builder().class(100, 8).build().unwrap();
+        let metrics = control.metrics();
+        assert_eq!((control.bytes_held(), metrics.bytes_held), (3200, 3200));
+        assert_eq!((metrics.bytes_reserved, metrics.sample_bytes), (3584, 3200));
+        let tables = control.counts().overhead_bytes;
+        assert_eq!(metrics.memory_overhead_bytes, tables + 384);
     }
 }

@@ -226,6 +226,8 @@ impl Drop for Core {
 
 impl Pinned<Core> {
     /// A handle brings its buffer home: one lock-free push, or, after the last anchor, one count.
+    ///
+    /// By value: a reference handed in would have to outlive the call, and this call may free what it refers to.
     #[inline]
     pub(super) fn send_home(self, shelf: Pinned<Shelf>, index: SlotIndex) {
         let slot = self.table.slot(index);
@@ -515,6 +517,14 @@ impl Half {
     pub(super) fn collect_retired(&self) {
         // Acquire: pairs with the release in `pick_up`.
         free_table(self.retired.swap(ptr::null_mut(), Ordering::Acquire));
+    }
+
+    /// Takes up what was published since the owner went, so that nothing old stays named. Only while there is none.
+    pub(super) fn take_up_for_nobody(&self) {
+        self.collect_retired();
+        if self.pick_up().is_some() {
+            self.collect_retired();
+        }
     }
 
     /// Whether the owner uses the last table that was published.

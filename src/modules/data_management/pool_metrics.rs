@@ -99,7 +99,7 @@ statistics! {
         bytes_held: usize, Bytes, 1, "Capacity of all carved buffers, leased or idle", "sum of classes.carved x classes.samples x 4";
         bytes_reserved: usize, Bytes, 1, "Sample memory of the arena, carved or free", "sum of region lengths x 4";
         bytes_limit: usize, Bytes, 1, "Sample memory the pool may grow to", "as configured";
-        sample_bytes: usize, Bytes, 1, "All memory for samples: the arena and the shelves of recycled vectors", "bytes_reserved + shelved capacity x 4";
+        sample_bytes: usize, Bytes, 1, "All memory for samples: the arena and the shelves of recycled vectors", "bytes_reserved - padding of carved buffers + shelved capacity x 4";
         memory_overhead_percentage: Option<f32>, Percent, 1, "Overhead against sample memory; none without sample memory", "memory_overhead_bytes / sample_bytes x 100";
         largest_free_run_samples: usize, Samples, 1, "Longest run of free arena", "longest coalesced free run";
         internal_waste_percentage: Option<f32>, Percent, 1, "Capacity of leased buffers nobody asked for; none with nothing leased", "(leased capacity - requested samples) / leased capacity x 100";
@@ -163,6 +163,8 @@ pub struct PoolCounts {
     pub classes: Vec<ClassMetrics>,
     /// Bytes the pool asked of the system beyond sample memory.
     pub overhead_bytes: usize,
+    /// What carved buffers take of the arena beyond their capacity: to the end of their last 64 bytes.
+    pub padding_bytes: usize,
     /// Sample memory of the arena.
     pub bytes_reserved: usize,
     /// Sample memory the arena may grow to.
@@ -207,6 +209,7 @@ impl PoolCounts {
         }
         self.classes.sort_unstable_by_key(|class| class.samples);
         self.overhead_bytes += other.overhead_bytes;
+        self.padding_bytes += other.padding_bytes;
         self.bytes_reserved += other.bytes_reserved;
         self.bytes_limit += other.bytes_limit;
         self.bytes_shelved += other.bytes_shelved;
@@ -256,10 +259,10 @@ impl PoolMetrics {
         self.bytes_held = bytes(|class| class.carved);
         self.bytes_reserved = counts.bytes_reserved;
         self.bytes_limit = counts.bytes_limit;
-        self.sample_bytes = counts.bytes_reserved + counts.bytes_shelved;
-        self.memory_overhead_bytes = counts.overhead_bytes;
+        self.sample_bytes = counts.bytes_reserved - counts.padding_bytes + counts.bytes_shelved;
+        self.memory_overhead_bytes = counts.overhead_bytes + counts.padding_bytes;
         self.memory_overhead_percentage =
-            percentage(counts.overhead_bytes as f64, self.sample_bytes as f64);
+            percentage(self.memory_overhead_bytes as f64, self.sample_bytes as f64);
         // An arena without memory has no byte in a short run.
         self.fragmentation_percentage = percentage(
             (counts.short_run_samples * SAMPLE_BYTES) as f64,
@@ -318,6 +321,7 @@ mod tests {
                 },
             ],
             overhead_bytes: 300,
+            padding_bytes: 0,
             bytes_reserved: 32_768,
             bytes_limit: 65_536,
             bytes_shelved: 0,

@@ -26,8 +26,14 @@ pub enum ExhaustionPolicy {
     Fail,
     /// It takes a buffer of the next larger class; counted as a miss.
     BorrowNextLarger,
-    /// It fails while this many are still idle: they are for [`RealtimePool::acquire_critical`].
+    /// It fails while this many are still idle, at most [`MAX_RESERVE`](Self::MAX_RESERVE): they are for
+    /// [`RealtimePool::acquire_critical`].
     Reserve(u32),
+}
+
+impl ExhaustionPolicy {
+    /// The largest reserve: an acquire that empties the inbox walks over it.
+    pub const MAX_RESERVE: u32 = 64;
 }
 
 /// What a real-time half was built with.
@@ -693,5 +699,16 @@ mod tests {
         assert_eq!(u64::from(allocated), metrics.pool_hits);
         assert_eq!(u64::from(recycled), control.recycled());
         assert_eq!((exhausted, metrics.exhausted), (10, 10));
+    }
+
+    #[test]
+    fn a_reserve_is_no_larger_than_a_refill_may_walk() {
+        let (_control, half) = BufferPool::builder()
+            .class(16, 1000)
+            .exhaustion(ExhaustionPolicy::Reserve(u32::MAX))
+            .build()
+            .unwrap();
+        let held: Vec<_> = core::iter::from_fn(|| half.acquire(16).ok()).collect();
+        assert_eq!(held.len(), 1000 - ExhaustionPolicy::MAX_RESERVE as usize);
     }
 }

@@ -40,6 +40,9 @@ pub struct BufferView {
     pub samples: usize,
     /// Whether JavaScript has to make the array (anew) before it can look.
     pub make: bool,
+    /// Whether JavaScript may write: not once the buffer is shared. A typed array cannot be made read only, so it is the
+    /// caller's duty to look here.
+    pub writable: bool,
 }
 
 /// What JavaScript objects weigh on its heap, in bytes.
@@ -139,6 +142,7 @@ impl WasmJsBridge {
         let leased = self.leases.view(buffer.0)?;
         let (slot, capacity) = (leased.slot_index(), leased.capacity());
         let (samples, address) = (leased.samples().len(), leased.samples().as_ptr().addr());
+        let writable = matches!(leased, LeasedBuffer::Owned(_));
         let make = self.must_make(slot);
         if let Some(costs) = self.costs {
             self.bytes_unpooled += samples as u64 * 4 + u64::from(costs.array_bytes);
@@ -149,6 +153,7 @@ impl WasmJsBridge {
             capacity,
             samples,
             make,
+            writable,
         })
     }
 
@@ -217,6 +222,11 @@ impl WasmJsBridge {
             bytes_allocated: self.bytes_allocated,
             bytes_unpooled: self.bytes_unpooled,
         }
+    }
+
+    /// Bytes on the heap.
+    pub(super) fn heap_bytes(&self) -> usize {
+        self.leases.heap_bytes() + size_of_val(&*self.made)
     }
 
     /// Whether JavaScript has no array for this buffer, or one that the memory's growth has detached.
@@ -313,8 +323,10 @@ mod tests {
         let (control, half) = BufferPool::builder().class(64, 2).build().unwrap();
         let mut bridge = WasmJsBridge::new(5, 4, 8);
         let buffer = bridge.acquire(&half, 64).unwrap();
+        assert!(bridge.view(buffer).unwrap().writable);
+        bridge.end_view(buffer).unwrap();
         let other = bridge.share(buffer).unwrap();
-        bridge.view(buffer).unwrap();
+        assert!(!bridge.view(buffer).unwrap().writable);
         bridge.end_view(buffer).unwrap();
         bridge.release(buffer).unwrap();
         assert!(bridge.release(JSBufferRef::from_raw(buffer.raw())).is_err());
