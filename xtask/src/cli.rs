@@ -11,6 +11,7 @@ pub(crate) enum Command {
     Help,
     Setup,
     Build,
+    Package,
     Demo(DemoOptions),
     Test {
         suites: Vec<String>,
@@ -74,7 +75,7 @@ impl Mode {
 /// The port `demo` uses unless told otherwise.
 pub(crate) const DEFAULT_PORT: u16 = 4173;
 
-const COMMANDS: [(&str, &str); 8] = [
+const COMMANDS: [(&str, &str); 9] = [
     (
         "demo",
         "install and build what is missing, serve the tuner, print its address",
@@ -84,6 +85,7 @@ const COMMANDS: [(&str, &str); 8] = [
         "every check and every test, with counts; or the suites named",
     ),
     ("build", "both WebAssembly modules and the page"),
+    ("package", "the npm package: built, packed, checked"),
     ("setup", "install what the other commands need"),
     (
         "plan --trace FILE",
@@ -154,6 +156,7 @@ pub(crate) fn parse(mut parser: Parser, here: &Path) -> Result<Command> {
         "help" => no_more(parser, Command::Help),
         "setup" => no_more(parser, Command::Setup),
         "build" => no_more(parser, Command::Build),
+        "package" => no_more(parser, Command::Package),
         "coverage" => no_more(parser, Command::Coverage),
         "verify" => no_more(parser, Command::Verify),
         "demo" => demo(parser, here),

@@ -6,6 +6,7 @@ mod cli;
 mod coverage;
 mod demo;
 mod native_tests;
+mod package;
 mod process;
 mod progress;
 mod report;
@@ -47,6 +48,10 @@ fn run() -> anyhow::Result<ExitCode> {
         }
         Command::Setup => setup::all().map(|_| ExitCode::SUCCESS),
         Command::Build => web::build_all().map(|()| ExitCode::SUCCESS),
+        Command::Package => package::build().map(|()| {
+            println!("{}", package::TARBALL);
+            ExitCode::SUCCESS
+        }),
         Command::Demo(options) => demo::run(&options),
         Command::Test { suites } => test::run(&suites),
         Command::Bench {

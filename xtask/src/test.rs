@@ -11,7 +11,7 @@ use crate::report::{Counts, Report, parse_libtest, parse_node_tap};
 use crate::wasm::Build;
 use crate::wasm_toolchain::WasmToolchain;
 use crate::web::{self, Server};
-use crate::{native_tests, process, setup, wasm, wasm_tests};
+use crate::{native_tests, package, process, setup, wasm, wasm_tests};
 
 /// Preemptions loom tries per execution in the bounded run; most bugs need no more than two.
 const LOOM_PREEMPTIONS: &str = "2";
@@ -26,7 +26,7 @@ type Suite = (
 
 /// Name for the command line, what it is, the work. In the order of what they need: compilers
 /// first, browsers last.
-const SUITES: [Suite; 12] = [
+const SUITES: [Suite; 13] = [
     ("fmt", "formatting", fmt),
     ("clippy", "lints, natively and for WebAssembly", clippy),
     ("native", "native tests and doctests", |report, _| {
@@ -55,6 +55,7 @@ const SUITES: [Suite; 12] = [
     ),
     ("npm", "types of the npm project", npm),
     ("page", "the page", page),
+    ("package", "the npm package in fresh projects", npm_package),
     (
         "e2e-shared",
         "the page in Chromium, shared memory",
@@ -240,6 +241,16 @@ fn page(report: &mut Report, name: &str) -> Result<()> {
     web::modules()?;
     timed(report, name, web::page);
     Ok(())
+}
+
+fn npm_package(report: &mut Report, name: &str) -> Result<()> {
+    let browser = setup::chromium()?;
+    timed(report, "package checks", package::build);
+    let tests = "web/lib/package/package.test.mjs".to_owned();
+    node_tests(report, name, &[tests], |node| {
+        node.env("WAVEPOOL_TARBALL", package::TARBALL)
+            .env("CHROMIUM", &browser)
+    })
 }
 
 /// Serves the page in `mode` and runs `web/e2e/*.test.mjs` against it.

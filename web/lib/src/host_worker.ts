@@ -1,3 +1,4 @@
+import { controlWorker } from './assets.ts';
 import { WavepoolError } from './errors.ts';
 import type { FromHost, HostAnswers, HostRequest, ToHost } from './protocol.ts';
 
@@ -14,7 +15,7 @@ export class HostWorker {
   private dead: WavepoolError | null = null;
 
   constructor() {
-    this.worker = new Worker(new URL('./worker.ts', import.meta.url), { type: 'module', name: 'wavepool control' });
+    this.worker = controlWorker();
     this.worker.onmessage = (event: MessageEvent<FromHost>) => this.hear(event.data);
     this.worker.onerror = (event) => {
       this.fail(`The control worker failed: ${event.message || 'its script did not load'}`);

@@ -1,17 +1,18 @@
+import { workletFile } from './assets.ts';
 import { WavepoolError, messageOf } from './errors.ts';
 import { HostWorker } from './host_worker.ts';
 import { chooseMode, type Mode, type ModeChoice, type ModeRequest } from './mode.ts';
 import type { Snapshot } from './snapshot.ts';
 import { Tap, type TapWasm } from './tap.ts';
-import sharedWasm from '../wasm/shared/wavepool_bg.wasm?url';
-import transferWasm from '../wasm/transfer/wavepool_bg.wasm?url';
-import bundledWorklet from './worklet.ts?worker&url';
+import { compile, type WasmSource } from './wasm_source.ts';
 
 export interface WavepoolOptions {
   /** Default `auto`: shared memory where the page is cross-origin isolated, transferred buffers elsewhere. */
   readonly mode?: ModeRequest;
   /** Where the worklet file is served, if a bundler moved it. */
   readonly workletUrl?: string | URL;
+  /** The WebAssembly module, if it is not to be fetched from beside the script: see {@link WasmSource}. */
+  readonly wasm?: WasmSource;
 }
 
 export interface TapConfig {
@@ -45,11 +46,11 @@ export class Wavepool {
   /** Compiles the module, starts the control worker and boots its registry. */
   static async create(options: WavepoolOptions = {}): Promise<Wavepool> {
     const choice = chooseMode(options.mode ?? 'auto');
-    const module = await compile(choice.mode === 'shared' ? sharedWasm : transferWasm);
+    const module = await compile(choice.mode, options.wasm);
     const host = new HostWorker();
     try {
       const { memory } = await host.request<'boot'>({ kind: 'boot', mode: choice.mode, reason: choice.reason, module });
-      return new Wavepool(choice, host, { module, memory }, options.workletUrl ?? bundledWorklet);
+      return new Wavepool(choice, host, { module, memory }, options.workletUrl ?? workletFile);
     } catch (thrown) {
       host.terminate();
       throw new WavepoolError('boot-failed', `The audio pool could not start: ${messageOf(thrown)}`, thrown);
@@ -125,22 +126,5 @@ export class Wavepool {
       this.prepared.set(context, ready);
     }
     return ready;
-  }
-}
-
-/** Compiled here and handed over: compiling in the worklet would cost an audible dropout. */
-async function compile(url: string): Promise<WebAssembly.Module> {
-  if (typeof WebAssembly !== 'object') {
-    throw new WavepoolError('no-webassembly', 'This browser has no WebAssembly. Use a browser from 2021 or later.');
-  }
-  try {
-    return await WebAssembly.compileStreaming(fetch(url));
-  } catch (thrown) {
-    throw new WavepoolError(
-      'wasm-unavailable',
-      `The WebAssembly module could not be loaded from ${url}: ${messageOf(thrown)}. ` +
-        `Serve it as "application/wasm", and let the page's Content-Security-Policy allow 'wasm-unsafe-eval'.`,
-      thrown,
-    );
   }
 }

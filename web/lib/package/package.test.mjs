@@ -1,0 +1,163 @@
+// The npm package as its users get it: packed, installed into fresh projects, run in Chromium. WAVEPOOL_TARBALL names it.
+import assert from 'node:assert/strict';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { after, before, test } from 'node:test';
+import { brotliCompressSync } from 'node:zlib';
+import { build, createServer } from 'vite';
+import { launch } from '../../e2e/browser.mjs';
+import { examples, isolation, project, run, serve } from './consumers.mjs';
+
+const read = (name) => readFile(new URL(`../${name}`, import.meta.url), 'utf8');
+const [manifest, budget] = await Promise.all(['package.json', 'package/size_budget.json'].map(async (name) => JSON.parse(await read(name))));
+const [example] = examples(await read('README.md'), 'js');
+const tsc = new URL('../../../node_modules/typescript/bin/tsc', import.meta.url).pathname;
+const tarball = resolve(process.env['WAVEPOOL_TARBALL'] ?? 'target/npm/wavepool.tgz');
+
+const script = '<script type="module" src="./main.js"></script>';
+const importMap = '<script type="importmap">{"imports": {"wavepool": "/node_modules/wavepool/dist/index.js"}}</script>';
+const page = (head) => `<!doctype html><link rel="icon" href="data:,">${head}${script}`;
+/** As the package's README asks. */
+const vite = { configFile: false, logLevel: 'warn', optimizeDeps: { exclude: ['wavepool'] } };
+
+let folder, viteProject, plainProject, browser;
+
+before(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'wavepool-package-'));
+  viteProject = await project(join(folder, 'vite'), tarball, { 'index.html': page(''), 'main.js': example, 'main.ts': example });
+  plainProject = await project(join(folder, 'plain'), tarball, { 'index.html': page(importMap), 'main.js': example, 'blank.html': '' });
+  browser = await launch();
+});
+
+after(async () => {
+  await browser?.close();
+  await rm(folder, { recursive: true, force: true });
+});
+
+/** What the page at `url` says to the console until it has said its last word. */
+async function heard(url) {
+  const page = await browser.newPage();
+  const lines = [];
+  const last = new Promise((resolve, reject) => {
+    page.on('console', (message) => {
+      lines.push(message.text());
+      if (message.text().includes('leaked')) resolve();
+    });
+    page.on('pageerror', reject);
+    setTimeout(() => reject(new Error(`the example did not end: ${lines.join(' | ')}`)), 30_000).unref();
+  });
+  try {
+    await page.goto(url);
+    await last;
+  } finally {
+    await page.close();
+  }
+  return lines;
+}
+
+async function hearsTheNote(url, mode) {
+  const lines = await heard(url);
+  assert.ok(lines.filter((line) => /^A4 -?\d+\.\d \d+/.test(line)).length > 10, lines.join(' | '));
+  assert.equal(lines.at(-1), `${mode}, 0 leaked`);
+}
+
+test('the package has the version of the crate', async () => {
+  const cargo = await readFile(new URL('../../../Cargo.toml', import.meta.url), 'utf8');
+  assert.equal(manifest.version, cargo.match(/^version = "(.+)"$/m)[1]);
+});
+
+test('it holds what it should and nothing else', async () => {
+  const { stdout } = await run('tar', ['--list', '--file', tarball]);
+  const names = stdout.trim().split('\n').map((name) => name.replace('package/', '')).filter((name) => !name.endsWith('.d.ts'));
+  const code = ['assets.js', 'index.js', 'shared.wasm', 'transfer.wasm', 'worker.js', 'worklet.js'].map((name) => `dist/${name}`);
+  assert.deepEqual(names.sort(), ['LICENSE-APACHE', 'LICENSE-MIT', 'README.md', ...code, 'package.json']);
+});
+
+test('worklet and worker are one file each', async () => {
+  for (const name of ['worklet', 'worker']) {
+    const code = await readFile(join(plainProject, `node_modules/wavepool/dist/${name}.js`), 'utf8');
+    assert.doesNotMatch(code, /\bimport\s*[({'"*]|\bimport\.meta\b|\bexport\b/, name);
+  }
+});
+
+for (const [name, most] of Object.entries(budget)) {
+  test(`${name} is within its budget`, async (t) => {
+    const bytes = await readFile(join(plainProject, 'node_modules/wavepool/dist', name));
+    const size = { raw: bytes.length, brotli: brotliCompressSync(bytes).length };
+    t.diagnostic(`${name}: ${size.raw} bytes, ${size.brotli} compressed`);
+    assert.ok(size.raw <= most.raw && size.brotli <= most.brotli, `${JSON.stringify(size)} of ${JSON.stringify(most)}`);
+  });
+}
+
+test('importing it touches no browser global', async () => {
+  const program = "const { Wavepool } = await import('wavepool'); console.log(typeof Wavepool.create)";
+  const { stdout } = await run(process.execPath, ['--input-type=module', '--eval', program], { cwd: plainProject });
+  assert.equal(stdout.trim(), 'function');
+});
+
+test('the example is well typed, declarations included', async () => {
+  const options = ['--strict', '--noEmit', '--target', 'es2022', '--module', 'nodenext', '--lib', 'es2023,esnext.disposable,dom,dom.iterable'];
+  await run(process.execPath, [tsc, ...options, 'main.ts'], { cwd: viteProject });
+});
+
+for (const [mode, headers] of [['shared', isolation], ['transfer', {}]]) {
+  test(`without a bundler, ${mode}`, async () => {
+    const server = await serve(plainProject, headers);
+    await hearsTheNote(server.url, mode).finally(server.close);
+  });
+
+  test(`built by Vite, ${mode}`, async () => {
+    await build({ ...vite, root: viteProject, build: { target: 'es2022' } });
+    const server = await serve(join(viteProject, 'dist'), headers);
+    await hearsTheNote(server.url, mode).finally(server.close);
+  });
+
+  test(`on Vite's development server, ${mode}`, async () => {
+    const server = await createServer({ ...vite, root: viteProject, server: { host: '127.0.0.1', port: 0, headers } });
+    await server.listen();
+    await hearsTheNote(server.resolvedUrls.local[0], mode).finally(() => server.close());
+  });
+}
+
+test('the module may come as an address, a response, bytes or compiled; the wrong build is refused', async () => {
+  const server = await serve(plainProject);
+  const page = await browser.newPage();
+  try {
+    await page.goto(`${server.url}blank.html`);
+    const said = await page.evaluate(async () => {
+      const dist = '/node_modules/wavepool/dist';
+      const { Wavepool } = await import(`${dist}/index.js`);
+      const url = `${dist}/transfer.wasm`;
+      const sources = [
+        url,
+        new URL(url, location.href),
+        await fetch(url),
+        await (await fetch(url)).arrayBuffer(),
+        new Uint8Array(await (await fetch(url)).arrayBuffer()),
+        await WebAssembly.compileStreaming(fetch(url)),
+        `${dist}/shared.wasm`,
+        '/nowhere.wasm',
+        new Uint8Array([1, 2, 3]),
+      ];
+      const workletUrl = new URL(`${dist}/worklet.js`, location.href);
+      const attempt = async (wasm) => {
+        const wavepool = await Wavepool.create({ mode: 'transfer', wasm, workletUrl });
+        const context = new AudioContext();
+        const source = new ConstantSourceNode(context);
+        source.start();
+        const tap = await wavepool.tap(source, { window: 256, hop: 256, channels: 1 });
+        await tap.close();
+        await context.close();
+        return (await wavepool.close()).leaked;
+      };
+      const answers = [];
+      for (const source of sources) answers.push(await attempt(source).catch((error) => error.code));
+      return answers;
+    });
+    assert.deepEqual(said, [0, 0, 0, 0, 0, 0, 'bad-option', 'wasm-unavailable', 'wasm-unavailable']);
+  } finally {
+    await page.close();
+    server.close();
+  }
+});
