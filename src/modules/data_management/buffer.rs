@@ -483,16 +483,29 @@ struct Planes {
 }
 
 impl Planes {
+    #[inline]
+    fn index(&self, channel: usize) -> SlotIndex {
+        self.slots[..usize::from(self.channels)][channel]
+    }
+
+    /// Where a channel's samples are, and how many.
+    #[inline]
+    fn samples(&self, channel: usize) -> (*mut f32, usize) {
+        let slot = self.core.table.slot(self.index(channel));
+        (self.core.samples_at(slot).as_ptr(), self.frames as usize)
+    }
+
     fn held(&self, channel: usize) -> Held {
-        let index = self.slots[..usize::from(self.channels)][channel];
+        let index = self.index(channel);
         let (shelf, slot) = (self.core.shelf_of(index), self.core.table.slot(index));
         Held::new(&self.core, shelf, slot, index, self.frames)
     }
 
+    #[inline]
     fn read(&self, channel: usize) -> &[f32] {
-        let held = self.held(channel);
+        let (samples, len) = self.samples(channel);
         // SAFETY: as in `Held::read`; the planes keep the buffer as long as they are borrowed.
-        unsafe { slice::from_raw_parts(held.samples.as_ptr(), held.len as usize) }
+        unsafe { slice::from_raw_parts(samples, len) }
     }
 
     /// # Safety
@@ -565,22 +578,24 @@ impl PlanarBuffer {
     }
 
     /// One channel's samples.
+    #[inline]
     #[must_use]
     pub fn channel(&self, channel: usize) -> &[f32] {
         self.planes.read(channel)
     }
 
     /// One channel's samples, to write.
+    #[inline]
     pub fn channel_mut(&mut self, channel: usize) -> &mut [f32] {
-        let held = self.planes.held(channel);
+        let (samples, len) = self.planes.samples(channel);
         // SAFETY: as in `Held::write`; this is the only handle for the buffer, borrowed exclusively.
-        unsafe { slice::from_raw_parts_mut(held.samples.as_ptr(), held.len as usize) }
+        unsafe { slice::from_raw_parts_mut(samples, len) }
     }
 
     /// The number of one channel's buffer in its pool.
     #[must_use]
     pub fn slot_index(&self, channel: usize) -> u32 {
-        self.planes.held(channel).index.raw()
+        self.planes.index(channel).raw()
     }
 
     /// What the samples are.
@@ -648,6 +663,7 @@ impl PlanarRef {
     }
 
     /// One channel's samples.
+    #[inline]
     #[must_use]
     pub fn channel(&self, channel: usize) -> &[f32] {
         self.planes.read(channel)
@@ -656,7 +672,7 @@ impl PlanarRef {
     /// The number of one channel's buffer in its pool.
     #[must_use]
     pub fn slot_index(&self, channel: usize) -> u32 {
-        self.planes.held(channel).index.raw()
+        self.planes.index(channel).raw()
     }
 
     /// What the samples are.

@@ -7,6 +7,7 @@
 //! 5. Teardown: in whichever order control half, real-time half and handles go, the memory is freed once, and not before
 //!    the last of them is done with it.
 //! 6. A new class table is seen whole, and the old one is freed only after its last use.
+//! 7. What comes home while a quantum begins is joined to the local list then or at the next, and nothing is lost.
 //!
 //! Run with `RUSTFLAGS="--cfg loom" cargo test --lib --release loom`; `LOOM_MAX_PREEMPTIONS` deepens the search.
 #![allow(unsafe_code)] // Cells in which loom notices unordered access.
@@ -217,5 +218,22 @@ fn loom_a_new_class_table_is_seen_whole_and_the_old_one_outlives_its_use() {
         let half = audio.join().unwrap();
         control.step(1);
         drop((control, half));
+    });
+}
+
+#[test]
+fn loom_what_comes_home_while_a_quantum_begins_is_there_at_the_next() {
+    model(|| {
+        let (control, mut half) = pool();
+        let (one, other) = (half.acquire(16).unwrap(), half.acquire(16).unwrap());
+        let worker = thread::spawn(move || drop((one, other)));
+        half.begin_quantum(0);
+        worker.join().unwrap();
+        half.begin_quantum(128);
+        let both = (half.acquire(16).unwrap(), half.acquire(16).unwrap());
+        assert_ne!(both.0.slot_index(), both.1.slot_index());
+        drop(both);
+        assert_eq!(control.leased(), 0);
+        assert!(control.is_valid());
     });
 }
