@@ -204,9 +204,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         ..
     } in &rows
     {
-        write!(out, "{bench:18} {case:28} {value:12.2} {unit}")?;
+        write!(out, "{bench:18} {case:28} {value:12.3} {unit}")?;
         match baseline {
-            Some(baseline) => writeln!(out, "   beside {baseline:.2}")?,
+            Some(baseline) => writeln!(out, "   beside {baseline:.3}")?,
             None => writeln!(out)?,
         }
     }

@@ -103,11 +103,12 @@ impl Processor for Widen {
     }
 }
 
-type Stereo = [[f32; QUANTUM]; 2];
+/// A quantum as hosts give it: how long it is, the code does not know.
+type Stereo<'a> = [&'a [f32]; 2];
 
 /// One side of the comparison: what it does with a quantum, and a sum over the windows or blocks it has read.
 trait Side {
-    fn quantum(&mut self, input: &Stereo, first_frame: u64);
+    fn quantum(&mut self, input: Stereo<'_>, first_frame: u64);
     fn heard(&self) -> f64;
 }
 
@@ -119,12 +120,14 @@ struct Pooled {
 }
 
 impl Side for Pooled {
-    fn quantum(&mut self, [left, right]: &Stereo, first_frame: u64) {
+    fn quantum(&mut self, input: Stereo<'_>, first_frame: u64) {
+        let frames = input[0].len();
         let mut output = [[0.0; QUANTUM]; 2];
-        let [out_left, out_right] = &mut output;
-        self.engine
-            .process(&[left, right], &mut [out_left, out_right], first_frame);
-        self.capture.process(&[&output[0], &output[1]], first_frame);
+        let [left, right] = &mut output;
+        let (left, right) = (&mut left[..frames], &mut right[..frames]);
+        self.engine.process(&input, &mut [left, right], first_frame);
+        let output = output.each_ref().map(|channel| &channel[..frames]);
+        self.capture.process(&output, first_frame);
         while let Some(window) = self.analysis.next_window() {
             self.heard += f64::from(window.channel(0)[WINDOW - 1]);
         }
@@ -144,8 +147,8 @@ struct Direct {
 }
 
 impl Side for Direct {
-    fn quantum(&mut self, input: &Stereo, first_frame: u64) {
-        let mut block = [input[0].to_vec(), input[1].to_vec()];
+    fn quantum(&mut self, input: Stereo<'_>, first_frame: u64) {
+        let mut block = input.map(<[f32]>::to_vec);
         let [left, right] = block.clone();
         for (channel, width) in block.iter_mut().zip(WIDTHS) {
             widen(channel, &left, &right, width);
@@ -161,7 +164,7 @@ impl Side for Direct {
         self.gain = gain;
         let mut output = [[0.0; QUANTUM]; 2];
         for (output, channel) in output.iter_mut().zip(&block) {
-            output.copy_from_slice(channel);
+            output[..channel.len()].copy_from_slice(channel);
         }
         if (first_frame as usize).is_multiple_of(HOP) {
             self.open
@@ -169,7 +172,7 @@ impl Side for Direct {
         }
         for window in &mut self.open {
             for (samples, output) in window.iter_mut().zip(&output) {
-                samples.extend_from_slice(output);
+                samples.extend_from_slice(&output[..input[0].len()]);
             }
         }
         while let Some(window) = self.open.pop_front_if(|window| window[0].len() == WINDOW) {
@@ -188,14 +191,14 @@ struct PooledBlocks {
 }
 
 impl Side for PooledBlocks {
-    fn quantum(&mut self, [left, right]: &Stereo, first_frame: u64) {
+    fn quantum(&mut self, input: Stereo<'_>, first_frame: u64) {
         if first_frame.is_multiple_of(QUANTA_PER_TICK * QUANTUM as u64) {
             self.buffers.half_mut().begin_quantum(first_frame);
         }
         let Ok(buffer) = self.buffers.get_mut("mix") else {
             return;
         };
-        buffer.write(&[left, right]);
+        buffer.write(&input);
         if buffer.is_full()
             && let Ok(block) = self.buffers.share("mix")
         {
@@ -215,16 +218,16 @@ struct DirectBlocks {
 }
 
 impl Side for DirectBlocks {
-    fn quantum(&mut self, input: &Stereo, _: u64) {
+    fn quantum(&mut self, input: Stereo<'_>, _: u64) {
         let fresh = || [(); 2].map(|()| vec![0.0; BLOCK]);
         let Some((block, written)) = self.buffers.get_mut("mix") else {
             self.buffers.insert("mix".to_owned(), (fresh(), 0));
             return self.quantum(input, 0);
         };
         for (samples, input) in block.iter_mut().zip(input) {
-            samples[*written..][..QUANTUM].copy_from_slice(input);
+            samples[*written..][..input.len()].copy_from_slice(input);
         }
-        *written += QUANTUM;
+        *written += input[0].len();
         if *written == BLOCK {
             *written = 0;
             let block = std::mem::replace(block, fresh());
@@ -248,13 +251,14 @@ impl Taken {
     fn turn(&mut self, side: &mut dyn Side, turn: usize) {
         for n in 0..QUANTA_PER_TURN {
             let quantum = turn * QUANTA_PER_TURN + n;
-            let tone = |channel: usize| {
+            let tone = |channel: usize| -> [f32; QUANTUM] {
                 core::array::from_fn(|i| ((quantum * QUANTUM + i) * (channel + 1)) as f32 * 1e-7)
             };
-            let input = [tone(0), tone(1)];
+            let [left, right] = [tone(0), tone(1)];
+            let input = black_box([&left[..], &right[..]]);
             let before = ALLOCATIONS.get();
             let start = Instant::now();
-            side.quantum(black_box(&input), (quantum * QUANTUM) as u64);
+            side.quantum(input, (quantum * QUANTUM) as u64);
             let ns = start.elapsed().as_nanos() as u64;
             self.allocations += ALLOCATIONS.get() - before;
             if n >= WARM_UP {
