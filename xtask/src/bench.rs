@@ -7,7 +7,7 @@ use anyhow::{Result, bail};
 
 use crate::cli::Plan;
 use crate::native_tests::Targets;
-use crate::process;
+use crate::{process, web_bench};
 
 /// The word before this in a target's name is what the benchmark is called on the command line.
 const SUFFIX: &str = "_benchmarks";
@@ -18,6 +18,7 @@ pub(crate) fn names() -> Result<Vec<String>> {
         .benches()
         .iter()
         .filter_map(|target| short_name(target))
+        .chain(web_bench::NAMES)
         .map(str::to_owned)
         .collect())
 }
@@ -25,15 +26,19 @@ pub(crate) fn names() -> Result<Vec<String>> {
 /// Runs one; `json` is where its figures go.
 pub(crate) fn run(name: &str, json: Option<&Path>) -> Result<ExitCode> {
     let targets = Targets::read()?.benches();
-    let Some(target) = targets
+    let target = targets
         .iter()
-        .find(|target| short_name(target) == Some(name))
-    else {
+        .find(|target| short_name(target) == Some(name));
+    let in_web = web_bench::NAMES.contains(&name);
+    if target.is_none() && !in_web {
         bail!("no benchmark `{name}`; there are: {}", names()?.join(", "));
-    };
+    }
     if let Some(json) = json {
         process::require_writable(json)?;
     }
+    let Some(target) = target else {
+        return web_bench::run(json);
+    };
     let mut cargo = process::cargo();
     cargo.args(["bench", "--bench", target]);
     if let Some(json) = json {
@@ -61,7 +66,7 @@ pub(crate) fn plan(plan: &Plan) -> Result<ExitCode> {
     process::exit_code(&mut cargo)
 }
 
-/// `boundary` of `wasm_js_boundary_benchmarks`.
+/// `native` of `native_benchmarks`.
 fn short_name(target: &str) -> Option<&str> {
     target.strip_suffix(SUFFIX)?.rsplit('_').next()
 }

@@ -18,6 +18,7 @@ mod wasm;
 mod wasm_tests;
 mod wasm_toolchain;
 mod web;
+mod web_bench;
 
 use std::process::ExitCode;
 

@@ -1,0 +1,37 @@
+// The ways of having Rust negate samples. Each takes JavaScript's samples and answers with an array that holds the
+// result until the next call. Runs in Node and in an AudioWorklet.
+
+/** `exports` are the instance's own, past the glue. */
+export function shapes(glue, exports) {
+  return {
+    ours: pooled(exports),
+    'wasm-bindgen-slice': (samples) => glue.slice(samples),
+    'wasm-bindgen-mut-slice': (samples) => {
+      // In place, and back again before the next call.
+      glue.mutSlice(samples);
+      return samples;
+    },
+    'wasm-bindgen-vec': (samples) => glue.vec(samples),
+    'wasm-bindgen-float32array': (samples) => glue.float32Array(samples),
+  };
+}
+
+/** A buffer of the pool, written and read in place through a view that is made once per buffer. */
+function pooled(exports) {
+  const pool = exports.pooled_open();
+  const views = [];
+  let words = new Uint32Array(exports.memory.buffer);
+  return (samples) => {
+    const length = samples.length;
+    const lease = exports.pooled_acquire(pool, length);
+    const at = exports.pooled_view(pool, lease) >> 2;
+    if (words.length === 0) words = new Uint32Array(exports.memory.buffer);
+    const slot = words[at];
+    if (words[at + 3] !== 0) views[slot] = new Float32Array(exports.memory.buffer, words[at + 1], words[at + 2]);
+    const view = views[slot];
+    view.set(samples);
+    exports.pooled_negate(pool, lease);
+    exports.pooled_release(pool, lease);
+    return view;
+  };
+}
