@@ -7,16 +7,23 @@ use serde::{Deserialize, Serialize};
 use wasm_bindgen::prelude::*;
 
 use super::block_header::HEADER_BYTES;
+use super::exercise::{self, Exercise};
 use super::feed::{Feed, LevelRecord, NoteRecord};
+use super::inspection::{Inspection, Inspector};
 use super::memory::{self, MemoryFigures, MemoryWatch};
 use super::panic_note;
 use super::receiver::Receiver;
+use super::recording::Recording;
 use super::stream_counts::StreamCounts;
 use super::tap::Tap;
+use super::tracks::Tracks;
 use crate::event_bus::{BusStats, EventRecord, TypedEventBus};
 use crate::modules::audio_foundations::{Analysis, AudioFoundationsModule, StreamConfig};
 use crate::modules::data_management::pool_metrics::{ClassMetrics, PoolCounts};
-use crate::modules::data_management::{DataManagementModule, PoolControl, PoolMetrics};
+use crate::modules::data_management::sizing_profile::SizingProfile;
+use crate::modules::data_management::{
+    DataManagementConfig, DataManagementModule, PoolControl, PoolMetrics,
+};
 use crate::registry::{ModuleError, ModuleHealth, ModuleRegistry};
 
 #[wasm_bindgen]
@@ -46,6 +53,8 @@ enum Mode {
 struct HostOptions {
     mode: Mode,
     mode_reason: String,
+    /// What an earlier run learned, as the page kept it.
+    profile: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -103,13 +112,19 @@ pub struct Host {
     /// When the pool's control step last ran.
     ticked_ms: f64,
     feed: Feed,
+    inspector: Inspector,
+    exercise: Option<Exercise>,
+    recording: Option<Recording>,
+    tracks: Option<Tracks>,
+    profile_refused: Option<String>,
     memory: MemoryWatch,
     registry: ModuleRegistry,
 }
 
 #[wasm_bindgen]
 impl Host {
-    /// Boots the registry. `options` is `{"mode": "shared" | "transfer", "mode_reason": string}`.
+    /// Boots the registry. `options` is `{"mode": "shared" | "transfer", "mode_reason": string, "profile": string | null}`.
+    /// A profile that cannot be used is left out: see [`profileRefused`](Self::profile_refused).
     ///
     /// # Errors
     /// Options that cannot be read; a module that does not boot, by name.
@@ -122,7 +137,8 @@ impl Host {
         }
         let bus = TypedEventBus::default();
         let feed = Feed::subscribe(&bus)?;
-        let registry = ModuleRegistry::builder(bus).boot()?;
+        let (config, profile_refused) = begin_with(options.profile.as_deref());
+        let registry = ModuleRegistry::builder(bus).configure(config).boot()?;
         Ok(Self {
             options,
             streams: BTreeMap::new(),
@@ -133,6 +149,11 @@ impl Host {
             objects: 0,
             ticked_ms: f64::NEG_INFINITY,
             feed,
+            inspector: Inspector::new(),
+            exercise: None,
+            recording: None,
+            tracks: None,
+            profile_refused,
             memory: MemoryWatch::start(),
             registry,
         })
@@ -223,6 +244,9 @@ impl Host {
             }
         }
         if self.streams.is_empty() {
+            if let Some(exercise) = &mut self.exercise {
+                exercise.let_go();
+            }
             self.leaked = self
                 .closed
                 .pool
@@ -247,11 +271,18 @@ impl Host {
             }
         }
         let now_ms = now();
+        if let Some(exercise) = &mut self.exercise {
+            exercise.run(now_ms);
+        }
         if now_ms - self.ticked_ms >= TICK_MS
             && let Some(data) = self.registry.get_mut::<DataManagementModule>()
         {
             self.ticked_ms = now_ms;
-            data.tick(now_ms);
+            let report = data.tick(now_ms);
+            self.inspector.observe(now_ms, data);
+            if let Some((tracks, report)) = self.tracks.as_mut().zip(report) {
+                tracks.add(now_ms, now(), &report);
+            }
         }
         // Again, so that what was published just now is not delivered with the time of its publishing.
         self.tell_time();
@@ -269,6 +300,9 @@ impl Host {
             .pool_counts()
             .ok_or_else(|| JsError::new("the pool is not running"))?;
         let pool = PoolMetrics::from_counts(&counts);
+        let recording = self.recording.as_ref().map(Recording::figures);
+        let data = self.registry.get::<DataManagementModule>();
+        let inspection = data.and_then(|data| self.inspector.inspect(now(), data, recording));
         let mut gathered = self.feed.lock();
         let snapshot = Snapshot {
             version: 1,
@@ -290,6 +324,7 @@ impl Host {
             modules: self.registry.health(),
             memory: self.memory.figures(),
             leaked: self.leaked,
+            inspection,
         };
         Ok(serde_json::to_string(&snapshot)?)
     }
@@ -367,9 +402,65 @@ impl Host {
         Ok(())
     }
 
+    /// Why the kept profile was not used; none when it was, or when there was none.
+    #[wasm_bindgen(js_name = profileRefused)]
+    pub fn profile_refused(&self) -> Option<String> {
+        self.profile_refused.clone()
+    }
+
+    /// Begins or ends the demand of a second user, whose requests change all the time.
+    ///
+    /// # Errors
+    /// A pool without room for a further half.
+    pub fn exercise(&mut self, on: bool) -> Result<(), JsError> {
+        self.exercise = None;
+        if on {
+            let data = self.registry.get_mut::<DataManagementModule>();
+            let data = data.ok_or_else(|| JsError::new("the pool is not running"))?;
+            self.exercise = Some(Exercise::start(data.attach_realtime()?, now()));
+        }
+        Ok(())
+    }
+
+    /// Begins to record demand; a recording under way is thrown away.
+    ///
+    /// # Errors
+    /// A bus without room for subscribers.
+    #[wasm_bindgen(js_name = startRecording)]
+    pub fn start_recording(&mut self) -> Result<(), JsError> {
+        let stream = self.streams.values().next_back();
+        let rate_hz = stream.map_or(exercise::FRAMES_PER_MS * 1000.0, |stream| {
+            f64::from(stream.config.sample_rate_hz)
+        });
+        self.recording = Some(Recording::start(self.registry.bus(), rate_hz)?);
+        Ok(())
+    }
+
+    /// Ends the recording: the JSON that `cargo xtask plan --trace FILE` reads. None if nothing was recorded.
+    ///
+    /// # Errors
+    /// A recording that cannot be replayed.
+    #[wasm_bindgen(js_name = stopRecording)]
+    pub fn stop_recording(&mut self) -> Result<Option<String>, JsError> {
+        Ok(self.recording.take().map(Recording::finish).transpose()?)
+    }
+
+    /// From here on control steps are kept for [`takeSteps`](Self::take_steps).
+    #[wasm_bindgen(js_name = keepSteps)]
+    pub fn keep_steps(&mut self) {
+        self.tracks = Some(Tracks::default());
+    }
+
+    /// The control steps since the last call, as JSON; none if there are none.
+    #[wasm_bindgen(js_name = takeSteps)]
+    pub fn take_steps(&mut self) -> Option<String> {
+        self.tracks.as_mut()?.take()
+    }
+
     /// Closes every stream; returns the buffers that never came back.
     pub fn shutdown(&mut self) -> u64 {
         let streams: Vec<_> = self.streams.keys().copied().collect();
+        self.exercise = None;
         for stream in streams {
             self.close_stream(stream, true);
         }
@@ -412,6 +503,20 @@ impl Host {
         }
         counts.boundary.objects = objects;
         Some((counts, recycled))
+    }
+}
+
+/// The configuration that a kept profile asks for; the default, and why, when it cannot be used.
+fn begin_with(profile: Option<&str>) -> (DataManagementConfig, Option<String>) {
+    let config = DataManagementConfig::default();
+    let Some(json) = profile else {
+        return (config, None);
+    };
+    let begun =
+        SizingProfile::from_json(json).and_then(|profile| config.clone().with_profile(&profile));
+    match begun {
+        Ok(begun) => (begun, None),
+        Err(error) => (config, Some(error.to_string())),
     }
 }
 
@@ -459,6 +564,8 @@ struct Snapshot<'a> {
     modules: Vec<ModuleHealth>,
     memory: MemoryFigures,
     leaked: u64,
+    /// Twice a second; none in the snapshots between.
+    inspection: Option<Inspection>,
 }
 
 #[derive(Debug, Clone, Copy, Serialize)]

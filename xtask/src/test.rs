@@ -34,7 +34,7 @@ const SUITES: [Suite; 13] = [
     }),
     (
         "native-features",
-        "the library's native tests with memory from the system",
+        "the library's native tests with its optional features",
         native_features,
     ),
     (
@@ -166,7 +166,7 @@ fn native_features(report: &mut Report, name: &str) -> Result<()> {
         "--package",
         "wavepool",
         "--features",
-        "mapped",
+        "mapped,metrics-facade",
         "--no-fail-fast",
     ]))?;
     let result = process::check(&cargo, status);

@@ -6,9 +6,10 @@ use super::pool_control::PoolControl;
 use super::pool_events;
 use super::pool_keeper::{KeeperReport, PoolKeeper};
 use super::pool_metrics::{BoundaryCounts, PoolCounts, PoolMetrics};
-use super::pool_monitor::AlertRules;
+use super::pool_monitor::{AlertRules, PoolMetricsMonitor};
 use super::pool_optimization::PoolOptimizationEngine;
 use super::realtime_pool::RealtimePool;
+use super::sizing_profile::{ProfileError, SizingProfile};
 use super::sizing_rules::SizingPolicy;
 use crate::event_bus::{Publisher, TypedEventBus};
 use crate::registry::{
@@ -47,6 +48,21 @@ impl Default for DataManagementConfig {
                 .map(|(samples, _)| (samples, AUDIO_BUFFERS))
                 .to_vec(),
         }
+    }
+}
+
+impl DataManagementConfig {
+    /// The same, begun with what an earlier run learned.
+    ///
+    /// # Errors
+    /// As for [`PoolBuilder::profile`]: the configuration as it was is then still the one to begin with.
+    pub fn with_profile(mut self, profile: &SizingProfile) -> Result<Self, ProfileError> {
+        self.pool = self.pool.profile(profile)?;
+        let classes = profile.mix().into_iter();
+        self.audio_buffers = classes
+            .map(|class| (class.samples, AUDIO_BUFFERS))
+            .collect();
+        Ok(self)
     }
 }
 
@@ -204,6 +220,18 @@ impl DataManagementModule {
         parts.control.report_leaks(excused)
     }
 
+    /// What the last control step measured: high-water marks are those since the step before.
+    #[must_use]
+    pub fn observed(&self) -> Option<&PoolMetrics> {
+        Some(self.parts.as_ref()?.keeper.metrics())
+    }
+
+    /// The alert rules and where they stand.
+    #[must_use]
+    pub fn monitor(&self) -> Option<&PoolMetricsMonitor> {
+        Some(self.parts.as_ref()?.keeper.monitor())
+    }
+
     /// The optimizer, for its last plan, its demand and its profile.
     #[must_use]
     pub fn optimizer(&self) -> Option<&PoolOptimizationEngine> {
@@ -251,6 +279,7 @@ inventory::submit! {
 mod tests {
     use super::*;
     use crate::modules::data_management::pool_events::PoolMetricsSnapshot;
+    use crate::modules::data_management::sizing_profile::ClassBuffers;
     use crate::registry::ModuleRegistry;
 
     #[test]
@@ -286,5 +315,56 @@ mod tests {
         assert_eq!(module.control().unwrap().leased(), 2);
         registry.shutdown();
         assert!(first.acquire(100).is_ok());
+    }
+
+    #[test]
+    fn a_second_start_begins_with_what_the_first_learned_and_misses_nothing() {
+        let config = DataManagementConfig {
+            sizing: Some(SizingPolicy {
+                window_ms: 50.0,
+                ..Default::default()
+            }),
+            ..Default::default()
+        };
+        let run = |config: DataManagementConfig| {
+            let builder = ModuleRegistry::builder(TypedEventBus::default());
+            let mut registry = builder.configure(config).boot().unwrap();
+            let module = registry.get_mut::<DataManagementModule>().unwrap();
+            let mut half = module.attach_realtime().unwrap();
+            for step in 0..400u32 {
+                half.begin_quantum(u64::from(step) * 128);
+                let held: Vec<_> = (0..20).filter_map(|_| half.acquire(600).ok()).collect();
+                held.into_iter().for_each(|buffer| half.release(buffer));
+                module.tick(f64::from(step) * 5.0);
+            }
+            let json = module.optimizer().unwrap().profile().to_json();
+            (module.metrics().unwrap(), json)
+        };
+        let (_, saved) = run(config.clone());
+        let profile = SizingProfile::from_json(&saved).unwrap();
+        assert!(
+            profile.mix().iter().any(|class| class.samples == 608),
+            "{saved}"
+        );
+        let (second, _) = run(config.with_profile(&profile).unwrap());
+        assert_eq!(second.hit_rate_percentage, Some(100.0));
+        assert!(second.classes.iter().any(|class| class.samples == 608));
+    }
+
+    #[test]
+    fn a_profile_of_another_application_is_refused() {
+        let refused = |classes| {
+            DataManagementConfig::default()
+                .with_profile(&SizingProfile::new(classes, usize::MAX))
+                .unwrap_err()
+                .to_string()
+        };
+        let class = |samples, buffers| ClassBuffers { samples, buffers };
+        assert_eq!(
+            refused(vec![class(256, 4)]),
+            "sizing profile ends at 256 samples, 4096 are needed"
+        );
+        assert!(refused(vec![]).contains("ends at 0 samples"));
+        assert!(refused(vec![class(4096, u32::MAX)]).contains("the limit is 16252928"));
     }
 }

@@ -272,6 +272,19 @@ impl TraceRecorder {
         }
     }
 
+    /// Requests recorded so far.
+    #[must_use]
+    pub fn requests(&self) -> u64 {
+        let acquires = |op: &&TraceOp| matches!(op.kind, TraceOpKind::Acquire(_));
+        self.ops.iter().filter(acquires).count() as u64
+    }
+
+    /// Requests there was no room for.
+    #[must_use]
+    pub const fn dropped(&self) -> u64 {
+        self.dropped
+    }
+
     /// The trace so far. Events of several threads may have come out of order; the trace is in order of frames.
     ///
     /// # Errors

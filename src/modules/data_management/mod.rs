@@ -2,6 +2,7 @@
 
 mod accounts;
 mod arena;
+mod arena_map;
 mod audio_buffer_manager;
 mod buffer;
 mod buffer_recycling_pool;
@@ -23,6 +24,8 @@ mod leak_ring;
 mod lease;
 #[cfg(all(feature = "mapped", not(target_arch = "wasm32")))]
 mod mapped_wav;
+#[cfg(feature = "metrics-facade")]
+mod metrics_facade;
 mod pool_builder;
 mod pool_control;
 mod pool_core;
@@ -42,6 +45,7 @@ mod wasm_js_bridge;
 
 pub use accounts::{LeakReport, LeakSite, SlotInfo};
 pub use arena::MemorySource;
+pub use arena_map::{ArenaMap, ArenaSpan, SpanState};
 pub use audio_buffer_manager::{
     AudioBuffer, AudioBufferError, AudioBufferManagerImpl, AudioFormat, StreamAccount,
 };
@@ -57,6 +61,8 @@ pub use housekeeping::StepReport;
 pub use lease::{LEASE_BITS, Lease, LeaseTable, LeasedBuffer, MAX_HOLDERS, MAX_LEASES};
 #[cfg(all(feature = "mapped", not(target_arch = "wasm32")))]
 pub use mapped_wav::{MappedWav, WavError};
+#[cfg(feature = "metrics-facade")]
+pub use metrics_facade::MetricsFacade;
 pub use pool_builder::{BufferPool, DEFAULT_MIX, PoolBuilder};
 pub use pool_control::PoolControl;
 pub use pool_metrics::PoolMetrics;

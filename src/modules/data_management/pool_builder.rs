@@ -8,6 +8,7 @@ use super::free_list::MAX_FRESH;
 use super::pool_control::PoolControl;
 use super::pool_core::{Core, OnRelease};
 use super::realtime_pool::{ExhaustionPolicy, RealtimePool};
+use super::sizing_profile::{ProfileError, SizingProfile};
 use super::slot_table::MAX_SAMPLES;
 
 /// The classes of a pool that was told nothing.
@@ -183,6 +184,43 @@ impl PoolBuilder {
             self.limit_samples = share.saturating_mul(shares);
         }
         self
+    }
+
+    /// The same pool begun with what an earlier run learned; memory is taken as before.
+    ///
+    /// # Errors
+    /// [`ProfileError::TooSmall`] when its largest class is below this builder's: requests would be refused that this
+    /// pool is to serve. [`ProfileError::TooLarge`] when its buffers exceed the limit.
+    pub fn profile(mut self, profile: &SizingProfile) -> Result<Self, ProfileError> {
+        if self.mix.is_empty() {
+            self.mix = DEFAULT_MIX.to_vec();
+        }
+        let largest = |mix: &[(usize, u32)]| mix.iter().map(|&(samples, _)| samples).max();
+        let mix = profile.mix();
+        let bytes = mix
+            .iter()
+            .fold(0, |sum: usize, class| sum.saturating_add(class.bytes()));
+        let mix: Vec<_> = mix
+            .iter()
+            .map(|class| (class.samples, class.buffers))
+            .collect();
+        if largest(&mix) < largest(&self.mix) {
+            return Err(ProfileError::TooSmall {
+                largest: largest(&mix).unwrap_or(0),
+                needed: largest(&self.mix).unwrap_or(0),
+            });
+        }
+        let share = self.share_units().saturating_mul(UNIT_SAMPLES);
+        let limit = self
+            .limit_samples
+            .max(share)
+            .saturating_mul(size_of::<f32>());
+        if bytes > limit {
+            return Err(ProfileError::TooLarge { bytes, limit });
+        }
+        self.reserve_samples = self.reserve_samples.max(share);
+        self.mix = mix;
+        Ok(self)
     }
 
     /// Units of memory one half starts with.

@@ -13,6 +13,8 @@ pub const METRICS_VERSION: u16 = 1;
 pub struct Statistic {
     /// Field name, as in the JSON form.
     pub name: &'static str,
+    /// Whether it only ever grows.
+    pub kind: Kind,
     /// What one unit of the value stands for.
     pub unit: Unit,
     /// What the figure tells.
@@ -21,6 +23,16 @@ pub struct Statistic {
     pub formula: &'static str,
     /// First [`METRICS_VERSION`] that has it.
     pub since: u16,
+}
+
+/// How a statistic moves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// A count since the pool was built: it never falls.
+    Total,
+    /// The state at the moment of the snapshot: it rises and falls.
+    Level,
 }
 
 /// What a statistic is counted in.
@@ -47,10 +59,35 @@ pub enum Unit {
     Records,
 }
 
+/// A statistic's value as a number.
+trait Figure {
+    fn figure(&self) -> Option<f64>;
+}
+
+macro_rules! figures {
+    ($($Type:ty: $value:ident => $figure:expr;)*) => {$(
+        impl Figure for $Type {
+            fn figure(&self) -> Option<f64> {
+                let $value = self;
+                $figure
+            }
+        }
+    )*};
+}
+
+figures! {
+    u64: value => Some(*value as f64);
+    usize: value => Some(*value as f64);
+    f32: value => Some(f64::from(*value));
+    bool: value => Some(f64::from(u8::from(*value)));
+    Option<f32>: value => value.map(f64::from);
+    Vec<ClassMetrics>: _records => None;
+}
+
 /// Declares a struct of statistics and the table that describes it, so that neither can go without the other.
 macro_rules! statistics {
     ($(#[$attribute:meta])* pub struct $Name:ident {
-        $($field:ident: $ty:ty, $unit:ident, $since:literal, $meaning:literal, $formula:literal;)*
+        $($field:ident: $ty:ty, $kind:ident, $unit:ident, $since:literal, $meaning:literal, $formula:literal;)*
     }) => {
         $(#[$attribute])*
         #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -67,11 +104,17 @@ macro_rules! statistics {
             /// The declaration of every field, in order.
             pub const STATISTICS: &'static [Statistic] = &[$(Statistic {
                 name: stringify!($field),
+                kind: Kind::$kind,
                 unit: Unit::$unit,
                 meaning: $meaning,
                 formula: $formula,
                 since: $since,
             }),*];
+
+            /// Every declaration with its value; none where it was not measured, or is not one number.
+            pub fn figures(&self) -> impl Iterator<Item = (&'static Statistic, Option<f64>)> {
+                Self::STATISTICS.iter().zip([$(Figure::figure(&self.$field)),*])
+            }
         }
     };
 }
@@ -81,48 +124,48 @@ statistics! {
     ///
     /// Read while other threads acquire and release, the counters may be a few operations apart; at rest they agree.
     pub struct PoolMetrics {
-        total_allocations: u64, Acquires, 1, "Requests for a buffer, each channel of a planar buffer counted", "pool_hits + pool_misses";
-        pool_hits: u64, Acquires, 1, "Requests served from idle buffers of their own class", "sum of classes.hits";
-        pool_misses: u64, Acquires, 1, "Requests not served from their own class", "borrowed + created + exhausted";
-        hit_rate_percentage: Option<f32>, Percent, 1, "Share of requests served from their own class; none before the first request", "pool_hits / total_allocations x 100";
-        memory_overhead_bytes: usize, Bytes, 1, "Memory the pool holds beyond samples: tables, lists, padding", "allocated bytes - sample_bytes";
-        fragmentation_percentage: f32, Percent, 1, "Share of the arena that lies free in runs too short for the largest class", "free bytes in coalesced runs shorter than the largest class / bytes_reserved x 100";
-        js_gc_pressure_reduction: Option<f32>, Percent, 1, "Garbage the bridge spared JavaScript; none where no crossing was measured", "(1 - bytes really allocated in JavaScript / bytes of the unpooled path for the same crossings) x 100";
-        wasm_js_boundary_allocations: u64, Objects, 1, "JavaScript objects the bridge created: views, messages, buffers", "counted at each creation";
-        borrowed: u64, Acquires, 1, "Requests served by the next larger class", "sum of classes.borrowed";
-        created: u64, Acquires, 1, "Requests served by the system allocator, off the audio thread", "sum of classes.created";
-        exhausted: u64, Acquires, 1, "Requests refused for want of an idle buffer", "sum of classes.exhausted";
-        leased: u64, Buffers, 1, "Buffers in somebody's hands", "sum of classes.leased";
-        leases_reclaimed: u64, Leases, 1, "Leases taken back from participants that died", "counted at each reclaim";
-        buffers_leaked: u64, Buffers, 1, "Buffers still leased when their holder was gone or their stream closed", "counted at each leak report";
-        bytes_leased: usize, Bytes, 1, "Capacity of the leased buffers", "sum of classes.leased x classes.samples x 4";
-        bytes_held: usize, Bytes, 1, "Capacity of all carved buffers, leased or idle", "sum of classes.carved x classes.samples x 4";
-        bytes_reserved: usize, Bytes, 1, "Sample memory of the arena, carved or free", "sum of region lengths x 4";
-        bytes_limit: usize, Bytes, 1, "Sample memory the pool may grow to", "as configured";
-        sample_bytes: usize, Bytes, 1, "All memory for samples: the arena and the shelves of recycled vectors", "bytes_reserved - padding of carved buffers + shelved capacity x 4";
-        memory_overhead_percentage: Option<f32>, Percent, 1, "Overhead against sample memory; none without sample memory", "memory_overhead_bytes / sample_bytes x 100";
-        largest_free_run_samples: usize, Samples, 1, "Longest run of free arena", "longest coalesced free run";
-        internal_waste_percentage: Option<f32>, Percent, 1, "Capacity of leased buffers nobody asked for; none with nothing leased", "(leased capacity - requested samples) / leased capacity x 100";
-        classes: Vec<ClassMetrics>, Records, 1, "One record per size class, smallest first", "see ClassMetrics";
+        total_allocations: u64, Total, Acquires, 1, "Requests for a buffer, each channel of a planar buffer counted", "pool_hits + pool_misses";
+        pool_hits: u64, Total, Acquires, 1, "Requests served from idle buffers of their own class", "sum of classes.hits";
+        pool_misses: u64, Total, Acquires, 1, "Requests not served from their own class", "borrowed + created + exhausted";
+        hit_rate_percentage: Option<f32>, Level, Percent, 1, "Share of requests served from their own class; none before the first request", "pool_hits / total_allocations x 100";
+        memory_overhead_bytes: usize, Level, Bytes, 1, "Memory the pool holds beyond samples: tables, lists, padding", "allocated bytes - sample_bytes";
+        fragmentation_percentage: f32, Level, Percent, 1, "Share of the arena that lies free in runs too short for the largest class", "free bytes in coalesced runs shorter than the largest class / bytes_reserved x 100";
+        js_gc_pressure_reduction: Option<f32>, Level, Percent, 1, "Garbage the bridge spared JavaScript; none where no crossing was measured", "(1 - bytes really allocated in JavaScript / bytes of the unpooled path for the same crossings) x 100";
+        wasm_js_boundary_allocations: u64, Total, Objects, 1, "JavaScript objects the bridge created: views, messages, buffers", "counted at each creation";
+        borrowed: u64, Total, Acquires, 1, "Requests served by the next larger class", "sum of classes.borrowed";
+        created: u64, Total, Acquires, 1, "Requests served by the system allocator, off the audio thread", "sum of classes.created";
+        exhausted: u64, Total, Acquires, 1, "Requests refused for want of an idle buffer", "sum of classes.exhausted";
+        leased: u64, Level, Buffers, 1, "Buffers in somebody's hands", "sum of classes.leased";
+        leases_reclaimed: u64, Total, Leases, 1, "Leases taken back from participants that died", "counted at each reclaim";
+        buffers_leaked: u64, Total, Buffers, 1, "Buffers still leased when their holder was gone or their stream closed", "counted at each leak report";
+        bytes_leased: usize, Level, Bytes, 1, "Capacity of the leased buffers", "sum of classes.leased x classes.samples x 4";
+        bytes_held: usize, Level, Bytes, 1, "Capacity of all carved buffers, leased or idle", "sum of classes.carved x classes.samples x 4";
+        bytes_reserved: usize, Level, Bytes, 1, "Sample memory of the arena, carved or free", "sum of region lengths x 4";
+        bytes_limit: usize, Level, Bytes, 1, "Sample memory the pool may grow to", "as configured";
+        sample_bytes: usize, Level, Bytes, 1, "All memory for samples: the arena and the shelves of recycled vectors", "bytes_reserved - padding of carved buffers + shelved capacity x 4";
+        memory_overhead_percentage: Option<f32>, Level, Percent, 1, "Overhead against sample memory; none without sample memory", "memory_overhead_bytes / sample_bytes x 100";
+        largest_free_run_samples: usize, Level, Samples, 1, "Longest run of free arena", "longest coalesced free run";
+        internal_waste_percentage: Option<f32>, Level, Percent, 1, "Capacity of leased buffers nobody asked for; none with nothing leased", "(leased capacity - requested samples) / leased capacity x 100";
+        classes: Vec<ClassMetrics>, Level, Records, 1, "One record per size class, smallest first", "see ClassMetrics";
     }
 }
 
 statistics! {
     /// A snapshot of one size class.
     pub struct ClassMetrics {
-        samples: usize, Samples, 1, "Capacity of each buffer", "as configured or learned";
-        carved: u64, Buffers, 1, "Buffers that exist", "idle + leased";
-        idle: u64, Buffers, 1, "Buffers on a free list", "local + inbox + surplus";
-        leased: u64, Buffers, 1, "Buffers in somebody's hands", "acquired - returned";
-        high_water: u64, Buffers, 1, "Most buffers ever leased at once", "running maximum of leased";
-        recent_high_water: u64, Buffers, 1, "Most buffers leased at once since the control step last looked", "running maximum of leased, begun anew by each control step";
-        hits: u64, Acquires, 1, "Requests served from this class's idle buffers", "counted at each acquire";
-        borrowed: u64, Acquires, 1, "Requests of this class served by the next larger one", "counted at each acquire";
-        created: u64, Acquires, 1, "Requests of this class served by the system allocator", "counted at each creation";
-        exhausted: u64, Acquires, 1, "Requests of this class refused", "counted at each refusal";
-        draining: u64, Buffers, 1, "Buffers that go back to the arena as soon as they are idle", "carved buffers beyond the line the optimizer drew";
-        retired: bool, Flag, 1, "Whether the class serves no more requests and only waits for its buffers", "set when the classes change";
-        requested_samples: u64, Samples, 1, "Samples asked for by the holders of the leased buffers", "sum of requested lengths over leased buffers";
+        samples: usize, Level, Samples, 1, "Capacity of each buffer", "as configured or learned";
+        carved: u64, Level, Buffers, 1, "Buffers that exist", "idle + leased";
+        idle: u64, Level, Buffers, 1, "Buffers on a free list", "local + inbox + surplus";
+        leased: u64, Level, Buffers, 1, "Buffers in somebody's hands", "acquired - returned";
+        high_water: u64, Level, Buffers, 1, "Most buffers ever leased at once", "running maximum of leased";
+        recent_high_water: u64, Level, Buffers, 1, "Most buffers leased at once since the control step last looked", "running maximum of leased, begun anew by each control step";
+        hits: u64, Total, Acquires, 1, "Requests served from this class's idle buffers", "counted at each acquire";
+        borrowed: u64, Total, Acquires, 1, "Requests of this class served by the next larger one", "counted at each acquire";
+        created: u64, Total, Acquires, 1, "Requests of this class served by the system allocator", "counted at each creation";
+        exhausted: u64, Total, Acquires, 1, "Requests of this class refused", "counted at each refusal";
+        draining: u64, Level, Buffers, 1, "Buffers that go back to the arena as soon as they are idle", "carved buffers beyond the line the optimizer drew";
+        retired: bool, Level, Flag, 1, "Whether the class serves no more requests and only waits for its buffers", "set when the classes change";
+        requested_samples: u64, Level, Samples, 1, "Samples asked for by the holders of the leased buffers", "sum of requested lengths over leased buffers";
     }
 }
 

@@ -33,6 +33,21 @@ pub struct Alert {
     pub threshold: f64,
 }
 
+/// Where a rule stands between its two marks.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct AlertState {
+    /// The rule.
+    pub kind: AlertKind,
+    /// Whether the alert was raised and has not ended.
+    pub raised: bool,
+    /// The figure as last judged; none before it was, or when it could not be.
+    pub value: Option<f64>,
+    /// The alert is raised beyond this.
+    pub raise: f64,
+    /// The alert ends once the figure is on the good side of this; none for what ends by time, or not at all.
+    pub clear: Option<f64>,
+}
+
 /// A threshold with the distance the figure must come back before the alert ends.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Threshold {
@@ -86,6 +101,8 @@ impl Default for AlertRules {
 pub struct PoolMetricsMonitor {
     rules: AlertRules,
     active: [Option<Alert>; KINDS.len()],
+    /// What each rule judged last.
+    judged: [Option<f64>; KINDS.len()],
     window: Option<Window>,
     exhausted: u64,
     exhausted_at_ms: f64,
@@ -115,6 +132,7 @@ impl PoolMetricsMonitor {
         Self {
             rules,
             active: [None; KINDS.len()],
+            judged: [None; KINDS.len()],
             window: None,
             exhausted: 0,
             exhausted_at_ms: f64::NEG_INFINITY,
@@ -153,6 +171,26 @@ impl PoolMetricsMonitor {
     /// The alerts that were raised and have not ended.
     pub fn active(&self) -> impl Iterator<Item = Alert> + '_ {
         self.active.iter().flatten().copied()
+    }
+
+    /// Every rule, with the figure it judged last and the marks it is held against.
+    pub fn states(&self) -> impl Iterator<Item = AlertState> + '_ {
+        let rules = &self.rules;
+        KINDS.into_iter().map(|kind| {
+            let marks = match kind {
+                AlertKind::HitRateLow => Some(rules.hit_rate),
+                AlertKind::MemoryOverheadHigh => Some(rules.memory_overhead),
+                AlertKind::Fragmentation => Some(rules.fragmentation),
+                AlertKind::Exhausted | AlertKind::Leaked => None,
+            };
+            AlertState {
+                kind,
+                raised: self.is_active(kind),
+                value: self.judged[kind as usize],
+                raise: marks.map_or(0.0, |marks| f64::from(marks.raise)),
+                clear: marks.map(|marks| f64::from(marks.clear)),
+            }
+        })
     }
 
     /// Whether this alert was raised and has not ended.
@@ -214,6 +252,7 @@ impl PoolMetricsMonitor {
     fn judge_leaks(&mut self, leaked: u64) -> Option<Alert> {
         let more = leaked.saturating_sub(self.leaked);
         self.leaked = leaked;
+        self.judged[AlertKind::Leaked as usize] = Some(leaked as f64);
         if more == 0 {
             return None;
         }
@@ -229,6 +268,7 @@ impl PoolMetricsMonitor {
 
     /// Enters the state; yields an alert only when it changed.
     fn turn(&mut self, kind: AlertKind, raised: bool, value: f64, threshold: f64) -> Option<Alert> {
+        self.judged[kind as usize] = Some(value);
         let slot = &mut self.active[kind as usize];
         let changed = slot.is_some() != raised;
         let alert = Alert {
@@ -329,6 +369,19 @@ mod tests {
         metrics.fragmentation_percentage = 4.1;
         assert!(kinds(&mut monitor, 2.0, &metrics).is_empty());
         assert_eq!(monitor.active().count(), 2);
+        let states: Vec<_> = monitor.states().collect();
+        assert_eq!(
+            states[2],
+            AlertState {
+                kind: AlertKind::Fragmentation,
+                raised: true,
+                value: Some(f64::from(4.1f32)),
+                raise: 5.0,
+                clear: Some(4.0)
+            }
+        );
+        // No window has ended: the hit rate was not judged.
+        assert_eq!((states[0].value, states[0].raised), (None, false));
         metrics.memory_overhead_percentage = Some(2.5);
         metrics.fragmentation_percentage = 4.0;
         assert_eq!(

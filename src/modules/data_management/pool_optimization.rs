@@ -6,7 +6,7 @@ use super::demand::{Demand, WINDOWS};
 use super::pool_metrics::PoolMetrics;
 use super::sizing_plan::{AppliedPlan, Effect, MemoryPressure, SizingPlan, SizingStep};
 use super::sizing_profile::{ClassBuffers, SizingProfile};
-use super::sizing_rules::{QUANTILE, SizingPolicy, plan, with_margin};
+use super::sizing_rules::{SizingPolicy, plan};
 
 /// What a profile lets a start hold ÷ peak of use: below what the rules allow, so that growth has room.
 const HELD_AT_START: f64 = 1.15;
@@ -112,22 +112,23 @@ impl PoolOptimizationEngine {
             .or(self.measuring.as_ref().map(|measuring| &measuring.applied))
     }
 
-    /// What a next start should begin with.
+    /// What a next start should begin with. While little has been seen yet, no less than this one began with.
     #[must_use]
     pub fn profile(&self) -> SizingProfile {
+        let is_aged = self.demand.is_aged();
         let active = self.demand.classes.iter().filter(|class| !class.retired);
-        let classes = active.map(|class| ClassBuffers {
-            samples: class.samples,
-            buffers: with_margin(
-                class
-                    .concurrent
-                    .quantile(QUANTILE, WINDOWS)
-                    .map_or(0, u64::from),
-            ) as u32,
+        let classes = active.map(|class| {
+            let peak = class.concurrent.quantile(1.0, WINDOWS).map_or(0, u64::from);
+            let began_with = if is_aged { 0 } else { class.expected };
+            ClassBuffers {
+                samples: class.samples,
+                buffers: u32::try_from(peak.max(began_with)).unwrap_or(u32::MAX),
+            }
         });
         SizingProfile::new(
             classes.collect(),
-            (self.demand.peak_bytes() as f64 * HELD_AT_START) as usize,
+            ((self.demand.peak_bytes() as f64 * HELD_AT_START) as usize)
+                .max(self.demand.configured_bytes()),
         )
     }
 
@@ -368,6 +369,15 @@ pub(super) mod tests {
                 .collect::<Vec<_>>()
         };
         assert_eq!(run(), run());
+    }
+
+    #[test]
+    fn a_short_run_forgets_nothing_of_what_it_began_with() {
+        let mut bench = Bench::new(&[(256, 40), (1024, 10)], SizingPolicy::default());
+        bench.step(&[3, 0]);
+        let class = |samples, buffers| ClassBuffers { samples, buffers };
+        let mix = bench.engine.profile().mix();
+        assert_eq!(mix, [class(256, 40), class(1024, 10)]);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::class_boundaries::MAX_CLASSES;
+use super::sizing_rules::with_margin;
 
 /// Version of the saved form.
 pub const PROFILE_VERSION: u16 = 1;
@@ -20,7 +21,10 @@ impl ClassBuffers {
     /// Capacity of them all.
     #[must_use]
     pub fn bytes(self) -> usize {
-        self.samples * self.buffers as usize * size_of::<f32>()
+        let buffers = self.buffers as usize;
+        self.samples
+            .saturating_mul(buffers)
+            .saturating_mul(size_of::<f32>())
     }
 }
 
@@ -28,7 +32,7 @@ impl ClassBuffers {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SizingProfile {
     version: u16,
-    /// Peak use of each class with its margin, ascending by capacity.
+    /// Peak use of each class, ascending by capacity.
     classes: Vec<ClassBuffers>,
     /// What all classes together may take; classes that peak at different times do not add up.
     bytes_budget: usize,
@@ -60,6 +64,22 @@ pub enum ProfileError {
         /// Its capacity.
         samples: usize,
     },
+    /// Written for an application with smaller buffers.
+    #[error("sizing profile ends at {largest} samples, {needed} are needed")]
+    TooSmall {
+        /// Its largest class.
+        largest: usize,
+        /// The largest class of the configuration.
+        needed: usize,
+    },
+    /// More than the pool may take.
+    #[error("sizing profile begins with {bytes} bytes, the limit is {limit}")]
+    TooLarge {
+        /// Bytes of its buffers.
+        bytes: usize,
+        /// What the configuration allows.
+        limit: usize,
+    },
 }
 
 impl SizingProfile {
@@ -73,16 +93,29 @@ impl SizingProfile {
         }
     }
 
-    /// The buffers to start with: each class's peak, all scaled down alike when together they exceed the budget.
+    /// The buffers to start with: each class's peak, with as much of its margin as the budget holds. Peaks that together
+    /// exceed the budget came at different times: all are scaled down alike. At least one of each class.
     #[must_use]
     pub fn mix(&self) -> Vec<ClassBuffers> {
-        let bytes: usize = self.classes.iter().map(|class| class.bytes()).sum();
-        let share = (self.bytes_budget as f64 / bytes.max(1) as f64).min(1.0);
-        let scaled = |class: &ClassBuffers| ClassBuffers {
-            buffers: ((f64::from(class.buffers) * share) as u32).max(1),
-            ..*class
+        let bytes = |buffers: fn(u64) -> u64| -> f64 {
+            let each = self.classes.iter();
+            each.map(|class| buffers(class.buffers.into()) as f64 * class.samples as f64 * 4.0)
+                .sum()
         };
-        self.classes.iter().map(scaled).collect()
+        let budget = self.bytes_budget as f64;
+        let peaks = bytes(|peak| peak);
+        let margins = bytes(margin);
+        let scale = (budget / peaks.max(1.0)).min(1.0);
+        let share = ((budget - peaks) / margins.max(1.0)).clamp(0.0, 1.0);
+        let begin = |class: &ClassBuffers| {
+            let margin = margin(class.buffers.into()) as f64;
+            let buffers = f64::from(class.buffers) * scale + (margin * share).floor();
+            ClassBuffers {
+                buffers: (buffers as u32).max(1),
+                ..*class
+            }
+        };
+        self.classes.iter().map(begin).collect()
     }
 
     /// The form to save.
@@ -118,6 +151,14 @@ impl SizingProfile {
     }
 }
 
+/// What is kept beyond a peak; nothing for a class that was not used.
+fn margin(peak: u64) -> u64 {
+    match peak {
+        0 => 0,
+        peak => with_margin(peak) - peak,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -133,13 +174,28 @@ mod tests {
             SizingProfile::from_json(&profile.to_json()).unwrap(),
             profile
         );
-        assert_eq!(profile.mix(), [class(256, 10), class(480, 3)]);
+        assert_eq!(profile.mix(), [class(256, 12), class(480, 5)]);
     }
 
     #[test]
     fn peaks_at_different_times_share_the_budget() {
         let profile = SizingProfile::new(vec![class(256, 100), class(1024, 25)], 102_400);
         assert_eq!(profile.mix(), [class(256, 50), class(1024, 12)]);
+    }
+
+    #[test]
+    fn a_margin_never_costs_another_class_its_peak() {
+        let peak = 4096 + 20 * 608;
+        let budget = (peak * 4) as f64 * 1.15;
+        let profile = SizingProfile::new(
+            vec![class(256, 0), class(608, 20), class(4096, 1)],
+            budget as usize,
+        );
+        let mix = profile.mix();
+        assert!(
+            mix[1].buffers >= 20 && mix[2].buffers >= 1 && mix[0].buffers == 1,
+            "{mix:?}"
+        );
     }
 
     #[test]

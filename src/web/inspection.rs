@@ -1,0 +1,120 @@
+//! What a snapshot tells now and then, for people to look at: the arena's map, demand, the last plan, the alert rules.
+
+use serde::Serialize;
+
+use super::recording::RecordingFigures;
+use crate::modules::data_management::demand::{Demand, SlidingHistogram};
+use crate::modules::data_management::pool_monitor::AlertState;
+use crate::modules::data_management::sizing_plan::{AppliedPlan, Effect};
+use crate::modules::data_management::{ArenaMap, DataManagementModule};
+
+/// Between two inspections: nobody reads a map faster.
+const PERIOD_MS: f64 = 500.0;
+/// Spans of a map: a screen has no more pixels in a row.
+const MOST_SPANS: usize = 2048;
+/// Demand is shown over four windows of this length.
+const WINDOW_MS: f64 = 2500.0;
+
+/// Watches demand on this memory's pool, of every half: the optimizer leaves out those whose need is known.
+pub(super) struct Inspector {
+    demand: Demand,
+    inspected_ms: f64,
+}
+
+impl Inspector {
+    pub(super) fn new() -> Self {
+        Self {
+            demand: Demand::new(WINDOW_MS),
+            inspected_ms: f64::NEG_INFINITY,
+        }
+    }
+
+    /// Takes in what a control step measured.
+    pub(super) fn observe(&mut self, now_ms: f64, data: &DataManagementModule) {
+        if let Some(metrics) = data.observed() {
+            self.demand.observe(now_ms, metrics);
+        }
+    }
+
+    /// An inspection, when one is due.
+    pub(super) fn inspect(
+        &mut self,
+        now_ms: f64,
+        data: &DataManagementModule,
+        recording: Option<RecordingFigures>,
+    ) -> Option<Inspection> {
+        if now_ms - self.inspected_ms < PERIOD_MS {
+            return None;
+        }
+        self.inspected_ms = now_ms;
+        let optimizer = data.optimizer()?;
+        let classes = self.demand.classes.iter().filter(|class| !class.retired);
+        Some(Inspection {
+            arena: data.control()?.arena_map(MOST_SPANS),
+            demand: classes
+                .map(|class| ClassDemandFigures {
+                    samples: class.samples,
+                    concurrent: bars(&class.concurrent),
+                    pause_us: bars(&class.inter_arrival_us),
+                })
+                .collect(),
+            sizes: optimizer.demand().sizes.iter().collect(),
+            plan: optimizer
+                .last_plan()
+                .map(|plan| PlanFigures::of(plan, now_ms)),
+            alerts: data.monitor()?.states().collect(),
+            recording,
+            profile: optimizer.profile().to_json(),
+        })
+    }
+}
+
+fn bars(histogram: &SlidingHistogram) -> Vec<(u32, u64)> {
+    histogram.iter().collect()
+}
+
+#[derive(Serialize)]
+pub(super) struct Inspection {
+    arena: ArenaMap,
+    demand: Vec<ClassDemandFigures>,
+    /// Sizes asked for, rounded up to a cache line, and how often.
+    sizes: Vec<(usize, u64)>,
+    plan: Option<PlanFigures>,
+    alerts: Vec<AlertState>,
+    recording: Option<RecordingFigures>,
+    /// What a next start should begin with: for the page to keep.
+    profile: String,
+}
+
+/// Each list is `[value, how often]`, ascending.
+#[derive(Serialize)]
+struct ClassDemandFigures {
+    samples: usize,
+    /// Buffers in use at once, one count for each control step.
+    concurrent: Vec<(u32, u64)>,
+    /// Mean pause between two requests, one count for each control step with a request.
+    pause_us: Vec<(u32, u64)>,
+}
+
+#[derive(Serialize)]
+struct PlanFigures {
+    /// In words, in the order in which it was done.
+    steps: Vec<String>,
+    age_s: f64,
+    before: Effect,
+    expected: Effect,
+    /// None until a window has passed.
+    measured: Option<Effect>,
+}
+
+impl PlanFigures {
+    fn of(applied: &AppliedPlan, now_ms: f64) -> Self {
+        Self {
+            steps: applied.plan.steps.iter().map(ToString::to_string).collect(),
+            age_s: (now_ms - applied.applied_at_ms) / 1000.0,
+            before: applied.plan.before,
+            expected: applied.plan.expected,
+            measured: applied.measured,
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! Records what is asked of the pools, from their own events, for `cargo xtask plan --trace FILE`.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde::Serialize;
+
+use crate::event_bus::{BusError, Subscription, TypedEventBus};
+use crate::modules::data_management::demand_trace::{TraceError, TraceRecorder};
+use crate::modules::data_management::pool_events::{BufferPoolAllocation, BufferPoolRecycling};
+
+/// Acquires and releases that one recording keeps: about two minutes of the tuner.
+const MOST_OPS: usize = 50_000;
+const QUANTUM_FRAMES: u32 = 128;
+
+/// A recording under way.
+pub(super) struct Recording {
+    recorder: Arc<Mutex<TraceRecorder>>,
+    _subscriptions: [Subscription; 2],
+}
+
+/// How far a recording is.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub(super) struct RecordingFigures {
+    requests: u64,
+    /// Requests for which there was no room.
+    dropped: u64,
+}
+
+impl Recording {
+    pub(super) fn start(bus: &TypedEventBus, sample_rate_hz: f64) -> Result<Self, BusError> {
+        let recorder = TraceRecorder::new(sample_rate_hz, QUANTUM_FRAMES, MOST_OPS);
+        let recorder = Arc::new(Mutex::new(recorder));
+        let (on_allocation, on_recycling) = (recorder.clone(), recorder.clone());
+        let _subscriptions = [
+            bus.subscribe(move |event: &BufferPoolAllocation| {
+                lock(&on_allocation).acquired(
+                    event.first_frame,
+                    event.class_samples as usize,
+                    event.requested as usize,
+                    u64::from(event.count),
+                );
+            })?,
+            bus.subscribe(move |event: &BufferPoolRecycling| {
+                lock(&on_recycling).released(
+                    event.first_frame,
+                    event.class_samples as usize,
+                    u64::from(event.count),
+                );
+            })?,
+        ];
+        Ok(Self {
+            recorder,
+            _subscriptions,
+        })
+    }
+
+    pub(super) fn figures(&self) -> RecordingFigures {
+        let recorder = lock(&self.recorder);
+        RecordingFigures {
+            requests: recorder.requests(),
+            dropped: recorder.dropped(),
+        }
+    }
+
+    /// The recording as JSON.
+    pub(super) fn finish(self) -> Result<String, TraceError> {
+        let recorder = lock(&self.recorder).clone();
+        Ok(recorder.finish()?.to_json())
+    }
+}
+
+fn lock(recorder: &Mutex<TraceRecorder>) -> std::sync::MutexGuard<'_, TraceRecorder> {
+    recorder.lock().unwrap_or_else(PoisonError::into_inner)
+}
