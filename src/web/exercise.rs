@@ -5,8 +5,8 @@ use std::collections::VecDeque;
 use crate::modules::data_management::{PooledBuffer, RealtimePool};
 
 const QUANTUM_FRAMES: u64 = 128;
-/// Quanta caught up with in one go: a worker that slept does not make up for all of it.
-const MOST_QUANTA: u64 = 64;
+/// Quanta between two looks of the control side, at most: a worker that slept does not make up for it.
+const MOST_QUANTA: u64 = 8;
 /// A size is asked for during so many frames, from none at once to the most and back; then comes the next.
 const PHASE_FRAMES: u64 = 96_000;
 const MOST_HELD: u64 = 24;

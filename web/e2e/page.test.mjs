@@ -267,6 +267,6 @@ onPage('the report is downloaded as a file', async (page) => {
   await press(page, 'tone');
   await page.waitForTimeout(300);
   const [download] = await Promise.all([page.waitForEvent('download'), page.click('#download')]);
-  assert.match(download.suggestedFilename(), /^wavepool-.*\.json$/);
+  assert.match(download.suggestedFilename(), /^wavepool-report-.*\.json$/);
   assert.deepEqual((await report(page)).version, 1);
 });

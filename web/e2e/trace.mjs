@@ -7,18 +7,26 @@ const bufferKb = 400 * 1024;
 
 /** Begins to record; the answer ends the recording and says what the audio thread did. */
 export async function record(browser) {
+  const finish = await recordEvents(browser, categories);
+  return async () => {
+    const events = await finish();
+    return events ? audioThread(events) : unknown('The trace did not fit into its buffer: measure for a shorter time.');
+  };
+}
+
+/** Begins to record; the answer ends the recording and gives its events, or null when they did not fit. */
+export async function recordEvents(browser, includedCategories) {
   const cdp = await browser.newBrowserCDPSession();
   await cdp.send('Tracing.start', {
     transferMode: 'ReturnAsStream',
-    traceConfig: { recordMode: 'recordUntilFull', traceBufferSizeInKb: bufferKb, includedCategories: categories, excludedCategories: ['*'] },
+    traceConfig: { recordMode: 'recordUntilFull', traceBufferSizeInKb: bufferKb, includedCategories, excludedCategories: ['*'] },
   });
   return async () => {
     const complete = new Promise((resolve) => cdp.once('Tracing.tracingComplete', resolve));
     await cdp.send('Tracing.end');
     const { stream, dataLossOccurred } = await complete;
-    if (dataLossOccurred) return unknown('The trace did not fit into its buffer: measure for a shorter time.');
-    const { traceEvents } = JSON.parse(await readAll(cdp, stream));
-    return audioThread(traceEvents);
+    if (dataLossOccurred) return null;
+    return JSON.parse(await readAll(cdp, stream)).traceEvents;
   };
 }
 

@@ -146,19 +146,15 @@ impl fmt::Display for PlannedStep {
                 class_samples,
                 buffers,
             } => {
-                write!(
-                    out,
-                    "carve {buffers} more buffers of {class_samples} samples"
-                )?;
+                let buffers = Buffers("more", *buffers);
+                write!(out, "carve {buffers} of {class_samples} samples")?;
             }
             SizingStep::Shrink {
                 class_samples,
                 buffers,
             } => {
-                write!(
-                    out,
-                    "take back {buffers} idle buffers of {class_samples} samples"
-                )?;
+                let buffers = Buffers("idle", *buffers);
+                write!(out, "take back {buffers} of {class_samples} samples")?;
             }
             SizingStep::SetClasses { classes } => {
                 let samples: Vec<_> = classes.iter().map(|class| class.samples).collect();
@@ -177,6 +173,17 @@ impl fmt::Display for PlannedStep {
             write!(out, " ({:+} KiB held)", self.bytes_held_change / 1024)?;
         }
         Ok(())
+    }
+}
+
+/// A number of buffers of some kind.
+struct Buffers(&'static str, u32);
+
+impl fmt::Display for Buffers {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(kind, number) = self;
+        let plural = if *number == 1 { "" } else { "s" };
+        write!(out, "{number} {kind} buffer{plural}")
     }
 }
 
@@ -255,6 +262,19 @@ mod tests {
             "1. carve 16 more buffers of 512 samples: use grows faster than the idle buffers last (+32 KiB held)\n\
              before:   8 KiB held, hit rate 80.00 %, internal waste not measured\n\
              expected: 40 KiB held, hit rate 100.00 %, internal waste not measured"
+        );
+    }
+
+    #[test]
+    fn one_is_not_several() {
+        let mut plan = plan();
+        plan.steps[0].step = SizingStep::Shrink {
+            class_samples: 512,
+            buffers: 1,
+        };
+        assert!(
+            plan.to_string()
+                .starts_with("1. take back 1 idle buffer of 512 samples: ")
         );
     }
 

@@ -1,13 +1,23 @@
-import type { Snapshot } from '../../lib/src/index.ts';
+import type { Inspection, Snapshot, Wavepool } from '../../lib/src/index.ts';
 import { ClassTable } from './dashboard/classes.ts';
 import { EventList } from './dashboard/events.ts';
 import { Figures } from './dashboard/figures.ts';
 import { LaneTable } from './dashboard/lanes.ts';
 import { StreamFacts } from './dashboard/stream.ts';
+import { AlertPanel } from './sizing/alerts.ts';
+import { ArenaPanel } from './sizing/arena.ts';
+import { SizingControls } from './sizing/controls.ts';
+import { DemandPanel } from './sizing/demand.ts';
+import { PlanPanel } from './sizing/plan.ts';
 
 /** One part of the dashboard. A new one is a section in `index.html`, a class, and a line below. */
 export interface Panel {
   update(snapshot: Snapshot, underruns: number | null): void;
+}
+
+/** One part of what is inspected twice a second. */
+interface InspectionPanel {
+  update(inspection: Inspection): void;
 }
 
 /** Figures do not need the needle's pace: four times a second can be read, twenty cannot. */
@@ -17,13 +27,27 @@ const periodMs = 250;
 export class Dashboard {
   readonly #panels: readonly Panel[] = [new Figures(), new ClassTable(), new LaneTable(), new StreamFacts()];
   readonly #events = new EventList();
+  readonly #arena = new ArenaPanel();
+  readonly #demand = new DemandPanel();
+  readonly #inspected: readonly InspectionPanel[];
   #shownAt = -Infinity;
+
+  constructor(wavepool: Wavepool, failed: (reason: unknown) => void) {
+    this.#inspected = [this.#arena, this.#demand, new PlanPanel(), new AlertPanel(), new SizingControls(wavepool, failed)];
+  }
 
   update(snapshot: Snapshot, underruns: number | null, nowMs: number): void {
     this.#events.collect(snapshot);
+    if (snapshot.inspection) for (const panel of this.#inspected) panel.update(snapshot.inspection);
     if (nowMs - this.#shownAt < periodMs) return;
     this.#shownAt = nowMs;
     this.show(snapshot, underruns);
+  }
+
+  /** The colours changed. */
+  recolour(): void {
+    this.#arena.recolour();
+    this.#demand.recolour();
   }
 
   /** At once, whatever was shown last. */

@@ -6,7 +6,7 @@ import { byId, Text } from './dom.ts';
 import { Keyboard } from './keyboard.ts';
 import { Underruns } from './playback.ts';
 import { Notice, Problem } from './problem.ts';
-import { download, SessionLog } from './report.ts';
+import { saveFile, SessionLog } from './report.ts';
 import type { Report } from './report.ts';
 import { analysis, Session } from './session.ts';
 import type { State } from './session.ts';
@@ -31,10 +31,17 @@ declare global {
 
 const notice = new Notice(byId('notice', HTMLElement), byId('notice-text', HTMLElement), byId('notice-close', HTMLElement));
 const charts = new Charts(byId('charts', HTMLElement));
-startTheme(byId('theme', HTMLButtonElement), byId('theme-name', HTMLElement), () => charts.recolour());
+let dashboard: Dashboard | null = null;
+startTheme(byId('theme', HTMLButtonElement), byId('theme-name', HTMLElement), () => {
+  charts.recolour();
+  dashboard?.recolour();
+});
 
 try {
-  run(await Wavepool.create({ mode: requestedMode() }));
+  const devtoolsTracks = new URLSearchParams(location.search).has('tracks');
+  const wavepool = await Wavepool.create({ mode: requestedMode(), remember: 'tuner', devtoolsTracks });
+  dashboard = new Dashboard(wavepool, (reason) => notice.show(reason));
+  run(wavepool, dashboard);
 } catch (error) {
   document.body.dataset['state'] = 'failed';
   byId('mode-name', HTMLElement).textContent = 'Not running';
@@ -47,10 +54,9 @@ function requestedMode(): 'auto' | Mode {
   throw new Problem(`There is no mode “${mode}”. Use ?mode=auto, ?mode=shared or ?mode=transfer.`);
 }
 
-function run(wavepool: Wavepool): void {
+function run(wavepool: Wavepool, dashboard: Dashboard): void {
   showMode(wavepool);
   const tuner = new Tuner();
-  const dashboard = new Dashboard();
   const log = new SessionLog();
   const underruns = new Underruns();
   const keyboard = new Keyboard(playTone);
@@ -137,7 +143,7 @@ function run(wavepool: Wavepool): void {
   const report = (): Report | null => log.report(underruns.count);
   byId('download', HTMLButtonElement).addEventListener('click', () => {
     const made = report();
-    if (made) download(made);
+    if (made) saveFile('report', JSON.stringify(made, null, 2));
     else notice.show(new Problem('There is nothing to report yet: choose a sound first.'));
   });
   const close = (): Promise<{ leaked: number }> => wavepool.close();
@@ -150,10 +156,11 @@ function run(wavepool: Wavepool): void {
   });
 }
 
-function showMode({ mode, modeReason }: Wavepool): void {
+function showMode({ mode, modeReason, profileRefused }: Wavepool): void {
   const names: Record<Mode, string> = { shared: 'Shared memory', transfer: 'Transfer' };
   byId('mode-name', HTMLElement).textContent = names[mode];
-  byId('mode-reason', HTMLElement).textContent = `Running in ${mode} mode: ${modeReason}.`;
+  const start = profileRefused ? ` What an earlier visit had learned could not be used: ${profileRefused}.` : '';
+  byId('mode-reason', HTMLElement).textContent = `Running in ${mode} mode: ${modeReason}.${start}`;
   document.body.dataset['mode'] = mode;
 }
 

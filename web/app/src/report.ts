@@ -125,12 +125,12 @@ function goesOn(before: PoolMetrics, after: PoolMetrics): boolean {
   return after.pool_hits >= before.pool_hits && after.pool_misses >= before.pool_misses;
 }
 
-/** Hands the report to the person as a file. */
-export function download(report: Report): void {
-  const url = URL.createObjectURL(new Blob([JSON.stringify(report, null, 2)], { type: 'application/json' }));
+/** Hands JSON to the person as a file. */
+export function saveFile(what: string, json: string): void {
+  const url = URL.createObjectURL(new Blob([json], { type: 'application/json' }));
   const link = document.createElement('a');
   link.href = url;
-  link.download = `wavepool-${new Date().toISOString().slice(0, 19).replaceAll(':', '-')}.json`;
+  link.download = `wavepool-${what}-${new Date().toISOString().slice(0, 19).replaceAll(':', '-')}.json`;
   link.click();
   URL.revokeObjectURL(url);
 }

@@ -22,18 +22,23 @@ export interface StreamConfig {
 }
 
 export type HostRequest =
-  | { kind: 'boot'; mode: Mode; reason: string; module: WebAssembly.Module }
+  | { kind: 'boot'; mode: Mode; reason: string; module: WebAssembly.Module; profile: string | null; tracks: boolean }
   | { kind: 'open'; config: StreamConfig; blocks?: MessagePort }
   | { kind: 'close'; stream: number; answered: boolean; thread: ThreadMemory | null }
   | { kind: 'fault'; name: string }
+  | { kind: 'exercise'; on: boolean }
+  | { kind: 'record'; on: boolean }
   | { kind: 'shutdown' };
 
 /** What each request is answered with. */
 export interface HostAnswers {
-  boot: { memory: WebAssembly.Memory | null };
+  boot: { memory: WebAssembly.Memory | null; profileRefused: string | null };
   open: { stream: number; address: number };
   close: { snapshot: string };
   fault: null;
+  exercise: null;
+  /** The recording that ended, as JSON; `null` when one began, or none was under way. */
+  record: { trace: string | null };
   shutdown: { leaked: number };
 }
 

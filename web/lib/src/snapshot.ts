@@ -23,6 +23,8 @@ export interface Snapshot {
   readonly memory: MemoryFigures;
   /** Buffers that nobody can give back any more. */
   readonly leaked: number;
+  /** Twice a second; `null` in the snapshots between. */
+  readonly inspection: Inspection | null;
 }
 
 /** `shared`: one memory for all threads. `transfer`: blocks travel in buffers that come back. */
@@ -109,6 +111,8 @@ export interface ClassMetrics {
   /** Superseded by learned classes; goes when its last buffer is back. */
   readonly retired: boolean;
   readonly requested_samples: number;
+  /** Go back to the arena as soon as they are idle. */
+  readonly draining: number;
 }
 
 export type Priority = 'critical' | 'high' | 'normal';
@@ -162,4 +166,74 @@ export interface MemoryFigures {
   readonly pages_at_boot: number;
   /** 0 in shared mode: views would be stale otherwise. */
   readonly pages_grown: number;
+}
+
+/** What people look at, not what anything depends on. In transfer mode the worker's pool alone. */
+export interface Inspection {
+  readonly arena: ArenaMap;
+  readonly demand: readonly ClassDemand[];
+  /** Sizes asked for, in samples rounded up to 16, and how often. */
+  readonly sizes: readonly Bar[];
+  /** The optimizer's last plan; `null` before the first. */
+  readonly plan: AppliedPlan | null;
+  readonly alerts: readonly AlertState[];
+  /** `null` while demand is not recorded. */
+  readonly recording: { readonly requests: number; readonly dropped: number } | null;
+  /** What a next start should begin with, as JSON. */
+  readonly profile: string;
+}
+
+export type SpanState = 'leased' | 'idle' | 'free';
+
+/** Region, first sample, samples of each, how many side by side, state. */
+export type ArenaSpan = readonly [number, number, number, number, SpanState];
+
+export interface ArenaMap {
+  /** Length of each region in samples. */
+  readonly regions: readonly number[];
+  /** By region and place; together they cover every sample. */
+  readonly spans: readonly ArenaSpan[];
+  /** Spans beyond the most that are told. */
+  readonly left_off: number;
+}
+
+/** A value and how often it was seen. */
+export type Bar = readonly [number, number];
+
+/** Over the last ten seconds with requests. */
+export interface ClassDemand {
+  readonly samples: number;
+  /** Buffers in use at once, one count for each control step. */
+  readonly concurrent: readonly Bar[];
+  /** Mean pause between two requests in microseconds. */
+  readonly pause_us: readonly Bar[];
+}
+
+export interface AppliedPlan {
+  /** What was done and why, in words. */
+  readonly steps: readonly string[];
+  readonly age_s: number;
+  readonly before: Effect;
+  readonly expected: Effect;
+  /** `null` until a window has passed. */
+  readonly measured: Effect | null;
+}
+
+export interface Effect {
+  readonly bytes_held: number;
+  readonly hit_rate_percentage: number | null;
+  readonly internal_waste_percentage: number | null;
+}
+
+export type AlertKind = 'hit_rate_low' | 'memory_overhead_high' | 'fragmentation' | 'exhausted' | 'leaked';
+
+export interface AlertState {
+  readonly kind: AlertKind;
+  readonly raised: boolean;
+  /** `null` before it was judged, or when it cannot be. */
+  readonly value: number | null;
+  /** Raised beyond this. */
+  readonly raise: number;
+  /** Over once on the good side of this; `null` for what ends by time, or not at all. */
+  readonly clear: number | null;
 }

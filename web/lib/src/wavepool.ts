@@ -2,6 +2,7 @@ import { workletFile } from './assets.ts';
 import { WavepoolError, messageOf } from './errors.ts';
 import { HostWorker } from './host_worker.ts';
 import { chooseMode, type Mode, type ModeChoice, type ModeRequest } from './mode.ts';
+import { ProfileStore } from './profile_store.ts';
 import type { Snapshot } from './snapshot.ts';
 import { Tap, type TapWasm } from './tap.ts';
 import { compile, type WasmSource } from './wasm_source.ts';
@@ -13,6 +14,10 @@ export interface WavepoolOptions {
   readonly workletUrl?: string | URL;
   /** The WebAssembly module, if it is not to be fetched from beside the script: see {@link WasmSource}. */
   readonly wasm?: WasmSource;
+  /** A name under which this browser keeps what the pool learned, so that the next start begins with it. Default: not kept. */
+  readonly remember?: string;
+  /** Draws control steps, sizing plans and alerts in the Performance panel of Chromium's developer tools. Default: no. */
+  readonly devtoolsTracks?: boolean;
 }
 
 export interface TapConfig {
@@ -28,19 +33,33 @@ export class Wavepool {
   readonly mode: Mode;
   /** Why this mode was chosen, as a sentence. */
   readonly modeReason: string;
+  /** Why what an earlier visit had learned was not used, as a sentence; `null` when it was, or when there was nothing. */
+  readonly profileRefused: string | null;
   private readonly host: HostWorker;
   private readonly wasm: TapWasm;
   private readonly workletUrl: string | URL;
   private readonly prepared = new WeakMap<BaseAudioContext, Promise<void>>();
+  private readonly store: ProfileStore | null;
+  private heard: (snapshot: Snapshot) => void = () => {};
   private open: Tap | null = null;
   private listening = false;
 
-  private constructor(choice: ModeChoice, host: HostWorker, wasm: TapWasm, workletUrl: string | URL) {
+  private constructor(
+    choice: ModeChoice,
+    host: HostWorker,
+    wasm: TapWasm,
+    workletUrl: string | URL,
+    store: ProfileStore | null,
+    profileRefused: string | null,
+  ) {
     this.mode = choice.mode;
     this.modeReason = choice.reason;
     this.host = host;
     this.wasm = wasm;
     this.workletUrl = workletUrl;
+    this.store = store;
+    this.profileRefused = profileRefused;
+    host.onSnapshot = (json) => this.hear(JSON.parse(json) as Snapshot);
   }
 
   /** Compiles the module, starts the control worker and boots its registry. */
@@ -48,9 +67,17 @@ export class Wavepool {
     const choice = chooseMode(options.mode ?? 'auto');
     const module = await compile(choice.mode, options.wasm);
     const host = new HostWorker();
+    const store = options.remember === undefined ? null : new ProfileStore(options.remember);
     try {
-      const { memory } = await host.request<'boot'>({ kind: 'boot', mode: choice.mode, reason: choice.reason, module });
-      return new Wavepool(choice, host, { module, memory }, options.workletUrl ?? workletFile);
+      const { memory, profileRefused } = await host.request<'boot'>({
+        kind: 'boot',
+        mode: choice.mode,
+        reason: choice.reason,
+        module,
+        profile: store?.profile ?? null,
+        tracks: options.devtoolsTracks ?? false,
+      });
+      return new Wavepool(choice, host, { module, memory }, options.workletUrl ?? workletFile, store, profileRefused);
     } catch (thrown) {
       host.terminate();
       throw new WavepoolError('boot-failed', `The audio pool could not start: ${messageOf(thrown)}`, thrown);
@@ -83,7 +110,12 @@ export class Wavepool {
 
   /** About twenty snapshots a second while a tap is open. Replaces the earlier callback. */
   onSnapshot(callback: (snapshot: Snapshot) => void): void {
-    this.host.onSnapshot = (json) => callback(JSON.parse(json) as Snapshot);
+    this.heard = callback;
+  }
+
+  private hear(snapshot: Snapshot): void {
+    if (snapshot.inspection) this.store?.keep(snapshot.inspection.profile);
+    this.heard(snapshot);
   }
 
   /** Called if the control worker dies: every tap is then dead too, and a new `Wavepool` must be created. */
@@ -94,6 +126,21 @@ export class Wavepool {
   /** Provokes a fault on purpose, to see that it is noticed. `leak-one` keeps one buffer for ever. */
   async fault(name: 'leak-one'): Promise<void> {
     await this.host.request<'fault'>({ kind: 'fault', name });
+  }
+
+  /** Begins or ends a second user's demand on the pool, odd sizes in changing numbers, to see the sizing at work. */
+  async exercise(on: boolean): Promise<void> {
+    await this.host.request<'exercise'>({ kind: 'exercise', on });
+  }
+
+  /** Begins to record what is asked of the pool. */
+  async startRecording(): Promise<void> {
+    await this.host.request<'record'>({ kind: 'record', on: true });
+  }
+
+  /** Ends the recording: JSON for `cargo xtask plan --trace FILE`; `null` if none was under way. */
+  async stopRecording(): Promise<string | null> {
+    return (await this.host.request<'record'>({ kind: 'record', on: false })).trace;
   }
 
   /** Closes the tap and the worker; resolves with the number of buffers that never came back. */

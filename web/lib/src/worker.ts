@@ -4,6 +4,7 @@ import { panicNote } from './instance.ts';
 import type { FromHost, HostAnswers, HostRequest, ToHost } from './protocol.ts';
 import type { Host, InitOutput } from '../wasm/shared/wavepool.js';
 import { BlockReceiver } from './block_receiver.ts';
+import { Tracks } from './tracks.ts';
 
 /**
  * Shared mode: how long one turn sleeps between polls while a stream is open, within the Critical lane's 0.5 ms. The
@@ -19,6 +20,9 @@ const LAST_WORD_MS = 500;
 let host: Host | null = null;
 let wasm: InitOutput | null = null;
 let polling = false;
+let exercising = false;
+/** The timeline's tracks, when they were asked for. */
+let tracks: Tracks | null = null;
 let turnComing = false;
 let lastSnapshot = 0;
 const open = new Map<number, BlockReceiver | null>();
@@ -46,8 +50,7 @@ async function answer(request: HostRequest): Promise<HostAnswers[keyof HostAnswe
         ? new BlockReceiver(host, wasm.memory, stream, request.config, request.blocks, pump, crash)
         : null;
       open.set(stream, receiver);
-      polling = true;
-      comeAgain();
+      keepPolling();
       return { stream, address: host.tapAddress(stream) };
     }
     case 'close': {
@@ -56,7 +59,7 @@ async function answer(request: HostRequest): Promise<HostAnswers[keyof HostAnswe
       if (receiver) await Promise.race([receiver.ended, pause(LAST_WORD_MS)]);
       receiver?.close();
       open.delete(request.stream);
-      polling = open.size > 0;
+      keepPolling();
       host.pump();
       host.closeStream(request.stream, request.answered);
       if (request.answered && request.thread) freeThread(wasm, request.thread);
@@ -66,6 +69,14 @@ async function answer(request: HostRequest): Promise<HostAnswers[keyof HostAnswe
     case 'fault':
       host.fault(request.name);
       return null;
+    case 'exercise':
+      host.exercise(request.on);
+      exercising = request.on;
+      keepPolling();
+      return null;
+    case 'record':
+      if (request.on) host.startRecording();
+      return { trace: request.on ? null : (host.stopRecording() ?? null) };
     case 'shutdown':
       polling = false;
       return { leaked: Number(host.shutdown()) };
@@ -76,14 +87,22 @@ async function boot(request: Extract<HostRequest, { kind: 'boot' }>): Promise<Ho
   const shared = request.mode === 'shared';
   const glue = shared ? await import('../wasm/shared/wavepool.js') : await import('../wasm/transfer/wavepool.js');
   wasm = glue.initSync({ module: request.module }) as InitOutput;
-  host = new glue.Host(JSON.stringify({ mode: request.mode, mode_reason: request.reason }));
+  const { mode, reason, profile } = request;
+  host = new glue.Host(JSON.stringify({ mode, mode_reason: reason, profile }));
+  if (request.tracks) tracks = new Tracks(host);
   if (shared) sleepCell = new Int32Array(new SharedArrayBuffer(4));
-  return { memory: shared ? wasm.memory : null };
+  return { memory: shared ? wasm.memory : null, profileRefused: host.profileRefused() ?? null };
 }
 
 /** A worklet's instance cannot free its own stack: its thread may not wait for the allocator. */
 function freeThread(wasm: InitOutput, thread: { tls: number; stack: number; stackBytes: number }): void {
   wasm.__wbindgen_thread_destroy(thread.tls, thread.stack, thread.stackBytes);
+}
+
+/** While there is something to do between requests. */
+function keepPolling(): void {
+  polling = open.size > 0 || exercising;
+  comeAgain();
 }
 
 function turn(): void {
@@ -106,6 +125,7 @@ function pump(): void {
   if (host === null) return;
   try {
     host.pump();
+    tracks?.draw();
     const now = performance.now();
     if (now - lastSnapshot >= SNAPSHOT_MS) {
       lastSnapshot = now;

@@ -1,0 +1,198 @@
+// Sizing on the page: what it learned is kept, drawn, recorded. WAVEPOOL_URL is where the page is served.
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { after, before, test } from 'node:test';
+import { launch, notice, openPage, press, state, stop } from './browser.mjs';
+import { recordEvents } from './trace.mjs';
+
+const url = process.env['WAVEPOOL_URL'] ?? 'http://127.0.0.1:4173/';
+const kept = 'wavepool.profile.tuner';
+let browser;
+
+before(async () => {
+  browser = await launch();
+});
+
+after(() => browser?.close());
+
+/** A test on a page of its own, whose storage begins with `profile`, and which must not complain to the console. */
+function onPage(name, body, { address = url, profile, ...options } = {}) {
+  test(name, async () => {
+    const context = await browser.newContext(options);
+    if (profile !== undefined) {
+      await context.addInitScript(([key, text]) => sessionStorage.length === 0 && localStorage.setItem(key, text), [kept, profile]);
+    }
+    const { page, errors } = await openPage(context, address);
+    try {
+      await body(page);
+      assert.deepEqual(errors, []);
+    } finally {
+      await context.close();
+    }
+  });
+}
+
+const report = (page) => page.evaluate(() => window.wavepoolDemo.report());
+const classes = ({ pool }) => pool.classes.filter(({ retired }) => !retired).map(({ samples }) => samples);
+const turn = async (page, id) => {
+  const before = await page.getAttribute(`#${id}`, 'aria-pressed');
+  await page.click(`#${id}`);
+  await page.waitForFunction(([button, old]) => document.getElementById(button).ariaPressed !== old, [id, before]);
+};
+
+onPage('the second visit begins with what the first learned, and misses nothing from its first request on', async (page) => {
+  await turn(page, 'exercise');
+  // One round of all four sizes.
+  await page.waitForTimeout(12_000);
+  const first = await report(page);
+  assert.ok(classes(first).includes(608), `the first visit learned ${classes(first)}`);
+
+  await page.reload();
+  await page.waitForFunction(() => 'wavepoolDemo' in window);
+  await turn(page, 'exercise');
+  await page.waitForFunction(() => window.wavepoolDemo.report() !== null);
+  const start = await report(page);
+  assert.ok(classes(start).includes(608), `the second visit began with ${classes(start)}`);
+  await page.waitForTimeout(9000);
+  const second = await report(page);
+  assert.ok(second.pool.total_allocations > 2000, `${second.pool.total_allocations} requests`);
+  assert.equal(second.pool.hit_rate_percentage, 100);
+  assert.doesNotMatch(await page.textContent('#mode-reason'), /could not be used/);
+});
+
+const useless = {
+  'one that is cut off': ['{"version":1,"classes":[{"sam', /not a sizing profile/],
+  'one of another version': ['{"version":9,"classes":[],"bytes_budget":0}', /version 9/],
+  'one of an application with smaller buffers': ['{"version":1,"classes":[{"samples":256,"buffers":4}],"bytes_budget":9999}', /ends at 256 samples, 4096 are needed/],
+  'one that asks for too much': ['{"version":1,"classes":[{"samples":4096,"buffers":4000000000}],"bytes_budget":4000000000}', /the limit is/],
+};
+for (const [name, [profile, reason]] of Object.entries(useless)) {
+  onPage(`a kept profile that is of no use is left out with its reason: ${name}`, async (page) => {
+    assert.match(await page.textContent('#mode-reason'), reason);
+    assert.equal(await notice(page), '');
+    await press(page, 'tone');
+    await page.waitForFunction((key) => localStorage.getItem(key).includes('"samples":2048'), kept, { timeout: 10_000 });
+    const last = await stop(page);
+    assert.equal(last.pool.hit_rate_percentage, 100);
+    assert.deepEqual(classes(last), [256, 512, 1024, 2048, 4096]);
+  }, { profile });
+}
+
+onPage('the arena is drawn, and said in words that agree with the counts', async (page) => {
+  await press(page, 'tone');
+  await page.waitForFunction(() => /leased/.test(document.querySelector('#arena').ariaLabel));
+  const label = await page.evaluate(() => document.querySelector('#arena').ariaLabel);
+  assert.match(label, /^Map of the arena\. [\d.]+ MiB: \d+ buffers leased, \d+ idle, [\d.]+ % of it free\.$/);
+  const { pool, mode } = await report(page);
+  const buffers = label.match(/(\d+) buffers leased, (\d+) idle/).slice(1).map(Number);
+  const carved = pool.classes.reduce((sum, one) => sum + one.carved, 0);
+  // In transfer mode the worklet's own pool is counted, and lies in another memory.
+  if (mode === 'shared') assert.equal(buffers[0] + buffers[1], carved);
+  const colours = await page.evaluate(() => {
+    const { width, height } = document.querySelector('#arena');
+    const { data } = document.querySelector('#arena').getContext('2d').getImageData(0, 0, width, height);
+    return new Set(new Uint32Array(data.buffer)).size;
+  });
+  assert.ok(colours > 5, `${colours} colours`);
+  assert.equal(await page.locator('#alerts tr').count(), 5);
+  assert.equal(await page.locator('.demand-class').count(), 5);
+});
+
+onPage('a plan is shown with what was expected of it and what came of it', async (page) => {
+  assert.match(await page.textContent('#plan-when'), /None so far/);
+  await turn(page, 'exercise');
+  await page.waitForFunction(() => /Applied \d+ s ago\.$/.test(document.querySelector('#plan-when').textContent), null, { timeout: 20_000 });
+  assert.match(await page.textContent('#plan-steps li'), /^(Carve|Take back|Change the classes) .+: .+\.$/);
+  const cells = await page.locator('#plan-effect td').allTextContents();
+  assert.equal(cells.length, 9);
+  assert.ok(cells.every((cell) => cell !== '—'), cells.join());
+});
+
+onPage('both switches work from the keyboard', async (page) => {
+  await page.focus('#exercise');
+  for (const [key, pressed] of [['Enter', 'true'], ['Space', 'false']]) {
+    await page.keyboard.press(key);
+    await page.waitForFunction((wanted) => document.querySelector('#exercise').ariaPressed === wanted, pressed);
+  }
+  await page.keyboard.press('Tab');
+  assert.equal(await page.evaluate(() => document.activeElement.id), 'record');
+});
+
+onPage('a recording of demand is replayed by the planner', async (page) => {
+  await turn(page, 'exercise');
+  await turn(page, 'record');
+  await page.waitForTimeout(4000);
+  assert.match(await page.textContent('#recording'), /^Recording: [\d,]+ requests\.$/);
+  const [download] = await Promise.all([page.waitForEvent('download'), page.click('#record')]);
+  assert.match(download.suggestedFilename(), /^wavepool-demand-.*\.json$/);
+  const file = await download.path();
+  const acquires = JSON.parse(readFileSync(file)).ops.filter(([, , samples]) => samples > 0);
+  assert.ok(acquires.length > 500 && acquires.some(([, , samples]) => [600, 1500, 350, 3000].includes(samples)), `${acquires.length} requests`);
+  const { status, stdout, stderr } = spawnSync(process.env['CARGO'] ?? 'cargo', ['xtask', 'plan', '--trace', file], { encoding: 'utf8' });
+  assert.equal(status, 0, stderr);
+  assert.match(stdout, /^default mix +hit rate [\d.]+ %/m);
+  assert.match(stdout, /^with optimizer +hit rate [\d.]+ %/m);
+  assert.match(stdout, /BufferPool::builder\(\)/);
+});
+
+/** What the developer tools would draw in tracks of ours: user timings with their extension data. */
+async function tracks(page, act) {
+  const finish = await recordEvents(browser, ['blink.user_timing', '__metadata']);
+  await act();
+  const entries = [];
+  for (const { cat, name, ph, args } of await finish()) {
+    // A measure is a pair of begin and end; a mark stands alone, with its data one level down.
+    if (!cat?.includes('blink.user_timing') || ph === 'e') continue;
+    const detail = JSON.parse(args?.detail ?? args?.data?.detail ?? 'null');
+    if (detail?.devtools) entries.push({ name, ...detail.devtools });
+  }
+  return entries;
+}
+
+onPage('control steps, plans and alerts are tracks in the developer tools, when they are asked for', async (page) => {
+  const entries = await tracks(page, async () => {
+    await press(page, 'tone');
+    await turn(page, 'exercise');
+    await page.evaluate(() => window.wavepoolDemo.fault('leak-one'));
+    await page.waitForTimeout(5000);
+    await stop(page);
+    await page.waitForTimeout(500);
+  });
+  const of = (track) => entries.filter((entry) => entry.track === track);
+  assert.ok(of('Control steps').length > 100, `${of('Control steps').length} control steps`);
+  assert.ok(entries.every(({ dataType, trackGroup }) => dataType === 'marker' || (dataType === 'track-entry' && trackGroup === 'Wavepool')));
+  assert.ok(of('Sizing plans').some(({ properties }) => /samples/.test(properties[0][1])), 'no plan was drawn');
+  assert.ok(of('Alerts').some(({ name }) => name === 'leaked raised'), 'no alert was drawn');
+  assert.ok(entries.some(({ dataType, name }) => dataType === 'marker' && name === 'leaked raised'));
+  assert.equal(await page.evaluate(() => performance.getEntriesByType('measure').length), 0);
+}, { address: `${url}${url.includes('?') ? '&' : '?'}tracks` });
+
+onPage('nothing is drawn in the developer tools unasked', async (page) => {
+  const entries = await tracks(page, async () => {
+    await press(page, 'tone');
+    await page.waitForTimeout(1000);
+    await stop(page);
+  });
+  assert.deepEqual(entries, []);
+});
+
+for (const [width, colorScheme] of [[360, 'light'], [1440, 'dark']]) {
+  onPage(`nothing jumps and nothing overflows at ${width} px while classes are learned`, async (page) => {
+    await press(page, 'tone');
+    await turn(page, 'exercise');
+    await page.waitForTimeout(2000);
+    const moved = await page.evaluate(async () => {
+      let sum = 0;
+      new PerformanceObserver((list) => {
+        for (const entry of list.getEntries()) sum += entry.value;
+      }).observe({ type: 'layout-shift' });
+      await new Promise((resume) => setTimeout(resume, 6000));
+      return sum;
+    });
+    assert.ok(moved < 0.005, `layout shift ${moved}`);
+    assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= window.innerWidth));
+    assert.equal(await state(page), 'running');
+    assert.equal((await stop(page)).leaked, 0);
+  }, { viewport: { width, height: 900 }, colorScheme });
+}
