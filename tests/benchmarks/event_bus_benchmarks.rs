@@ -50,10 +50,16 @@ impl Allocated {
 pub(crate) struct Row {
     pub(crate) bench: &'static str,
     pub(crate) case: String,
+    #[serde(serialize_with = "finite")]
     pub(crate) value: f64,
     pub(crate) unit: &'static str,
     pub(crate) baseline: Option<f64>,
     pub(crate) ratio: Option<f64>,
+}
+
+/// JSON has no infinity, and would make it empty, which reads "not measured".
+fn finite<S: serde::Serializer>(value: &f64, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_f64(value.min(f64::MAX))
 }
 
 impl Row {
@@ -64,6 +70,10 @@ impl Row {
         unit: &'static str,
         baseline: Option<f64>,
     ) -> Self {
+        let (value, baseline) = (
+            value.min(f64::MAX),
+            baseline.map(|rival| rival.min(f64::MAX)),
+        );
         let ratio = baseline
             .filter(|_| value > 0.0)
             .map(|baseline| baseline / value);

@@ -1,8 +1,8 @@
 //! What a quantum costs on pooled buffers, and on a twin that allocates what it needs as it goes: time and allocations.
 //!
 //! The pooled side is the product: an engine with a processor that takes scratch, a capture that cuts its output into
-//! windows, and `AudioBufferManagerImpl`. The twin does the same arithmetic and copies on `Vec`s, and counts nothing and
-//! tells nobody, so that what it saves is in its favour. Both read their windows on the same thread: no machine is too
+//! windows, and `AudioBufferManagerImpl`. The twins do the same arithmetic and copies on `Vec`s, and tell nobody, so that what
+//! they save is in their favour. Both read their windows on the same thread: no machine is too
 //! small to run it.
 #![allow(unsafe_code)] // An allocator that counts implements an unsafe trait.
 
@@ -11,6 +11,7 @@ use std::cell::Cell;
 use std::collections::{BTreeMap, VecDeque};
 use std::error::Error;
 use std::hint::black_box;
+use std::sync::Arc;
 use std::time::Instant;
 
 use wavepool::event_bus::TypedEventBus;
@@ -19,6 +20,7 @@ use wavepool::modules::audio_foundations::{
 };
 use wavepool::modules::data_management::{
     AudioBufferManagerImpl, AudioFormat, DataManagementModule, PlanarBuffer, PoolError,
+    StreamAccount,
 };
 use wavepool::registry::ModuleRegistry;
 
@@ -211,26 +213,70 @@ impl Side for PooledBlocks {
     }
 }
 
+/// `AudioBufferManagerImpl` as far as it is used here, with samples from the allocator.
 #[derive(Default)]
 struct DirectBlocks {
-    buffers: BTreeMap<String, ([Vec<f32>; 2], usize)>,
+    buffers: BTreeMap<String, DirectBuffer>,
     heard: f64,
+}
+
+struct DirectBuffer {
+    format: AudioFormat,
+    position: u64,
+    written: usize,
+    block: Vec<Vec<f32>>,
+    account: StreamAccount,
+}
+
+impl DirectBuffer {
+    fn new(format: AudioFormat) -> Self {
+        Self {
+            format,
+            position: 0,
+            written: 0,
+            block: Self::draw(format),
+            account: StreamAccount::default(),
+        }
+    }
+
+    fn draw(format: AudioFormat) -> Vec<Vec<f32>> {
+        (0..format.channels)
+            .map(|_| Vec::with_capacity(format.frames))
+            .collect()
+    }
+
+    fn write(&mut self, input: &[&[f32]]) {
+        let given = input.iter().map(|channel| channel.len()).min().unwrap_or(0);
+        let frames = given.min(self.format.frames - self.written);
+        for (samples, input) in self.block.iter_mut().zip(input) {
+            samples.extend_from_slice(&input[..frames]);
+        }
+        for samples in self.block.iter_mut().skip(input.len()) {
+            samples.resize(self.written + frames, 0.0);
+        }
+        self.written += frames;
+        self.account.frames_written += frames as u64;
+    }
+
+    fn share(&mut self) -> Arc<Vec<Vec<f32>>> {
+        self.account.buffers_drawn += self.format.channels as u64;
+        self.account.blocks_shared += 1;
+        self.position += self.written as u64;
+        self.written = 0;
+        Arc::new(std::mem::replace(&mut self.block, Self::draw(self.format)))
+    }
 }
 
 impl Side for DirectBlocks {
     fn quantum(&mut self, input: Stereo<'_>, _: u64) {
-        let fresh = || [(); 2].map(|()| vec![0.0; BLOCK]);
-        let Some((block, written)) = self.buffers.get_mut("mix") else {
-            self.buffers.insert("mix".to_owned(), (fresh(), 0));
-            return self.quantum(input, 0);
+        let Some(buffer) = self.buffers.get_mut("mix") else {
+            return;
         };
-        for (samples, input) in block.iter_mut().zip(input) {
-            samples[*written..][..input.len()].copy_from_slice(input);
-        }
-        *written += input[0].len();
-        if *written == BLOCK {
-            *written = 0;
-            let block = std::mem::replace(block, fresh());
+        buffer.write(&input);
+        if buffer.written == buffer.format.frames
+            && let Some(buffer) = self.buffers.get_mut("mix")
+        {
+            let block = buffer.share();
             self.heard += f64::from(black_box(&block)[1][BLOCK - 1]);
         }
     }
@@ -350,12 +396,10 @@ pub(crate) fn measure(rows: &mut Vec<Row>) -> Result<(), Box<dyn Error>> {
         buffers,
         heard: 0.0,
     };
-    compare(
-        rows,
-        "audio buffers ",
-        &mut pooled,
-        &mut DirectBlocks::default(),
-    )
+    let mut direct = DirectBlocks::default();
+    let buffer = DirectBuffer::new(format);
+    direct.buffers.insert("mix".to_owned(), buffer);
+    compare(rows, "audio buffers ", &mut pooled, &mut direct)
 }
 
 /// What did not come out as it must.

@@ -100,7 +100,7 @@ impl AudioBuffer {
         self.account
     }
 
-    /// Copies frames in, as many as fit; answers how many. Channels that `input` lacks stay silent, further ones are
+    /// Copies frames in, as many as fit; answers how many. Channels that `input` lacks are silent, further ones are
     /// ignored; the shortest channel given decides how many frames there are.
     ///
     /// # Real-time
@@ -108,13 +108,28 @@ impl AudioBuffer {
     pub fn write(&mut self, input: &[&[f32]]) -> usize {
         let given = input.iter().map(|channel| channel.len()).min().unwrap_or(0);
         let frames = given.min(self.format.frames - self.written);
+        let new = self.written..self.written + frames;
         for (channel, samples) in input.iter().take(self.format.channels).enumerate() {
-            self.block.channel_mut(channel)[self.written..][..frames]
-                .copy_from_slice(&samples[..frames]);
+            self.block.channel_mut(channel)[new.clone()].copy_from_slice(&samples[..frames]);
         }
-        self.written += frames;
+        for channel in input.len()..self.format.channels {
+            self.block.channel_mut(channel)[new.clone()].fill(0.0);
+        }
+        self.written = new.end;
         self.account.frames_written += frames as u64;
         frames
+    }
+
+    /// The block, its unwritten rest silent, in exchange for a fresh one.
+    fn exchange(&mut self, fresh: PlanarBuffer) -> PlanarBuffer {
+        for channel in 0..self.format.channels {
+            self.block.channel_mut(channel)[self.written..].fill(0.0);
+        }
+        self.position = self.position();
+        self.written = 0;
+        self.account.buffers_drawn += self.format.channels as u64;
+        self.account.blocks_shared += 1;
+        core::mem::replace(&mut self.block, fresh)
     }
 }
 
@@ -157,7 +172,7 @@ impl AudioBufferManagerImpl {
         }
     }
 
-    /// A new buffer, silent, at position 0.
+    /// A new buffer, empty, at position 0.
     ///
     /// # Errors
     /// [`NameTaken`](AudioBufferError::NameTaken), [`SampleRate`](AudioBufferError::SampleRate), and the pool's: a block
@@ -206,11 +221,11 @@ impl AudioBufferManagerImpl {
         self.buffers.get_mut(name).ok_or_else(|| unknown(name))
     }
 
-    /// Hands the block out, frozen, and draws a fresh silent one in its place; nothing is copied. The position moves on
-    /// by what was written.
+    /// Hands the block out, frozen, and draws a fresh one in its place; nothing is copied. What was not written is silent. The
+    /// position moves on by what was written.
     ///
     /// # Real-time
-    /// Wait-free, but for the zeroing of the fresh block.
+    /// Wait-free; zeroes what was not written.
     ///
     /// # Errors
     /// [`Unknown`](AudioBufferError::Unknown); the pool's, and then the block stays.
@@ -224,11 +239,7 @@ impl AudioBufferManagerImpl {
                 return Err(error.into());
             }
         };
-        buffer.account.buffers_drawn += buffer.format.channels as u64;
-        buffer.account.blocks_shared += 1;
-        buffer.position = position;
-        buffer.written = 0;
-        Ok(core::mem::replace(&mut buffer.block, fresh).freeze())
+        Ok(buffer.exchange(fresh).freeze())
     }
 
     /// Ends a stream; its block goes home. Answers what it had drawn and given.
@@ -265,7 +276,7 @@ fn draw(
     format: AudioFormat,
     first_frame: u64,
 ) -> Result<PlanarBuffer, PoolError> {
-    let mut block = half.acquire_planar_silent(format.channels, format.frames)?;
+    let mut block = half.acquire_planar(format.channels, format.frames)?;
     block.set_metadata(AudioMetadata {
         sample_rate_hz: format.sample_rate_hz,
         channels: format.channels as u16,
@@ -320,10 +331,10 @@ mod tests {
         buffer.write(&[&[5.0; 10], &[5.0; 10]]);
         assert_eq!((buffer.position(), buffer.channel(0).len()), (74, 10));
         let second = manager.share("in").unwrap();
-        assert_eq!(
-            (second.metadata().first_frame, second.channel(0)[10]),
-            (64, 0.0)
-        );
+        assert_eq!(second.metadata().first_frame, 64);
+        for channel in 0..2 {
+            assert_eq!(second.channel(channel)[10..], [0.0; 54], "not written");
+        }
         assert_eq!(
             manager.remove("in").unwrap(),
             StreamAccount {
