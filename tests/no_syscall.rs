@@ -10,6 +10,9 @@
 #[cfg(target_os = "linux")]
 mod realtime_loop;
 
+#[cfg(target_os = "linux")]
+use wavepool::event_bus::{DispatcherThread, Event, Priority, Published, Publisher, TypedEventBus};
+
 /// Says which of the tests below the child is to play.
 #[cfg(target_os = "linux")]
 const ROLE: &str = "WAVEPOOL_NO_SYSCALL_CHILD";
@@ -87,6 +90,90 @@ fn a_million_real_time_operations_make_no_system_call() {
     }
     let status = child("a_million_real_time_operations_make_no_system_call");
     assert_eq!(status.code(), Some(WELL), "{status}");
+}
+
+#[cfg(target_os = "linux")]
+macro_rules! events {
+    ($($Name:ident $priority:ident,)*) => {$(
+        #[derive(Clone, Copy, serde::Serialize)]
+        struct $Name(u64);
+        impl Event for $Name {
+            const NAME: &'static str = stringify!($Name);
+            const PRIORITY: Priority = Priority::$priority;
+        }
+    )*};
+}
+
+#[cfg(target_os = "linux")]
+events! {
+    Urgent Critical,
+    Soon High,
+    Later Normal,
+    Unwanted Critical,
+}
+
+/// A publisher with an inline handler and subscribers of every lane, and the dispatcher that serves these.
+#[cfg(target_os = "linux")]
+fn publishing(inline: fn(&Urgent)) -> (Publisher, impl Sized) {
+    let bus = TypedEventBus::default();
+    let subscriptions = (
+        bus.subscribe(|_: &Urgent| ()).expect("room"),
+        bus.subscribe(|_: &Soon| ()).expect("room"),
+        bus.subscribe(|_: &Later| ()).expect("room"),
+    );
+    let mut publisher = bus.publisher().expect("room");
+    publisher.add_inline(inline).expect("room");
+    let dispatcher = DispatcherThread::spawn(&bus).expect("thread");
+    (publisher, (subscriptions, dispatcher))
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn publishing_to_every_lane_makes_no_system_call() {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    static HANDLED: AtomicU64 = AtomicU64::new(0);
+    const ROUNDS: u64 = 250_000;
+    if is_child() {
+        let (publisher, _others) = publishing(|_| _ = HANDLED.fetch_add(1, Ordering::Relaxed));
+        forbid_system_calls();
+        // Queued, refused by full lanes (the dispatcher sleeps between its looks), not wanted by anybody.
+        let (mut queued, mut dropped, mut idle) = (0, 0, 0);
+        for n in 0..ROUNDS {
+            for fate in [
+                publisher.publish(Urgent(n)),
+                publisher.publish(Soon(n)),
+                publisher.publish(Later(n)),
+                publisher.publish(Unwanted(n)),
+            ] {
+                match fate {
+                    Published::Queued => queued += 1,
+                    Published::Dropped => dropped += 1,
+                    Published::Idle => idle += 1,
+                }
+            }
+        }
+        let all = queued > 0 && dropped > 0 && idle == ROUNDS;
+        let handled = HANDLED.load(Ordering::Relaxed) == ROUNDS;
+        leave(if all && handled { WELL } else { 1 });
+    }
+    let status = child("publishing_to_every_lane_makes_no_system_call");
+    assert_eq!(status.code(), Some(WELL), "{status}");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn an_inline_handler_that_makes_a_system_call_is_killed() {
+    use std::os::unix::process::ExitStatusExt;
+
+    if is_child() {
+        let (publisher, _others) = publishing(|_| std::thread::yield_now());
+        forbid_system_calls();
+        publisher.publish(Urgent(0));
+        leave(WELL);
+    }
+    let status = child("an_inline_handler_that_makes_a_system_call_is_killed");
+    assert_eq!(status.signal(), Some(libc::SIGSYS), "{status}");
 }
 
 #[cfg(not(target_os = "linux"))]
