@@ -3,14 +3,20 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
 
 use crate::cli::Plan;
 use crate::native_tests::Targets;
-use crate::{process, web_bench};
+use crate::wasm_toolchain::WasmToolchain;
+use crate::{process, setup, wasm, web_bench};
 
 /// The word before this in a target's name is what the benchmark is called on the command line.
 const SUFFIX: &str = "_benchmarks";
+
+/// The benchmark with a part in the browser, and what drives that part.
+const EVENTS: &str = "events";
+const LANES: &str = "web/e2e/lanes.mjs";
 
 /// The benchmarks that can be asked for.
 pub(crate) fn names() -> Result<Vec<String>> {
@@ -44,7 +50,43 @@ pub(crate) fn run(name: &str, json: Option<&Path>) -> Result<ExitCode> {
     if let Some(json) = json {
         cargo.arg("--").arg("--json").arg(json);
     }
-    process::exit_code(&mut cargo)
+    if name != EVENTS {
+        return process::exit_code(&mut cargo);
+    }
+    if let Some(json) = json {
+        // Rows of an earlier run must not be taken for this one's.
+        std::fs::write(json, "[]")?;
+    }
+    let native = process::exit_code(&mut cargo)?;
+    let browser = lanes(json)?;
+    Ok(if native == ExitCode::SUCCESS {
+        browser
+    } else {
+        native
+    })
+}
+
+/// Measures the bus's lanes in the browser, and adds their rows to those in `json`.
+fn lanes(json: Option<&Path>) -> Result<ExitCode> {
+    let browser = setup::chromium()?;
+    setup::npm_packages()?;
+    wasm::build_lanes(&WasmToolchain::prepare()?)?;
+    let rows = Path::new("target/lanes.json");
+    std::fs::write(rows, "[]")?;
+    let mut node = process::node();
+    node.args([LANES, "--out"]).arg(rows);
+    let code = process::exit_code(node.env("CHROMIUM", browser))?;
+    if let Some(json) = json {
+        let mut all = read_rows(json)?;
+        all.extend(read_rows(rows)?);
+        std::fs::write(json, serde_json::to_string_pretty(&all)?)?;
+    }
+    Ok(code)
+}
+
+fn read_rows(file: &Path) -> Result<Vec<Value>> {
+    let text = std::fs::read_to_string(file)?;
+    serde_json::from_str(&text).with_context(|| format!("{} holds no rows", file.display()))
 }
 
 /// Runs the sizing rules offline, on a recorded trace or for given streams.

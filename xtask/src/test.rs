@@ -150,6 +150,7 @@ fn clippy(report: &mut Report, _: &str) -> Result<()> {
                 build
                     .cargo(&toolchain, "clippy")
                     .args(["--package", "wavepool-web"])
+                    .args(["--package", "wavepool-lanes"])
                     .args(deny),
             )
         });

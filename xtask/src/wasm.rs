@@ -1,4 +1,4 @@
-//! The two WebAssembly modules: built, then given their JavaScript by wasm-bindgen.
+//! The two WebAssembly modules, and the one that measures: built, then given their JavaScript by wasm-bindgen.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -94,24 +94,32 @@ pub(crate) fn build_all(toolchain: &WasmToolchain, steps: &mut Steps) -> Result<
 /// Builds one module and its JavaScript. When that fails nothing is left of an earlier one, which
 /// would be served and tested in its place.
 pub(crate) fn build(build: Build, toolchain: &WasmToolchain) -> Result<()> {
-    let result = make(build, toolchain);
-    if result.is_err() && build.output_dir().exists() {
-        std::fs::remove_dir_all(build.output_dir())?;
+    let output = build.output_dir();
+    let result = make("wavepool-web", build, toolchain, &output);
+    if result.is_err() && output.exists() {
+        std::fs::remove_dir_all(output)?;
     }
     result
 }
 
-fn make(build: Build, toolchain: &WasmToolchain) -> Result<()> {
+/// The shared module with marks on the bus's lanes, for `cargo xtask bench events`.
+pub(crate) fn build_lanes(toolchain: &WasmToolchain) -> Result<()> {
+    let output = Path::new("web/e2e/lanes/wasm");
+    make("wavepool-lanes", Build::Shared, toolchain, output)
+}
+
+fn make(package: &str, build: Build, toolchain: &WasmToolchain, output: &Path) -> Result<()> {
     crate::process::run(build.cargo(toolchain, "build").args([
         "--package",
-        "wavepool-web",
+        package,
         "--profile",
         "wasm",
     ]))?;
     let module = Path::new("target")
         .join(format!("wasm-{}", build.name()))
-        .join("wasm32-unknown-unknown/wasm/wavepool_web.wasm");
-    let output = build.output_dir();
+        .join("wasm32-unknown-unknown/wasm")
+        .join(package.replace('-', "_"))
+        .with_extension("wasm");
     // Also older than xtask itself, which carries wasm-bindgen's version.
     let xtask = std::env::current_exe()?;
     let made = output.join("wavepool_bg.wasm");
@@ -125,7 +133,7 @@ fn make(build: Build, toolchain: &WasmToolchain) -> Result<()> {
         .typescript(true)
         .remove_name_section(true)
         .remove_producers_section(true)
-        .generate(&output)
+        .generate(output)
         .with_context(|| format!("wasm-bindgen over {}", module.display()))
 }
 

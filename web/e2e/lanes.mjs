@@ -1,0 +1,87 @@
+// How late the handlers of each lane are called in the browser, shared mode, beside the machine's own floor of the same seconds.
+//   node web/e2e/lanes.mjs [--seconds 20] [--out rows.json]
+import { writeFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { build, preview } from 'vite';
+import { Failure, launch, main, options } from './browser.mjs';
+import { LANES, latencies, quantile } from './lanes/marks.mjs';
+import { recordEvents } from './trace.mjs';
+
+const usage = 'node web/e2e/lanes.mjs [--seconds N] [--out FILE]';
+const root = fileURLToPath(new URL('./lanes/', import.meta.url));
+/** The library's own sources, on a module whose JavaScript has one import more. */
+const config = {
+  configFile: false,
+  root,
+  base: './',
+  logLevel: 'warn',
+  resolve: { alias: { '../wasm/shared/wavepool.js': `${root}wasm/wavepool.js` } },
+  build: { target: 'es2022', assetsInlineLimit: 0, modulePreload: { polyfill: false } },
+  worker: { format: 'es' },
+  preview: {
+    host: '127.0.0.1',
+    port: 0,
+    headers: { 'Cross-Origin-Opener-Policy': 'same-origin', 'Cross-Origin-Embedder-Policy': 'require-corp' },
+  },
+};
+const QUANTILES = { p50: 0.5, p99: 0.99, 'p99.9': 0.999, max: 1 };
+/** In microseconds: what the p99.9 (of Normal the slowest) may be on a machine with this floor. */
+const LIMITS = {
+  critical: ['p99.9', (floor) => floor + 200],
+  high: ['p99.9', (floor) => Math.max(5_000, floor + 500)],
+  normal: ['max', () => 100_000],
+};
+
+await main(async () => {
+  const { seconds, out } = options({ seconds: '20', out: '' }, usage);
+  const marks = await measure(Number(seconds));
+  const rows = LANES.flatMap((lane) => rowsOf(lane, marks));
+  // JSON has no infinity, and would make it empty, which reads “not measured”.
+  if (out) writeFileSync(out, JSON.stringify(rows, (_, value) => (value === Infinity ? Number.MAX_VALUE : value)));
+  for (const { bench, case: name, value, unit, baseline } of rows) {
+    const beside = baseline === null ? '' : `   beside ${baseline.toFixed(3)}`;
+    console.log(`${bench.padEnd(18)} ${name.padEnd(28)} ${value.toFixed(3).padStart(12)} ${unit}${beside}`);
+  }
+  const missed = rows.flatMap(missedBy);
+  if (missed.length > 0) throw new Failure(missed.join('; '));
+});
+
+async function measure(seconds) {
+  await build(config);
+  const server = await preview(config);
+  const browser = await launch();
+  try {
+    const page = await browser.newPage();
+    await page.goto(server.resolvedUrls.local[0]);
+    await page.waitForFunction(() => 'lanes' in window);
+    const finish = await recordEvents(browser, ['devtools.timeline']);
+    const { quanta, dropped } = await page.evaluate((seconds) => window.lanes.run(seconds), seconds);
+    const events = await finish();
+    if (events === null) throw new Failure('The trace did not fit into its buffer: measure for a shorter time.');
+    const marks = latencies(events.filter((event) => event.name === 'TimeStamp'), quanta);
+    const lost = quanta - marks.critical.length;
+    if (dropped === 0 && lost > 0) throw new Failure(`${lost} Critical events were lost uncounted.`);
+    return marks;
+  } finally {
+    await browser.close();
+    await server.close();
+  }
+}
+
+function rowsOf(lane, marks) {
+  return Object.entries(QUANTILES).flatMap(([name, share]) => {
+    const value = quantile(marks[lane], marks.quanta, share);
+    const floor = quantile(marks.floor, marks.quanta, share);
+    const row = { bench: `latency_${lane}`, unit: 'us' };
+    return [
+      { ...row, case: `browser ${name}`, value, baseline: floor, ratio: floor / value },
+      { ...row, case: `browser floor ${name}`, value: floor, baseline: null, ratio: null },
+    ];
+  });
+}
+
+function missedBy({ bench, case: name, value, baseline }) {
+  const [quantile, limit] = LIMITS[bench.replace('latency_', '')];
+  if (name !== `browser ${quantile}` || value <= limit(baseline)) return [];
+  return [`${bench} ${name}: ${value.toFixed(1)} us, limit ${limit(baseline).toFixed(1)} us`];
+}
