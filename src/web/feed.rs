@@ -1,6 +1,6 @@
 //! What a snapshot tells of the events since the last one: the dashboard's subscriber.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::Serialize;
@@ -16,6 +16,7 @@ const MOST_NOTES: usize = 256;
 /// A window with a pitch.
 #[derive(Debug, Clone, Serialize)]
 pub(super) struct NoteRecord {
+    stream: u32,
     /// Start of the window, in seconds of the stream.
     t_s: f64,
     note: Note,
@@ -35,8 +36,8 @@ pub(super) struct LevelRecord {
 pub(super) struct Gathered {
     pub(super) notes: VecDeque<NoteRecord>,
     pub(super) level: Option<LevelRecord>,
-    /// Rate of the stream whose windows are analysed: turns frames into seconds.
-    pub(super) sample_rate_hz: f64,
+    /// Rates of the streams, by number: they turn frames into seconds.
+    rates_hz: BTreeMap<u32, f64>,
     pub(super) events: VecDeque<EventRecord>,
     /// Buffers that allocation and recycling events told of.
     pub(super) allocations_told: u64,
@@ -66,7 +67,8 @@ impl Feed {
             }))?,
             bus.subscribe(move |pitch: &PitchDetected| {
                 let mut gathered = lock(&on_pitch);
-                if let Some(note) = NoteRecord::of(pitch, gathered.sample_rate_hz) {
+                let rate_hz = gathered.rates_hz.get(&pitch.stream).copied();
+                if let Some(note) = rate_hz.and_then(|rate_hz| NoteRecord::of(pitch, rate_hz)) {
                     push(&mut gathered.notes, MOST_NOTES, note);
                 }
             })?,
@@ -89,15 +91,26 @@ impl Feed {
         })
     }
 
+    /// The stream of this number runs at this rate.
+    pub(super) fn heard_at(&self, stream: u32, rate_hz: f64) {
+        self.lock().rates_hz.insert(stream, rate_hz);
+    }
+
+    /// No events of this stream come any more.
+    pub(super) fn forget(&self, stream: u32) {
+        self.lock().rates_hz.remove(&stream);
+    }
+
     pub(super) fn lock(&self) -> MutexGuard<'_, Gathered> {
         lock(&self.gathered)
     }
 }
 
 impl NoteRecord {
-    fn of(pitch: &PitchDetected, sample_rate_hz: f64) -> Option<Self> {
+    fn of(pitch: &PitchDetected, rate_hz: f64) -> Option<Self> {
         Some(Self {
-            t_s: pitch.first_frame as f64 / sample_rate_hz,
+            stream: pitch.stream,
+            t_s: pitch.first_frame as f64 / rate_hz,
             note: pitch.note?,
             hz: pitch.hz?,
             cents: pitch.cents?,

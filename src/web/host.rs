@@ -1,6 +1,4 @@
 //! The control side of a page: registry, streams, dispatch, snapshots. Lives in a worker.
-#![allow(unsafe_code)] // A tap that the worklet used by address comes back to be freed.
-
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -8,23 +6,27 @@ use wasm_bindgen::prelude::*;
 
 use super::block_header::HEADER_BYTES;
 use super::exercise::{self, Exercise};
-use super::feed::{Feed, LevelRecord, NoteRecord};
-use super::inspection::{Inspection, Inspector};
-use super::memory::{self, MemoryFigures, MemoryWatch};
+use super::exports::Lent;
+use super::feed::Feed;
+use super::inspection::Inspector;
+use super::memory::{self, MemoryWatch};
 use super::panic_note;
+use super::reader::Reader;
 use super::receiver::Receiver;
 use super::recording::Recording;
+use super::snapshot::{Snapshot, Tally};
+use super::stream::{Consumer, Stream, StreamEnd, StreamFigures};
 use super::stream_counts::StreamCounts;
 use super::tap::Tap;
 use super::tracks::Tracks;
-use crate::event_bus::{BusStats, EventRecord, TypedEventBus};
-use crate::modules::audio_foundations::{Analysis, AudioFoundationsModule, StreamConfig};
+use crate::event_bus::TypedEventBus;
+use crate::modules::audio_foundations::{AudioFoundationsModule, StreamConfig};
 use crate::modules::data_management::pool_metrics::{ClassMetrics, PoolCounts};
 use crate::modules::data_management::sizing_profile::SizingProfile;
 use crate::modules::data_management::{
-    DataManagementConfig, DataManagementModule, PoolControl, PoolMetrics,
+    DataManagementConfig, DataManagementModule, MAX_HOLDERS, PoolControl, PoolMetrics,
 };
-use crate::registry::{ModuleError, ModuleHealth, ModuleRegistry};
+use crate::registry::{ModuleError, ModuleRegistry};
 
 #[wasm_bindgen]
 extern "C" {
@@ -42,7 +44,7 @@ const TICK_MS: f64 = 10.0;
 /// How the page runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum Mode {
+pub(super) enum Mode {
     /// One memory for page, worker and worklet.
     Shared,
     /// A memory each.
@@ -63,33 +65,7 @@ struct StreamOptions {
     channels: usize,
     window: usize,
     hop: usize,
-}
-
-struct Stream {
-    config: StreamConfig,
-    counts: StreamCounts,
-    end: StreamEnd,
-}
-
-enum StreamEnd {
-    /// The worklet fills windows in this memory.
-    Shared {
-        tap: LentTap,
-        analysis: Box<Analysis>,
-    },
-    /// Windows arrive in blocks.
-    Received(Box<Receiver>),
-}
-
-/// A tap that the worklet uses by its address until the stream is closed.
-struct LentTap(*mut Tap);
-
-impl Drop for LentTap {
-    fn drop(&mut self) {
-        // SAFETY: from `Box::into_raw`, freed here alone. The page closes a stream after its worklet has said that it will
-        // not run again (or its context is gone), so nobody else uses the tap.
-        drop(unsafe { Box::from_raw(self.0) });
-    }
+    consumer: Consumer,
 }
 
 /// The host: everything but the audio thread.
@@ -101,10 +77,12 @@ pub struct Host {
     options: HostOptions,
     // Streams hold pool halves: they go before the registry.
     streams: BTreeMap<u32, Stream>,
-    last_stream: u32,
     closed: Closed,
-    /// Taps of closed streams whose worklets never said that they had stopped.
-    abandoned: Vec<(u32, LentTap)>,
+    /// What is in the hands of threads that never said that they had stopped, by the number of the closed stream.
+    abandoned_taps: BTreeMap<u32, Lent<Tap>>,
+    abandoned_readers: BTreeMap<u32, Lent<Reader>>,
+    /// One bit per holder of leases.
+    holders: u16,
     /// Buffers still leased when the last stream had closed.
     leaked: u64,
     /// JavaScript objects made on this side of the boundary.
@@ -142,9 +120,10 @@ impl Host {
         Ok(Self {
             options,
             streams: BTreeMap::new(),
-            last_stream: 0,
             closed: Closed::default(),
-            abandoned: Vec::new(),
+            abandoned_taps: BTreeMap::new(),
+            abandoned_readers: BTreeMap::new(),
+            holders: 0,
             leaked: 0,
             objects: 0,
             ticked_ms: f64::NEG_INFINITY,
@@ -159,7 +138,7 @@ impl Host {
         })
     }
 
-    /// Opens a stream: `{"sample_rate", "channels", "window", "hop"}`. Returns its number.
+    /// Opens a stream: `{"sample_rate", "channels", "window", "hop", "consumer": "tuner" | "reader"}`. Returns its number.
     ///
     /// # Errors
     /// What cannot be cut into windows, and what pool and bus cannot serve, with the numbers.
@@ -170,6 +149,7 @@ impl Host {
             channels,
             window,
             hop,
+            consumer,
         } = serde_json::from_str(options)?;
         let config = StreamConfig {
             sample_rate_hz: sample_rate,
@@ -177,71 +157,112 @@ impl Host {
             window,
             hop,
         };
-        let counts = StreamCounts::default();
-        let end = self
-            .open_end(config, &counts)
+        let (number, stream) = self
+            .stream(config, consumer)
             .map_err(|error| JsError::new(&error.to_string()))?;
-        self.feed.lock().sample_rate_hz = f64::from(sample_rate);
-        self.last_stream += 1;
-        self.streams.insert(
-            self.last_stream,
-            Stream {
-                config,
-                counts,
-                end,
-            },
-        );
-        Ok(self.last_stream)
+        self.streams.insert(number, stream);
+        self.feed.heard_at(number, f64::from(sample_rate));
+        Ok(number)
     }
 
-    fn open_end(
+    fn stream(
         &mut self,
         config: StreamConfig,
-        counts: &StreamCounts,
-    ) -> Result<StreamEnd, ModuleError> {
+        consumer: Consumer,
+    ) -> Result<(u32, Stream), ModuleError> {
         let (audio, data) = self
             .registry
             .get_two_mut::<AudioFoundationsModule, DataManagementModule>()
             .ok_or("the modules data_management and audio_foundations are not linked")?;
-        if self.options.mode == Mode::Transfer {
-            let analyser = audio.open_analyser(data, config)?;
-            return Ok(StreamEnd::Received(Box::new(Receiver::new(
-                analyser,
-                data.attach_realtime()?,
-            ))));
-        }
-        let (capture, analysis) = audio.open_stream(data, config)?;
-        let tap = Tap::new(capture, counts.clone(), None);
-        Ok(StreamEnd::Shared {
-            tap: LentTap(Box::into_raw(tap)),
-            analysis: Box::new(analysis),
-        })
+        let counts = StreamCounts::default();
+        let (number, end) = match (self.options.mode, consumer) {
+            (Mode::Transfer, Consumer::Tuner) => {
+                let analyser = audio.open_analyser(data, config)?;
+                let number = analyser.stream();
+                let receiver = Receiver::reading(analyser, data.attach_realtime()?);
+                (number, StreamEnd::Received(Box::new(receiver)))
+            }
+            (Mode::Transfer, Consumer::Reader) => {
+                let number = audio.open_elsewhere(data, config)?;
+                (number, StreamEnd::Received(Box::new(Receiver::counting())))
+            }
+            (Mode::Shared, Consumer::Tuner) => {
+                let (capture, analysis) = audio.open_stream(data, config)?;
+                let number = capture.stream();
+                let end = StreamEnd::Analysed {
+                    tap: Lent::new(Tap::new(capture, counts.clone(), None)),
+                    analysis: Box::new(analysis),
+                };
+                (number, end)
+            }
+            (Mode::Shared, Consumer::Reader) => {
+                let holder = self.holders.trailing_ones() as u8;
+                if holder >= MAX_HOLDERS {
+                    let most = format!("{MAX_HOLDERS} consumers are open, the most there can be");
+                    return Err(most.into());
+                }
+                let (capture, windows) = audio.open_windows(data, config)?;
+                self.holders |= 1 << holder;
+                let number = capture.stream();
+                let end = StreamEnd::Read {
+                    tap: Lent::new(Tap::new(capture, counts.clone(), None)),
+                    reader: Lent::new(Reader::new(holder, windows, counts.clone())),
+                };
+                (number, end)
+            }
+        };
+        let stream = Stream {
+            config,
+            counts,
+            consumer,
+            end,
+        };
+        Ok((number, stream))
     }
 
     /// Shared mode: the tap's address, for the worklet's exports. 0 otherwise.
     #[wasm_bindgen(js_name = tapAddress)]
     pub fn tap_address(&self, stream: u32) -> usize {
         match self.streams.get(&stream).map(|stream| &stream.end) {
-            Some(StreamEnd::Shared { tap, .. }) => tap.0 as usize,
+            Some(StreamEnd::Analysed { tap, .. } | StreamEnd::Read { tap, .. }) => tap.address(),
             _ => 0,
         }
     }
 
-    /// Closes a stream; its buffers come home. `answered` says that its worklet has stopped for good. One that has not may
-    /// still run, so its tap stays where it is, its buffers count as leaked, and the page closes it again when it answers.
-    /// Closing one twice does nothing.
+    /// Shared mode: the reader's address, for the consumer's exports. 0 otherwise.
+    #[wasm_bindgen(js_name = readerAddress)]
+    pub fn reader_address(&self, stream: u32) -> usize {
+        match self.streams.get(&stream).map(|stream| &stream.end) {
+            Some(StreamEnd::Read { reader, .. }) => reader.address(),
+            _ => 0,
+        }
+    }
+
+    /// Closes a stream; its buffers come home. `worklet_stopped` and `consumer_stopped` say that these threads will not
+    /// touch it again. One that may still run keeps what it has, its buffers count as leaked, and the page closes the
+    /// stream again when it has answered. Closing one twice does nothing more.
     #[wasm_bindgen(js_name = closeStream)]
-    pub fn close_stream(&mut self, stream: u32, answered: bool) {
-        self.abandoned
-            .retain(|&(number, _)| !(answered && number == stream));
+    pub fn close_stream(&mut self, stream: u32, worklet_stopped: bool, consumer_stopped: bool) {
         if let Some(closing) = self.streams.remove(&stream) {
-            self.closed.figures = Some(StreamFigures::of(&closing));
+            self.closed.figures = Some(closing.figures(stream));
             self.closed.objects += closing.counts.objects();
+            self.feed.forget(stream);
             match closing.end {
                 StreamEnd::Received(receiver) => self.closed.absorb(&receiver),
-                StreamEnd::Shared { tap, .. } if !answered => self.abandoned.push((stream, tap)),
-                StreamEnd::Shared { .. } => {}
+                StreamEnd::Analysed { tap, .. } => {
+                    self.abandoned_taps.insert(stream, tap);
+                }
+                StreamEnd::Read { tap, reader } => {
+                    self.abandoned_taps.insert(stream, tap);
+                    self.abandoned_readers.insert(stream, reader);
+                }
             }
+        }
+        if worklet_stopped {
+            self.abandoned_taps.remove(&stream);
+        }
+        if consumer_stopped && let Some(reader) = self.abandoned_readers.remove(&stream) {
+            self.holders &= !(1 << reader.take_back().holder());
         }
         if self.streams.is_empty() {
             if let Some(exercise) = &mut self.exercise {
@@ -266,7 +287,7 @@ impl Host {
         self.tell_time();
         let mut windows = 0;
         for stream in self.streams.values_mut() {
-            if let StreamEnd::Shared { analysis, .. } = &mut stream.end {
+            if let StreamEnd::Analysed { analysis, .. } = &mut stream.end {
                 windows += analysis.poll(WINDOWS_PER_PUMP);
             }
         }
@@ -303,12 +324,15 @@ impl Host {
         let recording = self.recording.as_ref().map(Recording::figures);
         let data = self.registry.get::<DataManagementModule>();
         let inspection = data.and_then(|data| self.inspector.inspect(now(), data, recording));
+        let figures = |(&number, stream): (&u32, &Stream)| stream.figures(number);
+        let streams: Vec<_> = self.streams.iter().map(figures).collect();
         let mut gathered = self.feed.lock();
         let snapshot = Snapshot {
             version: 1,
             mode: self.options.mode,
             mode_reason: &self.options.mode_reason,
-            stream: self.streams.values().next_back().map(StreamFigures::of),
+            stream: streams.last().copied(),
+            streams,
             closed_stream: self.closed.figures,
             notes: gathered.notes.drain(..).collect(),
             level: gathered.level,
@@ -462,7 +486,7 @@ impl Host {
         let streams: Vec<_> = self.streams.keys().copied().collect();
         self.exercise = None;
         for stream in streams {
-            self.close_stream(stream, true);
+            self.close_stream(stream, true, true);
         }
         self.pump();
         self.leaked
@@ -545,70 +569,4 @@ impl Closed {
         });
         self.recycled += receiver.remote_recycled;
     }
-}
-
-#[derive(Serialize)]
-struct Snapshot<'a> {
-    version: u32,
-    mode: Mode,
-    mode_reason: &'a str,
-    stream: Option<StreamFigures>,
-    /// The stream that closed last.
-    closed_stream: Option<StreamFigures>,
-    notes: Vec<NoteRecord>,
-    level: Option<LevelRecord>,
-    pool: PoolMetrics,
-    bus: BusStats,
-    events: Vec<EventRecord>,
-    tally: Tally,
-    modules: Vec<ModuleHealth>,
-    memory: MemoryFigures,
-    leaked: u64,
-    /// Twice a second; none in the snapshots between.
-    inspection: Option<Inspection>,
-}
-
-#[derive(Debug, Clone, Copy, Serialize)]
-struct StreamFigures {
-    sample_rate: f32,
-    channels: usize,
-    window: usize,
-    hop: usize,
-    /// None before the first quantum.
-    quantum_frames: Option<u64>,
-    quanta: u64,
-    frames: u64,
-    windows: u64,
-    skipped_windows: u64,
-    interrupted_windows: u64,
-    /// None before the first window.
-    bytes_copied_per_window: Option<u64>,
-}
-
-impl StreamFigures {
-    fn of(stream: &Stream) -> Self {
-        let counters = stream.counts.read();
-        Self {
-            sample_rate: stream.config.sample_rate_hz,
-            channels: stream.config.channels,
-            window: stream.config.window,
-            hop: stream.config.hop,
-            quantum_frames: counters.frames.checked_div(counters.quanta),
-            quanta: counters.quanta,
-            frames: counters.frames,
-            windows: counters.windows,
-            skipped_windows: counters.skipped_windows,
-            interrupted_windows: counters.interrupted_windows,
-            bytes_copied_per_window: counters.bytes_copied.checked_div(counters.windows),
-        }
-    }
-}
-
-/// What events said happened beside what the pools counted themselves.
-#[derive(Serialize)]
-struct Tally {
-    allocation_events: u64,
-    allocations_counted: u64,
-    recycling_events: u64,
-    recyclings_counted: u64,
 }

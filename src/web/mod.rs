@@ -1,18 +1,25 @@
-//! The browser host: numeric exports for the worklet (`tap`), one object for the control worker ([`Host`]).
+//! The browser host: one object for the control worker ([`Host`]), numeric exports for the worklet (`tap`) and for
+//! JavaScript consumers (`reader`).
 //!
-//! Two builds, one API. **Shared**: the host opens a stream and hands the tap's address to the worklet, which runs on the
-//! same memory. **Transfer**: the worklet boots an instance of its own and sends windows, counts and events in blocks.
+//! Two builds, one API. **Shared**: the host opens a stream and hands the tap's address to the worklet, and the reader's
+//! to the consumer; both run on the same memory. **Transfer**: the worklet boots an instance of its own and sends windows,
+//! counts and events in blocks.
 
 mod block_header;
 mod exercise;
+mod exports;
 mod feed;
 mod host;
 mod inspection;
 mod memory;
 mod panic_note;
+mod reader;
 mod receiver;
 mod recording;
+mod refusal;
 mod sender;
+mod snapshot;
+mod stream;
 mod stream_counts;
 mod tap;
 mod tracks;

@@ -11,31 +11,51 @@ use crate::registry::ModuleError;
 
 /// The receiving end of one stream.
 pub(super) struct Receiver {
-    /// Dropped before the half it comes from.
-    window: Option<PlanarBuffer>,
-    analyser: Analyser,
-    pool: RealtimePool,
+    /// None where a JavaScript consumer reads the samples: then headers are all that arrives here.
+    reading: Option<Reading>,
     header: Box<Header>,
     first_frame: u64,
     sent: CaptureCounters,
-    /// The worklet's own pool, as its last block told.
+    /// The worklet's own pool, as its newest block told.
     pub(super) remote: PoolCounts,
+    /// What the block at hand tells; kept, so that reading does not allocate.
+    arrived: PoolCounts,
     pub(super) remote_recycled: u64,
     /// Windows that found no buffer here, and bytes copied into those that did.
     unreceived: u64,
     bytes_copied: u64,
 }
 
+/// What reads the windows that arrive.
+struct Reading {
+    /// Dropped before the half it comes from.
+    window: Option<PlanarBuffer>,
+    analyser: Analyser,
+    pool: RealtimePool,
+}
+
 impl Receiver {
-    pub(super) fn new(analyser: Analyser, pool: RealtimePool) -> Self {
-        Self {
+    pub(super) fn reading(analyser: Analyser, pool: RealtimePool) -> Self {
+        let reading = Reading {
             window: None,
             analyser,
             pool,
+        };
+        Self {
+            reading: Some(reading),
+            ..Self::counting()
+        }
+    }
+
+    /// For a stream whose windows are read elsewhere.
+    pub(super) fn counting() -> Self {
+        Self {
+            reading: None,
             header: Header::boxed(),
             first_frame: 0,
             sent: CaptureCounters::default(),
             remote: PoolCounts::default(),
+            arrived: PoolCounts::default(),
             remote_recycled: 0,
             unreceived: 0,
             bytes_copied: 0,
@@ -53,15 +73,19 @@ impl Receiver {
         counts: &StreamCounts,
         now_ms: u64,
     ) -> Result<(), ModuleError> {
-        let (head, cells) = self.header.read(&mut self.remote)?;
+        let (head, cells) = self.header.read(&mut self.arrived)?;
         self.first_frame = head.first_frame;
-        self.remote_recycled = head.recycled;
-        counts.set_objects(head.objects);
+        // A block that its reader kept comes late: its events are news, its counts are not.
+        if head.capture.quanta >= self.sent.quanta {
+            core::mem::swap(&mut self.remote, &mut self.arrived);
+            self.remote_recycled = head.recycled;
+            self.sent = head.capture;
+            counts.set_objects(head.objects);
+        }
         let crossing_ns = now_ms.saturating_sub(head.sent_ms) * 1_000_000;
         // SAFETY: the cells were drained by the worklet's instance of the module that this instance was made from (the
         // page hands the same one to both), and copied byte by byte; event types are plain values.
         unsafe { bus.inject_cells(cells, crossing_ns) }?;
-        self.sent = head.capture;
         counts.publish(self.counters());
         Ok(())
     }
@@ -78,21 +102,24 @@ impl Receiver {
 
     /// Makes room for the block's window; false if the pool has none, which counts as skipped.
     pub(super) fn begin(&mut self) -> bool {
+        let Some(reading) = &mut self.reading else {
+            return false;
+        };
         let StreamConfig {
             channels, window, ..
-        } = *self.analyser.config();
-        self.pool.begin_quantum(self.first_frame);
-        self.window = self.pool.acquire_planar(channels, window).ok();
-        self.unreceived += u64::from(self.window.is_none());
-        self.window.is_some()
+        } = *reading.analyser.config();
+        reading.pool.begin_quantum(self.first_frame);
+        reading.window = reading.pool.acquire_planar(channels, window).ok();
+        self.unreceived += u64::from(reading.window.is_none());
+        reading.window.is_some()
     }
 
     /// Where a channel of the window goes; 0 without a window.
     pub(super) fn address(&mut self, channel: usize) -> usize {
-        let window = self
-            .window
-            .as_mut()
-            .filter(|window| channel < window.channels());
+        let window = self.reading.as_mut().and_then(|reading| {
+            let window = reading.window.as_mut();
+            window.filter(|window| channel < window.channels())
+        });
         window.map_or(0, |window| {
             window.channel_mut(channel).as_mut_ptr() as usize
         })
@@ -100,7 +127,10 @@ impl Receiver {
 
     /// The window is complete: reads it and gives it back.
     pub(super) fn end(&mut self, counts: &StreamCounts) {
-        let Some(mut window) = self.window.take() else {
+        let Some(reading) = &mut self.reading else {
+            return;
+        };
+        let Some(mut window) = reading.window.take() else {
             return;
         };
         let StreamConfig {
@@ -108,7 +138,7 @@ impl Receiver {
             channels,
             window: samples,
             ..
-        } = *self.analyser.config();
+        } = *reading.analyser.config();
         window.set_metadata(AudioMetadata {
             sample_rate_hz,
             channels: channels as u16,
@@ -116,8 +146,8 @@ impl Receiver {
             first_frame: self.first_frame,
         });
         self.bytes_copied += (channels * samples * size_of::<f32>()) as u64;
-        counts.publish(self.counters());
         // A refused scratch was counted and published.
-        let _ = self.analyser.analyse(&window.freeze());
+        let _ = reading.analyser.analyse(&window.freeze());
+        counts.publish(self.counters());
     }
 }

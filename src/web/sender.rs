@@ -3,8 +3,8 @@
 use super::block_header::{Head, Header};
 use crate::event_bus::{Publisher, TypedEventBus};
 use crate::modules::audio_foundations::{
-    Analysis, AudioFoundationsModule, Capture, CaptureCounters, SkipReason, StreamConfig,
-    WindowSkipped,
+    AudioFoundationsModule, Capture, CaptureCounters, SkipReason, StreamConfig, WindowSkipped,
+    Windows,
 };
 use crate::modules::data_management::pool_metrics::PoolCounts;
 use crate::modules::data_management::{DataManagementModule, PlanarRef};
@@ -12,7 +12,8 @@ use crate::registry::{ModuleError, ModuleRegistry};
 
 /// What carries windows out of the worklet's own memory.
 pub(super) struct Sender {
-    windows: Analysis,
+    stream: u32,
+    windows: Windows,
     taken: Option<PlanarRef>,
     /// Windows for which no block was free, and bytes that JavaScript copied out of those that had one.
     unsent: u64,
@@ -27,18 +28,20 @@ pub(super) struct Sender {
 
 impl Sender {
     /// Boots the registry of this instance and opens a stream on it.
-    pub(super) fn open(config: StreamConfig) -> Result<(Capture, Self), ModuleError> {
+    pub(super) fn open(stream: u32, config: StreamConfig) -> Result<(Capture, Self), ModuleError> {
         let bus = TypedEventBus::default();
         bus.carry_all();
         let mut registry = ModuleRegistry::builder(bus.clone()).boot()?;
         let (audio, data) = registry
             .get_two_mut::<AudioFoundationsModule, DataManagementModule>()
             .ok_or("the modules data_management and audio_foundations are not linked")?;
-        let (capture, windows) = audio.open_stream(data, config)?;
+        audio.number_next(stream);
+        let (capture, windows) = audio.open_windows(data, config)?;
         let control = data.control().ok_or("the pool is not initialised")?;
         let counts = control.counts();
         let publisher = bus.publisher()?;
         let sender = Self {
+            stream,
             windows,
             taken: None,
             unsent: 0,
@@ -81,7 +84,7 @@ impl Sender {
             self.unsent += 1;
             self.publisher.publish(WindowSkipped {
                 first_frame: window.metadata().first_frame,
-                stream: 1,
+                stream: self.stream,
                 reason: SkipReason::QueueFull,
             });
         }

@@ -12,8 +12,9 @@ pub(super) struct StreamCounts(Arc<Cells>);
 #[derive(Debug, Default)]
 struct Cells {
     capture: [AtomicU64; 6],
-    /// JavaScript objects that the worklet's side of the boundary has made.
+    /// JavaScript objects made by the worklet's side of the boundary, and by the consumer's.
     objects: AtomicU64,
+    consumer_objects: AtomicU64,
 }
 
 impl StreamCounts {
@@ -35,8 +36,13 @@ impl StreamCounts {
         self.0.objects.store(objects, Ordering::Relaxed);
     }
 
+    pub(super) fn set_consumer_objects(&self, objects: u64) {
+        // Relaxed: see `publish`.
+        self.0.consumer_objects.store(objects, Ordering::Relaxed);
+    }
+
     pub(super) fn objects(&self) -> u64 {
         // Relaxed: see `publish`.
-        self.0.objects.load(Ordering::Relaxed)
+        self.0.objects.load(Ordering::Relaxed) + self.0.consumer_objects.load(Ordering::Relaxed)
     }
 }

@@ -1,4 +1,4 @@
-//! The worklet's exports: numbers in, numbers out. A tap is named by its address.
+//! The worklet's exports. A tap is named by its address.
 //!
 //! None but `tap_open` allocates and none but `tap_close` frees; steps are bounded by the windows open at once.
 #![allow(unsafe_code)] // JavaScript holds the tap as a number; each export turns it back into a reference.
@@ -6,6 +6,7 @@
 use core::ptr;
 
 use super::block_header::HEADER_BYTES;
+use super::exports::exports;
 use super::panic_note;
 use super::sender::Sender;
 use super::stream_counts::StreamCounts;
@@ -67,10 +68,16 @@ impl Tap {
     }
 }
 
-/// Boots an instance of its own and opens a stream on it (transfer mode). Null if the options were refused; the page
+/// Boots an instance of its own and opens a stream on it (transfer mode), by the number it has with the host. Null if the options were refused; the page
 /// has had the reason from its own host, which checks the same.
 #[unsafe(no_mangle)]
-extern "C" fn tap_open(sample_rate_hz: f32, channels: u32, window: u32, hop: u32) -> *mut Tap {
+extern "C" fn tap_open(
+    stream: u32,
+    sample_rate_hz: f32,
+    channels: u32,
+    window: u32,
+    hop: u32,
+) -> *mut Tap {
     panic_note::install();
     let config = StreamConfig {
         sample_rate_hz,
@@ -78,29 +85,12 @@ extern "C" fn tap_open(sample_rate_hz: f32, channels: u32, window: u32, hop: u32
         window: window as usize,
         hop: hop as usize,
     };
-    Sender::open(config).map_or(ptr::null_mut(), |(capture, sender)| {
+    Sender::open(stream, config).map_or(ptr::null_mut(), |(capture, sender)| {
         Box::into_raw(Tap::new(capture, StreamCounts::default(), Some(sender)))
     })
 }
 
-/// Declares exports that get the tap as a reference.
-macro_rules! tap_exports {
-    ($($(#[$doc:meta])* fn $name:ident($tap:ident: $Tap:ty $(, $arg:ident: $Arg:ty)*) $(-> $Out:ty)? $body:block)*) => {$(
-        $(#[$doc])*
-        ///
-        /// # Safety
-        /// `tap` is a tap that is open, and this is its audio thread.
-        #[unsafe(no_mangle)]
-        unsafe extern "C" fn $name(tap: *mut Tap $(, $arg: $Arg)*) $(-> $Out)? {
-            // SAFETY: made by `Box::into_raw` and not yet closed, says the caller, so it is aligned, initialised and
-            // alive; the host does not touch a tap between opening and closing it, and the worklet has one thread.
-            let $tap: $Tap = unsafe { &mut *tap };
-            $body
-        }
-    )*};
-}
-
-tap_exports! {
+exports! {
     /// Plans the copies for this many frames; returns the number of spans.
     fn tap_begin(tap: &mut Tap, frames: u32) -> u32 { tap.begin(frames) }
     /// Address of the spans that `tap_begin` planned.

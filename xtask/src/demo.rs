@@ -9,7 +9,7 @@ use anyhow::{Result, bail};
 
 use crate::cli::{DemoOptions, Headless};
 use crate::progress::Steps;
-use crate::web::{self, Server};
+use crate::web::{self, Server, Site};
 use crate::{process, setup};
 
 const DRIVER: &str = "web/e2e/headless.mjs";
@@ -40,7 +40,7 @@ pub(crate) fn run(options: &DemoOptions) -> Result<ExitCode> {
         // Nobody listens any more when the command is over already.
         let _ = sender.send(());
     })?;
-    let mut server = Server::start(options.port, options.mode)?;
+    let mut server = Server::start(Site::App, options.port, options.mode)?;
     match (&options.headless, browser) {
         (Some(headless), Some(browser)) => drive(&server, headless, &browser, &stop),
         _ => serve(&mut server, &stop),

@@ -10,7 +10,7 @@ use crate::progress::{Steps, seconds};
 use crate::report::{Counts, Report, parse_libtest, parse_node_tap};
 use crate::wasm::Build;
 use crate::wasm_toolchain::WasmToolchain;
-use crate::web::{self, Server};
+use crate::web::{self, Server, Site};
 use crate::{native_tests, package, process, setup, wasm, wasm_tests};
 
 /// Preemptions loom tries per execution in the bounded run; most bugs need no more than two.
@@ -58,12 +58,12 @@ const SUITES: [Suite; 13] = [
     ("package", "the npm package in fresh projects", npm_package),
     (
         "e2e-shared",
-        "the page in Chromium, shared memory",
+        "page and library in Chromium, shared memory",
         |report, name| e2e(report, name, Mode::Shared),
     ),
     (
         "e2e-transfer",
-        "the page in Chromium, transfer",
+        "page and library in Chromium, transfer",
         |report, name| e2e(report, name, Mode::Transfer),
     ),
 ];
@@ -254,12 +254,14 @@ fn npm_package(report: &mut Report, name: &str) -> Result<()> {
     })
 }
 
-/// Serves the page in `mode` and runs `web/e2e/*.test.mjs` against it.
+/// Serves the page and that of the library's tests in `mode` and runs `web/e2e/*.test.mjs` against it.
 fn e2e(report: &mut Report, name: &str, mode: Mode) -> Result<()> {
     let browser = setup::chromium()?;
     web::modules()?;
     web::page()?;
-    let server = Server::start(web::free_port()?, mode)?;
+    web::library_tests()?;
+    let server = Server::start(Site::App, web::free_port()?, mode)?;
+    let library = Server::start(Site::LibraryTests, web::free_port()?, mode)?;
     let mut files: Vec<String> = std::fs::read_dir("web/e2e")
         .into_iter()
         .flatten()
@@ -270,6 +272,7 @@ fn e2e(report: &mut Report, name: &str, mode: Mode) -> Result<()> {
     files.sort();
     node_tests(report, name, &files, |node| {
         node.env("WAVEPOOL_URL", server.url())
+            .env("WAVEPOOL_LIBRARY_URL", library.url())
             .env("WAVEPOOL_MODE", mode.name())
             .env("CHROMIUM", &browser)
     })

@@ -42,6 +42,30 @@ pub(crate) fn modules() -> Result<()> {
         .try_for_each(|build| wasm::build(build, &toolchain))
 }
 
+/// What Vite builds and serves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Site {
+    /// The page people see.
+    App,
+    /// The page on which the library's browser tests run.
+    LibraryTests,
+}
+
+impl Site {
+    fn config(self) -> &'static str {
+        match self {
+            Self::App => "vite.config.ts",
+            Self::LibraryTests => "web/e2e/library/vite.config.ts",
+        }
+    }
+}
+
+/// Builds the page of the library's tests.
+pub(crate) fn library_tests() -> Result<()> {
+    let config = Site::LibraryTests.config();
+    process::run(process::node().args([VITE, "build", "--config", config, "--logLevel", "warn"]))
+}
+
 /// `vite build`, unless nothing it reads has changed.
 pub(crate) fn page() -> Result<()> {
     let inputs = [
@@ -68,9 +92,9 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Serves the built page on loopback, isolated unless `mode` is transfer, and waits until it
+    /// Serves what was built on loopback, isolated unless `mode` is transfer, and waits until it
     /// listens. Refuses a port that is taken, naming a free one.
-    pub(crate) fn start(port: u16, mode: Mode) -> Result<Self> {
+    pub(crate) fn start(site: Site, port: u16, mode: Mode) -> Result<Self> {
         require_free(port)?;
         let isolated = if mode == Mode::Transfer { "0" } else { "1" };
         // Vite itself, not npx: killing npx would leave the server behind.
@@ -78,6 +102,8 @@ impl Server {
         node.args([
             VITE,
             "preview",
+            "--config",
+            site.config(),
             "--host",
             "127.0.0.1",
             "--strictPort",

@@ -7,6 +7,7 @@ use super::level::Level;
 use super::note::Note;
 use super::pitch::{Pitch, PitchDetector, PitchWork};
 use super::stream::StreamConfig;
+use super::windows::Windows;
 use crate::event_bus::Publisher;
 use crate::modules::data_management::{PlanarRef, PoolError, RealtimePool};
 
@@ -115,6 +116,12 @@ impl Analyser {
         })
     }
 
+    /// The stream's number in its events.
+    #[must_use]
+    pub const fn stream(&self) -> u32 {
+        self.stream
+    }
+
     /// How the stream was opened.
     #[must_use]
     pub const fn config(&self) -> &StreamConfig {
@@ -156,12 +163,12 @@ fn with_work<R>(
 /// buffers go home when it has, on this thread, by one lock-free push each.
 pub struct Analysis {
     // First, so that queued windows go home before the analyser's half does.
-    windows: rtrb::Consumer<PlanarRef>,
+    windows: Windows,
     analyser: Analyser,
 }
 
 impl Analysis {
-    pub(super) fn new(windows: rtrb::Consumer<PlanarRef>, analyser: Analyser) -> Self {
+    pub(super) const fn new(windows: Windows, analyser: Analyser) -> Self {
         Self { windows, analyser }
     }
 
@@ -180,16 +187,15 @@ impl Analysis {
         max
     }
 
-    /// Takes the next queued window unread, for whoever carries windows elsewhere.
+    /// Takes the next queued window unread.
     pub fn next_window(&mut self) -> Option<PlanarRef> {
-        self.windows.pop().ok()
+        self.windows.next_window()
     }
 
     /// Whether the capture is gone and every window it queued was taken.
     #[must_use]
     pub fn is_finished(&self) -> bool {
-        // In this order: what was queued before the capture went is then seen.
-        self.windows.is_abandoned() && self.windows.is_empty()
+        self.windows.is_finished()
     }
 
     /// What reads the windows.

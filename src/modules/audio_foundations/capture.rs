@@ -197,6 +197,12 @@ impl Capture {
         &self.outlet.counters
     }
 
+    /// The stream's number in its events.
+    #[must_use]
+    pub const fn stream(&self) -> u32 {
+        self.outlet.stream
+    }
+
     /// How the stream was opened.
     #[must_use]
     pub const fn config(&self) -> &StreamConfig {

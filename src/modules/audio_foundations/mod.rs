@@ -1,10 +1,11 @@
 //! Sound on pooled buffers: windows cut from a stream, their level and pitch, chains of processors.
 //!
-//! Depends on the pool, never the reverse. [`AudioFoundationsModule`] opens three things on it:
+//! Depends on the pool, never the reverse. [`AudioFoundationsModule`] opens four things on it:
 //!
 //! | what | real-time end | other end |
 //! |---|---|---|
 //! | a stream | [`Capture`]: quanta of any size → windows, each in its own pooled buffer | [`Analysis`]: level and pitch, as events |
+//! | a stream for others to read | [`Capture`] | [`Windows`]: the windows themselves |
 //! | an analyser | | [`Analyser`]: the same for windows carried here from elsewhere |
 //! | an engine | [`Engine`]: a chain of [`Processor`]s between input and output | |
 
@@ -22,6 +23,7 @@ mod stream;
 #[cfg(test)]
 #[cfg(not(loom))]
 mod test_rig;
+mod windows;
 
 pub use analysis::{Analyser, Analysis, AnalysisCounters, Reading};
 pub use audio_events::{
@@ -36,3 +38,4 @@ pub use pitch::{HIGHEST_HZ, LOWEST_HZ, Pitch, PitchDetector, PitchWork};
 pub use processor::{DcBlocker, Gain, Meter, ProcessContext, Processor};
 pub use reblocker::MAX_QUANTUM_FRAMES;
 pub use stream::{AudioError, MAX_OVERLAP, MIN_WINDOW, StreamConfig};
+pub use windows::Windows;

@@ -7,6 +7,7 @@ use super::engine::Engine;
 use super::pitch::{PitchDetector, PitchWork};
 use super::processor::Processor;
 use super::stream::{AudioError, StreamConfig, check_format};
+use super::windows::Windows;
 use crate::event_bus::TypedEventBus;
 use crate::modules::data_management::{DataManagementModule, PoolControl, PoolError, RealtimePool};
 use crate::registry::{
@@ -66,19 +67,53 @@ impl AudioFoundationsModule {
         data: &mut DataManagementModule,
         config: StreamConfig,
     ) -> Result<(Capture, Analysis), AudioError> {
+        let (capture, windows) = self.open_windows(data, config)?;
+        let analyser = self.analyser(data, config)?;
+        Ok((capture, Analysis::new(windows, analyser)))
+    }
+
+    /// Opens a stream whose windows nobody here reads: they are taken, one by one, from [`Windows`].
+    ///
+    /// # Errors
+    /// As for [`open_stream`](Self::open_stream).
+    pub fn open_windows(
+        &mut self,
+        data: &mut DataManagementModule,
+        config: StreamConfig,
+    ) -> Result<(Capture, Windows), AudioError> {
         config.check()?;
+        self.streams += 1;
         let class = class_for(data, config.window)?;
-        let analyser = self.open_analyser(data, config)?;
         let queued = (QUEUE_SECONDS * config.sample_rate_hz / config.hop as f32) as usize;
         let queued = queued.clamp(*QUEUE_WINDOWS.start(), *QUEUE_WINDOWS.end());
         let open = (USUAL_QUANTUM + config.window - 2) / config.hop + 1;
-        // One more is in the hands of the analysis.
+        // One more is in the hands of its reader.
         let buffers = config.channels * (open + queued + 1);
         let pool = self.attach(data, &[(class, buffers as u32)])?;
         let (queue, windows) = rtrb::RingBuffer::new(queued);
         let publisher = self.bus()?.publisher()?;
         let capture = Capture::new(self.streams, config, pool, publisher, queue);
-        Ok((capture, Analysis::new(windows, analyser)))
+        Ok((capture, Windows::new(windows)))
+    }
+
+    /// A number for a stream of which both ends are in another instance, if this one could have opened it.
+    ///
+    /// # Errors
+    /// As for [`open_stream`](Self::open_stream), as far as rate, channels and windows say.
+    pub fn open_elsewhere(
+        &mut self,
+        data: &DataManagementModule,
+        config: StreamConfig,
+    ) -> Result<u32, AudioError> {
+        config.check()?;
+        class_for(data, config.window)?;
+        self.streams += 1;
+        Ok(self.streams)
+    }
+
+    /// The next stream gets this number: for an instance whose events are delivered beside those of others.
+    pub const fn number_next(&mut self, stream: u32) {
+        self.streams = stream.saturating_sub(1);
     }
 
     /// Opens the reading end alone, for windows that are carried here from another instance.
@@ -91,11 +126,19 @@ impl AudioFoundationsModule {
         config: StreamConfig,
     ) -> Result<Analyser, AudioError> {
         config.check()?;
+        self.streams += 1;
+        self.analyser(data, config)
+    }
+
+    fn analyser(
+        &self,
+        data: &mut DataManagementModule,
+        config: StreamConfig,
+    ) -> Result<Analyser, AudioError> {
         let detector = PitchDetector::new(config.sample_rate_hz, config.window);
         let class = class_for(data, detector.work_samples())?;
         let pool = self.attach(data, &[(class, PitchWork::BUFFERS)])?;
         let publisher = self.bus()?.publisher()?;
-        self.streams += 1;
         Ok(Analyser::new(
             self.streams,
             config,

@@ -182,7 +182,7 @@ impl PoolControl {
     }
 
     /// Takes back every lease of a participant that is dead; answers how many.
-    pub fn reclaim_leases(&mut self, dead: &mut LeaseTable) -> u32 {
+    pub fn reclaim_leases<B>(&mut self, dead: &mut LeaseTable<B>) -> u32 {
         let count = dead.reclaim() as u32;
         self.leases_reclaimed += u64::from(count);
         let frames = self.anchor.halves().map(|half| half.frame());

@@ -99,13 +99,13 @@ impl From<BufferRef> for LeasedBuffer {
 }
 
 /// Invariant: `buffer` is there exactly while `state` is not `Recycled`.
-struct Entry {
+struct Entry<B> {
     generation: u32,
     state: LeaseState,
-    buffer: Option<LeasedBuffer>,
+    buffer: Option<B>,
 }
 
-/// The leases of one participant.
+/// The leases of one participant: on single buffers, or on whatever else it holds (`LeaseTable<PlanarRef>`: windows).
 ///
 /// # Real-time
 /// All memory is allocated by [`new`](Self::new). Every other method is a bounded number of steps ([`reclaim`](Self::reclaim):
@@ -123,9 +123,9 @@ struct Entry {
 /// assert!(matches!(leases.release(Lease::from_raw(12345)), Err(PoolError::WrongHolder { .. })));
 /// # Ok::<(), PoolError>(())
 /// ```
-pub struct LeaseTable {
+pub struct LeaseTable<B = LeasedBuffer> {
     holder: u8,
-    entries: Box<[Entry]>,
+    entries: Box<[Entry<B>]>,
     /// Free entries as a ring: `free` of them, the oldest at `next_free`.
     ring: Box<[u16]>,
     next_free: usize,
@@ -139,75 +139,7 @@ impl LeaseTable {
     /// `holder` of [`MAX_HOLDERS`] or above.
     #[must_use]
     pub fn new(holder: u8, most: usize) -> Self {
-        assert!(holder < MAX_HOLDERS, "holders are numbered from 0 to 15");
-        let entries = most.clamp(1, MAX_LEASES).next_power_of_two();
-        Self {
-            holder,
-            entries: (0..entries)
-                .map(|_| Entry {
-                    generation: 1,
-                    state: LeaseState::Recycled,
-                    buffer: None,
-                })
-                .collect(),
-            ring: (0..entries as u16).collect(),
-            next_free: 0,
-            free: entries,
-        }
-    }
-
-    /// Leases a buffer.
-    ///
-    /// # Errors
-    /// [`TableFull`](PoolError::TableFull); the buffer has gone home.
-    pub fn open(&mut self, buffer: impl Into<LeasedBuffer>) -> Result<Lease, PoolError> {
-        self.check_room()?;
-        let at = usize::from(self.ring[self.next_free]);
-        self.next_free = (self.next_free + 1) % self.ring.len();
-        self.free -= 1;
-        let entry = &mut self.entries[at];
-        entry.state = LeaseState::Allocated;
-        entry.buffer = Some(buffer.into());
-        Ok(self.number(at))
-    }
-
-    /// Looks at the samples; the lease is in use until [`end_view`](Self::end_view) or its end.
-    ///
-    /// # Errors
-    /// [`StaleLease`](PoolError::StaleLease), [`WrongHolder`](PoolError::WrongHolder),
-    /// [`IllegalMove`](PoolError::IllegalMove): as for all below.
-    pub fn view(&mut self, lease: Lease) -> Result<&mut LeasedBuffer, PoolError> {
-        let at = self.find(lease, LeaseMove::View, LeaseState::Allocated)?;
-        let entry = &mut self.entries[at];
-        entry.state = LeaseState::Viewed;
-        entry.buffer.as_mut().ok_or(stale(lease))
-    }
-
-    /// Stops looking.
-    ///
-    /// # Errors
-    /// As for [`view`](Self::view).
-    pub fn end_view(&mut self, lease: Lease) -> Result<(), PoolError> {
-        let at = self.find(lease, LeaseMove::EndView, LeaseState::Viewed)?;
-        self.entries[at].state = LeaseState::Allocated;
-        Ok(())
-    }
-
-    /// The buffer behind a live lease, for reading on this side.
-    ///
-    /// # Errors
-    /// As for [`view`](Self::view).
-    pub fn get(&self, lease: Lease) -> Result<&LeasedBuffer, PoolError> {
-        let at = self.live_entry(lease)?;
-        self.entries[at].buffer.as_ref().ok_or(stale(lease))
-    }
-
-    /// Where a live lease is in its life.
-    ///
-    /// # Errors
-    /// [`StaleLease`](PoolError::StaleLease), [`WrongHolder`](PoolError::WrongHolder).
-    pub fn state(&self, lease: Lease) -> Result<LeaseState, PoolError> {
-        Ok(self.entries[self.live_entry(lease)?].state)
+        Self::of(holder, most)
     }
 
     /// A further lease on the same samples, which are frozen from now on.
@@ -235,12 +167,91 @@ impl LeaseTable {
         *buffer = Some(LeasedBuffer::Shared(shared.clone()));
         Ok(shared)
     }
+}
+
+impl<B> LeaseTable<B> {
+    /// [`new`](LeaseTable::new) for leases on something else than single buffers.
+    ///
+    /// # Panics
+    /// As for `new`.
+    #[must_use]
+    pub fn of(holder: u8, most: usize) -> Self {
+        assert!(holder < MAX_HOLDERS, "holders are numbered from 0 to 15");
+        let entries = most.clamp(1, MAX_LEASES).next_power_of_two();
+        Self {
+            holder,
+            entries: (0..entries)
+                .map(|_| Entry {
+                    generation: 1,
+                    state: LeaseState::Recycled,
+                    buffer: None,
+                })
+                .collect(),
+            ring: (0..entries as u16).collect(),
+            next_free: 0,
+            free: entries,
+        }
+    }
+
+    /// Leases a buffer.
+    ///
+    /// # Errors
+    /// [`TableFull`](PoolError::TableFull); the buffer has gone home.
+    pub fn open(&mut self, buffer: impl Into<B>) -> Result<Lease, PoolError> {
+        self.check_room()?;
+        let at = usize::from(self.ring[self.next_free]);
+        self.next_free = (self.next_free + 1) % self.ring.len();
+        self.free -= 1;
+        let entry = &mut self.entries[at];
+        entry.state = LeaseState::Allocated;
+        entry.buffer = Some(buffer.into());
+        Ok(self.number(at))
+    }
+
+    /// Looks at the samples; the lease is in use until [`end_view`](Self::end_view) or its end.
+    ///
+    /// # Errors
+    /// [`StaleLease`](PoolError::StaleLease), [`WrongHolder`](PoolError::WrongHolder),
+    /// [`IllegalMove`](PoolError::IllegalMove): as for all below.
+    pub fn view(&mut self, lease: Lease) -> Result<&mut B, PoolError> {
+        let at = self.find(lease, LeaseMove::View, LeaseState::Allocated)?;
+        let entry = &mut self.entries[at];
+        entry.state = LeaseState::Viewed;
+        entry.buffer.as_mut().ok_or(stale(lease))
+    }
+
+    /// Stops looking.
+    ///
+    /// # Errors
+    /// As for [`view`](Self::view).
+    pub fn end_view(&mut self, lease: Lease) -> Result<(), PoolError> {
+        let at = self.find(lease, LeaseMove::EndView, LeaseState::Viewed)?;
+        self.entries[at].state = LeaseState::Allocated;
+        Ok(())
+    }
+
+    /// The buffer behind a live lease, for reading on this side.
+    ///
+    /// # Errors
+    /// As for [`view`](Self::view).
+    pub fn get(&self, lease: Lease) -> Result<&B, PoolError> {
+        let at = self.live_entry(lease)?;
+        self.entries[at].buffer.as_ref().ok_or(stale(lease))
+    }
+
+    /// Where a live lease is in its life.
+    ///
+    /// # Errors
+    /// [`StaleLease`](PoolError::StaleLease), [`WrongHolder`](PoolError::WrongHolder).
+    pub fn state(&self, lease: Lease) -> Result<LeaseState, PoolError> {
+        Ok(self.entries[self.live_entry(lease)?].state)
+    }
 
     /// Ends the lease and gives its buffer out, for the receiver's table to open a lease of its own.
     ///
     /// # Errors
     /// As for [`view`](Self::view).
-    pub fn cross(&mut self, lease: Lease) -> Result<LeasedBuffer, PoolError> {
+    pub fn cross(&mut self, lease: Lease) -> Result<B, PoolError> {
         let at = self.find(lease, LeaseMove::Cross, LeaseState::Allocated)?;
         self.end(at).ok_or(stale(lease))
     }
@@ -257,7 +268,7 @@ impl LeaseTable {
     ///
     /// # Errors
     /// As for `release`.
-    pub fn take(&mut self, lease: Lease) -> Result<LeasedBuffer, PoolError> {
+    pub fn take(&mut self, lease: Lease) -> Result<B, PoolError> {
         let at = self.live_entry(lease)?;
         self.end(at).ok_or(stale(lease))
     }
@@ -281,6 +292,12 @@ impl LeaseTable {
         self.entries.len() - self.free
     }
 
+    /// Whether the next [`open`](Self::open) will be refused.
+    #[must_use]
+    pub const fn is_full(&self) -> bool {
+        self.free == 0
+    }
+
     /// Bytes on the heap.
     pub(super) fn heap_bytes(&self) -> usize {
         size_of_val(&*self.entries) + size_of_val(&*self.ring)
@@ -296,7 +313,7 @@ impl LeaseTable {
         })
     }
 
-    fn end(&mut self, at: usize) -> Option<LeasedBuffer> {
+    fn end(&mut self, at: usize) -> Option<B> {
         let generations = 1 << (HOLDER_SHIFT - self.entry_bits());
         let entry = &mut self.entries[at];
         let buffer = entry.buffer.take()?;

@@ -74,7 +74,6 @@ export class SessionLog {
 
   /** The stream is closed: its final figures are later than those of any snapshot before. */
   close(last: Snapshot): void {
-    this.add(last);
     this.#stream = last.closed_stream ?? this.#stream;
   }
 

@@ -1,4 +1,4 @@
-import type { Snapshot, Tap, Wavepool } from '../../lib/src/index.ts';
+import type { Snapshot, Tuner, Wavepool } from '../../lib/src/index.ts';
 import { Problem } from './problem.ts';
 import type { Source } from './sources.ts';
 
@@ -14,17 +14,17 @@ export type State = 'idle' | 'starting' | 'waiting' | 'running' | 'ended';
 export interface SessionEvents {
   /** `label` names the source, if there is one. */
   state(state: State, source: Source | null): void;
-  /** A tap is about to open: what was logged of the one before is history. */
+  /** A tuner is about to open: what was logged of the one before is history. */
   opening(context: AudioContext): void;
-  /** A tap closed; its last figures. */
+  /** A tuner closed; its last figures. */
   closed(last: Snapshot): void;
   problem(reason: unknown): void;
 }
 
 /**
- * One sound at a time through one tap.
+ * One sound at a time through one tuner.
  *
- * Changes run one after the other, so that a tap is closed, and all its buffers are back, before the next opens.
+ * Changes run one after the other, so that a tuner is closed, and all its buffers are back, before the next opens.
  * A source that is ready only after something newer was asked for (a permission granted late) is let go unheard.
  */
 export class Session {
@@ -32,7 +32,7 @@ export class Session {
   readonly #events: SessionEvents;
   #context: AudioContext | null = null;
   #source: Source | null = null;
-  #tap: Tap | null = null;
+  #tuner: Tuner | null = null;
   #queue: Promise<void> = Promise.resolve();
   #request = 0;
   #ended = false;
@@ -104,12 +104,12 @@ export class Session {
       }
       await this.#close();
       this.#events.opening(source.node.context as AudioContext);
-      const tap = await this.#wavepool.tap(source.node, analysis);
-      tap.onFault = (message) => {
+      const tuner = await this.#wavepool.tuner(source.node, analysis);
+      tuner.onFault = (message) => {
         this.#events.problem(new Problem(`The audio thread failed and was stopped: ${message}. Choose a sound again.`));
         void this.stop();
       };
-      this.#tap = tap;
+      this.#tuner = tuner;
     } catch (error) {
       source.release();
       throw error;
@@ -126,12 +126,12 @@ export class Session {
   }
 
   async #close(): Promise<void> {
-    const tap = this.#tap;
+    const tuner = this.#tuner;
     const source = this.#source;
-    this.#tap = null;
+    this.#tuner = null;
     this.#source = null;
     try {
-      if (tap) this.#events.closed(await tap.close());
+      if (tuner) this.#events.closed(await tuner.close());
     } finally {
       source?.release();
     }

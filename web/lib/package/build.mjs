@@ -58,6 +58,7 @@ async function bundle(entry, plugins) {
 await rm(dist, { recursive: true, force: true });
 await mkdir(dirname(tarball), { recursive: true });
 await bundle('index', [assetsApart]);
+await bundle('consumer', []);
 await bundle('worker', [noFetchInGlue]);
 await bundle('worklet', []);
 const assets = await transformWithOxc(await readFile(path('assets.ts'), 'utf8'), 'assets.ts');

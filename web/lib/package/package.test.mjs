@@ -70,14 +70,14 @@ test('the package has the version of the crate', async () => {
 test('it holds what it should and nothing else', async () => {
   const { stdout } = await run('tar', ['--list', '--file', tarball]);
   const names = stdout.trim().split('\n').map((name) => name.replace('package/', '')).filter((name) => !name.endsWith('.d.ts'));
-  const code = ['assets.js', 'index.js', 'shared.wasm', 'transfer.wasm', 'worker.js', 'worklet.js'].map((name) => `dist/${name}`);
+  const code = ['assets.js', 'consumer.js', 'index.js', 'shared.wasm', 'transfer.wasm', 'worker.js', 'worklet.js'].map((name) => `dist/${name}`);
   assert.deepEqual(names.sort(), ['LICENSE-APACHE', 'LICENSE-MIT', 'README.md', ...code, 'package.json']);
 });
 
-test('worklet and worker are one file each', async () => {
-  for (const name of ['worklet', 'worker']) {
+test('worklet and workers are one file each', async () => {
+  for (const name of ['consumer', 'worklet', 'worker']) {
     const code = await readFile(join(plainProject, `node_modules/wavepool/dist/${name}.js`), 'utf8');
-    assert.doesNotMatch(code, /\bimport\s*[({'"*]|\bimport\.meta\b|\bexport\b/, name);
+    assert.doesNotMatch(code, name === 'consumer' ? /\bimport\s*[({'"*]/ : /\bimport\s*[({'"*]|\bimport\.meta\b|\bexport\b/, name);
   }
 });
 

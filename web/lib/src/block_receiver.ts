@@ -1,20 +1,26 @@
 import type { Host } from '../wasm/transfer/wavepool.js';
-import type { StreamConfig } from './protocol.ts';
+import type { HostPorts, StreamConfig } from './protocol.ts';
 
 /** Objects per block on this side: message, buffer, two views of the header. */
 const OBJECTS_PER_BLOCK = 4;
 /** And per channel: a view of the block, a view of the memory. */
 const OBJECTS_PER_CHANNEL = 2;
+/** What a JavaScript consumer makes per block: message, buffer, a view of the first frame; and a view per channel. */
+const OBJECTS_OF_CONSUMER = 3;
 
-/** Transfer mode: copies each arriving block into this side's own pool and sends the buffer back. */
+/**
+ * Transfer mode: takes counts and events from each block's header and sends the buffer back to the worklet. Blocks for the
+ * tuner come straight from the worklet, and their samples are copied into this side's pool; others come from the
+ * consumer that has read them.
+ */
 export class BlockReceiver {
-  /** Settles when the sender has said its last word. */
-  readonly ended: Promise<void>;
+  /** Settles when everybody who sends has said the last word. */
+  readonly ended: Promise<unknown>;
   private readonly host: Host;
   private readonly memory: WebAssembly.Memory;
   private readonly stream: number;
   private readonly config: StreamConfig;
-  private readonly port: MessagePort;
+  private readonly ports: HostPorts;
 
   /** `received` is called after each block, `failed` with what a block threw. */
   constructor(
@@ -22,7 +28,7 @@ export class BlockReceiver {
     memory: WebAssembly.Memory,
     stream: number,
     config: StreamConfig,
-    port: MessagePort,
+    ports: HostPorts,
     received: () => void,
     failed: (thrown: unknown) => void,
   ) {
@@ -30,20 +36,22 @@ export class BlockReceiver {
     this.memory = memory;
     this.stream = stream;
     this.config = config;
-    this.port = port;
-    this.ended = new Promise((end) => {
-      port.onmessage = (event: MessageEvent<ArrayBuffer>) => {
-        const block = event.data;
-        try {
-          this.receive(block);
-          received();
-        } catch (thrown) {
-          failed(thrown);
-        }
-        if (block.byteLength === host.headerBytes()) end();
-        else port.postMessage(block, [block]);
-      };
-    });
+    this.ports = ports;
+    const senders = ports.consumer ? [ports.worklet, ports.consumer] : [ports.worklet];
+    const hear = (port: MessagePort): Promise<void> =>
+      new Promise((end) => {
+        port.onmessage = ({ data: block }: MessageEvent<ArrayBuffer | null>) => {
+          if (block === null) return end();
+          try {
+            this.receive(block);
+            received();
+          } catch (thrown) {
+            failed(thrown);
+          }
+          ports.worklet.postMessage(block, [block]);
+        };
+      });
+    this.ended = Promise.all(senders.map(hear));
   }
 
   private receive(block: ArrayBuffer): void {
@@ -54,7 +62,14 @@ export class BlockReceiver {
     new Uint8Array(this.memory.buffer, header, headerBytes).set(new Uint8Array(block, 0, headerBytes));
     host.countObjects(OBJECTS_PER_BLOCK);
     host.receiveHeader(stream, Date.now());
-    if (block.byteLength === headerBytes || !host.beginReceive(stream)) return;
+    if (block.byteLength === headerBytes) return;
+    if (this.ports.consumer) host.countObjects(OBJECTS_OF_CONSUMER + config.channels);
+    else this.read(block, headerBytes);
+  }
+
+  private read(block: ArrayBuffer, headerBytes: number): void {
+    const { host, stream, config } = this;
+    if (!host.beginReceive(stream)) return;
     for (let channel = 0; channel < config.channels; channel++) {
       const samples = new Float32Array(block, headerBytes + channel * config.window * 4, config.window);
       new Float32Array(this.memory.buffer, host.receiveAddress(stream, channel), config.window).set(samples);
@@ -64,6 +79,7 @@ export class BlockReceiver {
   }
 
   close(): void {
-    this.port.close();
+    this.ports.worklet.close();
+    this.ports.consumer?.close();
   }
 }

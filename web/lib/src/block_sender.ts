@@ -1,4 +1,5 @@
-import { BLOCKS_IN_FLIGHT, type StreamConfig } from './protocol.ts';
+import { KeptViews } from './kept_views.ts';
+import { blocksInFlight, type BlockPorts, type StreamConfig } from './protocol.ts';
 import type { TapExports } from './tap_exports.ts';
 
 /**
@@ -9,82 +10,93 @@ export class BlockSender {
   private readonly exports: TapExports;
   private readonly tap: number;
   private readonly config: StreamConfig;
-  private readonly port: MessagePort;
+  private readonly ports: BlockPorts;
   private readonly free: ArrayBuffer[] = [];
   private readonly headerFloats: number;
   private readonly header: Float32Array;
-  private readonly memory: WebAssembly.Memory;
-  /** One view per buffer, exactly a window long, by address: there are no more than the pool has buffers. */
-  private readonly windows = new Map<number, Float32Array>();
-  /** Objects made so far: the header's view, the whole memory's two, and what each send makes. */
+  private readonly windows: KeptViews;
+  /** A block without samples, for counts that no other block carries; away while `null`. */
+  private counts: ArrayBuffer | null;
+  /** Objects made so far beside the windows' views: the header's view, the whole memory's two, and what each send makes. */
   private objects = 3;
   /** Kept, so that a send makes no array of its own. */
   private readonly transfer: ArrayBuffer[] = [];
 
-  constructor(
-    exports: TapExports,
-    tap: number,
-    memory: WebAssembly.Memory,
-    config: StreamConfig,
-    port: MessagePort,
-  ) {
+  constructor(exports: TapExports, tap: number, memory: WebAssembly.Memory, config: StreamConfig, ports: BlockPorts) {
     this.exports = exports;
     this.tap = tap;
     this.config = config;
-    this.port = port;
+    this.ports = ports;
     const headerBytes = exports.tap_header_bytes();
     this.headerFloats = headerBytes / 4;
     this.header = new Float32Array(memory.buffer, exports.tap_header(tap), this.headerFloats);
-    this.memory = memory;
-    for (let i = 0; i < BLOCKS_IN_FLIGHT; i++) {
+    this.windows = new KeptViews(memory);
+    this.counts = new ArrayBuffer(headerBytes);
+    const blocks = blocksInFlight(config);
+    for (let i = 0; i < blocks; i++) {
       this.free.push(new ArrayBuffer(headerBytes + config.channels * config.window * 4));
     }
-    port.onmessage = (event: MessageEvent<ArrayBuffer>) => this.free.push(event.data);
+    ports.counts.onmessage = (event: MessageEvent<ArrayBuffer>) => {
+      if (event.data.byteLength === headerBytes) this.counts = event.data;
+      else this.free.push(event.data);
+    };
   }
 
   /** Sends every finished window. */
   send(): void {
     while (this.exports.tap_take(this.tap) !== 0) {
       const block = this.free.pop();
-      if (block === undefined) {
-        this.exports.tap_give_back(this.tap, 0);
-        continue;
-      }
-      // This view, and the message.
-      this.objects += 2;
-      this.writeHeader();
-      const floats = new Float32Array(block);
-      floats.set(this.header);
-      for (let channel = 0; channel < this.config.channels; channel++) {
-        floats.set(this.window(channel), this.headerFloats + channel * this.config.window);
-      }
-      this.exports.tap_give_back(this.tap, 1);
-      this.transfer[0] = block;
-      this.port.postMessage(block, this.transfer);
+      if (block === undefined) this.skip();
+      else this.sendWindow(block);
     }
   }
 
-  /** The last block is a header alone: the final counts, and the end of the stream. */
+  /** The last block is a header alone, and nothing follows it: the final counts, and the end of the stream. */
   close(): void {
     this.exports.tap_close(this.tap);
     this.send();
     this.writeHeader();
-    this.port.postMessage(this.header.slice().buffer);
+    this.ports.counts.postMessage(this.header.slice().buffer);
+    this.ports.counts.postMessage(null);
+    if (this.ports.windows !== this.ports.counts) this.ports.windows.postMessage(null);
+  }
+
+  private sendWindow(block: ArrayBuffer): void {
+    this.writeHeader();
+    const floats = this.fill(block);
+    for (let channel = 0; channel < this.config.channels; channel++) {
+      const address = this.exports.tap_window_address(this.tap, channel);
+      floats.set(this.windows.at(address, this.config.window), this.headerFloats + channel * this.config.window);
+    }
+    this.exports.tap_give_back(this.tap, 1);
+    this.post(block, this.ports.windows);
+  }
+
+  /** The reader holds all blocks; that a window was skipped is told all the same. */
+  private skip(): void {
+    this.exports.tap_give_back(this.tap, 0);
+    if (this.counts === null) return;
+    this.writeHeader();
+    this.fill(this.counts);
+    this.post(this.counts, this.ports.counts);
+    this.counts = null;
+  }
+
+  private fill(block: ArrayBuffer): Float32Array {
+    const floats = new Float32Array(block);
+    floats.set(this.header);
+    return floats;
+  }
+
+  private post(block: ArrayBuffer, port: MessagePort): void {
+    // The view that filled it, and this message.
+    this.objects += 2;
+    this.transfer[0] = block;
+    port.postMessage(block, this.transfer);
   }
 
   private writeHeader(): void {
-    this.exports.tap_objects(this.tap, this.objects);
+    this.exports.tap_objects(this.tap, this.objects + this.windows.made);
     this.exports.tap_write_header(this.tap, Date.now());
-  }
-
-  private window(channel: number): Float32Array {
-    const address = this.exports.tap_window_address(this.tap, channel);
-    let view = this.windows.get(address);
-    if (view === undefined) {
-      view = new Float32Array(this.memory.buffer, address, this.config.window);
-      this.windows.set(address, view);
-      this.objects += 1;
-    }
-    return view;
   }
 }

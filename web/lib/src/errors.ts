@@ -8,7 +8,14 @@ export type WavepoolErrorCode =
   | 'host-failed'
   | 'bad-option'
   | 'stream-refused'
-  | 'tap-open'
+  | 'tap-taken'
+  | 'stale-lease'
+  | 'wrong-participant'
+  | 'illegal-move'
+  | 'no-such-channel'
+  | 'exhausted'
+  | 'too-large'
+  | 'leases-used-up'
   | 'worklet-failed'
   | 'closed';
 

@@ -3,4 +3,8 @@ export type { Mode, ModeRequest } from './mode.ts';
 export type * from './snapshot.ts';
 export type { WasmSource } from './wasm_source.ts';
 export { Wavepool, type TapConfig, type WavepoolOptions } from './wavepool.ts';
+export type { Block } from './block.ts';
+export type { TapTicket } from './protocol.ts';
 export type { Tap } from './tap.ts';
+export type { Tuner } from './tuner.ts';
+export * from './refusal.ts';

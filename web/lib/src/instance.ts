@@ -18,12 +18,21 @@ export function threadOf(exports: object): ThreadMemory {
 
 /**
  * Instantiates the module without its JavaScript glue, which needs `TextDecoder` and so cannot load in a worklet.
- * The worklet's exports exchange numbers only; an import that is called all the same ends the call with its name.
+ * The exports used there exchange numbers only; an import that is called all the same ends the call with its name.
  */
-export function instantiateBare(
+export function instantiateBare(module: WebAssembly.Module, memory: WebAssembly.Memory | null): WebAssembly.Exports {
+  return start(new WebAssembly.Instance(module, bareImports(module, memory)), memory);
+}
+
+/** The same for a page, where some browsers refuse to instantiate at once. */
+export async function instantiateBareLater(
   module: WebAssembly.Module,
   memory: WebAssembly.Memory | null,
-): Record<string, WebAssembly.ExportValue> {
+): Promise<WebAssembly.Exports> {
+  return start(await WebAssembly.instantiate(module, bareImports(module, memory)), memory);
+}
+
+function bareImports(module: WebAssembly.Module, memory: WebAssembly.Memory | null): WebAssembly.Imports {
   const imports: Record<string, Record<string, WebAssembly.ImportValue>> = {};
   for (const { module: space, name, kind } of WebAssembly.Module.imports(module)) {
     const names = (imports[space] ??= {});
@@ -31,10 +40,13 @@ export function instantiateBare(
     else if (name === '__wbindgen_init_externref_table') names[name] = () => {};
     else if (kind === 'function')
       names[name] = () => {
-        throw new Error(`the worklet called the page function ${name}`);
+        throw new Error(`a thread that has numbers only called the page function ${name}`);
       };
   }
-  const exports = new WebAssembly.Instance(module, imports).exports;
+  return imports;
+}
+
+function start({ exports }: WebAssembly.Instance, memory: WebAssembly.Memory | null): WebAssembly.Exports {
   (exports['__wbindgen_start'] as (stack?: number) => void)(memory ? THREAD_STACK_BYTES : undefined);
   return exports;
 }

@@ -11,20 +11,38 @@ export const TAP_PROCESSOR = 'wavepool-tap';
 /** 32-bit fields of one copy span: channel, slot, destination sample, source sample, count, address. */
 export const SPAN_FIELDS = 6;
 
-/** Transferable buffers a stream circulates in transfer mode: enough for 340 ms of 4096-sample windows at hop 1024. */
-export const BLOCKS_IN_FLIGHT = 16;
+/** Transfer mode: how much sound a stream's transferable buffers hold, and how few or many of them there are. */
+const SECONDS_IN_FLIGHT = 0.5;
+const LEAST_IN_FLIGHT = 16;
+const MOST_IN_FLIGHT = 64;
 
 export interface StreamConfig {
   readonly sample_rate: number;
   readonly channels: number;
   readonly window: number;
   readonly hop: number;
+  /** Who reads the windows: the analysis in the control worker, or JavaScript. */
+  readonly consumer: 'tuner' | 'reader';
+}
+
+/** Transferable buffers that a stream circulates: a reader may be so late before windows are skipped. */
+export function blocksInFlight({ sample_rate, hop }: StreamConfig): number {
+  const wanted = Math.ceil((SECONDS_IN_FLIGHT * sample_rate) / hop);
+  return Math.min(Math.max(wanted, LEAST_IN_FLIGHT), MOST_IN_FLIGHT);
+}
+
+/** Transfer mode: the host's ends of the ways that blocks take to it. */
+export interface HostPorts {
+  /** From the worklet and back to it. */
+  readonly worklet: MessagePort;
+  /** From a JavaScript consumer, which has read them. */
+  readonly consumer: MessagePort | null;
 }
 
 export type HostRequest =
   | { kind: 'boot'; mode: Mode; reason: string; module: WebAssembly.Module; profile: string | null; tracks: boolean }
-  | { kind: 'open'; config: StreamConfig; blocks?: MessagePort }
-  | { kind: 'close'; stream: number; answered: boolean; thread: ThreadMemory | null }
+  | { kind: 'open'; config: StreamConfig; ports: HostPorts | null }
+  | { kind: 'close'; stream: number; workletStopped: boolean; consumerStopped: boolean; threads: readonly ThreadMemory[] }
   | { kind: 'fault'; name: string }
   | { kind: 'exercise'; on: boolean }
   | { kind: 'record'; on: boolean }
@@ -33,7 +51,7 @@ export type HostRequest =
 /** What each request is answered with. */
 export interface HostAnswers {
   boot: { memory: WebAssembly.Memory | null; profileRefused: string | null };
-  open: { stream: number; address: number };
+  open: { stream: number; tap: number; reader: number; headerBytes: number };
   close: { snapshot: string };
   fault: null;
   exercise: null;
@@ -53,9 +71,36 @@ export type FromHost =
 export interface TapOptions {
   readonly module: WebAssembly.Module;
   readonly memory: WebAssembly.Memory | null;
+  readonly stream: number;
   readonly address: number;
   readonly config: StreamConfig;
 }
 
-export type ToTap = { kind: 'blocks'; port: MessagePort } | { kind: 'close' };
+/** Transfer mode: blocks leave for their reader by one port; counts leave for the host, and blocks come back, by another. */
+export interface BlockPorts {
+  readonly windows: MessagePort;
+  readonly counts: MessagePort;
+}
+
+export type ToTap = { kind: 'blocks'; ports: BlockPorts } | { kind: 'close' };
 export type FromTap = { kind: 'ready'; thread: ThreadMemory | null } | { kind: 'closed' } | { kind: 'fault'; message: string };
+
+/** What page and consumer say to each other: the page asks for the end, the consumer tells of both. */
+export type ToConsumer = { kind: 'close' };
+export type FromConsumer = { kind: 'opened'; thread: ThreadMemory | null } | { kind: 'closed' };
+
+/** The way of the windows to a JavaScript consumer. */
+export type ConsumerLane =
+  | { readonly mode: 'shared'; readonly module: WebAssembly.Module; readonly memory: WebAssembly.Memory; readonly reader: number }
+  | { readonly mode: 'transfer'; readonly windows: MessagePort; readonly host: MessagePort; readonly headerBytes: number };
+
+/**
+ * A tap on its way to the thread that will read it. Post it with its ports:
+ * `worker.postMessage(ticket, [...ticket.ports])`, and give it to `openTap` there.
+ */
+export interface TapTicket {
+  readonly config: StreamConfig;
+  readonly lane: ConsumerLane;
+  readonly control: MessagePort;
+  readonly ports: readonly MessagePort[];
+}

@@ -7,8 +7,10 @@ export interface Snapshot {
   readonly version: 1;
   readonly mode: Mode;
   readonly mode_reason: string;
-  /** `null` while no tap is open. */
+  /** The one that was opened last; `null` while none is open. */
   readonly stream: StreamFigures | null;
+  /** Every open tap and tuner, in the order of their opening. */
+  readonly streams: readonly StreamFigures[];
   /** The stream that closed last: its final figures. */
   readonly closed_stream: StreamFigures | null;
   /** One per window that had a pitch, since the last snapshot. */
@@ -31,6 +33,10 @@ export interface Snapshot {
 export type Mode = 'shared' | 'transfer';
 
 export interface StreamFigures {
+  /** Its number in events and notes. */
+  readonly stream: number;
+  /** A tuner's windows are read by the analysis, a tap's by JavaScript. */
+  readonly consumer: 'tuner' | 'reader';
   /** In Hz. */
   readonly sample_rate: number;
   readonly channels: number;
@@ -38,8 +44,7 @@ export interface StreamFigures {
   readonly window: number;
   /** Frames between the starts of two windows. */
   readonly hop: number;
-  /** Frames per audio callback. */
-  /** `null` before the first quantum. */
+  /** Frames per audio callback; `null` before the first. */
   readonly quantum_frames: number | null;
   readonly quanta: number;
   readonly frames: number;
@@ -53,6 +58,7 @@ export interface StreamFigures {
 }
 
 export interface Note {
+  readonly stream: number;
   /** Start of the window, in seconds of the stream. */
   readonly t_s: number;
   /** Letter, accidental, octave: `A4`, `C#5`. */

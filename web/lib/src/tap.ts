@@ -1,137 +1,124 @@
+import type { Block } from './block.ts';
+import { BlockReader } from './block_reader.ts';
 import { WavepoolError } from './errors.ts';
-import type { HostWorker } from './host_worker.ts';
-import type { ThreadMemory } from './instance.ts';
-import { TAP_PROCESSOR, type FromTap, type StreamConfig, type TapOptions, type ToTap } from './protocol.ts';
-import type { Snapshot } from './snapshot.ts';
+import type { FromConsumer, TapTicket, ToConsumer } from './protocol.ts';
+import type { StreamFigures } from './snapshot.ts';
+import { GOODBYE_MS, type StreamNode } from './stream_node.ts';
 
-/** A worklet in a context that was closed, or whose thread is gone, does not answer. */
-const GOODBYE_MS = 500;
-const READY_MS = 5000;
-
-/** A node that listens to another one and hands its sound on in windows. */
+/**
+ * Listens to a node and cuts its sound into windows for JavaScript: here, or in a worker that the tap is handed over to.
+ *
+ * @example
+ * ```ts
+ * const tap = await wavepool.tap(node, { window: 2048, hop: 512, channels: 2 });
+ * for await (const block of tap.blocks()) {
+ *   draw(block.firstFrame, block.channel(0), block.channel(1));
+ * }
+ * ```
+ */
 export class Tap {
-  /** Called once if the audio side fails; the node then stays silent and the tap should be closed. */
-  onFault: (message: string) => void = () => {};
-  private readonly source: AudioNode;
-  private readonly node: AudioWorkletNode;
-  private readonly host: HostWorker;
-  private readonly stream: number;
   /** Settles when the tap was closed, by whomever. */
   readonly closed: Promise<void>;
   private settleClosed: () => void = () => {};
-  private goodbye: (() => void) | null = null;
-  /** What the worklet's instance was given in the shared memory. */
-  private thread: ThreadMemory | null = null;
-  /** The processor threw: its thread will not call it again. */
-  private failed = false;
-  private closing: Promise<Snapshot> | null = null;
+  private readonly stream: StreamNode;
+  private readonly control = new MessageChannel();
+  /** Not yet with its consumer. */
+  private ticket: TapTicket | null;
+  private reader: Promise<BlockReader> | null = null;
+  private goodbye: () => void = () => {};
+  private closing: Promise<StreamFigures> | null = null;
 
-  private constructor(source: AudioNode, node: AudioWorkletNode, host: HostWorker, stream: number) {
-    this.source = source;
-    this.node = node;
-    this.host = host;
+  /** @internal */
+  constructor(stream: StreamNode) {
     this.stream = stream;
+    const { config, lane } = stream;
+    if (lane === null) throw new Error('a tap needs a stream for a reader');
+    const control = this.control.port2;
+    const ports = lane.mode === 'transfer' ? [control, lane.windows, lane.host] : [control];
+    this.ticket = { config, lane, control, ports };
+    this.control.port1.onmessage = (event: MessageEvent<FromConsumer>) => {
+      if (event.data.kind === 'opened') stream.consumerStarted(event.data.thread);
+      else this.goodbye();
+    };
     this.closed = new Promise((settle) => (this.settleClosed = settle));
   }
 
-  /** Opens the stream in the worker, then the node; resolves when the worklet runs. What fails half-way is closed again. */
-  static async open(source: AudioNode, host: HostWorker, config: StreamConfig, wasm: TapWasm): Promise<Tap> {
-    const lane = wasm.memory ? null : new MessageChannel();
-    const { stream, address } = await host.request<'open'>(
-      lane ? { kind: 'open', config, blocks: lane.port1 } : { kind: 'open', config },
-      lane ? [lane.port1] : [],
-    );
-    let tap: Tap | null = null;
-    try {
-      const options: TapOptions = { module: wasm.module, memory: wasm.memory, address, config };
-      const node = new AudioWorkletNode(source.context, TAP_PROCESSOR, {
-        numberOfInputs: 1,
-        numberOfOutputs: 1,
-        outputChannelCount: [1],
-        channelCount: config.channels,
-        channelCountMode: 'explicit',
-        channelInterpretation: 'speakers',
-        processorOptions: options,
-      });
-      tap = new Tap(source, node, host, stream);
-      await tap.ready();
-      if (lane) tap.say({ kind: 'blocks', port: lane.port2 }, [lane.port2]);
-      source.connect(node);
-      // Silent, but connected: a node that leads nowhere is not run.
-      node.connect(source.context.destination);
-      return tap;
-    } catch (thrown) {
-      if (tap) await tap.close();
-      else await host.request<'close'>({ kind: 'close', stream, answered: true, thread: null });
-      throw thrown;
-    }
+  /** Called once if the audio side fails; the node then stays silent and the tap should be closed. */
+  set onFault(callback: (message: string) => void) {
+    this.stream.onFault = callback;
   }
 
-  /** Ends the stream; resolves with the last snapshot, in which every buffer has come home. Safe to call twice. */
-  close(): Promise<Snapshot> {
+  /**
+   * The windows as they come, read on this thread, until the tap is closed. Each block is valid until the next is asked
+   * for, unless kept.
+   *
+   * @throws {@link WavepoolError} `tap-taken` when the tap was handed over, or another loop reads it.
+   */
+  async *blocks(): AsyncGenerator<Block, void, undefined> {
+    yield* (await this.here()).blocks();
+  }
+
+  /**
+   * Calls `read` with each window as it comes, on this thread; settles when the tap is closed. The block is valid until
+   * `read` returns, unless kept.
+   *
+   * @throws {@link WavepoolError} `tap-taken` when the tap was handed over, or another loop reads it.
+   */
+  async forEach(read: (block: Block) => void): Promise<void> {
+    await (await this.here()).forEach(read);
+  }
+
+  /**
+   * Gives the windows to another thread, for good. Post the ticket with its ports, and open it there.
+   *
+   * @example
+   * ```ts
+   * const ticket = tap.handOver();
+   * worker.postMessage(ticket, [...ticket.ports]);
+   * // In the worker: const reader = await openTap(ticket);
+   * ```
+   * @throws {@link WavepoolError} `tap-taken` when it is read here, or was handed over before.
+   */
+  handOver(): TapTicket {
+    const { ticket } = this;
+    if (ticket === null) throw taken();
+    this.ticket = null;
+    // From now on somebody may read at any moment.
+    this.stream.consumerStarted(null);
+    return ticket;
+  }
+
+  /** Ends the stream and every loop that reads it; resolves with its final figures. Safe to call twice. */
+  close(): Promise<StreamFigures> {
     this.closing ??= this.end().finally(this.settleClosed);
     return this.closing;
   }
 
-  private async end(): Promise<Snapshot> {
-    disconnect(this.source, this.node);
-    const answered = new Promise<boolean>((resolve) => {
-      this.goodbye = () => resolve(true);
-      // A context that is closed runs nothing any more; any other thread may only be late.
-      setTimeout(() => resolve(this.source.context.state === 'closed' || this.failed), GOODBYE_MS);
-    });
-    this.say({ kind: 'close' });
-    const closed = await answered;
-    // Should it answer later, its memory can still be given back.
-    if (!closed) this.goodbye = () => void this.closeStream(true);
-    return JSON.parse(await this.closeStream(closed)) as Snapshot;
+  private here(): Promise<BlockReader> {
+    if (this.ticket !== null) this.reader = BlockReader.open(this.handOver());
+    return this.reader ?? Promise.reject(taken());
   }
 
-  private async closeStream(answered: boolean): Promise<string> {
-    if (answered) this.node.port.close();
-    const request = { kind: 'close', stream: this.stream, answered, thread: this.thread } as const;
-    const { snapshot } = await this.host.request<'close'>(request);
-    return snapshot;
-  }
-
-  private ready(): Promise<void> {
-    return new Promise((resolve, reject) => {
-      const late = 'The audio worklet did not start within 5 seconds. Let the context run (`context.resume()` after a click), then try again.';
-      setTimeout(() => reject(new WavepoolError('worklet-failed', late)), READY_MS);
-      this.node.onprocessorerror = () => {
-        this.failed = true;
-        const message = 'The audio worklet could not start. Reload the page; if it stays, report the browser version.';
-        reject(new WavepoolError('worklet-failed', message));
-        this.onFault(message);
+  private async end(): Promise<StreamFigures> {
+    await this.stream.stop();
+    // Blocks that nobody reads are still on their way to the host.
+    if (this.ticket !== null) await this.here();
+    await new Promise<void>((resolve) => {
+      this.goodbye = () => {
+        this.stream.consumerEnded(false);
+        resolve();
       };
-      this.node.port.onmessage = (event: MessageEvent<FromTap>) => {
-        const message = event.data;
-        if (message.kind === 'ready') {
-          this.thread = message.thread;
-          resolve();
-        } else if (message.kind === 'closed') this.goodbye?.();
-        else this.onFault(message.message);
-      };
+      setTimeout(resolve, GOODBYE_MS);
+      this.control.port1.postMessage({ kind: 'close' } satisfies ToConsumer);
     });
-  }
-
-  private say(message: ToTap, transfer: Transferable[] = []): void {
-    this.node.port.postMessage(message, transfer);
+    // Should it answer later, what it held can still be given back.
+    this.goodbye = () => this.stream.consumerEnded(true);
+    const { closed_stream: figures } = await this.stream.close();
+    if (figures === null) throw new WavepoolError('host-failed', 'The control worker knows nothing of the stream that was closed.');
+    return figures;
   }
 }
 
-/** What a tap's worklet instantiates. `memory` is `null` in transfer mode: the worklet gets its own. */
-export interface TapWasm {
-  readonly module: WebAssembly.Module;
-  readonly memory: WebAssembly.Memory | null;
-}
-
-/** The page may have disconnected them already, which is no reason to stop here. */
-function disconnect(source: AudioNode, node: AudioWorkletNode): void {
-  try {
-    source.disconnect(node);
-  } catch {
-    // They were not connected.
-  }
-  node.disconnect();
+function taken(): WavepoolError {
+  return new WavepoolError('tap-taken', 'This tap was handed over to another thread. Read it there, or open a second tap.');
 }

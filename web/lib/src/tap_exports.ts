@@ -8,7 +8,7 @@ export interface PanicNote {
 export interface TapExports extends PanicNote {
   readonly memory: WebAssembly.Memory;
   /** Boots an instance of its own and opens a stream on it (transfer mode). 0 if the options were refused. */
-  tap_open(sampleRate: number, channels: number, window: number, hop: number): number;
+  tap_open(stream: number, sampleRate: number, channels: number, window: number, hop: number): number;
   /** Plans the copies for this many frames; returns the number of spans. */
   tap_begin(tap: number, frames: number): number;
   /** Address of the spans that `tap_begin` planned. */

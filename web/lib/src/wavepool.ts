@@ -4,7 +4,9 @@ import { HostWorker } from './host_worker.ts';
 import { chooseMode, type Mode, type ModeChoice, type ModeRequest } from './mode.ts';
 import { ProfileStore } from './profile_store.ts';
 import type { Snapshot } from './snapshot.ts';
-import { Tap, type TapWasm } from './tap.ts';
+import { StreamNode, type StreamWasm } from './stream_node.ts';
+import { Tap } from './tap.ts';
+import { Tuner } from './tuner.ts';
 import { compile, type WasmSource } from './wasm_source.ts';
 
 export interface WavepoolOptions {
@@ -28,7 +30,7 @@ export interface TapConfig {
   readonly channels: number;
 }
 
-/** The pool as a page sees it: one control worker, and taps that feed it. */
+/** The pool as a page sees it: one control worker, and any number of taps and tuners. */
 export class Wavepool {
   readonly mode: Mode;
   /** Why this mode was chosen, as a sentence. */
@@ -36,18 +38,17 @@ export class Wavepool {
   /** Why what an earlier visit had learned was not used, as a sentence; `null` when it was, or when there was nothing. */
   readonly profileRefused: string | null;
   private readonly host: HostWorker;
-  private readonly wasm: TapWasm;
+  private readonly wasm: StreamWasm;
   private readonly workletUrl: string | URL;
   private readonly prepared = new WeakMap<BaseAudioContext, Promise<void>>();
   private readonly store: ProfileStore | null;
   private heard: (snapshot: Snapshot) => void = () => {};
-  private open: Tap | null = null;
-  private listening = false;
+  private readonly open = new Set<Tap | Tuner>();
 
   private constructor(
     choice: ModeChoice,
     host: HostWorker,
-    wasm: TapWasm,
+    wasm: StreamWasm,
     workletUrl: string | URL,
     store: ProfileStore | null,
     profileRefused: string | null,
@@ -84,31 +85,39 @@ export class Wavepool {
     }
   }
 
-  /** Listens to `node`, one at a time. The sound is mixed to `channels` by the browser's own rules. */
+  /**
+   * Listens to `node` and cuts its sound into windows for JavaScript: see {@link Tap}. The sound is mixed to `channels` by
+   * the browser's own rules.
+   *
+   * @throws {@link WavepoolError} `stream-refused` with the numbers, when there can be no such windows or no more taps.
+   */
   async tap(node: AudioNode, config: TapConfig): Promise<Tap> {
-    if (this.listening) {
-      throw new WavepoolError('tap-open', 'One tap is open already. Close it first: `await tap.close()`.');
-    }
-    this.listening = true;
-    try {
-      await this.prepare(node.context);
-      const stream = { sample_rate: node.context.sampleRate, ...config };
-      const tap = await Tap.open(node, this.host, stream, this.wasm);
-      this.open = tap;
-      void tap.closed.then(() => this.forget());
-      return tap;
-    } catch (thrown) {
-      this.forget();
-      throw thrown;
-    }
+    return this.remember(new Tap(await this.listen(node, config, 'reader')));
   }
 
-  private forget(): void {
-    this.listening = false;
-    this.open = null;
+  /**
+   * Listens to `node` and measures level and pitch of every window, in the control worker: they are told in snapshots.
+   *
+   * @throws As for {@link tap}.
+   */
+  async tuner(node: AudioNode, config: TapConfig): Promise<Tuner> {
+    return this.remember(new Tuner(await this.listen(node, config, 'tuner')));
   }
 
-  /** About twenty snapshots a second while a tap is open. Replaces the earlier callback. */
+  private async listen(node: AudioNode, config: TapConfig, consumer: 'tuner' | 'reader'): Promise<StreamNode> {
+    await this.prepare(node.context);
+    const { window, hop, channels } = config;
+    const stream = { sample_rate: node.context.sampleRate, window, hop, channels, consumer };
+    return StreamNode.open(node, this.host, stream, this.wasm);
+  }
+
+  private remember<T extends Tap | Tuner>(opened: T): T {
+    this.open.add(opened);
+    void opened.closed.then(() => this.open.delete(opened));
+    return opened;
+  }
+
+  /** About twenty snapshots a second while a tap or a tuner is open. Replaces the earlier callback. */
   onSnapshot(callback: (snapshot: Snapshot) => void): void {
     this.heard = callback;
   }
@@ -143,10 +152,10 @@ export class Wavepool {
     return (await this.host.request<'record'>({ kind: 'record', on: false })).trace;
   }
 
-  /** Closes the tap and the worker; resolves with the number of buffers that never came back. */
+  /** Closes all taps and tuners, and the worker; resolves with the number of buffers that never came back. */
   async close(): Promise<{ leaked: number }> {
     try {
-      await this.open?.close();
+      await Promise.all([...this.open].map((open) => open.close()));
       return await this.host.request<'shutdown'>({ kind: 'shutdown' });
     } finally {
       this.host.terminate();

@@ -46,12 +46,12 @@ async function answer(request: HostRequest): Promise<HostAnswers[keyof HostAnswe
   switch (request.kind) {
     case 'open': {
       const stream = host.openStream(JSON.stringify(request.config));
-      const receiver = request.blocks
-        ? new BlockReceiver(host, wasm.memory, stream, request.config, request.blocks, pump, crash)
+      const receiver = request.ports
+        ? new BlockReceiver(host, wasm.memory, stream, request.config, request.ports, pump, crash)
         : null;
       open.set(stream, receiver);
       keepPolling();
-      return { stream, address: host.tapAddress(stream) };
+      return { stream, tap: host.tapAddress(stream), reader: host.readerAddress(stream), headerBytes: host.headerBytes() };
     }
     case 'close': {
       const receiver = open.get(request.stream);
@@ -61,10 +61,10 @@ async function answer(request: HostRequest): Promise<HostAnswers[keyof HostAnswe
       open.delete(request.stream);
       keepPolling();
       host.pump();
-      host.closeStream(request.stream, request.answered);
-      if (request.answered && request.thread) freeThread(wasm, request.thread);
+      host.closeStream(request.stream, request.workletStopped, request.consumerStopped);
+      for (const thread of request.threads) freeThread(wasm, thread);
       host.pump();
-      return { snapshot: host.snapshot() };
+      return { snapshot: tell(host.snapshot()) };
     }
     case 'fault':
       host.fault(request.name);
@@ -129,7 +129,7 @@ function pump(): void {
     const now = performance.now();
     if (now - lastSnapshot >= SNAPSHOT_MS) {
       lastSnapshot = now;
-      say({ kind: 'snapshot', json: host.snapshot() });
+      tell(host.snapshot());
     }
   } catch (thrown) {
     crash(thrown);
@@ -148,6 +148,12 @@ function describe(thrown: unknown): string {
 
 function pause(ms: number): Promise<void> {
   return new Promise((resume) => setTimeout(resume, ms));
+}
+
+/** Every snapshot goes to the page's listener: notes and events are told once. */
+function tell(json: string): string {
+  say({ kind: 'snapshot', json });
+  return json;
 }
 
 function say(message: FromHost): void {

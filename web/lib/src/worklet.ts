@@ -25,19 +25,19 @@ class TapProcessor extends AudioWorkletProcessor {
 
   constructor(options: { processorOptions: TapOptions }) {
     super();
-    const { module, memory, address, config } = options.processorOptions;
+    const { module, memory, stream, address, config } = options.processorOptions;
     this.exports = instantiateBare(module, memory) as unknown as TapExports;
     this.memory = memory ?? this.exports.memory;
     this.tap = memory
       ? address
-      : this.exports.tap_open(config.sample_rate, config.channels, config.window, config.hop);
+      : this.exports.tap_open(stream, config.sample_rate, config.channels, config.window, config.hop);
     if (this.tap === 0) throw new Error('the stream could not be opened inside the worklet');
     this.floats = new Float32Array(this.memory.buffer);
     this.words = new Uint32Array(this.memory.buffer);
     this.exports.tap_objects(this.tap, VIEWS);
     this.port.onmessage = (event: MessageEvent<ToTap>) => {
       if (event.data.kind === 'blocks') {
-        this.sender = new BlockSender(this.exports, this.tap, this.memory, config, event.data.port);
+        this.sender = new BlockSender(this.exports, this.tap, this.memory, config, event.data.ports);
       } else {
         this.alive = false;
         this.sender?.close();

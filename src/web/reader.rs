@@ -1,0 +1,98 @@
+//! Shared mode: the windows of one stream for a JavaScript consumer, in the page or in a worker of its own.
+//!
+//! The consumer's thread has an instance of the module on the same memory and calls these exports; nothing here
+//! allocates, waits, or reaches for another thread. A window crosses as a lease in the consumer's own table.
+#![allow(unsafe_code)] // Exports that get the reader by its address.
+
+use super::exports::exports;
+use super::refusal::Refusal;
+use super::stream_counts::StreamCounts;
+use crate::modules::audio_foundations::Windows;
+use crate::modules::data_management::{Lease, LeaseState, LeaseTable, PlanarRef, PoolError};
+
+/// Windows one consumer can hold at once: all that can wait in the queue, and as many again to keep, twice.
+const MOST_LEASES: usize = 256;
+
+/// The consuming end of a stream.
+pub(super) struct Reader {
+    // First, so that what is leased goes home before the queue.
+    leases: LeaseTable<PlanarRef>,
+    windows: Windows,
+    counts: StreamCounts,
+    refusal: Refusal,
+}
+
+impl Reader {
+    pub(super) fn new(holder: u8, windows: Windows, counts: StreamCounts) -> Box<Self> {
+        Box::new(Self {
+            leases: LeaseTable::of(holder, MOST_LEASES),
+            windows,
+            counts,
+            refusal: Refusal::default(),
+        })
+    }
+
+    /// Whose number its leases carry.
+    pub(super) const fn holder(&self) -> u8 {
+        self.leases.holder()
+    }
+
+    fn take(&mut self) -> u32 {
+        // A consumer that keeps as many as it can leaves the rest in the queue, where a full one is counted.
+        if self.leases.is_full() {
+            return 0;
+        }
+        let Some(window) = self.windows.next_window() else {
+            return 0;
+        };
+        self.leases.open(window).map_or(0, Lease::raw)
+    }
+
+    /// The first look at a window puts its lease in use.
+    fn look(&mut self, lease: u32) -> Result<&PlanarRef, PoolError> {
+        let lease = Lease::from_raw(lease);
+        if self.leases.state(lease)? == LeaseState::Allocated {
+            self.leases.view(lease)?;
+        }
+        self.leases.get(lease)
+    }
+
+    fn address(&mut self, lease: u32, channel: u32) -> usize {
+        let refusal = match self.look(lease) {
+            Ok(window) if (channel as usize) < window.channels() => {
+                return window.channel(channel as usize).as_ptr() as usize;
+            }
+            Ok(window) => Refusal::no_channel(lease, channel, window.channels() as u32),
+            Err(error) => error.into(),
+        };
+        self.refusal = refusal;
+        0
+    }
+
+    fn refuse<T>(&mut self, result: Result<T, PoolError>) -> Option<T> {
+        result.map_err(|error| self.refusal = error.into()).ok()
+    }
+}
+
+exports! {
+    /// Leases the next window; 0 if none waits, or if no further lease is to be had.
+    fn reader_take(reader: &mut Reader) -> u32 { reader.take() }
+    /// Address of one channel of a leased window; 0 if refused.
+    fn reader_address(reader: &mut Reader, lease: u32, channel: u32) -> usize { reader.address(lease, channel) }
+    /// First frame of a leased window; -1 if refused.
+    fn reader_first_frame(reader: &mut Reader, lease: u32) -> f64 {
+        let window = reader.leases.get(Lease::from_raw(lease)).map(|window| window.metadata().first_frame);
+        reader.refuse(window).map_or(-1.0, |frame| frame as f64)
+    }
+    /// Gives a window back; 0, or the refusal's code.
+    fn reader_release(reader: &mut Reader, lease: u32) -> u32 {
+        let released = reader.leases.release(Lease::from_raw(lease));
+        reader.refuse(released).map_or(reader.refusal.code(), |()| 0)
+    }
+    /// Windows that are leased.
+    fn reader_live(reader: &mut Reader) -> usize { reader.leases.live() }
+    /// Where the last refusal is: its code, and three numbers.
+    fn reader_refusal(reader: &mut Reader) -> *const Refusal { &raw const reader.refusal }
+    /// Tells how many objects the consumer's side has made so far.
+    fn reader_objects(reader: &mut Reader, objects: u32) { reader.counts.set_consumer_objects(u64::from(objects)) }
+}

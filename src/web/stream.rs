@@ -1,0 +1,83 @@
+//! One stream as the host keeps it: where its windows are cut, and who reads them.
+
+use serde::Serialize;
+
+use super::exports::Lent;
+use super::reader::Reader;
+use super::receiver::Receiver;
+use super::stream_counts::StreamCounts;
+use super::tap::Tap;
+use crate::modules::audio_foundations::{Analysis, StreamConfig};
+
+pub(super) struct Stream {
+    pub(super) config: StreamConfig,
+    pub(super) counts: StreamCounts,
+    pub(super) consumer: Consumer,
+    pub(super) end: StreamEnd,
+}
+
+pub(super) enum StreamEnd {
+    /// The worklet fills windows in this memory, the host reads them.
+    Analysed {
+        tap: Lent<Tap>,
+        analysis: Box<Analysis>,
+    },
+    /// The worklet fills windows in this memory, a JavaScript consumer reads them.
+    Read {
+        tap: Lent<Tap>,
+        reader: Lent<Reader>,
+    },
+    /// Windows arrive in blocks, or blocks come by that a consumer has read.
+    Received(Box<Receiver>),
+}
+
+/// Who reads a stream's windows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Consumer {
+    /// Level and pitch, here.
+    Tuner,
+    /// JavaScript, elsewhere.
+    Reader,
+}
+
+#[derive(Debug, Clone, Copy, Serialize)]
+pub(super) struct StreamFigures {
+    /// Its number in events and notes.
+    stream: u32,
+    consumer: Consumer,
+    sample_rate: f32,
+    channels: usize,
+    window: usize,
+    hop: usize,
+    /// None before the first quantum.
+    quantum_frames: Option<u64>,
+    quanta: u64,
+    frames: u64,
+    windows: u64,
+    skipped_windows: u64,
+    interrupted_windows: u64,
+    /// None before the first window.
+    bytes_copied_per_window: Option<u64>,
+}
+
+impl Stream {
+    pub(super) fn figures(&self, number: u32) -> StreamFigures {
+        let counters = self.counts.read();
+        StreamFigures {
+            stream: number,
+            consumer: self.consumer,
+            sample_rate: self.config.sample_rate_hz,
+            channels: self.config.channels,
+            window: self.config.window,
+            hop: self.config.hop,
+            quantum_frames: counters.frames.checked_div(counters.quanta),
+            quanta: counters.quanta,
+            frames: counters.frames,
+            windows: counters.windows,
+            skipped_windows: counters.skipped_windows,
+            interrupted_windows: counters.interrupted_windows,
+            bytes_copied_per_window: counters.bytes_copied.checked_div(counters.windows),
+        }
+    }
+}

@@ -1,0 +1,89 @@
+// The library in a real browser, as a page that knows no Rust uses it. WAVEPOOL_LIBRARY_URL is where its test page is served.
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { launch } from './browser.mjs';
+
+const url = process.env['WAVEPOOL_LIBRARY_URL'] ?? 'http://127.0.0.1:4174/';
+const mode = process.env['WAVEPOOL_MODE'] ?? 'shared';
+/** Copies of each sample on its way to the reader: into the window; in transfer mode also into a block. */
+const copies = { shared: 1, transfer: 2 }[mode];
+let browser;
+
+before(async () => {
+  browser = await launch();
+});
+
+after(() => browser?.close());
+
+/** A test of one scenario on a fresh page, which must not have complained to the console by its end. */
+function scenario(name, title, judge) {
+  test(title, { timeout: 60_000 }, async () => {
+    const page = await browser.newPage();
+    const errors = [];
+    page.on('pageerror', (error) => errors.push(error.message));
+    page.on('console', (message) => {
+      if (message.type() === 'error') errors.push(message.text());
+    });
+    try {
+      await page.goto(url);
+      await page.waitForFunction(() => 'scenarios' in window);
+      judge(await page.evaluate(([name, mode]) => window.scenarios[name](mode), [name, mode]));
+      assert.deepEqual(errors, []);
+    } finally {
+      await page.close();
+    }
+  });
+}
+
+function assertHeard({ seen, figures, leaked }, blocks, { window, channels }) {
+  assert.ok(seen.blocks >= blocks, `${seen.blocks} blocks`);
+  assert.deepEqual([seen.wrong, seen.gaps], [0, 0]);
+  assert.ok(seen.silent < blocks / 2, `${seen.silent} silent blocks`);
+  assert.equal(figures.skipped_windows, 0);
+  assert.equal(figures.bytes_copied_per_window, copies * 4 * window * channels);
+  assert.equal(leaked, 0);
+}
+
+scenario('inThePage', 'a page reads every sample of a stereo tap, copied as often as promised', (outcome) =>
+  assertHeard(outcome, 100, { window: 2048, channels: 2 }));
+
+scenario('byCallback', 'a callback is called with each window until the tap is closed', (outcome) =>
+  assertHeard(outcome, 300, { window: 256, channels: 2 }));
+
+scenario('inAWorker', 'a worker reads a tap that was handed over', (outcome) =>
+  assertHeard(outcome, 100, { window: 2048, channels: 2 }));
+
+scenario('severalAtOnce', 'taps and tuners run side by side, each with its own figures', ({ page, worker, open, tuned, last, leaked }) => {
+  for (const seen of [page, worker]) assert.deepEqual([seen.wrong, seen.gaps], [0, 0]);
+  assert.deepEqual(open.map(({ consumer }) => consumer).sort(), ['reader', 'reader', 'tuner', 'tuner']);
+  assert.equal(new Set(open.map(({ stream }) => stream)).size, 4);
+  assert.ok(open.every(({ windows, quanta }) => windows > 10 && quanta > 100));
+  const tuners = open.filter(({ consumer }) => consumer === 'tuner').map(({ stream }) => stream);
+  assert.deepEqual(tuned.sort(), tuners.sort());
+  assert.deepEqual(last.streams, []);
+  assert.equal(last.pool.leased, 0);
+  assert.equal(last.tally.allocation_events, last.tally.allocations_counted);
+  assert.equal(last.tally.recycling_events, last.tally.recyclings_counted);
+  assert.equal(leaked, 0);
+});
+
+scenario('keptTooLong', 'kept blocks stay as they are, windows are skipped and counted meanwhile, and it goes on', (outcome) => {
+  const { kept, skippedWhileKept, codes, figures, leaked } = outcome;
+  assert.ok(kept.blocks >= 16, `${kept.blocks} kept`);
+  assert.deepEqual([kept.wrong, kept.gaps], [0, 0]);
+  assert.ok(skippedWhileKept > 0);
+  assert.ok(figures.skipped_windows >= skippedWhileKept);
+  assert.deepEqual(codes, {
+    'kept twice': 'stale-lease',
+    'released by another': 'stale-lease',
+    'released twice': 'stale-lease',
+    'looked at after release': 'stale-lease',
+    'no such channel': 'no-such-channel',
+    'looked at after close': 'stale-lease',
+    'read after close': 'done',
+  });
+  assert.equal(leaked, 0);
+});
+
+scenario('readTwice', 'a tap is read in one place by one loop, and impossible windows are refused', (codes) =>
+  assert.deepEqual(codes, { second: 'tap-taken', handed: 'tap-taken', refused: 'stream-refused', leaked: '0' }));

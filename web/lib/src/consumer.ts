@@ -1,0 +1,28 @@
+/** For a worker of yours: reads taps that the page handed over. */
+import { BlockReader } from './block_reader.ts';
+import type { TapTicket } from './protocol.ts';
+
+export { Block } from './block.ts';
+export type { BlockReader } from './block_reader.ts';
+export { WavepoolError, type WavepoolErrorCode } from './errors.ts';
+export type { TapTicket } from './protocol.ts';
+export * from './refusal.ts';
+
+/**
+ * Reads a tap on this thread.
+ *
+ * @example
+ * ```ts
+ * import { openTap } from 'wavepool/worker';
+ *
+ * self.onmessage = async ({ data: ticket }) => {
+ *   const tap = await openTap(ticket);
+ *   for await (const block of tap.blocks()) {
+ *     console.log(block.firstFrame, block.channel(0)[0]);
+ *   }
+ * };
+ * ```
+ */
+export function openTap(ticket: TapTicket): Promise<BlockReader> {
+  return BlockReader.open(ticket);
+}

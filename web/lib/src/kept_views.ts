@@ -1,0 +1,33 @@
+/**
+ * One typed array per buffer of a memory, made when the buffer is first seen and kept: there are no more than the pool
+ * has buffers. A memory that grew has detached them, or left them behind on its old buffer: they are made anew.
+ */
+export class KeptViews {
+  /** Arrays made so far. */
+  made = 0;
+  private readonly memory: WebAssembly.Memory;
+  private readonly views = new Map<number, Float32Array>();
+  private bytes: number;
+
+  constructor(memory: WebAssembly.Memory) {
+    this.memory = memory;
+    this.bytes = memory.buffer.byteLength;
+  }
+
+  /** The buffer at this address, as an array of so many samples. */
+  at(address: number, samples: number): Float32Array {
+    if (this.memory.buffer.byteLength !== this.bytes) this.forget();
+    let view = this.views.get(address);
+    if (view === undefined || view.length !== samples) {
+      view = new Float32Array(this.memory.buffer, address, samples);
+      this.views.set(address, view);
+      this.made += 1;
+    }
+    return view;
+  }
+
+  private forget(): void {
+    this.views.clear();
+    this.bytes = this.memory.buffer.byteLength;
+  }
+}

@@ -1,0 +1,67 @@
+import { KeptViews } from './kept_views.ts';
+import type { ReaderExports } from './reader_exports.ts';
+import { refusalAt } from './refusal.ts';
+import { nap } from './nap.ts';
+import type { WindowSource } from './window_source.ts';
+
+/** Shared mode: windows are leased out of the memory that the audio thread filled. */
+export class SharedWindows implements WindowSource {
+  /** The reader must not be touched then: its memory may be somebody else's. */
+  closed = false;
+  private readonly exports: ReaderExports;
+  private readonly reader: number;
+  private readonly memory: WebAssembly.Memory;
+  private readonly frames: number;
+  private readonly views: KeptViews;
+  private told = 0;
+
+  constructor(exports: ReaderExports, reader: number, memory: WebAssembly.Memory, frames: number) {
+    this.exports = exports;
+    this.reader = reader;
+    this.memory = memory;
+    this.frames = frames;
+    this.views = new KeptViews(memory);
+  }
+
+  take(): number {
+    return this.closed ? 0 : this.exports.reader_take(this.reader);
+  }
+
+  firstFrame(lease: number): number {
+    const frame = this.exports.reader_first_frame(this.reader, lease);
+    if (frame < 0) throw this.refused();
+    return frame;
+  }
+
+  channel(lease: number, channel: number): Float32Array {
+    const address = this.exports.reader_address(this.reader, lease, channel);
+    if (address === 0) throw this.refused();
+    const view = this.views.at(address, this.frames);
+    if (this.views.made !== this.told) this.tell();
+    return view;
+  }
+
+  release(lease: number): void {
+    if (this.exports.reader_release(this.reader, lease) !== 0) throw this.refused();
+  }
+
+  /** The worklet wakes nobody, which would be a system call: whoever waits looks again and again. */
+  arrival(): Promise<void> {
+    return nap();
+  }
+
+  /** What is still leased goes home with the reader, which the host takes back. */
+  close(): Promise<void> {
+    this.closed = true;
+    return Promise.resolve();
+  }
+
+  private tell(): void {
+    this.told = this.views.made;
+    this.exports.reader_objects(this.reader, this.told);
+  }
+
+  private refused(): Error {
+    return refusalAt(this.memory, this.exports.reader_refusal(this.reader));
+  }
+}
