@@ -9,8 +9,8 @@ use crate::modules::data_management::pool_metrics::{ClassMetrics, PoolCounts};
 pub(crate) const HEADER_BYTES: usize = 4096;
 const MAX_CLASSES: usize = 16;
 const CLASS_FIELDS: usize = 13;
-/// First frame, time, objects, recycled buffers; capture counters, pool counts, class count, length of the cells.
-const FIXED_FIELDS: usize = 4 + CAPTURE_FIELDS + 6 + 1 + 1;
+/// First frame, sequence, time, objects, recycled buffers; capture counters, pool counts, class count, length of the cells.
+const FIXED_FIELDS: usize = 5 + CAPTURE_FIELDS + 6 + 1 + 1;
 const CAPTURE_FIELDS: usize = 6;
 const FIELDS: usize = FIXED_FIELDS + MAX_CLASSES * CLASS_FIELDS;
 const CELL_BYTES: usize = HEADER_BYTES - FIELDS * 8;
@@ -28,6 +28,8 @@ const _: () = assert!(size_of::<Header>() == HEADER_BYTES);
 /// What a header says; the pool's counts and the events apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Head {
+    /// Counts the headers of a stream, from 1.
+    pub(crate) sequence: u64,
     /// First frame of the block's window.
     pub(crate) first_frame: u64,
     /// When it was written, by `Date.now`.
@@ -79,7 +81,13 @@ impl Header {
                 *field = value;
             }
         };
-        for value in [head.first_frame, head.sent_ms, head.objects, head.recycled] {
+        for value in [
+            head.first_frame,
+            head.sequence,
+            head.sent_ms,
+            head.objects,
+            head.recycled,
+        ] {
             put(value);
         }
         head.capture.to_fields().into_iter().for_each(&mut put);
@@ -109,6 +117,7 @@ impl Header {
         let mut get = || fields.next().copied().unwrap_or(0);
         let head = Head {
             first_frame: get(),
+            sequence: get(),
             sent_ms: get(),
             objects: get(),
             recycled: get(),
@@ -200,6 +209,7 @@ mod tests {
     fn what_was_written_is_read() {
         let mut header = Header::boxed();
         let head = Head {
+            sequence: 12,
             first_frame: 9,
             sent_ms: 10,
             objects: 11,

@@ -15,6 +15,8 @@ pub(super) struct Receiver {
     reading: Option<Reading>,
     header: Box<Header>,
     first_frame: u64,
+    /// Of the newest header, and what it said.
+    sequence: u64,
     sent: CaptureCounters,
     /// The worklet's own pool, as its newest block told.
     pub(super) remote: PoolCounts,
@@ -53,6 +55,7 @@ impl Receiver {
             reading: None,
             header: Header::boxed(),
             first_frame: 0,
+            sequence: 0,
             sent: CaptureCounters::default(),
             remote: PoolCounts::default(),
             arrived: PoolCounts::default(),
@@ -76,7 +79,8 @@ impl Receiver {
         let (head, cells) = self.header.read(&mut self.arrived)?;
         self.first_frame = head.first_frame;
         // A block that its reader kept comes late: its events are news, its counts are not.
-        if head.capture.quanta >= self.sent.quanta {
+        if head.sequence > self.sequence {
+            self.sequence = head.sequence;
             core::mem::swap(&mut self.remote, &mut self.arrived);
             self.remote_recycled = head.recycled;
             self.sent = head.capture;

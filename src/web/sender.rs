@@ -18,6 +18,7 @@ pub(super) struct Sender {
     /// Windows for which no block was free, and bytes that JavaScript copied out of those that had one.
     unsent: u64,
     bytes_sent: u64,
+    headers: u64,
     header: Box<Header>,
     /// Kept, so that counting does not allocate.
     counts: PoolCounts,
@@ -46,6 +47,7 @@ impl Sender {
             taken: None,
             unsent: 0,
             bytes_sent: 0,
+            headers: 0,
             header: Header::boxed(),
             counts,
             sample_rate_hz: config.sample_rate_hz,
@@ -104,7 +106,9 @@ impl Sender {
             .as_ref()
             .map_or(0, |window| window.metadata().first_frame);
         let bus = self.registry.bus();
+        self.headers += 1;
         let head = Head {
+            sequence: self.headers,
             first_frame,
             sent_ms: wall_ms as u64,
             objects,
