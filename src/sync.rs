@@ -1,6 +1,6 @@
 //! The only door to atomics: `core`, or `loom` when a model is checked (`--cfg loom`).
 
-#[cfg(not(loom))]
+#[cfg(not(any(loom, test)))]
 pub(crate) use core::sync::atomic;
 #[cfg(loom)]
 pub(crate) use loom::sync::{Arc, atomic};
@@ -31,3 +31,7 @@ pub(crate) mod cell {
 }
 #[cfg(loom)]
 pub(crate) use loom::cell;
+
+/// In unit tests a thread can be stopped before any of its stores.
+#[cfg(all(test, not(loom)))]
+pub(crate) mod atomic;

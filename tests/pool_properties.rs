@@ -504,7 +504,13 @@ impl Bench {
     fn allow(&mut self, change: impl FnOnce(&mut PoolControl) -> Result<(), PoolError>) {
         if let Err(error) = change(&mut self.control) {
             assert!(
-                error.is_retryable() || matches!(error, PoolError::UnknownClass { .. }),
+                error.is_retryable()
+                    || matches!(
+                        error,
+                        PoolError::UnknownClass { .. }
+                            | PoolError::NoHalf { .. }
+                            | PoolError::LimitReached { .. }
+                    ),
                 "{error}"
             );
         }

@@ -26,19 +26,15 @@ pub(crate) fn record() -> Result<DemandTrace, Box<dyn Error>> {
     )));
     let sink = Arc::clone(&recorder);
     let _allocations = bus.subscribe(move |event: &BufferPoolAllocation| {
-        if let Ok(mut recorder) = sink.lock() {
+        if let (Ok(mut recorder), Some(frame)) = (sink.lock(), event.first_frame) {
             let (class, requested) = (event.class_samples as usize, event.requested as usize);
-            recorder.acquired(event.first_frame, class, requested, u64::from(event.count));
+            recorder.acquired(frame, class, requested, u64::from(event.count));
         }
     })?;
     let sink = Arc::clone(&recorder);
     let _recyclings = bus.subscribe(move |event: &BufferPoolRecycling| {
-        if let Ok(mut recorder) = sink.lock() {
-            recorder.released(
-                event.first_frame,
-                event.class_samples as usize,
-                u64::from(event.count),
-            );
+        if let (Ok(mut recorder), Some(frame)) = (sink.lock(), event.first_frame) {
+            recorder.released(frame, event.class_samples as usize, u64::from(event.count));
         }
     })?;
 

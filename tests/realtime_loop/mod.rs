@@ -134,7 +134,7 @@ impl RealtimeLoop {
             class_samples: 256,
             count: 0,
             half: self.half.id(),
-            first_frame: self.frame,
+            first_frame: Some(self.frame),
         };
         if self.own.publish(event) != Published::Idle {
             self.queued += 1;

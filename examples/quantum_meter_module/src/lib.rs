@@ -79,12 +79,17 @@ impl Module for QuantumMeter {
         let (taken, returned) = (count.clone(), count);
         self.subscriptions = vec![
             bus.subscribe(move |event: &BufferPoolAllocation| {
-                let mut count = taken.lock().unwrap_or_else(PoisonError::into_inner);
-                count.at(event.first_frame).taken += u64::from(event.count);
+                // Halves that follow no stream have no quanta.
+                if let Some(first_frame) = event.first_frame {
+                    let mut count = taken.lock().unwrap_or_else(PoisonError::into_inner);
+                    count.at(first_frame).taken += u64::from(event.count);
+                }
             })?,
             bus.subscribe(move |event: &BufferPoolRecycling| {
-                let mut count = returned.lock().unwrap_or_else(PoisonError::into_inner);
-                count.at(event.first_frame).returned += u64::from(event.count);
+                if let Some(first_frame) = event.first_frame {
+                    let mut count = returned.lock().unwrap_or_else(PoisonError::into_inner);
+                    count.at(first_frame).returned += u64::from(event.count);
+                }
             })?,
         ];
         Ok(())

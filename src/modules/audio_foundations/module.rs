@@ -291,7 +291,8 @@ mod tests {
         let error = try_open(&mut rig, window).err().unwrap();
         assert_eq!(
             error.to_string(),
-            "the pool cannot serve the stream: 8192 samples asked for, the largest class has 4096"
+            "the pool cannot serve the stream: 8192 samples asked for, at most 4096 can be had: ask for less, or build the \
+             pool with a larger class"
         );
         let hop = StreamConfig { hop: 2000, ..MONO };
         assert!(matches!(

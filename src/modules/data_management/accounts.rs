@@ -4,10 +4,11 @@ use core::panic::Location;
 
 use super::arena::{Run, UNIT_BYTES, UNIT_SAMPLES, units};
 use super::class_table::BUCKETS;
-use super::free_list::{Chain, Shelf};
+use super::free_list::{Chain, index_from};
 use super::pool_control::PoolControl;
-use super::pool_core::Pinned;
+use super::pool_core::{MAX_SHELVES, Pinned};
 use super::pool_metrics::{ClassMetrics, PoolCounts, PoolMetrics};
+use super::shelf::Shelf;
 use super::slot_table::SlotIndex;
 
 /// One buffer, for kept views and for the map of the arena.
@@ -32,6 +33,8 @@ pub struct LeakReport {
     pub leased: u64,
     /// Those among them whose acquire was sampled, oldest first.
     pub sites: Vec<LeakSite>,
+    /// Acquires that were sampled while their half's table was full of sites still held: their sites are not known.
+    pub unrecorded: u64,
 }
 
 /// A buffer in somebody's hands, and where it was acquired.
@@ -45,10 +48,10 @@ pub struct LeakSite {
     pub requested: usize,
     /// The call that acquired it.
     pub site: &'static Location<'static>,
-    /// Frame of the quantum in which it was acquired.
-    pub first_frame: u64,
+    /// First frame of the quantum in which it was acquired; none where its half followed no stream.
+    pub first_frame: Option<u64>,
     /// Frames its half has seen since: how long it has been held.
-    pub held_frames: u64,
+    pub held_frames: Option<u64>,
 }
 
 impl PoolControl {
@@ -106,26 +109,26 @@ impl PoolControl {
     /// Who holds what, as far as acquires were sampled.
     #[must_use]
     pub fn leak_report(&self) -> LeakReport {
-        let mut sites = Vec::new();
+        let (mut sites, mut unrecorded) = (Vec::new(), 0);
         for half in self.anchor.halves() {
+            unrecorded += half.sites.unrecorded.get();
             for sampled in half.sites.iter() {
-                // A ring entry is about the present holder if the slot still carries the mark, and no later entry is.
-                let newer = half
-                    .sites
-                    .iter()
-                    .any(|other| other.slot == sampled.slot && other.order > sampled.order);
-                let info = self
-                    .slots()
-                    .find(|slot| slot.index == sampled.slot && slot.lent_samples > 0);
-                let marked = self.is_sampled(sampled.slot);
-                if let Some(info) = info.filter(|_| marked && !newer) {
+                // About the present holder if the slot still carries the mark, and is this half's.
+                let held = |slot: &SlotInfo| {
+                    slot.index == sampled.slot && slot.half == half.id && slot.lent_samples > 0
+                };
+                if self.is_sampled(sampled.slot)
+                    && let Some(info) = self.slots().find(held)
+                {
+                    let now = half.frame.get();
+                    let frames = now.zip(sampled.frame);
                     sites.push(LeakSite {
                         slot: info.index,
                         class_samples: info.samples,
                         requested: info.lent_samples,
                         site: sampled.site,
                         first_frame: sampled.frame,
-                        held_frames: half.frame().saturating_sub(sampled.frame),
+                        held_frames: frames.map(|(now, then)| now.saturating_sub(then)),
                     });
                 }
             }
@@ -134,6 +137,7 @@ impl PoolControl {
         LeakReport {
             leased: self.leased(),
             sites,
+            unrecorded,
         }
     }
 
@@ -270,66 +274,76 @@ impl PoolControl {
         (samples + collected) * size_of::<f32>()
     }
 
+    /// [`is_valid`](Self::is_valid), where it is known that nobody is in the middle of anything: no half has an owner, and
+    /// no buffer is out.
+    pub(super) fn agrees_at_rest(&self) -> bool {
+        let owned = self.anchor.halves().any(|half| half.is_attached());
+        owned || self.leased() > 0 || self.is_valid()
+    }
+
     /// Whether every account agrees with every other, list by list and slot by slot. For tests and debug builds, at
-    /// points where no half and no handle is in the middle of anything.
+    /// points where no half and no handle is in the middle of anything. One pass over lists and slots.
     #[must_use]
     pub fn is_valid(&self) -> bool {
         let table = &self.anchor.table;
-        let walk = |mut chain: Chain| {
+        let mut on_list = vec![false; table.indices().count()];
+        // Every slot of a list is on no other, idle, and of this shelf; and there are as many as the list says.
+        let mut walk = |mut chain: Chain, shelf: Option<u16>| {
             let length = chain.length;
-            let mut seen = Vec::new();
-            while seen.len() <= length as usize
-                && let Some(index) = chain.pop(table)
-            {
-                seen.push(index.raw());
-            }
-            (seen.len() == length as usize).then_some(seen)
-        };
-        let mut carved_units = self.collected.0.length as usize * units(self.collected.1 as usize);
-        let Some(mut on_lists) = walk(self.spare) else {
-            return false;
-        };
-        let Some(held) = walk(self.collected.0) else {
-            return false;
-        };
-        on_lists.extend(held);
-        for shelf in self.anchor.shelves() {
-            for chain in [
-                shelf.peek_local(),
-                shelf.shared.inbox.peek(),
-                shelf.shared.surplus.peek(),
-            ] {
-                let Some(slots) = walk(chain) else {
+            for _ in 0..length {
+                let Some(index) = chain.pop(table) else {
                     return false;
                 };
-                let idle = |&raw: &u32| {
-                    self.slots()
-                        .any(|slot| slot.index == raw && slot.lent_samples == 0)
+                let slot = table.slot(index);
+                let belongs = match shelf {
+                    Some(shelf) => slot.is_carved() && slot.shelf() == shelf,
+                    None => !slot.is_carved(),
                 };
-                if !slots.iter().all(idle) {
+                let seen = core::mem::replace(&mut on_list[index.raw() as usize], true);
+                if seen || !belongs || slot.lent_samples() > 0 {
                     return false;
                 }
-                on_lists.extend(slots);
             }
-            let lent = self.lent_slots(shelf.id);
-            if shelf.carved() != shelf.idle() + lent || shelf.leased() != lent {
+            true
+        };
+        if !walk(self.spare, None) {
+            return false;
+        }
+        let (collected, samples) = self.collected;
+        let of = index_from(collected.first).map(|index| table.slot(index).shelf());
+        if collected.length > 0 && !walk(collected, of) {
+            return false;
+        }
+        let mut carved_units = collected.length as usize * units(samples as usize);
+        let mut leased = vec![0; MAX_SHELVES];
+        for shelf in self.anchor.shelves() {
+            let [front, side] = shelf.shared.inbox.lists();
+            let lists = [
+                shelf.peek_local(),
+                front.peek(),
+                side.peek(),
+                shelf.shared.surplus.peek(),
+            ];
+            if !lists.into_iter().all(|chain| walk(chain, Some(shelf.id))) {
                 return false;
             }
+            leased[usize::from(shelf.id)] = i64::from(shelf.carved()) - i64::from(shelf.idle());
             carved_units += shelf.carved() as usize * units(shelf.samples as usize);
         }
-        on_lists.sort_unstable();
-        on_lists.windows(2).all(|pair| pair[0] != pair[1])
+        // What is on no list is in somebody's hands.
+        for index in table
+            .indices()
+            .filter(|index| !on_list[index.raw() as usize])
+        {
+            let slot = table.slot(index);
+            if !slot.is_carved() || slot.lent_samples() == 0 {
+                return false;
+            }
+            leased[usize::from(slot.shelf())] -= 1;
+        }
+        leased.iter().all(|&difference: &i64| difference == 0)
             && self.free.is_valid()
             && carved_units + self.free.total() == self.reserved_units
-    }
-
-    /// Slots of a shelf that are in somebody's hands, counted in the slot table.
-    fn lent_slots(&self, shelf: u16) -> u32 {
-        let lent = |index: &SlotIndex| {
-            let slot = self.anchor.table.slot(*index);
-            slot.is_carved() && slot.shelf() == shelf && slot.lent_samples() > 0
-        };
-        self.anchor.table.indices().filter(lent).count() as u32
     }
 }
 

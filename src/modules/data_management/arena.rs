@@ -11,6 +11,12 @@ pub(super) const UNIT_BYTES: usize = 64;
 /// Samples in one unit.
 pub(super) const UNIT_SAMPLES: usize = UNIT_BYTES / size_of::<f32>();
 const PAGE_BYTES: usize = 4096;
+/// The largest region: what a run's units can count, and what Rust allows.
+pub(super) const MOST_BYTES: usize = {
+    let counted = (u32::MAX as usize).saturating_mul(UNIT_BYTES);
+    let allowed = isize::MAX as usize;
+    if counted < allowed { counted } else { allowed }
+};
 
 /// Units that hold `samples`.
 pub(super) const fn units(samples: usize) -> usize {

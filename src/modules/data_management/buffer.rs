@@ -17,8 +17,8 @@ use core::ops::{Deref, DerefMut};
 use core::ptr::NonNull;
 use core::slice;
 
-use super::free_list::Shelf;
 use super::pool_core::{Core, OnRelease, Pinned};
+use super::shelf::Shelf;
 use super::slot_table::{Slot, SlotIndex};
 use crate::sync::atomic::{Ordering, fence};
 
@@ -124,12 +124,12 @@ impl Held {
         unsafe { self.fill(0.0) }
     }
 
-    /// Leaves the buffer as the next holder may find it, and marks its slot idle.
+    /// Leaves the buffer as the next holder may find it.
     ///
     /// # Safety
     /// The handle is the last one for its buffer and is not used for its samples again.
     #[inline(always)]
-    pub(super) unsafe fn wipe(&mut self, core: &Core, slot: &Slot) {
+    pub(super) unsafe fn wipe(&mut self, core: &Core) {
         match core.on_release {
             OnRelease::Leave => {
                 if cfg!(debug_assertions) {
@@ -145,6 +145,16 @@ impl Held {
             #[cfg(all(feature = "mapped", not(target_arch = "wasm32")))]
             OnRelease::ReadOnly => {}
         }
+    }
+
+    /// [`wipe`](Self::wipe), and the slot is idle: for whoever puts it on a list of the half's own.
+    ///
+    /// # Safety
+    /// As for `wipe`.
+    #[inline(always)]
+    pub(super) unsafe fn lay_down(&mut self, core: &Core, slot: &Slot) {
+        // SAFETY: the caller's word.
+        unsafe { self.wipe(core) };
         slot.take_back();
     }
 
@@ -156,7 +166,8 @@ impl Held {
     unsafe fn go_home(&mut self) {
         let (shelf, core) = (self.shelf, self.shelf.core);
         // SAFETY: the caller's word.
-        unsafe { self.wipe(&core, core.table.slot(self.index)) };
+        unsafe { self.wipe(&core) };
+        core.table.slot(self.index).leave();
         core.send_home(shelf, self.index);
     }
 }
@@ -215,7 +226,7 @@ impl Drop for Scratch<'_> {
     fn drop(&mut self) {
         let (shelf, core) = (self.held.shelf, self.held.shelf.core);
         // SAFETY: the only handle for its buffer, going away.
-        unsafe { self.held.wipe(&core, self.slot) };
+        unsafe { self.held.lay_down(&core, self.slot) };
         shelf.take_home(&core.table, self.slot, self.held.index);
     }
 }
@@ -270,7 +281,7 @@ impl PooledBuffer {
     #[inline(always)]
     pub(super) fn end_here(mut self, core: &Core, slot: &Slot) {
         // SAFETY: the only handle for its buffer, gone at the end of this function.
-        unsafe { self.held.wipe(core, slot) };
+        unsafe { self.held.lay_down(core, slot) };
         core::mem::forget(self);
     }
 
@@ -318,19 +329,16 @@ impl PooledBuffer {
     /// Ends writing: from now on the samples are shared and read only. The address stays.
     ///
     /// # Real-time
-    /// One plain store.
+    /// Two plain stores.
     #[inline]
     #[must_use]
     pub fn freeze(self) -> BufferRef {
         let metadata = self.metadata;
         let held = self.into_held();
+        let slot = held.shelf.core.table.slot(held.index);
+        slot.mark_frozen();
         // Relaxed: nobody else has the buffer; whoever gets a clone gets it by a hand-over that orders this.
-        held.shelf
-            .core
-            .table
-            .slot(held.index)
-            .refs
-            .store(1, Ordering::Relaxed);
+        slot.refs.store(1, Ordering::Relaxed);
         BufferRef { held, metadata }
     }
 }
@@ -614,13 +622,12 @@ impl PlanarBuffer {
     pub fn freeze(self) -> PlanarRef {
         let buffer = ManuallyDrop::new(self);
         let planes = buffer.planes;
+        let table = &planes.core.table;
+        for &index in &planes.slots[..usize::from(planes.channels)] {
+            table.slot(index).mark_frozen();
+        }
         // The first channel's count stands for all. Relaxed: as in `PooledBuffer::freeze`.
-        planes
-            .core
-            .table
-            .slot(planes.slots[0])
-            .refs
-            .store(1, Ordering::Relaxed);
+        table.slot(planes.slots[0]).refs.store(1, Ordering::Relaxed);
         PlanarRef {
             planes,
             metadata: buffer.metadata,

@@ -100,7 +100,6 @@ pub struct BufferRecyclingPoolImpl {
     keeper: PoolKeeper,
     window_ms: f64,
     now_ms: f64,
-    frame: u64,
 }
 
 const _: () = {
@@ -137,7 +136,6 @@ impl BufferRecyclingPoolImpl {
             window_ms: policy.window_ms,
             keeper: PoolKeeper::new(AlertRules::default(), Some(policy)),
             now_ms: 0.0,
-            frame: 0,
         })
     }
 
@@ -166,8 +164,7 @@ impl BufferRecyclingPoolImpl {
 
     /// The half's own time: it takes up new classes and sheds.
     fn begin_quantum(&mut self) {
-        self.frame += 1;
-        self.half.get().begin_quantum(self.frame);
+        self.half.get().begin_round();
     }
 }
 

@@ -2,16 +2,25 @@
 
 use super::arena::{Region, Run, UNIT_BYTES, UNIT_SAMPLES, natural_alignment, units};
 use super::error::{PoolError, Table};
-use super::free_list::{Chain, MAX_FRESH, NO_LINE, Shelf};
+use super::free_list::{Chain, MAX_FRESH};
 use super::pool_control::PoolControl;
 use super::pool_core::{MAX_REGIONS, Pinned};
+use super::shelf::{NO_LINE, Shelf};
 use super::slot_table::SlotIndex;
 
-/// More buffers at once than a half's class can take over.
-pub(super) const INBOX_FULL: PoolError = PoolError::TableFull {
+/// A half's class has not taken over yet what was carved before.
+const INBOX_FULL: PoolError = PoolError::TableFull {
     table: Table::Inbox,
     capacity: MAX_FRESH as usize,
 };
+
+/// More buffers at once than a half's class can take over.
+pub(super) const fn too_many(requested: usize) -> PoolError {
+    PoolError::TooManyAtOnce {
+        requested,
+        most: MAX_FRESH as usize,
+    }
+}
 
 /// A region grown later has at least one part in this many of what is reserved, so that regions stay few.
 const GROWTH_SHARE: usize = 2;
@@ -20,7 +29,10 @@ impl PoolControl {
     /// Carves `count` buffers for a shelf and pushes them to its inbox; all or none.
     pub(super) fn carve(&mut self, shelf: Pinned<Shelf>, count: u32) -> Result<(), PoolError> {
         let size = units(shelf.samples as usize) as u32;
-        if u64::from(count) + u64::from(shelf.shared.inbox.peek().fresh) > MAX_FRESH {
+        if u64::from(count) > MAX_FRESH {
+            return Err(too_many(count as usize));
+        }
+        if u64::from(count) + u64::from(shelf.shared.inbox.fresh()) > MAX_FRESH {
             return Err(INBOX_FULL);
         }
         let align = self.make_room(size, count)?;
@@ -52,7 +64,7 @@ impl PoolControl {
         };
         let Some(run) = self.free.take(size, align, limit) else {
             self.spare.push(table, index);
-            return Err(self.limit_reached(size as usize));
+            return Err(self.limit_reached(size, 1, 0));
         };
         table.slot(index).carve(run.region, run.unit, shelf.id);
         shelf.add_carved(1);
@@ -67,15 +79,20 @@ impl PoolControl {
     /// Takes up to `count` buffers out of the inbox again, as many as the owner has not taken yet.
     pub(super) fn uncarve_fresh(&mut self, shelf: &Shelf, count: u32) {
         let size = units(shelf.samples as usize) as u32;
-        let mut chain = shelf.shared.inbox.take();
-        let returned = chain.length - chain.fresh;
-        for _ in 0..count.min(chain.fresh) {
-            if let Some(index) = chain.pop(&self.anchor.table) {
-                shelf.sub_carved(1);
-                self.uncarve(index, size);
+        let mut left = count;
+        for list in shelf.shared.inbox.lists() {
+            let mut chain = list.take_beside();
+            let returned = chain.length - chain.fresh;
+            let fresh = left.min(chain.fresh);
+            left -= fresh;
+            for _ in 0..fresh {
+                if let Some(index) = chain.pop(&self.anchor.table) {
+                    shelf.sub_carved(1);
+                    self.uncarve(index, size);
+                }
             }
+            self.put_back(shelf, chain, returned);
         }
-        self.put_back(shelf, chain, returned);
     }
 
     /// Pushes a chain to an inbox again, `returned` of them as returned ones.
@@ -107,7 +124,8 @@ impl PoolControl {
     /// what is free or by one new region; where there is no room for that, anywhere.
     fn make_room(&mut self, size: u32, count: u32) -> Result<u32, PoolError> {
         let align = natural_alignment(size);
-        let missing = (count as usize).saturating_sub(self.free.fits(size, align));
+        let fits = self.free.fits(size, align);
+        let missing = (count as usize).saturating_sub(fits);
         if missing == 0 {
             return Ok(align);
         }
@@ -118,7 +136,7 @@ impl PoolControl {
             return Ok(1);
         }
         if needed > room {
-            return Err(self.limit_reached(needed));
+            return Err(self.limit_reached(size, count, fits));
         }
         // So large that the limit is reached before the regions run out; twice what there was where the limit is far.
         let share = room / (MAX_REGIONS - usize::from(self.regions)).max(1);
@@ -152,10 +170,12 @@ impl PoolControl {
         self.limit_units.saturating_sub(taken)
     }
 
-    fn limit_reached(&self, needed_units: usize) -> PoolError {
+    /// `count` buffers of `size` units do not fit, only `fits` of what is free.
+    fn limit_reached(&self, size: u32, count: u32, fits: usize) -> PoolError {
+        let samples = |buffers: usize| buffers.saturating_mul(size as usize * UNIT_SAMPLES);
         PoolError::LimitReached {
-            requested: needed_units.saturating_mul(UNIT_SAMPLES),
-            available: self.room_samples(),
+            requested: samples(count as usize),
+            available: samples(fits).saturating_add(self.room_samples()),
             limit: self.limit_samples(),
         }
     }
@@ -215,18 +235,20 @@ mod tests {
     fn more_buffers_than_a_shelf_can_take_at_once_are_refused_with_the_number() {
         let most = MAX_FRESH as u32;
         let refused = BufferPool::builder().class(16, most + 1).build().err();
-        let full = PoolError::TableFull {
-            table: Table::Inbox,
-            capacity: most as usize,
+        let (requested, most_at_once) = (most as usize + 1, most as usize);
+        let too_many = PoolError::TooManyAtOnce {
+            requested,
+            most: most_at_once,
         };
-        assert_eq!(refused, Some(full));
+        assert_eq!(refused, Some(too_many));
         let (mut control, _half) = BufferPool::builder()
             .class(16, most)
             .limit_samples(1 << 21)
             .build()
             .unwrap();
         let reserved = control.reserved_units;
-        assert_eq!(control.grow(16, 1), Err(full));
+        assert_eq!(control.grow(16, 1), Err(INBOX_FULL));
+        assert_eq!(control.grow(16, most + 1), Err(too_many));
         assert_eq!(control.reserved_units, reserved);
         assert_eq!(control.metrics().leased, 0);
     }
@@ -242,7 +264,7 @@ mod tests {
         let Some(shelf) = control.anchor.shelves().next() else {
             return;
         };
-        let chain = shelf.shared.inbox.take();
+        let chain = shelf.shared.inbox.front.take();
         control.carve(shelf, 1).unwrap();
         control.put_back(&shelf, chain, 0);
         assert_eq!(control.leased(), 0);

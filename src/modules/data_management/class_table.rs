@@ -2,8 +2,8 @@
 #![deny(clippy::disallowed_types)] // No lock: real-time.
 
 use super::class_boundaries::MAX_CLASSES;
-use super::free_list::Shelf;
 use super::pool_core::Pinned;
+use super::shelf::Shelf;
 
 /// Requests are told apart in this many steps up to the largest class: by the look-up, and in the demand histogram.
 pub(super) const BUCKETS: usize = if cfg!(loom) { 2 } else { 256 };
@@ -22,7 +22,7 @@ pub(super) struct ClassTable {
     draining: Vec<Pinned<Shelf>>,
     /// Written when the table is made and freed, read with it: loom notices when these are not ordered.
     #[cfg(loom)]
-    pub(super) life: super::pool_core::Life,
+    pub(super) life: super::half::Life,
 }
 
 /// How far a request is shifted to find its bucket, for a pool whose largest class is `largest`.
@@ -56,7 +56,7 @@ impl ClassTable {
             shelves,
             draining,
             #[cfg(loom)]
-            life: super::pool_core::Life::new(),
+            life: super::half::Life::new(),
         })
     }
 

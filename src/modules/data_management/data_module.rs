@@ -81,7 +81,6 @@ struct Parts {
     /// Made when it is first asked for.
     audio_buffers: Option<AudioBufferManagerImpl>,
     audio_buffer_mix: Vec<(usize, u32)>,
-    ticks: u64,
     boundary: BoundaryCounts,
     keeper: PoolKeeper,
 }
@@ -117,7 +116,6 @@ impl Module for DataManagementModule {
             first: Some(first),
             audio_buffers: None,
             audio_buffer_mix: config.audio_buffers,
-            ticks: 0,
             boundary: BoundaryCounts::default(),
             keeper: PoolKeeper::new(config.alerts, config.sizing),
         });
@@ -253,9 +251,8 @@ impl DataManagementModule {
     pub fn tick(&mut self, now_ms: f64) -> Option<KeeperReport> {
         let parts = self.parts.as_mut()?;
         if let Some(manager) = &mut parts.audio_buffers {
-            // The control side owns this half: its quanta are the ticks.
-            parts.ticks += 1;
-            manager.half_mut().begin_quantum(parts.ticks);
+            // The control side owns this half.
+            manager.half_mut().begin_round();
         }
         let boundary = parts.boundary;
         let add = |counts: &mut PoolCounts| counts.boundary = boundary;

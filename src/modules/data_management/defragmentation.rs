@@ -9,9 +9,9 @@ use serde::{Deserialize, Serialize};
 use super::accounts::bytes;
 use super::arena::{Run, UNIT_SAMPLES, natural_alignment, units};
 use super::error::PoolError;
-use super::free_list::{NO_LINE, Shelf};
 use super::pool_control::{PoolControl, headroom};
 use super::pool_core::Pinned;
+use super::shelf::{NO_LINE, Shelf};
 use super::sizing_rules::with_margin;
 use super::slot_table::Slot;
 
@@ -52,9 +52,7 @@ impl PoolControl {
         let of_class = |shelf: &Pinned<Shelf>| shelf.samples as usize == class_samples;
         let mut shelves: Vec<_> = self.anchor.shelves().filter(of_class).collect();
         if shelves.is_empty() {
-            return Err(PoolError::UnknownClass {
-                samples: class_samples,
-            });
+            return Err(self.unknown_class(class_samples));
         }
         shelves.retain(|shelf| self.follows_demand(shelf.half));
         shelves.sort_unstable_by_key(|shelf| core::cmp::Reverse(headroom(shelf)));
@@ -378,7 +376,10 @@ mod tests {
         let (mut control, _half) = pool();
         assert_eq!(
             control.shrink(77, 1),
-            Err(PoolError::UnknownClass { samples: 77 })
+            Err(PoolError::UnknownClass {
+                samples: 77,
+                nearest: SMALL
+            })
         );
     }
 }

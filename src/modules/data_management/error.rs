@@ -2,7 +2,13 @@
 
 use thiserror::Error;
 
-/// Why a pool operation was refused. Nothing has changed when one of these comes back.
+use super::arena::MOST_BYTES;
+
+/// Why a pool operation was refused, with numbers, and what to do.
+///
+/// A refused request on the real-time half has changed nothing, nor has a refused lease. A refused change on the control
+/// half leaves no buffer carved; memory it took from the system, or a half it made, is used by the next one. A refused
+/// vector was freed, and a lease table that is full has let the buffer go home.
 ///
 /// # Real-time
 /// Small and `Copy`: making, returning and dropping one never allocates. (`Display` and [`source`](std::error::Error::source)
@@ -12,7 +18,7 @@ use thiserror::Error;
 pub enum PoolError {
     /// Every buffer of the class is in somebody's hands (or kept for critical callers).
     #[error(
-        "no idle buffer for {requested} samples: class {class_samples} has all {carved} buffers in use or reserved"
+        "no idle buffer for {requested} samples: all {carved} of class {class_samples} are in use or reserved; release one, or `PoolControl::grow` the class"
     )]
     Exhausted {
         /// Samples asked for.
@@ -23,7 +29,9 @@ pub enum PoolError {
         carved: u32,
     },
     /// The request is larger than the largest size class.
-    #[error("{requested} samples asked for, the largest class has {largest}")]
+    #[error(
+        "{requested} samples asked for, at most {largest} can be had: ask for less, or build the pool with a larger class"
+    )]
     TooLarge {
         /// Samples asked for.
         requested: usize,
@@ -31,10 +39,10 @@ pub enum PoolError {
         largest: usize,
     },
     /// A buffer of no samples was asked for.
-    #[error("a buffer needs at least one sample")]
+    #[error("a buffer of no samples was asked for: ask for 1 or more")]
     ZeroLength,
     /// A planar buffer of no channels, or of more than a handle can carry.
-    #[error("{requested} channels asked for, a planar buffer has 1 to {most}")]
+    #[error("{requested} channels asked for: a planar buffer has 1 to {most}")]
     ChannelCount {
         /// Channels asked for.
         requested: usize,
@@ -42,17 +50,19 @@ pub enum PoolError {
         most: usize,
     },
     /// Growing would exceed what the builder allowed.
-    #[error("{requested} samples asked for, {available} left of the limit of {limit}")]
+    #[error(
+        "{requested} samples asked for, {available} left of the limit of {limit}: trim another class, or raise `limit_samples`"
+    )]
     LimitReached {
         /// Samples asked for.
         requested: usize,
-        /// Samples the pool may still take.
+        /// Samples there are for such buffers: free ones, and those the pool may still take.
         available: usize,
         /// The limit in samples.
         limit: usize,
     },
     /// A fixed table of the pool is full.
-    #[error("{table} table is full: {capacity} entries")]
+    #[error("all {capacity} {table}")]
     TableFull {
         /// Which one.
         table: Table,
@@ -60,14 +70,16 @@ pub enum PoolError {
         capacity: usize,
     },
     /// The system had no memory left, or refused to map or lock it.
-    #[error("the system refused {bytes} bytes of memory")]
+    #[error(
+        "the system refused {bytes} bytes of memory: build the pool with fewer buffers, or grow it by less (locked memory: raise RLIMIT_MEMLOCK)"
+    )]
     OutOfMemory {
         /// Bytes asked for.
         bytes: usize,
     },
-    /// The configuration names no class, a class twice, an empty one, or more than 16.
+    /// Size classes that cannot be: none, too many, an empty one, one twice, or not in order.
     #[error(
-        "{count} size classes given, smallest {smallest} samples: 1 to {most} distinct sizes above zero are possible"
+        "{count} size classes given, smallest {smallest} samples: give 1 to {most} sizes above zero, ascending, each once"
     )]
     BadClasses {
         /// Classes given.
@@ -78,19 +90,45 @@ pub enum PoolError {
         most: usize,
     },
     /// The pool has no such class.
-    #[error("there is no class of {samples} samples")]
+    #[error(
+        "there is no class of {samples} samples, the nearest has {nearest}: `PoolControl::classes` lists them"
+    )]
     UnknownClass {
         /// The class asked for.
         samples: usize,
+        /// The class that comes nearest.
+        nearest: usize,
+    },
+    /// No half is there that could take new buffers of the class.
+    #[error(
+        "no half is attached that takes buffers of class {class_samples}: `PoolControl::attach` one"
+    )]
+    NoHalf {
+        /// The class.
+        class_samples: u32,
+    },
+    /// More buffers of one class at once than a half can be handed.
+    #[error(
+        "{requested} buffers of one class asked for at once: ask for {most} at most, then for more"
+    )]
+    TooManyAtOnce {
+        /// Buffers asked for.
+        requested: usize,
+        /// The most at once.
+        most: usize,
     },
     /// The number does not name a live lease: it was forged, released before, or belongs to an earlier life of its entry.
-    #[error("lease {lease:#x} is not live")]
+    #[error(
+        "lease {lease:#x} is not live: it was released before, or never given out; acquire a buffer for a new one"
+    )]
     StaleLease {
         /// The number given.
         lease: u32,
     },
     /// The lease belongs to another participant.
-    #[error("lease {lease:#x} belongs to holder {holder}, not to {asked}")]
+    #[error(
+        "lease {lease:#x} belongs to holder {holder}, not to {asked}: give it to its own table"
+    )]
     WrongHolder {
         /// The number given.
         lease: u32,
@@ -100,7 +138,7 @@ pub enum PoolError {
         asked: u8,
     },
     /// The lease is live, but not in a state in which this may be done.
-    #[error("lease {lease:#x} is {state}: {asked} is not allowed")]
+    #[error("lease {lease:#x} is {state}, which does not allow {asked}")]
     IllegalMove {
         /// The number given.
         lease: u32,
@@ -110,7 +148,9 @@ pub enum PoolError {
         asked: LeaseMove,
     },
     /// A vector too small for every class; it was freed.
-    #[error("a vector of {capacity} samples was freed: the smallest class has {smallest}")]
+    #[error(
+        "a vector of {capacity} samples was freed, the smallest class has {smallest}: recycle what `get_or_create` gave"
+    )]
     VectorTooSmall {
         /// The vector's capacity in samples.
         capacity: usize,
@@ -118,7 +158,9 @@ pub enum PoolError {
         smallest: usize,
     },
     /// A vector too large to be kept; it was freed.
-    #[error("a vector of {capacity} samples was freed: none above {most} is kept")]
+    #[error(
+        "a vector of {capacity} samples was freed, none above {most} is kept: build the pool with a larger class"
+    )]
     VectorTooLarge {
         /// The vector's capacity in samples.
         capacity: usize,
@@ -127,7 +169,7 @@ pub enum PoolError {
     },
     /// The memory limit has no room for the vector; it was freed.
     #[error(
-        "a vector of {capacity} samples was freed: the limit leaves {available}; `limit_samples` raises it"
+        "a vector of {capacity} samples was freed, the limit leaves {available}: raise `limit_samples`"
     )]
     NoRoomForVector {
         /// The vector's capacity in samples.
@@ -138,16 +180,18 @@ pub enum PoolError {
 }
 
 impl PoolError {
-    /// Whether the same call can succeed later without anybody changing the configuration.
+    /// Whether the same call can succeed later, when others have given something back.
     #[must_use]
     pub const fn is_retryable(&self) -> bool {
-        matches!(
-            self,
-            Self::Exhausted { .. }
-                | Self::TableFull { .. }
-                | Self::OutOfMemory { .. }
-                | Self::LimitReached { .. }
-        )
+        match self {
+            Self::Exhausted { carved, .. } => *carved > 0,
+            Self::TableFull { .. } => true,
+            Self::OutOfMemory { bytes } => *bytes <= MOST_BYTES,
+            Self::LimitReached {
+                requested, limit, ..
+            } => *requested <= *limit,
+            _ => false,
+        }
     }
 }
 
@@ -166,20 +210,23 @@ pub enum Table {
     Leases,
     /// Fresh buffers that wait in one class of a half for its owner.
     Inbox,
-    /// Named audio buffers.
-    AudioBuffers,
 }
 
 impl core::fmt::Display for Table {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.write_str(match self {
-            Self::Slots => "slot",
-            Self::Halves => "half",
-            Self::Shelves => "shelf",
-            Self::Regions => "region",
-            Self::Leases => "lease",
-            Self::Inbox => "inbox",
-            Self::AudioBuffers => "audio buffer",
+            Self::Slots => "buffers are carved that the limit has room to describe: trim a class",
+            Self::Halves => "halves are attached: drop one, the next is given its place",
+            Self::Shelves => {
+                "classes of all halves are there: `PoolControl::step` until old ones have drained"
+            }
+            Self::Regions => {
+                "memory regions are taken, and what is free lies in pieces: trim a class, or build with `reserve_samples`"
+            }
+            Self::Leases => "leases are open: release one, or make the table larger",
+            Self::Inbox => {
+                "new buffers of the class wait for their half: let it begin a quantum and acquire"
+            }
         })
     }
 }
@@ -199,9 +246,9 @@ pub enum LeaseState {
 impl core::fmt::Display for LeaseState {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.write_str(match self {
-            Self::Recycled => "recycled",
-            Self::Allocated => "allocated",
-            Self::Viewed => "viewed",
+            Self::Recycled => "recycled (acquire a new one)",
+            Self::Allocated => "allocated (nobody looks at it)",
+            Self::Viewed => "viewed (end the view first)",
         })
     }
 }
@@ -246,7 +293,7 @@ mod tests {
         };
         assert_eq!(
             error.to_string(),
-            "9000 samples asked for, the largest class has 4096"
+            "9000 samples asked for, at most 4096 can be had: ask for less, or build the pool with a larger class"
         );
         assert!(!error.is_retryable());
         let error = PoolError::Exhausted {
@@ -257,5 +304,31 @@ mod tests {
         assert!(error.to_string().contains("512"));
         assert!(error.is_retryable());
         assert!(size_of::<PoolError>() <= 32);
+        let full = PoolError::TableFull {
+            table: Table::Leases,
+            capacity: 4,
+        };
+        assert_eq!(
+            full.to_string(),
+            "all 4 leases are open: release one, or make the table larger"
+        );
+    }
+
+    #[test]
+    fn what_can_never_be_is_not_to_be_tried_again() {
+        let beyond = |requested| PoolError::LimitReached {
+            requested,
+            available: 0,
+            limit: 1000,
+        };
+        assert!(beyond(1000).is_retryable() && !beyond(1001).is_retryable());
+        let refused = |bytes| PoolError::OutOfMemory { bytes };
+        assert!(refused(1 << 20).is_retryable() && !refused(usize::MAX).is_retryable());
+        let empty = PoolError::Exhausted {
+            requested: 1,
+            class_samples: 64,
+            carved: 0,
+        };
+        assert!(!empty.is_retryable());
     }
 }

@@ -1,37 +1,28 @@
-//! Where idle buffers wait: one shelf per size class and half, with three lists on it.
+//! Lists of idle buffers that threads share, linked through the slots.
 //!
-//! | list | who pushes | who takes |
-//! |---|---|---|
-//! | local | the owner | the owner, one at a time, plain loads and stores |
-//! | inbox | anyone, one compare-and-swap each | the owner, everything with one swap |
-//! | surplus | the owner | the control half, everything with one swap |
-//!
-//! Both atomic lists are only ever taken whole, so a head that was read, taken and rebuilt in between (ABA) still
-//! names a chain whose first slot is the one a pusher linked to. A closed head takes no more pushes.
+//! They are only ever taken whole, so a head that was read, taken and rebuilt in between (ABA) still names a chain whose
+//! first slot is the one a pusher linked to. A shut head takes no more pushes.
 #![deny(clippy::disallowed_types)] // No lock: real-time.
 #![allow(unsafe_code)] // Turns the index packed in a head back into a slot index.
 
-use super::pool_core::{Core, Pinned};
 use super::slot_table::{INDEX_BITS, NIL, Slot, SlotIndex, SlotTable};
-use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use crate::sync::atomic::{AtomicU64, Ordering};
 
-/// What a list's one word says: `[fresh:16][length:24][first index:24]`.
+/// What a list's one word says: `[held:1][fresh:15][length:24][first index:24]`.
 ///
 /// `fresh` counts the buffers that came from the control half, so that the taker can tell them from returned ones.
+/// `held` keeps pushers out while the owner links the chain to its own list.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Head(u64);
 
 const INDEX_MASK: u64 = (1 << INDEX_BITS) - 1;
 const ONE_LONGER: u64 = 1 << INDEX_BITS;
 const FRESH_SHIFT: u32 = 2 * INDEX_BITS;
-/// The line that no buffer is beyond.
-pub(super) const NO_LINE: u64 = u64::MAX;
 /// How often the owner tries to put a buffer into its own inbox before it gives it away.
 const ASIDE_ATTEMPTS: u32 = 3;
-/// The longest inbox that is joined to the local list in a quantum; a longer one waits until the local list is empty.
-const JOIN_AT_MOST: u32 = 64;
+const HELD: u64 = 1 << 63;
 /// Most fresh buffers an inbox holds at once: `fresh` stays below the closed mark's.
-pub(super) const MAX_FRESH: u64 = u16::MAX as u64 - 1;
+pub(super) const MAX_FRESH: u64 = (HELD >> FRESH_SHIFT) - 2;
 
 impl Head {
     const EMPTY: Self = Self(NIL as u64);
@@ -47,7 +38,20 @@ impl Head {
     }
 
     const fn fresh(self) -> u64 {
-        self.0 >> FRESH_SHIFT
+        (self.0 & !HELD) >> FRESH_SHIFT
+    }
+
+    /// Held or closed.
+    const fn is_shut(self) -> bool {
+        self.0 & HELD != 0
+    }
+
+    fn why_shut(self) -> Shut {
+        if self == Self::CLOSED {
+            Shut::Closed
+        } else {
+            Shut::Held
+        }
     }
 
     /// With `added` more slots, the first of them in front, `fresh` of them from the control half.
@@ -57,14 +61,19 @@ impl Head {
     }
 }
 
-/// The head was closed: the pool is being torn down, and the slot was not taken.
+/// Why a slot was not taken.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Closed;
+pub(super) enum Shut {
+    /// The pool is being torn down.
+    Closed,
+    /// The owner is at it: another push may go through in a moment.
+    Held,
+}
 
 /// Slots linked by `next`, in one pair of hands.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Chain {
-    first: u32,
+    pub(super) first: u32,
     pub(super) length: u32,
     /// How many of them came from the control half.
     pub(super) fresh: u32,
@@ -93,7 +102,7 @@ impl Chain {
     }
 
     /// The slot at its end: a walk over all of it.
-    fn last(self, table: &SlotTable) -> Option<SlotIndex> {
+    pub(super) fn last(self, table: &SlotTable) -> Option<SlotIndex> {
         let mut last = index_from(self.first)?;
         for _ in 1..self.length {
             last = index_from(table.slot(last).next.load(Ordering::Relaxed))?;
@@ -104,8 +113,8 @@ impl Chain {
 
 /// A list index, or none at the end.
 #[inline]
-fn index_from(raw: u32) -> Option<SlotIndex> {
-    // SAFETY: lists hold only `raw()` of indices of the one table the shelf belongs to, and NIL.
+pub(super) fn index_from(raw: u32) -> Option<SlotIndex> {
+    // SAFETY: lists, and the leak ring, hold only `raw()` of indices of the one table of their pool, and NIL.
     (raw != NIL).then(|| unsafe { SlotIndex::from_raw(raw) })
 }
 
@@ -122,12 +131,12 @@ impl SharedList {
     /// Takes the slot and no table: the moment the push succeeds another thread may free the pool, and a reference to
     /// anything but atomics would have to be valid until the return.
     #[inline]
-    pub(super) fn push(&self, slot: &Slot, index: SlotIndex) -> Result<(), Closed> {
+    pub(super) fn push(&self, slot: &Slot, index: SlotIndex) -> Result<(), Shut> {
         let next = &slot.next;
         let mut head = Head(self.0.load(Ordering::Relaxed));
         loop {
-            if head == Head::CLOSED {
-                return Err(Closed);
+            if head.is_shut() {
+                return Err(head.why_shut());
             }
             next.store(head.first(), Ordering::Relaxed);
             // Release: pairs with the acquire swap in `take`, so that the taker sees `next`, the slot's words and the
@@ -147,12 +156,12 @@ impl SharedList {
 
     /// [`push`](Self::push) by the only pusher of this list: at most two attempts, because between them only a take can
     /// have come, and after it the head is empty until this thread pushes.
-    pub(super) fn push_single(&self, table: &SlotTable, index: SlotIndex) -> Result<(), Closed> {
+    pub(super) fn push_single(&self, table: &SlotTable, index: SlotIndex) -> Result<(), Shut> {
         let next = &table.slot(index).next;
         let mut head = Head(self.0.load(Ordering::Relaxed));
         for _ in 0..2 {
-            if head == Head::CLOSED {
-                break;
+            if head.is_shut() {
+                return Err(head.why_shut());
             }
             next.store(head.first(), Ordering::Relaxed);
             // Release: as in `push`.
@@ -166,19 +175,19 @@ impl SharedList {
                 Err(now) => head = Head(now),
             }
         }
-        Err(Closed)
+        Err(Shut::Closed)
     }
 
     /// The owner's push of buffers that it looked at and keeps, `last` the one at the end of their chain: they count as
     /// fresh, since nobody returned them. Wait-free: refused (`false`) after a few attempts that others got ahead of.
-    fn push_aside(&self, table: &SlotTable, chain: Chain, last: SlotIndex) -> bool {
+    pub(super) fn push_aside(&self, table: &SlotTable, chain: Chain, last: SlotIndex) -> bool {
         let Some(first) = index_from(chain.first) else {
             return true;
         };
         let next = &table.slot(last).next;
         let mut head = Head(self.0.load(Ordering::Relaxed));
         for _ in 0..ASIDE_ATTEMPTS {
-            if head == Head::CLOSED || head.fresh() + u64::from(chain.length) > MAX_FRESH {
+            if head.is_shut() || head.fresh() + u64::from(chain.length) > MAX_FRESH {
                 return false;
             }
             next.store(head.first(), Ordering::Relaxed);
@@ -200,7 +209,7 @@ impl SharedList {
         let next = &table.slot(index).next;
         let mut head = Head(self.0.load(Ordering::Relaxed));
         loop {
-            if head == Head::CLOSED || head.fresh() >= MAX_FRESH {
+            if head.is_shut() || head.fresh() >= MAX_FRESH {
                 return false;
             }
             next.store(head.first(), Ordering::Relaxed);
@@ -224,6 +233,37 @@ impl SharedList {
         Self::chain(Head(self.0.swap(Head::EMPTY.0, Ordering::Acquire)))
     }
 
+    /// The owner's take, in two steps: shows what is here and keeps pushers out until [`reopen`](Self::reopen), so that the
+    /// chain can be found here if the owner dies before it is linked elsewhere. Wait-free.
+    pub(super) fn hold(&self) -> Chain {
+        // Acquire: as in `take`. Nothing is released: pushers that meet the mark read nothing by it.
+        Self::chain(Head(self.0.fetch_add(HELD, Ordering::Acquire)))
+    }
+
+    /// The held chain is the owner's now.
+    pub(super) fn reopen(&self) {
+        // Relaxed: nobody else changes a held head, and nothing is released by an empty one.
+        self.0.store(Head::EMPTY.0, Ordering::Relaxed);
+    }
+
+    /// Takes everything from beside a live owner: nothing while that one is at it.
+    pub(super) fn take_beside(&self) -> Chain {
+        let mut head = Head(self.0.load(Ordering::Relaxed));
+        while !head.is_shut() {
+            // Acquire: as in `take`.
+            match self.0.compare_exchange_weak(
+                head.0,
+                Head::EMPTY.0,
+                Ordering::Acquire,
+                Ordering::Relaxed,
+            ) {
+                Ok(_) => return Self::chain(head),
+                Err(now) => head = Head(now),
+            }
+        }
+        Chain::EMPTY
+    }
+
     /// Takes everything and lets nothing in any more.
     pub(super) fn close(&self) -> Chain {
         // Acquire as in `take`. A pusher that meets the mark goes on to the core's outstanding count, which orders
@@ -244,7 +284,8 @@ impl SharedList {
 
     /// What is here, to be looked at while nobody pushes or takes.
     pub(super) fn peek(&self) -> Chain {
-        Self::chain(Head(self.0.load(Ordering::Relaxed)))
+        // Acquire: as in `take`.
+        Self::chain(Head(self.0.load(Ordering::Acquire)))
     }
 
     /// How many wait here. Another thread can change that at any moment.
@@ -259,504 +300,58 @@ impl SharedList {
     }
 }
 
-/// A mark that every take reaches.
-const ALWAYS: u64 = i64::MAX as u64;
-
-/// A count with one writer: a plain load and store for it, a racing answer for everyone else.
-#[derive(Default)]
-pub(super) struct Counter(AtomicU64);
-
-impl Counter {
-    /// The one writer only.
-    #[inline]
-    pub(super) fn add(&self, more: u64) -> u64 {
-        // Relaxed: a statistic, it orders nothing.
-        let now = self.0.load(Ordering::Relaxed) + more;
-        self.0.store(now, Ordering::Relaxed);
-        now
-    }
-
-    #[inline]
-    pub(super) fn get(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
-    }
+/// Where buffers come home that others held: a list, and one beside it for the moments in which the owner holds the first.
+pub(super) struct Inbox {
+    pub(super) front: SharedList,
+    pub(super) side: SharedList,
 }
 
-/// One size class of one half: its idle buffers, and what happened to the others.
-///
-/// Invariants, at rest: `carved = local + inbox.length() + surplus.length() + leased`, where `leased` is what handles
-/// hold; `local = stocked + returns − served` is the length of the chain at `first`.
-///
-/// There is no length that goes up and down: the next take would have to wait for what the last return stored. Two
-/// counts that only rise, one written by taking and one by returning, do not wait for each other.
-///
-/// Three kinds of fields, each on cache lines of their own: what hardly ever changes, and every thread reads that brings
-/// a buffer home; what the owner writes; what other threads write.
-#[repr(C, align(64))]
-pub(super) struct Shelf {
-    /// The pool it belongs to.
-    pub(super) core: Pinned<Core>,
-    /// Capacity of its buffers.
-    pub(super) samples: u32,
-    /// Local buffers that only critical callers may take.
-    reserve: u32,
-    /// The half it belongs to, and its own number in the core's directory.
-    pub(super) half: u16,
-    pub(super) id: u16,
-    /// Buffers from this place on are asked back: see [`Slot::place_key`]. Written by the control half, seldom; read by
-    /// the owner with each buffer that comes home.
-    ///
-    /// [`Slot::place_key`]: super::slot_table::Slot::place_key
-    line: AtomicU64,
-    owner_s: CacheLine,
-    /// First local slot, or NIL. Written by the owner, like every field down to `peak`.
-    first: AtomicU32,
-    /// Taken off the local list for a holder.
-    served: Counter,
-    /// Put on the local list by the owner, from a holder.
-    pub(super) returns: Counter,
-    /// Where a take has to look closer: when `returns − served`, a signed number, is not above it. At least
-    /// `reserve − stocked`, and at least where a new peak is possible: the inbox only grows between two refills, so as
-    /// many takes as the use was below the peak cannot make one.
-    mark: AtomicU64,
-    /// What came from the inbox less what went to the surplus or the arena; wraps.
-    stocked: AtomicU64,
-    /// Acquires other than by `Scratch`.
-    pub(super) acquires: Counter,
-    /// Acquires served from this shelf for a request of the class below.
-    pub(super) lent_down: Counter,
-    /// Acquires by `Scratch` that an event has told.
-    pub(super) scratches_told: Counter,
-    pub(super) returns_told: Counter,
-    /// Returned buffers that came through the inbox.
-    pub(super) taken: Counter,
-    /// Idle buffers looked at because the control half asked.
-    looked_at: Counter,
-    /// Requests of this class served by the next larger one.
-    pub(super) borrowed: Counter,
-    /// Requests of this class refused.
-    pub(super) exhausted: Counter,
-    /// Most buffers in use at once: ever, and since the control half last asked.
-    peak: AtomicU32,
-    window_peak: AtomicU32,
-
-    pub(super) shared: SharedSide,
-}
-
-/// Makes the next field begin a cache line.
-#[repr(align(64))]
-struct CacheLine;
-
-/// The part of a shelf that other threads write.
-#[repr(align(64))]
-pub(super) struct SharedSide {
-    pub(super) inbox: SharedList,
-    pub(super) surplus: SharedList,
-    /// Buffers that exist on this shelf. Written by the control half, before it pushes and after it took.
-    carved: AtomicU32,
-    /// Idle buffers above this many are shed to the surplus. Written by the control half.
-    limit: AtomicU32,
-    /// Buffers beyond the line when they were last counted. The control half's own.
-    draining: AtomicU32,
-    /// How many idle buffers the owner should look at in all, to shed those beyond the line. Written by the control half.
-    looks: AtomicU64,
-    /// Idle buffers below this many are replenished. The control half's own.
-    target: AtomicU32,
-}
-
-impl Shelf {
-    pub(super) fn new(core: Pinned<Core>, id: u16, half: u16, samples: u32, reserve: u32) -> Self {
+impl Inbox {
+    pub(super) fn new() -> Self {
         Self {
-            core,
-            samples,
-            reserve,
-            half,
-            id,
-            line: AtomicU64::new(NO_LINE),
-            owner_s: CacheLine,
-            first: AtomicU32::new(NIL),
-            served: Counter::default(),
-            returns: Counter::default(),
-            mark: AtomicU64::new(ALWAYS),
-            stocked: AtomicU64::new(0),
-            acquires: Counter::default(),
-            lent_down: Counter::default(),
-            scratches_told: Counter::default(),
-            returns_told: Counter::default(),
-            taken: Counter::default(),
-            looked_at: Counter::default(),
-            borrowed: Counter::default(),
-            exhausted: Counter::default(),
-            peak: AtomicU32::new(0),
-            window_peak: AtomicU32::new(0),
-            shared: SharedSide {
-                inbox: SharedList::new(),
-                surplus: SharedList::new(),
-                carved: AtomicU32::new(0),
-                limit: AtomicU32::new(u32::MAX),
-                draining: AtomicU32::new(0),
-                looks: AtomicU64::new(0),
-                target: AtomicU32::new(0),
-            },
+            front: SharedList::new(),
+            side: SharedList::new(),
         }
     }
 
-    // The owner's side. Relaxed throughout: one thread's own words, read by others as a racing answer; a new owner
-    // comes after the half's state was released and acquired.
-
-    /// Takes a local slot, unless only the reserve is left.
-    #[inline(always)] // See `RealtimePool::scratch`.
-    pub(super) fn pop<'table>(
-        &self,
-        table: &'table SlotTable,
-    ) -> Option<(SlotIndex, &'table Slot)> {
-        let (index, slot) = self.front(table)?;
-        let balance = self.balance();
-        if balance <= self.mark.load(Ordering::Relaxed) as i64 && !self.look_closer(balance) {
-            return None;
-        }
-        self.unlink(slot);
-        self.served.add(1);
-        Some((index, slot))
+    pub(super) const fn lists(&self) -> [&SharedList; 2] {
+        [&self.front, &self.side]
     }
 
-    /// Takes a local slot, the reserve included.
-    pub(super) fn pop_reserve<'table>(
-        &self,
-        table: &'table SlotTable,
-    ) -> Option<(SlotIndex, &'table Slot)> {
-        let (index, slot) = self.front(table)?;
-        self.note_peak(self.balance() - 1);
-        self.unlink(slot);
-        self.served.add(1);
-        Some((index, slot))
-    }
-
-    #[inline(always)]
-    fn front<'table>(&self, table: &'table SlotTable) -> Option<(SlotIndex, &'table Slot)> {
-        let index = index_from(self.first.load(Ordering::Relaxed))?;
-        Some((index, table.slot(index)))
-    }
-
-    #[inline(always)]
-    fn unlink(&self, front: &Slot) {
-        self.first
-            .store(front.next.load(Ordering::Relaxed), Ordering::Relaxed);
-    }
-
-    /// What is on the local list less what was stocked.
-    #[inline(always)]
-    fn balance(&self) -> i64 {
-        self.returns.get().wrapping_sub(self.served.get()) as i64
-    }
-
-    /// Whether a slot may be taken although the mark is reached; then the peak is noted.
-    #[cold]
-    #[inline(never)]
-    fn look_closer(&self, balance: i64) -> bool {
-        if self.local() <= self.reserve {
-            return false;
-        }
-        self.note_peak(balance - 1);
-        true
-    }
-
-    /// Puts a holder's slot on the local list.
-    #[inline(always)]
-    pub(super) fn push(&self, slot: &Slot, index: SlotIndex) {
-        self.link(slot, index);
-        self.returns.add(1);
-    }
-
-    #[inline(always)]
-    fn link(&self, slot: &Slot, index: SlotIndex) {
-        let first = self.first.load(Ordering::Relaxed);
-        // Last out, first in: then the link is still there, and the next take need not wait for a store to it.
-        if slot.next.load(Ordering::Relaxed) != first {
-            slot.next.store(first, Ordering::Relaxed);
-        }
-        self.first.store(index.raw(), Ordering::Relaxed);
-    }
-
-    /// Takes a buffer home that its holder released here: to the local list, or to the surplus if it was asked back.
-    #[inline(always)]
-    pub(super) fn take_home(&self, table: &SlotTable, slot: &Slot, index: SlotIndex) {
-        if self.line() == NO_LINE || !self.shed_if_beyond(table, slot, index) {
-            self.push(slot, index);
-        }
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn shed_if_beyond(&self, table: &SlotTable, slot: &Slot, index: SlotIndex) -> bool {
-        let shed = slot.place_key() >= self.line()
-            && self.shared.surplus.push_single(table, index).is_ok();
-        if shed {
-            self.returns.add(1);
-            self.stock(-1);
-        }
-        shed
-    }
-
-    /// Moves the whole inbox to the local list; answers how many came, and how many of them had been returned.
-    /// Wait-free: one swap, and a walk over at most the reserve.
-    #[cold]
-    pub(super) fn refill(&self, table: &SlotTable) -> (u32, u32) {
-        if self.shared.inbox.length() == 0 {
-            return (0, 0);
-        }
-        let mut rest = self.take_local();
-        let mut chain = self.shared.inbox.take();
-        let (came, returned) = (chain.length, chain.length - chain.fresh);
-        while let Some(index) = rest.pop(table) {
-            chain.push(table, index);
-        }
-        self.first.store(chain.first, Ordering::Relaxed);
-        self.stock(i64::from(chain.length));
-        self.taken.add(u64::from(returned));
-        (came, returned)
-    }
-
-    /// Puts what came home since the last quantum on top of the local list, so that the samples used last, which the
-    /// processor's caches still hold, are used first. Wait-free: one swap, and a walk over what came. Answers like `refill`.
-    fn join(&self, table: &SlotTable) -> (u32, u32) {
-        if !(1..=JOIN_AT_MOST).contains(&self.shared.inbox.length()) {
-            return (0, 0);
-        }
-        // Others may push until the swap, so that it takes a few more than were counted.
-        let chain = self.shared.inbox.take();
-        if let Some(last) = chain.last(table) {
-            let below = self.first.load(Ordering::Relaxed);
-            table.slot(last).next.store(below, Ordering::Relaxed);
-            self.first.store(chain.first, Ordering::Relaxed);
-        }
-        self.stock(i64::from(chain.length));
-        self.taken.add(u64::from(chain.length - chain.fresh));
-        (chain.length, chain.length - chain.fresh)
-    }
-
-    /// Looks at up to `most` idle buffers, as far as there are more than the limit or the control half asked. Those too
-    /// many, and those beyond the line, go to the surplus; the others go to the inbox together, behind those not looked at
-    /// yet, so that in the end all of them are seen. With nothing to look at, it joins the inbox to the local list.
-    /// Wait-free; for `begin_quantum`. Answers like `refill`.
-    pub(super) fn shed(&self, table: &SlotTable, most: u32) -> (u32, u32) {
-        let idle = self.idle_of_owner();
-        let too_many = idle.saturating_sub(self.shared.limit.load(Ordering::Relaxed));
-        let asked = self
-            .shared
-            .looks
-            .load(Ordering::Relaxed)
-            .saturating_sub(self.looked_at.get());
-        let looks = u64::from(too_many)
-            .max(asked)
-            .min(u64::from(most.min(idle))) as u32;
-        if looks == 0 {
-            return if asked == 0 { self.join(table) } else { (0, 0) };
-        }
-        let line = self.line();
-        let (mut refilled, mut kept, mut last) = (None, Chain::EMPTY, None);
-        for look in 0..looks {
-            if self.local() == 0 && refilled.is_none() {
-                refilled = Some(self.refill(table));
+    /// As [`SharedList::push`]; fails only once closed. Lock-free: the owner holds one list at a time, and each only
+    /// once in a refill.
+    #[inline]
+    pub(super) fn push(&self, slot: &Slot, index: SlotIndex) -> Result<(), Shut> {
+        loop {
+            match self.front.push(slot, index) {
+                Err(Shut::Held) => {}
+                done => return done,
             }
-            let Some((index, slot)) = self.front(table) else {
-                break;
-            };
-            self.unlink(slot);
-            self.stock(-1);
-            let goes = look < too_many || slot.place_key() >= line;
-            if !goes || self.shared.surplus.push_single(table, index).is_err() {
-                kept.push(table, index);
-                last = last.or(Some(index));
+            match self.side.push(slot, index) {
+                Err(Shut::Held) => {}
+                done => return done,
             }
         }
-        self.looked_at.add(u64::from(looks));
-        if let Some(last) = last
-            && !self.shared.inbox.push_aside(table, kept, last)
-        {
-            while let Some(index) = kept.pop(table) {
-                self.link(table.slot(index), index);
-                self.stock(1);
-            }
-        }
-        refilled.unwrap_or((0, 0))
     }
 
-    /// Everything on the local list, which is empty then. For its owner, or for the control half when there is none.
-    pub(super) fn take_local(&self) -> Chain {
-        let chain = self.peek_local();
-        self.first.store(NIL, Ordering::Relaxed);
-        self.stock(-i64::from(chain.length));
-        chain
+    /// As [`SharedList::push_fresh`].
+    pub(super) fn push_fresh(&self, table: &SlotTable, index: SlotIndex) -> bool {
+        self.front.push_fresh(table, index) || self.side.push_fresh(table, index)
     }
 
-    /// What is on the local list, to be looked at while its owner rests.
-    pub(super) fn peek_local(&self) -> Chain {
-        Chain {
-            first: self.first.load(Ordering::Relaxed),
-            length: self.local(),
-            fresh: 0,
-        }
+    /// Lets nothing in any more; answers how many there were. The owner is gone.
+    pub(super) fn close(&self) -> u32 {
+        self.front.close().length + self.side.close().length
     }
 
-    /// Slots came to the local list, or left it, otherwise than from and to holders.
-    fn stock(&self, more: i64) {
-        let stocked = self.stocked.load(Ordering::Relaxed);
-        self.stocked
-            .store(stocked.wrapping_add_signed(more), Ordering::Relaxed);
-        self.mark.store(ALWAYS, Ordering::Relaxed);
+    #[inline]
+    pub(super) fn length(&self) -> u32 {
+        self.front.length() + self.side.length()
     }
 
-    /// Opens a new look at the peak: what is in use now counts, and so does the next acquire.
-    pub(super) fn begin_window(&self) {
-        self.note_peak(self.balance());
-        self.mark.store(ALWAYS, Ordering::Relaxed);
-    }
-
-    /// Notes how many are in use with this balance, and sets the mark where that can be more than ever before.
-    fn note_peak(&self, balance: i64) {
-        let stocked = self.stocked.load(Ordering::Relaxed) as i64;
-        let idle =
-            (stocked + balance) as u32 + self.shared.inbox.length() + self.shared.surplus.length();
-        let in_use = self.carved().saturating_sub(idle);
-        if in_use > self.peak.load(Ordering::Relaxed) {
-            self.peak.store(in_use, Ordering::Relaxed);
-        }
-        let window_peak = self.window_peak.load(Ordering::Relaxed);
-        if in_use > window_peak {
-            self.window_peak.store(in_use, Ordering::Relaxed);
-        }
-        let below_peak = i64::from(window_peak.saturating_sub(in_use));
-        let reserve = i64::from(self.reserve) - stocked;
-        let mark = (balance - below_peak).max(reserve);
-        self.mark.store(mark as u64, Ordering::Relaxed);
-    }
-
-    fn idle_of_owner(&self) -> u32 {
-        self.local() + self.shared.inbox.length()
-    }
-
-    // Everyone's side: racing answers, exact at rest.
-
-    pub(super) fn local(&self) -> u32 {
-        let carved = i64::from(self.carved());
-        let mut local = 0;
-        for _ in 0..4 {
-            let served = self.served.get();
-            local = (self.stocked.load(Ordering::Relaxed))
-                .wrapping_add(self.returns.get())
-                .wrapping_sub(served) as i64;
-            // Another thread's look: the counts belong together if nothing was taken in between. If it does not come to
-            // that in a few attempts, the answer errs towards idle.
-            if self.served.get() == served {
-                break;
-            }
-        }
-        local.clamp(0, carved) as u32
-    }
-
-    pub(super) fn carved(&self) -> u32 {
-        self.shared.carved.load(Ordering::Relaxed)
-    }
-
-    pub(super) fn idle(&self) -> u32 {
-        self.idle_of_owner() + self.shared.surplus.length()
-    }
-
-    pub(super) fn leased(&self) -> u32 {
-        self.carved().saturating_sub(self.idle())
-    }
-
-    /// Most buffers in use at once since the shelf was made.
-    pub(super) fn peak(&self) -> u32 {
-        self.peak.load(Ordering::Relaxed).max(self.leased())
-    }
-
-    /// Most buffers in use at once since `forget_window_peak`.
-    pub(super) fn window_peak(&self) -> u32 {
-        self.window_peak.load(Ordering::Relaxed).max(self.leased())
-    }
-
-    /// Control half only.
-    pub(super) fn forget_window_peak(&self) {
-        // Relaxed: a statistic; an owner that loses the race with this notes its next quantum.
-        self.window_peak.store(0, Ordering::Relaxed);
-    }
-
-    /// Acquires of this class served from this shelf.
-    pub(super) fn hits(&self) -> u64 {
-        // Served in all, less what was lent to the class below; the two may be one acquire apart.
-        self.served.get().saturating_sub(self.lent_down.get())
-    }
-
-    /// Acquires by `Scratch`. For the owner.
-    pub(super) fn scratches(&self) -> u64 {
-        self.served.get() - self.acquires.get()
-    }
-
-    /// Buffers that came back, as far as the owner has seen.
-    pub(super) fn recycled(&self) -> u64 {
-        self.returns.get() + self.taken.get()
-    }
-
-    // The control half's side.
-
-    pub(super) fn add_carved(&self, more: u32) {
-        // Relaxed, like its twin: one writer; read by others as a racing answer, and by the teardown, which is ordered
-        // after the control half's last act by the core's count of anchors.
-        self.shared
-            .carved
-            .store(self.carved() + more, Ordering::Relaxed);
-    }
-
-    pub(super) fn sub_carved(&self, less: u32) {
-        self.shared
-            .carved
-            .store(self.carved() - less, Ordering::Relaxed);
-    }
-
-    /// Asks for every buffer from `line` on; [`NO_LINE`] asks for none.
-    pub(super) fn set_line(&self, line: u64) {
-        // Relaxed: a wish, like all below; the owner may act on an older one for one more quantum.
-        self.line.store(line, Ordering::Relaxed);
-        if line == NO_LINE {
-            self.set_draining(0);
-        }
-    }
-
-    pub(super) fn set_draining(&self, buffers: u32) {
-        self.shared.draining.store(buffers, Ordering::Relaxed);
-    }
-
-    pub(super) fn draining(&self) -> u32 {
-        self.shared.draining.load(Ordering::Relaxed)
-    }
-
-    pub(super) fn line(&self) -> u64 {
-        self.line.load(Ordering::Relaxed)
-    }
-
-    /// Has the owner look at every buffer that is idle now.
-    pub(super) fn ask_for_looks(&self) {
-        let looks = self.looked_at.get() + u64::from(self.idle_of_owner());
-        self.shared.looks.store(looks, Ordering::Relaxed);
-    }
-
-    pub(super) fn set_limit(&self, idle: u32) {
-        // Relaxed: the owner may shed by an older limit for one more quantum.
-        self.shared.limit.store(idle, Ordering::Relaxed);
-    }
-
-    pub(super) fn set_target(&self, idle: u32) {
-        self.shared.target.store(idle, Ordering::Relaxed);
-    }
-
-    pub(super) fn target(&self) -> u32 {
-        self.shared.target.load(Ordering::Relaxed)
-    }
-
-    pub(super) fn limit(&self) -> u32 {
-        self.shared.limit.load(Ordering::Relaxed)
+    /// Fresh buffers that wait here.
+    pub(super) fn fresh(&self) -> u32 {
+        self.front.peek().fresh + self.side.peek().fresh
     }
 }
 
@@ -790,116 +385,33 @@ mod tests {
     }
 
     #[test]
+    fn what_comes_while_the_owner_holds_the_inbox_waits_beside() {
+        let (table, slots) = table_of(4);
+        let inbox = Inbox::new();
+        inbox.push(table.slot(slots[0]), slots[0]).unwrap();
+        assert_eq!(inbox.front.hold().length, 1);
+        assert_eq!(
+            inbox.front.push(table.slot(slots[1]), slots[1]),
+            Err(Shut::Held)
+        );
+        inbox.push(table.slot(slots[1]), slots[1]).unwrap();
+        assert!(inbox.push_fresh(&table, slots[2]));
+        assert_eq!(inbox.front.take_beside().length, 0);
+        inbox.front.reopen();
+        inbox.push(table.slot(slots[3]), slots[3]).unwrap();
+        assert_eq!((inbox.length(), inbox.fresh()), (3, 1));
+        assert_eq!(drain(inbox.front.take_beside(), &table), [3]);
+        assert_eq!(drain(inbox.side.take(), &table), [2, 1]);
+    }
+
+    #[test]
     fn a_closed_list_takes_nothing() {
         let (table, slots) = table_of(1);
         let list = SharedList::new();
         assert_eq!(list.close().length, 0);
-        assert_eq!(list.push(table.slot(slots[0]), slots[0]), Err(Closed));
-        assert_eq!(list.push_single(&table, slots[0]), Err(Closed));
+        assert_eq!(list.push(table.slot(slots[0]), slots[0]), Err(Shut::Closed));
+        assert_eq!(list.push_single(&table, slots[0]), Err(Shut::Closed));
         assert!(!list.push_fresh(&table, slots[0]));
         assert_eq!((list.length(), list.close().length), (0, 0));
-    }
-
-    #[test]
-    fn the_reserve_is_for_critical_callers_and_survives_a_refill() {
-        let (table, slots) = table_of(4);
-        let shelf = Shelf::new(Pinned::dangling_for_test(), 0, 0, 256, 2);
-        shelf.add_carved(4);
-        for &slot in &slots[..3] {
-            shelf.push(table.slot(slot), slot);
-        }
-        assert!(shelf.pop(&table).is_some());
-        assert!(shelf.pop(&table).is_none());
-        shelf
-            .shared
-            .inbox
-            .push(table.slot(slots[3]), slots[3])
-            .unwrap();
-        assert_eq!(shelf.refill(&table), (1, 1));
-        assert_eq!(shelf.local(), 3);
-        assert!(shelf.pop(&table).is_some());
-        assert!(shelf.pop_reserve(&table).is_some());
-        assert!(shelf.pop_reserve(&table).is_some());
-        assert!(shelf.pop_reserve(&table).is_none());
-        assert_eq!((shelf.leased(), shelf.peak()), (4, 4));
-    }
-
-    #[test]
-    fn shedding_goes_down_to_the_limit_and_reaches_into_the_inbox() {
-        let (table, slots) = table_of(6);
-        let shelf = Shelf::new(Pinned::dangling_for_test(), 0, 0, 256, 0);
-        shelf.add_carved(6);
-        for &slot in &slots[..3] {
-            shelf.push(table.slot(slot), slot);
-        }
-        for &slot in &slots[3..] {
-            shelf.shared.inbox.push(table.slot(slot), slot).unwrap();
-        }
-        shelf.set_limit(1);
-        for _ in 0..4 {
-            shelf.shed(&table, 2);
-        }
-        assert_eq!(
-            (
-                shelf.local() + shelf.shared.inbox.length(),
-                shelf.shared.surplus.length()
-            ),
-            (1, 5)
-        );
-    }
-
-    #[test]
-    fn what_came_home_last_is_used_first() {
-        let (table, slots) = table_of(5);
-        let shelf = Shelf::new(Pinned::dangling_for_test(), 0, 0, 256, 0);
-        shelf.add_carved(5);
-        for &slot in &slots[..2] {
-            shelf.push(table.slot(slot), slot);
-        }
-        let inbox = &shelf.shared.inbox;
-        assert!(inbox.push_fresh(&table, slots[2]));
-        for &slot in &slots[3..] {
-            inbox.push(table.slot(slot), slot).unwrap();
-        }
-        assert_eq!(shelf.shed(&table, 8), (3, 2));
-        assert_eq!((shelf.local(), inbox.length()), (5, 0));
-        let order = core::iter::from_fn(|| shelf.pop(&table).map(|(index, _)| index.raw()));
-        assert_eq!(order.collect::<Vec<_>>(), [4, 3, 2, 1, 0]);
-        assert_eq!((shelf.taken.get(), shelf.leased()), (2, 5));
-    }
-
-    #[test]
-    fn an_inbox_too_long_to_walk_over_in_a_quantum_waits() {
-        let (table, slots) = table_of(JOIN_AT_MOST + 2);
-        let shelf = Shelf::new(Pinned::dangling_for_test(), 0, 0, 256, 0);
-        shelf.add_carved(JOIN_AT_MOST + 2);
-        shelf.push(table.slot(slots[0]), slots[0]);
-        for &slot in &slots[1..] {
-            shelf.shared.inbox.push(table.slot(slot), slot).unwrap();
-        }
-        assert_eq!(shelf.shed(&table, 8), (0, 0));
-        assert_eq!(shelf.local(), 1);
-    }
-
-    #[test]
-    fn the_peak_is_the_most_in_use_at_once() {
-        let (table, slots) = table_of(5);
-        let shelf = Shelf::new(Pinned::dangling_for_test(), 0, 0, 256, 0);
-        shelf.add_carved(5);
-        for &slot in &slots {
-            shelf.push(table.slot(slot), slot);
-        }
-        let held: Vec<_> = (0..3).map(|_| shelf.pop(&table).unwrap().0).collect();
-        for slot in held {
-            shelf.push(table.slot(slot), slot);
-        }
-        let (slot, _) = shelf.pop(&table).unwrap();
-        assert_eq!((shelf.peak(), shelf.window_peak()), (3, 3));
-        shelf.forget_window_peak();
-        shelf.push(table.slot(slot), slot);
-        shelf.begin_window();
-        let (slot, _) = shelf.pop(&table).unwrap();
-        assert_eq!((shelf.peak(), shelf.window_peak()), (3, 1));
-        shelf.push(table.slot(slot), slot);
     }
 }

@@ -2,11 +2,11 @@
 
 use super::accounts::{add_counts, counts_of};
 use super::arena::units;
-use super::free_list::Shelf;
 use super::lease::LeaseTable;
 use super::pool_control::PoolControl;
 use super::pool_core::Pinned;
 use super::pool_events::{BufferLeaked, BufferPoolRecycling, LeasesReclaimed};
+use super::shelf::Shelf;
 
 /// What a control step did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -39,6 +39,7 @@ impl PoolControl {
         self.look_for_draining();
         self.remove_drained();
         report.complete = left > 0;
+        debug_assert!(self.agrees_at_rest());
         report
     }
 
@@ -81,9 +82,12 @@ impl PoolControl {
             let mut chain = shelf.shared.surplus.take();
             if chain.length == 0 && !self.is_attached(shelf.half) {
                 chain = shelf.take_local();
-                if chain.length == 0 {
-                    chain = shelf.shared.inbox.take();
-                    self.count_recycled(&shelf, chain.length - chain.fresh);
+                for list in shelf.shared.inbox.lists() {
+                    if chain.length == 0 {
+                        chain = list.take();
+                        let returned = shelf.count_returned(&chain);
+                        self.tell_recycled(&shelf, returned);
+                    }
                 }
             }
             if chain.length > 0 {
@@ -95,19 +99,17 @@ impl PoolControl {
         false
     }
 
-    /// Buffers that came home to a half without owner: counted and told here, since nobody else does.
-    fn count_recycled(&mut self, shelf: &Shelf, returned: u32) {
-        if returned == 0 {
-            return;
+    /// Buffers that came home to a half without owner are told here, since nobody else does.
+    pub(super) fn tell_recycled(&mut self, shelf: &Shelf, count: u32) {
+        if count > 0 {
+            let owner = self.anchor.halves().find(|half| half.id == shelf.half);
+            self.tell(BufferPoolRecycling {
+                class_samples: shelf.samples,
+                count,
+                half: shelf.half,
+                first_frame: owner.and_then(|half| half.frame.get()),
+            });
         }
-        shelf.taken.add(u64::from(returned));
-        let owner = self.anchor.halves().find(|half| half.id == shelf.half);
-        self.tell(BufferPoolRecycling {
-            class_samples: shelf.samples,
-            count: returned,
-            half: shelf.half,
-            first_frame: owner.map_or(0, |half| half.frame()),
-        });
     }
 
     fn replenish(&mut self, budget: &mut u32) -> u32 {
@@ -142,51 +144,15 @@ impl PoolControl {
         }
     }
 
-    /// Takes over what the owner of a half held that is known to be dead: a worker that was terminated, an instance
-    /// that trapped. Its lists and its scratch buffers come back; buffers it had frozen, leased or owned are reclaimed
-    /// by whoever kept their table. Answers how many scratch buffers came back.
-    ///
-    /// # Safety
-    /// The half's `RealtimePool` is never used again, not even dropped.
-    #[allow(unsafe_code)] // Only the host knows that a thread is dead.
-    pub unsafe fn reclaim(&mut self, half: u16) -> u32 {
-        let Some(dead) = self
-            .anchor
-            .halves()
-            .find(|other| other.id == half && other.is_attached())
-        else {
-            return 0;
-        };
-        let mut count = 0;
-        for index in self.anchor.table.indices() {
-            let slot = self.anchor.table.slot(index);
-            if slot.is_carved() && slot.is_scratch() {
-                let shelf = self.anchor.core().shelf_of(index);
-                if shelf.half == half {
-                    slot.take_back();
-                    shelf.push(slot, index);
-                    count += 1;
-                }
-            }
-        }
-        dead.detach();
-        // SAFETY: the dead owner's anchor is of this core, and is not dropped, says the caller.
-        unsafe { self.anchor.forget_dead() };
-        self.leases_reclaimed += u64::from(count);
-        self.tell(LeasesReclaimed {
-            holder: u32::from(half),
-            count,
-            first_frame: dead.frame(),
-        });
-        count
-    }
-
     /// Takes back every lease of a participant that is dead; answers how many.
     pub fn reclaim_leases<B>(&mut self, dead: &mut LeaseTable<B>) -> u32 {
         let count = dead.reclaim() as u32;
         self.leases_reclaimed += u64::from(count);
-        let frames = self.anchor.halves().map(|half| half.frame());
-        let first_frame = frames.max().unwrap_or(0);
+        let first_frame = self
+            .anchor
+            .halves()
+            .filter_map(|half| half.frame.get())
+            .max();
         self.tell(LeasesReclaimed {
             holder: u32::from(dead.holder()),
             count,
@@ -213,7 +179,7 @@ impl PoolControl {
                 slot: slot.index,
                 class_samples: slot.samples as u32,
                 requested: slot.lent_samples as u32,
-                first_frame: site.map_or(0, |site| site.first_frame),
+                first_frame: site.and_then(|site| site.first_frame),
             });
         }
         let found = out.iter().filter(|slot| !told.contains(&slot.index));
@@ -261,7 +227,7 @@ mod tests {
             slot: leaked.slot_index(),
             class_samples: 64,
             requested: 50,
-            first_frame: 128,
+            first_frame: Some(128),
         };
         assert_eq!(*told.lock().unwrap(), [first]);
         drop(leaked);

@@ -142,15 +142,17 @@ impl Ledger {
     fn allocation(&mut self, event: &BufferPoolAllocation) {
         self.events += 1;
         *self.allocated.entry(event.half).or_default() += u64::from(event.count);
-        self.in_order(event.half, event.first_frame);
-        let at = (event.first_frame, event.class_samples);
+        // The manager's half follows no stream.
+        let first_frame = event.first_frame.unwrap_or(0);
+        self.in_order(event.half, first_frame);
+        let at = (first_frame, event.class_samples);
         let aggregate = event.slot == u32::MAX;
         if event.half == self.player {
             *self
                 .player_allocated
                 .entry(event.class_samples)
                 .or_default() += u64::from(event.count);
-            self.torn.retain(|torn| torn.0 >= event.first_frame);
+            self.torn.retain(|torn| torn.0 >= first_frame);
             let told = if aggregate {
                 self.expected_scratch.remove(&at) == Some(event.count)
             } else if self.torn.front() == Some(&at) {
@@ -158,15 +160,15 @@ impl Ledger {
                 *self.expected_by_class.entry(at.1).or_default() += 1;
                 true
             } else {
-                self.expected.pop_front() == Some((event.first_frame, event.slot))
+                self.expected.pop_front() == Some((first_frame, event.slot))
             };
             self.unexpected += u64::from(!told);
         } else if event.half == self.engine {
-            self.engine_told(event.first_frame, |frame| frame.allocations += 1);
+            self.engine_told(first_frame, |frame| frame.allocations += 1);
         } else if aggregate {
-            *self.window_scratch.entry(event.first_frame).or_default() += event.count;
+            *self.window_scratch.entry(first_frame).or_default() += event.count;
         } else if event.half != self.manager {
-            *self.window_buffers.entry(event.first_frame).or_default() += 1;
+            *self.window_buffers.entry(first_frame).or_default() += 1;
         }
     }
 
@@ -174,7 +176,7 @@ impl Ledger {
         self.events += 1;
         *self.recycled.entry(event.half).or_default() += u64::from(event.count);
         if event.half == self.player {
-            self.in_order(event.half, event.first_frame);
+            self.in_order(event.half, event.first_frame.unwrap_or(0));
             *self.player_recycled.entry(event.class_samples).or_default() += u64::from(event.count);
         }
     }
@@ -837,7 +839,7 @@ async fn a_task_awaits_events_of_the_audio_thread() {
     });
     for quantum in 0..QUANTA {
         let next = tokio::time::timeout(Duration::from_secs(30), events.recv());
-        assert_eq!(next.await.unwrap(), Some(quantum * QUANTUM as u64));
+        assert_eq!(next.await.unwrap(), Some(Some(quantum * QUANTUM as u64)));
     }
     audio.join().unwrap();
 }

@@ -8,9 +8,12 @@ use std::path::Path;
 
 use super::arena::Region;
 use super::buffer::{AudioMetadata, BufferRef, Held};
+use super::carving::too_many;
 use super::error::PoolError;
-use super::free_list::Shelf;
+use super::free_list::MAX_FRESH;
 use super::pool_core::{ControlAnchor, Core, OnRelease, Pinned};
+use super::shelf::Shelf;
+use super::slot_table::MAX_SAMPLES;
 
 /// The one layout that can be handed out as it is stored.
 const FORMAT_IEEE_FLOAT: u16 = 3;
@@ -108,6 +111,9 @@ impl MappedWav {
     /// # Safety
     /// The file is not changed or shortened by anybody while the mapping or a window of it lives.
     pub unsafe fn open(path: impl AsRef<Path>, windows: usize) -> Result<Self, WavError> {
+        if windows as u64 > MAX_FRESH {
+            return Err(too_many(windows).into());
+        }
         let file = File::open(path)?;
         // SAFETY: the file stays as it is, says the caller.
         let pages = unsafe { memmap2::Mmap::map(&file)? };
@@ -176,16 +182,17 @@ impl MappedWav {
         let channels = usize::from(self.channels);
         let length = (frames * channels) as u32;
         let slots = &self.anchor.table;
-        let taken = self.shelf.pop(slots).or_else(|| {
+        // Only for reports: the handle has the length.
+        let lent = length.min(MAX_SAMPLES as u32);
+        let taken = self.shelf.pop(slots, lent).or_else(|| {
             self.shelf.refill(slots);
-            self.shelf.pop(slots)
+            self.shelf.pop(slots, lent)
         });
         let (index, slot) = taken.ok_or(PoolError::Exhausted {
             requested: length,
             class_samples: self.shelf.samples,
             carved: self.shelf.carved(),
         })?;
-        slot.lend(length);
         let start = self.first_sample + first_frame * channels;
         // SAFETY: the slot's place is the start of the region, and the window ends within the data that `read_header`
         // found in it; the header is a whole number of samples long.

@@ -1,7 +1,7 @@
 //! From a wish to a pool: what is reserved, what it may grow to, what happens when it runs out.
 
 use super::arena::{MemorySource, UNIT_BYTES, UNIT_SAMPLES, units};
-use super::carving::INBOX_FULL;
+use super::carving::too_many;
 use super::class_boundaries::MAX_CLASSES;
 use super::error::PoolError;
 use super::free_list::MAX_FRESH;
@@ -142,7 +142,7 @@ impl PoolBuilder {
     ///
     /// # Errors
     /// [`BadClasses`](PoolError::BadClasses), [`OutOfMemory`](PoolError::OutOfMemory);
-    /// [`TableFull`](PoolError::TableFull) with more than 65,534 buffers of one class.
+    /// [`TooManyAtOnce`](PoolError::TooManyAtOnce) with more than 32,766 buffers of one class.
     pub fn build(mut self) -> Result<(PoolControl, RealtimePool), PoolError> {
         if self.mix.is_empty() {
             self.mix = DEFAULT_MIX.to_vec();
@@ -150,12 +150,9 @@ impl PoolBuilder {
         self.mix.sort_unstable();
         check_classes(self.mix.iter().map(|&(samples, _)| samples))?;
         let share = self.share_units().max(self.reserve_samples / UNIT_SAMPLES);
-        if self
-            .mix
-            .iter()
-            .any(|&(_, buffers)| u64::from(buffers) > MAX_FRESH)
-        {
-            return Err(INBOX_FULL);
+        let most = self.mix.iter().map(|&(_, buffers)| buffers).max();
+        if let Some(buffers) = most.filter(|&buffers| u64::from(buffers) > MAX_FRESH) {
+            return Err(too_many(buffers as usize));
         }
         // So that it can be told in bytes.
         let limit = (self.limit_samples / UNIT_SAMPLES)

@@ -5,12 +5,14 @@ use super::arena::{FreeRuns, MemorySource, UNIT_SAMPLES};
 use super::class_boundaries::MAX_CLASSES;
 use super::class_table::{ClassTable, bucket_shift};
 use super::error::{PoolError, Table};
-use super::free_list::{Chain, Shelf};
+use super::free_list::Chain;
+use super::half::Half;
 use super::pool_builder::{PoolBuilder, check_classes};
-use super::pool_core::{ControlAnchor, Core, Half, MAX_HALVES, Pinned};
+use super::pool_core::{ControlAnchor, Core, MAX_HALVES, Pinned};
 use super::pool_events::PoolGrown;
 use super::pool_metrics::ClassMetrics;
 use super::realtime_pool::{HalfOptions, RealtimePool};
+use super::shelf::Shelf;
 use super::sizing_plan::SizingStep;
 use super::sizing_profile::ClassBuffers;
 use super::unshared::Unshared;
@@ -119,7 +121,7 @@ impl PoolControl {
         let known = |&(samples, buffers): &(usize, u32)| {
             let class = u32::try_from(samples).ok();
             let class = class.filter(|&class| self.has_class(class));
-            let class = class.ok_or(PoolError::UnknownClass { samples })?;
+            let class = class.ok_or_else(|| self.unknown_class(samples))?;
             Ok((class, buffers))
         };
         let mix = mix
@@ -208,7 +210,8 @@ impl PoolControl {
     /// came closest to running out of that class; all or none.
     ///
     /// # Errors
-    /// [`UnknownClass`](PoolError::UnknownClass), [`LimitReached`](PoolError::LimitReached),
+    /// [`UnknownClass`](PoolError::UnknownClass), [`NoHalf`](PoolError::NoHalf),
+    /// [`LimitReached`](PoolError::LimitReached), [`TooManyAtOnce`](PoolError::TooManyAtOnce),
     /// [`TableFull`](PoolError::TableFull), [`OutOfMemory`](PoolError::OutOfMemory).
     pub fn grow(&mut self, class_samples: usize, count: u32) -> Result<(), PoolError> {
         self.grow_where(class_samples, count, |_, _| true)
@@ -220,13 +223,10 @@ impl PoolControl {
         count: u32,
         may_grow: impl Fn(&Self, u16) -> bool,
     ) -> Result<(), PoolError> {
-        let unknown = PoolError::UnknownClass {
-            samples: class_samples,
-        };
         let size = u32::try_from(class_samples)
             .ok()
             .filter(|&size| self.has_class(size))
-            .ok_or(unknown)?;
+            .ok_or_else(|| self.unknown_class(class_samples))?;
         let attached = |shelf: &Pinned<Shelf>| {
             shelf.samples == size && self.is_attached(shelf.half) && may_grow(self, shelf.half)
         };
@@ -235,7 +235,9 @@ impl PoolControl {
             .shelves()
             .filter(attached)
             .min_by_key(headroom)
-            .ok_or(unknown)?;
+            .ok_or(PoolError::NoHalf {
+                class_samples: size,
+            })?;
         let kept = self.keep_draining(&shelf, count);
         self.carve(shelf, count - kept)?;
         if shelf.limit() < shelf.idle() {
@@ -288,9 +290,17 @@ impl PoolControl {
             change(&shelf);
             found = true;
         }
-        found.then_some(()).ok_or(PoolError::UnknownClass {
-            samples: class_samples,
-        })
+        found
+            .then_some(())
+            .ok_or_else(|| self.unknown_class(class_samples))
+    }
+
+    pub(super) fn unknown_class(&self, samples: usize) -> PoolError {
+        let nearest = self.classes().min_by_key(|class| class.abs_diff(samples));
+        PoolError::UnknownClass {
+            samples,
+            nearest: nearest.unwrap_or(0),
+        }
     }
 
     /// Goes over to other size classes. Each half takes them up in its next quantum; buffers of classes that are gone
@@ -427,6 +437,13 @@ impl PoolControl {
     }
 
     pub(super) fn publish_classes(&self, half: Pinned<Half>) {
+        if let Some(table) = self.table_of(half) {
+            half.publish(table);
+        }
+    }
+
+    /// The classes of a half as they are now; none only where a pool has no class.
+    pub(super) fn table_of(&self, half: Pinned<Half>) -> Option<Box<ClassTable>> {
         let of_half = || self.anchor.shelves().filter(|shelf| shelf.half == half.id);
         let mut active: Vec<_> = of_half()
             .filter(|shelf| self.has_class(shelf.samples))
@@ -435,9 +452,7 @@ impl PoolControl {
         let draining = of_half()
             .filter(|shelf| !self.has_class(shelf.samples) && shelf.carved() > 0)
             .collect();
-        if let Some(table) = ClassTable::new(self.shift, &active, draining) {
-            half.publish(Box::new(table));
-        }
+        ClassTable::new(self.shift, &active, draining).map(Box::new)
     }
 
     /// Applies one step of a sizing plan; answers whether anything changed.
@@ -467,6 +482,12 @@ impl PoolControl {
     /// The size classes, ascending.
     pub fn classes(&self) -> impl Iterator<Item = usize> {
         self.classes.iter().map(|&(samples, _)| samples as usize)
+    }
+}
+
+impl Drop for PoolControl {
+    fn drop(&mut self) {
+        debug_assert!(self.agrees_at_rest() || std::thread::panicking());
     }
 }
 
@@ -514,7 +535,10 @@ mod tests {
         ));
         assert_eq!(
             control.grow(512, 1),
-            Err(PoolError::UnknownClass { samples: 512 })
+            Err(PoolError::UnknownClass {
+                samples: 512,
+                nearest: 256
+            })
         );
         let held: Vec<_> = core::iter::from_fn(|| half.acquire(256).ok()).collect();
         assert_eq!((held.len(), control.is_valid()), (5, true));
@@ -650,13 +674,20 @@ mod tests {
             Some(PoolError::LimitReached { .. })
         ));
         drop(half);
+        assert_eq!(
+            control.grow(256, 1),
+            Err(PoolError::NoHalf { class_samples: 256 })
+        );
         let next = control.attach_with(&[(256, 3)]).unwrap();
         drop(outlives);
         let held: Vec<_> = core::iter::from_fn(|| next.acquire(256).ok()).collect();
         assert_eq!((held.len(), control.is_valid()), (4, true));
         assert!(matches!(
             control.attach_with(&[(300, 1)]).err(),
-            Some(PoolError::UnknownClass { samples: 300 })
+            Some(PoolError::UnknownClass {
+                samples: 300,
+                nearest: 256
+            })
         ));
     }
 
@@ -723,33 +754,13 @@ mod tests {
             (site.slot, site.requested, site.class_samples),
             (leaked.slot_index(), 200, 256)
         );
-        assert_eq!((site.first_frame, site.held_frames), (1000, 4000));
+        assert_eq!(
+            (site.first_frame, site.held_frames),
+            (Some(1000), Some(4000))
+        );
         assert!(site.site.file().ends_with("pool_control.rs") && site.site.line() == line);
         drop(leaked);
         assert!(control.leak_report().sites.is_empty());
-    }
-
-    #[test]
-    #[allow(unsafe_code)] // Plays a dead worker.
-    fn a_dead_half_s_scratches_come_back() {
-        let (mut control, half) = BufferPool::builder().class(256, 4).build().unwrap();
-        core::mem::forget(half.scratch(100).unwrap());
-        let survives = half.acquire(256).unwrap().freeze();
-        let id = half.id();
-        core::mem::forget(half);
-        assert_eq!(control.leased(), 2);
-        // SAFETY: forgotten above, so never used again.
-        assert_eq!(unsafe { control.reclaim(id) }, 1);
-        // SAFETY: as above; it is not attached any more, so nothing happens.
-        assert_eq!(unsafe { control.reclaim(id) }, 0);
-        assert_eq!(
-            (control.leased(), control.metrics().leases_reclaimed),
-            (1, 1)
-        );
-        drop(survives);
-        control.step(100);
-        assert_eq!((control.leased(), control.is_valid()), (0, true));
-        assert!(control.attach().is_ok());
     }
 
     #[test]
@@ -795,7 +806,7 @@ mod tests {
         // The interpreter gives up on such a size itself.
         #[cfg(not(miri))]
         assert!(matches!(
-            refused(BufferPool::builder().class(1 << 29, u32::MAX)),
+            refused(BufferPool::builder().class(1 << 28, 1 << 14)),
             Some(PoolError::OutOfMemory { .. } | PoolError::TableFull { .. })
         ));
     }

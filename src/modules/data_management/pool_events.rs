@@ -48,10 +48,12 @@ events! {
         count: u32,
         /// Which half served it.
         half: u16,
-        /// First frame of the quantum.
-        first_frame: u64,
+        /// First frame of the quantum; none before the first, or on a half that follows no stream.
+        first_frame: Option<u64>,
     }
-    /// Buffers came back: released on their own half, found in its inbox, or the `Scratch` buffers of a quantum.
+    /// Buffers came back: released on their own half, found in its inbox, or the `Scratch` buffers of a quantum. What was
+    /// dropped elsewhere is told in the next quantum of its half; more than 64 of a class at once, when its list runs dry;
+    /// without a half, by the control half.
     BufferPoolRecycling: Critical {
         /// Size of their class.
         class_samples: u32,
@@ -59,8 +61,8 @@ events! {
         count: u32,
         /// Which half they belong to.
         half: u16,
-        /// First frame of the quantum.
-        first_frame: u64,
+        /// First frame of the quantum; none before the first, or on a half that follows no stream.
+        first_frame: Option<u64>,
     }
     /// A request found no idle buffer and was refused.
     PoolExhausted: Critical {
@@ -72,8 +74,8 @@ events! {
         carved: u32,
         /// Which half refused it.
         half: u16,
-        /// First frame of the quantum.
-        first_frame: u64,
+        /// First frame of the quantum; none before the first, or on a half that follows no stream.
+        first_frame: Option<u64>,
     }
     /// What a dead participant held was taken back.
     LeasesReclaimed: Critical {
@@ -81,8 +83,8 @@ events! {
         holder: u32,
         /// Buffers taken back.
         count: u32,
-        /// First frame of the last quantum seen.
-        first_frame: u64,
+        /// First frame of the last quantum seen; none where there was none.
+        first_frame: Option<u64>,
     }
     /// A sizing plan was applied.
     PoolOptimization: High {
@@ -158,8 +160,8 @@ events! {
         class_samples: u32,
         /// Samples its holder asked for.
         requested: u32,
-        /// Frame in which it was acquired, where that was sampled; else 0.
-        first_frame: u64,
+        /// First frame of the quantum in which it was acquired, where that was sampled.
+        first_frame: Option<u64>,
     }
     /// The pool's main figures, at a steady pace.
     PoolMetricsSnapshot: Normal {

@@ -8,9 +8,10 @@ use core::panic::Location;
 use super::buffer::{Held, MAX_CHANNELS, PlanarBuffer, PooledBuffer, Scratch};
 use super::class_table::ClassTable;
 use super::error::PoolError;
-use super::free_list::Shelf;
-use super::pool_core::{Anchor, Core, Half, Pinned};
+use super::half::Half;
+use super::pool_core::{Anchor, Core, Pinned};
 use super::pool_events::{BufferPoolAllocation, BufferPoolRecycling, PoolExhausted};
+use super::shelf::Shelf;
 use super::slot_table::{Slot, SlotIndex};
 use crate::event_bus::Publisher;
 
@@ -82,7 +83,7 @@ pub struct RealtimePool {
     // Declared before the anchor, so that the half is handed over before the core may go.
     half: Owner,
     table: Pinned<ClassTable>,
-    first_frame: u64,
+    first_frame: Option<u64>,
     options: HalfOptions,
     publisher: Option<Publisher>,
     /// Whether anybody listened to the allocation or recycling events when this quantum began.
@@ -106,7 +107,7 @@ impl RealtimePool {
         Self {
             table: half.current(),
             half: Owner(half),
-            first_frame: half.frame(),
+            first_frame: half.frame.get(),
             options,
             publisher: None,
             heard: false,
@@ -138,11 +139,20 @@ impl RealtimePool {
     }
 
     /// Begins a callback: takes up a new class table if there is one, sheds a few surplus buffers, tells the bus what
-    /// `Scratch` did in the quantum before.
+    /// `Scratch` did in the quantum before and what came home from other threads.
     ///
     /// # Real-time
     /// Wait-free: a bounded number of steps per class.
     pub fn begin_quantum(&mut self, first_frame: u64) {
+        self.begin(Some(first_frame));
+    }
+
+    /// [`begin_quantum`](Self::begin_quantum) for a half that follows no stream: what it tells carries no frame.
+    pub fn begin_round(&mut self) {
+        self.begin(None);
+    }
+
+    fn begin(&mut self, first_frame: Option<u64>) {
         self.listen();
         if let Some(table) = self.half.0.pick_up() {
             self.table = table;
@@ -153,12 +163,12 @@ impl RealtimePool {
             0
         };
         for shelf in self.table.all() {
-            let (_, returned) = shelf.shed(&self.anchor.table, shed);
+            let returned = shelf.shed(&self.anchor.table, shed);
             self.tell_untold(shelf, returned);
             shelf.begin_window();
         }
         self.first_frame = first_frame;
-        self.half.0.set_frame(first_frame);
+        self.half.0.frame.set(first_frame);
         self.half.0.quanta.add(1);
     }
 
@@ -173,7 +183,6 @@ impl RealtimePool {
     pub fn scratch(&self, samples: usize) -> Result<Scratch<'_>, PoolError> {
         let core: &Core = &self.anchor;
         let (shelf, index, slot) = self.find(core, samples, false)?;
-        slot.lend_scratch(samples as u32);
         let held = Held::new(core, shelf, slot, index, samples as u32);
         Ok(Scratch::new(held, slot))
     }
@@ -191,7 +200,7 @@ impl RealtimePool {
             return Err(self.refuse(samples));
         };
         self.half.0.count_demand(bucket);
-        match own.pop(&core.table) {
+        match own.pop(&core.table, samples as u32) {
             Some((index, slot)) => Ok((own, index, slot)),
             None => self.search(own, samples, critical),
         }
@@ -329,10 +338,9 @@ impl RealtimePool {
         let core: &Core = &self.anchor;
         let (shelf, index, slot) = self.find(core, samples, critical)?;
         let acquires = shelf.acquires.add(1);
-        slot.lend(samples as u32);
         if acquires & (self.options.sample_every - 1) == 0 {
-            slot.mark_sampled();
-            self.half.0.sites.record(index, self.first_frame, site);
+            let sites = &self.half.0.sites;
+            sites.record(&core.table, index, self.first_frame, site);
         }
         self.tell_allocation(&shelf, 1, samples as u32, index.raw());
         Ok(Held::new(core, shelf, slot, index, samples as u32))
@@ -347,15 +355,18 @@ impl RealtimePool {
         samples: usize,
         critical: bool,
     ) -> Result<(Pinned<Shelf>, SlotIndex, &Slot), PoolError> {
-        let slots = &self.anchor.table;
-        self.refill(&own);
-        let found = if critical {
-            own.pop_reserve(slots)
-        } else {
-            own.pop(slots)
-        };
-        if let Some((index, slot)) = found {
-            return Ok((own, index, slot));
+        let (slots, lent) = (&self.anchor.table, samples as u32);
+        // Twice: the inbox has two lists, and the first may hold no more than the reserve.
+        for _ in 0..2 {
+            self.refill(&own);
+            let found = if critical {
+                own.pop_reserve(slots, lent)
+            } else {
+                own.pop(slots, lent)
+            };
+            if let Some((index, slot)) = found {
+                return Ok((own, index, slot));
+            }
         }
         if self.options.borrow
             && let Some(larger) = self.table.above(own.samples)
@@ -363,7 +374,7 @@ impl RealtimePool {
             if larger.local() == 0 {
                 self.refill(&larger);
             }
-            if let Some((index, slot)) = larger.pop(slots) {
+            if let Some((index, slot)) = larger.pop(slots, lent) {
                 own.borrowed.add(1);
                 larger.lent_down.add(1);
                 return Ok((larger, index, slot));
@@ -388,7 +399,7 @@ impl RealtimePool {
     }
 
     fn refill(&self, shelf: &Shelf) {
-        let (_, returned) = shelf.refill(&self.anchor.table);
+        let returned = shelf.refill(&self.anchor.table);
         self.tell_recycling(shelf, returned);
     }
 
@@ -406,14 +417,11 @@ impl RealtimePool {
 
     /// Tells what `Scratch` did since it was last told, and what else returned.
     fn tell_untold(&self, shelf: &Shelf, returned: u32) {
-        let scratches = shelf.scratches() - shelf.scratches_told.get();
+        let (scratches, returns) = shelf.untold();
         if scratches > 0 {
-            shelf.scratches_told.add(scratches);
-            self.tell_allocation(shelf, scratches as u32, 0, u32::MAX);
+            self.tell_allocation(shelf, scratches, 0, u32::MAX);
         }
-        let returns = shelf.returns.get() - shelf.returns_told.get();
-        shelf.returns_told.add(returns);
-        self.tell_recycling(shelf, returns as u32 + returned);
+        self.tell_recycling(shelf, returns + returned);
     }
 
     #[inline]

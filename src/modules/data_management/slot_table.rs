@@ -16,12 +16,14 @@ pub(super) const INDEX_BITS: u32 = 24;
 /// "No slot": ends a list.
 pub(super) const NIL: u32 = (1 << INDEX_BITS) - 1;
 
-/// The slot is in use by a `Scratch`.
-const SCRATCH: u32 = 1 << 31;
 /// The slot's holder was recorded in the leak ring.
-const SAMPLED: u32 = 1 << 30;
-/// The largest buffer in samples: what is left of a word beside the two marks.
-pub(super) const MAX_SAMPLES: usize = (1 << 30) - 1;
+const SAMPLED: u32 = 1 << 31;
+/// The buffer was frozen: several may hold it.
+const FROZEN: u32 = 1 << 30;
+/// The last holder was about to push the buffer to its inbox.
+const LEAVING: u32 = 1 << 29;
+/// The largest buffer in samples: what is left of a word beside the marks.
+pub(super) const MAX_SAMPLES: usize = (1 << 29) - 1;
 
 /// The place of a slot without memory.
 const NOWHERE: u32 = u32::MAX;
@@ -48,7 +50,8 @@ impl SlotIndex {
 ///
 /// `unit`, `region` and `shelf` are written by the control half while the slot is on no list, and published with the
 /// list push that follows. `next` belongs to the list the slot is on, or to the slot's holder. `refs` counts
-/// `BufferRef`s. `lent` is the requested length with its marks, 0 while idle: written by whoever holds the slot.
+/// `BufferRef`s. `lent` is the requested length with its marks, of no samples while idle: written by whoever holds the
+/// slot, before it leaves a list and before it is put on one.
 pub(super) struct Slot {
     /// Offset in its region, in units of 64 bytes.
     unit: AtomicU32,
@@ -119,16 +122,24 @@ impl Slot {
         self.lent.store(samples, Ordering::Relaxed);
     }
 
-    #[inline(always)]
-    pub(super) fn lend_scratch(&self, samples: u32) {
-        self.lent.store(samples | SCRATCH, Ordering::Relaxed);
+    pub(super) fn mark_sampled(&self) {
+        self.mark(SAMPLED);
     }
 
-    pub(super) fn mark_sampled(&self) {
-        self.lent.store(
-            self.lent.load(Ordering::Relaxed) | SAMPLED,
-            Ordering::Relaxed,
-        );
+    pub(super) fn mark_frozen(&self) {
+        self.mark(FROZEN);
+    }
+
+    fn mark(&self, mark: u32) {
+        let lent = self.lent.load(Ordering::Relaxed);
+        self.lent.store(lent | mark, Ordering::Relaxed);
+    }
+
+    /// The last holder is about to push it to its inbox.
+    #[inline]
+    pub(super) fn leave(&self) {
+        let frozen = self.lent.load(Ordering::Relaxed) & FROZEN;
+        self.lent.store(LEAVING | frozen, Ordering::Relaxed);
     }
 
     #[inline(always)]
@@ -138,11 +149,17 @@ impl Slot {
 
     /// Samples its holder asked for; 0 while idle.
     pub(super) fn lent_samples(&self) -> u32 {
-        self.lent.load(Ordering::Relaxed) & !(SCRATCH | SAMPLED)
+        self.lent.load(Ordering::Relaxed) & MAX_SAMPLES as u32
     }
 
-    pub(super) fn is_scratch(&self) -> bool {
-        self.lent.load(Ordering::Relaxed) & SCRATCH != 0
+    /// Whether the buffer may be in other hands than its half's owner's: frozen, or on its way home after that.
+    pub(super) fn is_frozen(&self) -> bool {
+        self.lent.load(Ordering::Relaxed) & FROZEN != 0
+    }
+
+    /// Whether nobody has touched the slot since its owner put it on a list.
+    pub(super) fn is_at_rest(&self) -> bool {
+        self.lent.load(Ordering::Relaxed) == 0
     }
 
     pub(super) fn is_sampled(&self) -> bool {
@@ -267,19 +284,17 @@ mod tests {
     fn marks_do_not_touch_the_length() {
         let table = SlotTable::new(1);
         let slot = table.slot(table.add().unwrap());
-        slot.lend_scratch(100);
+        slot.lend(100);
         slot.mark_sampled();
-        assert_eq!(
-            (slot.lent_samples(), slot.is_scratch(), slot.is_sampled()),
-            (100, true, true)
-        );
-        slot.lend(7);
-        assert_eq!(
-            (slot.lent_samples(), slot.is_scratch(), slot.is_sampled()),
-            (7, false, false)
-        );
+        let marks = || (slot.lent_samples(), slot.is_sampled(), slot.is_frozen());
+        assert_eq!(marks(), (100, true, false));
+        slot.lend(MAX_SAMPLES as u32);
+        assert_eq!(marks(), (MAX_SAMPLES as u32, false, false));
+        slot.mark_frozen();
+        slot.leave();
+        assert_eq!((marks(), slot.is_at_rest()), ((0, false, true), false));
         slot.take_back();
-        assert_eq!(slot.lent_samples(), 0);
+        assert_eq!((marks(), slot.is_at_rest()), ((0, false, false), true));
         slot.carve(3, 77, 900);
         assert_eq!((slot.region(), slot.unit(), slot.shelf()), (3, 77, 900));
     }

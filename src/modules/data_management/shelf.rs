@@ -1,0 +1,665 @@
+//! Where idle buffers wait: one shelf per size class and half, with three lists on it.
+//!
+//! | list | who pushes | who takes |
+//! |---|---|---|
+//! | local | the owner | the owner, one at a time, plain loads and stores |
+//! | inbox | anyone, one compare-and-swap each | the owner, everything at once |
+//! | surplus | the owner | the control half, everything with one swap |
+#![deny(clippy::disallowed_types)] // No lock: real-time.
+
+use super::cells::Counter;
+use super::free_list::{Chain, Inbox, SharedList, index_from};
+use super::pool_core::{Core, Pinned};
+use super::slot_table::{NIL, Slot, SlotIndex, SlotTable};
+use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+/// The line that no buffer is beyond.
+pub(super) const NO_LINE: u64 = u64::MAX;
+/// The longest inbox that is joined to the local list in a quantum; a longer one waits until the local list is empty.
+const JOIN_AT_MOST: u32 = 64;
+/// A mark that every take reaches.
+const ALWAYS: u64 = i64::MAX as u64;
+
+/// One size class of one half: its idle buffers, and what happened to the others.
+///
+/// Invariants, at rest: `carved = local + inbox.length() + surplus.length() + leased`, where `leased` is what handles
+/// hold; `local = stocked + returns − served` is the length of the chain at `first`.
+///
+/// There is no length that goes up and down: the next take would have to wait for what the last return stored. Two
+/// counts that only rise, one written by taking and one by returning, do not wait for each other.
+///
+/// Three kinds of fields, each on cache lines of their own: what hardly ever changes, and every thread reads that brings
+/// a buffer home; what the owner writes; what other threads write.
+#[repr(C, align(64))]
+pub(super) struct Shelf {
+    /// The pool it belongs to.
+    pub(super) core: Pinned<Core>,
+    /// Capacity of its buffers.
+    pub(super) samples: u32,
+    /// Local buffers that only critical callers may take.
+    reserve: u32,
+    /// The half it belongs to, and its own number in the core's directory.
+    pub(super) half: u16,
+    pub(super) id: u16,
+    /// Buffers from this place on are asked back: see [`Slot::place_key`]. Written by the control half, seldom; read by
+    /// the owner with each buffer that comes home.
+    ///
+    /// [`Slot::place_key`]: super::slot_table::Slot::place_key
+    line: AtomicU64,
+    owner_s: CacheLine,
+    /// First local slot, or NIL. Written by the owner, like every field down to `peak`.
+    first: AtomicU32,
+    /// Taken off the local list for a holder.
+    served: Counter,
+    /// Put on the local list by the owner, from a holder.
+    pub(super) returns: Counter,
+    /// Where a take has to look closer: when `returns − served`, a signed number, is not above it. At least
+    /// `reserve − stocked`, and at least where a new peak is possible: the inbox only grows between two refills, so as
+    /// many takes as the use was below the peak cannot make one.
+    mark: AtomicU64,
+    /// What came from the inbox less what went to the surplus or the arena; wraps.
+    stocked: AtomicU64,
+    /// Acquires other than by `Scratch`.
+    pub(super) acquires: Counter,
+    /// Acquires served from this shelf for a request of the class below.
+    pub(super) lent_down: Counter,
+    /// Acquires by `Scratch` that an event has told.
+    scratches_told: Counter,
+    pub(super) returns_told: Counter,
+    /// Returned buffers that came through the inbox.
+    pub(super) taken: Counter,
+    /// Idle buffers looked at because the control half asked.
+    looked_at: Counter,
+    /// Requests of this class served by the next larger one.
+    pub(super) borrowed: Counter,
+    /// Requests of this class refused.
+    pub(super) exhausted: Counter,
+    /// Most buffers in use at once: ever, and since the control half last asked.
+    peak: AtomicU32,
+    window_peak: AtomicU32,
+
+    pub(super) shared: SharedSide,
+}
+
+/// Makes the next field begin a cache line.
+#[repr(align(64))]
+struct CacheLine;
+
+/// The part of a shelf that other threads write.
+#[repr(align(64))]
+pub(super) struct SharedSide {
+    pub(super) inbox: Inbox,
+    pub(super) surplus: SharedList,
+    /// Buffers that exist on this shelf. Written by the control half, before it pushes and after it took.
+    carved: AtomicU32,
+    /// Idle buffers above this many are shed to the surplus. Written by the control half.
+    limit: AtomicU32,
+    /// Buffers beyond the line when they were last counted. The control half's own.
+    draining: AtomicU32,
+    /// How many idle buffers the owner should look at in all, to shed those beyond the line. Written by the control half.
+    looks: AtomicU64,
+    /// Idle buffers below this many are replenished. The control half's own.
+    target: AtomicU32,
+}
+
+impl Shelf {
+    pub(super) fn new(core: Pinned<Core>, id: u16, half: u16, samples: u32, reserve: u32) -> Self {
+        Self {
+            core,
+            samples,
+            reserve,
+            half,
+            id,
+            line: AtomicU64::new(NO_LINE),
+            owner_s: CacheLine,
+            first: AtomicU32::new(NIL),
+            served: Counter::default(),
+            returns: Counter::default(),
+            mark: AtomicU64::new(ALWAYS),
+            stocked: AtomicU64::new(0),
+            acquires: Counter::default(),
+            lent_down: Counter::default(),
+            scratches_told: Counter::default(),
+            returns_told: Counter::default(),
+            taken: Counter::default(),
+            looked_at: Counter::default(),
+            borrowed: Counter::default(),
+            exhausted: Counter::default(),
+            peak: AtomicU32::new(0),
+            window_peak: AtomicU32::new(0),
+            shared: SharedSide {
+                inbox: Inbox::new(),
+                surplus: SharedList::new(),
+                carved: AtomicU32::new(0),
+                limit: AtomicU32::new(u32::MAX),
+                draining: AtomicU32::new(0),
+                looks: AtomicU64::new(0),
+                target: AtomicU32::new(0),
+            },
+        }
+    }
+
+    // The owner's side. Relaxed throughout: one thread's own words, read by others as a racing answer; a new owner
+    // comes after the half's state was released and acquired.
+
+    /// Takes a local slot for a holder of `samples`, unless only the reserve is left.
+    #[inline(always)] // See `RealtimePool::scratch`.
+    pub(super) fn pop<'table>(
+        &self,
+        table: &'table SlotTable,
+        samples: u32,
+    ) -> Option<(SlotIndex, &'table Slot)> {
+        let (index, slot) = self.front(table)?;
+        let balance = self.balance();
+        if balance <= self.mark.load(Ordering::Relaxed) as i64 && !self.look_closer(balance) {
+            return None;
+        }
+        // Before it leaves the list, so that at every moment either the list or its own word says what it is.
+        slot.lend(samples);
+        self.unlink(slot);
+        self.served.add(1);
+        Some((index, slot))
+    }
+
+    /// Takes a local slot, the reserve included.
+    pub(super) fn pop_reserve<'table>(
+        &self,
+        table: &'table SlotTable,
+        samples: u32,
+    ) -> Option<(SlotIndex, &'table Slot)> {
+        let (index, slot) = self.front(table)?;
+        self.note_peak(self.balance() - 1);
+        slot.lend(samples);
+        self.unlink(slot);
+        self.served.add(1);
+        Some((index, slot))
+    }
+
+    #[inline(always)]
+    fn front<'table>(&self, table: &'table SlotTable) -> Option<(SlotIndex, &'table Slot)> {
+        let index = index_from(self.first.load(Ordering::Relaxed))?;
+        Some((index, table.slot(index)))
+    }
+
+    #[inline(always)]
+    fn unlink(&self, front: &Slot) {
+        self.first
+            .store(front.next.load(Ordering::Relaxed), Ordering::Relaxed);
+    }
+
+    /// What is on the local list less what was stocked.
+    #[inline(always)]
+    fn balance(&self) -> i64 {
+        self.returns.get().wrapping_sub(self.served.get()) as i64
+    }
+
+    /// Whether a slot may be taken although the mark is reached; then the peak is noted.
+    #[cold]
+    #[inline(never)]
+    fn look_closer(&self, balance: i64) -> bool {
+        if self.local() <= self.reserve {
+            return false;
+        }
+        self.note_peak(balance - 1);
+        true
+    }
+
+    /// Puts a holder's slot on the local list.
+    #[inline(always)]
+    pub(super) fn push(&self, slot: &Slot, index: SlotIndex) {
+        self.link(slot, index);
+        self.returns.add(1);
+    }
+
+    #[inline(always)]
+    fn link(&self, slot: &Slot, index: SlotIndex) {
+        let first = self.first.load(Ordering::Relaxed);
+        // Last out, first in: then the link is still there, and the next take need not wait for a store to it.
+        if slot.next.load(Ordering::Relaxed) != first {
+            slot.next.store(first, Ordering::Relaxed);
+        }
+        self.first.store(index.raw(), Ordering::Relaxed);
+    }
+
+    /// Takes a buffer home that its holder released here: to the local list, or to the surplus if it was asked back.
+    #[inline(always)]
+    pub(super) fn take_home(&self, table: &SlotTable, slot: &Slot, index: SlotIndex) {
+        if self.line() == NO_LINE || !self.shed_if_beyond(table, slot, index) {
+            self.push(slot, index);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn shed_if_beyond(&self, table: &SlotTable, slot: &Slot, index: SlotIndex) -> bool {
+        let shed = slot.place_key() >= self.line()
+            && self.shared.surplus.push_single(table, index).is_ok();
+        if shed {
+            self.returns.add(1);
+            self.stock(-1);
+        }
+        shed
+    }
+
+    /// Moves the inbox to the end of the local list, of which at most the reserve is left; answers how many of what came
+    /// were returned. Wait-free: one addition, and a walk over at most the reserve.
+    ///
+    /// What came while the owner held the inbox last time waits for the next refill.
+    #[cold]
+    pub(super) fn refill(&self, table: &SlotTable) -> u32 {
+        let lists = self.shared.inbox.lists();
+        let Some(list) = lists.into_iter().find(|list| list.length() > 0) else {
+            return 0;
+        };
+        let chain = list.hold();
+        let end = self.last_local(table);
+        end.map_or(&self.first, |last| &last.next)
+            .store(chain.first, Ordering::Relaxed);
+        self.stock(i64::from(chain.length));
+        list.reopen();
+        self.count_returned(&chain)
+    }
+
+    fn last_local<'table>(&self, table: &'table SlotTable) -> Option<&'table Slot> {
+        let (_, mut last) = self.front(table)?;
+        while let Some(next) = index_from(last.next.load(Ordering::Relaxed)) {
+            last = table.slot(next);
+        }
+        Some(last)
+    }
+
+    /// Counts the returned buffers of a chain that was taken from the inbox; answers how many.
+    pub(super) fn count_returned(&self, chain: &Chain) -> u32 {
+        let returned = chain.length - chain.fresh;
+        self.taken.add(u64::from(returned));
+        returned
+    }
+
+    /// Puts what came home since the last quantum on top of the local list, so that the samples used last, which the
+    /// processor's caches still hold, are used first. Wait-free: one addition, and a walk over what came. Answers like
+    /// `refill`.
+    fn join(&self, table: &SlotTable) -> u32 {
+        let mut returned = 0;
+        for list in self.shared.inbox.lists() {
+            if !(1..=JOIN_AT_MOST).contains(&list.length()) {
+                continue;
+            }
+            // Others may push until then, so that it takes a few more than were counted.
+            let chain = list.hold();
+            if let Some(last) = chain.last(table) {
+                let below = self.first.load(Ordering::Relaxed);
+                table.slot(last).next.store(below, Ordering::Relaxed);
+                self.first.store(chain.first, Ordering::Relaxed);
+            }
+            self.stock(i64::from(chain.length));
+            list.reopen();
+            returned += self.count_returned(&chain);
+        }
+        returned
+    }
+
+    /// Looks at up to `most` idle buffers, as far as there are more than the limit or the control half asked. Those too
+    /// many, and those beyond the line, go to the surplus; the others go to the inbox together, behind those not looked at
+    /// yet, so that in the end all of them are seen. With nothing to look at, it joins the inbox to the local list.
+    /// Wait-free; for `begin_quantum`. Answers like `refill`.
+    pub(super) fn shed(&self, table: &SlotTable, most: u32) -> u32 {
+        let idle = self.idle_of_owner();
+        let too_many = idle.saturating_sub(self.shared.limit.load(Ordering::Relaxed));
+        let asked = self
+            .shared
+            .looks
+            .load(Ordering::Relaxed)
+            .saturating_sub(self.looked_at.get());
+        let looks = u64::from(too_many)
+            .max(asked)
+            .min(u64::from(most.min(idle))) as u32;
+        if looks == 0 {
+            return if asked == 0 { self.join(table) } else { 0 };
+        }
+        let line = self.line();
+        let (mut refilled, mut kept, mut last) = (None, Chain::EMPTY, None);
+        for look in 0..looks {
+            if self.local() == 0 && refilled.is_none() {
+                refilled = Some(self.refill(table));
+            }
+            let Some((index, slot)) = self.front(table) else {
+                break;
+            };
+            // As in `pop`: off every list it is the owner's who died, not somebody's who is bringing it home.
+            slot.take_back();
+            self.unlink(slot);
+            self.stock(-1);
+            let goes = look < too_many || slot.place_key() >= line;
+            if !goes || self.shared.surplus.push_single(table, index).is_err() {
+                kept.push(table, index);
+                last = last.or(Some(index));
+            }
+        }
+        self.looked_at.add(u64::from(looks));
+        if let Some(last) = last
+            && !self.shared.inbox.front.push_aside(table, kept, last)
+        {
+            while let Some(index) = kept.pop(table) {
+                self.link(table.slot(index), index);
+                self.stock(1);
+            }
+        }
+        refilled.unwrap_or(0)
+    }
+
+    /// Everything on the local list, which is empty then. For its owner, or for the control half when there is none.
+    pub(super) fn take_local(&self) -> Chain {
+        let chain = self.peek_local();
+        self.first.store(NIL, Ordering::Relaxed);
+        self.stock(-i64::from(chain.length));
+        chain
+    }
+
+    /// What links lead to from the local list, whatever was counted.
+    pub(super) fn follow_local(&self) -> Chain {
+        Chain {
+            first: self.first.load(Ordering::Relaxed),
+            length: u32::MAX,
+            fresh: 0,
+        }
+    }
+
+    /// What is on the local list, to be looked at while its owner rests.
+    pub(super) fn peek_local(&self) -> Chain {
+        Chain {
+            first: self.first.load(Ordering::Relaxed),
+            length: self.local(),
+            fresh: 0,
+        }
+    }
+
+    /// Makes these the local list, whatever it was. For the control half, in place of a dead owner.
+    pub(super) fn restock(&self, table: &SlotTable, idle: &[SlotIndex]) {
+        self.first.store(NIL, Ordering::Relaxed);
+        for &index in idle {
+            self.link(table.slot(index), index);
+        }
+        let stocked = idle.len() as i64 - self.balance();
+        self.stocked.store(stocked as u64, Ordering::Relaxed);
+        self.stock(0);
+    }
+
+    /// Slots came to the local list, or left it, otherwise than from and to holders.
+    fn stock(&self, more: i64) {
+        let stocked = self.stocked.load(Ordering::Relaxed);
+        self.stocked
+            .store(stocked.wrapping_add_signed(more), Ordering::Relaxed);
+        self.mark.store(ALWAYS, Ordering::Relaxed);
+    }
+
+    /// Opens a new look at the peak: what is in use now counts, and so does the next acquire.
+    pub(super) fn begin_window(&self) {
+        self.note_peak(self.balance());
+        self.mark.store(ALWAYS, Ordering::Relaxed);
+    }
+
+    /// Notes how many are in use with this balance, and sets the mark where that can be more than ever before.
+    fn note_peak(&self, balance: i64) {
+        let stocked = self.stocked.load(Ordering::Relaxed) as i64;
+        let idle =
+            (stocked + balance) as u32 + self.shared.inbox.length() + self.shared.surplus.length();
+        let in_use = self.carved().saturating_sub(idle);
+        if in_use > self.peak.load(Ordering::Relaxed) {
+            self.peak.store(in_use, Ordering::Relaxed);
+        }
+        let window_peak = self.window_peak.load(Ordering::Relaxed);
+        if in_use > window_peak {
+            self.window_peak.store(in_use, Ordering::Relaxed);
+        }
+        let below_peak = i64::from(window_peak.saturating_sub(in_use));
+        let reserve = i64::from(self.reserve) - stocked;
+        let mark = (balance - below_peak).max(reserve);
+        self.mark.store(mark as u64, Ordering::Relaxed);
+    }
+
+    fn idle_of_owner(&self) -> u32 {
+        self.local() + self.shared.inbox.length()
+    }
+
+    // Everyone's side: racing answers, exact at rest.
+
+    pub(super) fn local(&self) -> u32 {
+        let carved = i64::from(self.carved());
+        let mut local = 0;
+        for _ in 0..4 {
+            let served = self.served.get();
+            local = (self.stocked.load(Ordering::Relaxed))
+                .wrapping_add(self.returns.get())
+                .wrapping_sub(served) as i64;
+            // Another thread's look: the counts belong together if nothing was taken in between. If it does not come to
+            // that in a few attempts, the answer errs towards idle.
+            if self.served.get() == served {
+                break;
+            }
+        }
+        local.clamp(0, carved) as u32
+    }
+
+    pub(super) fn carved(&self) -> u32 {
+        self.shared.carved.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn idle(&self) -> u32 {
+        self.idle_of_owner() + self.shared.surplus.length()
+    }
+
+    pub(super) fn leased(&self) -> u32 {
+        self.carved().saturating_sub(self.idle())
+    }
+
+    /// Most buffers in use at once since the shelf was made.
+    pub(super) fn peak(&self) -> u32 {
+        self.peak.load(Ordering::Relaxed).max(self.leased())
+    }
+
+    /// Most buffers in use at once since `forget_window_peak`.
+    pub(super) fn window_peak(&self) -> u32 {
+        self.window_peak.load(Ordering::Relaxed).max(self.leased())
+    }
+
+    /// Control half only.
+    pub(super) fn forget_window_peak(&self) {
+        // Relaxed: a statistic; an owner that loses the race with this notes its next quantum.
+        self.window_peak.store(0, Ordering::Relaxed);
+    }
+
+    /// Acquires of this class served from this shelf.
+    pub(super) fn hits(&self) -> u64 {
+        // Served in all, less what was lent to the class below; the two may be one acquire apart.
+        self.served.get().saturating_sub(self.lent_down.get())
+    }
+
+    /// Acquires by `Scratch` and returns that no event has told yet; from now on they count as told. For the owner.
+    pub(super) fn untold(&self) -> (u32, u32) {
+        let scratches = self.served.get() - self.acquires.get() - self.scratches_told.get();
+        self.scratches_told.add(scratches);
+        let returns = self.returns.get() - self.returns_told.get();
+        self.returns_told.add(returns);
+        (scratches as u32, returns as u32)
+    }
+
+    /// Buffers that came back, as far as the owner has seen.
+    pub(super) fn recycled(&self) -> u64 {
+        self.returns.get() + self.taken.get()
+    }
+
+    // The control half's side.
+
+    pub(super) fn add_carved(&self, more: u32) {
+        // Relaxed, like its twin: one writer; read by others as a racing answer, and by the teardown, which is ordered
+        // after the control half's last act by the core's count of anchors.
+        self.shared
+            .carved
+            .store(self.carved() + more, Ordering::Relaxed);
+    }
+
+    pub(super) fn sub_carved(&self, less: u32) {
+        self.shared
+            .carved
+            .store(self.carved() - less, Ordering::Relaxed);
+    }
+
+    /// Asks for every buffer from `line` on; [`NO_LINE`] asks for none.
+    pub(super) fn set_line(&self, line: u64) {
+        // Relaxed: a wish, like all below; the owner may act on an older one for one more quantum.
+        self.line.store(line, Ordering::Relaxed);
+        if line == NO_LINE {
+            self.set_draining(0);
+        }
+    }
+
+    pub(super) fn set_draining(&self, buffers: u32) {
+        self.shared.draining.store(buffers, Ordering::Relaxed);
+    }
+
+    pub(super) fn draining(&self) -> u32 {
+        self.shared.draining.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn line(&self) -> u64 {
+        self.line.load(Ordering::Relaxed)
+    }
+
+    /// Has the owner look at every buffer that is idle now.
+    pub(super) fn ask_for_looks(&self) {
+        let looks = self.looked_at.get() + u64::from(self.idle_of_owner());
+        self.shared.looks.store(looks, Ordering::Relaxed);
+    }
+
+    pub(super) fn set_limit(&self, idle: u32) {
+        // Relaxed: the owner may shed by an older limit for one more quantum.
+        self.shared.limit.store(idle, Ordering::Relaxed);
+    }
+
+    pub(super) fn set_target(&self, idle: u32) {
+        self.shared.target.store(idle, Ordering::Relaxed);
+    }
+
+    pub(super) fn target(&self) -> u32 {
+        self.shared.target.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn limit(&self) -> u32 {
+        self.shared.limit.load(Ordering::Relaxed)
+    }
+}
+
+#[cfg(test)]
+#[cfg(not(loom))]
+mod tests {
+    use super::*;
+
+    fn table_of(count: u32) -> (SlotTable, Vec<SlotIndex>) {
+        let table = SlotTable::new(count as usize);
+        let indices = (0..count).map(|_| table.add().unwrap()).collect();
+        (table, indices)
+    }
+
+    #[test]
+    fn the_reserve_is_for_critical_callers_and_survives_a_refill() {
+        let (table, slots) = table_of(4);
+        let shelf = Shelf::new(Pinned::dangling_for_test(), 0, 0, 256, 2);
+        shelf.add_carved(4);
+        for &slot in &slots[..3] {
+            shelf.push(table.slot(slot), slot);
+        }
+        assert!(shelf.pop(&table, 1).is_some());
+        assert!(shelf.pop(&table, 1).is_none());
+        shelf
+            .shared
+            .inbox
+            .push(table.slot(slots[3]), slots[3])
+            .unwrap();
+        assert_eq!(shelf.refill(&table), 1);
+        assert_eq!(shelf.local(), 3);
+        assert!(shelf.pop(&table, 1).is_some());
+        assert!(shelf.pop_reserve(&table, 1).is_some());
+        assert!(shelf.pop_reserve(&table, 1).is_some());
+        assert!(shelf.pop_reserve(&table, 1).is_none());
+        assert_eq!((shelf.leased(), shelf.peak()), (4, 4));
+    }
+
+    #[test]
+    fn shedding_goes_down_to_the_limit_and_reaches_into_the_inbox() {
+        let (table, slots) = table_of(6);
+        let shelf = Shelf::new(Pinned::dangling_for_test(), 0, 0, 256, 0);
+        shelf.add_carved(6);
+        for &slot in &slots[..3] {
+            shelf.push(table.slot(slot), slot);
+        }
+        for &slot in &slots[3..] {
+            shelf.shared.inbox.push(table.slot(slot), slot).unwrap();
+        }
+        shelf.set_limit(1);
+        for _ in 0..4 {
+            shelf.shed(&table, 2);
+        }
+        assert_eq!(
+            (
+                shelf.local() + shelf.shared.inbox.length(),
+                shelf.shared.surplus.length()
+            ),
+            (1, 5)
+        );
+    }
+
+    #[test]
+    fn what_came_home_last_is_used_first() {
+        let (table, slots) = table_of(5);
+        let shelf = Shelf::new(Pinned::dangling_for_test(), 0, 0, 256, 0);
+        shelf.add_carved(5);
+        for &slot in &slots[..2] {
+            shelf.push(table.slot(slot), slot);
+        }
+        let inbox = &shelf.shared.inbox;
+        assert!(inbox.push_fresh(&table, slots[2]));
+        for &slot in &slots[3..] {
+            inbox.push(table.slot(slot), slot).unwrap();
+        }
+        assert_eq!(shelf.shed(&table, 8), 2);
+        assert_eq!((shelf.local(), inbox.length()), (5, 0));
+        let order = core::iter::from_fn(|| shelf.pop(&table, 1).map(|(index, _)| index.raw()));
+        assert_eq!(order.collect::<Vec<_>>(), [4, 3, 2, 1, 0]);
+        assert_eq!((shelf.taken.get(), shelf.leased()), (2, 5));
+    }
+
+    #[test]
+    fn an_inbox_too_long_to_walk_over_in_a_quantum_waits() {
+        let (table, slots) = table_of(JOIN_AT_MOST + 2);
+        let shelf = Shelf::new(Pinned::dangling_for_test(), 0, 0, 256, 0);
+        shelf.add_carved(JOIN_AT_MOST + 2);
+        shelf.push(table.slot(slots[0]), slots[0]);
+        for &slot in &slots[1..] {
+            shelf.shared.inbox.push(table.slot(slot), slot).unwrap();
+        }
+        assert_eq!(shelf.shed(&table, 8), 0);
+        assert_eq!(shelf.local(), 1);
+    }
+
+    #[test]
+    fn the_peak_is_the_most_in_use_at_once() {
+        let (table, slots) = table_of(5);
+        let shelf = Shelf::new(Pinned::dangling_for_test(), 0, 0, 256, 0);
+        shelf.add_carved(5);
+        for &slot in &slots {
+            shelf.push(table.slot(slot), slot);
+        }
+        let held: Vec<_> = (0..3).map(|_| shelf.pop(&table, 1).unwrap().0).collect();
+        for slot in held {
+            shelf.push(table.slot(slot), slot);
+        }
+        let (slot, _) = shelf.pop(&table, 1).unwrap();
+        assert_eq!((shelf.peak(), shelf.window_peak()), (3, 3));
+        shelf.forget_window_peak();
+        shelf.push(table.slot(slot), slot);
+        shelf.begin_window();
+        let (slot, _) = shelf.pop(&table, 1).unwrap();
+        assert_eq!((shelf.peak(), shelf.window_peak()), (3, 1));
+        shelf.push(table.slot(slot), slot);
+    }
+}
