@@ -33,19 +33,24 @@ impl Recording {
         let (on_allocation, on_recycling) = (recorder.clone(), recorder.clone());
         let _subscriptions = [
             bus.subscribe(move |event: &BufferPoolAllocation| {
-                lock(&on_allocation).acquired(
-                    event.first_frame,
-                    event.class_samples as usize,
-                    event.requested as usize,
-                    u64::from(event.count),
-                );
+                // Halves that follow no stream have no place in its time.
+                if let Some(first_frame) = event.first_frame {
+                    lock(&on_allocation).acquired(
+                        first_frame,
+                        event.class_samples as usize,
+                        event.requested as usize,
+                        u64::from(event.count),
+                    );
+                }
             })?,
             bus.subscribe(move |event: &BufferPoolRecycling| {
-                lock(&on_recycling).released(
-                    event.first_frame,
-                    event.class_samples as usize,
-                    u64::from(event.count),
-                );
+                if let Some(first_frame) = event.first_frame {
+                    lock(&on_recycling).released(
+                        first_frame,
+                        event.class_samples as usize,
+                        u64::from(event.count),
+                    );
+                }
             })?,
         ];
         Ok(Self {
