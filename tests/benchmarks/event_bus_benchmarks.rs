@@ -70,10 +70,6 @@ impl Row {
         unit: &'static str,
         baseline: Option<f64>,
     ) -> Self {
-        let (value, baseline) = (
-            value.min(f64::MAX),
-            baseline.map(|rival| rival.min(f64::MAX)),
-        );
         let ratio = baseline
             .filter(|_| value > 0.0)
             .map(|baseline| baseline / value);

@@ -15,7 +15,7 @@ async function run(seconds: number): Promise<{ quanta: number; dropped: number }
   const context = new AudioContext();
   const tone = new OscillatorNode(context, { frequency: 220 });
   tone.start();
-  await pool.tap(tone, { window: 4096, hop: 1024, channels: 1 });
+  await pool.tuner(tone, { window: 4096, hop: 1024, channels: 1 });
   await context.audioWorklet.addModule(processorFile);
 
   const words = new Int32Array(new SharedArrayBuffer(8));

@@ -1,5 +1,5 @@
 //! The page's WebAssembly module with one module more in its registry, which the host boots unseen. Its handlers mark in the
-//! browser's trace when an event of each lane has reached them; a worklet beside the tap publishes the events.
+//! browser's trace when an event of each lane has reached them; a worklet beside the tuner's publishes the events.
 #![cfg(target_arch = "wasm32")]
 #![allow(unsafe_code)] // An export for the worklet, and the publisher that it finds by its address.
 
