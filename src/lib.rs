@@ -31,8 +31,9 @@ pub mod event_bus;
 pub mod modules;
 pub mod registry;
 mod sync;
-#[cfg(target_arch = "wasm32")]
+#[cfg(all(target_arch = "wasm32", feature = "page"))]
 pub mod web;
+pub mod worklet;
 
 /// For [`registry::ModuleRegistration`]: `wavepool::inventory::submit!`.
 pub use inventory;

@@ -1,8 +1,12 @@
 //! `cargo xtask package`: the npm package, built, packed and checked.
 
+use std::path::Path;
+
 use anyhow::Result;
 
 use crate::stamp::Stamp;
+use crate::wasm::Build;
+use crate::wasm_toolchain::WasmToolchain;
 use crate::{process, web};
 
 const BUILD: &str = "web/lib/package/build.mjs";
@@ -28,4 +32,25 @@ pub(crate) fn build() -> Result<()> {
     }
     process::run(process::node().args([BUILD, TARBALL]))?;
     stamp.record()
+}
+
+/// The example crate whose whole code is its DSP.
+const PROCESSOR: &str = "low_pass";
+
+/// Where [`build_processor`] leaves the module, and what the crate made natively.
+pub(crate) const PROCESSOR_MODULE: &str =
+    "target/wasm-transfer/wasm32-unknown-unknown/wasm/low_pass.wasm";
+pub(crate) const PROCESSOR_NATIVE: &str = "target/npm/low_pass.f32";
+
+/// Compiles the example for the browser, and lets it process natively what the browser will have to.
+pub(crate) fn build_processor() -> Result<()> {
+    let toolchain = WasmToolchain::prepare()?;
+    let mut cargo = Build::Transfer.cargo(&toolchain, "build");
+    process::run(cargo.args(["--package", PROCESSOR, "--profile", "wasm"]))?;
+    if let Some(folder) = Path::new(PROCESSOR_NATIVE).parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    let mut cargo = process::cargo();
+    cargo.args(["run", "--quiet", "--package", PROCESSOR]);
+    process::run(cargo.args(["--example", "render", "--", PROCESSOR_NATIVE]))
 }

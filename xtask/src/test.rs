@@ -26,7 +26,7 @@ type Suite = (
 
 /// Name for the command line, what it is, the work. In the order of what they need: compilers
 /// first, browsers last.
-const SUITES: [Suite; 13] = [
+const SUITES: [Suite; 14] = [
     ("fmt", "formatting", fmt),
     ("clippy", "lints, natively and for WebAssembly", clippy),
     ("native", "native tests and doctests", |report, _| {
@@ -56,6 +56,11 @@ const SUITES: [Suite; 13] = [
     ("npm", "types of the npm project", npm),
     ("page", "the page", page),
     ("package", "the npm package in fresh projects", npm_package),
+    (
+        "processor",
+        "a processor written in Rust, in the shipped worklet",
+        processor,
+    ),
     (
         "e2e-shared",
         "page and library in Chromium, shared memory",
@@ -250,6 +255,18 @@ fn npm_package(report: &mut Report, name: &str) -> Result<()> {
     let tests = "web/lib/package/package.test.mjs".to_owned();
     node_tests(report, name, &[tests], |node| {
         node.env("WAVEPOOL_TARBALL", package::TARBALL)
+            .env("CHROMIUM", &browser)
+    })
+}
+
+fn processor(report: &mut Report, name: &str) -> Result<()> {
+    let browser = setup::chromium()?;
+    package::build()?;
+    timed(report, "build processor", package::build_processor);
+    let tests = "web/lib/package/processor.test.mjs".to_owned();
+    node_tests(report, name, &[tests], |node| {
+        node.env("WAVEPOOL_PROCESSOR", package::PROCESSOR_MODULE)
+            .env("WAVEPOOL_NATIVE", package::PROCESSOR_NATIVE)
             .env("CHROMIUM", &browser)
     })
 }

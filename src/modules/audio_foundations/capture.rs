@@ -45,7 +45,7 @@ pub struct CaptureCounters {
     pub bytes_copied: u64,
 }
 
-#[cfg(target_arch = "wasm32")]
+#[cfg(all(target_arch = "wasm32", feature = "page"))]
 impl CaptureCounters {
     /// As plain numbers, to cross between threads and memories.
     pub(crate) const fn to_fields(self) -> [u64; 6] {

@@ -1,5 +1,6 @@
 export { WavepoolError, type WavepoolErrorCode } from './errors.ts';
 export type { Mode, ModeRequest } from './mode.ts';
+export { openProcessor, Processor, type ProcessorConfig } from './processor.ts';
 export type * from './snapshot.ts';
 export type { WasmSource } from './wasm_source.ts';
 export { Wavepool, type TapConfig, type WavepoolOptions } from './wavepool.ts';

@@ -10,10 +10,7 @@ export type WasmSource = string | URL | Response | BufferSource | WebAssembly.Mo
 
 /** Compiled here and handed over: compiling in the worklet would cost an audible dropout. */
 export async function compile(mode: Mode, source: WasmSource = wasmUrls[mode]): Promise<WebAssembly.Module> {
-  if (typeof WebAssembly !== 'object') {
-    throw new WavepoolError('no-webassembly', 'This browser has no WebAssembly. Use a browser from 2021 or later.');
-  }
-  const module = await compiled(source);
+  const module = await compileSource(source);
   const isShared = WebAssembly.Module.imports(module).some(({ kind }) => kind === 'memory');
   if (isShared !== (mode === 'shared')) {
     throw new WavepoolError(
@@ -25,7 +22,11 @@ export async function compile(mode: Mode, source: WasmSource = wasmUrls[mode]): 
   return module;
 }
 
-async function compiled(source: WasmSource): Promise<WebAssembly.Module> {
+/** Compiles, or says why not and what to do. */
+export async function compileSource(source: WasmSource): Promise<WebAssembly.Module> {
+  if (typeof WebAssembly !== 'object') {
+    throw new WavepoolError('no-webassembly', 'This browser has no WebAssembly. Use a browser from 2021 or later.');
+  }
   if (source instanceof WebAssembly.Module) return source;
   const fetched = typeof source === 'string' || source instanceof URL;
   const from = fetched ? `from ${String(source)}` : 'from what the option `wasm` gives';

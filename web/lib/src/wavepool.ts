@@ -8,6 +8,7 @@ import { StreamNode, type StreamWasm } from './stream_node.ts';
 import { Tap } from './tap.ts';
 import { Tuner } from './tuner.ts';
 import { compile, type WasmSource } from './wasm_source.ts';
+import { addWorklet } from './worklet_file.ts';
 
 export interface WavepoolOptions {
   /** Default `auto`: shared memory where the page is cross-origin isolated, transferred buffers elsewhere. */
@@ -40,7 +41,6 @@ export class Wavepool {
   private readonly host: HostWorker;
   private readonly wasm: StreamWasm;
   private readonly workletUrl: string | URL;
-  private readonly prepared = new WeakMap<BaseAudioContext, Promise<void>>();
   private readonly store: ProfileStore | null;
   private heard: (snapshot: Snapshot) => void = () => {};
   private readonly open = new Set<Tap | Tuner>();
@@ -105,7 +105,7 @@ export class Wavepool {
   }
 
   private async listen(node: AudioNode, config: TapConfig, consumer: 'tuner' | 'reader'): Promise<StreamNode> {
-    await this.prepare(node.context);
+    await addWorklet(node.context, this.workletUrl);
     const { window, hop, channels } = config;
     const stream = { sample_rate: node.context.sampleRate, window, hop, channels, consumer };
     return StreamNode.open(node, this.host, stream, this.wasm);
@@ -160,27 +160,5 @@ export class Wavepool {
     } finally {
       this.host.terminate();
     }
-  }
-
-  private prepare(context: BaseAudioContext): Promise<void> {
-    if (!context.audioWorklet) {
-      throw new WavepoolError(
-        'no-audio-worklet',
-        'This page has no AudioWorklet. Open it over https or from localhost, in a browser from 2021 or later.',
-      );
-    }
-    let ready = this.prepared.get(context);
-    if (!ready) {
-      ready = context.audioWorklet.addModule(this.workletUrl).catch((thrown: unknown) => {
-        this.prepared.delete(context);
-        throw new WavepoolError(
-          'worklet-failed',
-          `The worklet file could not be loaded from ${String(this.workletUrl)}: ${messageOf(thrown)}. Serve it as JavaScript from the page's own origin.`,
-          thrown,
-        );
-      });
-      this.prepared.set(context, ready);
-    }
-    return ready;
   }
 }

@@ -8,6 +8,8 @@ import { SPAN_FIELDS, TAP_PROCESSOR, type FromTap, type TapOptions, type ToTap }
 import { messageOf } from './errors.ts';
 import { BlockSender } from './block_sender.ts';
 import type { TapExports } from './tap_exports.ts';
+import { PROCESSOR } from './processor_protocol.ts';
+import { RustProcessor } from './processor_worklet.ts';
 
 /** Objects on this side of the boundary: the two views of the whole memory. */
 const VIEWS = 2;
@@ -89,3 +91,4 @@ function copy(from: Float32Array, start: number, count: number, to: Float32Array
 }
 
 registerProcessor(TAP_PROCESSOR, TapProcessor);
+registerProcessor(PROCESSOR, RustProcessor);

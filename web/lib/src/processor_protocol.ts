@@ -1,0 +1,34 @@
+/** What page and worklet have to agree on about processors written in Rust. */
+
+/** The name under which the worklet file registers them. */
+export const PROCESSOR = 'wavepool-processor';
+
+/** Parameters are declared when the worklet file is loaded, before it knows a processor: as many as one can have. */
+export const PROCESSOR_PARAMETERS: readonly string[] = Array.from({ length: 16 }, (_, i) => `parameter${i}`);
+
+export interface ProcessorOptions {
+  readonly module: WebAssembly.Module;
+  readonly channels: number;
+}
+
+export interface FromProcessor {
+  readonly fault: string;
+}
+
+/** What `export_processor!` exports: numbers in, numbers out. */
+export interface ProcessorExports {
+  readonly memory: WebAssembly.Memory;
+  /** 0 if refused. */
+  processor_open(sampleRate: number, channels: number): number;
+  /** Takes a block of so many frames; 0 if there is none. */
+  processor_resize(processor: number, frames: number): number;
+  /** Address of a channel of the block. */
+  processor_channel(processor: number, channel: number): number;
+  processor_set(processor: number, parameter: number, value: number): void;
+  /** Processes the block in place. */
+  processor_process(processor: number): number;
+  processor_parameters(): number;
+  processor_parameter_name(parameter: number): number;
+  processor_parameter_name_bytes(parameter: number): number;
+  processor_parameter_default(parameter: number): number;
+}
