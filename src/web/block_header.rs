@@ -9,8 +9,8 @@ use crate::modules::data_management::pool_metrics::{ClassMetrics, PoolCounts};
 pub(crate) const HEADER_BYTES: usize = 4096;
 const MAX_CLASSES: usize = 16;
 const CLASS_FIELDS: usize = 13;
-/// First frame, sequence, time, objects, recycled buffers; capture counters, pool counts, class count, length of the cells.
-const FIXED_FIELDS: usize = 5 + CAPTURE_FIELDS + 6 + 1 + 1;
+/// First frame, sequence, time, objects, allocator calls, recycled buffers; capture counters, pool counts, class count, length of the cells.
+const FIXED_FIELDS: usize = 6 + CAPTURE_FIELDS + 6 + 1 + 1;
 const CAPTURE_FIELDS: usize = 6;
 const FIELDS: usize = FIXED_FIELDS + MAX_CLASSES * CLASS_FIELDS;
 const CELL_BYTES: usize = HEADER_BYTES - FIELDS * 8;
@@ -36,6 +36,8 @@ pub(crate) struct Head {
     pub(crate) sent_ms: u64,
     /// JavaScript objects the worklet's side has made.
     pub(crate) objects: u64,
+    /// Calls of the allocator from the audio thread since its first quantum.
+    pub(crate) allocator_calls: u64,
     /// Buffers that came back to the worklet's pool.
     pub(crate) recycled: u64,
     pub(crate) capture: CaptureCounters,
@@ -86,6 +88,7 @@ impl Header {
             head.sequence,
             head.sent_ms,
             head.objects,
+            head.allocator_calls,
             head.recycled,
         ] {
             put(value);
@@ -120,6 +123,7 @@ impl Header {
             sequence: get(),
             sent_ms: get(),
             objects: get(),
+            allocator_calls: get(),
             recycled: get(),
             capture: CaptureCounters::from_fields(core::array::from_fn(|_| get())),
         };
@@ -213,6 +217,7 @@ mod tests {
             first_frame: 9,
             sent_ms: 10,
             objects: 11,
+            allocator_calls: 12,
             recycled: 8,
             capture: CaptureCounters::from_fields([1, 2, 3, 4, 5, u64::MAX]),
         };

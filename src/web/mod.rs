@@ -5,6 +5,7 @@
 //! to the consumer; both run on the same memory. **Transfer**: the worklet boots an instance of its own and sends windows,
 //! counts and events in blocks.
 
+mod allocator;
 mod block_header;
 mod exercise;
 mod exports;
@@ -24,4 +25,5 @@ mod stream_counts;
 mod tap;
 mod tracks;
 
+pub use allocator::CountingAllocator;
 pub use host::Host;

@@ -85,6 +85,7 @@ impl Receiver {
             self.remote_recycled = head.recycled;
             self.sent = head.capture;
             counts.set_objects(head.objects);
+            counts.set_allocator_calls(head.allocator_calls);
         }
         let crossing_ns = now_ms.saturating_sub(head.sent_ms) * 1_000_000;
         // SAFETY: the cells were drained by the worklet's instance of the module that this instance was made from (the

@@ -1,6 +1,7 @@
 //! Transfer mode, audio side: an instance of its own, whose windows and events leave in blocks.
 
 use super::block_header::{Head, Header};
+use super::stream_counts::StreamCounts;
 use crate::event_bus::{Publisher, TypedEventBus};
 use crate::modules::audio_foundations::{
     AudioFoundationsModule, Capture, CaptureCounters, SkipReason, StreamConfig, WindowSkipped,
@@ -92,7 +93,8 @@ impl Sender {
         }
     }
 
-    pub(super) fn write_header(&mut self, capture: CaptureCounters, objects: u64, wall_ms: f64) {
+    pub(super) fn write_header(&mut self, counts: &StreamCounts, wall_ms: f64) {
+        let capture = counts.read();
         let Some(control) = self
             .registry
             .get::<DataManagementModule>()
@@ -111,7 +113,8 @@ impl Sender {
             sequence: self.headers,
             first_frame,
             sent_ms: wall_ms as u64,
-            objects,
+            objects: counts.objects(),
+            allocator_calls: counts.allocator_calls(),
             recycled: control.recycled(),
             capture: CaptureCounters {
                 windows: capture.windows - self.unsent,

@@ -59,6 +59,8 @@ pub(super) struct StreamFigures {
     interrupted_windows: u64,
     /// None before the first window.
     bytes_copied_per_window: Option<u64>,
+    /// Calls of the allocator from the audio thread since its first quantum.
+    allocator_calls: u64,
 }
 
 impl Stream {
@@ -78,6 +80,7 @@ impl Stream {
             skipped_windows: counters.skipped_windows,
             interrupted_windows: counters.interrupted_windows,
             bytes_copied_per_window: counters.bytes_copied.checked_div(counters.windows),
+            allocator_calls: self.counts.allocator_calls(),
         }
     }
 }

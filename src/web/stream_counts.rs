@@ -15,6 +15,8 @@ struct Cells {
     /// JavaScript objects made by the worklet's side of the boundary, and by the consumer's.
     objects: AtomicU64,
     consumer_objects: AtomicU64,
+    /// Calls of the allocator from the audio thread since its first quantum.
+    allocator_calls: AtomicU64,
 }
 
 impl StreamCounts {
@@ -44,5 +46,15 @@ impl StreamCounts {
     pub(super) fn objects(&self) -> u64 {
         // Relaxed: see `publish`.
         self.0.objects.load(Ordering::Relaxed) + self.0.consumer_objects.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_allocator_calls(&self, calls: u64) {
+        // Relaxed: see `publish`.
+        self.0.allocator_calls.store(calls, Ordering::Relaxed);
+    }
+
+    pub(super) fn allocator_calls(&self) -> u64 {
+        // Relaxed: see `publish`.
+        self.0.allocator_calls.load(Ordering::Relaxed)
     }
 }

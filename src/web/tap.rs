@@ -5,6 +5,7 @@
 
 use core::ptr;
 
+use super::allocator;
 use super::block_header::HEADER_BYTES;
 use super::exports::exports;
 use super::panic_note;
@@ -20,6 +21,8 @@ pub(super) struct Tap {
     plan: *const CopySpan,
     next_frame: u64,
     counts: StreamCounts,
+    /// What this thread's count of allocator calls was at the first quantum.
+    calls_before: Option<u64>,
     /// Transfer mode: what carries windows away.
     sender: Option<Sender>,
 }
@@ -31,6 +34,7 @@ impl Tap {
             plan: ptr::null(),
             next_frame: 0,
             counts,
+            calls_before: None,
             sender,
         })
     }
@@ -39,6 +43,7 @@ impl Tap {
         let Some(capture) = &mut self.capture else {
             return 0;
         };
+        self.calls_before.get_or_insert_with(allocator::calls);
         if let Some(sender) = &self.sender {
             sender.tell_time(self.next_frame);
         }
@@ -54,6 +59,7 @@ impl Tap {
         };
         let completed = capture.commit();
         self.counts.publish(*capture.counters());
+        self.count_allocator_calls();
         completed as u32
     }
 
@@ -61,10 +67,18 @@ impl Tap {
         let Some(capture) = &mut self.capture else {
             return 0;
         };
+        self.calls_before.get_or_insert_with(allocator::calls);
         let completed = capture.push_silence(frames as usize, self.next_frame);
         self.next_frame += u64::from(frames);
         self.counts.publish(*capture.counters());
+        self.count_allocator_calls();
         completed as u32
+    }
+
+    /// All of this thread's since the first quantum, whatever they were for.
+    fn count_allocator_calls(&self) {
+        let before = self.calls_before.unwrap_or_default();
+        self.counts.set_allocator_calls(allocator::calls() - before);
     }
 }
 
@@ -104,7 +118,7 @@ exports! {
     /// Writes counts and waiting event cells into the header; `wall_ms` is now by `Date.now`.
     fn tap_write_header(tap: &mut Tap, wall_ms: f64) {
         if let Some(sender) = &mut tap.sender {
-            sender.write_header(tap.counts.read(), tap.counts.objects(), wall_ms);
+            sender.write_header(&tap.counts, wall_ms);
         }
     }
     /// Tells how many objects JavaScript has made on this side so far.

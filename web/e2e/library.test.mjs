@@ -41,6 +41,7 @@ function assertHeard({ seen, figures, leaked }, blocks, { window, channels }) {
   assert.ok(seen.silent < blocks / 2, `${seen.silent} silent blocks`);
   assert.equal(figures.skipped_windows, 0);
   assert.equal(figures.bytes_copied_per_window, copies * 4 * window * channels);
+  assert.equal(figures.allocator_calls, 0);
   assert.equal(leaked, 0);
 }
 
@@ -87,3 +88,26 @@ scenario('keptTooLong', 'kept blocks stay as they are, windows are skipped and c
 
 scenario('readTwice', 'a tap is read in one place by one loop, and impossible windows are refused', (codes) =>
   assert.deepEqual(codes, { second: 'tap-taken', handed: 'tap-taken', refused: 'stream-refused', leaked: '0' }));
+
+test('a call of the allocator from the audio thread is noticed', { timeout: 60_000 }, async () => {
+  // The tampered worklet comes from no server.
+  const page = await browser.newPage({ bypassCSP: true });
+  try {
+    // The shipped worklet, but for one allocation a quantum.
+    await page.addInitScript(() => {
+      const add = AudioWorklet.prototype.addModule;
+      AudioWorklet.prototype.addModule = async function (url) {
+        const shipped = await (await fetch(url)).text();
+        const tampered = shipped.replace(/(\w+)\.tap_commit\(/, '$1.__wbindgen_malloc(64, 8),$1.tap_commit(');
+        if (tampered === shipped) throw new Error('the worklet does not commit');
+        return add.call(this, URL.createObjectURL(new Blob([tampered], { type: 'text/javascript' })));
+      };
+    });
+    await page.goto(url);
+    await page.waitForFunction(() => 'scenarios' in window);
+    const { figures } = await page.evaluate((mode) => window.scenarios.inThePage(mode), mode);
+    assert.ok(figures.allocator_calls > 100, `${figures.allocator_calls} calls in ${figures.quanta} quanta`);
+  } finally {
+    await page.close();
+  }
+});

@@ -29,8 +29,8 @@ pub(crate) fn names() -> Result<Vec<String>> {
         .collect())
 }
 
-/// Runs one; `json` is where its figures go.
-pub(crate) fn run(name: &str, json: Option<&Path>) -> Result<ExitCode> {
+/// Runs one; `json` is where its figures go, `seconds` how long those run that take real time.
+pub(crate) fn run(name: &str, json: Option<&Path>, seconds: Option<u32>) -> Result<ExitCode> {
     let targets = Targets::read()?.benches();
     let target = targets
         .iter()
@@ -42,8 +42,11 @@ pub(crate) fn run(name: &str, json: Option<&Path>) -> Result<ExitCode> {
     if let Some(json) = json {
         process::require_writable(json)?;
     }
+    if seconds.is_some() && name != web_bench::IN_REAL_TIME {
+        bail!("only `{}` runs for --seconds", web_bench::IN_REAL_TIME);
+    }
     let Some(target) = target else {
-        return web_bench::run(json);
+        return web_bench::run(name, json, seconds);
     };
     let mut cargo = process::cargo();
     cargo.args(["bench", "--bench", target]);

@@ -20,6 +20,7 @@ pub(crate) enum Command {
     Bench {
         name: Option<String>,
         json: Option<PathBuf>,
+        seconds: Option<u32>,
     },
     Plan(Plan),
     Coverage,
@@ -127,7 +128,7 @@ pub(crate) fn help(benches: &[String]) -> String {
         let usage = format!("bench [{}]", benches.join("|"));
         commands.push((
             usage,
-            "measure one, or list them; --json FILE writes the figures",
+            "measure one, or list them; --json FILE writes the figures, --seconds N shortens `browser`",
         ));
     }
     let options = DEMO_OPTIONS.map(|(name, what)| (name.into(), what));
@@ -165,10 +166,13 @@ pub(crate) fn parse(mut parser: Parser, here: &Path) -> Result<Command> {
             suites: words(parser)?,
         }),
         "bench" => {
-            let (mut name, mut json) = (None, None);
+            let (mut name, mut json, mut seconds) = (None, None, None);
             while let Some(arg) = parser.next()? {
                 match arg {
                     Arg::Long("json") => json = Some(here.join(parser.value()?)),
+                    Arg::Long("seconds") => {
+                        seconds = Some(parser.value()?.parse_with(parse_seconds)?);
+                    }
                     Arg::Value(value) if name.is_none() => name = Some(value.string()?),
                     other => return Err(other.unexpected().into()),
                 }
@@ -176,7 +180,11 @@ pub(crate) fn parse(mut parser: Parser, here: &Path) -> Result<Command> {
             if name.is_none() && json.is_some() {
                 bail!("--json of which benchmark? `cargo xtask bench` lists them");
             }
-            Ok(Command::Bench { name, json })
+            Ok(Command::Bench {
+                name,
+                json,
+                seconds,
+            })
         }
         other => bail!("unknown command `{other}`"),
     }
@@ -347,11 +355,13 @@ mod tests {
         let bench = Command::Bench {
             name: Some("native".into()),
             json: Some("/here/n.json".into()),
+            seconds: None,
         };
         assert_eq!(parsed("bench native --json n.json").unwrap(), bench);
         let list = Command::Bench {
             name: None,
             json: None,
+            seconds: None,
         };
         assert_eq!(parsed("bench").unwrap(), list);
     }

@@ -58,7 +58,8 @@ fn run() -> anyhow::Result<ExitCode> {
         Command::Bench {
             name: Some(name),
             json,
-        } => bench::run(&name, json.as_deref()),
+            seconds,
+        } => bench::run(&name, json.as_deref(), seconds),
         Command::Bench { name: None, .. } => {
             println!("{}", bench::names()?.join("\n"));
             Ok(ExitCode::SUCCESS)

@@ -11,7 +11,7 @@ use crate::report::{Counts, Report, parse_libtest, parse_node_tap};
 use crate::wasm::Build;
 use crate::wasm_toolchain::WasmToolchain;
 use crate::web::{self, Server, Site};
-use crate::{native_tests, package, process, setup, wasm, wasm_tests};
+use crate::{native_tests, package, process, setup, wasm, wasm_tests, web_bench};
 
 /// Preemptions loom tries per execution in the bounded run; most bugs need no more than two.
 const LOOM_PREEMPTIONS: &str = "2";
@@ -26,7 +26,7 @@ type Suite = (
 
 /// Name for the command line, what it is, the work. In the order of what they need: compilers
 /// first, browsers last.
-const SUITES: [Suite; 14] = [
+const SUITES: [Suite; 15] = [
     ("fmt", "formatting", fmt),
     ("clippy", "lints, natively and for WebAssembly", clippy),
     ("native", "native tests and doctests", |report, _| {
@@ -60,6 +60,11 @@ const SUITES: [Suite; 14] = [
         "processor",
         "a processor written in Rust, in the shipped worklet",
         processor,
+    ),
+    (
+        "garbage",
+        "no garbage on the browser's audio thread, one copy",
+        garbage,
     ),
     (
         "e2e-shared",
@@ -268,6 +273,16 @@ fn processor(report: &mut Report, name: &str) -> Result<()> {
         node.env("WAVEPOOL_PROCESSOR", package::PROCESSOR_MODULE)
             .env("WAVEPOOL_NATIVE", package::PROCESSOR_NATIVE)
             .env("CHROMIUM", &browser)
+    })
+}
+
+fn garbage(report: &mut Report, name: &str) -> Result<()> {
+    let browser = setup::chromium()?;
+    package::build()?;
+    timed(report, "build boundary", web_bench::build);
+    let tests = "tests/benchmarks/browser/garbage.test.mjs".to_owned();
+    node_tests(report, name, &[tests], |node| {
+        node.env("CHROMIUM", &browser)
     })
 }
 

@@ -8,26 +8,39 @@ use wasm_bindgen_cli_support::Bindgen;
 
 use crate::wasm::Build;
 use crate::wasm_toolchain::WasmToolchain;
-use crate::{process, setup};
+use crate::{package, process, setup};
 
 /// What they are called on the command line.
-pub(crate) const NAMES: [&str; 1] = ["boundary"];
+pub(crate) const NAMES: [&str; 2] = ["boundary", IN_REAL_TIME];
+/// The one that runs for a time that can be chosen.
+pub(crate) const IN_REAL_TIME: &str = "browser";
 
 const MODULE: &str = "wasm_js_boundary_benchmarks";
 const OUTPUT: &str = "target/boundary";
 const IN_NODE: &str = "tests/benchmarks/boundary/node.mjs";
+const IN_CHROMIUM: &str = "tests/benchmarks/browser/measure.mjs";
+/// Real time that each implementation gets in Chromium, unless told otherwise.
+const SECONDS: u32 = 60;
 
-/// Runs one; `json` is where its figures go.
-pub(crate) fn run(json: Option<&Path>) -> Result<ExitCode> {
-    setup::node()?;
+/// Runs one; `json` is where its figures go, `seconds` how long each implementation runs in real time.
+pub(crate) fn run(name: &str, json: Option<&Path>, seconds: Option<u32>) -> Result<ExitCode> {
     build()?;
     let mut node = process::node();
-    node.args(["--expose-gc", IN_NODE, OUTPUT]).args(json);
-    process::exit_code(&mut node)
+    if name == IN_REAL_TIME {
+        let browser = setup::chromium()?;
+        package::build()?;
+        node.arg(IN_CHROMIUM)
+            .arg(seconds.unwrap_or(SECONDS).to_string())
+            .env("CHROMIUM", browser);
+    } else {
+        node.args(["--expose-gc", IN_NODE, OUTPUT]);
+    }
+    process::exit_code(node.args(json))
 }
 
 /// Compiles the module and makes its glue.
-fn build() -> Result<()> {
+pub(crate) fn build() -> Result<()> {
+    setup::npm_packages()?;
     let toolchain = WasmToolchain::prepare()?;
     let mut cargo = Build::Transfer.cargo(&toolchain, "build");
     cargo.args(["--package", "wavepool", "--profile", "wasm"]);

@@ -55,6 +55,8 @@ export interface StreamFigures {
   readonly interrupted_windows: number;
   /** `null` before the first window. */
   readonly bytes_copied_per_window: number | null;
+  /** Calls of the WebAssembly allocator from the audio thread since its first quantum: 0, or it may have waited. */
+  readonly allocator_calls: number;
 }
 
 export interface Note {

@@ -1,0 +1,41 @@
+// What the browser benchmark shows at length, held in short: no garbage on the audio thread, one copy per window.
+// The modules and the package have been built: `cargo xtask test garbage`.
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { laboratory } from './runs.mjs';
+
+const quanta = 8000;
+/** Beyond the empty worklet's, in bytes per quantum: less than one object in sixty quanta. */
+const noise = 1;
+let lab, empty;
+
+before(async () => {
+  lab = await laboratory();
+  empty = await lab.offline('baseline', { quanta });
+});
+
+after(() => lab?.close());
+
+const isClean = (run) => run.collections === 0 && run.bytes_per_quantum <= empty.bytes_per_quantum + noise;
+
+test('shared: every window arrives, and the audio thread makes no garbage', async () => {
+  const run = await lab.offline('ours-shared', { quanta });
+  assert.ok(isClean(run), JSON.stringify(run));
+});
+
+test('the check trips when a subarray is put into the worklet', async () => {
+  const run = await lab.offline('ours-shared with subarray', { quanta });
+  assert.ok(!isClean(run), JSON.stringify(run));
+});
+
+test('transfer: fewer bytes than a cloned and a freshly transferred message, all threads and arrays counted', async () => {
+  const ours = await lab.offline('ours-transfer', { quanta });
+  for (const rival of ['post-message', 'post-message transferred']) {
+    const { bytes_everywhere_per_quantum: theirs } = await lab.offline(rival, { quanta });
+    assert.ok(ours.bytes_everywhere_per_quantum < theirs, `${ours.bytes_everywhere_per_quantum}, ${rival} ${theirs}`);
+  }
+});
+
+test('shared: a window is copied once, and what a worker writes into it the audio thread sees in place', async () => {
+  assert.equal(await lab.copies(), 1);
+});
