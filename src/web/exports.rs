@@ -33,6 +33,12 @@ impl<T> Lent<T> {
         self.0 as usize
     }
 
+    /// For when its thread is known to be dead.
+    pub(super) fn of_the_dead(&mut self) -> &mut T {
+        // SAFETY: from `Box::into_raw`, not freed while `self` lives; the only thread that used it is gone, says the caller.
+        unsafe { &mut *self.0 }
+    }
+
     /// For when its thread has said that it will not use it again, or is gone.
     pub(super) fn take_back(self) -> Box<T> {
         let value = ManuallyDrop::new(self);

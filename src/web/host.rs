@@ -11,6 +11,7 @@ use super::feed::Feed;
 use super::inspection::Inspector;
 use super::memory::{self, MemoryWatch};
 use super::panic_note;
+use super::participants::{Holders, Participants};
 use super::reader::Reader;
 use super::receiver::Receiver;
 use super::recording::Recording;
@@ -24,7 +25,7 @@ use crate::modules::audio_foundations::{AudioFoundationsModule, StreamConfig};
 use crate::modules::data_management::pool_metrics::{ClassMetrics, PoolCounts};
 use crate::modules::data_management::sizing_profile::SizingProfile;
 use crate::modules::data_management::{
-    DataManagementConfig, DataManagementModule, MAX_HOLDERS, PoolControl, PoolMetrics,
+    DataManagementConfig, DataManagementModule, PoolControl, PoolMetrics,
 };
 use crate::registry::{ModuleError, ModuleRegistry};
 
@@ -77,12 +78,12 @@ pub struct Host {
     options: HostOptions,
     // Streams hold pool halves: they go before the registry.
     streams: BTreeMap<u32, Stream>,
-    closed: Closed,
+    pub(super) closed: Closed,
     /// What is in the hands of threads that never said that they had stopped, by the number of the closed stream.
     abandoned_taps: BTreeMap<u32, Lent<Tap>>,
     abandoned_readers: BTreeMap<u32, Lent<Reader>>,
-    /// One bit per holder of leases.
-    holders: u16,
+    pub(super) holders: Holders,
+    pub(super) participants: Participants,
     /// Buffers still leased when the last stream had closed.
     leaked: u64,
     /// JavaScript objects made on this side of the boundary.
@@ -96,7 +97,7 @@ pub struct Host {
     tracks: Option<Tracks>,
     profile_refused: Option<String>,
     memory: MemoryWatch,
-    registry: ModuleRegistry,
+    pub(super) registry: ModuleRegistry,
 }
 
 #[wasm_bindgen]
@@ -123,7 +124,8 @@ impl Host {
             closed: Closed::default(),
             abandoned_taps: BTreeMap::new(),
             abandoned_readers: BTreeMap::new(),
-            holders: 0,
+            holders: Holders::default(),
+            participants: Participants::default(),
             leaked: 0,
             objects: 0,
             ticked_ms: f64::NEG_INFINITY,
@@ -196,13 +198,10 @@ impl Host {
                 (number, end)
             }
             (Mode::Shared, Consumer::Reader) => {
-                let holder = self.holders.trailing_ones() as u8;
-                if holder >= MAX_HOLDERS {
-                    let most = format!("{MAX_HOLDERS} consumers are open, the most there can be");
-                    return Err(most.into());
-                }
-                let (capture, windows) = audio.open_windows(data, config)?;
-                self.holders |= 1 << holder;
+                let holder = self.holders.take()?;
+                let (capture, windows) = audio
+                    .open_windows(data, config)
+                    .inspect_err(|_| self.holders.give_back(holder))?;
                 let number = capture.stream();
                 let end = StreamEnd::Read {
                     tap: Lent::new(Tap::new(capture, counts.clone(), None)),
@@ -262,24 +261,26 @@ impl Host {
             self.abandoned_taps.remove(&stream);
         }
         if consumer_stopped && let Some(reader) = self.abandoned_readers.remove(&stream) {
-            self.holders &= !(1 << reader.take_back().holder());
+            self.holders.give_back(reader.take_back().holder());
         }
-        if self.streams.is_empty() {
-            if let Some(exercise) = &mut self.exercise {
-                exercise.let_go();
-            }
-            self.leaked = self
-                .closed
-                .pool
-                .classes
-                .iter()
-                .map(|class| class.leased)
-                .sum();
-            if let Some(data) = self.registry.get_mut::<DataManagementModule>() {
-                data.report_leaks();
-                self.leaked += data.control().map_or(0, PoolControl::leased);
-            }
-        }
+        self.settle();
+    }
+
+    /// Takes back the windows that a stream's consumer held which is known to be dead; the stream goes on. Returns how many.
+    #[wasm_bindgen(js_name = reclaimReader)]
+    pub fn reclaim_reader(&mut self, stream: u32) -> u32 {
+        let Some(Stream {
+            end: StreamEnd::Read { reader, .. },
+            ..
+        }) = self.streams.get_mut(&stream)
+        else {
+            return 0;
+        };
+        let data = self.registry.get_mut::<DataManagementModule>();
+        let Some(control) = data.and_then(|data| data.control_mut()) else {
+            return 0;
+        };
+        control.reclaim_leases(reader.of_the_dead().leases())
     }
 
     /// Reads windows, steps the pool, delivers events. Call it every few milliseconds. Returns the windows read.
@@ -492,6 +493,27 @@ impl Host {
         self.leaked
     }
 
+    /// Once nobody is left who may hold a buffer, what is still out has leaked.
+    pub(super) fn settle(&mut self) {
+        if !self.streams.is_empty() || !self.participants.is_empty() {
+            return;
+        }
+        if let Some(exercise) = &mut self.exercise {
+            exercise.let_go();
+        }
+        self.leaked = self
+            .closed
+            .pool
+            .classes
+            .iter()
+            .map(|class| class.leased)
+            .sum();
+        if let Some(data) = self.registry.get_mut::<DataManagementModule>() {
+            data.report_leaks();
+            self.leaked += data.control().map_or(0, PoolControl::leased);
+        }
+    }
+
     fn tell_time(&self) {
         self.registry.bus().set_now_ns((now() * 1e6) as u64);
     }
@@ -516,7 +538,7 @@ impl Host {
         let control = self.data()?.control()?;
         let mut counts = control.counts();
         let mut recycled = control.recycled() + self.closed.recycled;
-        let mut objects = self.closed.objects + self.objects;
+        let mut objects = self.closed.objects + self.objects + self.participants.objects();
         counts.add(&self.closed.pool);
         for stream in self.streams.values() {
             objects += stream.counts.objects();
@@ -546,11 +568,11 @@ fn begin_with(profile: Option<&str>) -> (DataManagementConfig, Option<String>) {
 
 /// What streams that have closed had counted.
 #[derive(Debug, Default)]
-struct Closed {
+pub(super) struct Closed {
     /// The worklets' own pools: what they counted, and what never came back. Their memory is gone.
     pool: PoolCounts,
     recycled: u64,
-    objects: u64,
+    pub(super) objects: u64,
     figures: Option<StreamFigures>,
 }
 

@@ -1,5 +1,5 @@
 //! The browser host: one object for the control worker ([`Host`]), numeric exports for the worklet (`tap`) and for
-//! JavaScript consumers (`reader`).
+//! JavaScript's other threads (`reader`: windows of a tap; `participant`: buffers of its own).
 //!
 //! Two builds, one API. **Shared**: the host opens a stream and hands the tap's address to the worklet, and the reader's
 //! to the consumer; both run on the same memory. **Transfer**: the worklet boots an instance of its own and sends windows,
@@ -14,6 +14,8 @@ mod host;
 mod inspection;
 mod memory;
 mod panic_note;
+mod participant;
+mod participants;
 mod reader;
 mod receiver;
 mod recording;

@@ -32,6 +32,11 @@ impl Reader {
         })
     }
 
+    /// Its leases, for whoever takes them back.
+    pub(super) const fn leases(&mut self) -> &mut LeaseTable<PlanarRef> {
+        &mut self.leases
+    }
+
     /// Whose number its leases carry.
     pub(super) const fn holder(&self) -> u8 {
         self.leases.holder()

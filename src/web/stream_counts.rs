@@ -58,3 +58,19 @@ impl StreamCounts {
         self.0.allocator_calls.load(Ordering::Relaxed)
     }
 }
+
+/// JavaScript objects that one thread has made, read by another.
+#[derive(Debug, Clone, Default)]
+pub(super) struct ObjectCount(Arc<AtomicU64>);
+
+impl ObjectCount {
+    pub(super) fn set(&self, objects: u64) {
+        // Relaxed: a figure for people; nothing is reached through it.
+        self.0.store(objects, Ordering::Relaxed);
+    }
+
+    pub(super) fn get(&self) -> u64 {
+        // Relaxed: see `set`.
+        self.0.load(Ordering::Relaxed)
+    }
+}

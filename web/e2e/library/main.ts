@@ -1,7 +1,8 @@
 /** What the tests call by name: each scenario answers with plain figures, which the test judges. */
 import * as blocks from './blocks.ts';
+import * as pool from './pool.ts';
 
-const scenarios = { ...blocks };
+const scenarios = { ...blocks, ...pool };
 
 declare global {
   interface Window {

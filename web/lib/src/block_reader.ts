@@ -1,14 +1,14 @@
 import { Block } from './block.ts';
 import { WavepoolError } from './errors.ts';
-import { instantiateBareLater, threadOf } from './instance.ts';
-import type { FromConsumer, StreamConfig, TapTicket, ToConsumer } from './protocol.ts';
+import { join, type Joined } from './join.ts';
+import type { StreamConfig, TapTicket } from './protocol.ts';
 import type { ReaderExports } from './reader_exports.ts';
 import { SharedWindows } from './shared_windows.ts';
 import { TransferWindows } from './transfer_windows.ts';
 import type { WindowSource } from './window_source.ts';
 
 /** Reads a tap's windows on this thread, page or worker. It ends when the tap is closed. */
-export class BlockReader {
+export class BlockReader implements Joined {
   /** Hertz. */
   readonly sampleRate: number;
   readonly channelCount: number;
@@ -31,23 +31,20 @@ export class BlockReader {
   }
 
   /** @internal Takes a ticket's windows over to this thread. */
-  static async open({ config, lane, control }: TapTicket): Promise<BlockReader> {
-    const say = (message: FromConsumer): void => control.postMessage(message);
-    let source: WindowSource;
-    if (lane.mode === 'shared') {
-      const exports = await instantiateBareLater(lane.module, lane.memory);
-      source = new SharedWindows(exports as unknown as ReaderExports, lane.reader, lane.memory, config.window);
-      say({ kind: 'opened', thread: threadOf(exports) });
-    } else {
-      source = new TransferWindows(lane.windows, lane.host, lane.headerBytes, config.channels, config.window);
-      say({ kind: 'opened', thread: null });
-    }
-    const reader = new BlockReader(source, config);
-    control.onmessage = async (_: MessageEvent<ToConsumer>) => {
-      await source.close();
-      say({ kind: 'closed' });
-    };
-    return reader;
+  static open(ticket: TapTicket): Promise<BlockReader> {
+    const { config, lane } = ticket;
+    return join(ticket, lane.mode === 'shared' ? lane.wasm : null, (exports) => {
+      const source =
+        lane.mode === 'shared'
+          ? new SharedWindows(exports as unknown as ReaderExports, lane.reader, lane.wasm.memory, config.window)
+          : new TransferWindows(lane.windows, lane.host, lane.headerBytes, config.channels, config.window);
+      return new BlockReader(source, config);
+    });
+  }
+
+  /** @internal */
+  leave(): Promise<void> {
+    return this.source.close();
   }
 
   /**
@@ -102,5 +99,4 @@ export class BlockReader {
     }
     return false;
   }
-
 }

@@ -1,11 +1,14 @@
-/** For a worker of yours: reads taps that the page handed over. */
+/** For a worker of yours: reads taps, and uses buffers of the pool, that the page handed over. */
 import { BlockReader } from './block_reader.ts';
-import type { TapTicket } from './protocol.ts';
+import { BufferPool } from './buffer_pool.ts';
+import type { PoolTicket, TapTicket } from './protocol.ts';
 
 export { Block } from './block.ts';
 export type { BlockReader } from './block_reader.ts';
 export { WavepoolError, type WavepoolErrorCode } from './errors.ts';
-export type { TapTicket } from './protocol.ts';
+export type { BufferPool } from './buffer_pool.ts';
+export type { PooledArray } from './pooled_array.ts';
+export type { PoolTicket, TapTicket } from './protocol.ts';
 export * from './refusal.ts';
 
 /**
@@ -25,4 +28,9 @@ export * from './refusal.ts';
  */
 export function openTap(ticket: TapTicket): Promise<BlockReader> {
   return BlockReader.open(ticket);
+}
+
+/** Buffers of the pool for this thread's own use: `openPool(ticket)` with what `wavepool.handOverPool()` gave. */
+export function openPool(ticket: PoolTicket): Promise<BufferPool> {
+  return BufferPool.open(ticket);
 }

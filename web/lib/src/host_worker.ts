@@ -1,6 +1,7 @@
 import { controlWorker } from './assets.ts';
 import { WavepoolError } from './errors.ts';
-import type { FromHost, HostAnswers, HostRequest, ToHost } from './protocol.ts';
+import type { Guest } from './guest.ts';
+import type { FromHost, Holder, HostAnswers, HostRequest, ToHost } from './protocol.ts';
 
 type Waiting = { resolve: (value: never) => void; reject: (error: WavepoolError) => void };
 
@@ -10,6 +11,7 @@ export class HostWorker {
   onCrash: (message: string) => void = () => {};
   private readonly worker: Worker;
   private readonly waiting = new Map<number, Waiting>();
+  private readonly guests = new Map<string, Guest>();
   private nextId = 1;
   /** Why no request can be answered any more. */
   private dead: WavepoolError | null = null;
@@ -34,6 +36,18 @@ export class HostWorker {
     });
   }
 
+  /** Has the worker notice when the guest's thread dies, and take back what it held. */
+  async watch(guest: Guest, holder: Holder): Promise<void> {
+    this.guests.set(guest.lock, guest);
+    await this.request<'watch'>({ kind: 'watch', lock: guest.lock, holder });
+  }
+
+  /** The guest has left. */
+  async unwatch({ lock }: Guest): Promise<void> {
+    this.guests.delete(lock);
+    await this.request<'unwatch'>({ kind: 'unwatch', lock });
+  }
+
   terminate(): void {
     this.worker.terminate();
     this.fail('The pool was closed.', 'closed');
@@ -43,6 +57,10 @@ export class HostWorker {
     switch (message.kind) {
       case 'snapshot':
         return this.onSnapshot(message.json);
+      case 'lost':
+        this.guests.get(message.lock)?.lost(message.leases);
+        this.guests.delete(message.lock);
+        return;
       case 'crash':
         return this.fail(`The control worker stopped: ${message.message}`);
       case 'answer':

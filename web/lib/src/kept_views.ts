@@ -7,10 +7,12 @@ export class KeptViews {
   made = 0;
   private readonly memory: WebAssembly.Memory;
   private readonly views = new Map<number, Float32Array>();
+  private words: Uint32Array;
   private bytes: number;
 
   constructor(memory: WebAssembly.Memory) {
     this.memory = memory;
+    this.words = new Uint32Array(memory.buffer);
     this.bytes = memory.buffer.byteLength;
   }
 
@@ -26,8 +28,15 @@ export class KeptViews {
     return view;
   }
 
+  /** The 32-bit number at this address. */
+  word(address: number): number {
+    if (this.memory.buffer.byteLength !== this.bytes) this.forget();
+    return this.words[address / 4]!;
+  }
+
   private forget(): void {
     this.views.clear();
+    this.words = new Uint32Array(this.memory.buffer);
     this.bytes = this.memory.buffer.byteLength;
   }
 }

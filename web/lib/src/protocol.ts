@@ -39,10 +39,17 @@ export interface HostPorts {
   readonly consumer: MessagePort | null;
 }
 
+/** Whose leases a thread holds in shared mode: a tap's, or its own. Null where it holds none of this memory. */
+export type Holder = { readonly stream: number } | { readonly participant: number } | null;
+
 export type HostRequest =
   | { kind: 'boot'; mode: Mode; reason: string; module: WebAssembly.Module; profile: string | null; tracks: boolean }
   | { kind: 'open'; config: StreamConfig; ports: HostPorts | null }
   | { kind: 'close'; stream: number; workletStopped: boolean; consumerStopped: boolean; threads: readonly ThreadMemory[] }
+  | { kind: 'openPool' }
+  | { kind: 'closePool'; participant: number; threads: readonly ThreadMemory[] }
+  | { kind: 'watch'; lock: string; holder: Holder }
+  | { kind: 'unwatch'; lock: string }
   | { kind: 'fault'; name: string }
   | { kind: 'exercise'; on: boolean }
   | { kind: 'record'; on: boolean }
@@ -53,6 +60,10 @@ export interface HostAnswers {
   boot: { memory: WebAssembly.Memory | null; profileRefused: string | null };
   open: { stream: number; tap: number; reader: number; headerBytes: number };
   close: { snapshot: string };
+  openPool: { participant: number; address: number };
+  closePool: null;
+  watch: null;
+  unwatch: null;
   fault: null;
   exercise: null;
   /** The recording that ended, as JSON; `null` when one began, or none was under way. */
@@ -65,6 +76,7 @@ export type FromHost =
   | { kind: 'answer'; id: number; value: HostAnswers[keyof HostAnswers] }
   | { kind: 'refusal'; id: number; message: string }
   | { kind: 'snapshot'; json: string }
+  | { kind: 'lost'; lock: string; leases: number }
   | { kind: 'crash'; message: string };
 
 /** How the worklet gets its instance: on the shared memory with a capture made by the host, or on one of its own. */
@@ -85,22 +97,47 @@ export interface BlockPorts {
 export type ToTap = { kind: 'blocks'; ports: BlockPorts } | { kind: 'close' };
 export type FromTap = { kind: 'ready'; thread: ThreadMemory | null } | { kind: 'closed' } | { kind: 'fault'; message: string };
 
-/** What page and consumer say to each other: the page asks for the end, the consumer tells of both. */
-export type ToConsumer = { kind: 'close' };
-export type FromConsumer = { kind: 'opened'; thread: ThreadMemory | null } | { kind: 'closed' };
+/**
+ * What the page and a thread that takes part in the pool say to each other: the page asks it to leave, it tells of both, and
+ * lets go of its lock when the page bids it farewell.
+ */
+export type ToGuest = { kind: 'leave' | 'farewell' };
+export type FromGuest = { kind: 'opened'; thread: ThreadMemory | null } | { kind: 'left' };
+
+/** What a thread instantiates that takes part. `memory` is `null` in transfer mode: it gets its own. */
+export interface GuestWasm {
+  readonly module: WebAssembly.Module;
+  readonly memory: WebAssembly.Memory | null;
+}
+
+/** A place in the pool on its way to a thread. Post it with its ports: `worker.postMessage(ticket, [...ticket.ports])`. */
+export interface Ticket {
+  /** @internal */
+  readonly lock: string;
+  /** @internal */
+  readonly control: MessagePort;
+  readonly ports: readonly MessagePort[];
+}
 
 /** The way of the windows to a JavaScript consumer. */
 export type ConsumerLane =
-  | { readonly mode: 'shared'; readonly module: WebAssembly.Module; readonly memory: WebAssembly.Memory; readonly reader: number }
+  | { readonly mode: 'shared'; readonly wasm: GuestWasm & { readonly memory: WebAssembly.Memory }; readonly reader: number }
   | { readonly mode: 'transfer'; readonly windows: MessagePort; readonly host: MessagePort; readonly headerBytes: number };
 
-/**
- * A tap on its way to the thread that will read it. Post it with its ports:
- * `worker.postMessage(ticket, [...ticket.ports])`, and give it to `openTap` there.
- */
-export interface TapTicket {
+/** A tap on its way to the thread that will read it: give it to `openTap` there. */
+export interface TapTicket extends Ticket {
+  /** @internal */
   readonly config: StreamConfig;
+  /** @internal */
   readonly lane: ConsumerLane;
-  readonly control: MessagePort;
-  readonly ports: readonly MessagePort[];
+}
+
+/** Buffers of the pool on their way to the thread that will use them: give it to `openPool` there. */
+export interface PoolTicket extends Ticket {
+  /** @internal */
+  readonly wasm: GuestWasm;
+  /** Address of the participant; 0 if the thread makes its own. @internal */
+  readonly participant: number;
+  /** The number its leases carry, below 16. @internal */
+  readonly holder: number;
 }

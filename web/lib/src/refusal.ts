@@ -111,5 +111,5 @@ export class NoSuchChannelError extends WavepoolError {
 }
 
 function hex(lease: number): string {
-  return `0x${lease.toString(16)}`;
+  return Number.isInteger(lease) ? `0x${lease.toString(16)}` : String(lease);
 }

@@ -34,7 +34,8 @@ export class SharedWindows implements WindowSource {
   }
 
   channel(lease: number, channel: number): Float32Array {
-    const address = this.exports.reader_address(this.reader, lease, channel);
+    // WebAssembly would cut 0.5 down to 0.
+    const address = this.exports.reader_address(this.reader, lease, channel >>> 0 === channel ? channel : -1);
     if (address === 0) throw this.refused();
     const view = this.views.at(address, this.frames);
     if (this.views.made !== this.told) this.tell();

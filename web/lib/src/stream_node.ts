@@ -1,4 +1,5 @@
 import { WavepoolError } from './errors.ts';
+import { Guest } from './guest.ts';
 import type { HostWorker } from './host_worker.ts';
 import type { ThreadMemory } from './instance.ts';
 import {
@@ -6,6 +7,7 @@ import {
   type BlockPorts,
   type ConsumerLane,
   type FromTap,
+  type GuestWasm,
   type HostPorts,
   type StreamConfig,
   type TapOptions,
@@ -14,14 +16,8 @@ import {
 import type { Snapshot } from './snapshot.ts';
 
 /** A worklet in a context that was closed, or whose thread is gone, does not answer. */
-export const GOODBYE_MS = 500;
+const GOODBYE_MS = 500;
 const READY_MS = 5000;
-
-/** What a stream's worklet instantiates. `memory` is `null` in transfer mode: the worklet gets its own. */
-export interface StreamWasm {
-  readonly module: WebAssembly.Module;
-  readonly memory: WebAssembly.Memory | null;
-}
 
 /** The audio side of a tap or a tuner: the node that listens to another one, and its stream in the control worker. */
 export class StreamNode {
@@ -30,6 +26,8 @@ export class StreamNode {
   readonly config: StreamConfig;
   /** The way of the windows to a JavaScript consumer; null if the stream has none. */
   readonly lane: ConsumerLane | null;
+  /** That consumer's thread. */
+  readonly guest: Guest;
   private readonly source: AudioNode;
   private readonly node: AudioWorkletNode;
   private readonly host: HostWorker;
@@ -38,10 +36,8 @@ export class StreamNode {
   /** The processor threw: its thread will not call it again. */
   private failed = false;
   private workletStopped = false;
-  private consumerStopped = true;
-  /** What threads of this stream were given in the shared memory, until they have stopped. */
-  private workletThread: ThreadMemory | null = null;
-  private consumerThread: ThreadMemory | null = null;
+  /** What the worklet was given in the shared memory, until that is given back. */
+  private thread: ThreadMemory | null = null;
 
   private constructor(
     source: AudioNode,
@@ -57,16 +53,17 @@ export class StreamNode {
     this.stream = stream;
     this.config = config;
     this.lane = lane;
+    this.guest = new Guest(host, { stream });
   }
 
   /** Opens the stream in the worker, then the node; resolves when the worklet runs. What fails half-way is closed again. */
-  static async open(source: AudioNode, host: HostWorker, config: StreamConfig, wasm: StreamWasm): Promise<StreamNode> {
+  static async open(source: AudioNode, host: HostWorker, config: StreamConfig, wasm: GuestWasm): Promise<StreamNode> {
     const { module, memory } = wasm;
     const ways = memory ? null : blockWays(config);
     const opened = await host.request<'open'>({ kind: 'open', config, ports: ways?.host ?? null }, portsOf(ways?.host));
     const { stream, reader, headerBytes } = opened;
     let lane: ConsumerLane | null = null;
-    if (memory && reader !== 0) lane = { mode: 'shared', module, memory, reader };
+    if (memory && reader !== 0) lane = { mode: 'shared', wasm: { module, memory }, reader };
     else if (ways?.consumer) lane = { mode: 'transfer', ...ways.consumer, headerBytes };
     let node: StreamNode | null = null;
     try {
@@ -98,18 +95,6 @@ export class StreamNode {
     }
   }
 
-  /** A consumer has begun to read; in shared mode with a thread's memory of its own. */
-  consumerStarted(thread: ThreadMemory | null): void {
-    this.consumerStopped = false;
-    this.consumerThread = thread;
-  }
-
-  /** It will not touch the stream again. When that comes after the stream's end, what it held is given back now. */
-  consumerEnded(afterClose: boolean): void {
-    this.consumerStopped = true;
-    if (afterClose) void this.close();
-  }
-
   /** Ends the audio side; settles when its thread has answered, or is taken to be late. */
   async stop(): Promise<void> {
     disconnect(this.source, this.node);
@@ -128,15 +113,16 @@ export class StreamNode {
     };
   }
 
-  /** Closes the stream in the worker; resolves with the snapshot after it. */
+  /** Closes the stream in the worker, as far as its threads have stopped; resolves with the snapshot after it. */
   async close(): Promise<Snapshot> {
-    const threads: ThreadMemory[] = [];
-    if (this.workletStopped && this.workletThread) threads.push(this.workletThread);
-    if (this.consumerStopped && this.consumerThread) threads.push(this.consumerThread);
-    if (this.workletStopped) this.workletThread = null;
-    if (this.consumerStopped) this.consumerThread = null;
-    const { stream, workletStopped, consumerStopped } = this;
-    const { snapshot } = await this.host.request<'close'>({ kind: 'close', stream, workletStopped, consumerStopped, threads });
+    const { stream, workletStopped, guest } = this;
+    const threads = guest.takeThread();
+    if (workletStopped && this.thread) {
+      threads.push(this.thread);
+      this.thread = null;
+    }
+    const request = { kind: 'close', stream, workletStopped, consumerStopped: guest.stopped, threads } as const;
+    const { snapshot } = await this.host.request<'close'>(request);
     return JSON.parse(snapshot) as Snapshot;
   }
 
@@ -153,7 +139,7 @@ export class StreamNode {
       this.node.port.onmessage = (event: MessageEvent<FromTap>) => {
         const message = event.data;
         if (message.kind === 'ready') {
-          this.workletThread = message.thread;
+          this.thread = message.thread;
           resolve();
         } else if (message.kind === 'closed') this.goodbye?.();
         else this.onFault(message.message);

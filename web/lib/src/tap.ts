@@ -1,9 +1,9 @@
 import type { Block } from './block.ts';
 import { BlockReader } from './block_reader.ts';
 import { WavepoolError } from './errors.ts';
-import type { FromConsumer, TapTicket, ToConsumer } from './protocol.ts';
+import type { TapTicket } from './protocol.ts';
 import type { StreamFigures } from './snapshot.ts';
-import { GOODBYE_MS, type StreamNode } from './stream_node.ts';
+import type { StreamNode } from './stream_node.ts';
 
 /**
  * Listens to a node and cuts its sound into windows for JavaScript: here, or in a worker that the tap is handed over to.
@@ -21,29 +21,30 @@ export class Tap {
   readonly closed: Promise<void>;
   private settleClosed: () => void = () => {};
   private readonly stream: StreamNode;
-  private readonly control = new MessageChannel();
   /** Not yet with its consumer. */
   private ticket: TapTicket | null;
   private reader: Promise<BlockReader> | null = null;
-  private goodbye: () => void = () => {};
   private closing: Promise<StreamFigures> | null = null;
 
   /** @internal */
   constructor(stream: StreamNode) {
     this.stream = stream;
-    const { config, lane } = stream;
+    const { config, lane, guest } = stream;
     if (lane === null) throw new Error('a tap needs a stream for a reader');
-    const control = this.control.port2;
+    const { lock, port: control } = guest;
     const ports = lane.mode === 'transfer' ? [control, lane.windows, lane.host] : [control];
-    this.ticket = { config, lane, control, ports };
-    this.control.port1.onmessage = (event: MessageEvent<FromConsumer>) => {
-      if (event.data.kind === 'opened') stream.consumerStarted(event.data.thread);
-      else this.goodbye();
+    this.ticket = { config, lane, lock, control, ports };
+    guest.onLost = (leases) => {
+      this.stream.onFault(`the thread that read this tap is gone; ${leases} of its windows were taken back`);
+      void this.close();
     };
     this.closed = new Promise((settle) => (this.settleClosed = settle));
   }
 
-  /** Called once if the audio side fails; the node then stays silent and the tap should be closed. */
+  /**
+   * Called if the audio side fails: the node then stays silent, and the tap should be closed. Also when the worker that
+   * reads the tap dies: what it held is taken back, and the tap closed.
+   */
   set onFault(callback: (message: string) => void) {
     this.stream.onFault = callback;
   }
@@ -83,8 +84,7 @@ export class Tap {
     const { ticket } = this;
     if (ticket === null) throw taken();
     this.ticket = null;
-    // From now on somebody may read at any moment.
-    this.stream.consumerStarted(null);
+    this.stream.guest.invite();
     return ticket;
   }
 
@@ -103,16 +103,8 @@ export class Tap {
     await this.stream.stop();
     // Blocks that nobody reads are still on their way to the host.
     if (this.ticket !== null) await this.here();
-    await new Promise<void>((resolve) => {
-      this.goodbye = () => {
-        this.stream.consumerEnded(false);
-        resolve();
-      };
-      setTimeout(resolve, GOODBYE_MS);
-      this.control.port1.postMessage({ kind: 'close' } satisfies ToConsumer);
-    });
-    // Should it answer later, what it held can still be given back.
-    this.goodbye = () => this.stream.consumerEnded(true);
+    // Should it go only later, what it held is given back then.
+    await this.stream.guest.leave(() => void this.stream.close());
     const { closed_stream: figures } = await this.stream.close();
     if (figures === null) throw new WavepoolError('host-failed', 'The control worker knows nothing of the stream that was closed.');
     return figures;

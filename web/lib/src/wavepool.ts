@@ -4,7 +4,10 @@ import { HostWorker } from './host_worker.ts';
 import { chooseMode, type Mode, type ModeChoice, type ModeRequest } from './mode.ts';
 import { ProfileStore } from './profile_store.ts';
 import type { Snapshot } from './snapshot.ts';
-import { StreamNode, type StreamWasm } from './stream_node.ts';
+import { BufferPool } from './buffer_pool.ts';
+import { PoolPlace } from './pool_place.ts';
+import type { GuestWasm, PoolTicket } from './protocol.ts';
+import { StreamNode } from './stream_node.ts';
 import { Tap } from './tap.ts';
 import { Tuner } from './tuner.ts';
 import { compile, type WasmSource } from './wasm_source.ts';
@@ -31,6 +34,9 @@ export interface TapConfig {
   readonly channels: number;
 }
 
+/** Numbers that leases can carry of their holders. */
+const MOST_HOLDERS = 16;
+
 /** The pool as a page sees it: one control worker, and any number of taps and tuners. */
 export class Wavepool {
   readonly mode: Mode;
@@ -39,16 +45,18 @@ export class Wavepool {
   /** Why what an earlier visit had learned was not used, as a sentence; `null` when it was, or when there was nothing. */
   readonly profileRefused: string | null;
   private readonly host: HostWorker;
-  private readonly wasm: StreamWasm;
+  private readonly wasm: GuestWasm;
   private readonly workletUrl: string | URL;
   private readonly store: ProfileStore | null;
   private heard: (snapshot: Snapshot) => void = () => {};
   private readonly open = new Set<Tap | Tuner>();
+  private readonly places: PoolPlace[] = [];
+  private pagePool: Promise<BufferPool> | null = null;
 
   private constructor(
     choice: ModeChoice,
     host: HostWorker,
-    wasm: StreamWasm,
+    wasm: GuestWasm,
     workletUrl: string | URL,
     store: ProfileStore | null,
     profileRefused: string | null,
@@ -104,6 +112,30 @@ export class Wavepool {
     return this.remember(new Tuner(await this.listen(node, config, 'tuner')));
   }
 
+  /** Buffers of the pool for the page's own use; the same ones each time. */
+  pool(): Promise<BufferPool> {
+    this.pagePool ??= this.openPlace().then((place) => BufferPool.open(place.ticket));
+    return this.pagePool;
+  }
+
+  /**
+   * Buffers of the pool for a worker of yours. Post the ticket with its ports, and give it to `openPool` there. Should the
+   * worker die, what it held is taken back, and `onLost` called with the number of leases.
+   *
+   * @throws {@link WavepoolError} `stream-refused` when no more threads can take part.
+   */
+  async handOverPool(onLost: (leases: number) => void = () => {}): Promise<PoolTicket> {
+    const place = await this.openPlace();
+    place.onLost = onLost;
+    return place.ticket;
+  }
+
+  private async openPlace(): Promise<PoolPlace> {
+    const place = await PoolPlace.open(this.host, this.wasm, this.places.length % MOST_HOLDERS);
+    this.places.push(place);
+    return place;
+  }
+
   private async listen(node: AudioNode, config: TapConfig, consumer: 'tuner' | 'reader'): Promise<StreamNode> {
     await addWorklet(node.context, this.workletUrl);
     const { window, hop, channels } = config;
@@ -152,10 +184,10 @@ export class Wavepool {
     return (await this.host.request<'record'>({ kind: 'record', on: false })).trace;
   }
 
-  /** Closes all taps and tuners, and the worker; resolves with the number of buffers that never came back. */
+  /** Closes all taps, tuners and pools, and the worker; resolves with the number of buffers that never came back. */
   async close(): Promise<{ leaked: number }> {
     try {
-      await Promise.all([...this.open].map((open) => open.close()));
+      await Promise.all([...this.open, ...this.places].map((open) => open.close()));
       return await this.host.request<'shutdown'>({ kind: 'shutdown' });
     } finally {
       this.host.terminate();

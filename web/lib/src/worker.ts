@@ -1,7 +1,7 @@
 /** The control side: owns the registry, the pool's control half, the analysis and the bus's dispatch. */
 import { messageOf } from './errors.ts';
-import { panicNote } from './instance.ts';
-import type { FromHost, HostAnswers, HostRequest, ToHost } from './protocol.ts';
+import { panicNote, type ThreadMemory } from './instance.ts';
+import type { FromHost, Holder, HostAnswers, HostRequest, ToHost } from './protocol.ts';
 import type { Host, InitOutput } from '../wasm/shared/wavepool.js';
 import { BlockReceiver } from './block_receiver.ts';
 import { Tracks } from './tracks.ts';
@@ -26,6 +26,9 @@ let tracks: Tracks | null = null;
 let turnComing = false;
 let lastSnapshot = 0;
 const open = new Map<number, BlockReceiver | null>();
+const participants = new Set<number>();
+/** Locks of threads that take part, with whose leases they hold. */
+const watched = new Map<string, Holder>();
 /** Nobody ever notifies it: waiting on it is sleeping without giving up the turn to a 4 ms timer. */
 let sleepCell: Int32Array | null = null;
 const turns = new MessageChannel();
@@ -66,6 +69,21 @@ async function answer(request: HostRequest): Promise<HostAnswers[keyof HostAnswe
       host.pump();
       return { snapshot: tell(host.snapshot()) };
     }
+    case 'openPool': {
+      const participant = host.openParticipant();
+      participants.add(participant);
+      keepPolling();
+      return { participant, address: host.participantAddress(participant) };
+    }
+    case 'closePool':
+      closePool(host, wasm, request.participant, request.threads);
+      return null;
+    case 'watch':
+      watch(host, request.lock, request.holder);
+      return null;
+    case 'unwatch':
+      watched.delete(request.lock);
+      return null;
     case 'fault':
       host.fault(request.name);
       return null;
@@ -94,14 +112,37 @@ async function boot(request: Extract<HostRequest, { kind: 'boot' }>): Promise<Ho
   return { memory: shared ? wasm.memory : null, profileRefused: host.profileRefused() ?? null };
 }
 
+function closePool(host: Host, wasm: InitOutput, participant: number, threads: readonly ThreadMemory[]): void {
+  participants.delete(participant);
+  host.closeParticipant(participant, false);
+  for (const thread of threads) freeThread(wasm, thread);
+  host.pump();
+  tell(host.snapshot());
+  keepPolling();
+}
+
+/** A lock is to be had when the thread that held it has left, and is not watched any more, or has died. */
+function watch(host: Host, lock: string, holder: Holder): void {
+  watched.set(lock, holder);
+  void navigator.locks.request(lock, () => {
+    if (!watched.delete(lock)) return;
+    let leases = 0;
+    if (holder && 'stream' in holder) leases = host.reclaimReader(holder.stream);
+    else if (holder && participants.delete(holder.participant)) leases = host.closeParticipant(holder.participant, true);
+    host.pump();
+    say({ kind: 'lost', lock, leases });
+    keepPolling();
+  });
+}
+
 /** A worklet's instance cannot free its own stack: its thread may not wait for the allocator. */
-function freeThread(wasm: InitOutput, thread: { tls: number; stack: number; stackBytes: number }): void {
+function freeThread(wasm: InitOutput, thread: ThreadMemory): void {
   wasm.__wbindgen_thread_destroy(thread.tls, thread.stack, thread.stackBytes);
 }
 
 /** While there is something to do between requests. */
 function keepPolling(): void {
-  polling = open.size > 0 || exercising;
+  polling = open.size > 0 || participants.size > 0 || exercising;
   comeAgain();
 }
 

@@ -1,0 +1,244 @@
+//! Buffers for JavaScript's own use: a half of the pool, and a bridge, for one thread that is not the audio thread.
+//!
+//! Shared mode: the host makes it, and the thread's bare instance on the same memory uses it by its address. Transfer
+//! mode: the thread boots an instance of its own. Nothing but opening allocates.
+#![allow(unsafe_code)] // Exports that get the participant by its address.
+
+use core::ptr;
+
+use super::exports::exports;
+use super::panic_note;
+use super::refusal::Refusal;
+use super::stream_counts::ObjectCount;
+use crate::event_bus::TypedEventBus;
+use crate::modules::data_management::{
+    DataManagementModule, JSBufferRef, MAX_HOLDERS, PoolError, RealtimePool, WasmJsBridge,
+};
+use crate::registry::{ModuleError, ModuleRegistry};
+
+/// Buffers one participant can hold at once.
+const MOST_LEASES: usize = 1024;
+
+/// One thread's buffers.
+pub(super) struct Participant {
+    // First, so that what is leased goes home before the half.
+    bridge: WasmJsBridge,
+    half: RealtimePool,
+    objects: ObjectCount,
+    refusal: Refusal,
+    /// Samples of the buffer that was looked at last: its class, and what was asked for.
+    looked: [u32; 2],
+    /// Transfer mode: the instance's own modules.
+    _registry: Option<ModuleRegistry>,
+}
+
+impl Participant {
+    pub(super) fn new(
+        holder: u8,
+        data: &mut DataManagementModule,
+        objects: ObjectCount,
+    ) -> Result<Box<Self>, ModuleError> {
+        let half = data.attach_realtime()?;
+        let slots = data.control().map_or(0, |control| control.slots().count());
+        Ok(Box::new(Self {
+            bridge: WasmJsBridge::new(holder, MOST_LEASES, slots),
+            half,
+            objects,
+            refusal: Refusal::default(),
+            looked: [0; 2],
+            _registry: None,
+        }))
+    }
+
+    fn alone(holder: u8) -> Result<Box<Self>, ModuleError> {
+        panic_note::install();
+        let mut registry = ModuleRegistry::builder(TypedEventBus::default()).boot()?;
+        let data = registry
+            .get_mut::<DataManagementModule>()
+            .ok_or("the module data_management is not linked")?;
+        let mut participant = Self::new(holder, data, ObjectCount::default())?;
+        participant._registry = Some(registry);
+        Ok(participant)
+    }
+
+    /// Its leases, for whoever takes them back.
+    pub(super) fn bridge(&mut self) -> &mut WasmJsBridge {
+        &mut self.bridge
+    }
+
+    fn acquire(&mut self, samples: u32) -> u32 {
+        // Whoever owns a half takes up new size classes and gives back what is idle now and then; here it is now.
+        self.half.begin_quantum(0);
+        let acquired = self.bridge.acquire(&self.half, samples as usize);
+        self.refuse(acquired).map_or(0, JSBufferRef::raw)
+    }
+
+    fn view(&mut self, lease: u32) -> usize {
+        let view = self.bridge.view(JSBufferRef::from_raw(lease));
+        self.objects.set(self.bridge.counts().objects);
+        self.refuse(view).map_or(0, |view| {
+            self.looked = [view.capacity as u32, view.samples as u32];
+            view.address
+        })
+    }
+
+    fn refuse<T>(&mut self, result: Result<T, PoolError>) -> Option<T> {
+        result.map_err(|error| self.refusal = error.into()).ok()
+    }
+
+    fn code(&mut self, result: Result<(), PoolError>) -> u32 {
+        self.refuse(result).map_or(self.refusal.code(), |()| 0)
+    }
+}
+
+/// Boots an instance of its own (transfer mode); its leases carry the holder's number, below 16. Null if that fails.
+#[unsafe(no_mangle)]
+extern "C" fn participant_open(holder: u32) -> *mut Participant {
+    Participant::alone(holder as u8 % MAX_HOLDERS).map_or(ptr::null_mut(), Box::into_raw)
+}
+
+exports! {
+    /// Leases a zeroed buffer; 0 if refused.
+    fn participant_acquire(participant: &mut Participant, samples: u32) -> u32 { participant.acquire(samples) }
+    /// Address of a leased buffer's samples, which are in use from now on; 0 if refused.
+    fn participant_view(participant: &mut Participant, lease: u32) -> usize { participant.view(lease) }
+    /// Where the sizes of the buffer viewed last are: its samples, and those asked for.
+    fn participant_looked(participant: &mut Participant) -> *const [u32; 2] { &raw const participant.looked }
+    /// The samples are not in use any more; 0, or the refusal's code.
+    fn participant_end_view(participant: &mut Participant, lease: u32) -> u32 {
+        let ended = participant.bridge.end_view(JSBufferRef::from_raw(lease));
+        participant.code(ended)
+    }
+    /// A further lease on the same samples, which are frozen from now on; 0 if refused.
+    fn participant_share(participant: &mut Participant, lease: u32) -> u32 {
+        let shared = participant.bridge.share(JSBufferRef::from_raw(lease));
+        participant.refuse(shared).map_or(0, JSBufferRef::raw)
+    }
+    /// Ends a lease; 0, or the refusal's code.
+    fn participant_release(participant: &mut Participant, lease: u32) -> u32 {
+        let released = participant.bridge.release(JSBufferRef::from_raw(lease));
+        participant.code(released)
+    }
+    /// Leases that are open.
+    fn participant_live(participant: &mut Participant) -> usize { participant.bridge.live() }
+    /// Where the last refusal is: its code, and three numbers.
+    fn participant_refusal(participant: &mut Participant) -> *const Refusal { &raw const participant.refusal }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::modules::data_management::MAX_LEASES;
+    use wasm_bindgen_test::wasm_bindgen_test;
+
+    /// Through the exports, as JavaScript calls them.
+    struct Abused(*mut Participant);
+
+    impl Abused {
+        fn open() -> Self {
+            let participant = participant_open(3);
+            assert!(!participant.is_null());
+            Self(participant)
+        }
+
+        fn acquire(&self, samples: u32) -> u32 {
+            // SAFETY: opened, never closed, one thread; as in all below.
+            unsafe { participant_acquire(self.0, samples) }
+        }
+
+        fn view(&self, lease: u32) -> usize {
+            // SAFETY: see `acquire`.
+            unsafe { participant_view(self.0, lease) }
+        }
+
+        fn end_view(&self, lease: u32) -> u32 {
+            // SAFETY: see `acquire`.
+            unsafe { participant_end_view(self.0, lease) }
+        }
+
+        fn share(&self, lease: u32) -> u32 {
+            // SAFETY: see `acquire`.
+            unsafe { participant_share(self.0, lease) }
+        }
+
+        fn release(&self, lease: u32) -> u32 {
+            // SAFETY: see `acquire`.
+            unsafe { participant_release(self.0, lease) }
+        }
+
+        fn live(&self) -> usize {
+            // SAFETY: see `acquire`.
+            unsafe { participant_live(self.0) }
+        }
+
+        fn code(&self) -> u32 {
+            // SAFETY: see `acquire`; the refusal lives in the participant.
+            unsafe { (*participant_refusal(self.0)).code() }
+        }
+    }
+
+    const STALE: u32 = 1;
+    const WRONG_HOLDER: u32 = 2;
+    const ILLEGAL_MOVE: u32 = 3;
+
+    #[wasm_bindgen_test]
+    fn misuse_is_refused_with_its_code() {
+        let pool = Abused::open();
+        let lease = pool.acquire(1000);
+        assert_ne!(lease, 0);
+        assert_eq!(pool.end_view(lease), ILLEGAL_MOVE);
+        assert_ne!(pool.view(lease), 0);
+        assert_eq!((pool.view(lease), pool.code()), (0, ILLEGAL_MOVE));
+        assert_eq!((pool.share(lease), pool.code()), (0, ILLEGAL_MOVE));
+        assert_eq!((pool.release(lease), pool.release(lease)), (0, STALE));
+        assert_eq!((pool.view(lease), pool.code()), (0, STALE));
+        let others = lease ^ (1 << 26);
+        assert_eq!(pool.release(others), WRONG_HOLDER);
+        assert_eq!((pool.acquire(0), pool.code()), (0, 6));
+        assert_eq!((pool.acquire(u32::MAX), pool.code()), (0, 5));
+        let held: Vec<_> = core::iter::repeat_with(|| pool.acquire(4096))
+            .take_while(|&lease| lease != 0)
+            .collect();
+        assert_eq!((pool.code(), held.len() == pool.live()), (4, true));
+        assert!(held.len() < MAX_LEASES);
+        for lease in held {
+            assert_eq!(pool.release(lease), 0);
+        }
+        assert_eq!(pool.live(), 0);
+    }
+
+    #[wasm_bindgen_test]
+    fn a_million_random_numbers_leave_live_leases_alone() {
+        let pool = Abused::open();
+        let live: Vec<_> = (0..6).map(|_| pool.acquire(256)).collect();
+        for (at, &lease) in live.iter().enumerate() {
+            let samples = pool.view(lease) as *mut f32;
+            // SAFETY: the address of 256 samples that this lease alone is on.
+            unsafe { samples.write(at as f32) };
+            assert_eq!(pool.end_view(lease), 0);
+        }
+        let mut state = 0x9e37_79b9_u32;
+        for _ in 0..1_000_000 {
+            state ^= state << 13;
+            state ^= state >> 17;
+            state ^= state << 5;
+            if live.contains(&state) {
+                continue;
+            }
+            let refused = match state % 4 {
+                0 => pool.view(state) == 0,
+                1 => pool.share(state) == 0,
+                2 => pool.end_view(state) != 0,
+                _ => pool.release(state) != 0,
+            };
+            assert!(refused, "{state:#x}");
+        }
+        assert_eq!(pool.live(), 6);
+        for (at, &lease) in live.iter().enumerate() {
+            let samples = pool.view(lease) as *const f32;
+            // SAFETY: as above.
+            assert_eq!(unsafe { samples.read() }, at as f32);
+            assert_eq!(pool.release(lease), 0);
+        }
+    }
+}

@@ -1,0 +1,125 @@
+/** Buffers for JavaScript's own use: used as meant, abused, and in a worker. */
+import type { Mode, Snapshot } from '../../lib/src/index.ts';
+import { Wavepool } from '../../lib/src/index.ts';
+import type { FromPoolWorker, ToPoolWorker } from './pool_worker.ts';
+import { codeOf } from './sound.ts';
+
+/** Uses buffers as they are meant to be used. */
+export async function buffers(mode: Mode): Promise<Readonly<Record<string, unknown>>> {
+  const wavepool = await Wavepool.create({ mode });
+  const pool = await wavepool.pool();
+  const lease = pool.acquire(1000);
+  const samples = pool.view(lease);
+  const silent = samples.every((sample) => sample === 0);
+  samples.fill(0.25);
+  pool.endView(lease);
+  const shared = pool.share(lease);
+  pool.release(lease);
+  const kept = pool.view(shared).every((sample) => sample === 0.25);
+  const twice = codeOf(() => pool.view(shared));
+  const two = pool.live;
+  pool.release(shared);
+  let array: Float32Array | null = null;
+  let sameArray = true;
+  for (let i = 0; i < 10_000; i++) {
+    const next = pool.acquire(4000);
+    const view = pool.view(next);
+    if (array !== null && view !== array) sameArray = false;
+    array = view;
+    pool.release(next);
+  }
+  let borrowed: Float32Array | null;
+  {
+    using buffer = pool.borrow(300);
+    using other = buffer.share();
+    borrowed = other.view();
+  }
+  const { live } = pool;
+  const sizes = [samples.length, borrowed.length];
+  const { leaked } = await wavepool.close();
+  return { silent, kept, twice, two, sameArray, sizes, live, leaked, closed: codeOf(() => pool.acquire(1)) };
+}
+
+/** What is no lease, in every way JavaScript can put it. */
+function hostile(live: readonly number[], released: number): unknown[] {
+  const [first] = live as [number];
+  return [
+    0, -0, -1, 1, 2 ** 30, 2 ** 31, 2 ** 32, first + 2 ** 30, first + 2 ** 32, first + 0.5, -first, NaN, Infinity, 1e300,
+    released, first ^ (1 << 8), first + 100, first ^ (1 << 20),
+    String(first), [first], { valueOf: () => first }, null, undefined, true, BigInt(first), Symbol('lease'), () => first,
+  ];
+}
+
+/** Abuses leases beside live ones: every call must be refused with a typed error, and the live ones stay as they are. */
+export async function abuse(mode: Mode): Promise<Readonly<Record<string, unknown>>> {
+  const wavepool = await Wavepool.create({ mode });
+  const pool = await wavepool.pool();
+  const live = Array.from({ length: 6 }, (_, i) => {
+    const lease = pool.acquire(256);
+    pool.view(lease).fill(i + 1);
+    pool.endView(lease);
+    return lease;
+  });
+  const released = pool.acquire(256);
+  pool.release(released);
+  const calls = [pool.view, pool.endView, pool.share, pool.release].map((call) => call.bind(pool) as (lease: unknown) => unknown);
+  const codes = new Set<string | null>();
+  for (const lease of hostile(live, released)) for (const call of calls) codes.add(codeOf(() => call(lease)));
+  const sizes = [0, -1, 0.5, NaN, 2 ** 40, '5', null].map((size) => codeOf(() => pool.acquire(size as number)));
+  const tooLarge = codeOf(() => pool.acquire(1 << 20));
+  const randoms = new Set<string | null>();
+  let state = 0x9e37_79b9;
+  for (let i = 0; i < 1_000_000; i++) {
+    state ^= state << 13;
+    state ^= state >>> 17;
+    state ^= state << 5;
+    const lease = state >>> 0;
+    if (!live.includes(lease)) randoms.add(codeOf(() => calls[i % calls.length]!(lease)));
+  }
+  const others = live[0]! ^ (1 << 26);
+  const wrong = codeOf(() => pool.release(others));
+  const exhausted = codeOf(() => {
+    for (;;) pool.acquire(4096);
+  });
+  const untouched = live.every((lease, i) => pool.view(lease).every((sample, at) => at >= 256 || sample === i + 1));
+  const { leaked } = await wavepool.close();
+  return { codes: [...codes].sort(), sizes, tooLarge, randoms: [...randoms].sort(), wrong, exhausted, untouched, leaked };
+}
+
+/** A worker takes part: its leases are its own, and go home when it dies holding them. */
+export async function poolInAWorker(mode: Mode): Promise<Readonly<Record<string, unknown>>> {
+  const wavepool = await Wavepool.create({ mode });
+  let last: Snapshot | null = null;
+  const told: unknown[] = [];
+  wavepool.onSnapshot((snapshot) => {
+    last = snapshot;
+    for (const { name, data } of snapshot.events) if (name === 'LeasesReclaimed') told.push(data['count']);
+  });
+  const page = await wavepool.pool();
+  const mine = page.acquire(512);
+  let lost!: (leases: number) => void;
+  const died = new Promise<number>((resolve) => (lost = resolve));
+  const ticket = await wavepool.handOverPool(lost);
+  const worker = new Worker(new URL('./pool_worker.ts', import.meta.url), { type: 'module' });
+  const answer = new Promise<FromPoolWorker>((resolve, reject) => {
+    worker.onmessage = ({ data }: MessageEvent<FromPoolWorker>) => resolve(data);
+    worker.onerror = (event) => reject(new Error(event.message));
+  });
+  worker.postMessage({ ticket, foreign: mine } satisfies ToPoolWorker, [...ticket.ports]);
+  const { lease, live, foreign } = await answer;
+  const here = codeOf(() => page.release(lease));
+  await new Promise((resume) => setTimeout(resume, 100));
+  const leasedBefore = leased(last);
+  worker.terminate();
+  const reclaimed = await died;
+  await new Promise((resume) => setTimeout(resume, 200));
+  const leasedAfter = leased(last);
+  page.release(mine);
+  await new Promise((resume) => setTimeout(resume, 200));
+  const end = { leasedAtEnd: leased(last), reclaimedInAll: (last as unknown as Snapshot | null)?.pool.leases_reclaimed };
+  return { live, foreign, here, leasedBefore, reclaimed, leasedAfter, told, ...end, ...(await wavepool.close()) };
+}
+
+function leased(snapshot: Snapshot | null): number | null {
+  return snapshot && snapshot.pool.leased;
+}

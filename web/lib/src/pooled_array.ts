@@ -1,0 +1,49 @@
+import type { BufferPool } from './buffer_pool.ts';
+
+/** A buffer that looks after its lease: `using buffer = pool.borrow(1024)`. */
+export class PooledArray implements Disposable {
+  /** As many as were asked for; the buffer may have more. */
+  readonly samples: number;
+  private readonly pool: BufferPool;
+  private readonly lease: number;
+  private array: Float32Array | null = null;
+  private released = false;
+
+  /** @internal */
+  constructor(pool: BufferPool, lease: number, samples: number) {
+    this.pool = pool;
+    this.lease = lease;
+    this.samples = samples;
+  }
+
+  /**
+   * The samples, to read and (unless the buffer is shared) to write.
+   *
+   * @throws {@link StaleLeaseError} after the release.
+   */
+  view(): Float32Array {
+    if (this.array === null || this.released) this.array = this.pool.view(this.lease);
+    return this.array;
+  }
+
+  /**
+   * A further buffer on the same samples, which nobody should write from now on.
+   *
+   * @throws {@link StaleLeaseError}, {@link LeasesUsedUpError}
+   */
+  share(): PooledArray {
+    if (this.array !== null && !this.released) this.pool.endView(this.lease);
+    this.array = null;
+    return new PooledArray(this.pool, this.pool.share(this.lease), this.samples);
+  }
+
+  /** @throws {@link StaleLeaseError} when it was released before. */
+  release(): void {
+    this.pool.release(this.lease);
+    this.released = true;
+  }
+
+  [Symbol.dispose](): void {
+    if (!this.released) this.release();
+  }
+}
