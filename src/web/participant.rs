@@ -16,8 +16,10 @@ use crate::modules::data_management::{
 };
 use crate::registry::{ModuleError, ModuleRegistry};
 
-/// Buffers one participant can hold at once.
+/// Buffers one participant can hold at once, and how many of each class it has for sure: a mix of its own, from which no
+/// sizing plan takes.
 const MOST_LEASES: usize = 1024;
+const BUFFERS: u32 = 32;
 
 /// One thread's buffers.
 pub(super) struct Participant {
@@ -35,11 +37,18 @@ pub(super) struct Participant {
 impl Participant {
     pub(super) fn new(
         holder: u8,
-        data: &mut DataManagementModule,
+        registry: &mut ModuleRegistry,
         objects: ObjectCount,
     ) -> Result<Box<Self>, ModuleError> {
-        let half = data.attach_realtime()?;
-        let slots = data.control().map_or(0, |control| control.slots().count());
+        let publisher = registry.bus().publisher()?;
+        let control = registry
+            .get_mut::<DataManagementModule>()
+            .and_then(|data| data.control_mut())
+            .ok_or("the module data_management is not running")?;
+        let mix: Vec<_> = control.classes().map(|class| (class, BUFFERS)).collect();
+        let mut half = control.attach_with(&mix)?;
+        half.attach_publisher(publisher);
+        let slots = control.slots().count();
         Ok(Box::new(Self {
             bridge: WasmJsBridge::new(holder, MOST_LEASES, slots),
             half,
@@ -53,10 +62,7 @@ impl Participant {
     fn alone(holder: u8) -> Result<Box<Self>, ModuleError> {
         panic_note::install();
         let mut registry = ModuleRegistry::builder(TypedEventBus::default()).boot()?;
-        let data = registry
-            .get_mut::<DataManagementModule>()
-            .ok_or("the module data_management is not linked")?;
-        let mut participant = Self::new(holder, data, ObjectCount::default())?;
+        let mut participant = Self::new(holder, &mut registry, ObjectCount::default())?;
         participant._registry = Some(registry);
         Ok(participant)
     }
@@ -64,6 +70,11 @@ impl Participant {
     /// Its leases, for whoever takes them back.
     pub(super) fn bridge(&mut self) -> &mut WasmJsBridge {
         &mut self.bridge
+    }
+
+    /// Its half, for whoever takes that over; the leases are to be taken back first.
+    pub(super) fn into_half(self: Box<Self>) -> RealtimePool {
+        self.half
     }
 
     fn acquire(&mut self, samples: u32) -> u32 {

@@ -1,4 +1,5 @@
 //! The threads that hold leases: who has which number, and what of theirs is lent out.
+#![allow(unsafe_code)] // A half whose owner is dead is taken over.
 
 use std::collections::BTreeMap;
 
@@ -63,9 +64,7 @@ impl Host {
     fn participant(&mut self) -> Result<u8, ModuleError> {
         let holder = self.holders.take()?;
         let objects = ObjectCount::default();
-        let data = self.registry.get_mut::<DataManagementModule>();
-        let data = data.ok_or("the module data_management is not linked")?;
-        let participant = Participant::new(holder, data, objects.clone())
+        let participant = Participant::new(holder, &mut self.registry, objects.clone())
             .inspect_err(|_| self.holders.give_back(holder))?;
         self.participants
             .open
@@ -90,12 +89,21 @@ impl Host {
         let mut participant = participant.take_back();
         let live = participant.bridge().live();
         let data = self.registry.get_mut::<DataManagementModule>();
-        if dead && let Some(control) = data.and_then(|data| data.control_mut()) {
-            control.reclaim_leases(participant.bridge().leases());
+        let control = data.and_then(|data| data.control_mut());
+        match control.filter(|_| dead) {
+            Some(control) => {
+                control.reclaim_leases(participant.bridge().leases());
+                let half = participant.into_half();
+                let id = half.id();
+                core::mem::forget(half);
+                // SAFETY: its thread is dead and the half forgotten; the leases, which held all that came from it, have
+                // ended. What the thread lost in the middle of a step is found here.
+                unsafe { control.reclaim(id) };
+            }
+            None => drop(participant),
         }
         self.closed.objects += objects.get();
         self.holders.give_back(holder);
-        drop(participant);
         self.settle();
         live
     }

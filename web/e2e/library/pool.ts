@@ -90,11 +90,12 @@ export async function abuse(mode: Mode): Promise<Readonly<Record<string, unknown
 export async function poolInAWorker(mode: Mode): Promise<Readonly<Record<string, unknown>>> {
   const wavepool = await Wavepool.create({ mode });
   let last: Snapshot | null = null;
-  const told: unknown[] = [];
+  let told = 0;
   wavepool.onSnapshot((snapshot) => {
     last = snapshot;
-    for (const { name, data } of snapshot.events) if (name === 'LeasesReclaimed') told.push(data['count']);
+    for (const { name, data } of snapshot.events) if (name === 'LeasesReclaimed') told += data['count'] as number;
   });
+  const crashed = new Promise<never>((_, reject) => wavepool.onCrash((message) => reject(new Error(message))));
   const page = await wavepool.pool();
   const mine = page.acquire(512);
   let lost!: (leases: number) => void;
@@ -111,7 +112,7 @@ export async function poolInAWorker(mode: Mode): Promise<Readonly<Record<string,
   await new Promise((resume) => setTimeout(resume, 100));
   const leasedBefore = leased(last);
   worker.terminate();
-  const reclaimed = await died;
+  const reclaimed = await Promise.race([died, crashed]);
   await new Promise((resume) => setTimeout(resume, 200));
   const leasedAfter = leased(last);
   page.release(mine);

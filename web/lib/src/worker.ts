@@ -126,12 +126,16 @@ function watch(host: Host, lock: string, holder: Holder): void {
   watched.set(lock, holder);
   void navigator.locks.request(lock, () => {
     if (!watched.delete(lock)) return;
-    let leases = 0;
-    if (holder && 'stream' in holder) leases = host.reclaimReader(holder.stream);
-    else if (holder && participants.delete(holder.participant)) leases = host.closeParticipant(holder.participant, true);
-    host.pump();
-    say({ kind: 'lost', lock, leases });
-    keepPolling();
+    try {
+      let leases = 0;
+      if (holder && 'stream' in holder) leases = host.reclaimReader(holder.stream);
+      else if (holder && participants.delete(holder.participant)) leases = host.closeParticipant(holder.participant, true);
+      host.pump();
+      say({ kind: 'lost', lock, leases });
+      keepPolling();
+    } catch (thrown) {
+      crash(thrown);
+    }
   });
 }
 
