@@ -280,10 +280,9 @@ fn garbage(report: &mut Report, name: &str) -> Result<()> {
     let browser = setup::chromium()?;
     package::build()?;
     timed(report, "build boundary", web_bench::build);
-    let tests = "tests/benchmarks/browser/garbage.test.mjs".to_owned();
-    node_tests(report, name, &[tests], |node| {
-        node.env("CHROMIUM", &browser)
-    })
+    let tests =
+        ["trace", "garbage"].map(|test| format!("tests/benchmarks/browser/{test}.test.mjs"));
+    node_tests(report, name, &tests, |node| node.env("CHROMIUM", &browser))
 }
 
 /// Serves the page and that of the library's tests in `mode` and runs `web/e2e/*.test.mjs` against it.

@@ -41,11 +41,23 @@ function tell(what) {
   console.error(`… ${what}`);
 }
 
+/** A run that was void, because the machine was too busy for all windows to arrive, is done again. */
+async function valid(run) {
+  for (let left = 2; ; left--) {
+    try {
+      return await run();
+    } catch (error) {
+      if (left === 0) throw error;
+      tell(`again: ${error.message.split('\n')[0]}`);
+    }
+  }
+}
+
 /** Runs `names`, the empty worklet first; `figures` makes rows of each and of the empty one. */
 async function beside(names, run, figures) {
   let empty = null;
   for (const name of names) {
-    const figure = await run(name);
+    const figure = await valid(() => run(name));
     empty ??= figure;
     for (const [bench, unit, of, suffix = ''] of figures) {
       if (of(figure) === null) continue;
@@ -86,10 +98,10 @@ try {
     );
   }
   tell('copies');
-  rows.push(row('copies_per_window', 'ours-shared', 'count', await lab.copies()));
+  rows.push(row('copies_per_window', 'ours-shared', 'count', await valid(lab.copies)));
 
   tell('unit costs');
-  const cost = async (kind) => (await lab.offline(`cost ${kind}`, { quanta: 6000 })).bytes_per_quantum / 8;
+  const cost = async (kind) => (await valid(() => lab.offline(`cost ${kind}`, { quanta: 6000 }))).bytes_per_quantum / 8;
   const nothing = await cost('nothing');
   for (const kind of ['view', 'array', 'message']) rows.push(row('unit_bytes', kind, 'bytes', (await cost(kind)) - nothing));
 
@@ -97,7 +109,7 @@ try {
   for (let round = 0; round < stressRounds; round++) {
     for (const name of stressed) {
       tell(`${name}, round ${round + 1}`);
-      runs[name].push(await lab.realTime(name, { seconds: Math.min(15, Number(seconds)), stressed: true }));
+      runs[name].push(await valid(() => lab.realTime(name, { seconds: Math.min(15, Number(seconds)), stressed: true })));
     }
   }
   for (const [bench, unit, of] of [['collections', 'count', (run) => run.collections], ...callbacks, ['underruns', 'count', (run) => run.underruns]]) {

@@ -42,10 +42,13 @@ const ours = (mode, workletUrl) => ({
   async open() {
     const { Wavepool } = await import('/web/lib/dist/index.js');
     wavepool = await Wavepool.create({ mode, ...(workletUrl && { workletUrl }) });
+    wavepool.onSnapshot(({ streams }) => (home = streams[0]?.windows ?? 0));
     const tap = await wavepool.tap(source, { window: windowFrames, hop: windowFrames, channels });
     const ticket = tap.handOver();
     await worker({ kind: 'ours', ticket }, [...ticket.ports]);
   },
+  /** Blocks take a way home, and only so many are on it. */
+  returned: mode === 'transfer',
   async close() {
     return (await wavepool.close()).leaked;
   },
@@ -77,6 +80,8 @@ function node(processor, processorOptions, consumer, port = null) {
 
 const counts = new Int32Array(new SharedArrayBuffer(12));
 const workers = [];
+/** Windows whose buffers are home again. */
+let home = 0;
 let context, implementation, offline, rendered, source, stressTimer, wavepool;
 
 async function worker(message, transfer = []) {
@@ -105,12 +110,16 @@ const yieldTurn = () => new Promise((resume) => {
   port2.postMessage(null);
 });
 
+const windowsOf = (quanta) => Math.floor((quanta * quantum) / windowFrames);
+
 /** Waits until every window of the frames rendered so far has been looked at. */
-async function drained(quanta) {
-  const due = Math.floor((quanta * quantum) / windowFrames);
+const drained = (quanta) =>
+  until(() => Atomics.load(counts, cells.windows) >= windowsOf(quanta), () => `${counts[cells.windows]} of ${windowsOf(quanta)} windows were delivered`);
+
+async function until(done, trouble) {
   const start = performance.now();
-  while (Atomics.load(counts, cells.windows) < due) {
-    if (performance.now() - start > 5000) throw new Error(`${counts[cells.windows]} of ${due} windows were delivered`);
+  while (!done()) {
+    if (performance.now() - start > 5000) throw new Error(trouble());
     await yieldTurn();
   }
 }
@@ -171,7 +180,11 @@ globalThis.bench = {
   /** Until every window rendered so far was delivered. */
   async rest() {
     if (implementation.open || implementation.consumer) await drained(this.at);
-    while (implementation.settled && !implementation.settled()) await yieldTurn();
+    if (implementation.settled) await until(() => implementation.settled(), () => 'messages did not come back');
+    // Three strides are twelve of the sixteen blocks that there are.
+    if (implementation.returned && (this.at / stride) % 3 === 0) {
+      await until(() => home >= windowsOf(this.at), () => `${home} of ${windowsOf(this.at)} buffers came back`);
+    }
   },
 
   mark(text) {
