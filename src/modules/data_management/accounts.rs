@@ -320,6 +320,7 @@ impl PoolControl {
             let [front, side] = shelf.shared.inbox.lists();
             let lists = [
                 shelf.peek_local(),
+                shelf.peek_hand(),
                 front.peek(),
                 side.peek(),
                 shelf.shared.surplus.peek(),
@@ -336,7 +337,11 @@ impl PoolControl {
             .filter(|index| !on_list[index.raw() as usize])
         {
             let slot = table.slot(index);
-            if !slot.is_carved() || slot.lent_samples() == 0 {
+            if !slot.is_carved() {
+                return false;
+            }
+            let out = self.anchor.core().shelf_of(index).scratch_out() == Some(index);
+            if out == (slot.lent_samples() > 0) {
                 return false;
             }
             leased[usize::from(slot.shelf())] -= 1;

@@ -12,13 +12,15 @@
 #![deny(clippy::disallowed_types)] // No lock: real-time.
 #![allow(unsafe_code)] // Makes slices of arena memory for the handle that owns it.
 
+use core::marker::PhantomData;
 use core::mem::ManuallyDrop;
 use core::ops::{Deref, DerefMut};
 use core::ptr::NonNull;
 use core::slice;
 
 use super::pool_core::{Core, OnRelease, Pinned};
-use super::shelf::Shelf;
+use super::realtime_pool::RealtimePool;
+use super::shelf::{Shelf, Taken};
 use super::slot_table::{Slot, SlotIndex};
 use crate::sync::atomic::{Ordering, fence};
 
@@ -46,25 +48,29 @@ pub struct AudioMetadata {
 /// Invariant: the slot is on no list; `samples` is its memory, `len` is at most the shelf's capacity and not 0.
 pub(super) struct Held {
     pub(super) shelf: Pinned<Shelf>,
-    samples: NonNull<f32>,
+    pub(super) samples: NonNull<f32>,
     pub(super) index: SlotIndex,
     len: u32,
 }
 
 impl Held {
-    /// A slot that was just taken from a list of `shelf`.
+    /// A buffer that was just taken from `shelf`.
     #[inline(always)]
-    pub(super) fn new(
-        core: &Core,
-        shelf: Pinned<Shelf>,
-        slot: &Slot,
-        index: SlotIndex,
-        len: u32,
-    ) -> Self {
+    pub(super) fn new(shelf: Pinned<Shelf>, taken: &Taken, len: u32) -> Self {
         debug_assert!(len > 0 && len <= shelf.samples);
         Self {
             shelf,
-            samples: core.samples_at(slot),
+            samples: taken.samples,
+            index: taken.index,
+            len,
+        }
+    }
+
+    /// The slot's, which the caller holds.
+    pub(super) fn of_slot(core: &Core, index: SlotIndex, len: u32) -> Self {
+        Self {
+            shelf: core.shelf_of(index),
+            samples: core.samples_at(core.table.slot(index)),
             index,
             len,
         }
@@ -129,8 +135,8 @@ impl Held {
     /// # Safety
     /// The handle is the last one for its buffer and is not used for its samples again.
     #[inline(always)]
-    pub(super) unsafe fn wipe(&mut self, core: &Core) {
-        match core.on_release {
+    pub(super) unsafe fn wipe(&mut self) {
+        match self.shelf.on_release {
             OnRelease::Leave => {
                 if cfg!(debug_assertions) {
                     // SAFETY: the caller's word.
@@ -147,15 +153,25 @@ impl Held {
         }
     }
 
-    /// [`wipe`](Self::wipe), and the slot is idle: for whoever puts it on a list of the half's own.
+    /// Brings a scratch's buffer home.
     ///
     /// # Safety
-    /// As for `wipe`.
+    /// As for `wipe`; the handle is not used again at all.
     #[inline(always)]
-    pub(super) unsafe fn lay_down(&mut self, core: &Core, slot: &Slot) {
+    unsafe fn scratch_home(&mut self) {
+        if cfg!(debug_assertions) {
+            // SAFETY: the caller's word.
+            unsafe { self.wipe() };
+        }
+        if self.shelf.take_scratch_in_hand(self.index) {
+            return;
+        }
         // SAFETY: the caller's word.
-        unsafe { self.wipe(core) };
-        slot.take_back();
+        unsafe { self.wipe() };
+        self.shelf.core.table.slot(self.index).take_back();
+        if !self.shelf.take_in_hand(self.index, self.samples) {
+            self.shelf.take_home(self.index);
+        }
     }
 
     /// Brings the buffer home, from any thread.
@@ -166,7 +182,7 @@ impl Held {
     unsafe fn go_home(&mut self) {
         let (shelf, core) = (self.shelf, self.shelf.core);
         // SAFETY: the caller's word.
-        unsafe { self.wipe(&core) };
+        unsafe { self.wipe() };
         core.table.slot(self.index).leave();
         core.send_home(shelf, self.index);
     }
@@ -193,14 +209,16 @@ impl Held {
 /// ```
 pub struct Scratch<'half> {
     held: Held,
-    /// The buffer's, so that the way back need not look it up again.
-    slot: &'half Slot,
+    half: PhantomData<&'half RealtimePool>,
 }
 
-impl<'half> Scratch<'half> {
+impl Scratch<'_> {
     #[inline(always)]
-    pub(super) const fn new(held: Held, slot: &'half Slot) -> Self {
-        Self { held, slot }
+    pub(super) const fn new(held: Held) -> Self {
+        Self {
+            held,
+            half: PhantomData,
+        }
     }
 }
 
@@ -224,10 +242,8 @@ impl DerefMut for Scratch<'_> {
 impl Drop for Scratch<'_> {
     #[inline(always)]
     fn drop(&mut self) {
-        let (shelf, core) = (self.held.shelf, self.held.shelf.core);
         // SAFETY: the only handle for its buffer, going away.
-        unsafe { self.held.lay_down(&core, self.slot) };
-        shelf.take_home(&core.table, self.slot, self.held.index);
+        unsafe { self.held.scratch_home() }
     }
 }
 
@@ -279,9 +295,9 @@ impl PooledBuffer {
     ///
     /// In place: moved out, the handle would be read wider than it was written, and the processor waits for that.
     #[inline(always)]
-    pub(super) fn end_here(mut self, core: &Core, slot: &Slot) {
+    pub(super) fn end_here(mut self) {
         // SAFETY: the only handle for its buffer, gone at the end of this function.
-        unsafe { self.held.lay_down(core, slot) };
+        unsafe { self.held.wipe() };
         core::mem::forget(self);
     }
 
@@ -504,9 +520,7 @@ impl Planes {
     }
 
     fn held(&self, channel: usize) -> Held {
-        let index = self.index(channel);
-        let (shelf, slot) = (self.core.shelf_of(index), self.core.table.slot(index));
-        Held::new(&self.core, shelf, slot, index, self.frames)
+        Held::of_slot(&self.core, self.index(channel), self.frames)
     }
 
     #[inline]

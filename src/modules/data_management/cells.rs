@@ -17,6 +17,12 @@ impl Counter {
         now
     }
 
+    /// The one writer only.
+    #[inline]
+    pub(super) fn set(&self, now: u64) {
+        self.0.store(now, Ordering::Relaxed);
+    }
+
     #[inline]
     pub(super) fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)

@@ -117,12 +117,19 @@ impl ClassTable {
 #[cfg(not(loom))]
 mod tests {
     use super::*;
+    use crate::modules::data_management::pool_core::OnRelease;
 
     fn table(sizes: &[u32], largest: usize) -> ClassTable {
         let shelves: Vec<_> = sizes
             .iter()
             .map(|&samples| {
-                Pinned::leak_for_test(Shelf::new(Pinned::dangling_for_test(), 0, 0, samples, 0))
+                Pinned::leak_for_test(Shelf::new(
+                    Pinned::dangling_for_test(),
+                    OnRelease::Leave,
+                    (0, 0),
+                    samples,
+                    0,
+                ))
             })
             .collect();
         ClassTable::new(bucket_shift(largest), &shelves, Vec::new()).unwrap()

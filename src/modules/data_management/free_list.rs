@@ -115,7 +115,8 @@ impl Chain {
 #[inline]
 pub(super) fn index_from(raw: u32) -> Option<SlotIndex> {
     // SAFETY: lists, and the leak ring, hold only `raw()` of indices of the one table of their pool, and NIL.
-    (raw != NIL).then(|| unsafe { SlotIndex::from_raw(raw) })
+    // A shelf's hand also holds what is above.
+    (raw < NIL).then(|| unsafe { SlotIndex::from_raw(raw) })
 }
 
 /// A list that anyone may push to and one side takes whole.

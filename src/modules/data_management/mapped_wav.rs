@@ -126,7 +126,13 @@ impl MappedWav {
         anchor.add_region(region)?;
         let core = anchor.core();
         let shelf = anchor.add_shelf(|id| {
-            Shelf::new(core, id, 0, u32::try_from(samples).unwrap_or(u32::MAX), 0)
+            Shelf::new(
+                core,
+                OnRelease::ReadOnly,
+                (0, id),
+                u32::try_from(samples).unwrap_or(u32::MAX),
+                0,
+            )
         })?;
         for _ in 0..windows {
             let index = anchor.table.add()?;

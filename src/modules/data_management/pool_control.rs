@@ -186,7 +186,7 @@ impl PoolControl {
     fn make_shelf(&mut self, half: u16, samples: u32) -> Result<Pinned<Shelf>, PoolError> {
         let (core, reserve) = (self.anchor.core(), self.reserve);
         self.anchor
-            .add_shelf(|id| Shelf::new(core, id, half, samples, reserve))
+            .add_shelf(|id| Shelf::new(core, core.on_release, (half, id), samples, reserve))
     }
 
     pub(super) fn shelf(&self, half: u16, samples: u32) -> Option<Pinned<Shelf>> {

@@ -9,10 +9,9 @@ use super::buffer::{Held, MAX_CHANNELS, PlanarBuffer, PooledBuffer, Scratch};
 use super::class_table::ClassTable;
 use super::error::PoolError;
 use super::half::Half;
-use super::pool_core::{Anchor, Core, Pinned};
+use super::pool_core::{Anchor, Pinned};
 use super::pool_events::{BufferPoolAllocation, BufferPoolRecycling, PoolExhausted};
-use super::shelf::Shelf;
-use super::slot_table::{Slot, SlotIndex};
+use super::shelf::{Kind, Shelf, Taken};
 use crate::event_bus::Publisher;
 
 /// Buffers one class looks at, to shed them, in one quantum: enough for several hundred to change hands within 50 ms,
@@ -181,29 +180,25 @@ impl RealtimePool {
     /// [`Exhausted`](PoolError::Exhausted), [`TooLarge`](PoolError::TooLarge), [`ZeroLength`](PoolError::ZeroLength).
     #[inline(always)] // A call would return the handle through memory: written in pieces, read back whole, 10 ns.
     pub fn scratch(&self, samples: usize) -> Result<Scratch<'_>, PoolError> {
-        let core: &Core = &self.anchor;
-        let (shelf, index, slot) = self.find(core, samples, false)?;
-        let held = Held::new(core, shelf, slot, index, samples as u32);
-        Ok(Scratch::new(held, slot))
+        let (shelf, taken) = self.find(samples, Kind::Scratch, false)?;
+        Ok(Scratch::new(Held::new(shelf, &taken, samples as u32)))
     }
 
-    /// An idle slot for a request, off its list.
+    /// An idle buffer for a request.
     #[inline(always)]
-    fn find<'half>(
-        &'half self,
-        core: &'half Core,
+    fn find(
+        &self,
         samples: usize,
+        kind: Kind,
         critical: bool,
-    ) -> Result<(Pinned<Shelf>, SlotIndex, &'half Slot), PoolError> {
-        let table = self.table;
-        let Some((bucket, own)) = table.find(samples) else {
-            return Err(self.refuse(samples));
-        };
-        self.half.0.count_demand(bucket);
-        match own.pop(&core.table, samples as u32) {
-            Some((index, slot)) => Ok((own, index, slot)),
-            None => self.search(own, samples, critical),
+    ) -> Result<(Pinned<Shelf>, Taken), PoolError> {
+        if let Some((bucket, own)) = self.table.find(samples) {
+            self.half.0.count_demand(bucket);
+            if let Some(taken) = own.take(kind, samples as u32) {
+                return Ok((own, taken));
+            }
         }
+        self.search(samples, kind, critical)
     }
 
     /// A buffer to own and move. Its samples are whatever the last holder left (debug builds: NaN).
@@ -276,9 +271,7 @@ impl RealtimePool {
                 Ok(held) => slots[channel] = held.index,
                 Err(error) => {
                     for &index in &slots[..channel] {
-                        let core: &Core = &self.anchor;
-                        let (shelf, slot) = (core.shelf_of(index), core.table.slot(index));
-                        let held = Held::new(core, shelf, slot, index, frames as u32);
+                        let held = Held::of_slot(&self.anchor, index, frames as u32);
                         self.release(PooledBuffer::new(held));
                     }
                     return Err(error);
@@ -319,13 +312,16 @@ impl RealtimePool {
         if shelf.core != self.anchor.core() || shelf.half != self.half.0.id {
             return;
         }
-        let core: &Core = &self.anchor;
-        let index = buffer.held().index;
-        let slot = core.table.slot(index);
-        buffer.end_here(core, slot);
-        shelf.take_home(&core.table, slot, index);
-        shelf.returns_told.add(1);
-        self.tell_recycling(&shelf, 1);
+        let (index, samples) = (buffer.held().index, buffer.held().samples);
+        buffer.end_here();
+        shelf.core.table.slot(index).take_back();
+        if !shelf.take_in_hand(index, samples) {
+            shelf.take_home(index);
+        }
+        if self.heard {
+            shelf.returns_told.add(1);
+            self.tell_recycling(&shelf, 1);
+        }
     }
 
     #[inline(always)]
@@ -335,37 +331,38 @@ impl RealtimePool {
         critical: bool,
         site: &'static Location<'static>,
     ) -> Result<Held, PoolError> {
-        let core: &Core = &self.anchor;
-        let (shelf, index, slot) = self.find(core, samples, critical)?;
-        let acquires = shelf.acquires.add(1);
-        if acquires & (self.options.sample_every - 1) == 0 {
-            let sites = &self.half.0.sites;
-            sites.record(&core.table, index, self.first_frame, site);
+        let (shelf, taken) = self.find(samples, Kind::Owned, critical)?;
+        if taken.count & (self.options.sample_every - 1) == 0 {
+            let (sites, table) = (&self.half.0.sites, &self.anchor.table);
+            sites.record(table, taken.index, self.first_frame, site);
         }
-        self.tell_allocation(&shelf, 1, samples as u32, index.raw());
-        Ok(Held::new(core, shelf, slot, index, samples as u32))
+        self.tell_allocation(&shelf, 1, samples as u32, taken.index.raw());
+        Ok(Held::new(shelf, &taken, samples as u32))
     }
 
-    /// The class's own list is empty: its inbox, then what the policy says.
+    /// The class has no idle buffer on this side: its inbox, then what the policy says. Refuses what no class serves.
     #[cold]
     #[inline(never)]
     fn search(
         &self,
-        own: Pinned<Shelf>,
         samples: usize,
+        kind: Kind,
         critical: bool,
-    ) -> Result<(Pinned<Shelf>, SlotIndex, &Slot), PoolError> {
-        let (slots, lent) = (&self.anchor.table, samples as u32);
+    ) -> Result<(Pinned<Shelf>, Taken), PoolError> {
+        let Some((_, own)) = self.table.find(samples) else {
+            return Err(self.refuse(samples));
+        };
+        let lent = samples as u32;
         // Twice: the inbox has two lists, and the first may hold no more than the reserve.
         for _ in 0..2 {
             self.refill(&own);
             let found = if critical {
-                own.pop_reserve(slots, lent)
+                own.take_reserve(lent)
             } else {
-                own.pop(slots, lent)
+                own.take(kind, lent)
             };
-            if let Some((index, slot)) = found {
-                return Ok((own, index, slot));
+            if let Some(taken) = found {
+                return Ok((own, taken));
             }
         }
         if self.options.borrow
@@ -374,10 +371,10 @@ impl RealtimePool {
             if larger.local() == 0 {
                 self.refill(&larger);
             }
-            if let Some((index, slot)) = larger.pop(slots, lent) {
+            if let Some(taken) = larger.take(kind, lent) {
                 own.borrowed.add(1);
                 larger.lent_down.add(1);
-                return Ok((larger, index, slot));
+                return Ok((larger, taken));
             }
         }
         own.exhausted.add(1);
@@ -459,6 +456,7 @@ impl RealtimePool {
 impl Drop for RealtimePool {
     fn drop(&mut self) {
         for shelf in self.table.all() {
+            shelf.put_down(&self.anchor.table);
             self.tell_untold(shelf, 0);
         }
     }

@@ -7,6 +7,7 @@
 //! |---|---|
 //! | waits in inbox or surplus | it is on that list: a push is one store, and the owner's take leaves the chain in the head until it is linked |
 //! | is idle on the owner's list | links lead there from `first`, whatever its word says |
+//! | is at hand, or out of it as a `Scratch` | on no list, and at rest; the hand says which |
 //! | is between two of the owner's lists | on none, and at rest: its word was cleared before it left, or after it came home |
 //! | is with a holder who died with the owner | on no list, lent, and not frozen |
 //! | is with others, or on its way home from them | on no list, and frozen |
@@ -102,6 +103,7 @@ impl PoolControl {
             idle.extend(follow(chain, chain.length));
         }
         idle.extend(follow(shelf.follow_local(), shelf.carved()));
+        reclaimed.count += u32::from(shelf.forget_hand());
         let rest: Vec<SlotIndex> = table
             .indices()
             .filter(|index| !known[index.raw() as usize])
@@ -115,7 +117,7 @@ impl PoolControl {
             }
             if !slot.is_at_rest() {
                 // SAFETY: its holder is dead, says the caller of `reclaim`: this is the only handle.
-                unsafe { Held::new(&core, *shelf, slot, index, 1).wipe(&core) };
+                unsafe { Held::of_slot(&core, index, 1).wipe() };
                 shelf.returns.add(1);
                 reclaimed.count += 1;
             }

@@ -6,12 +6,15 @@
 //! | inbox | anyone, one compare-and-swap each | the owner, everything at once |
 //! | surplus | the owner | the control half, everything with one swap |
 #![deny(clippy::disallowed_types)] // No lock: real-time.
+#![allow(unsafe_code)] // The address at hand is never null.
+
+use core::ptr::{self, NonNull};
 
 use super::cells::Counter;
 use super::free_list::{Chain, Inbox, SharedList, index_from};
-use super::pool_core::{Core, Pinned};
+use super::pool_core::{Core, OnRelease, Pinned};
 use super::slot_table::{NIL, Slot, SlotIndex, SlotTable};
-use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use crate::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
 
 /// The line that no buffer is beyond.
 pub(super) const NO_LINE: u64 = u64::MAX;
@@ -20,10 +23,34 @@ const JOIN_AT_MOST: u32 = 64;
 /// A mark that every take reaches.
 const ALWAYS: u64 = i64::MAX as u64;
 
+/// A hand that takes nothing: each buffer has to be looked at on its way home.
+const SHUT: u32 = NIL + 1;
+/// On the index in a hand: its buffer is out, as a `Scratch`.
+const OUT: u32 = 1 << 31;
+
+/// Who takes a buffer: counted apart.
+#[derive(Clone, Copy)]
+pub(super) enum Kind {
+    Scratch,
+    Owned,
+}
+
+/// A buffer that was taken for a holder.
+pub(super) struct Taken {
+    pub(super) index: SlotIndex,
+    pub(super) samples: NonNull<f32>,
+    /// How many acquires came to it in the same way, this one included. Not counted for a `Scratch` from the list.
+    pub(super) count: u64,
+}
+
 /// One size class of one half: its idle buffers, and what happened to the others.
 ///
 /// Invariants, at rest: `carved = local + inbox.length() + surplus.length() + leased`, where `leased` is what handles
-/// hold; `local = stocked + returns − served` is the length of the chain at `first`.
+/// hold; `local` is what is at hand and `stocked + returns − served`, the length of the chain at `first`.
+///
+/// The hand keeps one buffer out of the list, the one that came back last, with where its samples are: most takes follow
+/// a return of the same class, and need no more. The list is popped only when the hand is empty, so that what is off the
+/// list is in use then, and the peak is exact. Whatever looks through the list puts the hand down first.
 ///
 /// There is no length that goes up and down: the next take would have to wait for what the last return stored. Two
 /// counts that only rise, one written by taking and one by returning, do not wait for each other.
@@ -41,14 +68,24 @@ pub(super) struct Shelf {
     /// The half it belongs to, and its own number in the core's directory.
     pub(super) half: u16,
     pub(super) id: u16,
+    /// What happens to samples when their buffer is released.
+    pub(super) on_release: OnRelease,
     /// Buffers from this place on are asked back: see [`Slot::place_key`]. Written by the control half, seldom; read by
     /// the owner with each buffer that comes home.
     ///
     /// [`Slot::place_key`]: super::slot_table::Slot::place_key
     line: AtomicU64,
     owner_s: CacheLine,
-    /// First local slot, or NIL. Written by the owner, like every field down to `peak`.
+    /// The buffer that the owner got back last, or NIL, or SHUT: a take from here needs neither its slot nor the list.
+    /// Written by the owner, like every field down to `peak`.
+    hand: AtomicU32,
+    /// First slot of the local list, or NIL.
     first: AtomicU32,
+    /// Where the samples of the buffer at hand are.
+    hand_samples: AtomicPtr<f32>,
+    /// Taken from the hand: by `Scratch`, and by every other acquire.
+    scratches_at_hand: Counter,
+    acquires_at_hand: Counter,
     /// Taken off the local list for a holder.
     served: Counter,
     /// Put on the local list by the owner, from a holder.
@@ -59,8 +96,8 @@ pub(super) struct Shelf {
     mark: AtomicU64,
     /// What came from the inbox less what went to the surplus or the arena; wraps.
     stocked: AtomicU64,
-    /// Acquires other than by `Scratch`.
-    pub(super) acquires: Counter,
+    /// Taken off the list other than by `Scratch`.
+    acquires_listed: Counter,
     /// Acquires served from this shelf for a request of the class below.
     pub(super) lent_down: Counter,
     /// Acquires by `Scratch` that an event has told.
@@ -103,21 +140,36 @@ pub(super) struct SharedSide {
 }
 
 impl Shelf {
-    pub(super) fn new(core: Pinned<Core>, id: u16, half: u16, samples: u32, reserve: u32) -> Self {
+    pub(super) fn new(
+        core: Pinned<Core>,
+        on_release: OnRelease,
+        (half, id): (u16, u16),
+        samples: u32,
+        reserve: u32,
+    ) -> Self {
         Self {
             core,
             samples,
             reserve,
             half,
             id,
+            on_release,
             line: AtomicU64::new(NO_LINE),
             owner_s: CacheLine,
+            hand: AtomicU32::new(if on_release == OnRelease::Scrub {
+                SHUT
+            } else {
+                NIL
+            }),
             first: AtomicU32::new(NIL),
+            hand_samples: AtomicPtr::new(ptr::null_mut()),
+            scratches_at_hand: Counter::default(),
+            acquires_at_hand: Counter::default(),
             served: Counter::default(),
             returns: Counter::default(),
             mark: AtomicU64::new(ALWAYS),
             stocked: AtomicU64::new(0),
-            acquires: Counter::default(),
+            acquires_listed: Counter::default(),
             lent_down: Counter::default(),
             scratches_told: Counter::default(),
             returns_told: Counter::default(),
@@ -142,7 +194,125 @@ impl Shelf {
     // The owner's side. Relaxed throughout: one thread's own words, read by others as a racing answer; a new owner
     // comes after the half's state was released and acquired.
 
-    /// Takes a local slot for a holder of `samples`, unless only the reserve is left.
+    /// Takes an idle buffer for a holder of `samples`, unless only the reserve is left: the one at hand, else the first on
+    /// the list.
+    #[inline(always)] // See `RealtimePool::scratch`.
+    pub(super) fn take(&self, kind: Kind, samples: u32) -> Option<Taken> {
+        let core = self.core;
+        if let Some(index) = index_from(self.hand.load(Ordering::Relaxed)) {
+            let count = match kind {
+                Kind::Scratch => {
+                    self.hand.store(index.raw() | OUT, Ordering::Relaxed);
+                    self.scratches_at_hand.add(1)
+                }
+                Kind::Owned => {
+                    // As in `pop`: the slot says it before the hand forgets it.
+                    core.table.slot(index).lend(samples);
+                    self.hand.store(NIL, Ordering::Relaxed);
+                    self.acquires_at_hand.add(1)
+                }
+            };
+            let samples = self.hand_samples.load(Ordering::Relaxed);
+            // SAFETY: stored before the index that was there, by `take_in_hand`.
+            let samples = unsafe { NonNull::new_unchecked(samples) };
+            return Some(Taken {
+                index,
+                samples,
+                count,
+            });
+        }
+        let (index, slot) = self.pop(&core.table, samples)?;
+        Some(Taken {
+            index,
+            samples: core.samples_at(slot),
+            count: match kind {
+                Kind::Scratch => 0,
+                Kind::Owned => self.acquires_listed.add(1),
+            },
+        })
+    }
+
+    /// [`take`](Self::take) for a critical caller, the reserve included. The hand is empty.
+    pub(super) fn take_reserve(&self, samples: u32) -> Option<Taken> {
+        let core = self.core;
+        let (index, slot) = self.pop_reserve(&core.table, samples)?;
+        Some(Taken {
+            index,
+            samples: core.samples_at(slot),
+            count: self.acquires_listed.add(1),
+        })
+    }
+
+    /// Takes a buffer home that its holder released here into the hand, if that is empty and open: then nothing has to be
+    /// done to its samples, and it was not asked back. Its slot is at rest.
+    #[inline(always)]
+    pub(super) fn take_in_hand(&self, index: SlotIndex, samples: NonNull<f32>) -> bool {
+        let free = self.hand.load(Ordering::Relaxed) == NIL;
+        if free {
+            self.hand_samples.store(samples.as_ptr(), Ordering::Relaxed);
+            self.hand.store(index.raw(), Ordering::Relaxed);
+        }
+        free
+    }
+
+    /// Takes the scratch home that was taken from the hand.
+    #[inline(always)]
+    pub(super) fn take_scratch_in_hand(&self, index: SlotIndex) -> bool {
+        let expected = self.hand.load(Ordering::Relaxed) == index.raw() | OUT;
+        if expected {
+            self.hand.store(index.raw(), Ordering::Relaxed);
+        }
+        expected
+    }
+
+    /// Puts the buffer at hand on the list; shuts the hand if buffers that come home have to be looked at. One that is out
+    /// as a `Scratch` may come back to it first.
+    pub(super) fn put_down(&self, table: &SlotTable) {
+        let at_hand = self.at_hand();
+        if at_hand.is_none() && self.hand.load(Ordering::Relaxed) & OUT != 0 {
+            return;
+        }
+        // On the list before it leaves the hand: at every moment one of them knows it.
+        if let Some(index) = at_hand {
+            self.push(table.slot(index), index);
+        }
+        let open = self.line() == NO_LINE && self.on_release != OnRelease::Scrub;
+        self.hand
+            .store(if open { NIL } else { SHUT }, Ordering::Relaxed);
+    }
+
+    /// Forgets what a dead owner had at hand, or out as a `Scratch` that came from there; answers whether it was out. For
+    /// the control half, which finds the slot on no list.
+    pub(super) fn forget_hand(&self) -> bool {
+        let out = self.scratch_out().is_some();
+        if out || self.at_hand().is_some() {
+            self.returns.add(1);
+        }
+        self.hand.store(NIL, Ordering::Relaxed);
+        out
+    }
+
+    /// The buffer at hand. For others than the owner a racing answer, like all figures.
+    pub(super) fn at_hand(&self) -> Option<SlotIndex> {
+        index_from(self.hand.load(Ordering::Relaxed))
+    }
+
+    /// [`at_hand`](Self::at_hand) as a list, to be looked at while the owner rests.
+    pub(super) fn peek_hand(&self) -> Chain {
+        self.at_hand().map_or(Chain::EMPTY, |index| Chain {
+            first: index.raw(),
+            length: 1,
+            fresh: 0,
+        })
+    }
+
+    /// The buffer that is out as a `Scratch` and expected back at hand.
+    pub(super) fn scratch_out(&self) -> Option<SlotIndex> {
+        let hand = self.hand.load(Ordering::Relaxed);
+        index_from(hand & !OUT).filter(|_| hand & OUT != 0)
+    }
+
+    /// Takes a local slot off the list for a holder of `samples`, unless only the reserve is left. The hand is empty.
     #[inline(always)] // See `RealtimePool::scratch`.
     pub(super) fn pop<'table>(
         &self,
@@ -150,14 +320,15 @@ impl Shelf {
         samples: u32,
     ) -> Option<(SlotIndex, &'table Slot)> {
         let (index, slot) = self.front(table)?;
-        let balance = self.balance();
+        let served = self.served.get();
+        let balance = self.returns.get().wrapping_sub(served) as i64;
         if balance <= self.mark.load(Ordering::Relaxed) as i64 && !self.look_closer(balance) {
             return None;
         }
         // Before it leaves the list, so that at every moment either the list or its own word says what it is.
         slot.lend(samples);
         self.unlink(slot);
-        self.served.add(1);
+        self.served.set(served + 1);
         Some((index, slot))
     }
 
@@ -197,7 +368,7 @@ impl Shelf {
     #[cold]
     #[inline(never)]
     fn look_closer(&self, balance: i64) -> bool {
-        if self.local() <= self.reserve {
+        if self.listed() <= self.reserve {
             return false;
         }
         self.note_peak(balance - 1);
@@ -223,7 +394,9 @@ impl Shelf {
 
     /// Takes a buffer home that its holder released here: to the local list, or to the surplus if it was asked back.
     #[inline(always)]
-    pub(super) fn take_home(&self, table: &SlotTable, slot: &Slot, index: SlotIndex) {
+    pub(super) fn take_home(&self, index: SlotIndex) {
+        let table = &self.core.table;
+        let slot = table.slot(index);
         if self.line() == NO_LINE || !self.shed_if_beyond(table, slot, index) {
             self.push(slot, index);
         }
@@ -247,6 +420,7 @@ impl Shelf {
     /// What came while the owner held the inbox last time waits for the next refill.
     #[cold]
     pub(super) fn refill(&self, table: &SlotTable) -> u32 {
+        self.put_down(table);
         let lists = self.shared.inbox.lists();
         let Some(list) = lists.into_iter().find(|list| list.length() > 0) else {
             return 0;
@@ -303,6 +477,7 @@ impl Shelf {
     /// yet, so that in the end all of them are seen. With nothing to look at, it joins the inbox to the local list.
     /// Wait-free; for `begin_quantum`. Answers like `refill`.
     pub(super) fn shed(&self, table: &SlotTable, most: u32) -> u32 {
+        self.put_down(table);
         let idle = self.idle_of_owner();
         let too_many = idle.saturating_sub(self.shared.limit.load(Ordering::Relaxed));
         let asked = self
@@ -368,7 +543,7 @@ impl Shelf {
     pub(super) fn peek_local(&self) -> Chain {
         Chain {
             first: self.first.load(Ordering::Relaxed),
-            length: self.local(),
+            length: self.listed(),
             fresh: 0,
         }
     }
@@ -392,7 +567,7 @@ impl Shelf {
         self.mark.store(ALWAYS, Ordering::Relaxed);
     }
 
-    /// Opens a new look at the peak: what is in use now counts, and so does the next acquire.
+    /// Opens a new look at the peak: what is in use now counts, and so does the next acquire. The hand is empty.
     pub(super) fn begin_window(&self) {
         self.note_peak(self.balance());
         self.mark.store(ALWAYS, Ordering::Relaxed);
@@ -423,7 +598,12 @@ impl Shelf {
 
     // Everyone's side: racing answers, exact at rest.
 
+    /// On the local list, and at hand.
     pub(super) fn local(&self) -> u32 {
+        self.listed() + u32::from(self.at_hand().is_some())
+    }
+
+    fn listed(&self) -> u32 {
         let carved = i64::from(self.carved());
         let mut local = 0;
         for _ in 0..4 {
@@ -471,21 +651,32 @@ impl Shelf {
     /// Acquires of this class served from this shelf.
     pub(super) fn hits(&self) -> u64 {
         // Served in all, less what was lent to the class below; the two may be one acquire apart.
-        self.served.get().saturating_sub(self.lent_down.get())
+        (self.served.get() + self.taken_from_hand()).saturating_sub(self.lent_down.get())
+    }
+
+    fn taken_from_hand(&self) -> u64 {
+        self.scratches_at_hand.get() + self.acquires_at_hand.get()
+    }
+
+    /// Buffers that the owner got back from holders: what came to the hand has left it again, or is there.
+    fn returned_here(&self) -> u64 {
+        self.returns.get() + self.taken_from_hand() + u64::from(self.at_hand().is_some())
     }
 
     /// Acquires by `Scratch` and returns that no event has told yet; from now on they count as told. For the owner.
     pub(super) fn untold(&self) -> (u32, u32) {
-        let scratches = self.served.get() - self.acquires.get() - self.scratches_told.get();
+        let scratches = self.served.get() - self.acquires_listed.get()
+            + self.scratches_at_hand.get()
+            - self.scratches_told.get();
         self.scratches_told.add(scratches);
-        let returns = self.returns.get() - self.returns_told.get();
+        let returns = self.returned_here() - self.returns_told.get();
         self.returns_told.add(returns);
         (scratches as u32, returns as u32)
     }
 
     /// Buffers that came back, as far as the owner has seen.
     pub(super) fn recycled(&self) -> u64 {
-        self.returns.get() + self.taken.get()
+        self.returned_here() + self.taken.get()
     }
 
     // The control half's side.
@@ -563,7 +754,13 @@ mod tests {
     #[test]
     fn the_reserve_is_for_critical_callers_and_survives_a_refill() {
         let (table, slots) = table_of(4);
-        let shelf = Shelf::new(Pinned::dangling_for_test(), 0, 0, 256, 2);
+        let shelf = Shelf::new(
+            Pinned::dangling_for_test(),
+            OnRelease::Leave,
+            (0, 0),
+            256,
+            2,
+        );
         shelf.add_carved(4);
         for &slot in &slots[..3] {
             shelf.push(table.slot(slot), slot);
@@ -587,7 +784,13 @@ mod tests {
     #[test]
     fn shedding_goes_down_to_the_limit_and_reaches_into_the_inbox() {
         let (table, slots) = table_of(6);
-        let shelf = Shelf::new(Pinned::dangling_for_test(), 0, 0, 256, 0);
+        let shelf = Shelf::new(
+            Pinned::dangling_for_test(),
+            OnRelease::Leave,
+            (0, 0),
+            256,
+            0,
+        );
         shelf.add_carved(6);
         for &slot in &slots[..3] {
             shelf.push(table.slot(slot), slot);
@@ -611,7 +814,13 @@ mod tests {
     #[test]
     fn what_came_home_last_is_used_first() {
         let (table, slots) = table_of(5);
-        let shelf = Shelf::new(Pinned::dangling_for_test(), 0, 0, 256, 0);
+        let shelf = Shelf::new(
+            Pinned::dangling_for_test(),
+            OnRelease::Leave,
+            (0, 0),
+            256,
+            0,
+        );
         shelf.add_carved(5);
         for &slot in &slots[..2] {
             shelf.push(table.slot(slot), slot);
@@ -631,7 +840,13 @@ mod tests {
     #[test]
     fn an_inbox_too_long_to_walk_over_in_a_quantum_waits() {
         let (table, slots) = table_of(JOIN_AT_MOST + 2);
-        let shelf = Shelf::new(Pinned::dangling_for_test(), 0, 0, 256, 0);
+        let shelf = Shelf::new(
+            Pinned::dangling_for_test(),
+            OnRelease::Leave,
+            (0, 0),
+            256,
+            0,
+        );
         shelf.add_carved(JOIN_AT_MOST + 2);
         shelf.push(table.slot(slots[0]), slots[0]);
         for &slot in &slots[1..] {
@@ -642,9 +857,61 @@ mod tests {
     }
 
     #[test]
+    fn the_hand_keeps_the_buffer_that_came_home_last() {
+        let (table, slots) = table_of(3);
+        let core = Pinned::dangling_for_test();
+        let shelf = Shelf::new(core, OnRelease::Leave, (0, 0), 256, 0);
+        shelf.add_carved(3);
+        shelf.push(table.slot(slots[0]), slots[0]);
+        let samples = NonNull::dangling();
+        assert!(shelf.take_in_hand(slots[1], samples));
+        assert!(!shelf.take_in_hand(slots[2], samples));
+        assert_eq!((shelf.local(), shelf.returned_here()), (2, 2));
+        let scratch = shelf.take(Kind::Scratch, 1).unwrap();
+        assert_eq!((scratch.index, shelf.local()), (slots[1], 1));
+        // Out, and expected back: nobody else's buffer goes there, and putting down changes nothing.
+        assert!(!shelf.take_in_hand(slots[2], samples));
+        shelf.put_down(&table);
+        assert!(!shelf.take_scratch_in_hand(slots[2]));
+        assert_eq!(shelf.scratch_out(), Some(slots[1]));
+        assert!(shelf.take_scratch_in_hand(slots[1]));
+        assert_eq!(
+            (shelf.local(), shelf.returned_here(), shelf.hits()),
+            (2, 3, 1)
+        );
+        assert_eq!(shelf.untold(), (1, 3));
+        // Put down, it is the first on the list.
+        shelf.put_down(&table);
+        assert_eq!((shelf.local(), shelf.returned_here()), (2, 3));
+        assert_eq!(shelf.pop(&table, 1).unwrap().0, slots[1]);
+    }
+
+    #[test]
+    fn a_shut_hand_takes_nothing() {
+        let (table, slots) = table_of(1);
+        let samples = NonNull::dangling();
+        let core = Pinned::dangling_for_test();
+        let scrubbed = Shelf::new(core, OnRelease::Scrub, (0, 0), 256, 0);
+        assert!(!scrubbed.take_in_hand(slots[0], samples));
+        let asked_back = Shelf::new(core, OnRelease::Leave, (0, 0), 256, 0);
+        asked_back.set_line(0);
+        asked_back.put_down(&table);
+        assert!(!asked_back.take_in_hand(slots[0], samples));
+        asked_back.set_line(NO_LINE);
+        asked_back.put_down(&table);
+        assert!(asked_back.take_in_hand(slots[0], samples));
+    }
+
+    #[test]
     fn the_peak_is_the_most_in_use_at_once() {
         let (table, slots) = table_of(5);
-        let shelf = Shelf::new(Pinned::dangling_for_test(), 0, 0, 256, 0);
+        let shelf = Shelf::new(
+            Pinned::dangling_for_test(),
+            OnRelease::Leave,
+            (0, 0),
+            256,
+            0,
+        );
         shelf.add_carved(5);
         for &slot in &slots {
             shelf.push(table.slot(slot), slot);

@@ -5,7 +5,7 @@
 use core::ptr;
 
 use super::error::{PoolError, Table};
-use crate::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
+use crate::sync::atomic::{AtomicPtr, AtomicU8, AtomicU16, AtomicU32, Ordering};
 
 /// Slots per chunk. Chunks are added, never moved or removed while the table lives.
 const CHUNK: usize = if cfg!(loom) { 4 } else { 64 };
@@ -25,8 +25,8 @@ const LEAVING: u32 = 1 << 29;
 /// The largest buffer in samples: what is left of a word beside the marks.
 pub(super) const MAX_SAMPLES: usize = (1 << 29) - 1;
 
-/// The place of a slot without memory.
-const NOWHERE: u32 = u32::MAX;
+/// The shelf of a slot without memory.
+const NOWHERE: u16 = u16::MAX;
 
 /// The number of a slot of the table it came from.
 ///
@@ -58,8 +58,8 @@ pub(super) struct Slot {
     pub(super) next: AtomicU32,
     pub(super) refs: AtomicU32,
     lent: AtomicU32,
-    /// Shelf in the low half, region above.
-    place: AtomicU32,
+    shelf: AtomicU16,
+    region: AtomicU8,
 }
 
 #[cfg(not(loom))]
@@ -72,7 +72,8 @@ impl Slot {
             next: AtomicU32::new(NIL),
             refs: AtomicU32::new(0),
             lent: AtomicU32::new(0),
-            place: AtomicU32::new(NOWHERE),
+            shelf: AtomicU16::new(NOWHERE),
+            region: AtomicU8::new(0),
         }
     }
 
@@ -80,20 +81,18 @@ impl Slot {
     /// handle moved by the user) orders them. The control half's walks read them as a racing answer.
     pub(super) fn carve(&self, region: u8, unit: u32, shelf: u16) {
         self.unit.store(unit, Ordering::Relaxed);
-        self.place.store(
-            u32::from(shelf) | u32::from(region) << 16,
-            Ordering::Relaxed,
-        );
+        self.shelf.store(shelf, Ordering::Relaxed);
+        self.region.store(region, Ordering::Relaxed);
         self.lent.store(0, Ordering::Relaxed);
     }
 
     /// Its memory went back to the arena.
     pub(super) fn uncarve(&self) {
-        self.place.store(NOWHERE, Ordering::Relaxed);
+        self.shelf.store(NOWHERE, Ordering::Relaxed);
     }
 
     pub(super) fn is_carved(&self) -> bool {
-        self.place.load(Ordering::Relaxed) != NOWHERE
+        self.shelf.load(Ordering::Relaxed) != NOWHERE
     }
 
     #[inline(always)]
@@ -103,7 +102,7 @@ impl Slot {
 
     #[inline(always)]
     pub(super) fn region(&self) -> u8 {
-        (self.place.load(Ordering::Relaxed) >> 16) as u8
+        self.region.load(Ordering::Relaxed)
     }
 
     /// Orders slots by address: region, then unit.
@@ -114,7 +113,7 @@ impl Slot {
 
     #[inline(always)]
     pub(super) fn shelf(&self) -> u16 {
-        self.place.load(Ordering::Relaxed) as u16
+        self.shelf.load(Ordering::Relaxed)
     }
 
     #[inline(always)]
