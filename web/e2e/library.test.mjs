@@ -135,3 +135,17 @@ scenario('poolInAWorker', 'a worker has leases of its own, and they are taken ba
     assert.deepEqual([leasedBefore, reclaimed, leasedAfter, leasedAtEnd, reclaimedInAll, told], [6, 5, 1, 0, 5, 5]);
   } else assert.equal(reclaimed, 0);
 });
+
+scenario('feedFromThePage', 'what a page writes into a feed is heard, sample for sample', ({ steps, frames, underruns, leaked }) => {
+  // The fade in, and one more for each underrun of a busy machine, bend up to 64 + 64 samples; a skipped window hides 1024.
+  assert.ok(steps > 0.9 * frames, `${steps} of ${frames} steps`);
+  assert.ok(underruns < 5, `${underruns} underruns`);
+  assert.equal(leaked, 0);
+});
+
+scenario('feedUnderruns', 'a writer that is late leaves gaps, counted, and no click', ({ loudest, largestStep, steepest, underruns, leaked }) => {
+  assert.ok(loudest > 0.49 && loudest < 0.51, `${loudest}`);
+  assert.ok(underruns >= 2, `${underruns} underruns`);
+  assert.ok(largestStep <= 1.1 * steepest, `a step of ${largestStep}, the steepest sound has ${steepest}`);
+  assert.equal(leaked, 0);
+});

@@ -1,8 +1,9 @@
 /** What the tests call by name: each scenario answers with plain figures, which the test judges. */
 import * as blocks from './blocks.ts';
+import * as feed from './feed.ts';
 import * as pool from './pool.ts';
 
-const scenarios = { ...blocks, ...pool };
+const scenarios = { ...blocks, ...feed, ...pool };
 
 declare global {
   interface Window {

@@ -1,12 +1,16 @@
-/** For a worker of yours: reads taps, and uses buffers of the pool, that the page handed over. */
+/** For a worker of yours: reads taps, writes feeds, and uses buffers of the pool, that the page handed over. */
 import { BlockReader } from './block_reader.ts';
 import { BufferPool } from './buffer_pool.ts';
+import type { FeedTicket } from './feed_protocol.ts';
+import { FeedWriter } from './feed_writer.ts';
 import type { PoolTicket, TapTicket } from './protocol.ts';
 
 export { Block } from './block.ts';
 export type { BlockReader } from './block_reader.ts';
 export { WavepoolError, type WavepoolErrorCode } from './errors.ts';
 export type { BufferPool } from './buffer_pool.ts';
+export type { FeedTicket } from './feed_protocol.ts';
+export type { FeedBlock, FeedWriter } from './feed_writer.ts';
 export type { PooledArray } from './pooled_array.ts';
 export type { PoolTicket, TapTicket } from './protocol.ts';
 export * from './refusal.ts';
@@ -33,4 +37,9 @@ export function openTap(ticket: TapTicket): Promise<BlockReader> {
 /** Buffers of the pool for this thread's own use: `openPool(ticket)` with what `wavepool.handOverPool()` gave. */
 export function openPool(ticket: PoolTicket): Promise<BufferPool> {
   return BufferPool.open(ticket);
+}
+
+/** Writes a feed on this thread: `openFeed(ticket)` with what `feed.handOver()` gave. */
+export function openFeed(ticket: FeedTicket): FeedWriter {
+  return FeedWriter.open(ticket);
 }

@@ -1,5 +1,6 @@
 import { workletFile } from './assets.ts';
 import { WavepoolError, messageOf } from './errors.ts';
+import { Feed } from './feed.ts';
 import { HostWorker } from './host_worker.ts';
 import { chooseMode, type Mode, type ModeChoice, type ModeRequest } from './mode.ts';
 import { ProfileStore } from './profile_store.ts';
@@ -32,6 +33,12 @@ export interface TapConfig {
   /** Frames between the starts of two windows, at most `window`. */
   readonly hop: number;
   readonly channels: number;
+}
+
+export interface FeedConfig {
+  readonly channels: number;
+  /** Frames per block: a multiple of 128 is best. About 0.1 s of blocks, at least three, can be written ahead. */
+  readonly frames: number;
 }
 
 /** Numbers that leases can carry of their holders. */
@@ -128,6 +135,20 @@ export class Wavepool {
     const place = await this.openPlace();
     place.onLost = onLost;
     return place.ticket;
+  }
+
+  /**
+   * A node that plays what you write: see {@link Feed}.
+   *
+   * @throws {@link WavepoolError} `bad-option` for a block that is none.
+   */
+  async feed(context: BaseAudioContext, { channels, frames }: FeedConfig): Promise<Feed> {
+    const whole = (number: number, most: number): boolean => Number.isInteger(number) && number >= 1 && number <= most;
+    if (!whole(channels, 32) || !whole(frames, 1 << 16)) {
+      throw new WavepoolError('bad-option', `Blocks of ${channels} channels and ${frames} frames cannot be: 1 to 32 and 1 to 65536 can.`);
+    }
+    await addWorklet(context, this.workletUrl);
+    return new Feed(context, { sampleRate: context.sampleRate, channels, frames }, this.mode === 'shared');
   }
 
   private async openPlace(): Promise<PoolPlace> {

@@ -8,6 +8,8 @@ import { SPAN_FIELDS, TAP_PROCESSOR, type FromTap, type TapOptions, type ToTap }
 import { messageOf } from './errors.ts';
 import { BlockSender } from './block_sender.ts';
 import type { TapExports } from './tap_exports.ts';
+import { FEED_PROCESSOR } from './feed_protocol.ts';
+import { FeedProcessor } from './feed_worklet.ts';
 import { PROCESSOR } from './processor_protocol.ts';
 import { RustProcessor } from './processor_worklet.ts';
 
@@ -92,3 +94,4 @@ function copy(from: Float32Array, start: number, count: number, to: Float32Array
 
 registerProcessor(TAP_PROCESSOR, TapProcessor);
 registerProcessor(PROCESSOR, RustProcessor);
+registerProcessor(FEED_PROCESSOR, FeedProcessor);
