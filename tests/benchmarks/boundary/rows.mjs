@@ -3,9 +3,9 @@ import { writeFileSync } from 'node:fs';
 
 const rounded = (figure) => (figure === null ? null : Math.round(figure * 1000) / 1000);
 
-/** ratio = baseline ÷ value, null against nothing and where the value is 0. */
+/** ratio = baseline ÷ value, null against nothing and where either is 0. */
 export function row(bench, name, unit, value, baseline = null) {
-  const ratio = baseline !== null && value !== null && value > 0 ? baseline / value : null;
+  const ratio = value && baseline ? baseline / value : null;
   return { bench, case: name, value: rounded(value), unit, baseline: rounded(baseline), ratio: rounded(ratio) };
 }
 
