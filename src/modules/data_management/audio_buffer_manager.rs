@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::buffer::{AudioMetadata, PlanarBuffer, PlanarRef};
+use super::buffer::AudioMetadata;
 use super::error::PoolError;
+use super::planar::{PlanarBuffer, PlanarRef};
 use super::realtime_pool::RealtimePool;
 
 /// What the samples of an audio buffer are.

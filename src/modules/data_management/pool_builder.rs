@@ -4,10 +4,11 @@ use super::arena::{MemorySource, UNIT_BYTES, UNIT_SAMPLES, units};
 use super::carving::too_many;
 use super::class_boundaries::MAX_CLASSES;
 use super::error::PoolError;
+use super::exhaustion::ExhaustionPolicy;
 use super::free_list::MAX_FRESH;
 use super::pool_control::PoolControl;
 use super::pool_core::{Core, OnRelease};
-use super::realtime_pool::{ExhaustionPolicy, RealtimePool};
+use super::realtime_pool::RealtimePool;
 use super::sizing_profile::{ProfileError, SizingProfile};
 use super::slot_table::MAX_SAMPLES;
 

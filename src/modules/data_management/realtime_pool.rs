@@ -5,36 +5,19 @@ use core::cell::Cell;
 use core::marker::PhantomData;
 use core::panic::Location;
 
-use super::buffer::{Held, MAX_CHANNELS, PlanarBuffer, PooledBuffer, Scratch};
+use super::buffer::{Held, PooledBuffer, Scratch};
 use super::class_table::ClassTable;
 use super::error::PoolError;
 use super::half::Half;
+use super::planar::{MAX_CHANNELS, PlanarBuffer};
 use super::pool_core::{Anchor, Pinned};
-use super::pool_events::{BufferPoolAllocation, BufferPoolRecycling, PoolExhausted};
+use super::pool_events::{BufferPoolAllocation, BufferPoolRecycling};
 use super::shelf::{Kind, Shelf, Taken};
 use crate::event_bus::Publisher;
 
 /// Buffers one class looks at, to shed them, in one quantum: enough for several hundred to change hands within 50 ms,
 /// few enough to take less than a microsecond.
 const SHED_PER_QUANTUM: u32 = 64;
-
-/// What an acquire does when its class has no idle buffer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum ExhaustionPolicy {
-    /// It fails.
-    #[default]
-    Fail,
-    /// It takes a buffer of the next larger class; counted as a miss.
-    BorrowNextLarger,
-    /// It fails while this many are still idle, at most [`MAX_RESERVE`](Self::MAX_RESERVE): they are for
-    /// [`RealtimePool::acquire_critical`].
-    Reserve(u32),
-}
-
-impl ExhaustionPolicy {
-    /// The largest reserve: an acquire that empties the inbox walks over it.
-    pub const MAX_RESERVE: u32 = 64;
-}
 
 /// What a real-time half was built with.
 #[derive(Clone, Copy)]
@@ -80,19 +63,19 @@ pub(super) struct HalfOptions {
 /// ```
 pub struct RealtimePool {
     // Declared before the anchor, so that the half is handed over before the core may go.
-    half: Owner,
-    table: Pinned<ClassTable>,
-    first_frame: Option<u64>,
-    options: HalfOptions,
-    publisher: Option<Publisher>,
+    pub(super) half: Owner,
+    pub(super) table: Pinned<ClassTable>,
+    pub(super) first_frame: Option<u64>,
+    pub(super) options: HalfOptions,
+    pub(super) publisher: Option<Publisher>,
     /// Whether anybody listened to the allocation or recycling events when this quantum began.
     heard: bool,
-    anchor: Anchor,
+    pub(super) anchor: Anchor,
     not_sync: PhantomData<Cell<()>>,
 }
 
 /// Being the owner of a half: ends with the drop.
-struct Owner(Pinned<Half>);
+pub(super) struct Owner(pub(super) Pinned<Half>);
 
 impl Drop for Owner {
     fn drop(&mut self) {
@@ -340,78 +323,6 @@ impl RealtimePool {
         Ok(Held::new(shelf, &taken, samples as u32))
     }
 
-    /// The class has no idle buffer on this side: its inbox, then what the policy says. Refuses what no class serves.
-    #[cold]
-    #[inline(never)]
-    fn search(
-        &self,
-        samples: usize,
-        kind: Kind,
-        critical: bool,
-    ) -> Result<(Pinned<Shelf>, Taken), PoolError> {
-        let Some((_, own)) = self.table.find(samples) else {
-            return Err(self.refuse(samples));
-        };
-        let lent = samples as u32;
-        // Twice: the inbox has two lists, and the first may hold no more than the reserve.
-        for _ in 0..2 {
-            self.refill(&own);
-            let found = if critical {
-                own.take_reserve(lent)
-            } else {
-                own.take(kind, lent)
-            };
-            if let Some(taken) = found {
-                return Ok((own, taken));
-            }
-        }
-        if self.options.borrow
-            && let Some(larger) = self.table.above(own.samples)
-        {
-            if larger.local() == 0 {
-                self.refill(&larger);
-            }
-            if let Some(taken) = larger.take(kind, lent) {
-                own.borrowed.add(1);
-                larger.lent_down.add(1);
-                return Ok((larger, taken));
-            }
-        }
-        own.exhausted.add(1);
-        let error = PoolError::Exhausted {
-            requested: samples as u32,
-            class_samples: own.samples,
-            carved: own.carved(),
-        };
-        if let Some(publisher) = &self.publisher {
-            publisher.publish(PoolExhausted {
-                class_samples: own.samples,
-                requested: samples as u32,
-                carved: own.carved(),
-                half: own.half,
-                first_frame: self.first_frame,
-            });
-        }
-        Err(error)
-    }
-
-    fn refill(&self, shelf: &Shelf) {
-        let returned = shelf.refill(&self.anchor.table);
-        self.tell_recycling(shelf, returned);
-    }
-
-    #[cold]
-    fn refuse(&self, samples: usize) -> PoolError {
-        self.half.0.refused.add(1);
-        if samples == 0 {
-            return PoolError::ZeroLength;
-        }
-        PoolError::TooLarge {
-            requested: samples,
-            largest: self.table.largest(),
-        }
-    }
-
     /// Tells what `Scratch` did since it was last told, and what else returned.
     fn tell_untold(&self, shelf: &Shelf, returned: u32) {
         let (scratches, returns) = shelf.untold();
@@ -438,7 +349,7 @@ impl RealtimePool {
     }
 
     #[inline]
-    fn tell_recycling(&self, shelf: &Shelf, count: u32) {
+    pub(super) fn tell_recycling(&self, shelf: &Shelf, count: u32) {
         if self.heard
             && count > 0
             && let Some(publisher) = &self.publisher
@@ -470,6 +381,7 @@ mod tests {
 
     use super::*;
     use crate::event_bus::TypedEventBus;
+    use crate::modules::data_management::pool_events::PoolExhausted;
     use crate::modules::data_management::{BufferPool, PoolControl, RELEASED_BITS};
 
     fn pool(class: usize, buffers: u32) -> (PoolControl, RealtimePool) {
@@ -531,67 +443,6 @@ mod tests {
         assert_eq!(address % 64, 0);
         drop(other);
         assert_eq!(half.acquire(256).unwrap().address(), address);
-    }
-
-    #[test]
-    fn requests_are_refused_with_numbers() {
-        let (control, half) = pool(256, 1);
-        assert_eq!(half.acquire(0).err(), Some(PoolError::ZeroLength));
-        assert_eq!(
-            half.acquire(257).err(),
-            Some(PoolError::TooLarge {
-                requested: 257,
-                largest: 256
-            })
-        );
-        let _held = half.acquire(1).unwrap();
-        assert!(matches!(
-            half.acquire(1).err(),
-            Some(PoolError::Exhausted { .. })
-        ));
-        assert_eq!(control.metrics().exhausted, 1);
-        assert_eq!(control.metrics().pool_hits, 1);
-    }
-
-    #[test]
-    fn borrowing_takes_the_next_larger_class_and_counts_a_miss() {
-        let (control, half) = BufferPool::builder()
-            .class(256, 1)
-            .class(512, 1)
-            .class(1024, 1)
-            .exhaustion(ExhaustionPolicy::BorrowNextLarger)
-            .build()
-            .unwrap();
-        let first = half.acquire(256).unwrap();
-        let second = half.acquire(256).unwrap();
-        assert_eq!(
-            (first.capacity(), second.capacity(), second.len()),
-            (256, 512, 256)
-        );
-        assert!(half.acquire(256).is_err());
-        let metrics = control.metrics();
-        assert_eq!(
-            (metrics.pool_hits, metrics.borrowed, metrics.exhausted),
-            (1, 1, 1)
-        );
-        half.release(second);
-        assert_eq!(half.acquire(512).unwrap().capacity(), 512);
-        assert!(control.is_valid());
-    }
-
-    #[test]
-    fn the_reserve_is_kept_for_critical_callers() {
-        let (_control, half) = BufferPool::builder()
-            .class(256, 3)
-            .exhaustion(ExhaustionPolicy::Reserve(2))
-            .build()
-            .unwrap();
-        let _held = half.acquire(256).unwrap();
-        assert!(half.acquire(256).is_err());
-        assert!(half.scratch(256).is_err());
-        let _critical = half.acquire_critical(256).unwrap();
-        let _second = half.acquire_critical(256).unwrap();
-        assert!(half.acquire_critical(256).is_err());
     }
 
     #[test]
@@ -705,16 +556,5 @@ mod tests {
         assert_eq!(u64::from(allocated), metrics.pool_hits);
         assert_eq!(u64::from(recycled), control.recycled());
         assert_eq!((exhausted, metrics.exhausted), (10, 10));
-    }
-
-    #[test]
-    fn a_reserve_is_no_larger_than_a_refill_may_walk() {
-        let (_control, half) = BufferPool::builder()
-            .class(16, 1000)
-            .exhaustion(ExhaustionPolicy::Reserve(u32::MAX))
-            .build()
-            .unwrap();
-        let held: Vec<_> = core::iter::from_fn(|| half.acquire(16).ok()).collect();
-        assert_eq!(held.len(), 1000 - ExhaustionPolicy::MAX_RESERVE as usize);
     }
 }

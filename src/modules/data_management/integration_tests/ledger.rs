@@ -1,0 +1,163 @@
+//! An account of every event that arrives, beside what the tests themselves did.
+
+use super::*;
+
+/// What a frame's Critical and Normal events said.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct EngineFrame {
+    pub(super) allocations: u32,
+    pub(super) levels: u32,
+}
+
+/// What arrived, beside what the test itself did.
+#[derive(Default)]
+pub(super) struct Ledger {
+    pub(super) events: u64,
+    pub(super) allocated: BTreeMap<u16, u64>,
+    pub(super) recycled: BTreeMap<u16, u64>,
+    /// Events that came after a later frame's, of the same half and lane or of the same stream.
+    pub(super) out_of_order: u64,
+    pub(super) last_of_half: BTreeMap<u16, u64>,
+    pub(super) last_of_stream: BTreeMap<u32, u64>,
+    pub(super) player: u16,
+    pub(super) engine: u16,
+    pub(super) manager: u16,
+    pub(super) engine_stream: u32,
+    /// The player's own account: buffers in order, scratch buffers by frame and class, all by class.
+    pub(super) expected: VecDeque<(u64, u32)>,
+    pub(super) expected_scratch: BTreeMap<(u64, u32), u32>,
+    /// Blocks that were refused, perhaps after their first channel had been drawn.
+    pub(super) torn: VecDeque<(u64, u32)>,
+    pub(super) expected_by_class: BTreeMap<u32, u64>,
+    pub(super) unexpected: u64,
+    pub(super) player_allocated: BTreeMap<u32, u64>,
+    pub(super) player_recycled: BTreeMap<u32, u64>,
+    /// The engine's frames of which one lane has spoken and the other has not.
+    pub(super) half_told: BTreeMap<u64, EngineFrame>,
+    pub(super) engine_frames: u64,
+    /// Per quantum, the window buffers that captures drew; per window, the scratch buffers of its analysis.
+    pub(super) window_buffers: BTreeMap<u64, u32>,
+    pub(super) window_scratch: BTreeMap<u64, u32>,
+    pub(super) levels: BTreeMap<u64, u32>,
+    pub(super) pitches: BTreeSet<u64>,
+}
+
+impl Ledger {
+    pub(super) fn in_order(&mut self, half: u16, frame: u64) {
+        let last = self.last_of_half.entry(half).or_default();
+        self.out_of_order += u64::from(frame < *last);
+        *last = frame;
+    }
+
+    pub(super) fn allocation(&mut self, event: &BufferPoolAllocation) {
+        self.events += 1;
+        *self.allocated.entry(event.half).or_default() += u64::from(event.count);
+        // The manager's half follows no stream.
+        let first_frame = event.first_frame.unwrap_or(0);
+        self.in_order(event.half, first_frame);
+        let at = (first_frame, event.class_samples);
+        let aggregate = event.slot == u32::MAX;
+        if event.half == self.player {
+            *self
+                .player_allocated
+                .entry(event.class_samples)
+                .or_default() += u64::from(event.count);
+            self.torn.retain(|torn| torn.0 >= first_frame);
+            let told = if aggregate {
+                self.expected_scratch.remove(&at) == Some(event.count)
+            } else if self.torn.front() == Some(&at) {
+                self.torn.pop_front();
+                *self.expected_by_class.entry(at.1).or_default() += 1;
+                true
+            } else {
+                self.expected.pop_front() == Some((first_frame, event.slot))
+            };
+            self.unexpected += u64::from(!told);
+        } else if event.half == self.engine {
+            self.engine_told(first_frame, |frame| frame.allocations += 1);
+        } else if aggregate {
+            *self.window_scratch.entry(first_frame).or_default() += event.count;
+        } else if event.half != self.manager {
+            *self.window_buffers.entry(first_frame).or_default() += 1;
+        }
+    }
+
+    pub(super) fn recycling(&mut self, event: &BufferPoolRecycling) {
+        self.events += 1;
+        *self.recycled.entry(event.half).or_default() += u64::from(event.count);
+        if event.half == self.player {
+            self.in_order(event.half, event.first_frame.unwrap_or(0));
+            *self.player_recycled.entry(event.class_samples).or_default() += u64::from(event.count);
+        }
+    }
+
+    pub(super) fn level(&mut self, event: &LevelMeasured) {
+        self.events += 1;
+        let last = self.last_of_stream.entry(event.stream).or_default();
+        self.out_of_order += u64::from(event.first_frame < *last);
+        *last = event.first_frame;
+        if event.stream == self.engine_stream {
+            self.engine_told(event.first_frame, |frame| frame.levels += 1);
+        } else {
+            *self.levels.entry(event.first_frame).or_default() += 1;
+        }
+    }
+
+    /// A frame is done with when its two buffers and its level were told.
+    pub(super) fn engine_told(&mut self, first_frame: u64, tell: impl FnOnce(&mut EngineFrame)) {
+        let frame = self.half_told.entry(first_frame).or_default();
+        tell(frame);
+        let whole = EngineFrame {
+            allocations: 2,
+            levels: 1,
+        };
+        if *frame == whole {
+            self.half_told.remove(&first_frame);
+            self.engine_frames += 1;
+        }
+    }
+}
+
+/// A module as an application adds one: it depends on the pool, and listens.
+#[derive(Default)]
+pub(super) struct LedgerModule {
+    pub(super) ledger: Arc<Mutex<Ledger>>,
+    subscriptions: Vec<Subscription>,
+}
+
+impl LedgerModule {
+    pub(super) const REGISTRATION: ModuleRegistration = ModuleRegistration {
+        descriptor: ModuleDescriptor {
+            name: "ledger",
+            version: Version(1, 0, 0),
+            dependencies: &[Dependency {
+                name: "data_management",
+                minimum: Version(0, 1, 0),
+            }],
+        },
+        construct: || Box::new(LedgerModule::default()),
+    };
+}
+
+impl Module for LedgerModule {
+    fn init(&mut self, ctx: &mut InitContext<'_>) -> Result<(), ModuleError> {
+        let bus = ctx.bus();
+        let ledger = || self.ledger.clone();
+        let (a, b, c, d) = (ledger(), ledger(), ledger(), ledger());
+        self.subscriptions = vec![
+            bus.subscribe(move |event| a.lock().unwrap().allocation(event))?,
+            bus.subscribe(move |event| b.lock().unwrap().recycling(event))?,
+            bus.subscribe(move |event| c.lock().unwrap().level(event))?,
+            bus.subscribe(move |event: &PitchDetected| {
+                let mut ledger = d.lock().unwrap();
+                ledger.events += 1;
+                ledger.pitches.insert(event.first_frame);
+            })?,
+        ];
+        Ok(())
+    }
+
+    fn stop(&mut self) {
+        self.subscriptions.clear();
+    }
+}
