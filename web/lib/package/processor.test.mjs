@@ -83,3 +83,17 @@ test('a module that is no processor is refused with the reason', async () => {
   assert.match(messages[0], /^bad-option: .*is no processor: it wants/);
   assert.match(messages[1], /^bad-option: .*was not made by export_processor!/);
 });
+
+test('a processor that cannot start says so', async () => {
+  const fault = await page.evaluate(async (wasm) => {
+    const { openProcessor } = await import('/web/lib/dist/index.js');
+    const context = new OfflineAudioContext({ numberOfChannels: 2, length: 4800, sampleRate: 48_000 });
+    // More channels than the pool has for one block.
+    const filter = await openProcessor(context, { wasm, channels: 32 });
+    const told = new Promise((resolve) => (filter.onFault = resolve));
+    filter.node.connect(context.destination);
+    await context.startRendering();
+    return Promise.race([told, new Promise((resolve) => setTimeout(resolve, 5000, 'nothing'))]);
+  }, wasm);
+  assert.equal(fault, 'the processor could not be started');
+});
