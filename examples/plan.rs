@@ -51,6 +51,7 @@ fn trace(file: &str) -> Result<(), Box<dyn Error>> {
         policy: None,
         quanta_per_step: QUANTA_PER_STEP,
         score_from_frame: 0,
+        clock_us: None,
     };
     let sized = ReplayOptions {
         policy: Some(SizingPolicy::default()),

@@ -14,6 +14,7 @@ use std::io::Write;
 use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use rustix::time::{ClockId, clock_gettime};
 use sizing_baselines::{Row, fixed_buckets, system_allocator};
 use sizing_traces::Scenario;
 use wavepool::modules::data_management::BufferPool;
@@ -59,6 +60,12 @@ const RESERVE_SAMPLES: usize = 2 << 20;
 /// classes with all their first buffers.
 const OPERATIONS_PER_STEP: u32 = 256 + 2 * 128 + 32 + 1024;
 
+/// What this thread has run: a machine that is busy with other things does not make a control step longer.
+fn thread_us() -> f64 {
+    let now = clock_gettime(ClockId::ThreadCPUTime);
+    now.tv_sec as f64 * 1e6 + now.tv_nsec as f64 / 1e3
+}
+
 /// One configuration for every trace: a few buffers of the default classes, all else is learned.
 fn options(score_from_frame: u64) -> ReplayOptions {
     let pool = [256, 512, 1024, 2048, 4096]
@@ -71,6 +78,7 @@ fn options(score_from_frame: u64) -> ReplayOptions {
         policy: Some(SizingPolicy::default()),
         quanta_per_step: 1,
         score_from_frame,
+        clock_us: Some(thread_us),
     }
 }
 

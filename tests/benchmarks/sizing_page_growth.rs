@@ -28,6 +28,7 @@ pub extern "C" fn pages_grown() -> i32 {
         policy: Some(SizingPolicy::default()),
         quanta_per_step: 1,
         score_from_frame: scenario.warm_from_frame,
+        clock_us: None,
     };
     let report = replay(&scenario.trace, &options).ok();
     let pages = report

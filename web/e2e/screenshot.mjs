@@ -14,14 +14,18 @@ const pictures = [
 ];
 
 await main(async () => {
-  const { url, input, out, seconds } = options({ url: undefined, input: undefined, out: undefined, seconds: '3' }, usage);
+  const { url, input, out, seconds } = options({ url: undefined, input: undefined, out: undefined, seconds: '12' }, usage);
   mkdirSync(out, { recursive: true });
   const browser = await launch();
   try {
     for (const { name, ...look } of pictures) {
       const { page } = await openPage(browser, url, look);
-      await play(page, input);
+      // The sizing part first gets something to show.
+      await page.click('#exercise');
       await page.waitForTimeout(Number(seconds) * 1000);
+      await play(page, input);
+      await page.waitForTimeout(3000);
+      await page.evaluate(() => window.scrollTo(0, 0));
       const path = join(out, `${name}.png`);
       await page.screenshot({ path, fullPage: true });
       console.log(path);

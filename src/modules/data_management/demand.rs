@@ -52,11 +52,14 @@ pub struct SlidingHistogram {
 #[derive(Debug, Clone, Copy)]
 struct Window {
     counts: [u16; BUCKETS],
+    /// Sum of the counts.
+    total: u32,
     largest: u32,
 }
 
 const EMPTY: Window = Window {
     counts: [0; BUCKETS],
+    total: 0,
     largest: 0,
 };
 
@@ -74,7 +77,9 @@ impl SlidingHistogram {
     pub fn record(&mut self, value: u32) {
         let window = &mut self.windows[self.current];
         let count = &mut window.counts[bucket_of(value)];
-        *count = count.saturating_add(1);
+        let is_full = *count == u16::MAX;
+        *count += u16::from(!is_full);
+        window.total += u32::from(!is_full);
         window.largest = window.largest.max(value);
     }
 
@@ -88,35 +93,51 @@ impl SlidingHistogram {
     /// nothing was recorded.
     #[must_use]
     pub fn quantile(&self, quantile: f64, windows: usize) -> Option<u32> {
-        let total: u64 = self
-            .newest(windows)
-            .flat_map(|window| window.counts)
-            .map(u64::from)
-            .sum();
+        let total = self.total(windows);
         let rank = ((total as f64 * quantile).ceil() as u64).max(1);
-        let largest = self.newest(windows).map(|window| window.largest).max()?;
-        let mut seen = 0;
-        (0..BUCKETS)
+        let largest = self.largest(windows);
+        // From the top: high quantiles are asked for, and there is nothing above the largest.
+        let mut up_to = total;
+        (0..=bucket_of(largest))
+            .rev()
             .find(|&bucket| {
-                seen += self
-                    .newest(windows)
-                    .map(|window| u64::from(window.counts[bucket]))
-                    .sum::<u64>();
-                seen >= rank
+                up_to -= self.count(bucket, windows);
+                up_to < rank
             })
+            .filter(|_| total > 0)
             .map(|bucket| bucket_top(bucket).min(largest))
     }
 
     /// Share (0 to 1) of all records that do not exceed `value`; none when nothing was recorded.
     #[must_use]
     pub fn share_up_to(&self, value: u32) -> Option<f64> {
-        let total: u64 = self.iter().map(|(_, count)| count).sum();
-        let within: u64 = self
-            .iter()
-            .filter(|&(top, _)| top <= value)
-            .map(|(_, count)| count)
+        let total = self.total(WINDOWS);
+        let largest = self.largest(WINDOWS);
+        let above: u64 = (0..=bucket_of(largest))
+            .rev()
+            .take_while(|&bucket| bucket_top(bucket).min(largest) > value)
+            .map(|bucket| self.count(bucket, WINDOWS))
             .sum();
-        (total > 0).then(|| within as f64 / total as f64)
+        (total > 0).then(|| (total - above) as f64 / total as f64)
+    }
+
+    fn total(&self, windows: usize) -> u64 {
+        self.newest(windows)
+            .map(|window| u64::from(window.total))
+            .sum()
+    }
+
+    fn largest(&self, windows: usize) -> u32 {
+        self.newest(windows)
+            .map(|window| window.largest)
+            .max()
+            .unwrap_or(0)
+    }
+
+    fn count(&self, bucket: usize, windows: usize) -> u64 {
+        self.newest(windows)
+            .map(|window| u64::from(window.counts[bucket]))
+            .sum()
     }
 
     fn newest(&self, windows: usize) -> impl Iterator<Item = &Window> + '_ {
@@ -125,19 +146,9 @@ impl SlidingHistogram {
 
     /// Value and count of every bucket that is not empty, over all windows.
     pub fn iter(&self) -> impl Iterator<Item = (u32, u64)> + '_ {
-        let largest = self
-            .newest(WINDOWS)
-            .map(|window| window.largest)
-            .max()
-            .unwrap_or(0);
-        (0..BUCKETS)
-            .map(move |bucket| {
-                let count = self
-                    .newest(WINDOWS)
-                    .map(|window| u64::from(window.counts[bucket]))
-                    .sum();
-                (bucket_top(bucket).min(largest), count)
-            })
+        let largest = self.largest(WINDOWS);
+        (0..=bucket_of(largest))
+            .map(move |bucket| (bucket_top(bucket).min(largest), self.count(bucket, WINDOWS)))
             .filter(|&(_, count)| count > 0)
     }
 }

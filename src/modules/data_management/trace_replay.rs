@@ -26,6 +26,9 @@ pub struct ReplayOptions {
     pub quanta_per_step: u32,
     /// Requests, use and memory are counted from this frame on.
     pub score_from_frame: u64,
+    /// Microseconds of the clock that times control steps: the thread's own, say, which a busy machine does not falsify.
+    /// None times nothing.
+    pub clock_us: Option<fn() -> f64>,
 }
 
 /// What came of it.
@@ -53,7 +56,7 @@ pub struct ReplayReport {
     pub bytes_used_peak: u64,
     /// Bytes reserved at the end.
     pub bytes_reserved: u64,
-    /// Times of the control steps in microseconds, ascending; empty where there is no clock.
+    /// Times of the control steps in microseconds, ascending; empty without a clock.
     #[serde(skip)]
     pub control_step_us: Vec<f64>,
     /// Most buffers any control step moved or looked at.
@@ -87,6 +90,7 @@ pub fn replay(trace: &DemandTrace, options: &ReplayOptions) -> Result<ReplayRepo
         .clone()
         .map(|policy| PoolKeeper::new(AlertRules::default(), Some(policy)));
     let mut player = Player {
+        clock_us: options.clock_us,
         control,
         realtime,
         keeper,
@@ -146,6 +150,7 @@ fn memory_pages() -> Option<u64> {
 }
 
 struct Player {
+    clock_us: Option<fn() -> f64>,
     control: PoolControl,
     realtime: RealtimePool,
     keeper: Option<PoolKeeper>,
@@ -178,9 +183,13 @@ impl Player {
         let Some(keeper) = &mut self.keeper else {
             return;
         };
-        let clock = Clock::start();
+        let start_us = self.clock_us.map(|now| now());
         let report = keeper.step(now_ms, &mut self.control, None, |_| {});
-        self.report.control_step_us.extend(clock.elapsed_us());
+        let took_us = self
+            .clock_us
+            .zip(start_us)
+            .map(|(now, start)| now() - start);
+        self.report.control_step_us.extend(took_us);
         self.report.control_step_operations_max = self
             .report
             .control_step_operations_max
@@ -246,31 +255,6 @@ impl Player {
     }
 }
 
-/// A clock where there is one.
-struct Clock {
-    #[cfg(not(target_arch = "wasm32"))]
-    start: std::time::Instant,
-}
-
-impl Clock {
-    fn start() -> Self {
-        Self {
-            #[cfg(not(target_arch = "wasm32"))]
-            start: std::time::Instant::now(),
-        }
-    }
-
-    #[cfg(not(target_arch = "wasm32"))]
-    fn elapsed_us(&self) -> Option<f64> {
-        Some(self.start.elapsed().as_secs_f64() * 1e6)
-    }
-
-    #[cfg(target_arch = "wasm32")]
-    fn elapsed_us(&self) -> Option<f64> {
-        None
-    }
-}
-
 #[cfg(test)]
 #[cfg(not(loom))]
 mod tests {
@@ -285,6 +269,7 @@ mod tests {
             policy,
             quanta_per_step: 1,
             score_from_frame: 0,
+            clock_us: None,
         }
     }
 
