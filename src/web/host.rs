@@ -20,9 +20,10 @@ use super::stream::{Consumer, Stream, StreamEnd, StreamFigures};
 use super::stream_counts::StreamCounts;
 use super::tap::Tap;
 use super::tracks::Tracks;
+use super::unit_costs::{self, Crossings, Made, weigh};
 use crate::event_bus::TypedEventBus;
 use crate::modules::audio_foundations::{AudioFoundationsModule, StreamConfig};
-use crate::modules::data_management::pool_metrics::{ClassMetrics, PoolCounts};
+use crate::modules::data_management::pool_metrics::{BoundaryCounts, ClassMetrics, PoolCounts};
 use crate::modules::data_management::sizing_profile::SizingProfile;
 use crate::modules::data_management::{
     DataManagementConfig, DataManagementModule, PoolControl, PoolMetrics,
@@ -86,8 +87,10 @@ pub struct Host {
     pub(super) participants: Participants,
     /// Buffers still leased when the last stream had closed.
     leaked: u64,
-    /// JavaScript objects made on this side of the boundary.
-    objects: u64,
+    /// JavaScript objects made on this side of the boundary, messages and transferred buffers of both sides.
+    made: Made,
+    /// Blocks that arrived: a message each among what their senders told of.
+    blocks: u64,
     /// When the pool's control step last ran.
     ticked_ms: f64,
     feed: Feed,
@@ -127,7 +130,8 @@ impl Host {
             holders: Holders::default(),
             participants: Participants::default(),
             leaked: 0,
-            objects: 0,
+            made: Made::default(),
+            blocks: 0,
             ticked_ms: f64::NEG_INFINITY,
             feed,
             inspector: Inspector::new(),
@@ -245,6 +249,7 @@ impl Host {
         if let Some(closing) = self.streams.remove(&stream) {
             self.closed.figures = Some(closing.figures(stream));
             self.closed.objects += closing.counts.objects();
+            closing.count_crossings(&mut self.closed.crossings);
             self.feed.forget(stream);
             match closing.end {
                 StreamEnd::Received(receiver) => self.closed.absorb(&receiver),
@@ -296,10 +301,12 @@ impl Host {
         if let Some(exercise) = &mut self.exercise {
             exercise.run(now_ms);
         }
+        let boundary = self.boundary();
         if now_ms - self.ticked_ms >= TICK_MS
             && let Some(data) = self.registry.get_mut::<DataManagementModule>()
         {
             self.ticked_ms = now_ms;
+            data.observe_boundary(boundary);
             let report = data.tick(now_ms);
             self.inspector.observe(now_ms, data);
             if let Some((tracks, report)) = self.tracks.as_mut().zip(report) {
@@ -374,6 +381,7 @@ impl Host {
     #[wasm_bindgen(js_name = receiveHeader)]
     pub fn receive_header(&mut self, stream: u32, wall_ms: f64) -> Result<(), JsError> {
         let bus = self.registry.bus().clone();
+        self.blocks += 1;
         let Some((receiver, counts)) = self.receiver(stream) else {
             return Ok(());
         };
@@ -404,10 +412,18 @@ impl Host {
         }
     }
 
-    /// Counts JavaScript objects that the worker made to carry blocks: views, messages.
+    /// Counts JavaScript objects that the worker made to carry blocks.
     #[wasm_bindgen(js_name = countObjects)]
-    pub fn count_objects(&mut self, made: u32) {
-        self.objects += u64::from(made);
+    pub fn count_objects(&mut self, views: u32, messages: u32) {
+        self.made.views += u64::from(views);
+        self.made.messages += u64::from(messages);
+    }
+
+    /// Counts buffers that were made to be transferred, with so many bytes each.
+    #[wasm_bindgen(js_name = countBuffers)]
+    pub fn count_buffers(&mut self, buffers: u32, bytes: u32) {
+        self.made.buffers += u64::from(buffers);
+        self.made.buffer_bytes += u64::from(buffers) * u64::from(bytes);
     }
 
     /// Provokes a fault on purpose, to see that it is noticed: `leak-one` takes a buffer and forgets it.
@@ -538,17 +554,34 @@ impl Host {
         let control = self.data()?.control()?;
         let mut counts = control.counts();
         let mut recycled = control.recycled() + self.closed.recycled;
-        let mut objects = self.closed.objects + self.objects + self.participants.objects();
         counts.add(&self.closed.pool);
         for stream in self.streams.values() {
-            objects += stream.counts.objects();
             if let StreamEnd::Received(receiver) = &stream.end {
                 counts.add(&receiver.remote);
                 recycled += receiver.remote_recycled;
             }
         }
-        counts.boundary.objects = objects;
+        counts.boundary = self.boundary();
         Some((counts, recycled))
+    }
+
+    /// What carrying windows has cost JavaScript so far, in every thread.
+    fn boundary(&self) -> BoundaryCounts {
+        let (mut made, mut crossed) = (self.made, self.closed.crossings);
+        // A buffer that JavaScript leases for itself crosses without a window: its views alone count.
+        made.views += self.closed.objects + self.participants.objects();
+        for stream in self.streams.values() {
+            made.views += stream.counts.objects();
+            stream.count_crossings(&mut crossed);
+        }
+        let messages = self.blocks.min(made.views);
+        made.views -= messages;
+        made.messages += messages;
+        weigh(
+            made,
+            crossed,
+            unit_costs::MEASURED.map(|measured| measured.costs),
+        )
     }
 }
 
@@ -573,6 +606,7 @@ pub(super) struct Closed {
     pool: PoolCounts,
     recycled: u64,
     pub(super) objects: u64,
+    crossings: Crossings,
     figures: Option<StreamFigures>,
 }
 

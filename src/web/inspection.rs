@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::recording::RecordingFigures;
+use super::unit_costs;
 use crate::modules::data_management::demand::{Demand, SlidingHistogram};
 use crate::modules::data_management::pool_monitor::AlertState;
 use crate::modules::data_management::sizing_plan::{AppliedPlan, Effect};
@@ -65,6 +66,7 @@ impl Inspector {
             alerts: data.monitor()?.states().collect(),
             recording,
             profile: optimizer.profile().to_json(),
+            unit_costs: unit_costs::MEASURED.map(|measured| measured.source),
         })
     }
 }
@@ -84,6 +86,8 @@ pub(super) struct Inspection {
     recording: Option<RecordingFigures>,
     /// What a next start should begin with: for the page to keep.
     profile: String,
+    /// Which measurement says what JavaScript objects weigh.
+    unit_costs: Option<&'static str>,
 }
 
 /// Each list is `[value, how often]`, ascending.

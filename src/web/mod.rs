@@ -26,6 +26,7 @@ mod stream;
 mod stream_counts;
 mod tap;
 mod tracks;
+mod unit_costs;
 
 pub use allocator::CountingAllocator;
 pub use host::Host;

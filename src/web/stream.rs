@@ -7,6 +7,7 @@ use super::reader::Reader;
 use super::receiver::Receiver;
 use super::stream_counts::StreamCounts;
 use super::tap::Tap;
+use super::unit_costs::Crossings;
 use crate::modules::audio_foundations::{Analysis, StreamConfig};
 
 pub(super) struct Stream {
@@ -64,6 +65,14 @@ pub(super) struct StreamFigures {
 }
 
 impl Stream {
+    /// Adds the windows that came out of the worklet.
+    pub(super) fn count_crossings(&self, crossed: &mut Crossings) {
+        let StreamConfig {
+            channels, window, ..
+        } = self.config;
+        crossed.add(self.counts.read().windows, channels, window);
+    }
+
     pub(super) fn figures(&self, number: u32) -> StreamFigures {
         let counters = self.counts.read();
         StreamFigures {

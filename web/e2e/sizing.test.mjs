@@ -43,20 +43,24 @@ const turn = async (page, id) => {
 
 onPage('the second visit begins with what the first learned, and misses nothing from its first request on', async (page) => {
   await turn(page, 'exercise');
-  // One round of all four sizes.
-  await page.waitForTimeout(12_000);
-  const first = await report(page);
-  assert.ok(classes(first).includes(608), `the first visit learned ${classes(first)}`);
+  // Each of the four sizes gets a class of its own, after a round or two.
+  const learned = [352, 608, 1504, 3008];
+  await page.waitForFunction((wanted) => {
+    const known = window.wavepoolDemo.report()?.pool.classes.filter(({ retired }) => !retired).map(({ samples }) => samples);
+    return known !== undefined && wanted.every((samples) => known.includes(samples));
+  }, learned, { timeout: 90_000 });
+  // Their use is then seen once.
+  await page.waitForTimeout(9000);
 
   await page.reload();
   await page.waitForFunction(() => 'wavepoolDemo' in window);
   await turn(page, 'exercise');
   await page.waitForFunction(() => window.wavepoolDemo.report() !== null);
   const start = await report(page);
-  assert.ok(classes(start).includes(608), `the second visit began with ${classes(start)}`);
+  assert.deepEqual(classes(start).filter((samples) => learned.includes(samples)), learned);
   await page.waitForTimeout(9000);
   const second = await report(page);
-  assert.ok(second.pool.total_allocations > 2000, `${second.pool.total_allocations} requests`);
+  assert.ok(second.pool.total_allocations > 1000, `${second.pool.total_allocations} requests`);
   assert.equal(second.pool.hit_rate_percentage, 100);
   assert.doesNotMatch(await page.textContent('#mode-reason'), /could not be used/);
 });

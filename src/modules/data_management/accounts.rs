@@ -166,8 +166,16 @@ impl PoolControl {
         self.count_halves(counts, |_| true);
     }
 
-    /// What the halves counted whose sizes follow demand, with the limit that the others leave them.
-    pub(super) fn demand_counts(&self) -> PoolCounts {
+    /// What the halves counted whose sizes follow demand, with the limit that the others leave them. `all` are the counts
+    /// of every half.
+    pub(super) fn demand_counts(&self, all: &PoolCounts) -> PoolCounts {
+        if self
+            .anchor
+            .shelves()
+            .all(|shelf| self.follows_demand(shelf.half))
+        {
+            return all.clone();
+        }
         let mut counts = PoolCounts::default();
         self.count_halves(&mut counts, |half| self.follows_demand(half));
         let own = self.anchor.shelves();
@@ -206,13 +214,20 @@ impl PoolControl {
         for class in &mut classes {
             class.retired = !self.has_class(class.samples as u32);
         }
-        let lent = |slot: &SlotInfo| slot.lent_samples > 0 && counted(slot.half);
-        for slot in self.slots().filter(lent) {
-            if let Some(class) = classes
-                .iter_mut()
-                .find(|class| class.samples == slot.samples)
+        let table = &self.anchor.table;
+        for index in table.indices() {
+            // Most buffers are idle: for those, one word is looked at.
+            let slot = table.slot(index);
+            let lent_samples = slot.lent_samples();
+            if lent_samples == 0 || !slot.is_carved() {
+                continue;
+            }
+            let shelf = self.anchor.core().shelf_of(index);
+            let of_size = |class: &&mut ClassMetrics| class.samples == shelf.samples as usize;
+            if counted(shelf.half)
+                && let Some(class) = classes.iter_mut().find(of_size)
             {
-                class.requested_samples += slot.lent_samples as u64;
+                class.requested_samples += u64::from(lent_samples);
             }
         }
         let padding_samples = |class: &ClassMetrics| class.carved as usize * padding(class.samples);

@@ -170,6 +170,11 @@ impl Run {
     const fn touches(self, next: Self) -> bool {
         self.region == next.region && self.end() == next.unit
     }
+
+    /// Units before its first multiple of `align`, a power of two.
+    fn before(&self, align: u32) -> u32 {
+        self.unit.wrapping_neg() & (align - 1)
+    }
 }
 
 /// What is free, ordered by address. The lowest address is given first, so that live buffers crowd together; what comes
@@ -185,8 +190,12 @@ impl FreeRuns {
     /// Carves `units` at the lowest place that is a multiple of `align`, from a run of fewer than `limit` units.
     pub(super) fn take(&mut self, units: u32, align: u32, limit: u32) -> Option<Run> {
         let (at, before) = self.runs.iter().enumerate().find_map(|(at, run)| {
-            let before = run.unit.next_multiple_of(align) - run.unit;
-            (run.units < limit && before + units <= run.units).then_some((at, before))
+            // Most runs of a fragmented arena are too short: that costs one comparison.
+            if run.units < units || run.units >= limit {
+                return None;
+            }
+            let before = run.before(align);
+            (before + units <= run.units).then_some((at, before))
         })?;
         let run = self.runs[at];
         let taken = Run {
@@ -236,13 +245,16 @@ impl FreeRuns {
         }
     }
 
-    /// How many buffers of `units` fit.
-    pub(super) fn fits(&self, units: u32, align: u32) -> usize {
-        let fits_in = |run: &Run| {
-            let before = run.unit.next_multiple_of(align) - run.unit;
-            (run.units.saturating_sub(before) / units) as usize
-        };
-        self.runs.iter().map(fits_in).sum()
+    /// How many of `count` buffers of `units` fit.
+    pub(super) fn fits(&self, units: u32, align: u32, count: usize) -> usize {
+        let mut fitting = 0;
+        for run in self.runs.iter().filter(|run| run.units >= units) {
+            fitting += (run.units.saturating_sub(run.before(align)) / units) as usize;
+            if fitting >= count {
+                return count;
+            }
+        }
+        fitting
     }
 
     pub(super) fn largest(&self) -> u32 {
@@ -324,7 +336,8 @@ mod tests {
             free.iter().collect::<Vec<_>>(),
             [run(0, 0, 10), run(1, 4, 6)]
         );
-        assert_eq!((free.fits(5, 1), free.fits(3, 1)), (3, 5));
+        assert_eq!((free.fits(5, 1, 9), free.fits(3, 1, 9)), (3, 5));
+        assert_eq!(free.fits(3, 1, 4), 4);
     }
 
     #[test]

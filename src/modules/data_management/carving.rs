@@ -124,14 +124,14 @@ impl PoolControl {
     /// what is free or by one new region; where there is no room for that, anywhere.
     fn make_room(&mut self, size: u32, count: u32) -> Result<u32, PoolError> {
         let align = natural_alignment(size);
-        let fits = self.free.fits(size, align);
-        let missing = (count as usize).saturating_sub(fits);
+        let fits = self.free.fits(size, align, count as usize);
+        let missing = count as usize - fits;
         if missing == 0 {
             return Ok(align);
         }
         let needed = missing.saturating_mul(size as usize);
         let room = self.room_units();
-        let fits_anywhere = self.free.fits(size, 1) >= count as usize;
+        let fits_anywhere = self.free.fits(size, 1, count as usize) == count as usize;
         if fits_anywhere && (needed > room || usize::from(self.regions) == MAX_REGIONS) {
             return Ok(1);
         }

@@ -10,7 +10,7 @@ use super::accounts::bytes;
 use super::arena::{Run, UNIT_SAMPLES, natural_alignment, units};
 use super::error::PoolError;
 use super::pool_control::{PoolControl, headroom};
-use super::pool_core::Pinned;
+use super::pool_core::{MAX_SHELVES, Pinned};
 use super::shelf::{NO_LINE, Shelf};
 use super::sizing_rules::with_margin;
 use super::slot_table::Slot;
@@ -101,9 +101,13 @@ impl PoolControl {
     }
 
     /// Asks back what is idle beyond the peak of the last control step, with a margin.
-    fn drain_excess(&self) {
-        let shelves = self.anchor.shelves();
-        for shelf in shelves.filter(|shelf| self.follows_demand(shelf.half)) {
+    fn drain_excess(&mut self) {
+        let shelves: Vec<_> = self.anchor.shelves().collect();
+        self.know_places();
+        for shelf in shelves {
+            if !self.follows_demand(shelf.half) {
+                continue;
+            }
             let needed = with_margin(u64::from(shelf.window_peak()))
                 .max(u64::from(shelf.leased() + shelf.target()));
             let excess = u64::from(shelf.carved()).saturating_sub(needed) as u32;
@@ -111,6 +115,7 @@ impl PoolControl {
                 self.drain(&shelf, excess);
             }
         }
+        self.forget_places();
     }
 
     fn fill_gaps(&mut self, left: &mut u32) -> (u32, usize) {
@@ -124,7 +129,11 @@ impl PoolControl {
             return (0, 0);
         };
         let (mut moved, mut bytes_moved) = (0, 0);
+        self.know_places();
         for shelf in shelves {
+            if *left == 0 {
+                break;
+            }
             let size = units(shelf.samples as usize) as u32;
             let align = natural_alignment(size);
             let is_gap = |run: &Run| run.units >= size && run.units < largest;
@@ -133,7 +142,6 @@ impl PoolControl {
             }
             // Only idle buffers that lie above a gap can go down into it.
             let mut places = self.places(&shelf);
-            places.sort_unstable();
             let draining = shelf.draining();
             let mut exchanged = 0;
             while *left > 0 && exchanged + draining < shelf.idle() {
@@ -141,9 +149,9 @@ impl PoolControl {
                 let highest = places
                     .len()
                     .checked_sub(1 + (exchanged + draining) as usize);
-                let worthwhile = gap
-                    .zip(highest)
-                    .is_some_and(|(gap, highest)| gap.place_key() < places[highest]);
+                let worthwhile = gap.zip(highest).is_some_and(|(gap, highest)| {
+                    gap.place_key() < *places.select_nth_unstable(highest).1
+                });
                 if !worthwhile || self.carve_one(&shelf, size, align, largest).is_err() {
                     break;
                 }
@@ -156,11 +164,12 @@ impl PoolControl {
                 bytes_moved += bytes(exchanged as usize * size as usize);
             }
         }
+        self.forget_places();
         (moved, bytes_moved)
     }
 
     /// Draws the line so that `buffers` of the shelf lie beyond it.
-    pub(super) fn drain(&self, shelf: &Shelf, buffers: u32) {
+    pub(super) fn drain(&mut self, shelf: &Shelf, buffers: u32) {
         let mut places = self.places(shelf);
         let line = match places.len().checked_sub(buffers as usize) {
             _ if buffers == 0 => NO_LINE,
@@ -173,7 +182,7 @@ impl PoolControl {
     }
 
     /// Lets up to `buffers` stay that were asked back; answers how many.
-    pub(super) fn keep_draining(&self, shelf: &Shelf, buffers: u32) -> u32 {
+    pub(super) fn keep_draining(&mut self, shelf: &Shelf, buffers: u32) -> u32 {
         let draining = shelf.draining();
         let kept = draining.min(buffers);
         if kept > 0 {
@@ -209,17 +218,36 @@ impl PoolControl {
         }
     }
 
-    /// Where the shelf's buffers lie.
-    fn places(&self, shelf: &Shelf) -> Vec<u64> {
-        self.each_place(shelf).collect()
-    }
-
-    fn each_place(&self, shelf: &Shelf) -> impl Iterator<Item = u64> {
+    /// Where the shelf's buffers lie, in no order.
+    fn places(&mut self, shelf: &Shelf) -> Vec<u64> {
+        let known = self.known_places.get_mut(usize::from(shelf.id));
+        if let Some(places) = known.and_then(Option::take) {
+            return places;
+        }
         let table = &self.anchor.table;
         let slots = table.indices().map(|index| table.slot(index));
         slots
             .filter(|slot| slot.is_carved() && slot.shelf() == shelf.id)
             .map(Slot::place_key)
+            .collect()
+    }
+
+    /// Looks once where everything lies, for whoever is to size several shelves: each may be asked for once, before
+    /// anything of it is carved. To be forgotten afterwards.
+    pub(super) fn know_places(&mut self) {
+        self.known_places
+            .resize_with(MAX_SHELVES, || Some(Vec::new()));
+        let table = &self.anchor.table;
+        for slot in table.indices().map(|index| table.slot(index)) {
+            let of_shelf = self.known_places.get_mut(usize::from(slot.shelf()));
+            if let Some(Some(places)) = of_shelf.filter(|_| slot.is_carved()) {
+                places.push(slot.place_key());
+            }
+        }
+    }
+
+    pub(super) fn forget_places(&mut self) {
+        self.known_places = Vec::new();
     }
 }
 

@@ -33,6 +33,8 @@ pub struct PoolControl {
     pub(super) classes: Vec<(u32, u32)>,
     /// Halves with a mix of their own: what their owner said they need is theirs, and sizing leaves them alone.
     pub(super) own_mix: Vec<u16>,
+    /// Where the buffers of each shelf lie, as far as that is known while several shelves are looked at; empty otherwise.
+    pub(super) known_places: Vec<Option<Vec<u64>>>,
     /// What shelves counted that are gone.
     pub(super) past: Vec<ClassMetrics>,
     pub(super) shift: u32,
@@ -66,6 +68,7 @@ impl PoolControl {
                 .map(|&(samples, buffers)| (samples as u32, buffers))
                 .collect(),
             own_mix: Vec::new(),
+            known_places: Vec::new(),
             past: Vec::new(),
             shift: bucket_shift(largest),
             reserve: builder.reserve(),

@@ -10,7 +10,7 @@ use super::pool_events::{
 use super::pool_metrics::{BoundaryCounts, PoolCounts, PoolMetrics};
 use super::pool_monitor::{Alert, AlertKind, AlertRules, PoolMetricsMonitor};
 use super::pool_optimization::PoolOptimizationEngine;
-use super::sizing_plan::{SizingPlan, SizingStep};
+use super::sizing_plan::{PlannedStep, SizingPlan, SizingStep};
 use super::sizing_rules::SizingPolicy;
 use crate::event_bus::Publisher;
 
@@ -84,7 +84,7 @@ impl PoolKeeper {
     ) -> KeeperReport {
         let collected = control.step(COLLECT_BUDGET);
         let mut counts = control.counts();
-        let demand = control.demand_counts();
+        let demand = control.demand_counts(&counts);
         add(&mut counts);
         self.metrics.refresh(&counts);
         self.read_sizes(control);
@@ -231,6 +231,11 @@ fn apply(plan: &SizingPlan, control: &mut PoolControl, publisher: Option<&Publis
         bytes_held_before: control.bytes_held() as u64,
         bytes_held_after: control.bytes_held() as u64,
     };
+    let changes_classes =
+        |planned: &PlannedStep| matches!(planned.step, SizingStep::SetClasses { .. });
+    if plan.steps.len() > 1 && !plan.steps.iter().any(changes_classes) {
+        control.know_places();
+    }
     for planned in &plan.steps {
         if control.apply(&planned.step).is_err() {
             continue;
@@ -247,6 +252,7 @@ fn apply(plan: &SizingPlan, control: &mut PoolControl, publisher: Option<&Publis
             }
         }
     }
+    control.forget_places();
     told.classes = control.classes().count() as u32;
     if let Some(publisher) = publisher.filter(|_| told.steps > 0) {
         publisher.publish(told);

@@ -1,12 +1,12 @@
 import type { Host } from '../wasm/transfer/wavepool.js';
-import type { HostPorts, StreamConfig } from './protocol.ts';
+import { blocksInFlight, type HostPorts, type StreamConfig } from './protocol.ts';
 
-/** Objects per block on this side: message, buffer, two views of the header. */
-const OBJECTS_PER_BLOCK = 4;
-/** And per channel: a view of the block, a view of the memory. */
-const OBJECTS_PER_CHANNEL = 2;
-/** What a JavaScript consumer makes per block: message, buffer, a view of the first frame; and a view per channel. */
-const OBJECTS_OF_CONSUMER = 3;
+/** Views per block on this side: two of the header, and the shell of the buffer that arrived. */
+const VIEWS_PER_BLOCK = 3;
+/** And per channel: one of the block, one of the memory. */
+const VIEWS_PER_CHANNEL = 2;
+/** What a JavaScript consumer makes per block beside a message: the buffer's shell, a view of the first frame; and a view per channel. */
+const VIEWS_OF_CONSUMER = 2;
 
 /**
  * Transfer mode: takes counts and events from each block's header and sends the buffer back to the worklet. Blocks for the
@@ -37,6 +37,7 @@ export class BlockReceiver {
     this.stream = stream;
     this.config = config;
     this.ports = ports;
+    host.countBuffers(blocksInFlight(config), host.headerBytes() + config.channels * config.window * 4);
     const senders = ports.consumer ? [ports.worklet, ports.consumer] : [ports.worklet];
     const hear = (port: MessagePort): Promise<void> =>
       new Promise((end) => {
@@ -60,10 +61,10 @@ export class BlockReceiver {
     const header = host.headerAddress(stream);
     // The memory may have grown since the last block, so views are made from today's buffer.
     new Uint8Array(this.memory.buffer, header, headerBytes).set(new Uint8Array(block, 0, headerBytes));
-    host.countObjects(OBJECTS_PER_BLOCK);
+    host.countObjects(VIEWS_PER_BLOCK, 1);
     host.receiveHeader(stream, Date.now());
     if (block.byteLength === headerBytes) return;
-    if (this.ports.consumer) host.countObjects(OBJECTS_OF_CONSUMER + config.channels);
+    if (this.ports.consumer) host.countObjects(VIEWS_OF_CONSUMER + config.channels, 1);
     else this.read(block, headerBytes);
   }
 
@@ -73,7 +74,7 @@ export class BlockReceiver {
     for (let channel = 0; channel < config.channels; channel++) {
       const samples = new Float32Array(block, headerBytes + channel * config.window * 4, config.window);
       new Float32Array(this.memory.buffer, host.receiveAddress(stream, channel), config.window).set(samples);
-      host.countObjects(OBJECTS_PER_CHANNEL);
+      host.countObjects(VIEWS_PER_CHANNEL, 0);
     }
     host.endReceive(stream);
   }

@@ -189,6 +189,8 @@ export interface Inspection {
   readonly recording: { readonly requests: number; readonly dropped: number } | null;
   /** What a next start should begin with, as JSON. */
   readonly profile: string;
+  /** Which measurement says what JavaScript objects weigh; `null` while none does, and `js_gc_pressure_reduction` with it. */
+  readonly unit_costs: string | null;
 }
 
 export type SpanState = 'leased' | 'idle' | 'free';

@@ -14,6 +14,14 @@ interface Figure {
   verdict?(pool: PoolMetrics, underruns: number | null, leaked: number): Verdict;
 }
 
+/** By unit costs that a benchmark measured: its tooltip names which. */
+const weighed: Figure = {
+  label: 'GC pressure saved',
+  value: (pool) => percent(pool.js_gc_pressure_reduction),
+  detail: (pool) => `${count(pool.wasm_js_boundary_allocations)} objects made at the boundary`,
+  verdict: (pool) => judge(pool.js_gc_pressure_reduction, (share) => share >= 10),
+};
+
 const figures: readonly Figure[] = [
   {
     label: 'Hit rate',
@@ -43,12 +51,7 @@ const figures: readonly Figure[] = [
     value: (pool) => bytes(pool.bytes_held),
     detail: (pool) => `of ${bytes(pool.bytes_reserved)} reserved`,
   },
-  {
-    label: 'GC pressure saved',
-    value: (pool) => percent(pool.js_gc_pressure_reduction),
-    detail: (pool) => `${count(pool.wasm_js_boundary_allocations)} objects made at the boundary`,
-    verdict: (pool) => judge(pool.js_gc_pressure_reduction, (share) => share >= 10),
-  },
+  weighed,
   {
     label: 'Underruns',
     value: (_pool, underruns) => measured(underruns, count),
@@ -81,11 +84,12 @@ export class Figures implements Panel {
     byId('figures', HTMLElement).append(...this.#shown.map(({ tile }) => tile));
   }
 
-  update({ pool, leaked }: Snapshot, underruns: number | null): void {
+  update({ pool, leaked, inspection }: Snapshot, underruns: number | null): void {
     for (const { figure, tile, value, detail, text } of this.#shown) {
       const shown = figure.value(pool, underruns, leaked);
       value.set(shown);
       detail.set(figure.detail(pool));
+      if (figure === weighed && inspection) tile.title = inspection.unit_costs ?? 'What JavaScript objects weigh was not measured.';
       const verdict = figure.verdict?.(pool, underruns, leaked) ?? 'none';
       if (tile.dataset['verdict'] !== verdict) tile.dataset['verdict'] = verdict;
       text.classList.toggle('unmeasured', shown === notMeasured);

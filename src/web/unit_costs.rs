@@ -1,0 +1,111 @@
+//! What carrying windows to JavaScript weighs, and what it would have weighed without a pool.
+
+use crate::modules::data_management::ObjectCosts;
+use crate::modules::data_management::pool_metrics::BoundaryCounts;
+
+/// What JavaScript objects weigh in a browser, as `cargo xtask bench boundary` measured it. The one place for it: from
+/// here the page's pressure reduction is computed. None until it was measured; the figure then reads "not measured".
+pub(super) const MEASURED: Option<UnitCosts> = None;
+
+/// Unit costs with their source.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct UnitCosts {
+    pub(super) costs: ObjectCosts,
+    /// The record that has them, and the browser it was made with.
+    pub(super) source: &'static str,
+}
+
+/// JavaScript objects that carrying windows made necessary.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Made {
+    /// Messages are counted apart, buffers too: the rest are typed arrays over memory that exists, or weigh as much.
+    pub(super) views: u64,
+    pub(super) messages: u64,
+    /// Buffers made for transfers, and their contents.
+    pub(super) buffers: u64,
+    pub(super) buffer_bytes: u64,
+}
+
+/// Windows as the unpooled path would have carried them: a message each, and for each channel a typed array with memory of
+/// its own.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Crossings {
+    windows: u64,
+    arrays: u64,
+    sample_bytes: u64,
+}
+
+impl Crossings {
+    pub(super) fn add(&mut self, windows: u64, channels: usize, samples: usize) {
+        let arrays = windows * channels as u64;
+        self.windows += windows;
+        self.arrays += arrays;
+        self.sample_bytes += arrays * (samples * size_of::<f32>()) as u64;
+    }
+}
+
+/// What the pool's metrics say of the boundary; bytes only where objects were weighed.
+pub(super) fn weigh(made: Made, crossed: Crossings, costs: Option<ObjectCosts>) -> BoundaryCounts {
+    let objects = made.views + made.messages + made.buffers;
+    let Some(costs) = costs else {
+        return BoundaryCounts {
+            objects,
+            ..BoundaryCounts::default()
+        };
+    };
+    let [view, message, array] =
+        [costs.view_bytes, costs.message_bytes, costs.array_bytes].map(u64::from);
+    BoundaryCounts {
+        objects,
+        bytes_allocated: made.views * view
+            + made.messages * message
+            + made.buffers * array
+            + made.buffer_bytes,
+        bytes_unpooled: crossed.windows * message + crossed.arrays * array + crossed.sample_bytes,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::modules::data_management::PoolMetrics;
+    use crate::modules::data_management::pool_metrics::PoolCounts;
+    use wasm_bindgen_test::wasm_bindgen_test;
+
+    fn reduction(boundary: BoundaryCounts) -> Option<f32> {
+        let counts = PoolCounts {
+            boundary,
+            ..Default::default()
+        };
+        PoolMetrics::from_counts(&counts).js_gc_pressure_reduction
+    }
+
+    #[wasm_bindgen_test]
+    fn objects_are_counted_and_weighed_where_weights_are_known() {
+        let made = Made {
+            views: 10,
+            messages: 4,
+            buffers: 2,
+            buffer_bytes: 5000,
+        };
+        let mut crossed = Crossings::default();
+        crossed.add(3, 2, 1000);
+        let unweighed = weigh(made, crossed, None);
+        assert_eq!((unweighed.objects, reduction(unweighed)), (16, None));
+        let costs = ObjectCosts {
+            view_bytes: 100,
+            message_bytes: 200,
+            array_bytes: 300,
+        };
+        let weighed = weigh(made, crossed, Some(costs));
+        assert_eq!(weighed.bytes_allocated, 1000 + 800 + 600 + 5000);
+        assert_eq!(weighed.bytes_unpooled, 600 + 1800 + 24_000);
+        let expected = (1.0 - 7400.0 / 26_400.0) * 100.0;
+        assert!((reduction(weighed).unwrap() - expected).abs() < 0.01);
+    }
+
+    #[wasm_bindgen_test]
+    fn costs_have_a_source() {
+        assert!(MEASURED.is_none_or(|measured| !measured.source.is_empty()));
+    }
+}
