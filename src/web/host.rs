@@ -1,4 +1,6 @@
 //! The control side of a page: registry, streams, dispatch, snapshots. Lives in a worker.
+#![allow(unsafe_code)] // The half of a worklet that trapped is taken over.
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -23,6 +25,7 @@ use super::tracks::Tracks;
 use super::unit_costs::{self, Crossings, Made, weigh};
 use crate::event_bus::TypedEventBus;
 use crate::modules::audio_foundations::{AudioFoundationsModule, StreamConfig};
+use crate::modules::data_management::pool_events::LeasesReclaimed;
 use crate::modules::data_management::pool_metrics::{BoundaryCounts, ClassMetrics, PoolCounts};
 use crate::modules::data_management::sizing_profile::SizingProfile;
 use crate::modules::data_management::{
@@ -244,15 +247,26 @@ impl Host {
     /// Closes a stream; its buffers come home. `worklet_stopped` and `consumer_stopped` say that these threads will not
     /// touch it again. One that may still run keeps what it has, its buffers count as leaked, and the page closes the
     /// stream again when it has answered. Closing one twice does nothing more.
+    ///
+    /// `worklet_lost` says that the worklet trapped, or went without a last word: what it held is taken back, and told.
     #[wasm_bindgen(js_name = closeStream)]
-    pub fn close_stream(&mut self, stream: u32, worklet_stopped: bool, consumer_stopped: bool) {
+    pub fn close_stream(
+        &mut self,
+        stream: u32,
+        worklet_stopped: bool,
+        consumer_stopped: bool,
+        worklet_lost: bool,
+    ) {
         if let Some(closing) = self.streams.remove(&stream) {
             self.closed.figures = Some(closing.figures(stream));
             self.closed.objects += closing.counts.objects();
             closing.count_crossings(&mut self.closed.crossings);
             self.feed.forget(stream);
             match closing.end {
-                StreamEnd::Received(receiver) => self.closed.absorb(&receiver),
+                StreamEnd::Received(receiver) => {
+                    let reclaimed = self.closed.absorb(&receiver, worklet_lost);
+                    self.tell_reclaimed(stream, reclaimed);
+                }
                 StreamEnd::Analysed { tap, .. } => {
                     self.abandoned_taps.insert(stream, tap);
                 }
@@ -262,8 +276,8 @@ impl Host {
                 }
             }
         }
-        if worklet_stopped {
-            self.abandoned_taps.remove(&stream);
+        if worklet_stopped && let Some(tap) = self.abandoned_taps.remove(&stream) {
+            self.end_tap(tap, worklet_lost);
         }
         if consumer_stopped && let Some(reader) = self.abandoned_readers.remove(&stream) {
             self.holders.give_back(reader.take_back().holder());
@@ -503,10 +517,39 @@ impl Host {
         let streams: Vec<_> = self.streams.keys().copied().collect();
         self.exercise = None;
         for stream in streams {
-            self.close_stream(stream, true, true);
+            self.close_stream(stream, true, true, false);
         }
         self.pump();
         self.leaked
+    }
+
+    /// A tap whose worklet trapped may be in the middle of anything: it is left as it is, and its half taken over.
+    fn end_tap(&mut self, tap: Lent<Tap>, trapped: bool) {
+        let tap = tap.take_back();
+        let data = self.registry.get_mut::<DataManagementModule>();
+        match data.and_then(|data| data.control_mut()) {
+            Some(control) if trapped => {
+                let half = tap.half();
+                Box::leak(tap);
+                // SAFETY: the worklet does not call its instance again after a trap, and the tap, with the half and all
+                // windows that are not frozen yet, is never used again.
+                unsafe { control.reclaim(half) };
+            }
+            _ => drop(tap),
+        }
+    }
+
+    /// What was held in a memory that is gone.
+    fn tell_reclaimed(&self, stream: u32, count: u64) {
+        if count > 0
+            && let Ok(publisher) = self.registry.bus().publisher()
+        {
+            publisher.publish(LeasesReclaimed {
+                holder: stream,
+                count: count as u32,
+                first_frame: None,
+            });
+        }
     }
 
     /// Once nobody is left who may hold a buffer, what is still out has leaked.
@@ -611,18 +654,32 @@ pub(super) struct Closed {
 }
 
 impl Closed {
-    fn absorb(&mut self, receiver: &Receiver) {
-        let gone = |class: &ClassMetrics| ClassMetrics {
-            carved: class.leased,
-            idle: 0,
-            requested_samples: 0,
-            ..class.clone()
+    /// Answers how many buffers went with a memory that was `lost`; those still out at a last word have leaked.
+    fn absorb(&mut self, receiver: &Receiver, lost: bool) -> u64 {
+        let leased: u64 = receiver
+            .remote
+            .classes
+            .iter()
+            .map(|class| class.leased)
+            .sum();
+        let gone = |class: &ClassMetrics| {
+            let leased = if lost { 0 } else { class.leased };
+            ClassMetrics {
+                carved: leased,
+                leased,
+                idle: 0,
+                requested_samples: 0,
+                ..class.clone()
+            }
         };
+        let reclaimed = if lost { leased } else { 0 };
         let classes = receiver.remote.classes.iter().map(gone).collect();
         self.pool.add(&PoolCounts {
             classes,
+            leases_reclaimed: receiver.remote.leases_reclaimed + reclaimed,
             ..PoolCounts::default()
         });
         self.recycled += receiver.remote_recycled;
+        reclaimed
     }
 }

@@ -15,6 +15,7 @@ use crate::modules::audio_foundations::{Capture, CopySpan, StreamConfig};
 
 /// The audio side of one stream.
 pub(super) struct Tap {
+    half: u16,
     /// None once closed.
     capture: Option<Capture>,
     /// The plan of the quantum under way.
@@ -30,6 +31,7 @@ pub(super) struct Tap {
 impl Tap {
     pub(super) fn new(capture: Capture, counts: StreamCounts, sender: Option<Sender>) -> Box<Self> {
         Box::new(Self {
+            half: capture.half(),
             capture: Some(capture),
             plan: ptr::null(),
             next_frame: 0,
@@ -37,6 +39,11 @@ impl Tap {
             calls_before: None,
             sender,
         })
+    }
+
+    /// The number of its half, for whoever takes that over.
+    pub(super) const fn half(&self) -> u16 {
+        self.half
     }
 
     fn begin(&mut self, frames: u32) -> u32 {

@@ -16,9 +16,10 @@ before(async () => {
 after(() => browser?.close());
 
 /** A test of one scenario on a fresh page, which must not have complained to the console by its end. */
-function scenario(name, title, judge) {
+function scenario(name, title, judge, prepare = async () => {}) {
   test(title, { timeout: 60_000 }, async () => {
-    const page = await browser.newPage();
+    const page = await browser.newPage({ bypassCSP: prepare.length > 0 });
+    await prepare(page);
     const errors = [];
     page.on('pageerror', (error) => errors.push(error.message));
     page.on('console', (message) => {
@@ -117,7 +118,7 @@ test('a call of the allocator from the audio thread is noticed', { timeout: 60_0
 
 scenario('buffers', 'buffers of the pool: silent, shared, the same array each time, released by `using`', (seen) =>
   assert.deepEqual(seen, {
-    silent: true, kept: true, twice: 'illegal-move', two: 1, sameArray: true, sizes: [1024, 512], live: 0, leaked: 0, closed: 'closed',
+    silent: true, kept: true, twice: 'illegal-move', two: 1, sameArray: true, sizes: [1024, 512], live: 0, leased: 0, leaked: 0, closed: 'closed',
   }));
 
 scenario('abuse', 'hostile leases and a million random ones are refused, and live leases stay as they are', (seen) => {
@@ -148,4 +149,40 @@ scenario('feedUnderruns', 'a writer that is late leaves gaps, counted, and no cl
   assert.ok(underruns >= 2, `${underruns} underruns`);
   assert.ok(largestStep <= 1.1 * steepest, `a step of ${largestStep}, the steepest sound has ${steepest}`);
   assert.equal(leaked, 0);
+});
+
+scenario('consumerDies', 'a worker that dies with blocks in its hands leaves nothing behind, and others go on', (seen) => {
+  const { message, after, open, leased, reclaimed, told, leaked } = seen;
+  assert.match(message, /the thread that read this tap is gone/);
+  assert.deepEqual([after, open, leased, leaked], [{ blocks: 40, wrong: 0 }, 1, 0, 0]);
+  // In transfer mode it held blocks of its own, no buffers of a pool.
+  if (mode === 'shared') assert.ok(told >= 5 && reclaimed === told, `${reclaimed} reclaimed, ${told} told`);
+});
+
+scenario(
+  'processorTraps',
+  'a worklet that traps is told of, and others go on',
+  ({ after, leased, leaked }) => assert.deepEqual([after, leased, leaked], [{ blocks: 40, wrong: 0 }, 0, 0]),
+  // The shipped worklet, but for one call of one node with an address that is none.
+  (page) =>
+    page.addInitScript(() => {
+      const add = AudioWorklet.prototype.addModule;
+      AudioWorklet.prototype.addModule = async function (url) {
+        const shipped = await (await fetch(url)).text();
+        const tampered = shipped.replace(/\.tap_commit\(/, '.tap_commit((globalThis.commits=(globalThis.commits|0)+1)===300?-16:');
+        if (tampered === shipped) throw new Error('the worklet does not commit');
+        return add.call(this, URL.createObjectURL(new Blob([tampered], { type: 'text/javascript' })));
+      };
+    }),
+);
+
+scenario('contextCloses', 'a context that is closed in the middle of a window leaves nothing behind', (seen) =>
+  assert.deepEqual(seen, { kept: true, leased: 0, leaked: 0 }));
+
+scenario('controlWorkerDies', 'a control worker that is ended is noticed, and another one takes up the sound', (seen) => {
+  const { before, message, refused, after, windows, leaked } = seen;
+  assert.equal(message, 'The control worker is gone.');
+  assert.equal(refused, 'host-failed');
+  assert.deepEqual([before, after, leaked], [{ blocks: 10, wrong: 0 }, { blocks: 20, wrong: 0 }, 0]);
+  assert.ok(windows >= 20);
 });

@@ -197,6 +197,12 @@ impl Capture {
         &self.outlet.counters
     }
 
+    /// The number of its pool half, for a host that has seen its thread die.
+    #[must_use]
+    pub fn half(&self) -> u16 {
+        self.outlet.pool.id()
+    }
+
     /// The stream's number in its events.
     #[must_use]
     pub const fn stream(&self) -> u32 {

@@ -25,3 +25,36 @@ impl Windows {
         self.0.is_abandoned() && self.0.is_empty()
     }
 }
+
+impl Drop for Windows {
+    /// What is queued goes home now: the queue itself lives until its other end is dropped too, and that of a worklet that
+    /// trapped never is.
+    fn drop(&mut self) {
+        while self.next_window().is_some() {}
+    }
+}
+
+#[cfg(test)]
+#[cfg(not(loom))]
+mod tests {
+    use super::super::test_rig::{MONO, Rig, play};
+    use crate::modules::audio_foundations::AudioFoundationsModule;
+    use crate::modules::data_management::DataManagementModule;
+
+    #[test]
+    fn queued_windows_go_home_with_their_reader_alone() {
+        let mut rig = Rig::boot();
+        let modules = rig
+            .registry
+            .get_two_mut::<AudioFoundationsModule, DataManagementModule>();
+        let (audio, data) = modules.unwrap();
+        let (mut capture, mut windows) = audio.open_windows(data, MONO).unwrap();
+        play(&mut capture, &[0.5; 4096], 0);
+        let taken = windows.next_window();
+        assert!(taken.is_some() && rig.leased() > 1);
+        drop((windows, taken));
+        // The windows still open, which a full one of 1024 at hops of 256 leaves: those are the capture's.
+        assert_eq!(rig.leased(), 3);
+        assert_eq!(capture.counters().windows, 13);
+    }
+}

@@ -85,7 +85,7 @@ function run(wavepool: Wavepool, dashboard: Dashboard): void {
     problem: (reason) => notice.show(reason),
   });
 
-  wavepool.onCrash((message) => notice.show(new Problem(`${message}. Reload the page to go on.`)));
+  wavepool.onCrash((message) => void startAnew(message));
   wavepool.onSnapshot((snapshot) => {
     log.add(snapshot);
     // A tab in the background keeps its log and paints nothing.
@@ -95,6 +95,16 @@ function run(wavepool: Wavepool, dashboard: Dashboard): void {
     charts.update(snapshot, now);
     dashboard.update(snapshot, underruns.count, now);
   });
+
+  async function startAnew(message: string): Promise<void> {
+    try {
+      await wavepool.restart();
+      await session.retune();
+      notice.show(new Problem(`${message} Another one was started, and the sound goes on.`));
+    } catch {
+      notice.show(new Problem(`${message} Reload the page to go on.`));
+    }
+  }
 
   function showState(state: State, source: Source | null): void {
     document.body.dataset['state'] = state;

@@ -104,12 +104,7 @@ export class Session {
       }
       await this.#close();
       this.#events.opening(source.node.context as AudioContext);
-      const tuner = await this.#wavepool.tuner(source.node, analysis);
-      tuner.onFault = (message) => {
-        this.#events.problem(new Problem(`The audio thread failed and was stopped: ${message}. Choose a sound again.`));
-        void this.stop();
-      };
-      this.#tuner = tuner;
+      await this.#tune(source);
     } catch (error) {
       source.release();
       throw error;
@@ -123,6 +118,26 @@ export class Session {
       this.#tellState();
     });
     this.#tellState();
+  }
+
+  async #tune(source: Source): Promise<void> {
+    const tuner = await this.#wavepool.tuner(source.node, analysis);
+    tuner.onFault = (message) => {
+      this.#events.problem(new Problem(`The audio thread failed and was stopped: ${message}. Choose a sound again.`));
+      void this.stop();
+    };
+    this.#tuner = tuner;
+  }
+
+  /** The tuner is gone, the sound is not: opens another one on it. */
+  async retune(): Promise<void> {
+    await this.#enqueue(async () => {
+      const source = this.#source;
+      if (!source) return;
+      this.#tuner = null;
+      this.#events.opening(source.node.context as AudioContext);
+      await this.#tune(source);
+    });
   }
 
   async #close(): Promise<void> {

@@ -5,13 +5,16 @@ import { Checker } from './sound.ts';
 export interface ToWorker {
   readonly ticket: TapTicket;
   readonly blocks: number;
+  /** Holds them all for ever. */
+  readonly keep?: true;
 }
 
-self.onmessage = async ({ data: { ticket, blocks } }: MessageEvent<ToWorker>) => {
+self.onmessage = async ({ data: { ticket, blocks, keep } }: MessageEvent<ToWorker>) => {
   const tap = await openTap(ticket);
   const checker = new Checker(tap.hop);
   for await (const block of tap.blocks()) {
     checker.see(block);
+    if (keep) block.keep();
     if (checker.blocks === blocks) break;
   }
   self.postMessage(checker.result());

@@ -1,9 +1,10 @@
 /** What the tests call by name: each scenario answers with plain figures, which the test judges. */
 import * as blocks from './blocks.ts';
+import * as crash from './crash.ts';
 import * as feed from './feed.ts';
 import * as pool from './pool.ts';
 
-const scenarios = { ...blocks, ...feed, ...pool };
+const scenarios = { ...blocks, ...crash, ...feed, ...pool };
 
 declare global {
   interface Window {

@@ -36,8 +36,9 @@ export async function buffers(mode: Mode): Promise<Readonly<Record<string, unkno
   }
   const { live } = pool;
   const sizes = [samples.length, borrowed.length];
+  const { leased } = await wavepool.metrics();
   const { leaked } = await wavepool.close();
-  return { silent, kept, twice, two, sameArray, sizes, live, leaked, closed: codeOf(() => pool.acquire(1)) };
+  return { silent, kept, twice, two, sameArray, sizes, live, leased, leaked, closed: codeOf(() => pool.acquire(1)) };
 }
 
 /** What is no lease, in every way JavaScript can put it. */

@@ -1,6 +1,6 @@
 import { Block } from './block.ts';
 import { WavepoolError } from './errors.ts';
-import { join, type Joined } from './join.ts';
+import { join } from './join.ts';
 import type { StreamConfig, TapTicket } from './protocol.ts';
 import type { ReaderExports } from './reader_exports.ts';
 import { SharedWindows } from './shared_windows.ts';
@@ -8,7 +8,7 @@ import { TransferWindows } from './transfer_windows.ts';
 import type { WindowSource } from './window_source.ts';
 
 /** Reads a tap's windows on this thread, page or worker. It ends when the tap is closed. */
-export class BlockReader implements Joined {
+export class BlockReader {
   /** Hertz. */
   readonly sampleRate: number;
   readonly channelCount: number;

@@ -16,6 +16,8 @@ const VIEWS_OF_CONSUMER = 2;
 export class BlockReceiver {
   /** Settles when everybody who sends has said the last word. */
   readonly ended: Promise<unknown>;
+  /** The worklet has told its final counts. */
+  heardLastWord = false;
   private readonly host: Host;
   private readonly memory: WebAssembly.Memory;
   private readonly stream: number;
@@ -42,7 +44,10 @@ export class BlockReceiver {
     const hear = (port: MessagePort): Promise<void> =>
       new Promise((end) => {
         port.onmessage = ({ data: block }: MessageEvent<ArrayBuffer | null>) => {
-          if (block === null) return end();
+          if (block === null) {
+            if (port === ports.worklet) this.heardLastWord = true;
+            return end();
+          }
           try {
             this.receive(block);
             received();

@@ -1,5 +1,5 @@
 import { WavepoolError } from './errors.ts';
-import { join, type Joined } from './join.ts';
+import { join } from './join.ts';
 import { KeptViews } from './kept_views.ts';
 import type { PoolExports } from './pool_exports.ts';
 import { PooledArray } from './pooled_array.ts';
@@ -31,7 +31,7 @@ const LEASE_BITS = 0x3fff_ffff;
  * buffer.view()[0] = 1;
  * ```
  */
-export class BufferPool implements Joined {
+export class BufferPool {
   private readonly exports: PoolExports;
   private readonly participant: number;
   private readonly memory: WebAssembly.Memory;

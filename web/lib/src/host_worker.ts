@@ -20,8 +20,16 @@ export class HostWorker {
     this.worker = controlWorker();
     this.worker.onmessage = (event: MessageEvent<FromHost>) => this.hear(event.data);
     this.worker.onerror = (event) => {
-      this.fail(`The control worker failed: ${event.message || 'its script did not load'}`);
+      this.fail(`The control worker failed: ${event.message || 'its script did not load'}.`);
     };
+  }
+
+  /** Boots the worker, and watches over it from then on. */
+  async boot(request: Omit<Extract<HostRequest, { kind: 'boot' }>, 'kind' | 'lock'>): Promise<HostAnswers['boot']> {
+    const lock = `wavepool ${crypto.randomUUID()}`;
+    const answer = await this.request<'boot'>({ kind: 'boot', lock, ...request });
+    void navigator.locks.request(lock, () => this.fail('The control worker is gone.'));
+    return answer;
   }
 
   request<K extends HostRequest['kind']>(
@@ -62,7 +70,7 @@ export class HostWorker {
         this.guests.delete(message.lock);
         return;
       case 'crash':
-        return this.fail(`The control worker stopped: ${message.message}`);
+        return this.fail(`The control worker stopped: ${message.message}.`);
       case 'answer':
         this.take(message.id)?.resolve(message.value as never);
         return;

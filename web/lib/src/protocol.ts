@@ -42,10 +42,23 @@ export interface HostPorts {
 /** Whose leases a thread holds in shared mode: a tap's, or its own. Null where it holds none of this memory. */
 export type Holder = { readonly stream: number } | { readonly participant: number } | null;
 
+export interface CloseRequest {
+  readonly kind: 'close';
+  readonly stream: number;
+  /** These threads will not touch the stream again. */
+  readonly workletStopped: boolean;
+  readonly consumerStopped: boolean;
+  /** The worklet has trapped: nothing of it is to be relied upon. */
+  readonly workletTrapped: boolean;
+  /** What threads that have stopped were given in the shared memory. */
+  readonly threads: readonly ThreadMemory[];
+}
+
 export type HostRequest =
-  | { kind: 'boot'; mode: Mode; reason: string; module: WebAssembly.Module; profile: string | null; tracks: boolean }
+  | { kind: 'boot'; lock: string; mode: Mode; reason: string; module: WebAssembly.Module; profile: string | null; tracks: boolean }
   | { kind: 'open'; config: StreamConfig; ports: HostPorts | null }
-  | { kind: 'close'; stream: number; workletStopped: boolean; consumerStopped: boolean; threads: readonly ThreadMemory[] }
+  | CloseRequest
+  | { kind: 'metrics' }
   | { kind: 'openPool' }
   | { kind: 'closePool'; participant: number; threads: readonly ThreadMemory[] }
   | { kind: 'watch'; lock: string; holder: Holder }
@@ -60,6 +73,7 @@ export interface HostAnswers {
   boot: { memory: WebAssembly.Memory | null; profileRefused: string | null };
   open: { stream: number; tap: number; reader: number; headerBytes: number };
   close: { snapshot: string };
+  metrics: { snapshot: string };
   openPool: { participant: number; address: number };
   closePool: null;
   watch: null;
@@ -112,9 +126,7 @@ export interface GuestWasm {
 
 /** A place in the pool on its way to a thread. Post it with its ports: `worker.postMessage(ticket, [...ticket.ports])`. */
 export interface Ticket {
-  /** @internal */
   readonly lock: string;
-  /** @internal */
   readonly control: MessagePort;
   readonly ports: readonly MessagePort[];
 }

@@ -36,6 +36,7 @@ export class StreamNode {
   /** The processor threw: its thread will not call it again. */
   private failed = false;
   private workletStopped = false;
+  private workletTrapped = false;
   /** What the worklet was given in the shared memory, until that is given back. */
   private thread: ThreadMemory | null = null;
 
@@ -89,7 +90,8 @@ export class StreamNode {
         await node.stop();
         await node.close();
       } else {
-        await host.request<'close'>({ kind: 'close', stream, workletStopped: true, consumerStopped: true, threads: [] });
+        const stopped = { workletStopped: true, consumerStopped: true, workletTrapped: false } as const;
+        await host.request<'close'>({ kind: 'close', stream, ...stopped, threads: [] });
       }
       throw thrown;
     }
@@ -115,13 +117,13 @@ export class StreamNode {
 
   /** Closes the stream in the worker, as far as its threads have stopped; resolves with the snapshot after it. */
   async close(): Promise<Snapshot> {
-    const { stream, workletStopped, guest } = this;
+    const { stream, workletStopped, workletTrapped, guest } = this;
     const threads = guest.takeThread();
     if (workletStopped && this.thread) {
       threads.push(this.thread);
       this.thread = null;
     }
-    const request = { kind: 'close', stream, workletStopped, consumerStopped: guest.stopped, threads } as const;
+    const request = { kind: 'close', stream, workletStopped, workletTrapped, consumerStopped: guest.stopped, threads } as const;
     const { snapshot } = await this.host.request<'close'>(request);
     return JSON.parse(snapshot) as Snapshot;
   }
@@ -142,7 +144,10 @@ export class StreamNode {
           this.thread = message.thread;
           resolve();
         } else if (message.kind === 'closed') this.goodbye?.();
-        else this.onFault(message.message);
+        else {
+          this.workletTrapped = true;
+          this.onFault(message.message);
+        }
       };
     });
   }

@@ -4,7 +4,7 @@ import { Feed } from './feed.ts';
 import { HostWorker } from './host_worker.ts';
 import { chooseMode, type Mode, type ModeChoice, type ModeRequest } from './mode.ts';
 import { ProfileStore } from './profile_store.ts';
-import type { Snapshot } from './snapshot.ts';
+import type { PoolMetrics, Snapshot } from './snapshot.ts';
 import { BufferPool } from './buffer_pool.ts';
 import { PoolPlace } from './pool_place.ts';
 import type { GuestWasm, PoolTicket } from './protocol.ts';
@@ -41,6 +41,14 @@ export interface FeedConfig {
   readonly frames: number;
 }
 
+/** What every control worker of this page begins with. */
+interface Boot {
+  readonly mode: Mode;
+  readonly reason: string;
+  readonly module: WebAssembly.Module;
+  readonly tracks: boolean;
+}
+
 /** Numbers that leases can carry of their holders. */
 const MOST_HOLDERS = 16;
 
@@ -49,10 +57,12 @@ export class Wavepool {
   readonly mode: Mode;
   /** Why this mode was chosen, as a sentence. */
   readonly modeReason: string;
-  /** Why what an earlier visit had learned was not used, as a sentence; `null` when it was, or when there was nothing. */
-  readonly profileRefused: string | null;
-  private readonly host: HostWorker;
-  private readonly wasm: GuestWasm;
+  private readonly boot: Boot;
+  // Both set by `start`, which `create` awaits before anybody sees this.
+  private host!: HostWorker;
+  private wasm!: GuestWasm;
+  private refusedProfile: string | null = null;
+  private crashed: (message: string) => void = () => {};
   private readonly workletUrl: string | URL;
   private readonly store: ProfileStore | null;
   private heard: (snapshot: Snapshot) => void = () => {};
@@ -60,44 +70,43 @@ export class Wavepool {
   private readonly places: PoolPlace[] = [];
   private pagePool: Promise<BufferPool> | null = null;
 
-  private constructor(
-    choice: ModeChoice,
-    host: HostWorker,
-    wasm: GuestWasm,
-    workletUrl: string | URL,
-    store: ProfileStore | null,
-    profileRefused: string | null,
-  ) {
+  private constructor(choice: ModeChoice, boot: Boot, workletUrl: string | URL, store: ProfileStore | null) {
     this.mode = choice.mode;
     this.modeReason = choice.reason;
-    this.host = host;
-    this.wasm = wasm;
+    this.boot = boot;
     this.workletUrl = workletUrl;
     this.store = store;
-    this.profileRefused = profileRefused;
-    host.onSnapshot = (json) => this.hear(JSON.parse(json) as Snapshot);
+  }
+
+  /** Why what an earlier visit had learned was not used, as a sentence; `null` when it was, or when there was nothing. */
+  get profileRefused(): string | null {
+    return this.refusedProfile;
   }
 
   /** Compiles the module, starts the control worker and boots its registry. */
   static async create(options: WavepoolOptions = {}): Promise<Wavepool> {
     const choice = chooseMode(options.mode ?? 'auto');
     const module = await compile(choice.mode, options.wasm);
-    const host = new HostWorker();
     const store = options.remember === undefined ? null : new ProfileStore(options.remember);
+    const boot = { mode: choice.mode, reason: choice.reason, module, tracks: options.devtoolsTracks ?? false };
+    const wavepool = new Wavepool(choice, boot, options.workletUrl ?? workletFile, store);
+    await wavepool.start();
+    return wavepool;
+  }
+
+  private async start(): Promise<void> {
+    const host = new HostWorker();
     try {
-      const { memory, profileRefused } = await host.request<'boot'>({
-        kind: 'boot',
-        mode: choice.mode,
-        reason: choice.reason,
-        module,
-        profile: store?.profile ?? null,
-        tracks: options.devtoolsTracks ?? false,
-      });
-      return new Wavepool(choice, host, { module, memory }, options.workletUrl ?? workletFile, store, profileRefused);
+      const { memory, profileRefused } = await host.boot({ ...this.boot, profile: this.store?.profile ?? null });
+      this.host = host;
+      this.wasm = { module: this.boot.module, memory };
+      this.refusedProfile = profileRefused;
     } catch (thrown) {
       host.terminate();
       throw new WavepoolError('boot-failed', `The audio pool could not start: ${messageOf(thrown)}`, thrown);
     }
+    host.onSnapshot = (json) => this.hear(JSON.parse(json) as Snapshot);
+    host.onCrash = (message) => void this.crash(message);
   }
 
   /**
@@ -170,6 +179,15 @@ export class Wavepool {
     return opened;
   }
 
+  /**
+   * The pool's figures as they are now: see {@link PoolMetrics} for meaning and units. In transfer mode those of the
+   * worklets' pools are as their last block told; a {@link pool} of a thread's own is not among them.
+   */
+  async metrics(): Promise<PoolMetrics> {
+    const { snapshot } = await this.host.request<'metrics'>({ kind: 'metrics' });
+    return (JSON.parse(snapshot) as Snapshot).pool;
+  }
+
   /** About twenty snapshots a second while a tap or a tuner is open. Replaces the earlier callback. */
   onSnapshot(callback: (snapshot: Snapshot) => void): void {
     this.heard = callback;
@@ -180,9 +198,30 @@ export class Wavepool {
     this.heard(snapshot);
   }
 
-  /** Called if the control worker dies: every tap is then dead too, and a new `Wavepool` must be created. */
+  /**
+   * Called if the control worker has died, by a failure of its own or because somebody ended it. Every tap, tuner and pool is
+   * closed by then; {@link restart} makes a new beginning.
+   */
   onCrash(callback: (message: string) => void): void {
-    this.host.onCrash = callback;
+    this.crashed = callback;
+  }
+
+  /** Whatever hung on the worker ends: loops finish, nodes leave the graph. */
+  private async crash(message: string): Promise<void> {
+    await Promise.allSettled([...this.open].map((open) => open.close()));
+    this.places.length = 0;
+    this.pagePool = null;
+    this.crashed(message);
+  }
+
+  /**
+   * After a crash: another control worker with a pool of its own, on which taps and tuners can be opened again.
+   *
+   * @throws {@link WavepoolError} `boot-failed`
+   */
+  async restart(): Promise<void> {
+    this.host.terminate();
+    await this.start();
   }
 
   /** Provokes a fault on purpose, to see that it is noticed. `leak-one` keeps one buffer for ever. */

@@ -64,11 +64,15 @@ async function answer(request: HostRequest): Promise<HostAnswers[keyof HostAnswe
       open.delete(request.stream);
       keepPolling();
       host.pump();
-      host.closeStream(request.stream, request.workletStopped, request.consumerStopped);
+      const lost = request.workletTrapped || receiver?.heardLastWord === false;
+      host.closeStream(request.stream, request.workletStopped, request.consumerStopped, lost);
       for (const thread of request.threads) freeThread(wasm, thread);
       host.pump();
       return { snapshot: tell(host.snapshot()) };
     }
+    case 'metrics':
+      host.pump();
+      return { snapshot: tell(host.snapshot()) };
     case 'openPool': {
       const participant = host.openParticipant();
       participants.add(participant);
@@ -102,6 +106,8 @@ async function answer(request: HostRequest): Promise<HostAnswers[keyof HostAnswe
 }
 
 async function boot(request: Extract<HostRequest, { kind: 'boot' }>): Promise<HostAnswers['boot']> {
+  // Held for as long as this worker lives: the page waits for it, and so hears when it does not.
+  await new Promise((held) => void navigator.locks.request(request.lock, () => new Promise(() => held(null))));
   const shared = request.mode === 'shared';
   const glue = shared ? await import('../wasm/shared/wavepool.js') : await import('../wasm/transfer/wavepool.js');
   wasm = glue.initSync({ module: request.module }) as InitOutput;

@@ -43,9 +43,7 @@ class TapProcessor extends AudioWorkletProcessor {
       if (event.data.kind === 'blocks') {
         this.sender = new BlockSender(this.exports, this.tap, this.memory, config, event.data.ports);
       } else {
-        this.alive = false;
-        this.sender?.close();
-        this.say({ kind: 'closed' });
+        this.close();
       }
     };
     this.say({ kind: 'ready', thread: memory ? threadOf(this.exports) : null });
@@ -79,6 +77,16 @@ class TapProcessor extends AudioWorkletProcessor {
       exports.tap_commit(this.tap);
     }
     if (this.sender !== null) this.sender.send();
+  }
+
+  private close(): void {
+    this.alive = false;
+    try {
+      this.sender?.close();
+    } catch {
+      // An instance that has trapped may do so again; it was told.
+    }
+    this.say({ kind: 'closed' });
   }
 
   private say(message: FromTap): void {

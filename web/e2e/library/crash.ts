@@ -1,0 +1,95 @@
+/** What dies, and what goes on. */
+import type { Mode, Snapshot, Tap } from '../../lib/src/index.ts';
+import type { ToWorker } from './consumer_worker.ts';
+import { Checker, stage } from './sound.ts';
+
+const stereo = { window: 2048, hop: 512, channels: 2 };
+
+/** A worker is terminated that holds blocks of a tap; another tap is read all along. */
+export async function consumerDies(mode: Mode): Promise<Readonly<Record<string, unknown>>> {
+  const { wavepool, source, end } = await stage(mode);
+  let last: Snapshot | null = null;
+  let told = 0;
+  wavepool.onSnapshot((snapshot) => {
+    last = snapshot;
+    for (const { name, data } of snapshot.events) if (name === 'LeasesReclaimed') told += data['count'] as number;
+  });
+  const [mine, theirs] = await Promise.all([wavepool.tap(source, stereo), wavepool.tap(source, stereo)]);
+  const worker = new Worker(new URL('./consumer_worker.ts', import.meta.url), { type: 'module' });
+  const holding = new Promise((resolve) => (worker.onmessage = resolve));
+  const ticket = theirs.handOver();
+  worker.postMessage({ ticket, blocks: 5, keep: true } satisfies ToWorker, [...ticket.ports]);
+  await holding;
+  const fault = new Promise<string>((resolve) => (theirs.onFault = resolve));
+  worker.terminate();
+  const message = await fault;
+  await theirs.closed;
+  const after = await read(mine, 40);
+  const open = (last as unknown as Snapshot).streams.length;
+  await mine.close();
+  const { leased, leases_reclaimed } = (last as unknown as Snapshot).pool;
+  return { message, after, open, leased, reclaimed: leases_reclaimed, told, ...(await end()) };
+}
+
+/** One of two worklets traps (the test has tampered with it); the other one's tap is read all along. */
+export async function processorTraps(mode: Mode): Promise<Readonly<Record<string, unknown>>> {
+  const { wavepool, source, end } = await stage(mode);
+  const taps = await Promise.all([wavepool.tap(source, stereo), wavepool.tap(source, stereo)]);
+  const trapped = await Promise.race(taps.map((tap) => new Promise<Tap>((resolve) => (tap.onFault = () => resolve(tap)))));
+  const other = taps.find((tap) => tap !== trapped)!;
+  await trapped.close();
+  const after = await read(other, 40);
+  let last: Snapshot | null = null;
+  wavepool.onSnapshot((snapshot) => (last = snapshot));
+  await other.close();
+  return { after, leased: (last as unknown as Snapshot).pool.leased, ...(await end()) };
+}
+
+/** The context is closed while windows are half full and blocks are out. */
+export async function contextCloses(mode: Mode): Promise<Readonly<Record<string, unknown>>> {
+  const { wavepool, context, source } = await stage(mode);
+  let last: Snapshot | null = null;
+  wavepool.onSnapshot((snapshot) => (last = snapshot));
+  const tap = await wavepool.tap(source, stereo);
+  const blocks = tap.blocks();
+  const first = await blocks.next();
+  const kept = first.done ? null : first.value.keep();
+  await context.close();
+  await tap.close();
+  return { kept: kept !== null, leased: (last as unknown as Snapshot).pool.leased, ...(await wavepool.close()) };
+}
+
+/** Somebody ends the control worker; the page is told, and begins anew on the same sound. */
+export async function controlWorkerDies(mode: Mode): Promise<Readonly<Record<string, unknown>>> {
+  const workers: Worker[] = [];
+  const Native = globalThis.Worker;
+  globalThis.Worker = class extends Native {
+    constructor(...given: ConstructorParameters<typeof Worker>) {
+      super(...given);
+      workers.push(this);
+    }
+  };
+  const { wavepool, source, end } = await stage(mode);
+  const tap = await wavepool.tap(source, stereo);
+  const before = await read(tap, 10);
+  const crash = new Promise<string>((resolve) => wavepool.onCrash(resolve));
+  workers[0]!.terminate();
+  const message = await crash;
+  const refused = await wavepool.tap(source, stereo).then(() => null, (thrown: { code: string }) => thrown.code);
+  await wavepool.restart();
+  const again = await wavepool.tap(source, stereo);
+  const after = await read(again, 20);
+  const figures = await again.close();
+  globalThis.Worker = Native;
+  return { before, message, refused, after, windows: figures.windows, ...(await end()) };
+}
+
+/** Reads so many blocks and counts the wrong samples; a window that was skipped meanwhile is no matter here. */
+async function read(tap: Tap, blocks: number): Promise<{ blocks: number; wrong: number }> {
+  const checker = new Checker(stereo.hop);
+  for await (const block of tap.blocks()) {
+    checker.see(block);
+    if (checker.blocks === blocks) break;
+  }
+  return { blocks: checker.blocks, wrong: checker.wrong };
+}
