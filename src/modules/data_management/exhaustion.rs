@@ -26,26 +26,25 @@ impl ExhaustionPolicy {
 }
 
 impl RealtimePool {
-    /// The class has no idle buffer on this side: its inbox, then what the policy says. Refuses what no class serves.
+    /// The class has no idle buffer on this side: its inbox, then what the policy says.
     #[cold]
     #[inline(never)]
     pub(super) fn search(
         &self,
+        own: Pinned<Shelf>,
         samples: usize,
         kind: Kind,
         critical: bool,
     ) -> Result<(Pinned<Shelf>, Taken), PoolError> {
-        let Some((_, own)) = self.table.find(samples) else {
-            return Err(self.refuse(samples));
-        };
+        let core = self.anchor.core();
         let lent = samples as u32;
         // Twice: the inbox has two lists, and the first may hold no more than the reserve.
         for _ in 0..2 {
             self.refill(&own);
             let found = if critical {
-                own.take_reserve(lent)
+                own.take_reserve(core, lent)
             } else {
-                own.take(kind, lent)
+                own.take(core, kind, lent)
             };
             if let Some(taken) = found {
                 return Ok((own, taken));
@@ -57,7 +56,7 @@ impl RealtimePool {
             if larger.local() == 0 {
                 self.refill(&larger);
             }
-            if let Some(taken) = larger.take(kind, lent) {
+            if let Some(taken) = larger.take(core, kind, lent) {
                 own.borrowed.add(1);
                 larger.lent_down.add(1);
                 return Ok((larger, taken));

@@ -195,8 +195,7 @@ impl Shelf {
     /// Takes an idle buffer for a holder of `samples`, unless only the reserve is left: the one at hand, else the first on
     /// the list.
     #[inline(always)] // See `RealtimePool::scratch`.
-    pub(super) fn take(&self, kind: Kind, samples: u32) -> Option<Taken> {
-        let core = self.core;
+    pub(super) fn take(&self, core: Pinned<Core>, kind: Kind, samples: u32) -> Option<Taken> {
         if let Some(index) = index_from(self.hand.load(Ordering::Relaxed)) {
             let count = match kind {
                 Kind::Scratch => {
@@ -231,8 +230,7 @@ impl Shelf {
     }
 
     /// [`take`](Self::take) for a critical caller, the reserve included. The hand is empty.
-    pub(super) fn take_reserve(&self, samples: u32) -> Option<Taken> {
-        let core = self.core;
+    pub(super) fn take_reserve(&self, core: Pinned<Core>, samples: u32) -> Option<Taken> {
         let (index, slot) = self.pop_reserve(&core.table, samples)?;
         Some(Taken {
             index,
@@ -685,7 +683,7 @@ mod tests {
         assert!(shelf.take_in_hand(slots[1], samples));
         assert!(!shelf.take_in_hand(slots[2], samples));
         assert_eq!((shelf.local(), shelf.returned_here()), (2, 2));
-        let scratch = shelf.take(Kind::Scratch, 1).unwrap();
+        let scratch = shelf.take(core, Kind::Scratch, 1).unwrap();
         assert_eq!((scratch.index, shelf.local()), (slots[1], 1));
         // Out, and expected back: nobody else's buffer goes there, and putting down changes nothing.
         assert!(!shelf.take_in_hand(slots[2], samples));
