@@ -1,15 +1,15 @@
-//! The laws of the shared part, each checked by one model over every interleaving of its threads. Each model was seen to
-//! trip with the change beside it.
+//! The laws of the shared part, each checked by one model over every interleaving of its threads. Beside each stands a change
+//! of the code that its model is there to notice.
 //!
-//! | law | trips with |
+//! | law | breaks with |
 //! |---|---|
 //! | 1. Inbox: whatever is pushed is taken exactly once, and its contents are seen by the taker. | `push` relaxed |
 //! | 2. What comes while the owner holds the inbox waits beside it, and is taken at the next look. | `hold` relaxed; `push` unaware of `HELD` |
 //! | 3. Surplus: the one pusher needs at most two attempts, and nothing is lost to a taker in between. | one attempt |
 //! | 4. Fresh buffers pushed by the control half are told from returned ones. | `push_fresh` counts none |
 //! | 5. References: exactly one of those who drop a shared buffer sends it home, after every other's last read. | `drop_reference` without its fence |
-//! | 6. A refill beside returns loses none of them. | `reopen` before a look at what came |
-//! | 7. What comes home while a quantum begins is joined to the local list then or at the next. | `join` links nothing below |
+//! | 6. A refill beside returns loses none of them. | `refill` with `peek` for `hold` |
+//! | 7. What comes home while a quantum begins is joined to the local list then or at the next. | `join` with `peek` for `hold` |
 //! | 8. Shedding, putting aside and collecting beside returns: each buffer ends in one place. | `push_aside` says yes and pushes nothing |
 //! | 9. Growth that is taken back beside the owner and a return loses none and leaves none. | `take_beside` unaware of `HELD` |
 //! | 10. A half is handed on by its drop, with everything in it, to whoever attaches next. | `detach` relaxed |
