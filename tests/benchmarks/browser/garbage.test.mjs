@@ -1,7 +1,9 @@
 // What the browser benchmark shows at length, held in short: no garbage on the audio thread, one copy per window.
 // The modules and the package have been built: `cargo xtask test garbage`.
 import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
 import { after, before, test } from 'node:test';
+import { quantum, window } from './format.mjs';
 import { laboratory } from './runs.mjs';
 
 const quanta = 8000;
@@ -34,6 +36,20 @@ test('transfer: fewer bytes than a cloned and a freshly transferred message, all
     const { bytes_everywhere_per_quantum: theirs } = await lab.offline(rival, { quanta });
     assert.ok(ours.bytes_everywhere_per_quantum < theirs, `${ours.bytes_everywhere_per_quantum}, ${rival} ${theirs}`);
   }
+});
+
+test('the page weighs objects as V8 does, within a fifth, and so what transfer mode leaves on the audio thread', async () => {
+  const source = await readFile('src/web/unit_costs.rs', 'utf8');
+  const [view, message, array] = ['view', 'message', 'array'].map((kind) => Number(source.match(new RegExp(`${kind}_bytes: (\\d+),`))[1]));
+  const perObject = async (kind) => (await lab.offline(`cost ${kind}`, { quanta })).bytes_per_quantum / 8;
+  const near = (weighed, traced, what) => assert.ok(Math.abs(weighed - traced) <= 0.2 * traced, `${what}: ${weighed}, traced ${traced}`);
+  near(view, await perObject('view'), 'a view');
+  near(array, await perObject('array'), 'an array');
+  // With the shell of the buffer that comes back in it.
+  near(message + view, await perObject('message'), 'a message');
+  const { bytes_per_quantum: traced } = await lab.offline('ours-transfer', { quanta });
+  // A view of the block that leaves, the shell of one that comes back, and its message.
+  near(2 * view + message, (traced * window) / quantum, 'a window');
 });
 
 test('shared: a window is copied once, and what a worker writes into it the audio thread sees in place', async () => {
