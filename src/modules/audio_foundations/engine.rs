@@ -112,6 +112,7 @@ impl Engine {
                 output.fill(0.0);
             }
         }
+        self.pool.release_planar(block);
     }
 
     /// Fades out; see [`is_silent`](Self::is_silent).

@@ -5,7 +5,7 @@
 use core::mem::ManuallyDrop;
 use core::slice;
 
-use super::buffer::{AudioMetadata, Held, add_reference, drop_reference};
+use super::buffer::{AudioMetadata, Held, PooledBuffer, add_reference, drop_reference};
 use super::pool_core::{Core, Pinned};
 use super::slot_table::SlotIndex;
 use crate::sync::atomic::Ordering;
@@ -60,7 +60,7 @@ impl Planes {
 /// One buffer per channel, acquired all or nothing, in one pair of hands.
 ///
 /// # Real-time
-/// As for [`PooledBuffer`](super::PooledBuffer), channel by channel.
+/// As for [`PooledBuffer`], channel by channel.
 ///
 /// # Panics
 /// [`channel`](Self::channel) and [`channel_mut`](Self::channel_mut) with a channel the buffer does not have.
@@ -94,6 +94,13 @@ impl PlanarBuffer {
                 ..AudioMetadata::default()
             },
         }
+    }
+
+    /// Takes it apart, without sending anything home.
+    pub(super) fn into_channels(self) -> impl Iterator<Item = PooledBuffer> {
+        let planes = ManuallyDrop::new(self).planes;
+        (0..usize::from(planes.channels))
+            .map(move |channel| PooledBuffer::new(planes.held(channel)))
     }
 
     pub(super) fn silence(&mut self) {

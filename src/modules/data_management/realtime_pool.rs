@@ -145,9 +145,17 @@ impl RealtimePool {
             0
         };
         for shelf in self.table.all() {
-            let returned = shelf.shed(&self.anchor.table, shed);
+            // A half with a mix of its own has nothing of most classes.
+            let has_some = shelf.carved() > 0;
+            let returned = if has_some {
+                shelf.shed(&self.anchor.table, shed)
+            } else {
+                0
+            };
             self.tell_untold(shelf, returned);
-            shelf.begin_window();
+            if has_some {
+                shelf.begin_window();
+            }
         }
         self.first_frame = first_frame;
         self.half.0.frame.set(first_frame);
@@ -313,6 +321,16 @@ impl RealtimePool {
         }
     }
 
+    /// [`release`](Self::release), channel by channel.
+    ///
+    /// # Real-time
+    /// As there.
+    pub fn release_planar(&self, buffer: PlanarBuffer) {
+        for channel in buffer.into_channels() {
+            self.release(channel);
+        }
+    }
+
     #[inline(always)]
     fn take(
         &self,
@@ -406,10 +424,11 @@ mod tests {
         assert_eq!((control.leased(), control.is_valid()), (6, true));
         drop((scratch, shared.clone(), planar.freeze().clone()));
         half.release(owned);
+        half.release_planar(half.acquire_planar(2, 1000).unwrap());
         assert_eq!((control.leased(), control.is_valid()), (1, true));
         std::thread::spawn(move || drop(shared)).join().unwrap();
         assert_eq!((control.leased(), control.is_valid()), (0, true));
-        assert_eq!(control.metrics().total_allocations, 6);
+        assert_eq!(control.metrics().total_allocations, 8);
         assert_eq!(control.metrics().hit_rate_percentage, Some(100.0));
     }
 
