@@ -43,6 +43,8 @@ extern "C" {
 /// Windows and events that one pump handles of each stream and lane, so that a pump ends.
 const WINDOWS_PER_PUMP: usize = 64;
 const EVENTS_PER_PUMP: usize = 4096;
+/// Transfer mode: one window is read, the next may arrive.
+const WINDOWS_CARRIED: u32 = 2;
 /// Between two control steps of the pool: pumps come much more often.
 const TICK_MS: f64 = 10.0;
 
@@ -188,7 +190,10 @@ impl Host {
             (Mode::Transfer, Consumer::Tuner) => {
                 let analyser = audio.open_analyser(data, config)?;
                 let number = analyser.stream();
-                let receiver = Receiver::reading(analyser, data.attach_realtime()?);
+                let receiver = Receiver::reading(
+                    analyser,
+                    audio.attach_windows(data, config, WINDOWS_CARRIED)?,
+                );
                 (number, StreamEnd::Received(Box::new(receiver)))
             }
             (Mode::Transfer, Consumer::Reader) => {

@@ -41,14 +41,27 @@ const turn = async (page, id) => {
   await page.waitForFunction(([button, old]) => document.getElementById(button).ariaPressed !== old, [id, before]);
 };
 
-onPage('the second visit begins with what the first learned, and misses nothing from its first request on', async (page) => {
-  await turn(page, 'exercise');
-  // Each of the four sizes gets a class of its own, after a round or two.
-  const learned = [352, 608, 1504, 3008];
-  await page.waitForFunction((wanted) => {
+/** Each of the four sizes of the exercise gets a class of its own, after a round or two. */
+const learned = [352, 608, 1504, 3008];
+const learnedAll = (page) =>
+  page.waitForFunction((wanted) => {
     const known = window.wavepoolDemo.report()?.pool.classes.filter(({ retired }) => !retired).map(({ samples }) => samples);
     return known !== undefined && wanted.every((samples) => known.includes(samples));
   }, learned, { timeout: 90_000 });
+
+onPage('a sound that begins after classes were learned is heard whole', async (page) => {
+  await turn(page, 'exercise');
+  await learnedAll(page);
+  await press(page, 'tone');
+  await page.waitForTimeout(2000);
+  const { windows, skipped_windows, leaked } = await stop(page);
+  assert.ok(windows > 50, `${windows} windows`);
+  assert.deepEqual({ skipped_windows, leaked }, { skipped_windows: 0, leaked: 0 });
+});
+
+onPage('the second visit begins with what the first learned, and misses nothing from its first request on', async (page) => {
+  await turn(page, 'exercise');
+  await learnedAll(page);
   // Their use is then seen once.
   await page.waitForTimeout(9000);
 

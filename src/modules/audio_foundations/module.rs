@@ -178,6 +178,22 @@ impl AudioFoundationsModule {
         ))
     }
 
+    /// A pool half with the buffers of so many of a stream's windows, for whoever carries windows itself. They are its own:
+    /// no sizing plan takes them, and learned classes do not leave it without.
+    ///
+    /// # Errors
+    /// As for [`open_stream`](Self::open_stream).
+    pub fn attach_windows(
+        &self,
+        data: &mut DataManagementModule,
+        config: StreamConfig,
+        windows: u32,
+    ) -> Result<RealtimePool, AudioError> {
+        config.check()?;
+        let class = class_for(data, config.window)?;
+        self.attach(data, &[(class, config.channels as u32 * windows)])
+    }
+
     /// A pool half with these buffers, whose events reach the bus.
     fn attach(
         &self,
@@ -242,6 +258,21 @@ mod tests {
             .get_two_mut::<AudioFoundationsModule, DataManagementModule>();
         let (audio, data) = modules.unwrap();
         audio.open_stream(data, config)
+    }
+
+    #[test]
+    fn a_carrier_of_windows_has_its_buffers_whatever_classes_were_learned() {
+        let mut rig = Rig::boot();
+        let modules = rig
+            .registry
+            .get_two_mut::<AudioFoundationsModule, DataManagementModule>();
+        let (audio, data) = modules.unwrap();
+        let control = data.control_mut().unwrap();
+        control.set_classes(&[608, 4096]).unwrap();
+        let pool = audio.attach_windows(data, MONO, 2).unwrap();
+        let held = [(); 2].map(|()| pool.acquire_planar(1, MONO.window).unwrap());
+        assert!(pool.acquire_planar(1, MONO.window).is_err());
+        drop(held);
     }
 
     #[test]
