@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use wasm_bindgen::prelude::*;
 
-use super::block_header::HEADER_BYTES;
+use super::closed::Closed;
 use super::exercise::{self, Exercise};
 use super::exports::Lent;
 use super::feed::Feed;
@@ -18,15 +18,15 @@ use super::reader::Reader;
 use super::receiver::Receiver;
 use super::recording::Recording;
 use super::snapshot::{Snapshot, Tally};
-use super::stream::{Consumer, Stream, StreamEnd, StreamFigures};
+use super::stream::{Consumer, Stream, StreamEnd};
 use super::stream_counts::StreamCounts;
 use super::tap::Tap;
 use super::tracks::Tracks;
-use super::unit_costs::{self, Crossings, Made, weigh};
+use super::unit_costs::{self, Made, weigh};
 use crate::event_bus::TypedEventBus;
 use crate::modules::audio_foundations::{AudioFoundationsModule, StreamConfig};
 use crate::modules::data_management::pool_events::LeasesReclaimed;
-use crate::modules::data_management::pool_metrics::{BoundaryCounts, ClassMetrics, PoolCounts};
+use crate::modules::data_management::pool_metrics::{BoundaryCounts, PoolCounts};
 use crate::modules::data_management::sizing_profile::SizingProfile;
 use crate::modules::data_management::{
     DataManagementConfig, DataManagementModule, PoolControl, PoolMetrics,
@@ -83,7 +83,7 @@ struct StreamOptions {
 pub struct Host {
     options: HostOptions,
     // Streams hold pool halves: they go before the registry.
-    streams: BTreeMap<u32, Stream>,
+    pub(super) streams: BTreeMap<u32, Stream>,
     pub(super) closed: Closed,
     /// What is in the hands of threads that never said that they had stopped, by the number of the closed stream.
     abandoned_taps: BTreeMap<u32, Lent<Tap>>,
@@ -95,7 +95,7 @@ pub struct Host {
     /// JavaScript objects made on this side of the boundary, messages and transferred buffers of both sides.
     made: Made,
     /// Blocks that arrived: a message each among what their senders told of.
-    blocks: u64,
+    pub(super) blocks: u64,
     /// When the pool's control step last ran.
     ticked_ms: f64,
     feed: Feed,
@@ -380,57 +380,6 @@ impl Host {
         Ok(serde_json::to_string(&snapshot)?)
     }
 
-    /// Transfer mode: bytes of a block's header.
-    #[wasm_bindgen(js_name = headerBytes)]
-    pub fn header_bytes(&self) -> usize {
-        HEADER_BYTES
-    }
-
-    /// Transfer mode: where JavaScript puts a block's header.
-    #[wasm_bindgen(js_name = headerAddress)]
-    pub fn header_address(&mut self, stream: u32) -> usize {
-        self.receiver(stream)
-            .map_or(0, |(receiver, _)| receiver.header_address())
-    }
-
-    /// Transfer mode: takes the counts and events of the header that was put there; `wall_ms` is now by `Date.now`.
-    ///
-    /// # Errors
-    /// A header that another build wrote.
-    #[wasm_bindgen(js_name = receiveHeader)]
-    pub fn receive_header(&mut self, stream: u32, wall_ms: f64) -> Result<(), JsError> {
-        let bus = self.registry.bus().clone();
-        self.blocks += 1;
-        let Some((receiver, counts)) = self.receiver(stream) else {
-            return Ok(());
-        };
-        receiver
-            .read_header(&bus, counts, wall_ms as u64)
-            .map_err(|error| JsError::new(&error.to_string()))
-    }
-
-    /// Transfer mode: makes room for the block's window; false if there is none, which counts as a skipped window.
-    #[wasm_bindgen(js_name = beginReceive)]
-    pub fn begin_receive(&mut self, stream: u32) -> bool {
-        self.receiver(stream)
-            .is_some_and(|(receiver, _)| receiver.begin())
-    }
-
-    /// Transfer mode: where JavaScript puts a channel's samples.
-    #[wasm_bindgen(js_name = receiveAddress)]
-    pub fn receive_address(&mut self, stream: u32, channel: usize) -> usize {
-        self.receiver(stream)
-            .map_or(0, |(receiver, _)| receiver.address(channel))
-    }
-
-    /// Transfer mode: the samples are there; reads the window and gives it back.
-    #[wasm_bindgen(js_name = endReceive)]
-    pub fn end_receive(&mut self, stream: u32) {
-        if let Some((receiver, counts)) = self.receiver(stream) {
-            receiver.end(counts);
-        }
-    }
-
     /// Counts JavaScript objects that the worker made to carry blocks.
     #[wasm_bindgen(js_name = countObjects)]
     pub fn count_objects(&mut self, views: u32, messages: u32) {
@@ -586,17 +535,6 @@ impl Host {
         self.registry.get()
     }
 
-    fn receiver(&mut self, stream: u32) -> Option<(&mut Receiver, &StreamCounts)> {
-        match self.streams.get_mut(&stream) {
-            Some(Stream {
-                end: StreamEnd::Received(receiver),
-                counts,
-                ..
-            }) => Some((receiver, counts)),
-            _ => None,
-        }
-    }
-
     /// The counts of this memory's pool and of those that worklets told of, and the buffers that came back.
     fn pool_counts(&self) -> Option<(PoolCounts, u64)> {
         let control = self.data()?.control()?;
@@ -644,47 +582,5 @@ fn begin_with(profile: Option<&str>) -> (DataManagementConfig, Option<String>) {
     match begun {
         Ok(begun) => (begun, None),
         Err(error) => (config, Some(error.to_string())),
-    }
-}
-
-/// What streams that have closed had counted.
-#[derive(Debug, Default)]
-pub(super) struct Closed {
-    /// The worklets' own pools: what they counted, and what never came back. Their memory is gone.
-    pool: PoolCounts,
-    recycled: u64,
-    pub(super) objects: u64,
-    crossings: Crossings,
-    figures: Option<StreamFigures>,
-}
-
-impl Closed {
-    /// Answers how many buffers went with a memory that was `lost`; those still out at a last word have leaked.
-    fn absorb(&mut self, receiver: &Receiver, lost: bool) -> u64 {
-        let leased: u64 = receiver
-            .remote
-            .classes
-            .iter()
-            .map(|class| class.leased)
-            .sum();
-        let gone = |class: &ClassMetrics| {
-            let leased = if lost { 0 } else { class.leased };
-            ClassMetrics {
-                carved: leased,
-                leased,
-                idle: 0,
-                requested_samples: 0,
-                ..class.clone()
-            }
-        };
-        let reclaimed = if lost { leased } else { 0 };
-        let classes = receiver.remote.classes.iter().map(gone).collect();
-        self.pool.add(&PoolCounts {
-            classes,
-            leases_reclaimed: receiver.remote.leases_reclaimed + reclaimed,
-            ..PoolCounts::default()
-        });
-        self.recycled += receiver.remote_recycled;
-        reclaimed
     }
 }

@@ -6,7 +6,9 @@
 //! counts and events in blocks.
 
 mod allocator;
+mod arrivals;
 mod block_header;
+mod closed;
 mod exercise;
 mod exports;
 mod feed;
