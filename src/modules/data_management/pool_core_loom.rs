@@ -4,7 +4,7 @@
 //! | law | breaks with |
 //! |---|---|
 //! | 1. Inbox: whatever is pushed is taken exactly once, and its contents are seen by the taker. | `push` relaxed |
-//! | 2. What comes while the owner holds the inbox waits beside it, and is taken at the next look. | `push` unaware of `HELD` |
+//! | 2. What comes while the owner holds the inbox waits beside it, and is taken at the next look. | none seen yet: `push` unaware of `HELD` passes |
 //! | 3. Surplus: the one pusher needs at most two attempts, and nothing is lost to a taker in between. | one attempt |
 //! | 4. Fresh buffers pushed by the control half are told from returned ones. | `push_fresh` counts none |
 //! | 5. References: exactly one of those who drop a shared buffer sends it home, after every other's last read. | `drop_reference` without its fence |
