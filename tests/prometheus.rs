@@ -1,5 +1,4 @@
 //! Figures scraped over loopback are those the callers saw.
-#![cfg(feature = "metrics-facade")]
 
 #[allow(dead_code, reason = "the test answers in its own loop")]
 #[path = "../examples/prometheus.rs"]

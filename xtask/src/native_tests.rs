@@ -36,8 +36,20 @@ impl Targets {
 
     /// The suites that `cargo test --workspace` has to run, named as in the report.
     fn suites(&self) -> BTreeSet<String> {
+        self.suites_where(false)
+    }
+
+    /// The suites that only run with optional features.
+    pub(crate) fn featured_suites(&self) -> BTreeSet<String> {
+        self.suites_where(true)
+    }
+
+    fn suites_where(&self, featured: bool) -> BTreeSet<String> {
         let mut suites = BTreeSet::new();
         for target in self.all() {
+            if featured != items(&target["required-features"]).next().is_some() {
+                continue;
+            }
             let name = target["name"].as_str().unwrap_or_default();
             if target["test"] == true {
                 let kind = if has_kind(target, "test") {
@@ -146,7 +158,7 @@ pub(crate) fn run(report: &mut Report) -> Result<()> {
     Ok(())
 }
 
-fn missing(declared: &BTreeSet<String>, ran: &[(String, Counts)]) -> Vec<String> {
+pub(crate) fn missing(declared: &BTreeSet<String>, ran: &[(String, Counts)]) -> Vec<String> {
     declared
         .iter()
         .filter(|suite| !ran.iter().any(|(name, _)| name == *suite))
@@ -164,6 +176,7 @@ mod tests {
             r#"{{"packages": [{{"targets": [
                 {{"name": "wave-pool", "kind": ["lib"], "test": true, "doctest": true, "src_path": "/w/lib.rs"}},
                 {{"name": "no_alloc", "kind": ["test"], "test": true, "doctest": false, "src_path": "{}/tests/no_alloc.rs"}},
+                {{"name": "served", "kind": ["test"], "test": true, "doctest": false, "required-features": ["x"], "src_path": "/w/s.rs"}},
                 {{"name": "native_benchmarks", "kind": ["bench"], "test": false, "doctest": false, "src_path": "/w/b.rs"}}
             ]}}]}}"#,
             root.display()
@@ -180,6 +193,8 @@ mod tests {
             suites,
             ["doc wave_pool", "tests no_alloc", "unit wave_pool"]
         );
+        let featured: Vec<_> = targets().featured_suites().into_iter().collect();
+        assert_eq!(featured, ["tests served"]);
         assert_eq!(targets().benches(), ["native_benchmarks"]);
     }
 

@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 
 use crate::cli::Mode;
+use crate::native_tests::Targets;
 use crate::progress::{Steps, seconds};
-use crate::report::{Counts, Report, parse_libtest, parse_node_tap};
+use crate::report::{Counts, Report, parse_cargo, parse_libtest, parse_node_tap};
 use crate::wasm::Build;
 use crate::wasm_toolchain::WasmToolchain;
 use crate::web::{self, Server, Site};
@@ -180,7 +181,12 @@ fn native_features(report: &mut Report, name: &str) -> Result<()> {
         "mapped,metrics-facade",
         "--no-fail-fast",
     ]))?;
-    let result = process::check(&cargo, status);
+    let featured = Targets::read()?.featured_suites();
+    let missing = native_tests::missing(&featured, &parse_cargo(&text));
+    let result = process::check(&cargo, status).and_then(|()| match &missing[..] {
+        [] => Ok(()),
+        missing => bail!("declared, but did not run: {}", missing.join(", ")),
+    });
     suite(report, name, parse_libtest(&text), start.elapsed(), result);
     Ok(())
 }
