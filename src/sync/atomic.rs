@@ -94,38 +94,27 @@ mortal!(AtomicU32, u32);
 mortal!(AtomicU64, u64);
 mortal!(AtomicPtr, *mut T, T);
 
-impl AtomicU32 {
-    pub(crate) fn fetch_add(&self, more: u32, order: Ordering) -> u32 {
-        if lives() {
-            self.0.fetch_add(more, order)
-        } else {
-            self.0.load(Ordering::SeqCst)
-        }
-    }
+macro_rules! mortal_count {
+    ($Name:ident, $Value:ty) => {
+        impl $Name {
+            pub(crate) fn fetch_add(&self, more: $Value, order: Ordering) -> $Value {
+                if lives() {
+                    self.0.fetch_add(more, order)
+                } else {
+                    self.0.load(Ordering::SeqCst)
+                }
+            }
 
-    pub(crate) fn fetch_sub(&self, less: u32, order: Ordering) -> u32 {
-        if lives() {
-            self.0.fetch_sub(less, order)
-        } else {
-            self.0.load(Ordering::SeqCst)
+            pub(crate) fn fetch_sub(&self, less: $Value, order: Ordering) -> $Value {
+                if lives() {
+                    self.0.fetch_sub(less, order)
+                } else {
+                    self.0.load(Ordering::SeqCst)
+                }
+            }
         }
-    }
+    };
 }
 
-impl AtomicU64 {
-    pub(crate) fn fetch_add(&self, more: u64, order: Ordering) -> u64 {
-        if lives() {
-            self.0.fetch_add(more, order)
-        } else {
-            self.0.load(Ordering::SeqCst)
-        }
-    }
-
-    pub(crate) fn fetch_sub(&self, less: u64, order: Ordering) -> u64 {
-        if lives() {
-            self.0.fetch_sub(less, order)
-        } else {
-            self.0.load(Ordering::SeqCst)
-        }
-    }
-}
+mortal_count!(AtomicU32, u32);
+mortal_count!(AtomicU64, u64);

@@ -168,20 +168,9 @@ impl PoolControl {
 #[cfg(not(loom))]
 mod tests {
     use super::*;
+    use crate::modules::data_management::BufferPool;
+    use crate::modules::data_management::pool_control::settle;
     use crate::modules::data_management::sizing_plan::SizingStep;
-    use crate::modules::data_management::{BufferPool, RealtimePool};
-
-    /// The interpreter is slow.
-    const ROUNDS: u64 = if cfg!(miri) { 8 } else { 200 };
-
-    /// Quanta and steps until nothing moves any more.
-    fn settle(control: &mut PoolControl, half: &mut RealtimePool) {
-        for quantum in 0..ROUNDS {
-            half.begin_quantum(quantum * 128);
-            control.step(64);
-        }
-        assert!(control.is_valid());
-    }
 
     fn change(control: &mut PoolControl, classes: &[(usize, u32)]) -> Result<(), PoolError> {
         let classes = classes.iter().map(|&(samples, buffers)| ClassBuffers {

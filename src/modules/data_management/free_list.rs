@@ -361,19 +361,13 @@ impl Inbox {
 mod tests {
     use super::*;
 
-    fn table_of(count: u32) -> (SlotTable, Vec<SlotIndex>) {
-        let table = SlotTable::new(count as usize);
-        let indices = (0..count).map(|_| table.add().unwrap()).collect();
-        (table, indices)
-    }
-
     fn drain(mut chain: Chain, table: &SlotTable) -> Vec<u32> {
         core::iter::from_fn(|| chain.pop(table).map(SlotIndex::raw)).collect()
     }
 
     #[test]
     fn a_head_counts_what_it_holds_and_tells_fresh_from_returned() {
-        let (table, slots) = table_of(3);
+        let (table, slots) = SlotTable::of_slots(3);
         let list = SharedList::new();
         list.push(table.slot(slots[0]), slots[0]).unwrap();
         assert!(list.push_fresh(&table, slots[1]));
@@ -387,7 +381,7 @@ mod tests {
 
     #[test]
     fn what_comes_while_the_owner_holds_the_inbox_waits_beside() {
-        let (table, slots) = table_of(4);
+        let (table, slots) = SlotTable::of_slots(4);
         let inbox = Inbox::new();
         inbox.push(table.slot(slots[0]), slots[0]).unwrap();
         assert_eq!(inbox.front.hold().length, 1);
@@ -407,7 +401,7 @@ mod tests {
 
     #[test]
     fn a_closed_list_takes_nothing() {
-        let (table, slots) = table_of(1);
+        let (table, slots) = SlotTable::of_slots(1);
         let list = SharedList::new();
         assert_eq!(list.close().length, 0);
         assert_eq!(list.push(table.slot(slots[0]), slots[0]), Err(Shut::Closed));

@@ -257,23 +257,25 @@ pub(super) fn headroom(shelf: &Pinned<Shelf>) -> (bool, u32) {
     (peak == 0, shelf.carved().saturating_sub(peak))
 }
 
+/// Quanta in which everything in a test pool has moved. The interpreter is slow.
+#[cfg(all(test, not(loom)))]
+const ROUNDS: u64 = if cfg!(miri) { 8 } else { 200 };
+
+/// Quanta and steps until nothing moves any more.
+#[cfg(all(test, not(loom)))]
+pub(super) fn settle(control: &mut PoolControl, half: &mut super::RealtimePool) {
+    for quantum in 0..ROUNDS {
+        half.begin_quantum(quantum * 128);
+        control.step(64);
+    }
+    assert!(control.is_valid());
+}
+
 #[cfg(test)]
 #[cfg(not(loom))]
 mod tests {
     use super::*;
-    use crate::modules::data_management::{BufferPool, DefragmentationResult, RealtimePool};
-
-    /// The interpreter is slow.
-    const ROUNDS: u64 = if cfg!(miri) { 8 } else { 200 };
-
-    /// Quanta and steps until nothing moves any more.
-    fn settle(control: &mut PoolControl, half: &mut RealtimePool) {
-        for quantum in 0..ROUNDS {
-            half.begin_quantum(quantum * 128);
-            control.step(64);
-        }
-        assert!(control.is_valid());
-    }
+    use crate::modules::data_management::{BufferPool, DefragmentationResult};
 
     #[test]
     fn growth_is_bounded_by_the_limit_and_all_or_none() {

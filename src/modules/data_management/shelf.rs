@@ -631,28 +631,26 @@ impl Shelf {
     }
 }
 
+#[cfg(all(test, not(loom)))]
+impl Shelf {
+    /// A shelf of no pool, with the given number of buffers to be accounted for.
+    pub(super) fn for_test(carved: u32, reserve: u32) -> Self {
+        let core = Pinned::dangling_for_test();
+        let shelf = Self::new(core, OnRelease::Leave, (0, 0), 256, reserve);
+        shelf.add_carved(carved);
+        shelf
+    }
+}
+
 #[cfg(test)]
 #[cfg(not(loom))]
 mod tests {
     use super::*;
 
-    fn table_of(count: u32) -> (SlotTable, Vec<SlotIndex>) {
-        let table = SlotTable::new(count as usize);
-        let indices = (0..count).map(|_| table.add().unwrap()).collect();
-        (table, indices)
-    }
-
     #[test]
     fn the_reserve_is_for_critical_callers_and_survives_a_refill() {
-        let (table, slots) = table_of(4);
-        let shelf = Shelf::new(
-            Pinned::dangling_for_test(),
-            OnRelease::Leave,
-            (0, 0),
-            256,
-            2,
-        );
-        shelf.add_carved(4);
+        let (table, slots) = SlotTable::of_slots(4);
+        let shelf = Shelf::for_test(4, 2);
         for &slot in &slots[..3] {
             shelf.push(table.slot(slot), slot);
         }
@@ -674,10 +672,9 @@ mod tests {
 
     #[test]
     fn the_hand_keeps_the_buffer_that_came_home_last() {
-        let (table, slots) = table_of(3);
+        let (table, slots) = SlotTable::of_slots(3);
         let core = Pinned::dangling_for_test();
-        let shelf = Shelf::new(core, OnRelease::Leave, (0, 0), 256, 0);
-        shelf.add_carved(3);
+        let shelf = Shelf::for_test(3, 0);
         shelf.push(table.slot(slots[0]), slots[0]);
         let samples = NonNull::dangling();
         assert!(shelf.take_in_hand(slots[1], samples));
@@ -704,7 +701,7 @@ mod tests {
 
     #[test]
     fn a_shut_hand_takes_nothing() {
-        let (table, slots) = table_of(1);
+        let (table, slots) = SlotTable::of_slots(1);
         let samples = NonNull::dangling();
         let core = Pinned::dangling_for_test();
         let scrubbed = Shelf::new(core, OnRelease::Scrub, (0, 0), 256, 0);
@@ -720,15 +717,8 @@ mod tests {
 
     #[test]
     fn the_peak_is_the_most_in_use_at_once() {
-        let (table, slots) = table_of(5);
-        let shelf = Shelf::new(
-            Pinned::dangling_for_test(),
-            OnRelease::Leave,
-            (0, 0),
-            256,
-            0,
-        );
-        shelf.add_carved(5);
+        let (table, slots) = SlotTable::of_slots(5);
+        let shelf = Shelf::for_test(5, 0);
         for &slot in &slots {
             shelf.push(table.slot(slot), slot);
         }

@@ -124,26 +124,11 @@ impl Shelf {
 #[cfg(not(loom))]
 mod tests {
     use super::*;
-    use crate::modules::data_management::pool_core::{OnRelease, Pinned};
-    use crate::modules::data_management::slot_table::SlotIndex;
-
-    fn table_of(count: u32) -> (SlotTable, Vec<SlotIndex>) {
-        let table = SlotTable::new(count as usize);
-        let indices = (0..count).map(|_| table.add().unwrap()).collect();
-        (table, indices)
-    }
 
     #[test]
     fn shedding_goes_down_to_the_limit_and_reaches_into_the_inbox() {
-        let (table, slots) = table_of(6);
-        let shelf = Shelf::new(
-            Pinned::dangling_for_test(),
-            OnRelease::Leave,
-            (0, 0),
-            256,
-            0,
-        );
-        shelf.add_carved(6);
+        let (table, slots) = SlotTable::of_slots(6);
+        let shelf = Shelf::for_test(6, 0);
         for &slot in &slots[..3] {
             shelf.push(table.slot(slot), slot);
         }
@@ -165,15 +150,8 @@ mod tests {
 
     #[test]
     fn what_came_home_last_is_used_first() {
-        let (table, slots) = table_of(5);
-        let shelf = Shelf::new(
-            Pinned::dangling_for_test(),
-            OnRelease::Leave,
-            (0, 0),
-            256,
-            0,
-        );
-        shelf.add_carved(5);
+        let (table, slots) = SlotTable::of_slots(5);
+        let shelf = Shelf::for_test(5, 0);
         for &slot in &slots[..2] {
             shelf.push(table.slot(slot), slot);
         }
@@ -191,15 +169,8 @@ mod tests {
 
     #[test]
     fn an_inbox_too_long_to_walk_over_in_a_quantum_waits() {
-        let (table, slots) = table_of(JOIN_AT_MOST + 2);
-        let shelf = Shelf::new(
-            Pinned::dangling_for_test(),
-            OnRelease::Leave,
-            (0, 0),
-            256,
-            0,
-        );
-        shelf.add_carved(JOIN_AT_MOST + 2);
+        let (table, slots) = SlotTable::of_slots(JOIN_AT_MOST + 2);
+        let shelf = Shelf::for_test(JOIN_AT_MOST + 2, 0);
         shelf.push(table.slot(slots[0]), slots[0]);
         for &slot in &slots[1..] {
             shelf.shared.inbox.push(table.slot(slot), slot).unwrap();

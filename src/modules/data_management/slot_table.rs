@@ -240,6 +240,18 @@ impl SlotTable {
     }
 }
 
+#[cfg(all(test, not(loom)))]
+impl SlotTable {
+    /// A table with so many slots, and their indices.
+    pub(super) fn of_slots(count: u32) -> (Self, Vec<SlotIndex>) {
+        let table = Self::new(count as usize);
+        let indices = (0..count)
+            .map(|_| table.add().expect("room for the slot"))
+            .collect();
+        (table, indices)
+    }
+}
+
 impl Drop for SlotTable {
     fn drop(&mut self) {
         for chunk in &self.chunks {
