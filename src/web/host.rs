@@ -27,7 +27,7 @@ use crate::event_bus::TypedEventBus;
 use crate::modules::audio_foundations::{AudioFoundationsModule, StreamConfig};
 use crate::modules::data_management::pool_events::LeasesReclaimed;
 use crate::modules::data_management::pool_metrics::{BoundaryCounts, PoolCounts};
-use crate::modules::data_management::sizing_profile::SizingProfile;
+use crate::modules::data_management::sizing::sizing_profile::SizingProfile;
 use crate::modules::data_management::{
     DataManagementConfig, DataManagementModule, PoolControl, PoolMetrics,
 };

@@ -4,9 +4,9 @@ use serde::Serialize;
 
 use super::recording::RecordingFigures;
 use super::unit_costs;
-use crate::modules::data_management::demand::{Demand, SlidingHistogram};
 use crate::modules::data_management::pool_monitor::AlertState;
-use crate::modules::data_management::sizing_plan::{AppliedPlan, Effect};
+use crate::modules::data_management::sizing::demand::{Demand, SlidingHistogram};
+use crate::modules::data_management::sizing::sizing_plan::{AppliedPlan, Effect};
 use crate::modules::data_management::{ArenaMap, DataManagementModule};
 
 /// Between two inspections: nobody reads a map faster.

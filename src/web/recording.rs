@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde::Serialize;
 
 use crate::event_bus::{BusError, Subscription, TypedEventBus};
-use crate::modules::data_management::demand_trace::{TraceError, TraceRecorder};
 use crate::modules::data_management::pool_events::{BufferPoolAllocation, BufferPoolRecycling};
+use crate::modules::data_management::sizing::demand_trace::{TraceError, TraceRecorder};
 
 /// Acquires and releases that one recording keeps: about two minutes of the tuner.
 const MOST_OPS: usize = 50_000;

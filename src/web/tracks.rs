@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::modules::data_management::pool_keeper::KeeperReport;
+use crate::modules::data_management::control::pool_keeper::KeeperReport;
 use crate::modules::data_management::pool_monitor::Alert;
 
 /// Steps kept until they are taken; later ones are left out.

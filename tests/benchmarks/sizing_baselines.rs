@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
-use wavepool::modules::data_management::demand_trace::{DemandTrace, TraceOpKind};
+use wavepool::modules::data_management::sizing::demand_trace::{DemandTrace, TraceOpKind};
 
 use crate::COUNTING;
 

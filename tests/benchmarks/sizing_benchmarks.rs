@@ -18,9 +18,9 @@ use rustix::time::{ClockId, clock_gettime};
 use sizing_baselines::{Row, fixed_buckets, system_allocator};
 use sizing_traces::Scenario;
 use wavepool::modules::data_management::BufferPool;
-use wavepool::modules::data_management::demand_trace::DemandTrace;
-use wavepool::modules::data_management::sizing_rules::SizingPolicy;
-use wavepool::modules::data_management::trace_replay::{ReplayOptions, replay};
+use wavepool::modules::data_management::sizing::demand_trace::DemandTrace;
+use wavepool::modules::data_management::sizing::sizing_rules::SizingPolicy;
+use wavepool::modules::data_management::sizing::trace_replay::{ReplayOptions, replay};
 
 /// The system allocator, counting the bytes that are out.
 pub(crate) struct Counting {

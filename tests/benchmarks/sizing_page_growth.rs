@@ -9,8 +9,8 @@
 mod sizing_traces;
 
 use wavepool::modules::data_management::BufferPool;
-use wavepool::modules::data_management::sizing_rules::SizingPolicy;
-use wavepool::modules::data_management::trace_replay::{ReplayOptions, replay};
+use wavepool::modules::data_management::sizing::sizing_rules::SizingPolicy;
+use wavepool::modules::data_management::sizing::trace_replay::{ReplayOptions, replay};
 
 /// Pages grown; -1 when the trace could not be played or pages are not known here.
 #[unsafe(no_mangle)]

@@ -1,9 +1,9 @@
 //! Synthetic demand for the sizing benchmark: the same operations, frame by frame, in every run.
 
-use wavepool::modules::data_management::demand_trace::{
+use wavepool::modules::data_management::sizing::demand_trace::{
     DemandTrace, TraceError, TraceOp, TraceOpKind,
 };
-use wavepool::modules::data_management::sizing_profile::SizingProfile;
+use wavepool::modules::data_management::sizing::sizing_profile::SizingProfile;
 
 pub(crate) const SAMPLE_RATE_HZ: f64 = 48_000.0;
 pub(crate) const QUANTUM_FRAMES: u32 = 128;

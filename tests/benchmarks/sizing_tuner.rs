@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex};
 use wavepool::event_bus::TypedEventBus;
 use wavepool::modules::audio_foundations::{AudioFoundationsModule, StreamConfig};
 use wavepool::modules::data_management::DataManagementModule;
-use wavepool::modules::data_management::demand_trace::{DemandTrace, TraceRecorder};
 use wavepool::modules::data_management::pool_events::{BufferPoolAllocation, BufferPoolRecycling};
+use wavepool::modules::data_management::sizing::demand_trace::{DemandTrace, TraceRecorder};
 use wavepool::registry::ModuleRegistry;
 
 const RATE_HZ: f32 = 48_000.0;

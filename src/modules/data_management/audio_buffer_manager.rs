@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::buffer::AudioMetadata;
 use super::error::PoolError;
-use super::planar::{PlanarBuffer, PlanarRef};
-use super::realtime_pool::RealtimePool;
+use super::realtime::buffer::AudioMetadata;
+use super::realtime::planar::{PlanarBuffer, PlanarRef};
+use super::realtime::realtime_pool::RealtimePool;
 
 /// What the samples of an audio buffer are.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -3,15 +3,15 @@
 //! For the control side and for code that owns `Vec<f32>`. The audio thread uses [`RealtimePool`] instead: `get_or_create`
 //! may create.
 
-use super::defragmentation::DefragmentationResult;
+use super::control::defragmentation::DefragmentationResult;
+use super::control::pool_builder::PoolBuilder;
+use super::control::pool_control::PoolControl;
+use super::control::pool_keeper::PoolKeeper;
 use super::error::PoolError;
-use super::pool_builder::PoolBuilder;
-use super::pool_control::PoolControl;
-use super::pool_keeper::PoolKeeper;
 use super::pool_metrics::{ClassMetrics, PoolCounts, PoolMetrics};
 use super::pool_monitor::AlertRules;
-use super::realtime_pool::RealtimePool;
-use super::sizing_rules::SizingPolicy;
+use super::realtime::realtime_pool::RealtimePool;
+use super::sizing::sizing_rules::SizingPolicy;
 use super::unshared::Unshared;
 use super::wasm_js_bridge::{JSBufferRef, WasmJsBridge};
 

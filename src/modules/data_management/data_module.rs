@@ -1,16 +1,16 @@
 //! The pool as a module of the application: booted by the registry, stepped by the host.
 
 use super::audio_buffer_manager::AudioBufferManagerImpl;
-use super::pool_builder::{BufferPool, PoolBuilder};
-use super::pool_control::PoolControl;
+use super::control::pool_builder::{BufferPool, PoolBuilder};
+use super::control::pool_control::PoolControl;
+use super::control::pool_keeper::{KeeperReport, PoolKeeper};
 use super::pool_events;
-use super::pool_keeper::{KeeperReport, PoolKeeper};
 use super::pool_metrics::{BoundaryCounts, PoolCounts, PoolMetrics};
 use super::pool_monitor::{AlertRules, PoolMetricsMonitor};
 use super::pool_optimization::PoolOptimizationEngine;
-use super::realtime_pool::RealtimePool;
-use super::sizing_profile::{ProfileError, SizingProfile};
-use super::sizing_rules::SizingPolicy;
+use super::realtime::realtime_pool::RealtimePool;
+use super::sizing::sizing_profile::{ProfileError, SizingProfile};
+use super::sizing::sizing_rules::SizingPolicy;
 use crate::event_bus::{Publisher, TypedEventBus};
 use crate::registry::{
     Health, InitContext, Module, ModuleDescriptor, ModuleError, ModuleRegistration, Version,
@@ -276,7 +276,7 @@ inventory::submit! {
 mod tests {
     use super::*;
     use crate::modules::data_management::pool_events::PoolMetricsSnapshot;
-    use crate::modules::data_management::sizing_profile::ClassBuffers;
+    use crate::modules::data_management::sizing::sizing_profile::ClassBuffers;
     use crate::registry::ModuleRegistry;
 
     #[test]

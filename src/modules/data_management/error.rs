@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use super::arena::MOST_BYTES;
+use super::control::arena::MOST_BYTES;
 
 /// Why a pool operation was refused, with numbers, and what to do.
 ///

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use wasm_bindgen_test::wasm_bindgen_test;
 
 use super::pool_events::{self, BufferPoolAllocation, BufferPoolRecycling};
-use super::sizing_rules::SizingPolicy;
+use super::sizing::sizing_rules::SizingPolicy;
 use super::{
     AudioFormat, BufferPool, BufferRef, DataManagementConfig, DataManagementModule, ObjectCosts,
     PlanarBuffer, PlanarRef, PoolError, PooledBuffer, RealtimePool, WasmJsBridge,

@@ -14,8 +14,8 @@
 //! A view that was handed out cannot be taken back by any means: after a release it is the caller's duty not to look.
 //! Debug builds overwrite released samples, so that one who does look sees it.
 
-use super::buffer::{BufferRef, PooledBuffer};
 use super::error::{LeaseMove, LeaseState, PoolError, Table};
+use super::realtime::buffer::{BufferRef, PooledBuffer};
 
 /// Bits of a lease number.
 pub const LEASE_BITS: u32 = 30;

@@ -1,12 +1,12 @@
 //! The engine that runs the sizing rules step by step: keeps the demand, learns classes in portions, and measures what
 //! plans did.
 
-use super::class_boundaries::{BoundarySearch, ClassProposal, MAX_CLASSES};
-use super::demand::{Demand, WINDOWS};
 use super::pool_metrics::PoolMetrics;
-use super::sizing_plan::{AppliedPlan, Effect, MemoryPressure, SizingPlan, SizingStep};
-use super::sizing_profile::{ClassBuffers, SizingProfile};
-use super::sizing_rules::{SizingPolicy, plan};
+use super::sizing::class_boundaries::{BoundarySearch, ClassProposal, MAX_CLASSES};
+use super::sizing::demand::{Demand, WINDOWS};
+use super::sizing::sizing_plan::{AppliedPlan, Effect, MemoryPressure, SizingPlan, SizingStep};
+use super::sizing::sizing_profile::{ClassBuffers, SizingProfile};
+use super::sizing::sizing_rules::{SizingPolicy, plan};
 
 /// What a profile lets a start hold ÷ peak of use: below what the rules allow, so that growth has room.
 const HELD_AT_START: f64 = 1.15;
@@ -174,7 +174,7 @@ impl PoolOptimizationEngine {
 pub(super) mod tests {
     use super::*;
     use crate::modules::data_management::pool_metrics::ClassMetrics;
-    use crate::modules::data_management::sizing_plan::Reason;
+    use crate::modules::data_management::sizing::sizing_plan::Reason;
 
     pub(in super::super) const WINDOW_MS: f64 = 100.0;
 

@@ -7,7 +7,7 @@
 use super::error::PoolError;
 use super::lease::{Lease, LeaseTable, LeasedBuffer};
 use super::pool_metrics::BoundaryCounts;
-use super::realtime_pool::RealtimePool;
+use super::realtime::realtime_pool::RealtimePool;
 
 /// A buffer as JavaScript knows it: a 30-bit lease number, which V8 keeps without allocating.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -1,0 +1,417 @@
+//! What the control half knows about the pool: figures, maps, reports, and whether the accounts agree.
+
+use core::panic::Location;
+
+use super::arena::{Run, UNIT_BYTES, UNIT_SAMPLES, units};
+use super::pool_control::PoolControl;
+use crate::modules::data_management::pool_metrics::{ClassMetrics, PoolCounts, PoolMetrics};
+use crate::modules::data_management::realtime::class_table::BUCKETS;
+use crate::modules::data_management::realtime::free_list::{Chain, index_from};
+use crate::modules::data_management::realtime::pool_core::{MAX_SHELVES, Pinned};
+use crate::modules::data_management::realtime::shelf::Shelf;
+use crate::modules::data_management::realtime::slot_table::SlotIndex;
+
+/// One buffer, for kept views and for the map of the arena.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SlotInfo {
+    /// Its number.
+    pub index: u32,
+    /// Where its samples are.
+    pub address: usize,
+    /// Its capacity.
+    pub samples: usize,
+    /// Samples its holder asked for; 0 while idle.
+    pub lent_samples: usize,
+    /// The half it belongs to.
+    pub half: u16,
+}
+
+/// Who holds what.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeakReport {
+    /// Buffers in somebody's hands.
+    pub leased: u64,
+    /// Those among them whose acquire was sampled, oldest first.
+    pub sites: Vec<LeakSite>,
+    /// Acquires that were sampled while their half's table was full of sites still held: their sites are not known.
+    pub unrecorded: u64,
+}
+
+/// A buffer in somebody's hands, and where it was acquired.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LeakSite {
+    /// The buffer's number.
+    pub slot: u32,
+    /// Its capacity.
+    pub class_samples: usize,
+    /// Samples asked for.
+    pub requested: usize,
+    /// The call that acquired it.
+    pub site: &'static Location<'static>,
+    /// First frame of the quantum in which it was acquired; none where its half followed no stream.
+    pub first_frame: Option<u64>,
+    /// Frames its half has seen since: how long it has been held.
+    pub held_frames: Option<u64>,
+}
+
+impl PoolControl {
+    /// Buffers in somebody's hands. Another thread can change that at any moment.
+    #[must_use]
+    pub fn leased(&self) -> u64 {
+        self.anchor
+            .shelves()
+            .map(|shelf| u64::from(shelf.leased()))
+            .sum()
+    }
+
+    /// Every buffer there is.
+    pub fn slots(&self) -> impl Iterator<Item = SlotInfo> {
+        let carved = |index: &SlotIndex| self.anchor.table.slot(*index).is_carved();
+        self.anchor.table.indices().filter(carved).map(|index| {
+            let shelf = self.anchor.core().shelf_of(index);
+            let slot = self.anchor.table.slot(index);
+            SlotInfo {
+                index: index.raw(),
+                address: self.anchor.samples_at(slot).as_ptr().addr(),
+                samples: shelf.samples as usize,
+                lent_samples: slot.lent_samples() as usize,
+                half: shelf.half,
+            }
+        })
+    }
+
+    /// The arena's free runs: region, first sample, samples.
+    pub fn free_runs(&self) -> impl Iterator<Item = (u8, usize, usize)> {
+        self.free.iter().map(|run| {
+            (
+                run.region,
+                run.unit as usize * UNIT_SAMPLES,
+                run.units as usize * UNIT_SAMPLES,
+            )
+        })
+    }
+
+    /// Requests so far by size: the largest size of each step, and how many. A count that ran over begins at 0 again.
+    pub fn demand(&self) -> impl Iterator<Item = (usize, u32)> {
+        let mut counts = [0u32; BUCKETS];
+        for half in self.anchor.halves() {
+            for (sum, count) in counts.iter_mut().zip(half.demand()) {
+                *sum = sum.wrapping_add(count);
+            }
+        }
+        let shift = self.shift;
+        counts
+            .into_iter()
+            .enumerate()
+            .map(move |(step, count)| ((step + 1) << shift, count))
+    }
+
+    /// Who holds what, as far as acquires were sampled.
+    #[must_use]
+    pub fn leak_report(&self) -> LeakReport {
+        let (mut sites, mut unrecorded) = (Vec::new(), 0);
+        for half in self.anchor.halves() {
+            unrecorded += half.sites.unrecorded.get();
+            for sampled in half.sites.iter() {
+                // About the present holder if the slot still carries the mark, and is this half's.
+                let held = |slot: &SlotInfo| {
+                    slot.index == sampled.slot && slot.half == half.id && slot.lent_samples > 0
+                };
+                if self.is_sampled(sampled.slot)
+                    && let Some(info) = self.slots().find(held)
+                {
+                    let now = half.frame.get();
+                    let frames = now.zip(sampled.frame);
+                    sites.push(LeakSite {
+                        slot: info.index,
+                        class_samples: info.samples,
+                        requested: info.lent_samples,
+                        site: sampled.site,
+                        first_frame: sampled.frame,
+                        held_frames: frames.map(|(now, then)| now.saturating_sub(then)),
+                    });
+                }
+            }
+        }
+        sites.sort_unstable_by_key(|site| site.first_frame);
+        LeakReport {
+            leased: self.leased(),
+            sites,
+            unrecorded,
+        }
+    }
+
+    fn is_sampled(&self, slot: u32) -> bool {
+        let mut indices = self.anchor.table.indices();
+        indices.any(|index| index.raw() == slot && self.anchor.table.slot(index).is_sampled())
+    }
+
+    /// A snapshot of every figure. Costs the real-time halves nothing.
+    #[must_use]
+    pub fn metrics(&self) -> PoolMetrics {
+        PoolMetrics::from_counts(&self.counts())
+    }
+
+    /// What the pool counted; other parts add what they counted before it becomes [`PoolMetrics`].
+    #[must_use]
+    pub fn counts(&self) -> PoolCounts {
+        let mut counts = PoolCounts::default();
+        self.count_into(&mut counts);
+        counts
+    }
+
+    /// [`counts`](Self::counts) into a value that is used again, so that counting does not allocate once `classes` has
+    /// its capacity.
+    pub fn count_into(&self, counts: &mut PoolCounts) {
+        self.count_halves(counts, |_| true);
+    }
+
+    /// What the halves counted whose sizes follow demand, with the limit that the others leave them. `all` are the counts
+    /// of every half.
+    pub(super) fn demand_counts(&self, all: &PoolCounts) -> PoolCounts {
+        if self
+            .anchor
+            .shelves()
+            .all(|shelf| self.follows_demand(shelf.half))
+        {
+            return all.clone();
+        }
+        let mut counts = PoolCounts::default();
+        self.count_halves(&mut counts, |half| self.follows_demand(half));
+        let own = self.anchor.shelves();
+        let own = own.filter(|shelf| !self.follows_demand(shelf.half));
+        let taken: usize = own
+            .map(|shelf| shelf.carved() as usize * units(shelf.samples as usize))
+            .sum();
+        counts.bytes_limit = bytes(self.limit_units.saturating_sub(taken));
+        counts
+    }
+
+    fn count_halves(&self, counts: &mut PoolCounts, counted: impl Fn(u16) -> bool) {
+        let mut classes = core::mem::take(&mut counts.classes);
+        classes.clear();
+        classes.reserve(self.classes.len());
+        for &(samples, _) in &self.classes {
+            classes.push(ClassMetrics {
+                samples: samples as usize,
+                ..ClassMetrics::default()
+            });
+        }
+        for past in &self.past {
+            add_counts(&mut classes, past);
+        }
+        let shelves = self.anchor.shelves();
+        for shelf in shelves.filter(|shelf| counted(shelf.half)) {
+            add_counts(&mut classes, &counts_of(&shelf));
+        }
+        // Collected and not yet given back: carved and idle still, though no shelf counts them.
+        let (chain, samples) = &self.collected;
+        let of_size = |class: &&mut ClassMetrics| class.samples == *samples as usize;
+        if let Some(class) = classes.iter_mut().find(of_size) {
+            class.carved += u64::from(chain.length);
+            class.idle += u64::from(chain.length);
+        }
+        for class in &mut classes {
+            class.retired = !self.has_class(class.samples as u32);
+        }
+        let table = &self.anchor.table;
+        for index in table.indices() {
+            // Most buffers are idle: for those, one word is looked at.
+            let slot = table.slot(index);
+            let lent_samples = slot.lent_samples();
+            if lent_samples == 0 || !slot.is_carved() {
+                continue;
+            }
+            let shelf = self.anchor.core().shelf_of(index);
+            let of_size = |class: &&mut ClassMetrics| class.samples == shelf.samples as usize;
+            if counted(shelf.half)
+                && let Some(class) = classes.iter_mut().find(of_size)
+            {
+                class.requested_samples += u64::from(lent_samples);
+            }
+        }
+        let padding_samples = |class: &ClassMetrics| class.carved as usize * padding(class.samples);
+        *counts = PoolCounts {
+            padding_bytes: classes.iter().map(padding_samples).sum::<usize>() * size_of::<f32>(),
+            classes,
+            overhead_bytes: self.overhead_bytes(),
+            bytes_reserved: bytes(self.reserved_units),
+            bytes_limit: bytes(self.limit_units),
+            bytes_shelved: 0,
+            short_run_samples: self.short_run_units() * UNIT_SAMPLES,
+            largest_free_run_samples: self.free.largest() as usize * UNIT_SAMPLES,
+            leases_reclaimed: self.leases_reclaimed,
+            buffers_leaked: self.buffers_leaked,
+            ..PoolCounts::default()
+        };
+    }
+
+    /// Buffers that came back, as far as their halves have seen: what the recycling events add up to.
+    #[must_use]
+    pub fn recycled(&self) -> u64 {
+        self.anchor.shelves().map(|shelf| shelf.recycled()).sum()
+    }
+
+    fn overhead_bytes(&self) -> usize {
+        self.anchor.heap_bytes()
+            + self.free.heap_bytes()
+            + self.classes.capacity() * size_of::<(u32, u32)>()
+            + self.leaks_told.capacity() * size_of::<u32>()
+            + self.own_mix.capacity() * size_of::<u16>()
+            + self.past.capacity() * size_of::<ClassMetrics>()
+    }
+
+    pub(super) fn short_run_units(&self) -> usize {
+        let largest = self
+            .classes
+            .last()
+            .map_or(0, |&(samples, _)| units(samples as usize));
+        let short = |run: &Run| (run.units as usize) < largest;
+        self.free
+            .iter()
+            .filter(short)
+            .map(|run| run.units as usize)
+            .sum()
+    }
+
+    /// [`PoolMetrics::fragmentation_percentage`] alone.
+    #[must_use]
+    pub fn fragmentation_percentage(&self) -> f32 {
+        self.short_run_units() as f32 / self.reserved_units.max(1) as f32 * 100.0
+    }
+
+    /// [`PoolMetrics::bytes_held`] alone.
+    #[must_use]
+    pub fn bytes_held(&self) -> usize {
+        let shelved = |shelf: Pinned<Shelf>| shelf.carved() as usize * shelf.samples as usize;
+        let collected = self.collected.0.length as usize * self.collected.1 as usize;
+        let samples: usize = self.anchor.shelves().map(shelved).sum();
+        (samples + collected) * size_of::<f32>()
+    }
+
+    /// [`is_valid`](Self::is_valid), where it is known that nobody is in the middle of anything: no half has an owner, and
+    /// no buffer is out.
+    pub(super) fn agrees_at_rest(&self) -> bool {
+        let owned = self.anchor.halves().any(|half| half.is_attached());
+        owned || self.leased() > 0 || self.is_valid()
+    }
+
+    /// Whether every account agrees with every other, list by list and slot by slot. For tests and debug builds, at
+    /// points where no half and no handle is in the middle of anything. One pass over lists and slots.
+    #[must_use]
+    pub fn is_valid(&self) -> bool {
+        let table = &self.anchor.table;
+        let mut on_list = vec![false; table.indices().count()];
+        // Every slot of a list is on no other, idle, and of this shelf; and there are as many as the list says.
+        let mut walk = |mut chain: Chain, shelf: Option<u16>| {
+            let length = chain.length;
+            for _ in 0..length {
+                let Some(index) = chain.pop(table) else {
+                    return false;
+                };
+                let slot = table.slot(index);
+                let belongs = match shelf {
+                    Some(shelf) => slot.is_carved() && slot.shelf() == shelf,
+                    None => !slot.is_carved(),
+                };
+                let seen = core::mem::replace(&mut on_list[index.raw() as usize], true);
+                if seen || !belongs || slot.lent_samples() > 0 {
+                    return false;
+                }
+            }
+            true
+        };
+        if !walk(self.spare, None) {
+            return false;
+        }
+        let (collected, samples) = self.collected;
+        let of = index_from(collected.first).map(|index| table.slot(index).shelf());
+        if collected.length > 0 && !walk(collected, of) {
+            return false;
+        }
+        let mut carved_units = collected.length as usize * units(samples as usize);
+        let mut leased = vec![0; MAX_SHELVES];
+        for shelf in self.anchor.shelves() {
+            let [front, side] = shelf.shared.inbox.lists();
+            let lists = [
+                shelf.peek_local(),
+                shelf.peek_hand(),
+                front.peek(),
+                side.peek(),
+                shelf.shared.surplus.peek(),
+            ];
+            if !lists.into_iter().all(|chain| walk(chain, Some(shelf.id))) {
+                return false;
+            }
+            leased[usize::from(shelf.id)] = i64::from(shelf.carved()) - i64::from(shelf.idle());
+            carved_units += shelf.carved() as usize * units(shelf.samples as usize);
+        }
+        // What is on no list is in somebody's hands.
+        for index in table
+            .indices()
+            .filter(|index| !on_list[index.raw() as usize])
+        {
+            let slot = table.slot(index);
+            if !slot.is_carved() {
+                return false;
+            }
+            let out = self.anchor.core().shelf_of(index).scratch_out() == Some(index);
+            if out == (slot.lent_samples() > 0) {
+                return false;
+            }
+            leased[usize::from(slot.shelf())] -= 1;
+        }
+        leased.iter().all(|&difference: &i64| difference == 0)
+            && self.free.is_valid()
+            && carved_units + self.free.total() == self.reserved_units
+    }
+}
+
+/// Samples that a buffer takes of the arena beyond its capacity.
+const fn padding(samples: usize) -> usize {
+    units(samples) * UNIT_SAMPLES - samples
+}
+
+pub(super) const fn bytes(units: usize) -> usize {
+    units * UNIT_BYTES
+}
+
+pub(super) fn counts_of(shelf: &Shelf) -> ClassMetrics {
+    ClassMetrics {
+        samples: shelf.samples as usize,
+        carved: u64::from(shelf.carved()),
+        idle: u64::from(shelf.idle()),
+        leased: u64::from(shelf.leased()),
+        high_water: u64::from(shelf.peak()),
+        recent_high_water: u64::from(shelf.window_peak()),
+        hits: shelf.hits(),
+        borrowed: shelf.borrowed.get(),
+        created: 0,
+        exhausted: shelf.exhausted.get(),
+        requested_samples: 0,
+        draining: u64::from(shelf.draining()),
+        retired: false,
+    }
+}
+
+/// Adds to the record of the same size, or makes one at its place.
+pub(super) fn add_counts(classes: &mut Vec<ClassMetrics>, more: &ClassMetrics) {
+    let at = classes.partition_point(|class| class.samples < more.samples);
+    match classes
+        .get_mut(at)
+        .filter(|class| class.samples == more.samples)
+    {
+        Some(class) => {
+            class.carved += more.carved;
+            class.draining += more.draining;
+            class.idle += more.idle;
+            class.leased += more.leased;
+            class.high_water += more.high_water;
+            class.recent_high_water += more.recent_high_water;
+            class.hits += more.hits;
+            class.borrowed += more.borrowed;
+            class.exhausted += more.exhausted;
+        }
+        None => classes.insert(at, more.clone()),
+    }
+}

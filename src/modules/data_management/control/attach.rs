@@ -1,0 +1,195 @@
+//! Making real-time halves, and handing on those whose owner was dropped.
+
+use super::pool_control::PoolControl;
+use crate::modules::data_management::error::{PoolError, Table};
+use crate::modules::data_management::realtime::class_table::ClassTable;
+use crate::modules::data_management::realtime::half::Half;
+use crate::modules::data_management::realtime::pool_core::{MAX_HALVES, Pinned};
+use crate::modules::data_management::realtime::realtime_pool::RealtimePool;
+use crate::modules::data_management::realtime::shelf::Shelf;
+use crate::modules::data_management::sizing::class_boundaries::MAX_CLASSES;
+
+impl PoolControl {
+    /// A further real-time half, with the mix of the builder. A half whose owner was dropped is taken over with what it
+    /// has, and filled up.
+    ///
+    /// # Errors
+    /// [`LimitReached`](PoolError::LimitReached) when arena and limit do not hold another mix;
+    /// [`TableFull`](PoolError::TableFull), [`OutOfMemory`](PoolError::OutOfMemory).
+    pub fn attach(&mut self) -> Result<RealtimePool, PoolError> {
+        let mix = self.classes.clone();
+        self.attach_mix(&mix, false)
+    }
+
+    /// [`attach`](Self::attach) with a mix of its own, `(class samples, buffers)`; classes left out start empty. For a
+    /// half whose needs are known, a stream's or an engine's: no sizing plan takes from it or counts on it.
+    ///
+    /// # Errors
+    /// As for `attach`; [`UnknownClass`](PoolError::UnknownClass).
+    pub fn attach_with(&mut self, mix: &[(usize, u32)]) -> Result<RealtimePool, PoolError> {
+        let known = |&(samples, buffers): &(usize, u32)| {
+            let class = u32::try_from(samples).ok();
+            let class = class.filter(|&class| self.has_class(class));
+            let class = class.ok_or_else(|| self.unknown_class(samples))?;
+            Ok((class, buffers))
+        };
+        let mix = mix
+            .iter()
+            .map(known)
+            .collect::<Result<Vec<_>, PoolError>>()?;
+        self.attach_mix(&mix, true)
+    }
+
+    fn attach_mix(&mut self, mix: &[(u32, u32)], own: bool) -> Result<RealtimePool, PoolError> {
+        let orphan = self.anchor.halves().find(|half| !half.is_attached());
+        let half = match orphan {
+            Some(half) => {
+                half.take_up_for_nobody();
+                half.adopt();
+                half
+            }
+            None => self.make_half()?,
+        };
+        self.own_mix.retain(|&id| id != half.id);
+        if own {
+            self.own_mix.push(half.id);
+        }
+        // Made before it is filled: if that fails, its drop hands what it got to the next step.
+        let realtime = RealtimePool::new(self.anchor.another(), half, self.options);
+        // Largest first: each begins where its size divides the place.
+        for &(samples, buffers) in mix.iter().rev() {
+            if let Some(shelf) = self.shelf(half.id, samples) {
+                self.carve(shelf, buffers.saturating_sub(shelf.idle()))?;
+            }
+        }
+        Ok(realtime)
+    }
+
+    pub(super) fn make_half(&mut self) -> Result<Pinned<Half>, PoolError> {
+        let id = self.anchor.next_half().ok_or(PoolError::TableFull {
+            table: Table::Halves,
+            capacity: MAX_HALVES,
+        })?;
+        let sizes: Vec<u32> = self.classes.iter().map(|&(samples, _)| samples).collect();
+        let mut shelves = Vec::with_capacity(sizes.len());
+        for samples in sizes {
+            match self.make_shelf(id, samples) {
+                Ok(shelf) => shelves.push(shelf),
+                Err(error) => {
+                    for shelf in shelves {
+                        self.anchor.remove_if_unused(shelf);
+                    }
+                    return Err(error);
+                }
+            }
+        }
+        let table =
+            ClassTable::new(self.shift, &shelves, Vec::new()).ok_or(PoolError::BadClasses {
+                count: shelves.len(),
+                smallest: 0,
+                most: MAX_CLASSES,
+            })?;
+        self.anchor.add_half(|id| Half::new(id, Box::new(table)))
+    }
+
+    pub(super) fn make_shelf(
+        &mut self,
+        half: u16,
+        samples: u32,
+    ) -> Result<Pinned<Shelf>, PoolError> {
+        let (core, reserve) = (self.anchor.core(), self.reserve);
+        self.anchor
+            .add_shelf(|id| Shelf::new(core, core.on_release, (half, id), samples, reserve))
+    }
+}
+
+#[cfg(test)]
+#[cfg(not(loom))]
+mod tests {
+    use super::*;
+    use crate::modules::data_management::BufferPool;
+
+    #[test]
+    fn a_dropped_half_is_taken_over_with_what_it_had() {
+        let (mut control, half) = BufferPool::builder().class(256, 4).build().unwrap();
+        let outlives = half.acquire(256).unwrap();
+        assert!(matches!(
+            control.attach().err(),
+            Some(PoolError::LimitReached { .. })
+        ));
+        drop(half);
+        assert_eq!(
+            control.grow(256, 1),
+            Err(PoolError::NoHalf { class_samples: 256 })
+        );
+        let next = control.attach_with(&[(256, 3)]).unwrap();
+        drop(outlives);
+        let held: Vec<_> = core::iter::from_fn(|| next.acquire(256).ok()).collect();
+        assert_eq!((held.len(), control.is_valid()), (4, true));
+        assert!(matches!(
+            control.attach_with(&[(300, 1)]).err(),
+            Some(PoolError::UnknownClass {
+                samples: 300,
+                nearest: 256
+            })
+        ));
+    }
+
+    #[test]
+    fn a_half_too_many_is_refused_without_a_trace() {
+        let (mut control, half) = BufferPool::builder().class(64, 0).build().unwrap();
+        let mut halves = vec![half];
+        for _ in 1..MAX_HALVES {
+            halves.push(control.attach().unwrap());
+        }
+        let shelves = control.anchor.shelves().count();
+        assert!(matches!(
+            control.attach().err(),
+            Some(PoolError::TableFull {
+                table: Table::Halves,
+                ..
+            })
+        ));
+        assert_eq!(control.anchor.shelves().count(), shelves);
+    }
+
+    #[test]
+    fn shelves_of_a_half_that_could_not_be_made_are_freed() {
+        let wide = (1..=16).fold(BufferPool::builder(), |builder, i| builder.class(i * 16, 0));
+        let (mut control, _half) = wide.build().unwrap();
+        control.make_shelves(&[8]).unwrap();
+        let mut halves = Vec::new();
+        let refused = loop {
+            match control.attach() {
+                Ok(half) => halves.push(half),
+                Err(error) => break error,
+            }
+        };
+        assert!(matches!(
+            refused,
+            PoolError::TableFull {
+                table: Table::Shelves,
+                ..
+            }
+        ));
+        assert_eq!(
+            control.anchor.shelves().count(),
+            16 * (halves.len() + 1) + 1
+        );
+    }
+
+    #[test]
+    #[cfg(target_pointer_width = "64")] // Elsewhere no size is too wide.
+    fn class_sizes_are_not_truncated() {
+        let (mut control, _half) = BufferPool::builder()
+            .class(64, 1)
+            .limit_samples(1024)
+            .build()
+            .unwrap();
+        let samples = (1 << 32) + 64;
+        assert!(matches!(
+            control.attach_with(&[(samples, 1)]).err(),
+            Some(PoolError::UnknownClass { .. })
+        ));
+    }
+}

@@ -1,0 +1,272 @@
+//! The control half's hold on the arena: buffers are carved from it, and given back.
+
+use super::arena::{Region, Run, UNIT_BYTES, UNIT_SAMPLES, natural_alignment, units};
+use super::pool_control::PoolControl;
+use crate::modules::data_management::error::{PoolError, Table};
+use crate::modules::data_management::realtime::free_list::{Chain, MAX_FRESH};
+use crate::modules::data_management::realtime::pool_core::{MAX_REGIONS, Pinned};
+use crate::modules::data_management::realtime::shelf::{NO_LINE, Shelf};
+use crate::modules::data_management::realtime::slot_table::SlotIndex;
+
+/// A half's class has not taken over yet what was carved before.
+const INBOX_FULL: PoolError = PoolError::TableFull {
+    table: Table::Inbox,
+    capacity: MAX_FRESH as usize,
+};
+
+/// More buffers at once than a half's class can take over.
+pub(super) const fn too_many(requested: usize) -> PoolError {
+    PoolError::TooManyAtOnce {
+        requested,
+        most: MAX_FRESH as usize,
+    }
+}
+
+/// A region grown later has at least one part in this many of what is reserved, so that regions stay few.
+const GROWTH_SHARE: usize = 2;
+
+impl PoolControl {
+    /// Carves `count` buffers for a shelf and pushes them to its inbox; all or none.
+    pub(crate) fn carve(&mut self, shelf: Pinned<Shelf>, count: u32) -> Result<(), PoolError> {
+        let size = units(shelf.samples as usize) as u32;
+        if u64::from(count) > MAX_FRESH {
+            return Err(too_many(count as usize));
+        }
+        if u64::from(count) + u64::from(shelf.shared.inbox.fresh()) > MAX_FRESH {
+            return Err(INBOX_FULL);
+        }
+        let align = self.make_room(size, count)?;
+        if count > 0 {
+            // What is carved now may lie beyond it.
+            shelf.set_line(NO_LINE);
+        }
+        for done in 0..count {
+            if let Err(error) = self.carve_one(&shelf, size, align, u32::MAX) {
+                self.uncarve_fresh(&shelf, done);
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    /// Carves a buffer of `size` units at a multiple of `align`, from a run that has fewer than `limit`.
+    pub(super) fn carve_one(
+        &mut self,
+        shelf: &Shelf,
+        size: u32,
+        align: u32,
+        limit: u32,
+    ) -> Result<(), PoolError> {
+        let table = &self.anchor.table;
+        let index = match self.spare.pop(table) {
+            Some(index) => index,
+            None => table.add()?,
+        };
+        let Some(run) = self.free.take(size, align, limit) else {
+            self.spare.push(table, index);
+            return Err(self.limit_reached(size, 1, 0));
+        };
+        table.slot(index).carve(run.region, run.unit, shelf.id);
+        shelf.add_carved(1);
+        if !shelf.shared.inbox.push_fresh(table, index) {
+            shelf.sub_carved(1);
+            self.uncarve(index, size);
+            return Err(INBOX_FULL);
+        }
+        Ok(())
+    }
+
+    /// Takes up to `count` buffers out of the inbox again, as many as the owner has not taken yet.
+    pub(crate) fn uncarve_fresh(&mut self, shelf: &Shelf, count: u32) {
+        let size = units(shelf.samples as usize) as u32;
+        let mut left = count;
+        for list in shelf.shared.inbox.lists() {
+            let mut chain = list.take_beside();
+            let returned = chain.length - chain.fresh;
+            let fresh = left.min(chain.fresh);
+            left -= fresh;
+            for _ in 0..fresh {
+                if let Some(index) = chain.pop(&self.anchor.table) {
+                    shelf.sub_carved(1);
+                    self.uncarve(index, size);
+                }
+            }
+            self.put_back(shelf, chain, returned);
+        }
+    }
+
+    /// Pushes a chain to an inbox again, `returned` of them as returned ones.
+    pub(super) fn put_back(&self, shelf: &Shelf, mut chain: Chain, mut returned: u32) {
+        while let Some(index) = chain.pop(&self.anchor.table) {
+            let table = &self.anchor.table;
+            let fresh = returned == 0 && shelf.shared.inbox.push_fresh(table, index);
+            if !fresh {
+                returned = returned.saturating_sub(1);
+                // Not closed: this anchor lives. A fresh one that the inbox cannot count any more passes for a returned one.
+                let _ = shelf.shared.inbox.push(table.slot(index), index);
+            }
+        }
+    }
+
+    pub(super) fn uncarve(&mut self, index: SlotIndex, units: u32) {
+        let slot = self.anchor.table.slot(index);
+        let (region, unit) = (slot.region(), slot.unit());
+        slot.uncarve();
+        self.free.give(Run {
+            region,
+            unit,
+            units,
+        });
+        self.spare.push(&self.anchor.table, index);
+    }
+
+    /// Sees to it that `count` buffers of `size` units fit, and says at multiples of what: of their natural alignment, from
+    /// what is free or by one new region; where there is no room for that, anywhere.
+    fn make_room(&mut self, size: u32, count: u32) -> Result<u32, PoolError> {
+        let align = natural_alignment(size);
+        let fits = self.free.fits(size, align, count as usize);
+        let missing = count as usize - fits;
+        if missing == 0 {
+            return Ok(align);
+        }
+        let needed = missing.saturating_mul(size as usize);
+        let room = self.room_units();
+        let fits_anywhere = self.free.fits(size, 1, count as usize) == count as usize;
+        if fits_anywhere && (needed > room || usize::from(self.regions) == MAX_REGIONS) {
+            return Ok(1);
+        }
+        if needed > room {
+            return Err(self.limit_reached(size, count, fits));
+        }
+        // So large that the limit is reached before the regions run out; twice what there was where the limit is far.
+        let share = room / (MAX_REGIONS - usize::from(self.regions)).max(1);
+        let ahead = share.clamp(self.reserved_units / GROWTH_SHARE, self.reserved_units);
+        let region = needed.max(ahead).min(room);
+        match self.add_region(region) {
+            Err(PoolError::OutOfMemory { .. }) if region > needed => self.add_region(needed)?,
+            answer => answer?,
+        }
+        Ok(align)
+    }
+
+    /// What recycled vectors hold now.
+    pub(crate) const fn set_shelved(&mut self, samples: usize) {
+        self.shelved_samples = samples;
+    }
+
+    /// Samples the pool may still take, in the arena or on shelves of vectors.
+    #[must_use]
+    pub fn room_samples(&self) -> usize {
+        self.room_units().saturating_mul(UNIT_SAMPLES)
+    }
+
+    /// The limit, arena and shelves together.
+    pub(crate) const fn limit_samples(&self) -> usize {
+        self.limit_units.saturating_mul(UNIT_SAMPLES)
+    }
+
+    fn room_units(&self) -> usize {
+        let taken = self.reserved_units + units(self.shelved_samples);
+        self.limit_units.saturating_sub(taken)
+    }
+
+    /// `count` buffers of `size` units do not fit, only `fits` of what is free.
+    fn limit_reached(&self, size: u32, count: u32, fits: usize) -> PoolError {
+        let samples = |buffers: usize| buffers.saturating_mul(size as usize * UNIT_SAMPLES);
+        PoolError::LimitReached {
+            requested: samples(count as usize),
+            available: samples(fits).saturating_add(self.room_samples()),
+            limit: self.limit_samples(),
+        }
+    }
+
+    pub(super) fn add_region(&mut self, units: usize) -> Result<(), PoolError> {
+        if usize::from(self.regions) == MAX_REGIONS {
+            return Err(PoolError::TableFull {
+                table: Table::Regions,
+                capacity: MAX_REGIONS,
+            });
+        }
+        let run_units = u32::try_from(units).map_err(|_| PoolError::OutOfMemory {
+            bytes: units.saturating_mul(UNIT_BYTES),
+        })?;
+        let mut region = Region::new(units, self.source)?;
+        if self.prefault {
+            region.prefault(units);
+        }
+        let id = self.anchor.add_region(region)?;
+        self.regions = id + 1;
+        self.reserved_units += units;
+        self.free.give(Run {
+            region: id,
+            unit: 0,
+            units: run_units,
+        });
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+#[cfg(not(loom))]
+mod tests {
+    use super::*;
+    use crate::modules::data_management::BufferPool;
+
+    #[test]
+    fn a_region_follows_the_need_not_the_limit() {
+        for limit in [1 << 30, usize::MAX] {
+            let (mut control, _half) = BufferPool::builder()
+                .class(256, 4)
+                .limit_samples(limit)
+                .build()
+                .unwrap();
+            control.grow(256, 1).unwrap();
+            assert!(control.reserved_units <= 2 * 4 * units(256));
+            // Far below the limit, and the regions do not run out.
+            for _ in 0..12 {
+                control.grow(256, 64).unwrap();
+            }
+            assert!(control.counts().bytes_limit >= control.counts().bytes_reserved);
+            assert!(control.is_valid());
+        }
+    }
+
+    #[test]
+    fn more_buffers_than_a_shelf_can_take_at_once_are_refused_with_the_number() {
+        let most = MAX_FRESH as u32;
+        let refused = BufferPool::builder().class(16, most + 1).build().err();
+        let (requested, most_at_once) = (most as usize + 1, most as usize);
+        let too_many = PoolError::TooManyAtOnce {
+            requested,
+            most: most_at_once,
+        };
+        assert_eq!(refused, Some(too_many));
+        let (mut control, _half) = BufferPool::builder()
+            .class(16, most)
+            .limit_samples(1 << 21)
+            .build()
+            .unwrap();
+        let reserved = control.reserved_units;
+        assert_eq!(control.grow(16, 1), Err(INBOX_FULL));
+        assert_eq!(control.grow(16, most + 1), Err(too_many));
+        assert_eq!(control.reserved_units, reserved);
+        assert_eq!(control.metrics().leased, 0);
+    }
+
+    #[test]
+    fn what_is_put_back_is_never_lost() {
+        let most = MAX_FRESH as u32;
+        let (mut control, _half) = BufferPool::builder()
+            .class(16, most)
+            .limit_samples(1 << 21)
+            .build()
+            .unwrap();
+        let Some(shelf) = control.anchor.shelves().next() else {
+            return;
+        };
+        let chain = shelf.shared.inbox.front.take();
+        control.carve(shelf, 1).unwrap();
+        control.put_back(&shelf, chain, 0);
+        assert_eq!(control.leased(), 0);
+    }
+}

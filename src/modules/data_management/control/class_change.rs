@@ -1,0 +1,328 @@
+//! Going over to other size classes while the pool is in use.
+
+use super::arena::UNIT_SAMPLES;
+use super::pool_builder::check_classes;
+use super::pool_control::PoolControl;
+use crate::modules::data_management::error::PoolError;
+use crate::modules::data_management::realtime::class_table::{BUCKETS, ClassTable};
+use crate::modules::data_management::realtime::half::Half;
+use crate::modules::data_management::realtime::pool_core::Pinned;
+use crate::modules::data_management::realtime::shelf::Shelf;
+use crate::modules::data_management::sizing::sizing_profile::ClassBuffers;
+
+impl PoolControl {
+    /// Goes over to other size classes. Each half takes them up in its next quantum; buffers of classes that are gone
+    /// come home and drain.
+    ///
+    /// # Errors
+    /// [`BadClasses`](PoolError::BadClasses); [`TooLarge`](PoolError::TooLarge) when a class is larger than the largest
+    /// the pool was built with; [`TableFull`](PoolError::TableFull) while too many old classes drain.
+    pub fn set_classes(&mut self, sizes: &[usize]) -> Result<(), PoolError> {
+        self.check_change(sizes)?;
+        self.make_shelves(sizes)?;
+        let halves: Vec<_> = self.anchor.halves().collect();
+        let kept = |size: u32| {
+            self.classes
+                .iter()
+                .find(|class| class.0 == size)
+                .map_or(0, |class| class.1)
+        };
+        self.classes = sizes
+            .iter()
+            .map(|&size| (size as u32, kept(size as u32)))
+            .collect();
+        for shelf in self.anchor.shelves() {
+            shelf.set_limit(if self.has_class(shelf.samples) {
+                u32::MAX
+            } else {
+                0
+            });
+            if !self.has_class(shelf.samples) {
+                shelf.set_target(0);
+            }
+        }
+        for half in halves {
+            self.publish_classes(half);
+        }
+        Ok(())
+    }
+
+    /// [`set_classes`](Self::set_classes), with buffers for new classes carved before any half asks for them, as far as
+    /// there is room beside the old ones. They go to the first half; the others' are planned from what they then miss. A
+    /// half with a mix of its own gets as many as it had, in the classes that will serve the same requests.
+    pub(super) fn change_classes(&mut self, classes: &[ClassBuffers]) -> Result<(), PoolError> {
+        let sizes: Vec<usize> = classes.iter().map(|class| class.samples).collect();
+        self.check_change(&sizes)?;
+        self.make_shelves(&sizes)?;
+        self.carve_heirs(&sizes)?;
+        let wanted = classes
+            .iter()
+            .map(|class| class.samples.saturating_mul(class.buffers as usize))
+            .fold(0, usize::saturating_add);
+        let room = self.room_samples() + self.free.total() * UNIT_SAMPLES;
+        let share = (room as f64 / wanted.max(1) as f64).min(1.0);
+        let mut halves = self.anchor.halves();
+        let first = halves.find(|half| half.is_attached() && self.follows_demand(half.id));
+        drop(halves);
+        for class in classes {
+            let size = class.samples as u32;
+            let buffers = (f64::from(class.buffers) * share) as u32;
+            let shelf = first
+                .filter(|_| !self.has_class(size))
+                .and_then(|half| self.shelf(half.id, size));
+            if let Some(shelf) = shelf
+                && self.carve(shelf, buffers).is_err()
+            {
+                // Free memory lies in pieces: the class begins empty and grows as old buffers come home.
+                continue;
+            }
+        }
+        self.set_classes(&sizes)
+    }
+
+    /// Whether the pool can go over to these classes at all.
+    fn check_change(&self, sizes: &[usize]) -> Result<(), PoolError> {
+        check_classes(sizes.iter().copied())?;
+        let largest = self.largest_ever();
+        match sizes.last() {
+            Some(&requested) if requested > largest => {
+                Err(PoolError::TooLarge { requested, largest })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// For halves with a mix of their own: as many buffers of the classes to come as the classes that go have now; all
+    /// or none. What drains already has its heirs.
+    fn carve_heirs(&mut self, sizes: &[usize]) -> Result<(), PoolError> {
+        let mut wanted: Vec<(Pinned<Shelf>, u32)> = Vec::new();
+        for shelf in self.anchor.shelves() {
+            let goes = self.has_class(shelf.samples) && !sizes.contains(&(shelf.samples as usize));
+            if !goes || !self.is_attached(shelf.half) || self.follows_demand(shelf.half) {
+                continue;
+            }
+            let heir = sizes.iter().find(|&&size| size > shelf.samples as usize);
+            let Some(heir) = heir.and_then(|&size| self.shelf(shelf.half, size as u32)) else {
+                continue;
+            };
+            match wanted.iter_mut().find(|(other, _)| *other == heir) {
+                Some((_, buffers)) => *buffers += shelf.carved(),
+                None => wanted.push((heir, shelf.carved())),
+            }
+        }
+        for (heir, buffers) in &mut wanted {
+            if !self.has_class(heir.samples) {
+                // A class that comes back while it still drains.
+                *buffers = buffers.saturating_sub(heir.carved());
+            }
+        }
+        for (done, &(heir, buffers)) in wanted.iter().enumerate() {
+            if let Err(error) = self.carve(heir, buffers) {
+                for &(heir, buffers) in &wanted[..done] {
+                    self.uncarve_fresh(&heir, buffers);
+                }
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn make_shelves(&mut self, sizes: &[usize]) -> Result<(), PoolError> {
+        let halves: Vec<_> = self.anchor.halves().collect();
+        for half in &halves {
+            for &size in sizes {
+                if self.shelf(half.id, size as u32).is_none() {
+                    self.make_shelf(half.id, size as u32)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The largest class the look-up was made for: the shift covers this many samples.
+    const fn largest_ever(&self) -> usize {
+        BUCKETS << self.shift
+    }
+
+    pub(super) fn publish_classes(&self, half: Pinned<Half>) {
+        if let Some(table) = self.table_of(half) {
+            half.publish(table);
+        }
+    }
+
+    /// The classes of a half as they are now; none only where a pool has no class.
+    pub(super) fn table_of(&self, half: Pinned<Half>) -> Option<Box<ClassTable>> {
+        let of_half = || self.anchor.shelves().filter(|shelf| shelf.half == half.id);
+        let mut active: Vec<_> = of_half()
+            .filter(|shelf| self.has_class(shelf.samples))
+            .collect();
+        active.sort_unstable_by_key(|shelf| shelf.samples);
+        let draining = of_half()
+            .filter(|shelf| !self.has_class(shelf.samples) && shelf.carved() > 0)
+            .collect();
+        ClassTable::new(self.shift, &active, draining).map(Box::new)
+    }
+}
+
+#[cfg(test)]
+#[cfg(not(loom))]
+mod tests {
+    use super::*;
+    use crate::modules::data_management::BufferPool;
+    use crate::modules::data_management::control::pool_control::settle;
+    use crate::modules::data_management::sizing::sizing_plan::SizingStep;
+
+    fn change(control: &mut PoolControl, classes: &[(usize, u32)]) -> Result<(), PoolError> {
+        let classes = classes.iter().map(|&(samples, buffers)| ClassBuffers {
+            samples,
+            buffers: buffers as _,
+        });
+        control.apply(&SizingStep::SetClasses {
+            classes: classes.collect(),
+        })
+    }
+
+    #[test]
+    fn classes_change_and_old_ones_drain() {
+        let (mut control, mut half) = BufferPool::builder()
+            .class(256, 4)
+            .class(1024, 4)
+            .limit_samples(1 << 16)
+            .build()
+            .unwrap();
+        let old = half.acquire(200).unwrap();
+        control.set_classes(&[384, 1024]).unwrap();
+        control.grow(384, 4).unwrap();
+        assert_eq!(old.capacity(), 256);
+        settle(&mut control, &mut half);
+        assert_eq!(half.acquire(200).unwrap().capacity(), 384);
+        drop(old);
+        settle(&mut control, &mut half);
+        let metrics = control.metrics();
+        assert_eq!(control.classes().collect::<Vec<_>>(), [384, 1024]);
+        assert_eq!(metrics.total_allocations, 2);
+        assert_eq!(metrics.leased, 0);
+        assert!(
+            metrics
+                .classes
+                .iter()
+                .all(|class| !class.retired || class.carved == 0)
+        );
+        assert_eq!(
+            control.set_classes(&[2048]),
+            Err(PoolError::TooLarge {
+                requested: 2048,
+                largest: 1024
+            })
+        );
+        assert!(matches!(
+            control.set_classes(&[512, 256]),
+            Err(PoolError::BadClasses { .. })
+        ));
+    }
+
+    #[test]
+    fn a_class_is_not_forgotten_while_its_buffers_are_on_their_way() {
+        let (mut control, mut half) = BufferPool::builder()
+            .class(64, 50)
+            .class(128, 1)
+            .build()
+            .unwrap();
+        control.set_classes(&[128]).unwrap();
+        for quantum in 0..20 {
+            half.begin_quantum(quantum);
+        }
+        for quantum in 0..10 {
+            assert!(!control.step(1).complete);
+            half.begin_quantum(quantum);
+            assert!(control.is_valid());
+            assert!(
+                control
+                    .slots()
+                    .all(|slot| slot.samples == 64 || slot.samples == 128)
+            );
+        }
+        settle(&mut control, &mut half);
+        assert_eq!(control.slots().count(), 1);
+    }
+
+    #[test]
+    fn a_refused_change_of_classes_leaves_nothing_carved() {
+        let (mut control, half) = BufferPool::builder()
+            .class(64, 0)
+            .class(256, 0)
+            .class(1024, 1)
+            .limit_samples(1024 + 4 * (64 + 256) + 4 * 80 + 256)
+            .build()
+            .unwrap();
+        let own = control.attach_with(&[(64, 4), (256, 4)]).unwrap();
+        let before = control.bytes_held();
+        for _ in 0..3 {
+            let refused = change(&mut control, &[(80, 0), (320, 0), (1024, 0)]);
+            assert!(matches!(refused, Err(PoolError::LimitReached { .. })));
+            assert_eq!((control.bytes_held(), control.is_valid()), (before, true));
+        }
+        assert_eq!(control.classes().collect::<Vec<_>>(), [64, 256, 1024]);
+        drop((own, half));
+    }
+
+    #[test]
+    fn a_class_that_drains_is_not_inherited_again() {
+        let (mut control, mut half) = BufferPool::builder()
+            .class(64, 0)
+            .class(1024, 1)
+            .limit_samples(1 << 16)
+            .build()
+            .unwrap();
+        let mut own = control.attach_with(&[(64, 4)]).unwrap();
+        let held = own.acquire(64).unwrap();
+        for size in [80, 96, 112] {
+            change(&mut control, &[(size, 0), (1024, 1)]).unwrap();
+            for _ in 0..4 {
+                own.begin_quantum(0);
+                settle(&mut control, &mut half);
+            }
+        }
+        let metrics = control.metrics();
+        let heir = metrics.classes.iter().find(|class| class.samples == 112);
+        assert_eq!(heir.map(|class| class.carved), Some(4));
+        drop(held);
+    }
+
+    #[test]
+    fn classes_too_large_are_refused_before_anything_is_carved() {
+        let (mut control, _half) = BufferPool::builder()
+            .class(64, 2)
+            .limit_samples(1 << 20)
+            .build()
+            .unwrap();
+        let before = control.bytes_held();
+        let shelves = control.anchor.shelves().count();
+        assert!(matches!(
+            change(&mut control, &[(128, 2), (1 << 14, 2)]),
+            Err(PoolError::TooLarge { .. })
+        ));
+        assert_eq!(control.bytes_held(), before);
+        assert_eq!(control.anchor.shelves().count(), shelves);
+        change(&mut control, &[(256, u32::MAX)]).unwrap();
+        assert!(control.is_valid());
+    }
+
+    #[test]
+    fn a_half_without_owner_takes_up_new_classes_and_keeps_no_old_ones() {
+        let (mut control, mut half) = BufferPool::builder()
+            .class(64, 2)
+            .class(256, 2)
+            .limit_samples(1 << 12)
+            .build()
+            .unwrap();
+        let gone = control.attach().unwrap();
+        drop(gone);
+        control.set_classes(&[128, 256]).unwrap();
+        settle(&mut control, &mut half);
+        let retired = |shelf: &Pinned<Shelf>| shelf.samples == 64;
+        assert_eq!(control.anchor.shelves().filter(retired).count(), 0);
+        let next = control.attach_with(&[(128, 1)]).unwrap();
+        assert_eq!(next.acquire(60).unwrap().capacity(), 128);
+    }
+}

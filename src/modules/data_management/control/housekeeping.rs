@@ -1,0 +1,260 @@
+//! What the control half does again and again, in bounded steps: collect, give back, replenish, reclaim.
+
+use super::accounts::{add_counts, counts_of};
+use super::arena::units;
+use super::pool_control::PoolControl;
+use crate::modules::data_management::lease::LeaseTable;
+use crate::modules::data_management::pool_events::{
+    BufferLeaked, BufferPoolRecycling, LeasesReclaimed,
+};
+use crate::modules::data_management::realtime::pool_core::Pinned;
+use crate::modules::data_management::realtime::shelf::Shelf;
+
+/// What a control step did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct StepReport {
+    /// Buffers given back to the arena.
+    pub collected: u32,
+    /// Buffers carved for classes below their target.
+    pub replenished: u32,
+    /// Whether everything was done, or the budget ran out first.
+    pub complete: bool,
+}
+
+impl PoolControl {
+    /// One bounded step: frees what halves are done with, collects what they shed, gives it back to the arena,
+    /// replenishes classes below their target.
+    ///
+    /// # Real-time
+    /// For the control side. At most `budget` buffers are moved; besides, one look at each shelf.
+    pub fn step(&mut self, budget: u32) -> StepReport {
+        let mut report = StepReport::default();
+        for half in self.anchor.halves() {
+            half.collect_retired();
+            if !half.is_attached() {
+                half.take_up_for_nobody();
+            }
+        }
+        let mut left = budget;
+        report.collected = self.collect(&mut left);
+        report.replenished = self.replenish(&mut left);
+        self.look_for_draining();
+        self.remove_drained();
+        report.complete = left > 0;
+        debug_assert!(self.agrees_at_rest());
+        report
+    }
+
+    /// Begins [`recent_high_water`](crate::modules::data_management::pool_metrics::ClassMetrics::recent_high_water) anew, for whoever has just
+    /// looked at it.
+    pub(crate) fn begin_peak_window(&mut self) {
+        for shelf in self.anchor.shelves() {
+            shelf.forget_window_peak();
+        }
+    }
+
+    pub(super) fn collect(&mut self, budget: &mut u32) -> u32 {
+        let mut collected = 0;
+        loop {
+            while *budget > 0 && self.give_back_one() {
+                *budget -= 1;
+                collected += 1;
+            }
+            if *budget == 0 || !self.take_next_list() {
+                return collected;
+            }
+        }
+    }
+
+    /// Gives one collected buffer back to the arena.
+    fn give_back_one(&mut self) -> bool {
+        let (chain, samples) = &mut self.collected;
+        let units = units(*samples as usize) as u32;
+        let Some(index) = chain.pop(&self.anchor.table) else {
+            return false;
+        };
+        self.uncarve(index, units);
+        true
+    }
+
+    /// Takes a list that has something to collect: surplus, or any list of a half without owner.
+    fn take_next_list(&mut self) -> bool {
+        let core = self.anchor.core();
+        for shelf in core.shelves() {
+            let mut chain = shelf.shared.surplus.take();
+            if chain.length == 0 && !self.is_attached(shelf.half) {
+                chain = shelf.take_local();
+                for list in shelf.shared.inbox.lists() {
+                    if chain.length == 0 {
+                        chain = list.take();
+                        let returned = shelf.count_returned(&chain);
+                        self.tell_recycled(&shelf, returned);
+                    }
+                }
+            }
+            if chain.length > 0 {
+                shelf.sub_carved(chain.length);
+                self.collected = (chain, shelf.samples);
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Buffers that came home to a half without owner are told here, since nobody else does.
+    pub(super) fn tell_recycled(&mut self, shelf: &Shelf, count: u32) {
+        if count > 0 {
+            let owner = self.anchor.halves().find(|half| half.id == shelf.half);
+            self.tell(BufferPoolRecycling {
+                class_samples: shelf.samples,
+                count,
+                half: shelf.half,
+                first_frame: owner.and_then(|half| half.frame.get()),
+            });
+        }
+    }
+
+    fn replenish(&mut self, budget: &mut u32) -> u32 {
+        let mut replenished = 0;
+        let shelves: Vec<_> = self.anchor.shelves().collect();
+        for shelf in shelves {
+            let short = shelf.target().saturating_sub(shelf.idle()).min(*budget);
+            if short > 0 && self.is_attached(shelf.half) && self.carve(shelf, short).is_ok() {
+                *budget -= short;
+                replenished += short;
+            }
+        }
+        replenished
+    }
+
+    /// Frees shelves of classes that are gone, once their last buffer is back.
+    fn remove_drained(&mut self) {
+        // Collected buffers that still wait for their way into the arena name their shelf.
+        if self.collected.0.length > 0 {
+            return;
+        }
+        let drained = |shelf: &Pinned<Shelf>| shelf.carved() == 0 && !self.has_class(shelf.samples);
+        let drained: Vec<_> = self.anchor.shelves().filter(drained).collect();
+        for shelf in drained {
+            let half = self.anchor.halves().find(|half| half.id == shelf.half);
+            let counted = counts_of(&shelf);
+            if self.anchor.remove_if_unused(shelf) {
+                add_counts(&mut self.past, &counted);
+            } else if let Some(half) = half.filter(|half| half.is_current()) {
+                self.publish_classes(half);
+            }
+        }
+    }
+
+    /// Takes back every lease of a participant that is dead; answers how many.
+    pub fn reclaim_leases<B>(&mut self, dead: &mut LeaseTable<B>) -> u32 {
+        let count = dead.reclaim() as u32;
+        self.leases_reclaimed += u64::from(count);
+        let first_frame = self
+            .anchor
+            .halves()
+            .filter_map(|half| half.frame.get())
+            .max();
+        self.tell(LeasesReclaimed {
+            holder: u32::from(dead.holder()),
+            count,
+            first_frame,
+        });
+        count
+    }
+
+    /// Counts and tells every buffer that is out although nobody may hold one any more, but for those that `excused`
+    /// knows of by number; each is told once for as long as it stays out. Answers how many were new.
+    ///
+    /// Only the host knows that moment: its last stream has closed, its last holder is gone.
+    pub fn report_leaks(&mut self, excused: impl Fn(u32) -> bool) -> u32 {
+        let out: Vec<_> = self
+            .slots()
+            .filter(|slot| slot.lent_samples > 0 && !excused(slot.index))
+            .collect();
+        let told = core::mem::take(&mut self.leaks_told);
+        let sites = self.leak_report().sites;
+        for slot in out.iter().filter(|slot| !told.contains(&slot.index)) {
+            self.buffers_leaked += 1;
+            let site = sites.iter().find(|site| site.slot == slot.index);
+            self.tell(BufferLeaked {
+                slot: slot.index,
+                class_samples: slot.samples as u32,
+                requested: slot.lent_samples as u32,
+                first_frame: site.and_then(|site| site.first_frame),
+            });
+        }
+        let found = out.iter().filter(|slot| !told.contains(&slot.index));
+        let found = found.count() as u32;
+        self.leaks_told = out.iter().map(|slot| slot.index).collect();
+        found
+    }
+}
+
+#[cfg(test)]
+#[cfg(not(loom))]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+    use crate::event_bus::{Event, Subscription, TypedEventBus};
+    use crate::modules::data_management::BufferPool;
+
+    fn seen<E: Event>(bus: &TypedEventBus) -> (Arc<Mutex<Vec<E>>>, Subscription) {
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let sink = seen.clone();
+        let guard = bus.subscribe(move |event: &E| sink.lock().unwrap().push(*event));
+        (seen, guard.unwrap())
+    }
+
+    #[test]
+    fn a_leak_is_told_once_and_again_when_it_is_another() {
+        let bus = TypedEventBus::default();
+        let (told, _guard) = seen::<BufferLeaked>(&bus);
+        let (mut control, mut half) = BufferPool::builder()
+            .class(64, 4)
+            .leak_sampling(1)
+            .build()
+            .unwrap();
+        control.attach_publisher(bus.publisher().unwrap());
+        assert_eq!(control.report_leaks(|_| false), 0);
+        half.begin_quantum(128);
+        let (leaked, kept) = (half.acquire(50).unwrap(), half.acquire(64).unwrap());
+        let excused = kept.slot_index();
+        assert_eq!(control.report_leaks(|slot| slot == excused), 1);
+        assert_eq!(control.report_leaks(|slot| slot == excused), 0);
+        assert_eq!(control.metrics().buffers_leaked, 1);
+        bus.pump(usize::MAX);
+        let first = BufferLeaked {
+            slot: leaked.slot_index(),
+            class_samples: 64,
+            requested: 50,
+            first_frame: Some(128),
+        };
+        assert_eq!(*told.lock().unwrap(), [first]);
+        drop(leaked);
+        assert_eq!(control.report_leaks(|_| false), 1);
+        drop(kept);
+        assert_eq!(control.report_leaks(|_| false), 0);
+    }
+
+    #[test]
+    fn what_a_dead_participant_had_leased_comes_home_and_is_told() {
+        let bus = TypedEventBus::default();
+        let (told, _guard) = seen::<LeasesReclaimed>(&bus);
+        let (mut control, half) = BufferPool::builder().class(64, 4).build().unwrap();
+        control.attach_publisher(bus.publisher().unwrap());
+        let mut leases = LeaseTable::new(3, 4);
+        for _ in 0..2 {
+            leases.open(half.acquire(64).unwrap()).unwrap();
+        }
+        assert_eq!(control.reclaim_leases(&mut leases), 2);
+        assert_eq!(
+            (control.leased(), control.metrics().leases_reclaimed),
+            (0, 2)
+        );
+        bus.pump(usize::MAX);
+        let told = told.lock().unwrap();
+        assert_eq!((told.len(), told[0].holder, told[0].count), (1, 3, 2));
+    }
+}

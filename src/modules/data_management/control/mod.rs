@@ -1,0 +1,16 @@
+//! What the control half does: memory, growth, replenishing, other classes, taking over, defragmentation. It may allocate and lock.
+
+pub(crate) mod accounts;
+pub(crate) mod arena;
+pub(crate) mod arena_map;
+mod attach;
+pub(crate) mod carving;
+mod class_change;
+pub mod defragmentation;
+pub(crate) mod housekeeping;
+#[cfg(all(feature = "mapped", not(target_arch = "wasm32")))]
+pub(crate) mod mapped_wav;
+pub(crate) mod pool_builder;
+pub(crate) mod pool_control;
+pub mod pool_keeper;
+pub(crate) mod reclaim;

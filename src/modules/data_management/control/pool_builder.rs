@@ -1,0 +1,288 @@
+//! From a wish to a pool: what is reserved, what it may grow to, what happens when it runs out.
+
+use super::arena::{MemorySource, UNIT_BYTES, UNIT_SAMPLES, units};
+use super::carving::too_many;
+use super::pool_control::PoolControl;
+use crate::modules::data_management::error::PoolError;
+use crate::modules::data_management::realtime::exhaustion::ExhaustionPolicy;
+use crate::modules::data_management::realtime::free_list::MAX_FRESH;
+use crate::modules::data_management::realtime::pool_core::{Core, OnRelease};
+use crate::modules::data_management::realtime::realtime_pool::RealtimePool;
+use crate::modules::data_management::realtime::slot_table::MAX_SAMPLES;
+use crate::modules::data_management::sizing::class_boundaries::MAX_CLASSES;
+use crate::modules::data_management::sizing::sizing_profile::{ProfileError, SizingProfile};
+
+/// The classes of a pool that was told nothing.
+pub const DEFAULT_MIX: [(usize, u32); 5] =
+    [(256, 64), (512, 64), (1024, 64), (2048, 64), (4096, 64)];
+
+/// One acquire in this many has its call site recorded, unless the builder says otherwise.
+const SAMPLE_EVERY: u32 = 64;
+/// Slots are reserved for buffers of this size when the limit is filled; more, smaller ones run into `TableFull`.
+const SMALLEST_SLOT_SAMPLES: usize = 64;
+
+/// The entry to the pool.
+pub struct BufferPool;
+
+impl BufferPool {
+    /// A builder with nothing set: [`DEFAULT_MIX`], no growth, fail when exhausted.
+    ///
+    /// # Examples
+    /// ```
+    /// use wavepool::modules::data_management::BufferPool;
+    ///
+    /// let (mut control, mut half) = BufferPool::builder().class(512, 8).class(2048, 4).build()?;
+    /// half.begin_quantum(0);
+    /// let mut block = half.acquire_silent(480)?;
+    /// block[0] = 1.0;
+    /// let shared = block.freeze();
+    /// let elsewhere = shared.clone();
+    /// drop(shared);
+    /// assert_eq!((elsewhere.len(), elsewhere.capacity(), control.leased()), (480, 512, 1));
+    /// drop(elsewhere);
+    /// assert_eq!(control.leased(), 0);
+    /// control.grow(512, 8).unwrap_err(); // no growth was allowed
+    /// # Ok::<(), wavepool::modules::data_management::PoolError>(())
+    /// ```
+    #[must_use]
+    pub fn builder() -> PoolBuilder {
+        PoolBuilder::default()
+    }
+}
+
+/// What a pool is to be. See [`BufferPool::builder`].
+#[derive(Debug, Clone)]
+pub struct PoolBuilder {
+    pub(super) mix: Vec<(usize, u32)>,
+    limit_samples: usize,
+    reserve_samples: usize,
+    exhaustion: ExhaustionPolicy,
+    scrub_on_release: bool,
+    prefault: bool,
+    source: MemorySource,
+    leak_sampling: u32,
+}
+
+impl Default for PoolBuilder {
+    fn default() -> Self {
+        Self {
+            mix: Vec::new(),
+            limit_samples: 0,
+            reserve_samples: 0,
+            exhaustion: ExhaustionPolicy::Fail,
+            scrub_on_release: false,
+            prefault: true,
+            source: MemorySource::Heap,
+            leak_sampling: SAMPLE_EVERY,
+        }
+    }
+}
+
+impl PoolBuilder {
+    /// Adds a size class, and how many buffers of it each attached half starts with. The first call replaces the default
+    /// mix.
+    #[must_use]
+    pub fn class(mut self, samples: usize, buffers: u32) -> Self {
+        self.mix.push((samples, buffers));
+        self
+    }
+
+    /// Sample memory the control half may take in all, the first half's share included. Less than that share means no
+    /// growth, which is also the default.
+    #[must_use]
+    pub const fn limit_samples(mut self, samples: usize) -> Self {
+        self.limit_samples = samples;
+        self
+    }
+
+    /// Sample memory to take at once, beyond what the mix needs: up to there the control half grows without asking the
+    /// system.
+    #[must_use]
+    pub const fn reserve_samples(mut self, samples: usize) -> Self {
+        self.reserve_samples = samples;
+        self
+    }
+
+    /// What an acquire does when its class is empty.
+    #[must_use]
+    pub const fn exhaustion(mut self, policy: ExhaustionPolicy) -> Self {
+        self.exhaustion = policy;
+        self
+    }
+
+    /// Zeroes samples when their buffer is released, so that no holder ever sees another's audio. Costs every release
+    /// the time to write the whole class.
+    #[must_use]
+    pub const fn scrub_on_release(mut self, scrub: bool) -> Self {
+        self.scrub_on_release = scrub;
+        self
+    }
+
+    /// Whether every page is touched before the pool is used (it is, by default), so that no first use is a page fault.
+    #[must_use]
+    pub const fn prefault(mut self, prefault: bool) -> Self {
+        self.prefault = prefault;
+        self
+    }
+
+    /// Where sample memory comes from.
+    #[must_use]
+    pub const fn memory(mut self, source: MemorySource) -> Self {
+        self.source = source;
+        self
+    }
+
+    /// Records the call site of one acquire in `every` for the leak report; rounded up to a power of two.
+    #[must_use]
+    pub const fn leak_sampling(mut self, every: u32) -> Self {
+        self.leak_sampling = every;
+        self
+    }
+
+    /// Reserves everything, and gives the two halves.
+    ///
+    /// # Errors
+    /// [`BadClasses`](PoolError::BadClasses), [`OutOfMemory`](PoolError::OutOfMemory);
+    /// [`TooManyAtOnce`](PoolError::TooManyAtOnce) with more than 32,766 buffers of one class.
+    pub fn build(mut self) -> Result<(PoolControl, RealtimePool), PoolError> {
+        if self.mix.is_empty() {
+            self.mix = DEFAULT_MIX.to_vec();
+        }
+        self.mix.sort_unstable();
+        check_classes(self.mix.iter().map(|&(samples, _)| samples))?;
+        let share = self.share_units().max(self.reserve_samples / UNIT_SAMPLES);
+        let most = self.mix.iter().map(|&(_, buffers)| buffers).max();
+        if let Some(buffers) = most.filter(|&buffers| u64::from(buffers) > MAX_FRESH) {
+            return Err(too_many(buffers as usize));
+        }
+        // So that it can be told in bytes.
+        let limit = (self.limit_samples / UNIT_SAMPLES)
+            .max(share)
+            .min(usize::MAX / UNIT_BYTES);
+        let most_slots = (limit / units(SMALLEST_SLOT_SAMPLES)).max(self.buffers());
+        let on_release = if self.scrub_on_release {
+            OnRelease::Scrub
+        } else {
+            OnRelease::Leave
+        };
+        let core = Core::new(most_slots, on_release);
+        let mut control = PoolControl::new(core, &self, limit);
+        control.add_region(share)?;
+        let half = control.attach()?;
+        Ok((control, half))
+    }
+
+    /// Where no limit was set: so many times the mix.
+    pub(crate) fn or_limit_of_shares(mut self, shares: usize) -> Self {
+        if self.limit_samples == 0 {
+            if self.mix.is_empty() {
+                self.mix = DEFAULT_MIX.to_vec();
+            }
+            let share = self.share_units().saturating_mul(UNIT_SAMPLES);
+            self.limit_samples = share.saturating_mul(shares);
+        }
+        self
+    }
+
+    /// The same pool begun with what an earlier run learned; memory is taken as before.
+    ///
+    /// # Errors
+    /// [`ProfileError::TooSmall`] when its largest class is below this builder's: requests would be refused that this
+    /// pool is to serve. [`ProfileError::TooLarge`] when its buffers exceed the limit.
+    pub fn profile(mut self, profile: &SizingProfile) -> Result<Self, ProfileError> {
+        if self.mix.is_empty() {
+            self.mix = DEFAULT_MIX.to_vec();
+        }
+        let largest = |mix: &[(usize, u32)]| mix.iter().map(|&(samples, _)| samples).max();
+        let mix = profile.mix();
+        let bytes = mix
+            .iter()
+            .fold(0, |sum: usize, class| sum.saturating_add(class.bytes()));
+        let mix: Vec<_> = mix
+            .iter()
+            .map(|class| (class.samples, class.buffers))
+            .collect();
+        if largest(&mix) < largest(&self.mix) {
+            return Err(ProfileError::TooSmall {
+                largest: largest(&mix).unwrap_or(0),
+                needed: largest(&self.mix).unwrap_or(0),
+            });
+        }
+        let share = self.share_units().saturating_mul(UNIT_SAMPLES);
+        let limit = self
+            .limit_samples
+            .max(share)
+            .saturating_mul(size_of::<f32>());
+        if bytes > limit {
+            return Err(ProfileError::TooLarge { bytes, limit });
+        }
+        self.reserve_samples = self.reserve_samples.max(share);
+        self.mix = mix;
+        Ok(self)
+    }
+
+    /// Units of memory one half starts with.
+    fn share_units(&self) -> usize {
+        let class =
+            |&(samples, buffers): &(usize, u32)| units(samples).saturating_mul(buffers as usize);
+        self.mix.iter().map(class).fold(0, usize::saturating_add)
+    }
+
+    fn buffers(&self) -> usize {
+        let buffers = |&(_, buffers): &(usize, u32)| buffers as usize;
+        self.mix.iter().map(buffers).fold(0, usize::saturating_add)
+    }
+
+    pub(super) const fn reserve(&self) -> u32 {
+        match self.exhaustion {
+            ExhaustionPolicy::Reserve(kept) if kept > ExhaustionPolicy::MAX_RESERVE => {
+                ExhaustionPolicy::MAX_RESERVE
+            }
+            ExhaustionPolicy::Reserve(kept) => kept,
+            ExhaustionPolicy::Fail | ExhaustionPolicy::BorrowNextLarger => 0,
+        }
+    }
+
+    pub(super) const fn borrows(&self) -> bool {
+        matches!(self.exhaustion, ExhaustionPolicy::BorrowNextLarger)
+    }
+
+    pub(super) const fn sample_every(&self) -> u64 {
+        let every = if self.leak_sampling == 0 {
+            1
+        } else {
+            self.leak_sampling
+        };
+        (every as u64).next_power_of_two()
+    }
+
+    pub(super) const fn prefaults(&self) -> bool {
+        self.prefault
+    }
+
+    pub(super) const fn source(&self) -> MemorySource {
+        self.source
+    }
+}
+
+/// Whether sizes, ascending, can be the classes of a pool.
+pub(super) fn check_classes(sizes: impl Iterator<Item = usize> + Clone) -> Result<(), PoolError> {
+    let count = sizes.clone().count();
+    let ascending = sizes.clone().zip(sizes.clone().skip(1)).all(|(a, b)| a < b);
+    let smallest = sizes.clone().min().unwrap_or(0);
+    let largest = sizes.max().unwrap_or(0);
+    if count == 0 || count > MAX_CLASSES || smallest == 0 || !ascending {
+        return Err(PoolError::BadClasses {
+            count,
+            smallest,
+            most: MAX_CLASSES,
+        });
+    }
+    if largest > MAX_SAMPLES {
+        return Err(PoolError::TooLarge {
+            requested: largest,
+            largest: MAX_SAMPLES,
+        });
+    }
+    Ok(())
+}

@@ -1,0 +1,537 @@
+//! The half that may allocate: it carves, grows, collects, measures, and attaches real-time halves.
+
+use super::accounts::bytes;
+use super::arena::{FreeRuns, MemorySource};
+use super::pool_builder::PoolBuilder;
+use crate::event_bus::{Event, Publisher};
+use crate::modules::data_management::error::PoolError;
+use crate::modules::data_management::pool_events::PoolGrown;
+use crate::modules::data_management::pool_metrics::ClassMetrics;
+use crate::modules::data_management::realtime::class_table::bucket_shift;
+use crate::modules::data_management::realtime::free_list::Chain;
+use crate::modules::data_management::realtime::pool_core::{ControlAnchor, Core, Pinned};
+use crate::modules::data_management::realtime::realtime_pool::HalfOptions;
+use crate::modules::data_management::realtime::shelf::Shelf;
+use crate::modules::data_management::sizing::sizing_plan::SizingStep;
+use crate::modules::data_management::unshared::Unshared;
+/// The control half: one per pool, on whatever thread may take its time.
+///
+/// # Real-time
+/// Nothing here is for the audio thread: methods allocate. None of them blocks a real-time half.
+///
+/// # Drop
+/// Real-time halves and handles go on working; what they shed is no longer collected. The memory is freed when the last
+/// of control, halves and handles goes, by whoever that is.
+pub struct PoolControl {
+    /// What is free in the arena.
+    pub(super) free: FreeRuns,
+    /// Slots that have no memory.
+    pub(super) spare: Chain,
+    /// Collected buffers on their way back to the arena, with the samples each of them has.
+    pub(super) collected: (Chain, u32),
+    /// Size classes, ascending, and how many buffers of each a newly attached half gets.
+    pub(super) classes: Vec<(u32, u32)>,
+    /// Halves with a mix of their own: what their owner said they need is theirs, and sizing leaves them alone.
+    pub(super) own_mix: Vec<u16>,
+    /// Where the buffers of each shelf lie, as far as that is known while several shelves are looked at; empty otherwise.
+    pub(super) known_places: Vec<Option<Vec<u64>>>,
+    /// What shelves counted that are gone.
+    pub(super) past: Vec<ClassMetrics>,
+    pub(super) shift: u32,
+    pub(super) reserve: u32,
+    pub(super) reserved_units: usize,
+    pub(super) limit_units: usize,
+    /// What recycled vectors take of the limit.
+    pub(super) shelved_samples: usize,
+    pub(super) regions: u8,
+    pub(super) options: HalfOptions,
+    pub(super) source: MemorySource,
+    pub(super) prefault: bool,
+    pub(super) leases_reclaimed: u64,
+    pub(super) buffers_leaked: u64,
+    /// Buffers told as leaked that are still out.
+    pub(super) leaks_told: Vec<u32>,
+    publisher: Unshared<Option<Publisher>>,
+    pub(crate) anchor: ControlAnchor,
+}
+
+impl PoolControl {
+    pub(super) fn new(core: Core, builder: &PoolBuilder, limit_units: usize) -> Self {
+        let largest = builder.mix.last().map_or(1, |&(samples, _)| samples);
+        Self {
+            free: FreeRuns::default(),
+            spare: Chain::EMPTY,
+            collected: (Chain::EMPTY, 0),
+            classes: builder
+                .mix
+                .iter()
+                .map(|&(samples, buffers)| (samples as u32, buffers))
+                .collect(),
+            own_mix: Vec::new(),
+            known_places: Vec::new(),
+            past: Vec::new(),
+            shift: bucket_shift(largest),
+            reserve: builder.reserve(),
+            reserved_units: 0,
+            limit_units,
+            shelved_samples: 0,
+            regions: 0,
+            options: HalfOptions {
+                borrow: builder.borrows(),
+                sample_every: builder.sample_every(),
+            },
+            source: builder.source(),
+            prefault: builder.prefaults(),
+            leases_reclaimed: 0,
+            buffers_leaked: 0,
+            leaks_told: Vec::new(),
+            publisher: Unshared::new(None),
+            anchor: ControlAnchor::new(core),
+        }
+    }
+
+    /// Events of the control half go out here.
+    pub fn attach_publisher(&mut self, publisher: Publisher) {
+        *self.publisher.get() = Some(publisher);
+    }
+
+    pub(super) fn tell<E: Event>(&mut self, event: E) {
+        if let Some(publisher) = self.publisher.get() {
+            publisher.publish(event);
+        }
+    }
+
+    pub(super) fn shelf(&self, half: u16, samples: u32) -> Option<Pinned<Shelf>> {
+        self.anchor
+            .shelves()
+            .find(|shelf| shelf.half == half && shelf.samples == samples)
+    }
+
+    /// The class that would serve a request on a half, if it has none idle that anybody may take.
+    pub(crate) fn class_to_grow(&self, half: u16, samples: usize) -> Option<usize> {
+        let class = self.classes().find(|&class| class >= samples)?;
+        let shelf = self.shelf(half, class as u32)?;
+        (samples > 0 && shelf.idle() <= self.reserve).then_some(class)
+    }
+
+    pub(super) fn has_class(&self, samples: u32) -> bool {
+        self.classes.iter().any(|&(class, _)| class == samples)
+    }
+
+    /// More buffers for a class, from the arena or, within the limit, from a new region. They go to the half that
+    /// came closest to running out of that class; all or none.
+    ///
+    /// # Errors
+    /// [`UnknownClass`](PoolError::UnknownClass), [`NoHalf`](PoolError::NoHalf),
+    /// [`LimitReached`](PoolError::LimitReached), [`TooManyAtOnce`](PoolError::TooManyAtOnce),
+    /// [`TableFull`](PoolError::TableFull), [`OutOfMemory`](PoolError::OutOfMemory).
+    pub fn grow(&mut self, class_samples: usize, count: u32) -> Result<(), PoolError> {
+        self.grow_where(class_samples, count, |_, _| true)
+    }
+
+    fn grow_where(
+        &mut self,
+        class_samples: usize,
+        count: u32,
+        may_grow: impl Fn(&Self, u16) -> bool,
+    ) -> Result<(), PoolError> {
+        let size = u32::try_from(class_samples)
+            .ok()
+            .filter(|&size| self.has_class(size))
+            .ok_or_else(|| self.unknown_class(class_samples))?;
+        let attached = |shelf: &Pinned<Shelf>| {
+            shelf.samples == size && self.is_attached(shelf.half) && may_grow(self, shelf.half)
+        };
+        let shelf = self
+            .anchor
+            .shelves()
+            .filter(attached)
+            .min_by_key(headroom)
+            .ok_or(PoolError::NoHalf {
+                class_samples: size,
+            })?;
+        let kept = self.keep_draining(&shelf, count);
+        self.carve(shelf, count - kept)?;
+        if shelf.limit() < shelf.idle() {
+            shelf.set_limit(u32::MAX);
+        }
+        self.tell(PoolGrown {
+            class_samples: size,
+            count,
+            bytes_held: self.bytes_held() as u64,
+            bytes_reserved: bytes(self.reserved_units) as u64,
+        });
+        Ok(())
+    }
+
+    pub(super) fn is_attached(&self, half: u16) -> bool {
+        self.anchor
+            .halves()
+            .any(|other| other.id == half && other.is_attached())
+    }
+
+    /// Whether a half's buffers are sized by demand, not by its owner.
+    pub(super) fn follows_demand(&self, half: u16) -> bool {
+        !self.own_mix.contains(&half)
+    }
+
+    /// Sheds idle buffers of a class above `keep` in each half: each quantum a few, collected by [`step`](Self::step).
+    ///
+    /// # Errors
+    /// [`UnknownClass`](PoolError::UnknownClass).
+    pub fn trim(&mut self, class_samples: usize, keep: u32) -> Result<(), PoolError> {
+        self.each_shelf(class_samples, |shelf| shelf.set_limit(keep))
+    }
+
+    /// Lets each [`step`](Self::step) fill a class of each half up to `idle` idle buffers.
+    ///
+    /// # Errors
+    /// [`UnknownClass`](PoolError::UnknownClass).
+    pub fn replenish_below(&mut self, class_samples: usize, idle: u32) -> Result<(), PoolError> {
+        self.each_shelf(class_samples, |shelf| shelf.set_target(idle))
+    }
+
+    fn each_shelf(
+        &self,
+        class_samples: usize,
+        mut change: impl FnMut(&Shelf),
+    ) -> Result<(), PoolError> {
+        let of_class = |shelf: &Pinned<Shelf>| shelf.samples as usize == class_samples;
+        let mut found = false;
+        for shelf in self.anchor.shelves().filter(of_class) {
+            change(&shelf);
+            found = true;
+        }
+        found
+            .then_some(())
+            .ok_or_else(|| self.unknown_class(class_samples))
+    }
+
+    pub(super) fn unknown_class(&self, samples: usize) -> PoolError {
+        let nearest = self.classes().min_by_key(|class| class.abs_diff(samples));
+        PoolError::UnknownClass {
+            samples,
+            nearest: nearest.unwrap_or(0),
+        }
+    }
+
+    /// Applies one step of a sizing plan; answers whether anything changed.
+    ///
+    /// # Errors
+    /// Those of [`grow`](Self::grow), [`trim`](Self::trim), [`set_classes`](Self::set_classes).
+    pub fn apply(&mut self, step: &SizingStep) -> Result<(), PoolError> {
+        match step {
+            SizingStep::Grow {
+                class_samples,
+                buffers,
+            } => self.grow_where(*class_samples, *buffers, Self::follows_demand),
+            SizingStep::Shrink {
+                class_samples,
+                buffers,
+            } => self.shrink(*class_samples, *buffers),
+            SizingStep::SetClasses { classes } => self.change_classes(classes),
+        }
+    }
+
+    /// Buffers the pool can ever describe: their numbers are below this.
+    #[must_use]
+    pub fn most_slots(&self) -> usize {
+        self.anchor.table.capacity()
+    }
+
+    /// The size classes, ascending.
+    pub fn classes(&self) -> impl Iterator<Item = usize> {
+        self.classes.iter().map(|&(samples, _)| samples as usize)
+    }
+}
+
+impl Drop for PoolControl {
+    fn drop(&mut self) {
+        debug_assert!(self.agrees_at_rest() || std::thread::panicking());
+    }
+}
+
+/// How far a shelf was from running out lately; a shelf that was not used comes last.
+pub(super) fn headroom(shelf: &Pinned<Shelf>) -> (bool, u32) {
+    let peak = shelf.window_peak();
+    (peak == 0, shelf.carved().saturating_sub(peak))
+}
+
+/// Quanta in which everything in a test pool has moved. The interpreter is slow.
+#[cfg(all(test, not(loom)))]
+const ROUNDS: u64 = if cfg!(miri) { 8 } else { 200 };
+
+/// Quanta and steps until nothing moves any more.
+#[cfg(all(test, not(loom)))]
+pub(crate) fn settle(
+    control: &mut PoolControl,
+    half: &mut crate::modules::data_management::RealtimePool,
+) {
+    for quantum in 0..ROUNDS {
+        half.begin_quantum(quantum * 128);
+        control.step(64);
+    }
+    assert!(control.is_valid());
+}
+
+#[cfg(test)]
+#[cfg(not(loom))]
+mod tests {
+    use super::*;
+    use crate::modules::data_management::{BufferPool, DefragmentationResult};
+
+    #[test]
+    fn growth_is_bounded_by_the_limit_and_all_or_none() {
+        let (mut control, half) = BufferPool::builder()
+            .class(256, 2)
+            .limit_samples(256 * 5)
+            .build()
+            .unwrap();
+        let before = control.metrics();
+        assert!(matches!(
+            control.grow(256, 4),
+            Err(PoolError::LimitReached { limit: 1280, .. })
+        ));
+        assert_eq!(control.metrics().bytes_held, before.bytes_held);
+        control.grow(256, 3).unwrap();
+        assert!(matches!(
+            control.grow(256, 1),
+            Err(PoolError::LimitReached { available: 0, .. })
+        ));
+        assert_eq!(
+            control.grow(512, 1),
+            Err(PoolError::UnknownClass {
+                samples: 512,
+                nearest: 256
+            })
+        );
+        let held: Vec<_> = core::iter::from_fn(|| half.acquire(256).ok()).collect();
+        assert_eq!((held.len(), control.is_valid()), (5, true));
+    }
+
+    #[test]
+    fn addresses_stay_while_the_pool_grows() {
+        let (mut control, half) = BufferPool::builder()
+            .class(64, 1)
+            .limit_samples(1 << 16)
+            .build()
+            .unwrap();
+        let mut held = vec![half.acquire(64).unwrap()];
+        held[0].fill(7.0);
+        let address = held[0].address();
+        for _ in 0..100 {
+            control.grow(64, 1).unwrap();
+            held.push(half.acquire(64).unwrap());
+        }
+        assert_eq!((held[0].address(), held[0][63]), (address, 7.0));
+        let slots: Vec<_> = control.slots().collect();
+        assert_eq!(slots.len(), 101);
+        assert!(
+            slots
+                .iter()
+                .all(|slot| slot.lent_samples == 64 && slot.samples == 64)
+        );
+        assert!(control.is_valid());
+    }
+
+    #[test]
+    fn trimming_gives_back_what_is_idle_and_leaves_what_is_leased() {
+        let (mut control, mut half) = BufferPool::builder().class(256, 8).build().unwrap();
+        let held = half.acquire(256).unwrap();
+        control.trim(256, 2).unwrap();
+        settle(&mut control, &mut half);
+        assert_eq!(control.bytes_held(), 3 * 1024);
+        drop(held);
+        settle(&mut control, &mut half);
+        assert_eq!(control.bytes_held(), 2 * 1024);
+        control.replenish_below(256, 2).unwrap();
+        settle(&mut control, &mut half);
+        assert_eq!(control.bytes_held(), 2 * 1024);
+    }
+
+    #[test]
+    fn replenishing_keeps_so_many_idle() {
+        let (mut control, mut half) = BufferPool::builder()
+            .class(256, 1)
+            .limit_samples(256 * 20)
+            .build()
+            .unwrap();
+        control.replenish_below(256, 3).unwrap();
+        let held: Vec<_> = (0..6)
+            .map(|_| {
+                settle(&mut control, &mut half);
+                half.acquire(256).unwrap()
+            })
+            .collect();
+        assert_eq!((held.len(), control.metrics().exhausted), (6, 0));
+    }
+
+    #[test]
+    fn what_a_dropped_half_had_goes_back_to_the_arena() {
+        let (mut control, half) = BufferPool::builder().class(256, 4).build().unwrap();
+        let outlives = half.acquire(256).unwrap().freeze();
+        drop(half);
+        control.step(100);
+        assert_eq!((control.bytes_held(), control.leased()), (1024, 1));
+        drop(outlives);
+        assert!(control.step(100).complete);
+        assert_eq!(
+            (control.bytes_held(), control.leased(), control.is_valid()),
+            (0, 0, true)
+        );
+    }
+
+    #[test]
+    fn a_step_moves_no_more_than_its_budget() {
+        let (mut control, half) = BufferPool::builder().class(64, 50).build().unwrap();
+        drop(half);
+        let report = control.step(20);
+        assert_eq!((report.collected, report.complete), (20, false));
+        assert!(control.is_valid());
+        assert_eq!(control.step(100).collected, 30);
+    }
+
+    #[test]
+    fn defragmenting_leaves_leased_buffers_alone() {
+        let (mut control, mut half) = BufferPool::builder().class(256, 16).build().unwrap();
+        let held = half.acquire(256).unwrap();
+        let address = held.address();
+        let mut moved = 0;
+        for quantum in 0..ROUNDS {
+            let DefragmentationResult { buffers_moved, .. } = control.defragment();
+            moved += buffers_moved;
+            half.begin_quantum(quantum);
+            control.step(64);
+        }
+        assert!(control.bytes_held() < 16 * 1024, "{moved} moved");
+        assert_eq!(
+            (held.address(), control.leased(), control.is_valid()),
+            (address, 1, true)
+        );
+    }
+
+    #[test]
+    fn the_leak_report_names_the_line_that_holds_the_buffer() {
+        let (control, mut half) = BufferPool::builder()
+            .class(256, 4)
+            .leak_sampling(1)
+            .build()
+            .unwrap();
+        half.begin_quantum(1000);
+        let leaked = half.acquire(200).unwrap();
+        let line = line!() - 1;
+        drop(half.acquire(256).unwrap());
+        half.begin_quantum(5000);
+        let report = control.leak_report();
+        assert_eq!((report.leased, report.sites.len()), (1, 1));
+        let site = report.sites[0];
+        assert_eq!(
+            (site.slot, site.requested, site.class_samples),
+            (leaked.slot_index(), 200, 256)
+        );
+        assert_eq!(
+            (site.first_frame, site.held_frames),
+            (Some(1000), Some(4000))
+        );
+        assert!(site.site.file().ends_with("pool_control.rs") && site.site.line() == line);
+        drop(leaked);
+        assert!(control.leak_report().sites.is_empty());
+    }
+
+    #[test]
+    fn handles_outlive_everything() {
+        let (control, half) = BufferPool::builder().class(64, 4).build().unwrap();
+        let mut owned = half.acquire(64).unwrap();
+        let shared = half.acquire_silent(64).unwrap().freeze();
+        drop(control);
+        drop(half);
+        owned.fill(1.0);
+        let shared = std::thread::spawn(move || (shared.clone(), shared).0)
+            .join()
+            .unwrap();
+        assert_eq!((owned[63], shared[63]), (1.0, 0.0));
+        drop(owned);
+        drop(shared);
+    }
+
+    #[test]
+    fn builders_refuse_classes_that_cannot_be() {
+        let refused = |builder: PoolBuilder| builder.build().err();
+        assert!(matches!(
+            refused(BufferPool::builder().class(0, 1)),
+            Some(PoolError::BadClasses { smallest: 0, .. })
+        ));
+        assert!(matches!(
+            refused(BufferPool::builder().class(256, 1).class(256, 1)),
+            Some(PoolError::BadClasses { count: 2, .. })
+        ));
+        let many = (1..=17).fold(BufferPool::builder(), |builder, i| builder.class(i * 16, 1));
+        assert!(matches!(
+            refused(many),
+            Some(PoolError::BadClasses {
+                count: 17,
+                most: 16,
+                ..
+            })
+        ));
+        assert!(matches!(
+            refused(BufferPool::builder().class(1 << 31, 1)),
+            Some(PoolError::TooLarge { .. })
+        ));
+        // The interpreter gives up on such a size itself.
+        #[cfg(not(miri))]
+        assert!(matches!(
+            refused(BufferPool::builder().class(1 << 28, 1 << 14)),
+            Some(PoolError::OutOfMemory { .. } | PoolError::TableFull { .. })
+        ));
+    }
+
+    #[test]
+    fn threads_that_pass_buffers_on_lose_none() {
+        let (control, mut half) = BufferPool::builder().class(256, 16).build().unwrap();
+        let (send, receive) =
+            std::sync::mpsc::sync_channel::<(u32, crate::modules::data_management::BufferRef)>(8);
+        let reader = std::thread::spawn(move || {
+            for (number, buffer) in receive {
+                assert!(buffer.clone().iter().all(|&sample| sample == number as f32));
+            }
+        });
+        let rounds = if cfg!(miri) { 50 } else { 20_000 };
+        for number in 0..rounds {
+            half.begin_quantum(u64::from(number) * 128);
+            if let Ok(mut buffer) = half.acquire(256) {
+                buffer.fill(number as f32);
+                send.send((number, buffer.freeze())).unwrap();
+            }
+        }
+        drop(send);
+        reader.join().unwrap();
+        assert_eq!((control.leased(), control.is_valid()), (0, true));
+    }
+
+    #[test]
+    fn the_last_handle_frees_everything() {
+        let (mut control, half) = BufferPool::builder()
+            .class(64, 4)
+            .limit_samples(1024)
+            .build()
+            .unwrap();
+        let other = control.attach().unwrap();
+        let (owned, planar) = (half.acquire(64).unwrap(), other.acquire_planar(2, 64));
+        drop(control);
+        drop((half, other));
+        let thread = std::thread::spawn(move || drop(owned));
+        drop(planar);
+        thread.join().unwrap();
+    }
+
+    #[test]
+    fn padding_is_overhead_and_not_held() {
+        let (control, _half) = BufferPool::builder().class(100, 8).build().unwrap();
+        let metrics = control.metrics();
+        assert_eq!((control.bytes_held(), metrics.bytes_held), (3200, 3200));
+        assert_eq!((metrics.bytes_reserved, metrics.sample_bytes), (3584, 3200));
+        let tables = control.counts().overhead_bytes;
+        assert_eq!(metrics.memory_overhead_bytes, tables + 384);
+    }
+}

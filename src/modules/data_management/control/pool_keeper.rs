@@ -1,0 +1,474 @@
+//! The scheduled control step: collect, measure, alert, plan, apply, defragment. Nobody has to ask for any of it.
+
+use super::defragmentation::DefragmentationResult;
+use super::pool_control::PoolControl;
+use crate::event_bus::Publisher;
+use crate::modules::data_management::pool_events::{
+    HitRateLow, JSGCPressureReduction, MemoryOverheadHigh, PoolFragmentation, PoolMetricsSnapshot,
+    PoolOptimization,
+};
+use crate::modules::data_management::pool_metrics::{BoundaryCounts, PoolCounts, PoolMetrics};
+use crate::modules::data_management::pool_monitor::{
+    Alert, AlertKind, AlertRules, PoolMetricsMonitor,
+};
+use crate::modules::data_management::pool_optimization::PoolOptimizationEngine;
+use crate::modules::data_management::realtime::class_table::BUCKETS;
+use crate::modules::data_management::sizing::sizing_plan::{PlannedStep, SizingPlan, SizingStep};
+use crate::modules::data_management::sizing::sizing_rules::SizingPolicy;
+
+/// Buffers collected or replenished in one step, beside those the plan moves.
+const COLLECT_BUDGET: u32 = 256;
+/// Request sizes are read this often; they change slowly.
+const STEPS_PER_SIZE_READING: u32 = 16;
+/// Between two [`PoolMetricsSnapshot`] events.
+const SNAPSHOT_MS: f64 = 100.0;
+/// Between two complete defragmentation runs while the alert lasts.
+const DEFRAGMENT_MS: f64 = 1000.0;
+
+/// From this fragmentation on each step fills a few gaps, so that the alert need not come.
+const PREVENTION_PERCENTAGE: f32 = 2.0;
+const PREVENTION_BUFFERS: u32 = 8;
+
+/// What one control step did.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct KeeperReport {
+    /// Buffers carved, taken back or looked at: what bounds the step.
+    pub operations: u32,
+    /// Alerts that began or ended.
+    pub alerts: Vec<Alert>,
+    /// The plan that was applied.
+    pub plan: Option<SizingPlan>,
+    /// The defragmentation run, when the alert asked for one.
+    pub defragmentation: Option<DefragmentationResult>,
+}
+
+/// Keeps a pool: monitor and optimizer in one step.
+#[derive(Debug, Clone)]
+pub struct PoolKeeper {
+    monitor: PoolMetricsMonitor,
+    engine: Option<PoolOptimizationEngine>,
+    metrics: PoolMetrics,
+    /// Requests by size as last read.
+    sizes_read: [u32; BUCKETS],
+    steps: u32,
+    snapshot_at_ms: f64,
+    defragment_at_ms: f64,
+    boundary_told: BoundaryCounts,
+}
+
+impl PoolKeeper {
+    /// A keeper that has seen nothing yet. Without a policy sizes stay as built.
+    #[must_use]
+    pub fn new(rules: AlertRules, policy: Option<SizingPolicy>) -> Self {
+        Self {
+            monitor: PoolMetricsMonitor::new(rules),
+            engine: policy.map(PoolOptimizationEngine::new),
+            metrics: PoolMetrics::default(),
+            sizes_read: [0; BUCKETS],
+            steps: 0,
+            snapshot_at_ms: f64::NEG_INFINITY,
+            defragment_at_ms: f64::NEG_INFINITY,
+            boundary_told: BoundaryCounts::default(),
+        }
+    }
+
+    /// One step at `now_ms`. `add` puts in what the pool does not count itself: the boundary, leaks, shelved vectors.
+    ///
+    /// # Real-time
+    /// For the control side. At most [`COLLECT_BUDGET`] buffers are collected, twice the policy's `buffers_per_step`
+    /// planned, and those of one bounded defragmentation run looked at.
+    pub fn step(
+        &mut self,
+        now_ms: f64,
+        control: &mut PoolControl,
+        publisher: Option<&Publisher>,
+        add: impl FnOnce(&mut PoolCounts),
+    ) -> KeeperReport {
+        let collected = control.step(COLLECT_BUDGET);
+        let mut counts = control.counts();
+        let demand = control.demand_counts(&counts);
+        add(&mut counts);
+        self.metrics.refresh(&counts);
+        self.read_sizes(control);
+
+        let mut report = KeeperReport {
+            operations: collected.collected + collected.replenished,
+            alerts: self.monitor.observe(now_ms, &self.metrics).collect(),
+            ..KeeperReport::default()
+        };
+        report.plan = self
+            .engine
+            .as_mut()
+            .and_then(|engine| engine.step(now_ms, &PoolMetrics::from_counts(&demand)));
+        if let Some(plan) = &report.plan {
+            report.operations += apply(plan, control, publisher);
+        }
+        if self.monitor.is_active(AlertKind::Fragmentation) && now_ms >= self.defragment_at_ms {
+            let result = control.defragment();
+            report.operations += result.steps;
+            if result.complete {
+                self.defragment_at_ms = now_ms + DEFRAGMENT_MS;
+            }
+            report.defragmentation = Some(result);
+        } else if self.metrics.fragmentation_percentage > PREVENTION_PERCENTAGE {
+            report.operations += control.fill_some_gaps(PREVENTION_BUFFERS);
+        }
+        control.begin_peak_window();
+        if let Some(publisher) = publisher {
+            report
+                .alerts
+                .iter()
+                .for_each(|alert| self.tell(alert, publisher));
+            if now_ms >= self.snapshot_at_ms {
+                self.snapshot_at_ms = now_ms + SNAPSHOT_MS;
+                self.tell_snapshot(counts.boundary, publisher);
+            }
+        }
+        report
+    }
+
+    /// The metrics of the last step.
+    #[must_use]
+    pub fn metrics(&self) -> &PoolMetrics {
+        &self.metrics
+    }
+
+    /// The alert rules' state.
+    #[must_use]
+    pub fn monitor(&self) -> &PoolMetricsMonitor {
+        &self.monitor
+    }
+
+    /// Demand, last plan, profile.
+    #[must_use]
+    pub fn engine(&self) -> Option<&PoolOptimizationEngine> {
+        self.engine.as_ref()
+    }
+
+    /// To tell of memory pressure.
+    pub fn engine_mut(&mut self) -> Option<&mut PoolOptimizationEngine> {
+        self.engine.as_mut()
+    }
+
+    fn read_sizes(&mut self, control: &PoolControl) {
+        self.steps = self.steps.wrapping_add(1);
+        let due = self.steps.is_multiple_of(STEPS_PER_SIZE_READING);
+        let Some(engine) = self.engine.as_mut().filter(|_| due) else {
+            return;
+        };
+        for (index, (samples, count)) in control.demand().enumerate() {
+            let read = std::mem::replace(&mut self.sizes_read[index], count);
+            if count != read {
+                engine.observe_size(samples, u64::from(count.wrapping_sub(read)));
+            }
+        }
+    }
+
+    fn tell(&self, alert: &Alert, publisher: &Publisher) {
+        if !alert.raised {
+            return;
+        }
+        let (value, threshold) = (alert.value as f32, alert.threshold as f32);
+        match alert.kind {
+            AlertKind::HitRateLow => {
+                publisher.publish(HitRateLow {
+                    hit_rate_percentage: value,
+                    threshold_percentage: threshold,
+                    total_allocations: self.metrics.total_allocations,
+                    pool_misses: self.metrics.pool_misses,
+                });
+            }
+            AlertKind::MemoryOverheadHigh => {
+                publisher.publish(MemoryOverheadHigh {
+                    overhead_percentage: value,
+                    threshold_percentage: threshold,
+                    overhead_bytes: self.metrics.memory_overhead_bytes as u64,
+                });
+            }
+            AlertKind::Fragmentation => {
+                publisher.publish(PoolFragmentation {
+                    fragmentation_percentage: value,
+                    threshold_percentage: threshold,
+                    largest_free_run_samples: self.metrics.largest_free_run_samples as u64,
+                });
+            }
+            // Told by the half that refused, and by whoever found the leak, with the numbers only they know.
+            AlertKind::Exhausted | AlertKind::Leaked => {}
+        }
+    }
+
+    fn tell_snapshot(&mut self, boundary: BoundaryCounts, publisher: &Publisher) {
+        let metrics = &self.metrics;
+        publisher.publish(PoolMetricsSnapshot {
+            total_allocations: metrics.total_allocations,
+            pool_misses: metrics.pool_misses,
+            bytes_held: metrics.bytes_held as u64,
+            bytes_reserved: metrics.bytes_reserved as u64,
+            leased: metrics.leased as u32,
+            exhausted: metrics.exhausted as u32,
+            fragmentation_percentage: metrics.fragmentation_percentage,
+            memory_overhead_percentage: metrics.memory_overhead_percentage.unwrap_or(f32::NAN),
+        });
+        if let Some(reduction_percentage) = metrics.js_gc_pressure_reduction
+            && std::mem::replace(&mut self.boundary_told, boundary) != boundary
+        {
+            publisher.publish(JSGCPressureReduction {
+                reduction_percentage,
+                bytes_allocated: boundary.bytes_allocated,
+                bytes_unpooled: boundary.bytes_unpooled,
+                objects: boundary.objects,
+            });
+        }
+    }
+}
+
+/// Applies what can be; a step the pool refuses (its limit is reached, a class is just gone) leaves the rest to do. The
+/// next look at the metrics plans anew from what there is. Answers how many buffers were moved.
+fn apply(plan: &SizingPlan, control: &mut PoolControl, publisher: Option<&Publisher>) -> u32 {
+    let mut told = PoolOptimization {
+        steps: 0,
+        buffers_added: 0,
+        buffers_removed: 0,
+        classes: 0,
+        bytes_held_before: control.bytes_held() as u64,
+        bytes_held_after: control.bytes_held() as u64,
+    };
+    let changes_classes =
+        |planned: &PlannedStep| matches!(planned.step, SizingStep::SetClasses { .. });
+    if plan.steps.len() > 1 && !plan.steps.iter().any(changes_classes) {
+        control.know_places();
+    }
+    for planned in &plan.steps {
+        if control.apply(&planned.step).is_err() {
+            continue;
+        }
+        told.steps += 1;
+        told.bytes_held_after = told
+            .bytes_held_after
+            .saturating_add_signed(planned.bytes_held_change);
+        match &planned.step {
+            SizingStep::Grow { buffers, .. } => told.buffers_added += buffers,
+            SizingStep::Shrink { buffers, .. } => told.buffers_removed += buffers,
+            SizingStep::SetClasses { classes } => {
+                told.buffers_added += classes.iter().map(|class| class.buffers).sum::<u32>();
+            }
+        }
+    }
+    control.forget_places();
+    told.classes = control.classes().count() as u32;
+    if let Some(publisher) = publisher.filter(|_| told.steps > 0) {
+        publisher.publish(told);
+    }
+    told.buffers_added + told.buffers_removed
+}
+
+#[cfg(test)]
+#[cfg(not(loom))]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+    use crate::event_bus::{Event, TypedEventBus};
+    use crate::modules::data_management::pool_events::PoolExhausted;
+    use crate::modules::data_management::sizing::sizing_profile::ClassBuffers;
+    use crate::modules::data_management::{BufferPool, RealtimePool};
+
+    /// Counts events of one type as they are dispatched.
+    fn tally<E: Event>(
+        bus: &TypedEventBus,
+    ) -> (Arc<Mutex<Vec<E>>>, crate::event_bus::Subscription) {
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let sink = Arc::clone(&seen);
+        let guard = bus
+            .subscribe(move |event: &E| sink.lock().unwrap().push(*event))
+            .unwrap();
+        (seen, guard)
+    }
+
+    struct Host {
+        bus: TypedEventBus,
+        publisher: Publisher,
+        control: PoolControl,
+        half: RealtimePool,
+        keeper: PoolKeeper,
+        step: u64,
+    }
+
+    impl Host {
+        fn new(classes: &[(usize, u32)]) -> Self {
+            let bus = TypedEventBus::default();
+            let pool = classes
+                .iter()
+                .fold(BufferPool::builder(), |pool, &(samples, buffers)| {
+                    pool.class(samples, buffers)
+                });
+            let (control, mut half) = pool.limit_samples(1 << 20).build().unwrap();
+            half.attach_publisher(bus.publisher().unwrap());
+            let policy = SizingPolicy {
+                window_ms: 50.0,
+                ..Default::default()
+            };
+            let publisher = bus.publisher().unwrap();
+            let keeper = PoolKeeper::new(AlertRules::default(), Some(policy));
+            Self {
+                bus,
+                publisher,
+                control,
+                half,
+                keeper,
+                step: 0,
+            }
+        }
+
+        /// One control step, after a quantum in which `count` buffers of `samples` were in use at once.
+        fn use_buffers(&mut self, samples: usize, count: usize) -> KeeperReport {
+            self.step += 1;
+            self.half.begin_quantum(self.step * 128);
+            let held: Vec<_> = (0..count)
+                .filter_map(|_| self.half.acquire(samples).ok())
+                .collect();
+            held.into_iter()
+                .for_each(|buffer| self.half.release(buffer));
+            let now_ms = self.step as f64 * 5.0;
+            let report = self
+                .keeper
+                .step(now_ms, &mut self.control, Some(&self.publisher), |_| {});
+            self.bus.pump(usize::MAX);
+            assert!(!self.step.is_multiple_of(64) || self.control.is_valid());
+            report
+        }
+    }
+
+    #[test]
+    fn unasked_it_grows_what_is_needed_and_takes_back_what_is_not() {
+        let mut host = Host::new(&[(256, 4), (1024, 40)]);
+        let (plans, _guard) = tally::<PoolOptimization>(&host.bus);
+        for _ in 0..200 {
+            host.use_buffers(256, 30);
+        }
+        let metrics = host.keeper.metrics().clone();
+        assert!(
+            metrics.classes[0].carved >= 30 && metrics.classes[1].carved < 10,
+            "{:?}",
+            metrics.classes
+        );
+        assert!((metrics.bytes_held as f64) < 1.3 * f64::from(30 * 256 * 4));
+        let plans = plans.lock().unwrap();
+        assert!(
+            plans.iter().any(|plan| plan.buffers_added > 0)
+                && plans.iter().any(|plan| plan.buffers_removed > 0)
+        );
+        assert!(host.use_buffers(256, 30).plan.is_none(), "it has settled");
+    }
+
+    #[test]
+    fn unasked_it_learns_the_classes() {
+        let mut host = Host::new(&[(256, 8), (1024, 8)]);
+        let (plans, _guard) = tally::<PoolOptimization>(&host.bus);
+        for _ in 0..400 {
+            host.use_buffers(600, 6);
+        }
+        assert_eq!(host.control.classes().collect::<Vec<_>>(), [608, 1024]);
+        assert!(plans.lock().unwrap().iter().any(|plan| plan.classes == 2));
+        let exhausted = host.keeper.metrics().exhausted;
+        host.use_buffers(600, 6);
+        assert_eq!(
+            host.keeper.metrics().exhausted,
+            exhausted,
+            "the new class serves at once"
+        );
+    }
+
+    #[test]
+    fn a_change_of_classes_without_room_still_goes_through() {
+        let mut host = Host::new(&[(1024, 8)]);
+        host.control.limit_units = 8 * 64;
+        let held: Vec<_> = (0..8).map(|_| host.half.acquire(600).unwrap()).collect();
+        let class = |samples, buffers| ClassBuffers { samples, buffers };
+        let classes = vec![class(608, 8), class(1024, 0)];
+        host.control
+            .apply(&SizingStep::SetClasses { classes })
+            .unwrap();
+        assert_eq!(host.control.classes().collect::<Vec<_>>(), [608, 1024]);
+        assert!(host.control.is_valid());
+        drop(held);
+    }
+
+    #[test]
+    fn alerts_become_events() {
+        let mut host = Host::new(&[(256, 2)]);
+        host.keeper = PoolKeeper::new(AlertRules::default(), None);
+        let (low, _low) = tally::<HitRateLow>(&host.bus);
+        let (overhead, _overhead) = tally::<MemoryOverheadHigh>(&host.bus);
+        let (refused, _refused) = tally::<PoolExhausted>(&host.bus);
+        let (snapshots, _snapshots) = tally::<PoolMetricsSnapshot>(&host.bus);
+        for _ in 0..250 {
+            host.use_buffers(256, 4);
+        }
+        let low = low.lock().unwrap();
+        assert_eq!(low.len(), 1, "raised once, not at every step");
+        assert!((low[0].hit_rate_percentage - 50.0).abs() < 0.5);
+        // Two buffers of 1 KB: the tables weigh more than that.
+        assert_eq!(overhead.lock().unwrap().len(), 1);
+        assert_eq!(
+            refused.lock().unwrap().len() as u64,
+            host.keeper.metrics().exhausted
+        );
+        assert!(
+            (12..=13).contains(&snapshots.lock().unwrap().len()),
+            "every 100 ms"
+        );
+    }
+
+    #[test]
+    fn fragmentation_raises_its_event_and_is_worked_on() {
+        let mut host = Host::new(&[(256, 64), (1024, 1)]);
+        host.keeper = PoolKeeper::new(AlertRules::default(), None);
+        let (told, _told) = tally::<PoolFragmentation>(&host.bus);
+        let mut held: Vec<_> = (0..64).map(|_| host.half.acquire(256).unwrap()).collect();
+        held.sort_unstable_by_key(|buffer| buffer.as_ptr().addr());
+        let mut index = 0;
+        held.retain(|_| {
+            index += 1;
+            index % 2 == 0
+        });
+        host.control.trim(256, 0).unwrap();
+        let runs = (0..40)
+            .filter_map(|_| host.use_buffers(1024, 0).defragmentation)
+            .count();
+        assert_eq!(told.lock().unwrap().len(), 1);
+        assert!(runs > 0);
+        drop(held);
+    }
+
+    #[test]
+    fn the_boundary_is_told_when_it_was_measured_and_changed() {
+        let mut host = Host::new(&[(256, 2)]);
+        let (told, _guard) = tally::<JSGCPressureReduction>(&host.bus);
+        let boundary = BoundaryCounts {
+            objects: 1,
+            bytes_allocated: 10,
+            bytes_unpooled: 100,
+        };
+        for step in 0..3 {
+            let now_ms = f64::from(step) * 200.0;
+            host.keeper
+                .step(now_ms, &mut host.control, Some(&host.publisher), |counts| {
+                    counts.boundary = boundary
+                });
+        }
+        host.bus.pump(usize::MAX);
+        let told = told.lock().unwrap();
+        assert_eq!((told.len(), told[0].reduction_percentage), (1, 90.0));
+    }
+
+    #[test]
+    fn a_step_moves_a_bounded_number_of_buffers() {
+        let mut host = Host::new(&[(256, 900)]);
+        let bound = 2 * SizingPolicy::default().buffers_per_step + COLLECT_BUDGET + 32;
+        for step in 0..300 {
+            let report = host.use_buffers(256, if step % 60 < 30 { 900 } else { 1 });
+            assert!(report.operations <= bound, "{}", report.operations);
+        }
+    }
+}

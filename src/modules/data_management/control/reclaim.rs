@@ -1,0 +1,316 @@
+//! Taking over from a real-time half whose owner died: a worker that was terminated, an instance that trapped.
+//!
+//! The owner may have stopped before any of its stores, so that its counts and lists are not to be trusted. What is so
+//! at every moment, because the owner stores in this order:
+//!
+//! | a buffer of the half | how it is known |
+//! |---|---|
+//! | waits in inbox or surplus | it is on that list: a push is one store, and the owner's take leaves the chain in the head until it is linked |
+//! | is idle on the owner's list | links lead there from `first`, whatever its word says |
+//! | is at hand, or out of it as a `Scratch` | on no list, and at rest; the hand says which |
+//! | is between two of the owner's lists | on none, and at rest: its word was cleared before it left, or after it came home |
+//! | is with a holder who died with the owner | on no list, lent, and not frozen |
+//! | is with others, or on its way home from them | on no list, and frozen |
+#![allow(unsafe_code)] // Only the host knows that a thread is dead.
+
+use super::pool_control::PoolControl;
+use crate::modules::data_management::pool_events::{BufferPoolAllocation, LeasesReclaimed};
+use crate::modules::data_management::realtime::buffer::Held;
+use crate::modules::data_management::realtime::free_list::Chain;
+use crate::modules::data_management::realtime::pool_core::Pinned;
+use crate::modules::data_management::realtime::shelf::Shelf;
+use crate::modules::data_management::realtime::slot_table::SlotIndex;
+
+/// What [`PoolControl::reclaim`] found.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Reclaimed {
+    /// Buffers that were taken back from the dead.
+    pub count: u32,
+    /// Frozen buffers of the half that stay with whoever shares them.
+    pub shared: u32,
+}
+
+impl PoolControl {
+    /// Takes over a half whose owner is dead, wherever that one stopped: its idle buffers, and those that it or anybody
+    /// who died with it held without having frozen them. Frozen ones come home when their last reference is dropped. The
+    /// half can be attached again.
+    ///
+    /// Publishes [`LeasesReclaimed`]. A half that is not attached, or that there is not, has nothing to take back.
+    ///
+    /// # Real-time
+    /// For the control side. Disturbs no other half.
+    ///
+    /// # Safety
+    /// The half's `RealtimePool` is never used again, not even dropped; nor is any [`Scratch`](super::Scratch),
+    /// [`PooledBuffer`](super::PooledBuffer) or [`PlanarBuffer`](super::PlanarBuffer) that came from it. The host saw the
+    /// thread end, so that what it stored is seen here.
+    pub unsafe fn reclaim(&mut self, half: u16) -> Reclaimed {
+        let mut reclaimed = Reclaimed::default();
+        let mut halves = self.anchor.halves();
+        let Some(dead) = halves.find(|other| other.id == half && other.is_attached()) else {
+            return reclaimed;
+        };
+        drop(halves);
+        let shelves: Vec<_> = self
+            .anchor
+            .shelves()
+            .filter(|shelf| shelf.half == half)
+            .collect();
+        for shelf in shelves {
+            self.rebuild(&shelf, &mut reclaimed);
+        }
+        if let Some(table) = self.table_of(dead) {
+            dead.renew(table);
+        }
+        dead.detach();
+        // SAFETY: the dead owner's anchor is of this core, and is not dropped, says the caller.
+        unsafe { self.anchor.forget_dead() };
+        self.leases_reclaimed += u64::from(reclaimed.count);
+        self.tell(LeasesReclaimed {
+            holder: u32::from(half),
+            count: reclaimed.count,
+            first_frame: dead.frame.get(),
+        });
+        reclaimed
+    }
+
+    /// Makes a list of everything of a shelf that nobody alive can hold.
+    fn rebuild(&mut self, shelf: &Pinned<Shelf>, reclaimed: &mut Reclaimed) {
+        let core = self.anchor.core();
+        let table = &core.table;
+        let mut known = vec![false; table.indices().count()];
+        let mut follow = |mut chain: Chain, most: u32| {
+            let mut found = Vec::new();
+            for _ in 0..most {
+                let Some(index) = chain.pop(table) else {
+                    break;
+                };
+                if !core::mem::replace(&mut known[index.raw() as usize], true) {
+                    found.push(index);
+                }
+            }
+            found
+        };
+        // These stay where they are.
+        let surplus = shelf.shared.surplus.peek();
+        follow(surplus, surplus.length);
+        follow(self.collected.0, self.collected.0.length);
+        let mut idle = Vec::new();
+        let mut recycled = 0;
+        for list in shelf.shared.inbox.lists() {
+            let chain = list.take();
+            recycled += shelf.count_returned(&chain);
+            idle.extend(follow(chain, chain.length));
+        }
+        idle.extend(follow(shelf.follow_local(), shelf.carved()));
+        reclaimed.count += u32::from(shelf.forget_hand());
+        let rest: Vec<SlotIndex> = table
+            .indices()
+            .filter(|index| !known[index.raw() as usize])
+            .filter(|&index| table.slot(index).is_carved() && table.slot(index).shelf() == shelf.id)
+            .collect();
+        for index in rest {
+            let slot = table.slot(index);
+            if slot.is_frozen() {
+                reclaimed.shared += 1;
+                continue;
+            }
+            if !slot.is_at_rest() {
+                // SAFETY: its holder is dead, says the caller of `reclaim`: this is the only handle.
+                unsafe { Held::of_slot(&core, index, 1).wipe() };
+                shelf.returns.add(1);
+                reclaimed.count += 1;
+            }
+            idle.push(index);
+        }
+        for &index in &idle {
+            table.slot(index).take_back();
+        }
+        shelf.restock(table, &idle);
+        let (scratches, returns) = shelf.untold();
+        if scratches > 0 {
+            let dead = self.anchor.halves().find(|half| half.id == shelf.half);
+            self.tell(BufferPoolAllocation {
+                class_samples: shelf.samples,
+                requested: 0,
+                slot: u32::MAX,
+                count: scratches,
+                half: shelf.half,
+                first_frame: dead.and_then(|half| half.frame.get()),
+            });
+        }
+        self.tell_recycled(shelf, recycled + returns);
+    }
+}
+
+#[cfg(test)]
+#[cfg(not(loom))]
+mod tests {
+    use std::mem::forget;
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+    use crate::event_bus::TypedEventBus;
+    use crate::modules::data_management::{
+        BufferPool, BufferRef, ExhaustionPolicy, PoolBuilder, RealtimePool,
+    };
+    use crate::sync::atomic::stop_after;
+
+    /// What the owner is in the middle of. What it acquires dies with it.
+    type Work = fn(&mut RealtimePool);
+
+    const WORKS: [(&str, Work); 8] = [
+        ("scratch", |half| {
+            let first = half.scratch(60);
+            drop(half.scratch(64));
+            forget(half.scratch(10));
+            drop(first);
+        }),
+        ("acquire and release", |half| {
+            let first = half.acquire(60).ok();
+            let _ = half.acquire(64).map(|buffer| half.release(buffer));
+            forget(first);
+        }),
+        ("drop", |half| {
+            let buffers = [half.acquire(1), half.acquire(2), half.acquire_silent(200)];
+            drop(buffers);
+        }),
+        ("planar", |half| {
+            let held = half.acquire_planar(2, 64);
+            let _ = half.acquire_planar(16, 64);
+            drop(half.acquire_planar(2, 200));
+            forget(held);
+        }),
+        ("refill", |half| {
+            // More than the local list has.
+            (0..6).for_each(|_| forget(half.acquire(64)));
+        }),
+        ("refill over a reserve", |half| {
+            (0..6).for_each(|_| forget(half.acquire_critical(64)));
+        }),
+        ("shed", |half| {
+            (0..3).for_each(|frame| half.begin_quantum(frame))
+        }),
+        ("new classes", |half| {
+            forget(half.scratch(64));
+            half.begin_quantum(0);
+            forget(half.scratch(64));
+        }),
+    ];
+
+    /// A half with buffers in every place: on its list, fresh and returned ones in its inbox, shed ones, shared ones;
+    /// and news of classes and limits that it has not heard yet.
+    fn pool(builder: PoolBuilder) -> (PoolControl, RealtimePool, [BufferRef; 2]) {
+        let builder = builder.class(64, 5).class(256, 3).leak_sampling(1);
+        let (mut control, mut half) = builder.limit_samples(1 << 13).build().unwrap();
+        control.trim(64, 4).unwrap();
+        half.begin_quantum(0);
+        let shared = [64, 256].map(|samples| half.acquire(samples).unwrap().freeze());
+        half.release(half.acquire(64).unwrap());
+        drop(half.acquire(64).unwrap().freeze());
+        drop(half.acquire(64).unwrap());
+        control.grow(64, 2).unwrap();
+        control.trim(64, 2).unwrap();
+        control.set_classes(&[64, 128, 256]).unwrap();
+        (control, half, shared)
+    }
+
+    /// Stops the owner before each store of each work, and takes over.
+    fn everything_comes_back(builder: impl Fn() -> PoolBuilder) {
+        for (name, work) in WORKS {
+            let mut stores = 0;
+            loop {
+                let (mut control, mut half, shared) = pool(builder());
+                let id = half.id();
+                let done = stop_after(stores, || work(&mut half));
+                forget(half);
+                // SAFETY: forgotten, with all that it acquired; `shared` is frozen.
+                let reclaimed = unsafe { control.reclaim(id) };
+                assert_eq!(reclaimed.shared, 2, "{name} stopped after {stores}");
+                assert_eq!(control.leased(), 2, "{name} stopped after {stores}");
+                assert!(control.is_valid(), "{name} stopped after {stores}");
+                drop(shared);
+                let mut next = control.attach().unwrap();
+                next.begin_quantum(0);
+                let all: Vec<_> = core::iter::from_fn(|| next.acquire(64).ok()).collect();
+                let carved = control.metrics().classes[0].clone();
+                assert!(
+                    all.len() as u64 + 2 >= carved.carved - carved.idle,
+                    "{name} {stores}"
+                );
+                drop((all, next));
+                while !control.step(100).complete {}
+                assert_eq!(
+                    (control.bytes_held(), control.is_valid()),
+                    (0, true),
+                    "{name} {stores}"
+                );
+                if done < stores {
+                    break;
+                }
+                stores += 1;
+            }
+            assert!(stores > 5, "{name}");
+        }
+    }
+
+    #[test]
+    fn an_owner_stopped_before_any_store_leaves_nothing_behind() {
+        everything_comes_back(BufferPool::builder);
+    }
+
+    #[test]
+    fn an_owner_stopped_before_any_store_leaves_nothing_behind_with_a_reserve() {
+        everything_comes_back(|| {
+            let reserve = ExhaustionPolicy::Reserve(2);
+            BufferPool::builder()
+                .exhaustion(reserve)
+                .scrub_on_release(true)
+        });
+    }
+
+    #[test]
+    fn what_comes_home_later_is_not_lost_and_nothing_is_taken_twice() {
+        let bus = TypedEventBus::default();
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let sink = told.clone();
+        let _guard =
+            bus.subscribe(move |event: &LeasesReclaimed| sink.lock().unwrap().push(*event));
+        let (mut control, mut half) = BufferPool::builder().class(64, 4).build().unwrap();
+        control.attach_publisher(bus.publisher().unwrap());
+        half.begin_quantum(128);
+        forget(half.scratch(10));
+        forget(half.acquire(64));
+        let shared = half.acquire(64).unwrap().freeze();
+        let id = half.id();
+        forget(half);
+        // SAFETY: forgotten above, with two of the three buffers.
+        let reclaimed = unsafe { control.reclaim(id) };
+        assert_eq!(
+            reclaimed,
+            Reclaimed {
+                count: 2,
+                shared: 1
+            }
+        );
+        // SAFETY: as above; it is not attached any more, so nothing happens.
+        assert_eq!(unsafe { control.reclaim(id) }, Reclaimed::default());
+        // SAFETY: there is no such half.
+        assert_eq!(unsafe { control.reclaim(99) }, Reclaimed::default());
+        assert_eq!(
+            (control.leased(), control.metrics().leases_reclaimed),
+            (1, 2)
+        );
+        bus.pump(usize::MAX);
+        let event = LeasesReclaimed {
+            holder: u32::from(id),
+            count: 2,
+            first_frame: Some(128),
+        };
+        assert_eq!(*told.lock().unwrap(), [event]);
+        let next = control.attach_with(&[(64, 3)]).unwrap();
+        drop(shared);
+        let all: Vec<_> = core::iter::from_fn(|| next.acquire(64).ok()).collect();
+        assert_eq!((all.len(), control.is_valid()), (4, true));
+    }
+}

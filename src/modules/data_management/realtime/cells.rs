@@ -1,0 +1,51 @@
+//! Words with one writer: a plain load and store for it, a racing answer for everyone else. They order nothing, so that
+//! every access is relaxed.
+
+use crate::sync::atomic::{AtomicU64, Ordering};
+
+/// A count.
+#[derive(Default)]
+pub(crate) struct Counter(AtomicU64);
+
+impl Counter {
+    /// The one writer only.
+    #[inline]
+    pub(crate) fn add(&self, more: u64) -> u64 {
+        let now = self.0.load(Ordering::Relaxed) + more;
+        self.0.store(now, Ordering::Relaxed);
+        now
+    }
+
+    /// The one writer only.
+    #[inline]
+    pub(super) fn set(&self, now: u64) {
+        self.0.store(now, Ordering::Relaxed);
+    }
+
+    #[inline]
+    pub(crate) fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// No stream comes so far.
+const NONE: u64 = u64::MAX;
+
+/// A frame of a stream, or none.
+pub(crate) struct FrameCell(AtomicU64);
+
+impl FrameCell {
+    pub(super) fn new() -> Self {
+        Self(AtomicU64::new(NONE))
+    }
+
+    /// The one writer only.
+    pub(super) fn set(&self, frame: Option<u64>) {
+        self.0.store(frame.unwrap_or(NONE), Ordering::Relaxed);
+    }
+
+    pub(crate) fn get(&self) -> Option<u64> {
+        let frame = self.0.load(Ordering::Relaxed);
+        (frame != NONE).then_some(frame)
+    }
+}

@@ -1,0 +1,181 @@
+//! What a request does that finds its class's own list empty.
+
+use super::pool_core::Pinned;
+use super::realtime_pool::RealtimePool;
+use super::shelf::{Kind, Shelf, Taken};
+use crate::modules::data_management::error::PoolError;
+use crate::modules::data_management::pool_events::PoolExhausted;
+
+/// What an acquire does when its class has no idle buffer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ExhaustionPolicy {
+    /// It fails.
+    #[default]
+    Fail,
+    /// It takes a buffer of the next larger class; counted as a miss.
+    BorrowNextLarger,
+    /// It fails while this many are still idle, at most [`MAX_RESERVE`](Self::MAX_RESERVE): they are for
+    /// [`RealtimePool::acquire_critical`].
+    Reserve(u32),
+}
+
+impl ExhaustionPolicy {
+    /// The largest reserve: an acquire that empties the inbox walks over it.
+    pub const MAX_RESERVE: u32 = 64;
+}
+
+impl RealtimePool {
+    /// The class has no idle buffer on this side: its inbox, then what the policy says.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn search(
+        &self,
+        own: Pinned<Shelf>,
+        samples: usize,
+        kind: Kind,
+        critical: bool,
+    ) -> Result<(Pinned<Shelf>, Taken), PoolError> {
+        let core = self.anchor.core();
+        let lent = samples as u32;
+        // Twice: the inbox has two lists, and the first may hold no more than the reserve.
+        for _ in 0..2 {
+            self.refill(&own);
+            let found = if critical {
+                own.take_reserve(core, lent)
+            } else {
+                own.take(core, kind, lent)
+            };
+            if let Some(taken) = found {
+                return Ok((own, taken));
+            }
+        }
+        if self.options.borrow
+            && let Some(larger) = self.table.above(own.samples)
+        {
+            if larger.local() == 0 {
+                self.refill(&larger);
+            }
+            if let Some(taken) = larger.take(core, kind, lent) {
+                own.borrowed.add(1);
+                larger.lent_down.add(1);
+                return Ok((larger, taken));
+            }
+        }
+        own.exhausted.add(1);
+        let error = PoolError::Exhausted {
+            requested: samples as u32,
+            class_samples: own.samples,
+            carved: own.carved(),
+        };
+        if let Some(publisher) = &self.publisher {
+            publisher.publish(PoolExhausted {
+                class_samples: own.samples,
+                requested: samples as u32,
+                carved: own.carved(),
+                half: own.half,
+                first_frame: self.first_frame,
+            });
+        }
+        Err(error)
+    }
+
+    fn refill(&self, shelf: &Shelf) {
+        let returned = shelf.refill(&self.anchor.table);
+        self.tell_recycling(shelf, returned);
+    }
+
+    #[cold]
+    pub(super) fn refuse(&self, samples: usize) -> PoolError {
+        self.half.0.refused.add(1);
+        if samples == 0 {
+            return PoolError::ZeroLength;
+        }
+        PoolError::TooLarge {
+            requested: samples,
+            largest: self.table.largest(),
+        }
+    }
+}
+
+#[cfg(test)]
+#[cfg(not(loom))]
+mod tests {
+    use super::*;
+    use crate::modules::data_management::{BufferPool, PoolControl};
+
+    fn pool(class: usize, buffers: u32) -> (PoolControl, RealtimePool) {
+        BufferPool::builder().class(class, buffers).build().unwrap()
+    }
+
+    #[test]
+    fn requests_are_refused_with_numbers() {
+        let (control, half) = pool(256, 1);
+        assert_eq!(half.acquire(0).err(), Some(PoolError::ZeroLength));
+        assert_eq!(
+            half.acquire(257).err(),
+            Some(PoolError::TooLarge {
+                requested: 257,
+                largest: 256
+            })
+        );
+        let _held = half.acquire(1).unwrap();
+        assert!(matches!(
+            half.acquire(1).err(),
+            Some(PoolError::Exhausted { .. })
+        ));
+        assert_eq!(control.metrics().exhausted, 1);
+        assert_eq!(control.metrics().pool_hits, 1);
+    }
+
+    #[test]
+    fn borrowing_takes_the_next_larger_class_and_counts_a_miss() {
+        let (control, half) = BufferPool::builder()
+            .class(256, 1)
+            .class(512, 1)
+            .class(1024, 1)
+            .exhaustion(ExhaustionPolicy::BorrowNextLarger)
+            .build()
+            .unwrap();
+        let first = half.acquire(256).unwrap();
+        let second = half.acquire(256).unwrap();
+        assert_eq!(
+            (first.capacity(), second.capacity(), second.len()),
+            (256, 512, 256)
+        );
+        assert!(half.acquire(256).is_err());
+        let metrics = control.metrics();
+        assert_eq!(
+            (metrics.pool_hits, metrics.borrowed, metrics.exhausted),
+            (1, 1, 1)
+        );
+        half.release(second);
+        assert_eq!(half.acquire(512).unwrap().capacity(), 512);
+        assert!(control.is_valid());
+    }
+
+    #[test]
+    fn the_reserve_is_kept_for_critical_callers() {
+        let (_control, half) = BufferPool::builder()
+            .class(256, 3)
+            .exhaustion(ExhaustionPolicy::Reserve(2))
+            .build()
+            .unwrap();
+        let _held = half.acquire(256).unwrap();
+        assert!(half.acquire(256).is_err());
+        assert!(half.scratch(256).is_err());
+        let _critical = half.acquire_critical(256).unwrap();
+        let _second = half.acquire_critical(256).unwrap();
+        assert!(half.acquire_critical(256).is_err());
+    }
+
+    #[test]
+    fn a_reserve_is_no_larger_than_a_refill_may_walk() {
+        let (_control, half) = BufferPool::builder()
+            .class(16, 1000)
+            .exhaustion(ExhaustionPolicy::Reserve(u32::MAX))
+            .build()
+            .unwrap();
+        let held: Vec<_> = core::iter::from_fn(|| half.acquire(16).ok()).collect();
+        assert_eq!(held.len(), 1000 - ExhaustionPolicy::MAX_RESERVE as usize);
+    }
+}

@@ -1,0 +1,411 @@
+//! Lists of idle buffers that threads share, linked through the slots.
+//!
+//! They are only ever taken whole, so a head that was read, taken and rebuilt in between (ABA) still names a chain whose
+//! first slot is the one a pusher linked to. A shut head takes no more pushes.
+#![allow(unsafe_code)] // Turns the index packed in a head back into a slot index.
+
+use super::slot_table::{INDEX_BITS, NIL, Slot, SlotIndex, SlotTable};
+use crate::sync::atomic::{AtomicU64, Ordering};
+
+/// What a list's one word says: `[held:1][fresh:15][length:24][first index:24]`.
+///
+/// `fresh` counts the buffers that came from the control half, so that the taker can tell them from returned ones.
+/// `held` keeps pushers out while the owner links the chain to its own list.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Head(u64);
+
+const INDEX_MASK: u64 = (1 << INDEX_BITS) - 1;
+const ONE_LONGER: u64 = 1 << INDEX_BITS;
+const FRESH_SHIFT: u32 = 2 * INDEX_BITS;
+/// How often the owner tries to put a buffer into its own inbox before it gives it away.
+const ASIDE_ATTEMPTS: u32 = 3;
+const HELD: u64 = 1 << 63;
+/// Most fresh buffers an inbox holds at once: `fresh` stays below the closed mark's.
+pub(crate) const MAX_FRESH: u64 = (HELD >> FRESH_SHIFT) - 2;
+
+impl Head {
+    const EMPTY: Self = Self(NIL as u64);
+    /// No live head looks like this: a table has fewer slots than the length's largest value.
+    const CLOSED: Self = Self(u64::MAX);
+
+    const fn first(self) -> u32 {
+        (self.0 & INDEX_MASK) as u32
+    }
+
+    const fn length(self) -> u32 {
+        (self.0 >> INDEX_BITS & INDEX_MASK) as u32
+    }
+
+    const fn fresh(self) -> u64 {
+        (self.0 & !HELD) >> FRESH_SHIFT
+    }
+
+    /// Held or closed.
+    const fn is_shut(self) -> bool {
+        self.0 & HELD != 0
+    }
+
+    fn why_shut(self) -> Shut {
+        if self == Self::CLOSED {
+            Shut::Closed
+        } else {
+            Shut::Held
+        }
+    }
+
+    /// With `added` more slots, the first of them in front, `fresh` of them from the control half.
+    const fn grown(self, first: SlotIndex, added: u32, fresh: u64) -> Self {
+        let counts = (self.0 & !INDEX_MASK) + added as u64 * ONE_LONGER + (fresh << FRESH_SHIFT);
+        Self(counts | first.raw() as u64)
+    }
+}
+
+/// Why a slot was not taken.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Shut {
+    /// The pool is being torn down.
+    Closed,
+    /// The owner is at it: another push may go through in a moment.
+    Held,
+}
+
+/// Slots linked by `next`, in one pair of hands.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Chain {
+    pub(crate) first: u32,
+    pub(crate) length: u32,
+    /// How many of them came from the control half.
+    pub(crate) fresh: u32,
+}
+
+impl Chain {
+    pub(crate) const EMPTY: Self = Self {
+        first: NIL,
+        length: 0,
+        fresh: 0,
+    };
+
+    /// Puts a slot in front.
+    pub(crate) fn push(&mut self, table: &SlotTable, index: SlotIndex) {
+        table.slot(index).next.store(self.first, Ordering::Relaxed);
+        self.first = index.raw();
+        self.length += 1;
+    }
+
+    /// Takes the front slot.
+    pub(crate) fn pop(&mut self, table: &SlotTable) -> Option<SlotIndex> {
+        let index = index_from(self.first)?;
+        self.first = table.slot(index).next.load(Ordering::Relaxed);
+        self.length -= 1;
+        Some(index)
+    }
+
+    /// The slot at its end: a walk over all of it.
+    pub(super) fn last(self, table: &SlotTable) -> Option<SlotIndex> {
+        let mut last = index_from(self.first)?;
+        for _ in 1..self.length {
+            last = index_from(table.slot(last).next.load(Ordering::Relaxed))?;
+        }
+        Some(last)
+    }
+}
+
+/// A list index, or none at the end.
+#[inline]
+pub(crate) fn index_from(raw: u32) -> Option<SlotIndex> {
+    // SAFETY: lists, and the leak ring, hold only `raw()` of indices of the one table of their pool, and NIL.
+    // A shelf's hand also holds what is above.
+    (raw < NIL).then(|| unsafe { SlotIndex::from_raw(raw) })
+}
+
+/// A list that anyone may push to and one side takes whole.
+pub(crate) struct SharedList(AtomicU64);
+
+impl SharedList {
+    pub(super) fn new() -> Self {
+        Self(AtomicU64::new(Head::EMPTY.0))
+    }
+
+    /// Pushes one slot. Lock-free: each retry means that another push or take went through.
+    ///
+    /// Takes the slot and no table: the moment the push succeeds another thread may free the pool, and a reference to
+    /// anything but atomics would have to be valid until the return.
+    #[inline]
+    pub(super) fn push(&self, slot: &Slot, index: SlotIndex) -> Result<(), Shut> {
+        let next = &slot.next;
+        let mut head = Head(self.0.load(Ordering::Relaxed));
+        loop {
+            if head.is_shut() {
+                return Err(head.why_shut());
+            }
+            next.store(head.first(), Ordering::Relaxed);
+            // Release: pairs with the acquire swap in `take`, so that the taker sees `next`, the slot's words and the
+            // samples as they were left. Later pushes continue the release sequence. After success the slot is the
+            // taker's: nothing of the pool may be touched any more.
+            match self.0.compare_exchange_weak(
+                head.0,
+                head.grown(index, 1, 0).0,
+                Ordering::Release,
+                Ordering::Relaxed,
+            ) {
+                Ok(_) => return Ok(()),
+                Err(now) => head = Head(now),
+            }
+        }
+    }
+
+    /// [`push`](Self::push) by the only pusher of this list: at most two attempts, because between them only a take can
+    /// have come, and after it the head is empty until this thread pushes.
+    pub(super) fn push_single(&self, table: &SlotTable, index: SlotIndex) -> Result<(), Shut> {
+        let next = &table.slot(index).next;
+        let mut head = Head(self.0.load(Ordering::Relaxed));
+        for _ in 0..2 {
+            if head.is_shut() {
+                return Err(head.why_shut());
+            }
+            next.store(head.first(), Ordering::Relaxed);
+            // Release: as in `push`.
+            match self.0.compare_exchange(
+                head.0,
+                head.grown(index, 1, 0).0,
+                Ordering::Release,
+                Ordering::Relaxed,
+            ) {
+                Ok(_) => return Ok(()),
+                Err(now) => head = Head(now),
+            }
+        }
+        Err(Shut::Closed)
+    }
+
+    /// The owner's push of buffers that it looked at and keeps, `last` the one at the end of their chain: they count as
+    /// fresh, since nobody returned them. Wait-free: refused (`false`) after a few attempts that others got ahead of.
+    pub(super) fn push_aside(&self, table: &SlotTable, chain: Chain, last: SlotIndex) -> bool {
+        let Some(first) = index_from(chain.first) else {
+            return true;
+        };
+        let next = &table.slot(last).next;
+        let mut head = Head(self.0.load(Ordering::Relaxed));
+        for _ in 0..ASIDE_ATTEMPTS {
+            if head.is_shut() || head.fresh() + u64::from(chain.length) > MAX_FRESH {
+                return false;
+            }
+            next.store(head.first(), Ordering::Relaxed);
+            let grown = head.grown(first, chain.length, u64::from(chain.length));
+            // Release: as in `push`.
+            match self
+                .0
+                .compare_exchange(head.0, grown.0, Ordering::Release, Ordering::Relaxed)
+            {
+                Ok(_) => return true,
+                Err(now) => head = Head(now),
+            }
+        }
+        false
+    }
+
+    /// The control half's push of one buffer; refused (`false`) when the list holds as many fresh ones as it can count.
+    pub(super) fn push_fresh(&self, table: &SlotTable, index: SlotIndex) -> bool {
+        let next = &table.slot(index).next;
+        let mut head = Head(self.0.load(Ordering::Relaxed));
+        loop {
+            if head.is_shut() || head.fresh() >= MAX_FRESH {
+                return false;
+            }
+            next.store(head.first(), Ordering::Relaxed);
+            // Release: as in `push`.
+            match self.0.compare_exchange_weak(
+                head.0,
+                head.grown(index, 1, 1).0,
+                Ordering::Release,
+                Ordering::Relaxed,
+            ) {
+                Ok(_) => return true,
+                Err(now) => head = Head(now),
+            }
+        }
+    }
+
+    /// Takes everything with one swap. Wait-free.
+    #[inline]
+    pub(crate) fn take(&self) -> Chain {
+        // Acquire: pairs with the release of every push in the chain. Nothing is released by an empty head.
+        Self::chain(Head(self.0.swap(Head::EMPTY.0, Ordering::Acquire)))
+    }
+
+    /// The owner's take, in two steps: shows what is here and keeps pushers out until [`reopen`](Self::reopen), so that the
+    /// chain can be found here if the owner dies before it is linked elsewhere. Wait-free.
+    pub(super) fn hold(&self) -> Chain {
+        // Acquire: as in `take`. Nothing is released: pushers that meet the mark read nothing by it.
+        Self::chain(Head(self.0.fetch_add(HELD, Ordering::Acquire)))
+    }
+
+    /// The held chain is the owner's now.
+    pub(super) fn reopen(&self) {
+        // Relaxed: nobody else changes a held head, and nothing is released by an empty one.
+        self.0.store(Head::EMPTY.0, Ordering::Relaxed);
+    }
+
+    /// Takes everything from beside a live owner: nothing while that one is at it.
+    pub(crate) fn take_beside(&self) -> Chain {
+        let mut head = Head(self.0.load(Ordering::Relaxed));
+        while !head.is_shut() {
+            // Acquire: as in `take`.
+            match self.0.compare_exchange_weak(
+                head.0,
+                Head::EMPTY.0,
+                Ordering::Acquire,
+                Ordering::Relaxed,
+            ) {
+                Ok(_) => return Self::chain(head),
+                Err(now) => head = Head(now),
+            }
+        }
+        Chain::EMPTY
+    }
+
+    /// Takes everything and lets nothing in any more.
+    pub(super) fn close(&self) -> Chain {
+        // Acquire as in `take`. A pusher that meets the mark goes on to the core's outstanding count, which orders
+        // the rest; nothing is released here.
+        Self::chain(Head(self.0.swap(Head::CLOSED.0, Ordering::Acquire)))
+    }
+
+    fn chain(head: Head) -> Chain {
+        if head == Head::CLOSED {
+            return Chain::EMPTY;
+        }
+        Chain {
+            first: head.first(),
+            length: head.length(),
+            fresh: head.fresh() as u32,
+        }
+    }
+
+    /// What is here, to be looked at while nobody pushes or takes.
+    pub(crate) fn peek(&self) -> Chain {
+        // Acquire: as in `take`.
+        Self::chain(Head(self.0.load(Ordering::Acquire)))
+    }
+
+    /// How many wait here. Another thread can change that at any moment.
+    #[inline]
+    pub(super) fn length(&self) -> u32 {
+        let head = Head(self.0.load(Ordering::Relaxed));
+        if head == Head::CLOSED {
+            0
+        } else {
+            head.length()
+        }
+    }
+}
+
+/// Where buffers come home that others held: a list, and one beside it for the moments in which the owner holds the first.
+pub(crate) struct Inbox {
+    pub(crate) front: SharedList,
+    pub(super) side: SharedList,
+}
+
+impl Inbox {
+    pub(super) fn new() -> Self {
+        Self {
+            front: SharedList::new(),
+            side: SharedList::new(),
+        }
+    }
+
+    pub(crate) const fn lists(&self) -> [&SharedList; 2] {
+        [&self.front, &self.side]
+    }
+
+    /// As [`SharedList::push`]; fails only once closed. Lock-free: the owner holds one list at a time, and each only
+    /// once in a refill.
+    #[inline]
+    pub(crate) fn push(&self, slot: &Slot, index: SlotIndex) -> Result<(), Shut> {
+        loop {
+            match self.front.push(slot, index) {
+                Err(Shut::Held) => {}
+                done => return done,
+            }
+            match self.side.push(slot, index) {
+                Err(Shut::Held) => {}
+                done => return done,
+            }
+        }
+    }
+
+    /// As [`SharedList::push_fresh`].
+    pub(crate) fn push_fresh(&self, table: &SlotTable, index: SlotIndex) -> bool {
+        self.front.push_fresh(table, index) || self.side.push_fresh(table, index)
+    }
+
+    /// Lets nothing in any more; answers how many there were. The owner is gone.
+    pub(super) fn close(&self) -> u32 {
+        self.front.close().length + self.side.close().length
+    }
+
+    #[inline]
+    pub(super) fn length(&self) -> u32 {
+        self.front.length() + self.side.length()
+    }
+
+    /// Fresh buffers that wait here.
+    pub(crate) fn fresh(&self) -> u32 {
+        self.front.peek().fresh + self.side.peek().fresh
+    }
+}
+
+#[cfg(test)]
+#[cfg(not(loom))]
+mod tests {
+    use super::*;
+
+    fn drain(mut chain: Chain, table: &SlotTable) -> Vec<u32> {
+        core::iter::from_fn(|| chain.pop(table).map(SlotIndex::raw)).collect()
+    }
+
+    #[test]
+    fn a_head_counts_what_it_holds_and_tells_fresh_from_returned() {
+        let (table, slots) = SlotTable::of_slots(3);
+        let list = SharedList::new();
+        list.push(table.slot(slots[0]), slots[0]).unwrap();
+        assert!(list.push_fresh(&table, slots[1]));
+        list.push_single(&table, slots[2]).unwrap();
+        assert_eq!(list.length(), 3);
+        let chain = list.take();
+        assert_eq!((chain.length, chain.fresh), (3, 1));
+        assert_eq!(drain(chain, &table), [2, 1, 0]);
+        assert_eq!(list.length(), 0);
+    }
+
+    #[test]
+    fn what_comes_while_the_owner_holds_the_inbox_waits_beside() {
+        let (table, slots) = SlotTable::of_slots(4);
+        let inbox = Inbox::new();
+        inbox.push(table.slot(slots[0]), slots[0]).unwrap();
+        assert_eq!(inbox.front.hold().length, 1);
+        assert_eq!(
+            inbox.front.push(table.slot(slots[1]), slots[1]),
+            Err(Shut::Held)
+        );
+        inbox.push(table.slot(slots[1]), slots[1]).unwrap();
+        assert!(inbox.push_fresh(&table, slots[2]));
+        assert_eq!(inbox.front.take_beside().length, 0);
+        inbox.front.reopen();
+        inbox.push(table.slot(slots[3]), slots[3]).unwrap();
+        assert_eq!((inbox.length(), inbox.fresh()), (3, 1));
+        assert_eq!(drain(inbox.front.take_beside(), &table), [3]);
+        assert_eq!(drain(inbox.side.take(), &table), [2, 1]);
+    }
+
+    #[test]
+    fn a_closed_list_takes_nothing() {
+        let (table, slots) = SlotTable::of_slots(1);
+        let list = SharedList::new();
+        assert_eq!(list.close().length, 0);
+        assert_eq!(list.push(table.slot(slots[0]), slots[0]), Err(Shut::Closed));
+        assert_eq!(list.push_single(&table, slots[0]), Err(Shut::Closed));
+        assert!(!list.push_fresh(&table, slots[0]));
+        assert_eq!((list.length(), list.close().length), (0, 0));
+    }
+}

@@ -1,0 +1,234 @@
+//! What a real-time half shares with the control half beside its shelves: who owns it, and which classes it serves.
+#![allow(unsafe_code)] // Class tables that change hands.
+
+use core::ptr;
+
+use super::cells::{Counter, FrameCell};
+use super::class_table::{BUCKETS, ClassTable};
+use super::leak_ring::LeakRing;
+use super::pool_core::Pinned;
+use crate::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
+
+/// Class tables of a half at once: in use, next, the one before, and one that is just being taken up.
+const TABLES: usize = 4;
+
+/// What one real-time half shares with the control half.
+pub(crate) struct Half {
+    pub(crate) id: u16,
+    /// Whether a `RealtimePool` owns it.
+    attached: AtomicU32,
+    /// The table in use: the owner's. Read by others only while there is no owner.
+    current: AtomicPtr<ClassTable>,
+    /// The next table, and the one before, on their way between the control half and the owner.
+    pending: AtomicPtr<ClassTable>,
+    retired: AtomicPtr<ClassTable>,
+    /// Every table there is, wherever it is named. The control half's own.
+    tables: [AtomicPtr<ClassTable>; TABLES],
+    /// First frame of the quantum under way. Written by the owner, like all below.
+    pub(crate) frame: FrameCell,
+    pub(super) quanta: Counter,
+    /// Requests larger than the largest class, or of no samples.
+    pub(super) refused: Counter,
+    /// Requests by size: see `ClassTable::find`.
+    demand: [AtomicU32; BUCKETS],
+    pub(crate) sites: LeakRing,
+}
+
+impl Half {
+    pub(crate) fn new(id: u16, table: Box<ClassTable>) -> Self {
+        let half = Self {
+            id,
+            attached: AtomicU32::new(1),
+            current: AtomicPtr::new(ptr::null_mut()),
+            pending: AtomicPtr::new(ptr::null_mut()),
+            retired: AtomicPtr::new(ptr::null_mut()),
+            tables: core::array::from_fn(|_| AtomicPtr::new(ptr::null_mut())),
+            frame: FrameCell::new(),
+            quanta: Counter::default(),
+            refused: Counter::default(),
+            demand: core::array::from_fn(|_| AtomicU32::new(0)),
+            sites: LeakRing::new(),
+        };
+        half.current.store(half.keep(table), Ordering::Relaxed);
+        half
+    }
+
+    // The owner's side.
+
+    /// The table the owner uses.
+    pub(super) fn current(&self) -> Pinned<ClassTable> {
+        // Relaxed: written by an owner; the next one comes after `detach` and `is_attached`.
+        // SAFETY: never null; freed only once the owner has retired it, or with the core.
+        unsafe { Pinned::new(self.current.load(Ordering::Relaxed)) }
+    }
+
+    /// The next table, if the control half made one and has collected the last. Wait-free.
+    pub(super) fn pick_up(&self) -> Option<Pinned<ClassTable>> {
+        if self.pending.load(Ordering::Relaxed).is_null()
+            || !self.retired.load(Ordering::Relaxed).is_null()
+        {
+            return None;
+        }
+        // Acquire: pairs with the release in `publish`, the table is seen as it was built. Release: pairs with the acquire
+        // in `is_current`, this thread's last use of a shelf that the new table no longer names is over.
+        let next = self.pending.swap(ptr::null_mut(), Ordering::AcqRel);
+        if next.is_null() {
+            return None;
+        }
+        let old = self.current.load(Ordering::Relaxed);
+        self.current.store(next, Ordering::Relaxed);
+        // Release: pairs with the acquire in `collect_retired`, the old table is no longer read.
+        self.retired.store(old, Ordering::Release);
+        // SAFETY: came from `publish`, alive until retired.
+        Some(unsafe { Pinned::new(next) })
+    }
+
+    #[inline]
+    pub(super) fn count_demand(&self, bucket: usize) {
+        let count = &self.demand[bucket % BUCKETS];
+        // Relaxed: a statistic with one writer.
+        count.store(
+            count.load(Ordering::Relaxed).wrapping_add(1),
+            Ordering::Relaxed,
+        );
+    }
+
+    /// The owner goes; its lists are whole.
+    pub(crate) fn detach(&self) {
+        // Release: pairs with the acquire in `is_attached`; the lists are seen as the owner left them.
+        self.attached.store(0, Ordering::Release);
+    }
+
+    // The control half's side.
+
+    pub(crate) fn is_attached(&self) -> bool {
+        // Acquire: pairs with the release in `detach`.
+        self.attached.load(Ordering::Acquire) == 1
+    }
+
+    /// Gives the half to a new owner. Only while there is none.
+    pub(crate) fn adopt(&self) {
+        // Relaxed: the new owner is made from the control half's thread, and moved by the user.
+        self.attached.store(1, Ordering::Relaxed);
+    }
+
+    /// Offers the owner a new table; one it never picked up is freed.
+    pub(crate) fn publish(&self, table: Box<ClassTable>) {
+        // Release: pairs with the acquire in `pick_up`. Acquire: pairs with an earlier `publish` of this side.
+        let unseen = self.pending.swap(self.keep(table), Ordering::AcqRel);
+        self.free(unseen);
+    }
+
+    /// Frees a table the owner is done with.
+    pub(crate) fn collect_retired(&self) {
+        // Acquire: pairs with the release in `pick_up`.
+        self.free(self.retired.swap(ptr::null_mut(), Ordering::Acquire));
+    }
+
+    /// Takes up what was published since the owner went, so that nothing old stays named. Only while there is none.
+    pub(crate) fn take_up_for_nobody(&self) {
+        self.collect_retired();
+        if self.pick_up().is_some() {
+            self.collect_retired();
+        }
+    }
+
+    /// Ends with this table and no other, wherever a dead owner was in taking one up.
+    pub(crate) fn renew(&self, table: Box<ClassTable>) {
+        for word in [&self.current, &self.pending, &self.retired] {
+            word.store(ptr::null_mut(), Ordering::Relaxed);
+        }
+        self.free_all();
+        self.current.store(self.keep(table), Ordering::Relaxed);
+    }
+
+    /// Notes a table that is about to be named. There is room: see [`TABLES`].
+    fn keep(&self, table: Box<ClassTable>) -> *mut ClassTable {
+        let table = Box::into_raw(table);
+        let is_free = |entry: &&AtomicPtr<ClassTable>| entry.load(Ordering::Relaxed).is_null();
+        if let Some(entry) = self.tables.iter().find(is_free) {
+            entry.store(table, Ordering::Relaxed);
+        }
+        table
+    }
+
+    /// Frees a table that was just swapped out of the one place that named it, after its last reader; null is none.
+    fn free(&self, table: *mut ClassTable) {
+        if table.is_null() {
+            return;
+        }
+        let names = |entry: &&AtomicPtr<ClassTable>| entry.load(Ordering::Relaxed) == table;
+        if let Some(entry) = self.tables.iter().find(names) {
+            entry.store(ptr::null_mut(), Ordering::Relaxed);
+        }
+        // SAFETY: from `Box::into_raw` in `keep`, freed once: it is in no entry any more.
+        let table = unsafe { Box::from_raw(table) };
+        #[cfg(loom)]
+        table.life.end();
+        drop(table);
+    }
+
+    fn free_all(&self) {
+        for entry in &self.tables {
+            self.free(entry.load(Ordering::Relaxed));
+        }
+    }
+
+    /// Whether the owner uses the last table that was published.
+    pub(crate) fn is_current(&self) -> bool {
+        // Acquire: pairs with the release of the swap in `pick_up`.
+        self.pending.load(Ordering::Acquire).is_null()
+    }
+
+    pub(crate) fn demand(&self) -> impl Iterator<Item = u32> {
+        self.demand
+            .iter()
+            .map(|count| count.load(Ordering::Relaxed))
+    }
+
+    pub(super) fn heap_bytes(&self) -> usize {
+        let there = self
+            .tables
+            .iter()
+            .map(|entry| entry.load(Ordering::Relaxed));
+        let bytes = |table: *mut ClassTable| {
+            // SAFETY: this side made it and has not freed it.
+            let table = unsafe { Pinned::new(table) };
+            size_of::<ClassTable>() + table.heap_bytes()
+        };
+        size_of::<Self>()
+            + there
+                .filter(|table| !table.is_null())
+                .map(bytes)
+                .sum::<usize>()
+    }
+}
+
+/// A life from the making to the freeing of something, in which loom notices looks that are not ordered.
+#[cfg(loom)]
+pub(crate) struct Life(loom::cell::UnsafeCell<()>);
+
+// SAFETY: nothing is in it; loom checks who looks when.
+#[cfg(loom)]
+unsafe impl Sync for Life {}
+
+#[cfg(loom)]
+impl Life {
+    pub(super) fn new() -> Self {
+        Self(loom::cell::UnsafeCell::new(()))
+    }
+
+    pub(super) fn look(&self) {
+        self.0.with(|_| ());
+    }
+
+    fn end(&self) {
+        self.0.with_mut(|_| ());
+    }
+}
+
+impl Drop for Half {
+    fn drop(&mut self) {
+        self.free_all();
+    }
+}

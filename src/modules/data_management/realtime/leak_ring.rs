@@ -1,0 +1,171 @@
+//! Where buffers were acquired: a sample of the call sites, in a table of fixed size, without a string on the hot path.
+#![allow(unsafe_code)] // Keeps `&'static Location` in an atomic.
+
+use core::panic::Location;
+use core::ptr;
+
+use super::cells::{Counter, FrameCell};
+use super::free_list::index_from;
+use super::slot_table::{NIL, SlotIndex, SlotTable};
+use crate::sync::atomic::{AtomicPtr, AtomicU32, Ordering, fence};
+
+/// Sites a half remembers.
+const ENTRIES: usize = if cfg!(loom) { 1 } else { 32 };
+
+/// One sampled acquire, under a sequence lock with one writer: odd while it is being written.
+struct Entry {
+    sequence: AtomicU32,
+    slot: AtomicU32,
+    frame: FrameCell,
+    site: AtomicPtr<Location<'static>>,
+}
+
+/// One sampled acquire, as read.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sampled {
+    pub(crate) slot: u32,
+    pub(crate) frame: Option<u64>,
+    pub(crate) site: &'static Location<'static>,
+}
+
+/// Sampled acquires, one entry for each slot at most. Written by the half's owner, read by the control half.
+///
+/// An entry is about the present holder while the slot carries the mark. Such a one is never overwritten: what has been
+/// held longest is what a leak report is for.
+pub(crate) struct LeakRing {
+    entries: [Entry; ENTRIES],
+    /// Sampled acquires that found every entry in use.
+    pub(crate) unrecorded: Counter,
+}
+
+impl LeakRing {
+    pub(super) fn new() -> Self {
+        let entry = |_| Entry {
+            sequence: AtomicU32::new(0),
+            slot: AtomicU32::new(NIL),
+            frame: FrameCell::new(),
+            site: AtomicPtr::new(ptr::null_mut()),
+        };
+        Self {
+            entries: core::array::from_fn(entry),
+            unrecorded: Counter::default(),
+        }
+    }
+
+    /// Records an acquire of a slot that was just lent and marks it, if there is room. Wait-free: at most one look at
+    /// each entry.
+    #[cold]
+    pub(super) fn record(
+        &self,
+        table: &SlotTable,
+        index: SlotIndex,
+        frame: Option<u64>,
+        site: &'static Location<'static>,
+    ) {
+        let Some(entry) = self.place_for(table, index) else {
+            self.unrecorded.add(1);
+            return;
+        };
+        // Odd already where an owner died in the middle.
+        let writing = entry.sequence.load(Ordering::Relaxed) | 1;
+        entry.sequence.store(writing, Ordering::Relaxed);
+        // Release fence: pairs with the acquire fence in `iter`; a reader that saw one of the words below sees the odd
+        // sequence too.
+        fence(Ordering::Release);
+        entry.slot.store(index.raw(), Ordering::Relaxed);
+        entry.frame.set(frame);
+        entry
+            .site
+            .store(ptr::from_ref(site).cast_mut(), Ordering::Relaxed);
+        // Release: pairs with the first acquire load in `iter`.
+        entry
+            .sequence
+            .store(writing.wrapping_add(1), Ordering::Release);
+        table.slot(index).mark_sampled();
+    }
+
+    /// The slot's own entry, or else one that is empty or whose buffer came home since.
+    fn place_for(&self, table: &SlotTable, index: SlotIndex) -> Option<&Entry> {
+        let mut free = None;
+        for entry in &self.entries {
+            let slot = entry.slot.load(Ordering::Relaxed);
+            if slot == index.raw() {
+                return Some(entry);
+            }
+            let held = index_from(slot).is_some_and(|index| table.slot(index).is_sampled());
+            if free.is_none() && !held {
+                free = Some(entry);
+            }
+        }
+        free
+    }
+
+    /// What was recorded; an entry that is being written at this moment is left out.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = Sampled> {
+        self.entries.iter().filter_map(|entry| {
+            // Acquire: pairs with the last release in `record`.
+            let before = entry.sequence.load(Ordering::Acquire);
+            let slot = entry.slot.load(Ordering::Relaxed);
+            let frame = entry.frame.get();
+            let site = entry.site.load(Ordering::Relaxed);
+            // Acquire fence: pairs with the release fence in `record`.
+            fence(Ordering::Acquire);
+            let after = entry.sequence.load(Ordering::Relaxed);
+            if before != after || before % 2 == 1 || site.is_null() {
+                return None;
+            }
+            // SAFETY: not null, so stored by `record` from a `&'static Location`.
+            let site = unsafe { &*site };
+            Some(Sampled { slot, frame, site })
+        })
+    }
+}
+
+#[cfg(test)]
+#[cfg(not(loom))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_held_is_kept_and_what_came_home_makes_room() {
+        let table = SlotTable::new(ENTRIES + 1);
+        let slots: Vec<_> = (0..=ENTRIES).map(|_| table.add().unwrap()).collect();
+        let ring = LeakRing::new();
+        let record = |place: usize, frame: u64| {
+            table.slot(slots[place]).lend(1);
+            ring.record(&table, slots[place], Some(frame), Location::caller());
+        };
+        let frame_of = |place: usize| {
+            let mut sampled = ring.iter();
+            let found = sampled.find(|entry| entry.slot == slots[place].raw());
+            found.map(|entry| entry.frame)
+        };
+        assert_eq!(ring.iter().count(), 0);
+        // However often other buffers come and go, the first one's site stays.
+        (0..1000).for_each(|frame| record((frame as usize).min(ENTRIES - 1), frame));
+        assert_eq!(
+            (frame_of(0), frame_of(ENTRIES - 1)),
+            (Some(Some(0)), Some(Some(999)))
+        );
+        record(ENTRIES, 1000);
+        assert_eq!((frame_of(ENTRIES), ring.unrecorded.get()), (None, 1));
+        assert!(!table.slot(slots[ENTRIES]).is_sampled());
+        table.slot(slots[3]).take_back();
+        record(ENTRIES, 1001);
+        assert_eq!((frame_of(ENTRIES), frame_of(3)), (Some(Some(1001)), None));
+    }
+
+    #[test]
+    fn the_sequence_may_run_over() {
+        let table = SlotTable::new(1);
+        let slot = table.add().unwrap();
+        let ring = LeakRing::new();
+        for start in [u32::MAX - 1, u32::MAX] {
+            ring.entries[0].sequence.store(start, Ordering::Relaxed);
+            ring.record(&table, slot, None, Location::caller());
+            let sampled: Vec<_> = ring.iter().collect();
+            assert_eq!((sampled.len(), sampled[0].frame), (1, None));
+            assert!(sampled[0].site.file().ends_with("leak_ring.rs"));
+        }
+    }
+}

@@ -1,0 +1,16 @@
+//! What runs on the real-time thread: lists, slots, handles, the half itself.
+#![deny(clippy::disallowed_types)] // No lock, in any file of this room.
+
+pub(crate) mod buffer;
+pub(crate) mod cells;
+pub(crate) mod class_table;
+pub(crate) mod exhaustion;
+pub(crate) mod free_list;
+pub(crate) mod half;
+pub(crate) mod leak_ring;
+pub(crate) mod planar;
+pub(crate) mod pool_core;
+pub(crate) mod realtime_pool;
+pub(crate) mod shelf;
+mod shelf_moves;
+pub(crate) mod slot_table;

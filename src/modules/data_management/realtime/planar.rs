@@ -1,0 +1,245 @@
+//! The handles of several channels: one buffer per channel, acquired, shared and brought home together.
+#![allow(unsafe_code)] // Makes slices of arena memory for the handle that owns it.
+
+use core::mem::ManuallyDrop;
+use core::slice;
+
+use super::buffer::{AudioMetadata, Held, PooledBuffer, add_reference, drop_reference};
+use super::pool_core::{Core, Pinned};
+use super::slot_table::SlotIndex;
+use crate::sync::atomic::Ordering;
+
+/// The most channels of a [`PlanarBuffer`].
+pub const MAX_CHANNELS: usize = 16;
+
+/// The buffers of a planar handle, one per channel; all of them have the same requested length.
+#[derive(Clone, Copy)]
+struct Planes {
+    core: Pinned<Core>,
+    slots: [SlotIndex; MAX_CHANNELS],
+    channels: u8,
+    frames: u32,
+}
+
+impl Planes {
+    #[inline]
+    fn index(&self, channel: usize) -> SlotIndex {
+        self.slots[..usize::from(self.channels)][channel]
+    }
+
+    /// Where a channel's samples are, and how many.
+    #[inline]
+    fn samples(&self, channel: usize) -> (*mut f32, usize) {
+        let slot = self.core.table.slot(self.index(channel));
+        (self.core.samples_at(slot).as_ptr(), self.frames as usize)
+    }
+
+    fn held(&self, channel: usize) -> Held {
+        Held::of_slot(&self.core, self.index(channel), self.frames)
+    }
+
+    #[inline]
+    fn read(&self, channel: usize) -> &[f32] {
+        let (samples, len) = self.samples(channel);
+        // SAFETY: as in `Held::read`; the planes keep the buffer as long as they are borrowed.
+        unsafe { slice::from_raw_parts(samples, len) }
+    }
+
+    /// # Safety
+    /// The last handle for these buffers, not used again.
+    unsafe fn go_home(&mut self) {
+        // One look per channel before any goes home: after the last one the core may be gone.
+        for channel in 0..usize::from(self.channels) {
+            // SAFETY: the caller's word, channel by channel.
+            unsafe { self.held(channel).go_home() }
+        }
+    }
+}
+
+/// One buffer per channel, acquired all or nothing, in one pair of hands.
+///
+/// # Real-time
+/// As for [`PooledBuffer`], channel by channel.
+///
+/// # Panics
+/// [`channel`](Self::channel) and [`channel_mut`](Self::channel_mut) with a channel the buffer does not have.
+pub struct PlanarBuffer {
+    planes: Planes,
+    metadata: AudioMetadata,
+}
+
+// SAFETY: as for `PooledBuffer`.
+unsafe impl Send for PlanarBuffer {}
+// SAFETY: as for `PooledBuffer`.
+unsafe impl Sync for PlanarBuffer {}
+
+impl PlanarBuffer {
+    /// `slots` are held by the caller, at least one, at most [`MAX_CHANNELS`].
+    pub(super) fn new(
+        core: Pinned<Core>,
+        slots: [SlotIndex; MAX_CHANNELS],
+        channels: u8,
+        frames: u32,
+    ) -> Self {
+        Self {
+            planes: Planes {
+                core,
+                slots,
+                channels,
+                frames,
+            },
+            metadata: AudioMetadata {
+                channels: u16::from(channels),
+                ..AudioMetadata::default()
+            },
+        }
+    }
+
+    /// Takes it apart, without sending anything home.
+    pub(super) fn into_channels(self) -> impl Iterator<Item = PooledBuffer> {
+        let planes = ManuallyDrop::new(self).planes;
+        (0..usize::from(planes.channels))
+            .map(move |channel| PooledBuffer::new(planes.held(channel)))
+    }
+
+    pub(super) fn silence(&mut self) {
+        for channel in 0..self.channels() {
+            // SAFETY: the only handle for these buffers.
+            unsafe { self.planes.held(channel).silence() }
+        }
+    }
+
+    /// Channels.
+    #[must_use]
+    pub fn channels(&self) -> usize {
+        usize::from(self.planes.channels)
+    }
+
+    /// Samples per channel.
+    #[must_use]
+    pub fn frames(&self) -> usize {
+        self.planes.frames as usize
+    }
+
+    /// One channel's samples.
+    #[inline]
+    #[must_use]
+    pub fn channel(&self, channel: usize) -> &[f32] {
+        self.planes.read(channel)
+    }
+
+    /// One channel's samples, to write.
+    #[inline]
+    pub fn channel_mut(&mut self, channel: usize) -> &mut [f32] {
+        let (samples, len) = self.planes.samples(channel);
+        // SAFETY: as in `Held::write`; this is the only handle for the buffer, borrowed exclusively.
+        unsafe { slice::from_raw_parts_mut(samples, len) }
+    }
+
+    /// The number of one channel's buffer in its pool.
+    #[must_use]
+    pub fn slot_index(&self, channel: usize) -> u32 {
+        self.planes.index(channel).raw()
+    }
+
+    /// What the samples are.
+    #[must_use]
+    pub const fn metadata(&self) -> &AudioMetadata {
+        &self.metadata
+    }
+
+    /// Says what the samples are.
+    pub const fn set_metadata(&mut self, metadata: AudioMetadata) {
+        self.metadata = metadata;
+    }
+
+    /// Ends writing: from now on the samples are shared and read only.
+    #[must_use]
+    pub fn freeze(self) -> PlanarRef {
+        let buffer = ManuallyDrop::new(self);
+        let planes = buffer.planes;
+        let table = &planes.core.table;
+        for &index in &planes.slots[..usize::from(planes.channels)] {
+            table.slot(index).mark_frozen();
+        }
+        // The first channel's count stands for all. Relaxed: as in `PooledBuffer::freeze`.
+        table.slot(planes.slots[0]).refs.store(1, Ordering::Relaxed);
+        PlanarRef {
+            planes,
+            metadata: buffer.metadata,
+        }
+    }
+}
+
+impl Drop for PlanarBuffer {
+    fn drop(&mut self) {
+        // SAFETY: the only handle for these buffers, going away.
+        unsafe { self.planes.go_home() }
+    }
+}
+
+/// A frozen [`PlanarBuffer`]: shared by count, read only; the last one dropped sends every channel home.
+///
+/// # Panics
+/// [`channel`](Self::channel) with a channel the buffer does not have.
+pub struct PlanarRef {
+    planes: Planes,
+    metadata: AudioMetadata,
+}
+
+// SAFETY: as for `BufferRef`.
+unsafe impl Send for PlanarRef {}
+// SAFETY: as for `BufferRef`.
+unsafe impl Sync for PlanarRef {}
+
+impl PlanarRef {
+    /// Channels.
+    #[must_use]
+    pub fn channels(&self) -> usize {
+        usize::from(self.planes.channels)
+    }
+
+    /// Samples per channel.
+    #[must_use]
+    pub fn frames(&self) -> usize {
+        self.planes.frames as usize
+    }
+
+    /// One channel's samples.
+    #[inline]
+    #[must_use]
+    pub fn channel(&self, channel: usize) -> &[f32] {
+        self.planes.read(channel)
+    }
+
+    /// The number of one channel's buffer in its pool.
+    #[must_use]
+    pub fn slot_index(&self, channel: usize) -> u32 {
+        self.planes.index(channel).raw()
+    }
+
+    /// What the samples are.
+    #[must_use]
+    pub const fn metadata(&self) -> &AudioMetadata {
+        &self.metadata
+    }
+}
+
+impl Clone for PlanarRef {
+    fn clone(&self) -> Self {
+        add_reference(self.planes.core.table.slot(self.planes.slots[0]));
+        Self {
+            planes: self.planes,
+            metadata: self.metadata,
+        }
+    }
+}
+
+impl Drop for PlanarRef {
+    fn drop(&mut self) {
+        if drop_reference(self.planes.core.table.slot(self.planes.slots[0])) {
+            // SAFETY: the last handle for these buffers, going away.
+            unsafe { self.planes.go_home() }
+        }
+    }
+}

@@ -1,0 +1,410 @@
+//! The laws of the shared part, each checked by one model over every interleaving of its threads. Beside each stands a change
+//! of the code that its model is there to notice; 1, 3, 4 and 5 were seen to.
+//!
+//! | law | breaks with |
+//! |---|---|
+//! | 1. Inbox: whatever is pushed is taken exactly once, and its contents are seen by the taker. | `push` relaxed |
+//! | 2. What comes while the owner holds the inbox waits beside it, and is taken at the next look. | none seen yet: `push` unaware of `HELD` passes |
+//! | 3. Surplus: the one pusher needs at most two attempts, and nothing is lost to a taker in between. | one attempt |
+//! | 4. Fresh buffers pushed by the control half are told from returned ones. | `push_fresh` counts none |
+//! | 5. References: exactly one of those who drop a shared buffer sends it home, after every other's last read. | `drop_reference` without its fence |
+//! | 6. A refill beside returns loses none of them. | none seen yet: `refill` with `peek` for `hold` passes |
+//! | 7. What comes home while a quantum begins is joined to the local list then or at the next. | none seen yet: `join` with `peek` for `hold` passes |
+//! | 8. Shedding, putting aside and collecting beside returns: each buffer ends in one place. | `push_aside` says yes and pushes nothing |
+//! | 9. Growth that is taken back beside the owner and a return loses none and leaves none. | `take_beside` unaware of `HELD` |
+//! | 10. A half is handed on by its drop, with everything in it, to whoever attaches next. | `detach` relaxed |
+//! | 11. Teardown: in whichever order control half, real-time halves, handles and planes go, the memory is freed once, and not before the last is done with it. | `settle` relaxed; sum without the inbox |
+//! | 12. A new class table is seen whole, and the old one is freed only after its last use. | `publish` relaxed; `retired` relaxed |
+//! | 13. Taking over from a dead owner beside those who drop its frozen buffers takes none of them twice. | frozen ones taken too |
+//!
+//! Run with `RUSTFLAGS="--cfg loom" cargo test --lib --release loom`; `LOOM_MAX_PREEMPTIONS` deepens the search.
+#![allow(unsafe_code)] // Cells in which loom notices unordered access.
+
+use loom::cell::UnsafeCell;
+use loom::sync::Arc;
+use loom::thread;
+
+use super::*;
+use crate::modules::data_management::realtime::buffer::drop_reference;
+use crate::modules::data_management::realtime::free_list::{Inbox, SharedList};
+use crate::modules::data_management::{BufferPool, PoolControl, PooledBuffer, RealtimePool};
+
+fn model(check: impl Fn() + Send + Sync + 'static) {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound.get_or_insert(2);
+    // Steps and walks over the tables are long.
+    builder.max_branches = 10_000;
+    builder.check(check);
+}
+
+/// A list, its slots, and for each slot a cell in which loom notices unordered access.
+struct Bench {
+    table: SlotTable,
+    list: SharedList,
+    contents: Vec<UnsafeCell<u32>>,
+}
+
+// SAFETY: loom checks every access to the cells.
+unsafe impl Sync for Bench {}
+
+fn bench(slots: usize) -> (Arc<Bench>, Vec<SlotIndex>) {
+    let table = SlotTable::new(slots);
+    let indices = (0..slots).map(|_| table.add().unwrap()).collect();
+    let bench = Bench {
+        table,
+        list: SharedList::new(),
+        contents: (0..slots).map(|_| UnsafeCell::new(0)).collect(),
+    };
+    (Arc::new(bench), indices)
+}
+
+impl Bench {
+    fn write(&self, index: SlotIndex) {
+        // SAFETY: loom checks that nobody else is here.
+        self.contents[index.raw() as usize].with_mut(|contents| unsafe { *contents += 1 });
+    }
+
+    fn take(&self) -> Vec<u32> {
+        let mut chain = self.list.take();
+        let mut taken = Vec::new();
+        while let Some(index) = chain.pop(&self.table) {
+            self.write(index);
+            taken.push(index.raw());
+        }
+        assert_eq!(chain.length, 0);
+        taken
+    }
+}
+
+#[test]
+fn loom_inbox_loses_nothing_and_shows_the_contents() {
+    model(|| {
+        let (bench, slots) = bench(3);
+        let pushers: Vec<_> = [vec![slots[0], slots[1]], vec![slots[2]]]
+            .into_iter()
+            .map(|slots| {
+                let bench = bench.clone();
+                thread::spawn(move || {
+                    for slot in slots {
+                        bench.write(slot);
+                        bench.list.push(bench.table.slot(slot), slot).unwrap();
+                    }
+                })
+            })
+            .collect();
+        let mut taken = bench.take();
+        for pusher in pushers {
+            pusher.join().unwrap();
+        }
+        taken.extend(bench.take());
+        taken.sort_unstable();
+        assert_eq!(taken, [0, 1, 2]);
+    });
+}
+
+#[test]
+fn loom_surplus_needs_two_attempts_at_most() {
+    model(|| {
+        let (bench, slots) = bench(2);
+        let taker = bench.clone();
+        let taker = thread::spawn(move || [taker.take(), taker.take()].concat());
+        for slot in slots {
+            bench.write(slot);
+            bench.list.push_single(&bench.table, slot).unwrap();
+        }
+        let mut taken = taker.join().unwrap();
+        taken.extend(bench.take());
+        taken.sort_unstable();
+        assert_eq!(taken, [0, 1]);
+    });
+}
+
+#[test]
+fn loom_fresh_buffers_are_told_from_returned_ones() {
+    model(|| {
+        let (bench, slots) = bench(2);
+        let (other, fresh) = (bench.clone(), slots[0]);
+        let control = thread::spawn(move || assert!(other.list.push_fresh(&other.table, fresh)));
+        bench
+            .list
+            .push(bench.table.slot(slots[1]), slots[1])
+            .unwrap();
+        let first = bench.list.take();
+        control.join().unwrap();
+        let rest = bench.list.take();
+        assert_eq!(first.length + rest.length, 2);
+        assert_eq!(first.fresh + rest.fresh, 1);
+    });
+}
+
+#[test]
+fn loom_the_last_reference_sees_every_other_reader_gone() {
+    model(|| {
+        let (bench, slots) = bench(1);
+        bench.table.slot(slots[0]).refs.store(2, Ordering::Relaxed);
+        let holder = |bench: Arc<Bench>, slot: SlotIndex| {
+            // SAFETY: loom checks that nobody writes meanwhile.
+            bench.contents[0].with(|contents| assert_eq!(unsafe { *contents }, 0));
+            if drop_reference(bench.table.slot(slot)) {
+                bench.write(slot);
+            }
+        };
+        let (other, slot) = (bench.clone(), slots[0]);
+        let reader = thread::spawn(move || holder(other, slot));
+        holder(bench.clone(), slot);
+        reader.join().unwrap();
+        // SAFETY: the only thread left.
+        bench.contents[0].with(|contents| assert_eq!(unsafe { *contents }, 1));
+    });
+}
+
+fn pool() -> (PoolControl, RealtimePool) {
+    BufferPool::builder()
+        .class(16, 2)
+        .prefault(false)
+        .build()
+        .unwrap()
+}
+
+#[test]
+fn loom_exactly_one_reference_sends_the_buffer_home() {
+    model(|| {
+        let (control, half) = pool();
+        let shared = half.acquire(16).unwrap().freeze();
+        let other = shared.clone();
+        let reader = thread::spawn(move || drop(other.clone()));
+        drop(shared);
+        reader.join().unwrap();
+        assert_eq!(control.leased(), 0);
+        assert!(control.is_valid());
+    });
+}
+
+#[test]
+fn loom_teardown_with_two_halves_and_a_handle() {
+    model(|| {
+        let (control, half) = pool();
+        let handle = half.acquire(16).unwrap();
+        let audio = thread::spawn(move || {
+            // What the half counts here must reach whoever tears down.
+            half.release(half.acquire(16).unwrap());
+            drop(half);
+        });
+        let worker = thread::spawn(move || drop(handle));
+        drop(control);
+        audio.join().unwrap();
+        worker.join().unwrap();
+    });
+}
+
+#[test]
+fn loom_teardown_with_two_handles_on_two_threads() {
+    model(|| {
+        let (control, half) = pool();
+        let (one, other) = (
+            half.acquire(16).unwrap(),
+            half.acquire(16).unwrap().freeze(),
+        );
+        drop(control);
+        let one = thread::spawn(move || drop(one));
+        let other = thread::spawn(move || drop(other));
+        drop(half);
+        one.join().unwrap();
+        other.join().unwrap();
+    });
+}
+
+#[test]
+fn loom_a_new_class_table_is_seen_whole_and_the_old_one_outlives_its_use() {
+    model(|| {
+        let (mut control, mut half) = pool();
+        control.set_classes(&[8, 16]).unwrap();
+        let audio = thread::spawn(move || {
+            drop(half.scratch(16));
+            half.begin_quantum(0);
+            half
+        });
+        control.step(1);
+        let half = audio.join().unwrap();
+        control.step(1);
+        drop((control, half));
+    });
+}
+
+#[test]
+fn loom_what_comes_home_while_a_quantum_begins_is_there_at_the_next() {
+    model(|| {
+        let (control, mut half) = pool();
+        let (one, other) = (half.acquire(16).unwrap(), half.acquire(16).unwrap());
+        let worker = thread::spawn(move || drop((one, other)));
+        half.begin_quantum(0);
+        worker.join().unwrap();
+        half.begin_quantum(128);
+        let both = (half.acquire(16).unwrap(), half.acquire(16).unwrap());
+        assert_ne!(both.0.slot_index(), both.1.slot_index());
+        drop(both);
+        assert_eq!(control.leased(), 0);
+        assert!(control.is_valid());
+    });
+}
+
+#[test]
+fn loom_what_comes_while_the_inbox_is_held_waits_beside_it() {
+    model(|| {
+        let (bench, slots) = bench(2);
+        let inbox = Arc::new(Inbox::new());
+        let pushers: Vec<_> = slots
+            .into_iter()
+            .map(|slot| {
+                let (bench, inbox) = (bench.clone(), inbox.clone());
+                thread::spawn(move || {
+                    bench.write(slot);
+                    inbox.push(bench.table.slot(slot), slot).unwrap();
+                })
+            })
+            .collect();
+        let take = || {
+            let mut taken = Vec::new();
+            for list in inbox.lists().into_iter().filter(|list| list.length() > 0) {
+                let mut chain = list.hold();
+                for _ in 0..chain.length {
+                    let index = chain.pop(&bench.table).unwrap();
+                    bench.write(index);
+                    taken.push(index.raw());
+                }
+                list.reopen();
+            }
+            taken
+        };
+        let mut taken = take();
+        for pusher in pushers {
+            pusher.join().unwrap();
+        }
+        taken.extend(take());
+        taken.sort_unstable();
+        assert_eq!(taken, [0, 1]);
+    });
+}
+
+/// Everything the half can give now; each buffer once.
+fn all(half: &RealtimePool) -> Vec<PooledBuffer> {
+    let all: Vec<_> = core::iter::from_fn(|| half.acquire(16).ok()).collect();
+    let mut numbers: Vec<_> = all.iter().map(PooledBuffer::slot_index).collect();
+    numbers.sort_unstable();
+    numbers.dedup();
+    assert_eq!(numbers.len(), all.len());
+    all
+}
+
+#[test]
+fn loom_a_refill_beside_returns_loses_none() {
+    model(|| {
+        let (control, half) = pool();
+        let held = all(&half);
+        let worker = thread::spawn(move || drop(held));
+        let some = all(&half);
+        worker.join().unwrap();
+        let rest = all(&half);
+        assert_eq!(some.len() + rest.len(), 2);
+        drop((some, rest));
+        assert!(control.leased() == 0 && control.is_valid());
+    });
+}
+
+#[test]
+fn loom_shedding_beside_returns_puts_each_buffer_in_one_place() {
+    model(|| {
+        let (mut control, mut half) = pool();
+        let handle = half.acquire(16).unwrap();
+        let shelf = control.anchor.shelves().next().unwrap();
+        control.drain(&shelf, 1);
+        let audio = thread::spawn(move || {
+            half.begin_quantum(0);
+            half
+        });
+        let worker = thread::spawn(move || drop(handle));
+        control.step(4);
+        worker.join().unwrap();
+        let half = audio.join().unwrap();
+        assert!(control.leased() == 0 && control.is_valid());
+        drop(half);
+    });
+}
+
+#[test]
+fn loom_growth_taken_back_beside_the_owner_leaves_nothing() {
+    model(|| {
+        let (mut control, half) = BufferPool::builder()
+            .class(16, 1)
+            .reserve_samples(32)
+            .prefault(false)
+            .build()
+            .unwrap();
+        let handle = half.acquire(16).unwrap();
+        let shelf = control.anchor.shelves().next().unwrap();
+        let audio = thread::spawn(move || {
+            drop(half.scratch(16));
+            half
+        });
+        let worker = thread::spawn(move || drop(handle));
+        control.carve(shelf, 1).unwrap();
+        control.uncarve_fresh(&shelf, 1);
+        worker.join().unwrap();
+        let half = audio.join().unwrap();
+        assert!(control.leased() == 0 && control.is_valid());
+        assert_eq!(all(&half).len(), shelf.carved() as usize);
+    });
+}
+
+#[test]
+fn loom_a_half_is_handed_on_with_everything_in_it() {
+    model(|| {
+        let (mut control, half) = pool();
+        let handle = half.acquire(16).unwrap();
+        let audio = thread::spawn(move || {
+            half.release(half.acquire(16).unwrap());
+            drop(half);
+        });
+        let worker = thread::spawn(move || drop(handle));
+        let next = control.attach_with(&[]).unwrap();
+        drop(next.scratch(16));
+        audio.join().unwrap();
+        worker.join().unwrap();
+        drop(next);
+        control.step(4);
+        assert_eq!((control.bytes_held(), control.leased()), (0, 0));
+    });
+}
+
+#[test]
+fn loom_teardown_with_planes() {
+    model(|| {
+        let (control, half) = pool();
+        let shared = half.acquire_planar(2, 16).unwrap().freeze();
+        let other = shared.clone();
+        let audio = thread::spawn(move || drop(half));
+        let worker = thread::spawn(move || drop(other));
+        drop(control);
+        drop(shared);
+        audio.join().unwrap();
+        worker.join().unwrap();
+    });
+}
+
+#[test]
+fn loom_taking_over_beside_returns_takes_nothing_twice() {
+    model(|| {
+        let (mut control, half) = pool();
+        let shared = half.acquire(16).unwrap().freeze();
+        core::mem::forget(half.acquire(16));
+        let id = half.id();
+        core::mem::forget(half);
+        let worker = thread::spawn(move || drop(shared));
+        // SAFETY: forgotten, with the buffer that is not frozen.
+        unsafe { control.reclaim(id) };
+        worker.join().unwrap();
+        let next = control.attach_with(&[]).unwrap();
+        assert_eq!(all(&next).len(), 2);
+        assert!(control.leased() == 0 && control.is_valid());
+    });
+}

@@ -1,0 +1,584 @@
+//! The half that belongs to a real-time thread. It has no method that can allocate, lock, or loop without a bound.
+
+use core::cell::Cell;
+use core::marker::PhantomData;
+use core::panic::Location;
+
+use super::buffer::{Held, PooledBuffer, Scratch};
+use super::class_table::ClassTable;
+use super::half::Half;
+use super::planar::{MAX_CHANNELS, PlanarBuffer};
+use super::pool_core::{Anchor, Pinned};
+use super::shelf::{Kind, Shelf, Taken};
+use crate::event_bus::Publisher;
+use crate::modules::data_management::error::PoolError;
+use crate::modules::data_management::pool_events::{BufferPoolAllocation, BufferPoolRecycling};
+
+/// Buffers one class looks at, to shed them, in one quantum: enough for several hundred to change hands within 50 ms,
+/// few enough to take less than a microsecond.
+const SHED_PER_QUANTUM: u32 = 64;
+
+/// What a real-time half was built with.
+#[derive(Clone, Copy)]
+pub(crate) struct HalfOptions {
+    pub(crate) borrow: bool,
+    /// One in this many acquires has its call site recorded; a power of two.
+    pub(crate) sample_every: u64,
+}
+
+/// A half of the pool for one real-time thread: `Send`, not `Sync`.
+///
+/// It owns its buffers: every size class has a plain list of idle ones here, and an inbox where other threads return
+/// what they got. Nothing it does allocates, frees, locks, makes a system call or loops without a bound; when a class is
+/// empty it says so, with numbers.
+///
+/// # Real-time
+/// [`scratch`](Self::scratch), [`acquire`](Self::acquire), [`release`](Self::release) of its own buffers and
+/// [`begin_quantum`](Self::begin_quantum) are wait-free. Dropping the half hands its lists to the control half in one
+/// store and frees nothing while that lives; if this is the last half of all and no buffer is out, dropping it frees the
+/// pool's memory, so drop the control half last.
+///
+/// # Examples
+/// It moves to its thread, and cannot be shared:
+/// ```compile_fail,E0277
+/// # use wavepool::modules::data_management::BufferPool;
+/// let (_control, half) = BufferPool::builder().class(256, 4).build().unwrap();
+/// std::thread::scope(|scope| { scope.spawn(|| half.acquire(256).is_ok()); });
+/// ```
+/// A [`Scratch`] does not outlive it, or the quantum:
+/// ```compile_fail,E0505
+/// # use wavepool::modules::data_management::BufferPool;
+/// let (_control, half) = BufferPool::builder().class(256, 4).build().unwrap();
+/// let scratch = half.scratch(256).unwrap();
+/// drop(half);
+/// scratch.len();
+/// ```
+/// ```compile_fail,E0502
+/// # use wavepool::modules::data_management::BufferPool;
+/// let (_control, mut half) = BufferPool::builder().class(256, 4).build().unwrap();
+/// let scratch = half.scratch(256).unwrap();
+/// half.begin_quantum(128);
+/// scratch.len();
+/// ```
+pub struct RealtimePool {
+    // Declared before the anchor, so that the half is handed over before the core may go.
+    pub(super) half: Owner,
+    pub(super) table: Pinned<ClassTable>,
+    pub(super) first_frame: Option<u64>,
+    pub(super) options: HalfOptions,
+    pub(super) publisher: Option<Publisher>,
+    /// Whether anybody listened to the allocation or recycling events when this quantum began.
+    heard: bool,
+    pub(super) anchor: Anchor,
+    not_sync: PhantomData<Cell<()>>,
+}
+
+/// Being the owner of a half: ends with the drop.
+pub(crate) struct Owner(pub(super) Pinned<Half>);
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        self.0.detach();
+    }
+}
+
+impl RealtimePool {
+    /// `half` has no other owner.
+    pub(crate) fn new(anchor: Anchor, half: Pinned<Half>, options: HalfOptions) -> Self {
+        Self {
+            table: half.current(),
+            half: Owner(half),
+            first_frame: half.frame.get(),
+            options,
+            publisher: None,
+            heard: false,
+            anchor,
+            not_sync: PhantomData,
+        }
+    }
+
+    /// Its number on its control half: [`PoolControl`](super::PoolControl) names it so.
+    #[must_use]
+    pub fn id(&self) -> u16 {
+        self.half.0.id
+    }
+
+    /// From now on this half's events go out here. Control side: attach before the half goes to its thread.
+    ///
+    /// Who subscribes later to allocations or recyclings hears of them from the next [`begin_quantum`](Self::begin_quantum)
+    /// on.
+    pub fn attach_publisher(&mut self, publisher: Publisher) {
+        self.publisher = Some(publisher);
+        self.listen();
+    }
+
+    fn listen(&mut self) {
+        self.heard = self.publisher.as_ref().is_some_and(|publisher| {
+            publisher.is_heard::<BufferPoolAllocation>()
+                || publisher.is_heard::<BufferPoolRecycling>()
+        });
+    }
+
+    /// Begins a callback: takes up a new class table if there is one, sheds a few surplus buffers, tells the bus what
+    /// `Scratch` did in the quantum before and what came home from other threads.
+    ///
+    /// # Real-time
+    /// Wait-free: a bounded number of steps per class.
+    pub fn begin_quantum(&mut self, first_frame: u64) {
+        self.begin(Some(first_frame));
+    }
+
+    /// [`begin_quantum`](Self::begin_quantum) for a half that follows no stream: what it tells carries no frame.
+    pub fn begin_round(&mut self) {
+        self.begin(None);
+    }
+
+    fn begin(&mut self, first_frame: Option<u64>) {
+        self.listen();
+        if let Some(table) = self.half.0.pick_up() {
+            self.table = table;
+        }
+        let shed = if self.anchor.is_controlled() {
+            SHED_PER_QUANTUM
+        } else {
+            0
+        };
+        for shelf in self.table.all() {
+            // A half with a mix of its own has nothing of most classes.
+            let has_some = shelf.carved() > 0;
+            let returned = if has_some {
+                shelf.shed(&self.anchor.table, shed)
+            } else {
+                0
+            };
+            self.tell_untold(shelf, returned);
+            if has_some {
+                shelf.begin_window();
+            }
+        }
+        self.first_frame = first_frame;
+        self.half.0.frame.set(first_frame);
+        self.half.0.quanta.add(1);
+    }
+
+    /// A buffer for this borrow. See [`Scratch`].
+    ///
+    /// # Real-time
+    /// Wait-free, without atomic operations unless the inbox has to be emptied.
+    ///
+    /// # Errors
+    /// [`Exhausted`](PoolError::Exhausted), [`TooLarge`](PoolError::TooLarge), [`ZeroLength`](PoolError::ZeroLength).
+    #[inline(always)] // A call would return the handle through memory: written in pieces, read back whole, 10 ns.
+    pub fn scratch(&self, samples: usize) -> Result<Scratch<'_>, PoolError> {
+        let (shelf, taken) = self.find(samples, Kind::Scratch, false)?;
+        Ok(Scratch::new(Held::new(shelf, &taken, samples as u32)))
+    }
+
+    /// An idle buffer for a request.
+    #[inline(always)]
+    fn find(
+        &self,
+        samples: usize,
+        kind: Kind,
+        critical: bool,
+    ) -> Result<(Pinned<Shelf>, Taken), PoolError> {
+        let table = self.table;
+        let Some((bucket, own)) = table.find(samples) else {
+            return Err(self.refuse(samples));
+        };
+        self.half.0.count_demand(bucket);
+        match own.take(self.anchor.core(), kind, samples as u32) {
+            Some(taken) => Ok((own, taken)),
+            None => self.search(own, samples, kind, critical),
+        }
+    }
+
+    /// A buffer to own and move. Its samples are whatever the last holder left (debug builds: NaN).
+    ///
+    /// # Real-time
+    /// Wait-free.
+    ///
+    /// # Errors
+    /// As for [`scratch`](Self::scratch).
+    #[inline(always)]
+    #[track_caller]
+    pub fn acquire(&self, samples: usize) -> Result<PooledBuffer, PoolError> {
+        Ok(PooledBuffer::new(self.take(
+            samples,
+            false,
+            Location::caller(),
+        )?))
+    }
+
+    /// [`acquire`](Self::acquire), zeroed: the whole class, in time proportional to its size.
+    ///
+    /// # Errors
+    /// As for [`scratch`](Self::scratch).
+    #[inline(always)]
+    #[track_caller]
+    pub fn acquire_silent(&self, samples: usize) -> Result<PooledBuffer, PoolError> {
+        let mut buffer = PooledBuffer::new(self.take(samples, false, Location::caller())?);
+        buffer.silence();
+        Ok(buffer)
+    }
+
+    /// [`acquire`](Self::acquire) that may use the buffers kept by [`ExhaustionPolicy::Reserve`].
+    ///
+    /// # Errors
+    /// As for [`scratch`](Self::scratch).
+    #[track_caller]
+    pub fn acquire_critical(&self, samples: usize) -> Result<PooledBuffer, PoolError> {
+        Ok(PooledBuffer::new(self.take(
+            samples,
+            true,
+            Location::caller(),
+        )?))
+    }
+
+    /// One buffer per channel, all or nothing.
+    ///
+    /// # Real-time
+    /// Wait-free, per channel as [`acquire`](Self::acquire).
+    ///
+    /// # Errors
+    /// [`ChannelCount`](PoolError::ChannelCount), and as for [`scratch`](Self::scratch); then every channel already
+    /// acquired is back.
+    #[track_caller]
+    pub fn acquire_planar(
+        &self,
+        channels: usize,
+        frames: usize,
+    ) -> Result<PlanarBuffer, PoolError> {
+        let site = Location::caller();
+        if channels == 0 || channels > MAX_CHANNELS {
+            return Err(PoolError::ChannelCount {
+                requested: channels,
+                most: MAX_CHANNELS,
+            });
+        }
+        let first = self.take(frames, false, site)?;
+        let mut slots = [first.index; MAX_CHANNELS];
+        for channel in 1..channels {
+            match self.take(frames, false, site) {
+                Ok(held) => slots[channel] = held.index,
+                Err(error) => {
+                    for &index in &slots[..channel] {
+                        let held = Held::of_slot(&self.anchor, index, frames as u32);
+                        self.release(PooledBuffer::new(held));
+                    }
+                    return Err(error);
+                }
+            }
+        }
+        Ok(PlanarBuffer::new(
+            self.anchor.core(),
+            slots,
+            channels as u8,
+            frames as u32,
+        ))
+    }
+
+    /// [`acquire_planar`](Self::acquire_planar), zeroed.
+    ///
+    /// # Errors
+    /// As for [`acquire_planar`](Self::acquire_planar).
+    #[track_caller]
+    pub fn acquire_planar_silent(
+        &self,
+        channels: usize,
+        frames: usize,
+    ) -> Result<PlanarBuffer, PoolError> {
+        let mut buffer = self.acquire_planar(channels, frames)?;
+        buffer.silence();
+        Ok(buffer)
+    }
+
+    /// Gives a buffer back. One of this half's own goes straight to its list; another half's goes to its inbox, as a
+    /// bare drop would send it.
+    ///
+    /// # Real-time
+    /// Wait-free for its own, lock-free for others'.
+    #[inline(always)] // As for `scratch`: the handle comes through memory otherwise.
+    pub fn release(&self, buffer: PooledBuffer) {
+        let shelf = buffer.held().shelf;
+        if shelf.core != self.anchor.core() || shelf.half != self.half.0.id {
+            return;
+        }
+        let (index, samples) = (buffer.held().index, buffer.held().samples);
+        self.anchor.table.slot(index).take_back();
+        if !cfg!(debug_assertions) && shelf.take_in_hand(index, samples) {
+            core::mem::forget(buffer);
+        } else {
+            buffer.end_here();
+            if !shelf.take_in_hand(index, samples) {
+                shelf.take_home(index);
+            }
+        }
+        if self.heard {
+            shelf.returns_told.add(1);
+            self.tell_recycling(&shelf, 1);
+        }
+    }
+
+    /// [`release`](Self::release), channel by channel.
+    ///
+    /// # Real-time
+    /// As there.
+    pub fn release_planar(&self, buffer: PlanarBuffer) {
+        for channel in buffer.into_channels() {
+            self.release(channel);
+        }
+    }
+
+    #[inline(always)]
+    fn take(
+        &self,
+        samples: usize,
+        critical: bool,
+        site: &'static Location<'static>,
+    ) -> Result<Held, PoolError> {
+        let (shelf, taken) = self.find(samples, Kind::Owned, critical)?;
+        if taken.count & (self.options.sample_every - 1) == 0 {
+            let (sites, table) = (&self.half.0.sites, &self.anchor.table);
+            sites.record(table, taken.index, self.first_frame, site);
+        }
+        self.tell_allocation(&shelf, 1, samples as u32, taken.index.raw());
+        Ok(Held::new(shelf, &taken, samples as u32))
+    }
+
+    /// Tells what `Scratch` did since it was last told, and what else returned.
+    fn tell_untold(&self, shelf: &Shelf, returned: u32) {
+        let (scratches, returns) = shelf.untold();
+        if scratches > 0 {
+            self.tell_allocation(shelf, scratches, 0, u32::MAX);
+        }
+        self.tell_recycling(shelf, returns + returned);
+    }
+
+    #[inline]
+    fn tell_allocation(&self, shelf: &Shelf, count: u32, requested: u32, slot: u32) {
+        if self.heard
+            && let Some(publisher) = &self.publisher
+        {
+            publisher.publish(BufferPoolAllocation {
+                class_samples: shelf.samples,
+                requested,
+                slot,
+                count,
+                half: shelf.half,
+                first_frame: self.first_frame,
+            });
+        }
+    }
+
+    #[inline]
+    pub(super) fn tell_recycling(&self, shelf: &Shelf, count: u32) {
+        if self.heard
+            && count > 0
+            && let Some(publisher) = &self.publisher
+        {
+            publisher.publish(BufferPoolRecycling {
+                class_samples: shelf.samples,
+                count,
+                half: shelf.half,
+                first_frame: self.first_frame,
+            });
+        }
+    }
+}
+
+impl Drop for RealtimePool {
+    fn drop(&mut self) {
+        for shelf in self.table.all() {
+            shelf.put_down(&self.anchor.table);
+            self.tell_untold(shelf, 0);
+        }
+    }
+}
+
+#[cfg(test)]
+#[cfg(not(loom))]
+mod tests {
+    #[allow(clippy::disallowed_types)] // Not on the real-time side.
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+    use crate::event_bus::TypedEventBus;
+    use crate::modules::data_management::pool_events::PoolExhausted;
+    use crate::modules::data_management::{BufferPool, PoolControl, RELEASED_BITS};
+
+    fn pool(class: usize, buffers: u32) -> (PoolControl, RealtimePool) {
+        BufferPool::builder().class(class, buffers).build().unwrap()
+    }
+
+    #[test]
+    fn every_handle_comes_home_and_the_accounts_agree() {
+        let (control, mut half) = BufferPool::builder().build().unwrap();
+        assert!(control.is_valid());
+        half.begin_quantum(0);
+        let scratch = half.scratch(100).unwrap();
+        let owned = half.acquire(300).unwrap();
+        let shared = half.acquire_silent(4096).unwrap().freeze();
+        let planar = half.acquire_planar(3, 1000).unwrap();
+        assert_eq!((control.leased(), control.is_valid()), (6, true));
+        drop((scratch, shared.clone(), planar.freeze().clone()));
+        half.release(owned);
+        half.release_planar(half.acquire_planar(2, 1000).unwrap());
+        assert_eq!((control.leased(), control.is_valid()), (1, true));
+        std::thread::spawn(move || drop(shared)).join().unwrap();
+        assert_eq!((control.leased(), control.is_valid()), (0, true));
+        assert_eq!(control.metrics().total_allocations, 8);
+        assert_eq!(control.metrics().hit_rate_percentage, Some(100.0));
+    }
+
+    #[test]
+    fn several_scratches_are_apart_and_writable() {
+        let (_control, half) = pool(64, 3);
+        let mut all: Vec<_> = (0..3).map(|_| half.scratch(64).unwrap()).collect();
+        for (value, scratch) in all.iter_mut().enumerate() {
+            scratch.fill(value as f32);
+        }
+        for (value, scratch) in all.iter().enumerate() {
+            assert!(scratch.iter().all(|&sample| sample == value as f32));
+        }
+        assert!(matches!(
+            half.scratch(1).err(),
+            Some(PoolError::Exhausted {
+                requested: 1,
+                class_samples: 64,
+                carved: 3
+            })
+        ));
+    }
+
+    #[test]
+    fn the_address_stays_from_acquire_to_the_last_clone() {
+        let (_control, half) = pool(256, 1);
+        let buffer = half.acquire(200).unwrap();
+        let (address, slot) = (buffer.address(), buffer.slot_index());
+        let shared = buffer.freeze();
+        let other = shared.clone();
+        drop(shared);
+        let other = std::thread::spawn(move || other).join().unwrap();
+        assert_eq!(
+            (other.address(), other.slot_index(), other.capacity()),
+            (address, slot, 256)
+        );
+        assert_eq!(address % 64, 0);
+        drop(other);
+        assert_eq!(half.acquire(256).unwrap().address(), address);
+    }
+
+    #[test]
+    fn a_planar_buffer_is_all_or_nothing() {
+        let (control, half) = pool(128, 3);
+        assert!(matches!(
+            half.acquire_planar(4, 128).err(),
+            Some(PoolError::Exhausted { .. })
+        ));
+        assert_eq!((control.leased(), control.is_valid()), (0, true));
+        assert!(matches!(
+            half.acquire_planar(0, 128).err(),
+            Some(PoolError::ChannelCount {
+                requested: 0,
+                most: MAX_CHANNELS
+            })
+        ));
+        let mut planar = half.acquire_planar_silent(2, 100).unwrap();
+        planar.channel_mut(1).fill(1.0);
+        assert_eq!((planar.channels(), planar.frames()), (2, 100));
+        assert!(planar.channel(0).iter().all(|&sample| sample == 0.0));
+        let shared = planar.freeze();
+        let clone = shared.clone();
+        drop(shared);
+        assert_eq!(clone.channel(1), [1.0; 100]);
+        drop(clone);
+        assert_eq!(control.leased(), 0);
+    }
+
+    #[test]
+    fn contents_follow_the_rules() {
+        let (_control, half) = pool(16, 1);
+        half.acquire(16).unwrap().fill(1.0);
+        let left = half.acquire(16).unwrap();
+        if cfg!(debug_assertions) {
+            assert!(left.iter().all(|sample| sample.to_bits() == RELEASED_BITS));
+        } else {
+            assert_eq!(*left, [1.0; 16]);
+        }
+        half.release(left);
+        assert_eq!(*half.acquire_silent(16).unwrap(), [0.0; 16]);
+
+        let (_control, half) = BufferPool::builder()
+            .class(16, 1)
+            .scrub_on_release(true)
+            .build()
+            .unwrap();
+        half.acquire(16).unwrap().fill(1.0);
+        assert_eq!(*half.acquire(16).unwrap(), [0.0; 16]);
+        half.scratch(16).unwrap().fill(1.0);
+        assert_eq!(*half.scratch(16).unwrap(), [0.0; 16]);
+    }
+
+    #[test]
+    fn another_half_s_buffer_goes_to_its_own_inbox() {
+        let (mut control, first) = BufferPool::builder()
+            .class(64, 1)
+            .limit_samples(1024)
+            .build()
+            .unwrap();
+        let second = control.attach().unwrap();
+        assert_ne!(first.id(), second.id());
+        let buffer = first.acquire(64).unwrap();
+        second.release(buffer);
+        assert!(control.is_valid());
+        assert_eq!(control.leased(), 0);
+        assert!(first.acquire(64).is_ok());
+    }
+
+    #[test]
+    fn metadata_rides_along() {
+        let (_control, half) = pool(64, 1);
+        let mut buffer = half.acquire(64).unwrap();
+        assert_eq!(*buffer.metadata(), AudioMetadata::default());
+        let metadata = AudioMetadata {
+            sample_rate_hz: 48_000.0,
+            channels: 2,
+            channel: 1,
+            first_frame: 4096,
+        };
+        buffer.set_metadata(metadata);
+        assert_eq!(*buffer.freeze().clone().metadata(), metadata);
+    }
+
+    use crate::modules::data_management::AudioMetadata;
+
+    #[test]
+    fn events_add_up_to_the_pool_s_own_counts() {
+        let bus = TypedEventBus::default();
+        #[allow(clippy::disallowed_types)] // As above.
+        let told = Arc::new(Mutex::new((0, 0, 0)));
+        let (a, b, c) = (told.clone(), told.clone(), told.clone());
+        let _guards = (
+            bus.subscribe(move |event: &BufferPoolAllocation| a.lock().unwrap().0 += event.count),
+            bus.subscribe(move |event: &BufferPoolRecycling| b.lock().unwrap().1 += event.count),
+            bus.subscribe(move |_: &PoolExhausted| c.lock().unwrap().2 += 1),
+        );
+        let (control, mut half) = pool(64, 4);
+        half.attach_publisher(bus.publisher().unwrap());
+        for quantum in 0..10 {
+            half.begin_quantum(quantum * 128);
+            let held: Vec<_> = core::iter::from_fn(|| half.acquire(64).ok()).collect();
+            drop(held);
+            half.release(half.acquire(64).unwrap());
+            drop((half.scratch(1).unwrap(), half.scratch(1).unwrap()));
+        }
+        half.begin_quantum(1280);
+        bus.pump(usize::MAX);
+        let (allocated, recycled, exhausted) = *told.lock().unwrap();
+        let metrics = control.metrics();
+        assert_eq!(u64::from(allocated), metrics.pool_hits);
+        assert_eq!(u64::from(recycled), control.recycled());
+        assert_eq!((exhausted, metrics.exhausted), (10, 10));
+    }
+}

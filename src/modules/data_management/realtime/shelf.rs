@@ -1,0 +1,737 @@
+//! Where idle buffers wait: one shelf per size class and half, with three lists on it.
+//!
+//! | list | who pushes | who takes |
+//! |---|---|---|
+//! | local | the owner | the owner, one at a time, plain loads and stores |
+//! | inbox | anyone, one compare-and-swap each | the owner, everything at once |
+//! | surplus | the owner | the control half, everything with one swap |
+#![allow(unsafe_code)] // The address at hand is never null.
+
+use core::ptr::{self, NonNull};
+
+use super::cells::Counter;
+use super::free_list::{Chain, Inbox, SharedList, index_from};
+use super::pool_core::{Core, OnRelease, Pinned};
+use super::slot_table::{NIL, Slot, SlotIndex, SlotTable};
+use crate::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
+
+/// The line that no buffer is beyond.
+pub(crate) const NO_LINE: u64 = u64::MAX;
+/// A mark that every take reaches.
+const ALWAYS: u64 = i64::MAX as u64;
+
+/// A hand that takes nothing: each buffer has to be looked at on its way home.
+const SHUT: u32 = NIL + 1;
+/// On the index in a hand: its buffer is out, as a `Scratch`.
+const OUT: u32 = 1 << 31;
+
+/// Who takes a buffer: counted apart.
+#[derive(Clone, Copy)]
+pub(crate) enum Kind {
+    Scratch,
+    Owned,
+}
+
+/// A buffer that was taken for a holder.
+pub(crate) struct Taken {
+    pub(super) index: SlotIndex,
+    pub(super) samples: NonNull<f32>,
+    /// How many acquires came to it in the same way, this one included. Not counted for a `Scratch` from the list.
+    pub(super) count: u64,
+}
+
+/// One size class of one half: its idle buffers, and what happened to the others.
+///
+/// Invariants, at rest: `carved = local + inbox.length() + surplus.length() + leased`, where `leased` is what handles
+/// hold; `local` is what is at hand and `stocked + returns − served`, the length of the chain at `first`.
+///
+/// The hand keeps one buffer out of the list, the one that came back last, with where its samples are: most takes follow
+/// a return of the same class, and need no more. The list is popped only when the hand is empty, so that what is off the
+/// list is in use then, and the peak is exact. Whatever looks through the list puts the hand down first.
+///
+/// There is no length that goes up and down: the next take would have to wait for what the last return stored. Two
+/// counts that only rise, one written by taking and one by returning, do not wait for each other.
+///
+/// Three kinds of fields, each on cache lines of their own: what hardly ever changes, and every thread reads that brings
+/// a buffer home; what the owner writes; what other threads write.
+#[repr(C, align(64))]
+pub(crate) struct Shelf {
+    /// The pool it belongs to.
+    pub(super) core: Pinned<Core>,
+    /// Capacity of its buffers.
+    pub(crate) samples: u32,
+    /// Local buffers that only critical callers may take.
+    reserve: u32,
+    /// The half it belongs to, and its own number in the core's directory.
+    pub(crate) half: u16,
+    pub(crate) id: u16,
+    /// What happens to samples when their buffer is released.
+    pub(super) on_release: OnRelease,
+    /// Buffers from this place on are asked back: see [`Slot::place_key`]. Written by the control half, seldom; read by
+    /// the owner with each buffer that comes home.
+    ///
+    /// [`Slot::place_key`]: super::slot_table::Slot::place_key
+    line: AtomicU64,
+    owner_s: CacheLine,
+    /// The buffer that the owner got back last, or NIL, or SHUT: a take from here needs neither its slot nor the list.
+    /// Written by the owner, like every field down to `peak`.
+    hand: AtomicU32,
+    /// First slot of the local list, or NIL.
+    pub(super) first: AtomicU32,
+    /// Where the samples of the buffer at hand are.
+    hand_samples: AtomicPtr<f32>,
+    /// Taken from the hand: by `Scratch`, and by every other acquire.
+    scratches_at_hand: Counter,
+    acquires_at_hand: Counter,
+    /// Taken off the local list for a holder.
+    served: Counter,
+    /// Put on the local list by the owner, from a holder.
+    pub(crate) returns: Counter,
+    /// Where a take has to look closer: when `returns − served`, a signed number, is not above it. At least
+    /// `reserve − stocked`, and at least where a new peak is possible: the inbox only grows between two refills, so as
+    /// many takes as the use was below the peak cannot make one.
+    mark: AtomicU64,
+    /// What came from the inbox less what went to the surplus or the arena; wraps.
+    stocked: AtomicU64,
+    /// Taken off the list other than by `Scratch`.
+    acquires_listed: Counter,
+    /// Acquires served from this shelf for a request of the class below.
+    pub(super) lent_down: Counter,
+    /// Acquires by `Scratch` that an event has told.
+    scratches_told: Counter,
+    pub(super) returns_told: Counter,
+    /// Returned buffers that came through the inbox.
+    pub(super) taken: Counter,
+    /// Idle buffers looked at because the control half asked.
+    pub(super) looked_at: Counter,
+    /// Requests of this class served by the next larger one.
+    pub(crate) borrowed: Counter,
+    /// Requests of this class refused.
+    pub(crate) exhausted: Counter,
+    /// Most buffers in use at once: ever, and since the control half last asked.
+    peak: AtomicU32,
+    window_peak: AtomicU32,
+
+    pub(crate) shared: SharedSide,
+}
+
+/// Makes the next field begin a cache line.
+#[repr(align(64))]
+struct CacheLine;
+
+/// The part of a shelf that other threads write.
+#[repr(align(64))]
+pub(crate) struct SharedSide {
+    pub(crate) inbox: Inbox,
+    pub(crate) surplus: SharedList,
+    /// Buffers that exist on this shelf. Written by the control half, before it pushes and after it took.
+    carved: AtomicU32,
+    /// Idle buffers above this many are shed to the surplus. Written by the control half.
+    pub(super) limit: AtomicU32,
+    /// Buffers beyond the line when they were last counted. The control half's own.
+    draining: AtomicU32,
+    /// How many idle buffers the owner should look at in all, to shed those beyond the line. Written by the control half.
+    pub(super) looks: AtomicU64,
+    /// Idle buffers below this many are replenished. The control half's own.
+    target: AtomicU32,
+}
+
+impl Shelf {
+    pub(crate) fn new(
+        core: Pinned<Core>,
+        on_release: OnRelease,
+        (half, id): (u16, u16),
+        samples: u32,
+        reserve: u32,
+    ) -> Self {
+        Self {
+            core,
+            samples,
+            reserve,
+            half,
+            id,
+            on_release,
+            line: AtomicU64::new(NO_LINE),
+            owner_s: CacheLine,
+            hand: AtomicU32::new(if on_release == OnRelease::Scrub {
+                SHUT
+            } else {
+                NIL
+            }),
+            first: AtomicU32::new(NIL),
+            hand_samples: AtomicPtr::new(ptr::null_mut()),
+            scratches_at_hand: Counter::default(),
+            acquires_at_hand: Counter::default(),
+            served: Counter::default(),
+            returns: Counter::default(),
+            mark: AtomicU64::new(ALWAYS),
+            stocked: AtomicU64::new(0),
+            acquires_listed: Counter::default(),
+            lent_down: Counter::default(),
+            scratches_told: Counter::default(),
+            returns_told: Counter::default(),
+            taken: Counter::default(),
+            looked_at: Counter::default(),
+            borrowed: Counter::default(),
+            exhausted: Counter::default(),
+            peak: AtomicU32::new(0),
+            window_peak: AtomicU32::new(0),
+            shared: SharedSide {
+                inbox: Inbox::new(),
+                surplus: SharedList::new(),
+                carved: AtomicU32::new(0),
+                limit: AtomicU32::new(u32::MAX),
+                draining: AtomicU32::new(0),
+                looks: AtomicU64::new(0),
+                target: AtomicU32::new(0),
+            },
+        }
+    }
+
+    // The owner's side. Relaxed throughout: one thread's own words, read by others as a racing answer; a new owner
+    // comes after the half's state was released and acquired.
+
+    /// Takes an idle buffer for a holder of `samples`, unless only the reserve is left: the one at hand, else the first on
+    /// the list.
+    #[inline(always)] // See `RealtimePool::scratch`.
+    pub(super) fn take(&self, core: Pinned<Core>, kind: Kind, samples: u32) -> Option<Taken> {
+        if let Some(index) = index_from(self.hand.load(Ordering::Relaxed)) {
+            let count = match kind {
+                Kind::Scratch => {
+                    self.hand.store(index.raw() | OUT, Ordering::Relaxed);
+                    self.scratches_at_hand.add(1)
+                }
+                Kind::Owned => {
+                    // As in `pop`: the slot says it before the hand forgets it.
+                    core.table.slot(index).lend(samples);
+                    self.hand.store(NIL, Ordering::Relaxed);
+                    self.acquires_at_hand.add(1)
+                }
+            };
+            let samples = self.hand_samples.load(Ordering::Relaxed);
+            // SAFETY: stored before the index that was there, by `take_in_hand`.
+            let samples = unsafe { NonNull::new_unchecked(samples) };
+            return Some(Taken {
+                index,
+                samples,
+                count,
+            });
+        }
+        let (index, slot) = self.pop(&core.table, samples)?;
+        Some(Taken {
+            index,
+            samples: core.samples_at(slot),
+            count: match kind {
+                Kind::Scratch => 0,
+                Kind::Owned => self.acquires_listed.add(1),
+            },
+        })
+    }
+
+    /// [`take`](Self::take) for a critical caller, the reserve included. The hand is empty.
+    pub(super) fn take_reserve(&self, core: Pinned<Core>, samples: u32) -> Option<Taken> {
+        let (index, slot) = self.pop_reserve(&core.table, samples)?;
+        Some(Taken {
+            index,
+            samples: core.samples_at(slot),
+            count: self.acquires_listed.add(1),
+        })
+    }
+
+    /// Takes a buffer home that its holder released here into the hand, if that is empty and open: then nothing has to be
+    /// done to its samples, and it was not asked back. Its slot is at rest.
+    #[inline(always)]
+    pub(super) fn take_in_hand(&self, index: SlotIndex, samples: NonNull<f32>) -> bool {
+        let free = self.hand.load(Ordering::Relaxed) == NIL;
+        if free {
+            self.hand_samples.store(samples.as_ptr(), Ordering::Relaxed);
+            self.hand.store(index.raw(), Ordering::Relaxed);
+        }
+        free
+    }
+
+    /// Takes the scratch home that was taken from the hand.
+    #[inline(always)]
+    pub(super) fn take_scratch_in_hand(&self, index: SlotIndex) -> bool {
+        let expected = self.hand.load(Ordering::Relaxed) == index.raw() | OUT;
+        if expected {
+            self.hand.store(index.raw(), Ordering::Relaxed);
+        }
+        expected
+    }
+
+    /// Puts the buffer at hand on the list; shuts the hand if buffers that come home have to be looked at. One that is out
+    /// as a `Scratch` may come back to it first.
+    pub(super) fn put_down(&self, table: &SlotTable) {
+        let at_hand = self.at_hand();
+        if at_hand.is_none() && self.hand.load(Ordering::Relaxed) & OUT != 0 {
+            return;
+        }
+        // On the list before it leaves the hand: at every moment one of them knows it.
+        if let Some(index) = at_hand {
+            self.push(table.slot(index), index);
+        }
+        let open = self.line() == NO_LINE && self.on_release != OnRelease::Scrub;
+        self.hand
+            .store(if open { NIL } else { SHUT }, Ordering::Relaxed);
+    }
+
+    /// Forgets what a dead owner had at hand, or out as a `Scratch` that came from there; answers whether it was out. For
+    /// the control half, which finds the slot on no list.
+    pub(crate) fn forget_hand(&self) -> bool {
+        let out = self.scratch_out().is_some();
+        if out || self.at_hand().is_some() {
+            self.returns.add(1);
+        }
+        self.hand.store(NIL, Ordering::Relaxed);
+        out
+    }
+
+    /// The buffer at hand. For others than the owner a racing answer, like all figures.
+    pub(super) fn at_hand(&self) -> Option<SlotIndex> {
+        index_from(self.hand.load(Ordering::Relaxed))
+    }
+
+    /// [`at_hand`](Self::at_hand) as a list, to be looked at while the owner rests.
+    pub(crate) fn peek_hand(&self) -> Chain {
+        self.at_hand().map_or(Chain::EMPTY, |index| Chain {
+            first: index.raw(),
+            length: 1,
+            fresh: 0,
+        })
+    }
+
+    /// The buffer that is out as a `Scratch` and expected back at hand.
+    pub(crate) fn scratch_out(&self) -> Option<SlotIndex> {
+        let hand = self.hand.load(Ordering::Relaxed);
+        index_from(hand & !OUT).filter(|_| hand & OUT != 0)
+    }
+
+    /// Takes a local slot off the list for a holder of `samples`, unless only the reserve is left. The hand is empty.
+    #[inline(always)] // See `RealtimePool::scratch`.
+    pub(crate) fn pop<'table>(
+        &self,
+        table: &'table SlotTable,
+        samples: u32,
+    ) -> Option<(SlotIndex, &'table Slot)> {
+        let (index, slot) = self.front(table)?;
+        let served = self.served.get();
+        let balance = self.returns.get().wrapping_sub(served) as i64;
+        if balance <= self.mark.load(Ordering::Relaxed) as i64 && !self.look_closer(balance) {
+            return None;
+        }
+        // Before it leaves the list, so that at every moment either the list or its own word says what it is.
+        slot.lend(samples);
+        self.unlink(slot);
+        self.served.set(served + 1);
+        Some((index, slot))
+    }
+
+    /// Takes a local slot, the reserve included.
+    pub(super) fn pop_reserve<'table>(
+        &self,
+        table: &'table SlotTable,
+        samples: u32,
+    ) -> Option<(SlotIndex, &'table Slot)> {
+        let (index, slot) = self.front(table)?;
+        self.note_peak(self.balance() - 1);
+        slot.lend(samples);
+        self.unlink(slot);
+        self.served.add(1);
+        Some((index, slot))
+    }
+
+    #[inline(always)]
+    pub(super) fn front<'table>(
+        &self,
+        table: &'table SlotTable,
+    ) -> Option<(SlotIndex, &'table Slot)> {
+        let index = index_from(self.first.load(Ordering::Relaxed))?;
+        Some((index, table.slot(index)))
+    }
+
+    #[inline(always)]
+    pub(super) fn unlink(&self, front: &Slot) {
+        self.first
+            .store(front.next.load(Ordering::Relaxed), Ordering::Relaxed);
+    }
+
+    /// What is on the local list less what was stocked.
+    #[inline(always)]
+    fn balance(&self) -> i64 {
+        self.returns.get().wrapping_sub(self.served.get()) as i64
+    }
+
+    /// Whether a slot may be taken although the mark is reached; then the peak is noted.
+    #[cold]
+    #[inline(never)]
+    fn look_closer(&self, balance: i64) -> bool {
+        if self.listed() <= self.reserve {
+            return false;
+        }
+        self.note_peak(balance - 1);
+        true
+    }
+
+    /// Puts a holder's slot on the local list.
+    #[inline(always)]
+    pub(super) fn push(&self, slot: &Slot, index: SlotIndex) {
+        self.link(slot, index);
+        self.returns.add(1);
+    }
+
+    #[inline(always)]
+    pub(super) fn link(&self, slot: &Slot, index: SlotIndex) {
+        let first = self.first.load(Ordering::Relaxed);
+        // Last out, first in: then the link is still there, and the next take need not wait for a store to it.
+        if slot.next.load(Ordering::Relaxed) != first {
+            slot.next.store(first, Ordering::Relaxed);
+        }
+        self.first.store(index.raw(), Ordering::Relaxed);
+    }
+
+    /// Takes a buffer home that its holder released here: to the local list, or to the surplus if it was asked back.
+    #[inline(always)]
+    pub(super) fn take_home(&self, index: SlotIndex) {
+        let table = &self.core.table;
+        let slot = table.slot(index);
+        if self.line() == NO_LINE || !self.shed_if_beyond(table, slot, index) {
+            self.push(slot, index);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn shed_if_beyond(&self, table: &SlotTable, slot: &Slot, index: SlotIndex) -> bool {
+        let shed = slot.place_key() >= self.line()
+            && self.shared.surplus.push_single(table, index).is_ok();
+        if shed {
+            self.returns.add(1);
+            self.stock(-1);
+        }
+        shed
+    }
+
+    /// Everything on the local list, which is empty then. For its owner, or for the control half when there is none.
+    pub(crate) fn take_local(&self) -> Chain {
+        let chain = self.peek_local();
+        self.first.store(NIL, Ordering::Relaxed);
+        self.stock(-i64::from(chain.length));
+        chain
+    }
+
+    /// What links lead to from the local list, whatever was counted.
+    pub(crate) fn follow_local(&self) -> Chain {
+        Chain {
+            first: self.first.load(Ordering::Relaxed),
+            length: u32::MAX,
+            fresh: 0,
+        }
+    }
+
+    /// What is on the local list, to be looked at while its owner rests.
+    pub(crate) fn peek_local(&self) -> Chain {
+        Chain {
+            first: self.first.load(Ordering::Relaxed),
+            length: self.listed(),
+            fresh: 0,
+        }
+    }
+
+    /// Makes these the local list, whatever it was. For the control half, in place of a dead owner.
+    pub(crate) fn restock(&self, table: &SlotTable, idle: &[SlotIndex]) {
+        self.first.store(NIL, Ordering::Relaxed);
+        for &index in idle {
+            self.link(table.slot(index), index);
+        }
+        let stocked = idle.len() as i64 - self.balance();
+        self.stocked.store(stocked as u64, Ordering::Relaxed);
+        self.stock(0);
+    }
+
+    /// Slots came to the local list, or left it, otherwise than from and to holders.
+    pub(super) fn stock(&self, more: i64) {
+        let stocked = self.stocked.load(Ordering::Relaxed);
+        self.stocked
+            .store(stocked.wrapping_add_signed(more), Ordering::Relaxed);
+        self.mark.store(ALWAYS, Ordering::Relaxed);
+    }
+
+    /// Opens a new look at the peak: what is in use now counts, and so does the next acquire. The hand is empty.
+    pub(super) fn begin_window(&self) {
+        self.note_peak(self.balance());
+        self.mark.store(ALWAYS, Ordering::Relaxed);
+    }
+
+    /// Notes how many are in use with this balance, and sets the mark where that can be more than ever before.
+    fn note_peak(&self, balance: i64) {
+        let stocked = self.stocked.load(Ordering::Relaxed) as i64;
+        let idle =
+            (stocked + balance) as u32 + self.shared.inbox.length() + self.shared.surplus.length();
+        let in_use = self.carved().saturating_sub(idle);
+        if in_use > self.peak.load(Ordering::Relaxed) {
+            self.peak.store(in_use, Ordering::Relaxed);
+        }
+        let window_peak = self.window_peak.load(Ordering::Relaxed);
+        if in_use > window_peak {
+            self.window_peak.store(in_use, Ordering::Relaxed);
+        }
+        let below_peak = i64::from(window_peak.saturating_sub(in_use));
+        let reserve = i64::from(self.reserve) - stocked;
+        let mark = (balance - below_peak).max(reserve);
+        self.mark.store(mark as u64, Ordering::Relaxed);
+    }
+
+    pub(super) fn idle_of_owner(&self) -> u32 {
+        self.local() + self.shared.inbox.length()
+    }
+
+    // Everyone's side: racing answers, exact at rest.
+
+    /// On the local list, and at hand.
+    pub(super) fn local(&self) -> u32 {
+        self.listed() + u32::from(self.at_hand().is_some())
+    }
+
+    fn listed(&self) -> u32 {
+        let carved = i64::from(self.carved());
+        let mut local = 0;
+        for _ in 0..4 {
+            let served = self.served.get();
+            local = (self.stocked.load(Ordering::Relaxed))
+                .wrapping_add(self.returns.get())
+                .wrapping_sub(served) as i64;
+            // Another thread's look: the counts belong together if nothing was taken in between. If it does not come to
+            // that in a few attempts, the answer errs towards idle.
+            if self.served.get() == served {
+                break;
+            }
+        }
+        local.clamp(0, carved) as u32
+    }
+
+    pub(crate) fn carved(&self) -> u32 {
+        self.shared.carved.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn idle(&self) -> u32 {
+        self.idle_of_owner() + self.shared.surplus.length()
+    }
+
+    pub(crate) fn leased(&self) -> u32 {
+        self.carved().saturating_sub(self.idle())
+    }
+
+    /// Most buffers in use at once since the shelf was made.
+    pub(crate) fn peak(&self) -> u32 {
+        self.peak.load(Ordering::Relaxed).max(self.leased())
+    }
+
+    /// Most buffers in use at once since `forget_window_peak`.
+    pub(crate) fn window_peak(&self) -> u32 {
+        self.window_peak.load(Ordering::Relaxed).max(self.leased())
+    }
+
+    /// Control half only.
+    pub(crate) fn forget_window_peak(&self) {
+        // Relaxed: a statistic; an owner that loses the race with this notes its next quantum.
+        self.window_peak.store(0, Ordering::Relaxed);
+    }
+
+    /// Acquires of this class served from this shelf.
+    pub(crate) fn hits(&self) -> u64 {
+        // Served in all, less what was lent to the class below; the two may be one acquire apart.
+        (self.served.get() + self.taken_from_hand()).saturating_sub(self.lent_down.get())
+    }
+
+    fn taken_from_hand(&self) -> u64 {
+        self.scratches_at_hand.get() + self.acquires_at_hand.get()
+    }
+
+    /// Buffers that the owner got back from holders: what came to the hand has left it again, or is there.
+    fn returned_here(&self) -> u64 {
+        self.returns.get() + self.taken_from_hand() + u64::from(self.at_hand().is_some())
+    }
+
+    /// Acquires by `Scratch` and returns that no event has told yet; from now on they count as told. For the owner.
+    pub(crate) fn untold(&self) -> (u32, u32) {
+        let scratches = self.served.get() - self.acquires_listed.get()
+            + self.scratches_at_hand.get()
+            - self.scratches_told.get();
+        self.scratches_told.add(scratches);
+        let returns = self.returned_here() - self.returns_told.get();
+        self.returns_told.add(returns);
+        (scratches as u32, returns as u32)
+    }
+
+    /// Buffers that came back, as far as the owner has seen.
+    pub(crate) fn recycled(&self) -> u64 {
+        self.returned_here() + self.taken.get()
+    }
+
+    // The control half's side.
+
+    pub(crate) fn add_carved(&self, more: u32) {
+        // Relaxed, like its twin: one writer; read by others as a racing answer, and by the teardown, which is ordered
+        // after the control half's last act by the core's count of anchors.
+        self.shared
+            .carved
+            .store(self.carved() + more, Ordering::Relaxed);
+    }
+
+    pub(crate) fn sub_carved(&self, less: u32) {
+        self.shared
+            .carved
+            .store(self.carved() - less, Ordering::Relaxed);
+    }
+
+    /// Asks for every buffer from `line` on; [`NO_LINE`] asks for none.
+    pub(crate) fn set_line(&self, line: u64) {
+        // Relaxed: a wish, like all below; the owner may act on an older one for one more quantum.
+        self.line.store(line, Ordering::Relaxed);
+        if line == NO_LINE {
+            self.set_draining(0);
+        }
+    }
+
+    pub(crate) fn set_draining(&self, buffers: u32) {
+        self.shared.draining.store(buffers, Ordering::Relaxed);
+    }
+
+    pub(crate) fn draining(&self) -> u32 {
+        self.shared.draining.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn line(&self) -> u64 {
+        self.line.load(Ordering::Relaxed)
+    }
+
+    /// Has the owner look at every buffer that is idle now.
+    pub(crate) fn ask_for_looks(&self) {
+        let looks = self.looked_at.get() + u64::from(self.idle_of_owner());
+        self.shared.looks.store(looks, Ordering::Relaxed);
+    }
+
+    pub(crate) fn set_limit(&self, idle: u32) {
+        // Relaxed: the owner may shed by an older limit for one more quantum.
+        self.shared.limit.store(idle, Ordering::Relaxed);
+    }
+
+    pub(crate) fn set_target(&self, idle: u32) {
+        self.shared.target.store(idle, Ordering::Relaxed);
+    }
+
+    pub(crate) fn target(&self) -> u32 {
+        self.shared.target.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn limit(&self) -> u32 {
+        self.shared.limit.load(Ordering::Relaxed)
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+impl Shelf {
+    /// A shelf of no pool, with the given number of buffers to be accounted for.
+    pub(super) fn for_test(carved: u32, reserve: u32) -> Self {
+        let core = Pinned::dangling_for_test();
+        let shelf = Self::new(core, OnRelease::Leave, (0, 0), 256, reserve);
+        shelf.add_carved(carved);
+        shelf
+    }
+}
+
+#[cfg(test)]
+#[cfg(not(loom))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_reserve_is_for_critical_callers_and_survives_a_refill() {
+        let (table, slots) = SlotTable::of_slots(4);
+        let shelf = Shelf::for_test(4, 2);
+        for &slot in &slots[..3] {
+            shelf.push(table.slot(slot), slot);
+        }
+        assert!(shelf.pop(&table, 1).is_some());
+        assert!(shelf.pop(&table, 1).is_none());
+        shelf
+            .shared
+            .inbox
+            .push(table.slot(slots[3]), slots[3])
+            .unwrap();
+        assert_eq!(shelf.refill(&table), 1);
+        assert_eq!(shelf.local(), 3);
+        assert!(shelf.pop(&table, 1).is_some());
+        assert!(shelf.pop_reserve(&table, 1).is_some());
+        assert!(shelf.pop_reserve(&table, 1).is_some());
+        assert!(shelf.pop_reserve(&table, 1).is_none());
+        assert_eq!((shelf.leased(), shelf.peak()), (4, 4));
+    }
+
+    #[test]
+    fn the_hand_keeps_the_buffer_that_came_home_last() {
+        let (table, slots) = SlotTable::of_slots(3);
+        let core = Pinned::dangling_for_test();
+        let shelf = Shelf::for_test(3, 0);
+        shelf.push(table.slot(slots[0]), slots[0]);
+        let samples = NonNull::dangling();
+        assert!(shelf.take_in_hand(slots[1], samples));
+        assert!(!shelf.take_in_hand(slots[2], samples));
+        assert_eq!((shelf.local(), shelf.returned_here()), (2, 2));
+        let scratch = shelf.take(core, Kind::Scratch, 1).unwrap();
+        assert_eq!((scratch.index, shelf.local()), (slots[1], 1));
+        // Out, and expected back: nobody else's buffer goes there, and putting down changes nothing.
+        assert!(!shelf.take_in_hand(slots[2], samples));
+        shelf.put_down(&table);
+        assert!(!shelf.take_scratch_in_hand(slots[2]));
+        assert_eq!(shelf.scratch_out(), Some(slots[1]));
+        assert!(shelf.take_scratch_in_hand(slots[1]));
+        assert_eq!(
+            (shelf.local(), shelf.returned_here(), shelf.hits()),
+            (2, 3, 1)
+        );
+        assert_eq!(shelf.untold(), (1, 3));
+        // Put down, it is the first on the list.
+        shelf.put_down(&table);
+        assert_eq!((shelf.local(), shelf.returned_here()), (2, 3));
+        assert_eq!(shelf.pop(&table, 1).unwrap().0, slots[1]);
+    }
+
+    #[test]
+    fn a_shut_hand_takes_nothing() {
+        let (table, slots) = SlotTable::of_slots(1);
+        let samples = NonNull::dangling();
+        let core = Pinned::dangling_for_test();
+        let scrubbed = Shelf::new(core, OnRelease::Scrub, (0, 0), 256, 0);
+        assert!(!scrubbed.take_in_hand(slots[0], samples));
+        let asked_back = Shelf::new(core, OnRelease::Leave, (0, 0), 256, 0);
+        asked_back.set_line(0);
+        asked_back.put_down(&table);
+        assert!(!asked_back.take_in_hand(slots[0], samples));
+        asked_back.set_line(NO_LINE);
+        asked_back.put_down(&table);
+        assert!(asked_back.take_in_hand(slots[0], samples));
+    }
+
+    #[test]
+    fn the_peak_is_the_most_in_use_at_once() {
+        let (table, slots) = SlotTable::of_slots(5);
+        let shelf = Shelf::for_test(5, 0);
+        for &slot in &slots {
+            shelf.push(table.slot(slot), slot);
+        }
+        let held: Vec<_> = (0..3).map(|_| shelf.pop(&table, 1).unwrap().0).collect();
+        for slot in held {
+            shelf.push(table.slot(slot), slot);
+        }
+        let (slot, _) = shelf.pop(&table, 1).unwrap();
+        assert_eq!((shelf.peak(), shelf.window_peak()), (3, 3));
+        shelf.forget_window_peak();
+        shelf.push(table.slot(slot), slot);
+        shelf.begin_window();
+        let (slot, _) = shelf.pop(&table, 1).unwrap();
+        assert_eq!((shelf.peak(), shelf.window_peak()), (3, 1));
+        shelf.push(table.slot(slot), slot);
+    }
+}

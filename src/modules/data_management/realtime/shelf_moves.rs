@@ -1,0 +1,180 @@
+//! How idle buffers move between the lists of a shelf: into the local list, and out of it to the surplus. The owner's.
+
+use super::free_list::{Chain, index_from};
+use super::shelf::Shelf;
+use super::slot_table::{Slot, SlotTable};
+use crate::sync::atomic::Ordering;
+
+/// The longest inbox that is joined to the local list in a quantum; a longer one waits until the local list is empty.
+const JOIN_AT_MOST: u32 = 64;
+
+// Relaxed where a word is the owner's own, as in `shelf.rs`.
+impl Shelf {
+    /// Moves the inbox to the end of the local list, of which at most the reserve is left; answers how many of what came
+    /// were returned. Wait-free: one addition, and a walk over at most the reserve.
+    ///
+    /// What came while the owner held the inbox last time waits for the next refill.
+    #[cold]
+    pub(crate) fn refill(&self, table: &SlotTable) -> u32 {
+        self.put_down(table);
+        let lists = self.shared.inbox.lists();
+        let Some(list) = lists.into_iter().find(|list| list.length() > 0) else {
+            return 0;
+        };
+        let chain = list.hold();
+        let end = self.last_local(table);
+        end.map_or(&self.first, |last| &last.next)
+            .store(chain.first, Ordering::Relaxed);
+        self.stock(i64::from(chain.length));
+        list.reopen();
+        self.count_returned(&chain)
+    }
+
+    fn last_local<'table>(&self, table: &'table SlotTable) -> Option<&'table Slot> {
+        let (_, mut last) = self.front(table)?;
+        while let Some(next) = index_from(last.next.load(Ordering::Relaxed)) {
+            last = table.slot(next);
+        }
+        Some(last)
+    }
+
+    /// Counts the returned buffers of a chain that was taken from the inbox; answers how many.
+    pub(crate) fn count_returned(&self, chain: &Chain) -> u32 {
+        let returned = chain.length - chain.fresh;
+        self.taken.add(u64::from(returned));
+        returned
+    }
+
+    /// Puts what came home since the last quantum on top of the local list, so that the samples used last, which the
+    /// processor's caches still hold, are used first. Wait-free: one addition, and a walk over what came. Answers like
+    /// `refill`.
+    fn join(&self, table: &SlotTable) -> u32 {
+        let mut returned = 0;
+        for list in self.shared.inbox.lists() {
+            if !(1..=JOIN_AT_MOST).contains(&list.length()) {
+                continue;
+            }
+            // Others may push until then, so that it takes a few more than were counted.
+            let chain = list.hold();
+            if let Some(last) = chain.last(table) {
+                let below = self.first.load(Ordering::Relaxed);
+                table.slot(last).next.store(below, Ordering::Relaxed);
+                self.first.store(chain.first, Ordering::Relaxed);
+            }
+            self.stock(i64::from(chain.length));
+            list.reopen();
+            returned += self.count_returned(&chain);
+        }
+        returned
+    }
+
+    /// Looks at up to `most` idle buffers, as far as there are more than the limit or the control half asked. Those too
+    /// many, and those beyond the line, go to the surplus; the others go to the inbox together, behind those not looked at
+    /// yet, so that in the end all of them are seen. With nothing to look at, it joins the inbox to the local list.
+    /// Wait-free; for `begin_quantum`. Answers like `refill`.
+    pub(super) fn shed(&self, table: &SlotTable, most: u32) -> u32 {
+        self.put_down(table);
+        let idle = self.idle_of_owner();
+        let too_many = idle.saturating_sub(self.shared.limit.load(Ordering::Relaxed));
+        let asked = self
+            .shared
+            .looks
+            .load(Ordering::Relaxed)
+            .saturating_sub(self.looked_at.get());
+        let looks = u64::from(too_many)
+            .max(asked)
+            .min(u64::from(most.min(idle))) as u32;
+        if looks == 0 {
+            return if asked == 0 { self.join(table) } else { 0 };
+        }
+        let line = self.line();
+        let (mut refilled, mut kept, mut last) = (None, Chain::EMPTY, None);
+        for look in 0..looks {
+            if self.local() == 0 && refilled.is_none() {
+                refilled = Some(self.refill(table));
+            }
+            let Some((index, slot)) = self.front(table) else {
+                break;
+            };
+            // As in `pop`: off every list it is the owner's who died, not somebody's who is bringing it home.
+            slot.take_back();
+            self.unlink(slot);
+            self.stock(-1);
+            let goes = look < too_many || slot.place_key() >= line;
+            if !goes || self.shared.surplus.push_single(table, index).is_err() {
+                kept.push(table, index);
+                last = last.or(Some(index));
+            }
+        }
+        self.looked_at.add(u64::from(looks));
+        if let Some(last) = last
+            && !self.shared.inbox.front.push_aside(table, kept, last)
+        {
+            while let Some(index) = kept.pop(table) {
+                self.link(table.slot(index), index);
+                self.stock(1);
+            }
+        }
+        refilled.unwrap_or(0)
+    }
+}
+
+#[cfg(test)]
+#[cfg(not(loom))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shedding_goes_down_to_the_limit_and_reaches_into_the_inbox() {
+        let (table, slots) = SlotTable::of_slots(6);
+        let shelf = Shelf::for_test(6, 0);
+        for &slot in &slots[..3] {
+            shelf.push(table.slot(slot), slot);
+        }
+        for &slot in &slots[3..] {
+            shelf.shared.inbox.push(table.slot(slot), slot).unwrap();
+        }
+        shelf.set_limit(1);
+        for _ in 0..4 {
+            shelf.shed(&table, 2);
+        }
+        assert_eq!(
+            (
+                shelf.local() + shelf.shared.inbox.length(),
+                shelf.shared.surplus.length()
+            ),
+            (1, 5)
+        );
+    }
+
+    #[test]
+    fn what_came_home_last_is_used_first() {
+        let (table, slots) = SlotTable::of_slots(5);
+        let shelf = Shelf::for_test(5, 0);
+        for &slot in &slots[..2] {
+            shelf.push(table.slot(slot), slot);
+        }
+        let inbox = &shelf.shared.inbox;
+        assert!(inbox.push_fresh(&table, slots[2]));
+        for &slot in &slots[3..] {
+            inbox.push(table.slot(slot), slot).unwrap();
+        }
+        assert_eq!(shelf.shed(&table, 8), 2);
+        assert_eq!((shelf.local(), inbox.length()), (5, 0));
+        let order = core::iter::from_fn(|| shelf.pop(&table, 1).map(|(index, _)| index.raw()));
+        assert_eq!(order.collect::<Vec<_>>(), [4, 3, 2, 1, 0]);
+        assert_eq!((shelf.taken.get(), shelf.leased()), (2, 5));
+    }
+
+    #[test]
+    fn an_inbox_too_long_to_walk_over_in_a_quantum_waits() {
+        let (table, slots) = SlotTable::of_slots(JOIN_AT_MOST + 2);
+        let shelf = Shelf::for_test(JOIN_AT_MOST + 2, 0);
+        shelf.push(table.slot(slots[0]), slots[0]);
+        for &slot in &slots[1..] {
+            shelf.shared.inbox.push(table.slot(slot), slot).unwrap();
+        }
+        assert_eq!(shelf.shed(&table, 8), 0);
+        assert_eq!(shelf.local(), 1);
+    }
+}

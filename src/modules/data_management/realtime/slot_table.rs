@@ -1,0 +1,311 @@
+//! One small record per buffer, at an address that never changes, found by a 24-bit index.
+#![allow(unsafe_code)] // Unchecked indexing on the audio thread's fast path; every index is made here.
+
+use core::ptr;
+
+use crate::modules::data_management::error::{PoolError, Table};
+use crate::sync::atomic::{AtomicPtr, AtomicU8, AtomicU16, AtomicU32, Ordering};
+
+/// Slots per chunk. Chunks are added, never moved or removed while the table lives.
+const CHUNK: usize = if cfg!(loom) { 4 } else { 64 };
+const CHUNK_BITS: u32 = CHUNK.trailing_zeros();
+
+/// Indices are 24 bits wide, so that a list head packs one beside its lengths.
+pub(super) const INDEX_BITS: u32 = 24;
+/// "No slot": ends a list.
+pub(super) const NIL: u32 = (1 << INDEX_BITS) - 1;
+
+/// The slot's holder was recorded in the leak ring.
+const SAMPLED: u32 = 1 << 31;
+/// The buffer was frozen: several may hold it.
+const FROZEN: u32 = 1 << 30;
+/// The last holder was about to push the buffer to its inbox.
+const LEAVING: u32 = 1 << 29;
+/// The largest buffer in samples: what is left of a word beside the marks.
+pub(crate) const MAX_SAMPLES: usize = (1 << 29) - 1;
+
+/// The shelf of a slot without memory.
+const NOWHERE: u16 = u16::MAX;
+
+/// The number of a slot of the table it came from.
+///
+/// Invariant: below the table's count. Only this file, and list heads that were packed from one, make them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SlotIndex(u32);
+
+impl SlotIndex {
+    /// # Safety
+    /// `raw` came from [`raw`](Self::raw) of an index of the same table.
+    pub(super) const unsafe fn from_raw(raw: u32) -> Self {
+        Self(raw)
+    }
+
+    pub(crate) const fn raw(self) -> u32 {
+        self.0
+    }
+}
+
+/// What the pool knows about one buffer: 20 bytes.
+///
+/// `unit`, `region` and `shelf` are written by the control half while the slot is on no list, and published with the
+/// list push that follows. `next` belongs to the list the slot is on, or to the slot's holder. `refs` counts
+/// `BufferRef`s. `lent` is the requested length with its marks, of no samples while idle: written by whoever holds the
+/// slot, before it leaves a list and before it is put on one.
+pub(crate) struct Slot {
+    /// Offset in its region, in units of 64 bytes.
+    unit: AtomicU32,
+    pub(super) next: AtomicU32,
+    pub(super) refs: AtomicU32,
+    lent: AtomicU32,
+    shelf: AtomicU16,
+    region: AtomicU8,
+}
+
+#[cfg(not(loom))]
+const _: () = assert!(size_of::<Slot>() == 20);
+
+impl Slot {
+    fn new() -> Self {
+        Self {
+            unit: AtomicU32::new(0),
+            next: AtomicU32::new(NIL),
+            refs: AtomicU32::new(0),
+            lent: AtomicU32::new(0),
+            shelf: AtomicU16::new(NOWHERE),
+            region: AtomicU8::new(0),
+        }
+    }
+
+    /// Relaxed throughout: a slot's words are read by who holds the slot, and the hand-over (list push and take, or a
+    /// handle moved by the user) orders them. The control half's walks read them as a racing answer.
+    pub(crate) fn carve(&self, region: u8, unit: u32, shelf: u16) {
+        self.unit.store(unit, Ordering::Relaxed);
+        self.shelf.store(shelf, Ordering::Relaxed);
+        self.region.store(region, Ordering::Relaxed);
+        self.lent.store(0, Ordering::Relaxed);
+    }
+
+    /// Its memory went back to the arena.
+    pub(crate) fn uncarve(&self) {
+        self.shelf.store(NOWHERE, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_carved(&self) -> bool {
+        self.shelf.load(Ordering::Relaxed) != NOWHERE
+    }
+
+    #[inline(always)]
+    pub(crate) fn unit(&self) -> u32 {
+        self.unit.load(Ordering::Relaxed)
+    }
+
+    #[inline(always)]
+    pub(crate) fn region(&self) -> u8 {
+        self.region.load(Ordering::Relaxed)
+    }
+
+    /// Orders slots by address: region, then unit.
+    #[inline]
+    pub(crate) fn place_key(&self) -> u64 {
+        u64::from(self.region()) << 32 | u64::from(self.unit())
+    }
+
+    #[inline(always)]
+    pub(crate) fn shelf(&self) -> u16 {
+        self.shelf.load(Ordering::Relaxed)
+    }
+
+    #[inline(always)]
+    pub(super) fn lend(&self, samples: u32) {
+        self.lent.store(samples, Ordering::Relaxed);
+    }
+
+    pub(super) fn mark_sampled(&self) {
+        self.mark(SAMPLED);
+    }
+
+    pub(super) fn mark_frozen(&self) {
+        self.mark(FROZEN);
+    }
+
+    fn mark(&self, mark: u32) {
+        let lent = self.lent.load(Ordering::Relaxed);
+        self.lent.store(lent | mark, Ordering::Relaxed);
+    }
+
+    /// The last holder is about to push it to its inbox.
+    #[inline]
+    pub(super) fn leave(&self) {
+        let frozen = self.lent.load(Ordering::Relaxed) & FROZEN;
+        self.lent.store(LEAVING | frozen, Ordering::Relaxed);
+    }
+
+    #[inline(always)]
+    pub(crate) fn take_back(&self) {
+        self.lent.store(0, Ordering::Relaxed);
+    }
+
+    /// Samples its holder asked for; 0 while idle.
+    pub(crate) fn lent_samples(&self) -> u32 {
+        self.lent.load(Ordering::Relaxed) & MAX_SAMPLES as u32
+    }
+
+    /// Whether the buffer may be in other hands than its half's owner's: frozen, or on its way home after that.
+    pub(crate) fn is_frozen(&self) -> bool {
+        self.lent.load(Ordering::Relaxed) & FROZEN != 0
+    }
+
+    /// Whether nobody has touched the slot since its owner put it on a list.
+    pub(crate) fn is_at_rest(&self) -> bool {
+        self.lent.load(Ordering::Relaxed) == 0
+    }
+
+    pub(crate) fn is_sampled(&self) -> bool {
+        self.lent.load(Ordering::Relaxed) & SAMPLED != 0
+    }
+}
+
+/// All slots of a pool, in chunks of 64 so that growing moves none of them.
+pub(crate) struct SlotTable {
+    /// Filled from the front by the control half; null beyond.
+    chunks: Box<[AtomicPtr<Slot>]>,
+    /// Slots that exist: written by the control half alone.
+    count: AtomicU32,
+}
+
+impl SlotTable {
+    /// A table that can grow to `most` slots.
+    pub(super) fn new(most: usize) -> Self {
+        let chunks = most.clamp(1, NIL as usize - CHUNK).div_ceil(CHUNK);
+        Self {
+            chunks: (0..chunks)
+                .map(|_| AtomicPtr::new(ptr::null_mut()))
+                .collect(),
+            count: AtomicU32::new(0),
+        }
+    }
+
+    /// A slot that was never used. Control half only: allocates a chunk every 64th time.
+    pub(crate) fn add(&self) -> Result<SlotIndex, PoolError> {
+        let count = self.count.load(Ordering::Relaxed);
+        let capacity = self.capacity();
+        if count as usize >= capacity {
+            return Err(PoolError::TableFull {
+                table: Table::Slots,
+                capacity,
+            });
+        }
+        if (count as usize).is_multiple_of(CHUNK) {
+            let chunk: Box<[Slot]> = (0..CHUNK).map(|_| Slot::new()).collect();
+            // Relaxed: another thread learns an index of this chunk only through a list push (release) that follows.
+            self.chunks[count as usize / CHUNK]
+                .store(Box::into_raw(chunk).cast(), Ordering::Relaxed);
+        }
+        self.count.store(count + 1, Ordering::Relaxed);
+        Ok(SlotIndex(count))
+    }
+
+    /// Slots there can be.
+    pub(crate) fn capacity(&self) -> usize {
+        self.chunks.len() * CHUNK
+    }
+
+    /// Every slot so far.
+    pub(crate) fn indices(&self) -> impl Iterator<Item = SlotIndex> + use<> {
+        (0..self.count.load(Ordering::Relaxed)).map(SlotIndex)
+    }
+
+    #[inline(always)]
+    pub(crate) fn slot(&self, index: SlotIndex) -> &Slot {
+        let (chunk, slot) = (index.0 >> CHUNK_BITS, index.0 as usize % CHUNK);
+        // SAFETY: bounds: an index is below `count` of its table, whose chunks up to that count exist and hold 64
+        // slots each. Initialised before the index was given out. Shared access only; all fields are atomic. Chunks
+        // live as long as the table. Thread: the index reached this one by a synchronising hand-over, which also
+        // published the chunk's pointer, so the relaxed load cannot see an older null.
+        unsafe {
+            let chunk = self
+                .chunks
+                .get_unchecked(chunk as usize)
+                .load(Ordering::Relaxed);
+            core::hint::assert_unchecked(!chunk.is_null());
+            &*chunk.add(slot)
+        }
+    }
+
+    /// Bytes on the heap.
+    pub(super) fn heap_bytes(&self) -> usize {
+        let chunks = (self.count.load(Ordering::Relaxed) as usize).div_ceil(CHUNK);
+        size_of_val(&*self.chunks) + chunks * CHUNK * size_of::<Slot>()
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+impl SlotTable {
+    /// A table with so many slots, and their indices.
+    pub(super) fn of_slots(count: u32) -> (Self, Vec<SlotIndex>) {
+        let table = Self::new(count as usize);
+        let indices = (0..count)
+            .map(|_| table.add().expect("room for the slot"))
+            .collect();
+        (table, indices)
+    }
+}
+
+impl Drop for SlotTable {
+    fn drop(&mut self) {
+        for chunk in &self.chunks {
+            let chunk = chunk.load(Ordering::Relaxed);
+            if !chunk.is_null() {
+                // SAFETY: made by `Box::into_raw` of a boxed slice of exactly CHUNK slots in `add`, freed once: the
+                // table is being dropped, so nobody else refers to it.
+                drop(unsafe { Box::from_raw(ptr::slice_from_raw_parts_mut(chunk, CHUNK)) });
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+#[cfg(not(loom))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slots_keep_their_address_while_the_table_grows_to_its_limit() {
+        let table = SlotTable::new(130);
+        let first = table.add().unwrap();
+        let address = ptr::from_ref(table.slot(first));
+        let capacity = 3 * CHUNK;
+        for _ in 1..capacity {
+            table.add().unwrap();
+        }
+        assert_eq!(
+            table.add(),
+            Err(PoolError::TableFull {
+                table: Table::Slots,
+                capacity
+            })
+        );
+        assert_eq!(address, ptr::from_ref(table.slot(first)));
+        assert_eq!(table.indices().count(), capacity);
+        assert_eq!(table.heap_bytes(), 3 * size_of::<usize>() + capacity * 20);
+    }
+
+    #[test]
+    fn marks_do_not_touch_the_length() {
+        let table = SlotTable::new(1);
+        let slot = table.slot(table.add().unwrap());
+        slot.lend(100);
+        slot.mark_sampled();
+        let marks = || (slot.lent_samples(), slot.is_sampled(), slot.is_frozen());
+        assert_eq!(marks(), (100, true, false));
+        slot.lend(MAX_SAMPLES as u32);
+        assert_eq!(marks(), (MAX_SAMPLES as u32, false, false));
+        slot.mark_frozen();
+        slot.leave();
+        assert_eq!((marks(), slot.is_at_rest()), ((0, false, true), false));
+        slot.take_back();
+        assert_eq!((marks(), slot.is_at_rest()), ((0, false, false), true));
+        slot.carve(3, 77, 900);
+        assert_eq!((slot.region(), slot.unit(), slot.shelf()), (3, 77, 900));
+    }
+}

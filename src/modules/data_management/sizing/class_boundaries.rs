@@ -1,0 +1,312 @@
+//! Which size classes waste the fewest samples for the sizes that were asked for: an exact dynamic programme.
+//!
+//! A request takes a buffer of the smallest class that holds it; the rest of that buffer is waste. For each number
+//! of classes the search finds the boundaries with the least waste over all observed requests, then takes the fewest
+//! classes that come close to the best, since every class keeps idle buffers of its own.
+
+use serde::{Deserialize, Serialize};
+
+use super::demand::SizeHistogram;
+
+/// Most classes a pool can have.
+pub const MAX_CLASSES: usize = 16;
+
+/// One more class must save at least this share of the samples asked for: every class keeps a margin of idle buffers.
+const WORTH_A_CLASS: f64 = 0.02;
+
+/// A set of classes and what it would have wasted on the observed requests.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ClassProposal {
+    /// Capacities in samples, ascending.
+    pub classes: Vec<usize>,
+    /// Samples wasted over all observed requests.
+    pub wasted_samples: u64,
+    /// Samples asked for over all observed requests.
+    pub requested_samples: u64,
+}
+
+impl ClassProposal {
+    /// Waste ÷ capacity handed out, in percent.
+    #[must_use]
+    pub fn waste_percentage(&self) -> f64 {
+        let capacity = (self.wasted_samples + self.requested_samples).max(1);
+        self.wasted_samples as f64 / capacity as f64 * 100.0
+    }
+}
+
+/// Samples that `classes` (ascending) waste on the requests of `sizes`; requests above the largest class are not
+/// served and waste nothing.
+#[must_use]
+pub fn wasted_samples(sizes: &SizeHistogram, classes: &[usize]) -> u64 {
+    sizes
+        .iter()
+        .filter_map(|(size, count)| {
+            let class = classes.iter().find(|&&class| class >= size)?;
+            Some((class - size) as u64 * count)
+        })
+        .sum()
+}
+
+/// The search, which can be advanced in portions so that a control step stays short.
+///
+/// `best[k][j]` is the least waste when the smallest `j` sizes are served by `k + 1` classes, the largest of which is
+/// size `j - 1`; `cut[k][j]` is how many sizes the smaller classes serve then.
+#[derive(Debug, Clone)]
+pub struct BoundarySearch {
+    sizes: Vec<usize>,
+    /// Sums over the sizes before each index: requests, and samples asked for.
+    requests: Vec<u64>,
+    samples: Vec<u64>,
+    best: Vec<Vec<u64>>,
+    cut: Vec<Vec<u16>>,
+    max_classes: usize,
+}
+
+impl BoundarySearch {
+    /// Begins a search over the observed `sizes`. `largest` is a request the pool must go on serving, whether it was
+    /// observed or not.
+    #[must_use]
+    pub fn new(sizes: &SizeHistogram, largest: usize, max_classes: usize) -> Self {
+        let mut search = Self {
+            sizes: Vec::new(),
+            requests: vec![0],
+            samples: vec![0],
+            best: Vec::new(),
+            cut: Vec::new(),
+            max_classes: max_classes.clamp(1, MAX_CLASSES),
+        };
+        let unseen = (sizes.largest() < largest).then_some((largest, 0));
+        for (size, count) in sizes.iter().chain(unseen) {
+            search.sizes.push(size);
+            search
+                .requests
+                .push(search.requests[search.sizes.len() - 1] + count);
+            search
+                .samples
+                .push(search.samples[search.sizes.len() - 1] + size as u64 * count);
+        }
+        search
+    }
+
+    /// Waste when one class serves the sizes `from..to`.
+    fn waste(&self, from: usize, to: usize) -> u64 {
+        self.sizes[to - 1] as u64 * (self.requests[to] - self.requests[from])
+            - (self.samples[to] - self.samples[from])
+    }
+
+    /// Goes on for at most about `budget` comparisons, always at least one cell; the proposal once it is done.
+    pub fn advance(&mut self, budget: usize) -> Option<ClassProposal> {
+        let count = self.sizes.len();
+        let mut spent = 0;
+        while spent <= budget {
+            if count == 0 || self.best.len() == self.max_classes.min(count) && self.layer_done() {
+                return Some(self.propose());
+            }
+            if self.best.is_empty() || self.layer_done() {
+                self.best.push(vec![0]);
+                self.cut.push(vec![0]);
+            }
+            spent += self.fill_cell();
+        }
+        None
+    }
+
+    /// Runs to the end.
+    #[must_use]
+    pub fn finish(mut self) -> ClassProposal {
+        loop {
+            if let Some(proposal) = self.advance(usize::MAX) {
+                return proposal;
+            }
+        }
+    }
+
+    /// Runs to the end; the proposal with the least waste, however many classes it takes.
+    #[must_use]
+    pub fn least_waste(mut self) -> ClassProposal {
+        while self.advance(usize::MAX).is_none() {}
+        let requested_samples = self.samples[self.sizes.len()];
+        self.boundaries(self.best.len().saturating_sub(1), requested_samples)
+    }
+
+    fn layer_done(&self) -> bool {
+        self.best
+            .last()
+            .is_some_and(|layer| layer.len() == self.sizes.len() + 1)
+    }
+
+    /// Computes the next cell of the last layer; how many comparisons it took.
+    fn fill_cell(&mut self) -> usize {
+        let layer = self.best.len() - 1;
+        let to = self.best[layer].len();
+        let (mut least, mut at) = (u64::MAX, 0);
+        let mut comparisons = 1;
+        if layer == 0 {
+            least = self.waste(0, to);
+        } else {
+            // Fewer sizes than classes: the cell of the layer below serves them without a cut.
+            for from in 0..to {
+                let waste = self.best[layer - 1][from] + self.waste(from, to);
+                if waste < least {
+                    (least, at) = (waste, from);
+                }
+            }
+            comparisons = to;
+        }
+        self.best[layer].push(least);
+        self.cut[layer].push(at as u16);
+        comparisons
+    }
+
+    fn propose(&self) -> ClassProposal {
+        let count = self.sizes.len();
+        let requested_samples = self.samples[count];
+        let worth = (requested_samples as f64 * WORTH_A_CLASS) as u64;
+        // The fewest classes after which no larger number saves its worth for each class more.
+        let layer = (0..self.best.len())
+            .find(|&layer| {
+                (layer + 1..self.best.len()).all(|more| {
+                    self.best[layer][count] - self.best[more][count]
+                        <= worth * (more - layer) as u64
+                })
+            })
+            .unwrap_or(0);
+        self.boundaries(layer, requested_samples)
+    }
+
+    fn boundaries(&self, mut layer: usize, requested_samples: u64) -> ClassProposal {
+        let mut to = self.sizes.len();
+        let wasted_samples = self.best.get(layer).map_or(0, |row| row[to]);
+        let mut classes = Vec::with_capacity(layer + 1);
+        while to > 0 {
+            classes.push(self.sizes[to - 1]);
+            to = usize::from(self.cut[layer][to]);
+            layer = layer.saturating_sub(1);
+        }
+        classes.reverse();
+        ClassProposal {
+            classes,
+            wasted_samples,
+            requested_samples,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::modules::data_management::sizing::demand::GRANULE_SAMPLES;
+    use proptest::prelude::*;
+
+    fn histogram(sizes: &[(usize, u64)]) -> SizeHistogram {
+        let mut histogram = SizeHistogram::default();
+        for &(size, count) in sizes {
+            histogram.add(size, count);
+        }
+        histogram
+    }
+
+    /// Least waste with exactly up to `k` classes, by trying every subset of the sizes.
+    fn brute_force(histogram: &SizeHistogram, k: usize) -> u64 {
+        let sizes: Vec<usize> = histogram.iter().map(|(size, _)| size).collect();
+        (1u32..1 << sizes.len())
+            .filter(|mask| mask.count_ones() as usize <= k && mask >> (sizes.len() - 1) == 1)
+            .map(|mask| {
+                let classes: Vec<usize> = (0..sizes.len())
+                    .filter(|i| mask >> i & 1 == 1)
+                    .map(|i| sizes[i])
+                    .collect();
+                wasted_samples(histogram, &classes)
+            })
+            .min()
+            .unwrap_or(0)
+    }
+
+    fn layers(histogram: &SizeHistogram, k: usize) -> BoundarySearch {
+        let mut search = BoundarySearch::new(histogram, 0, k);
+        while search.advance(1).is_none() {}
+        search
+    }
+
+    proptest! {
+        #[test]
+        fn least_waste_for_every_number_of_classes(
+            sizes in prop::collection::vec((1usize..4096, 1u64..1000), 1..10),
+            k in 1usize..6,
+        ) {
+            let histogram = histogram(&sizes);
+            let search = layers(&histogram, k);
+            for layer in 0..search.best.len() {
+                let proposal = search.boundaries(layer, 0);
+                prop_assert_eq!(proposal.wasted_samples, brute_force(&histogram, layer + 1));
+                prop_assert_eq!(proposal.wasted_samples, wasted_samples(&histogram, &proposal.classes));
+                prop_assert!(proposal.classes.len() <= layer + 1);
+                prop_assert!(proposal.classes.is_sorted());
+            }
+        }
+
+        #[test]
+        fn portions_do_not_change_the_answer(
+            sizes in prop::collection::vec((1usize..4096, 1u64..1000), 0..20),
+            budget in 0usize..50,
+        ) {
+            let histogram = histogram(&sizes);
+            let mut search = BoundarySearch::new(&histogram, 4096, MAX_CLASSES);
+            let whole = search.clone().finish();
+            let portions = loop {
+                if let Some(proposal) = search.advance(budget) { break proposal }
+            };
+            prop_assert_eq!(whole, portions);
+        }
+    }
+
+    #[test]
+    fn sizes_that_lie_close_share_a_class() {
+        let proposal =
+            BoundarySearch::new(&histogram(&[(480, 100), (496, 1000), (1920, 500)]), 0, 16)
+                .finish();
+        assert_eq!(proposal.classes, [496, 1920]);
+    }
+
+    #[test]
+    fn the_largest_size_stays_served_though_nobody_asked() {
+        let proposal = BoundarySearch::new(&histogram(&[(480, 1000)]), 4096, 16).finish();
+        assert_eq!(proposal.classes, [480, 4096]);
+        assert_eq!(proposal.wasted_samples, 0);
+    }
+
+    #[test]
+    fn nothing_observed_proposes_nothing() {
+        assert!(
+            BoundarySearch::new(&histogram(&[]), 0, 16)
+                .finish()
+                .classes
+                .is_empty()
+        );
+    }
+
+    #[test]
+    fn boundaries_are_whole_granules() {
+        let proposal = BoundarySearch::new(&histogram(&[(441, 7), (1000, 7)]), 0, 16).finish();
+        assert!(
+            proposal
+                .classes
+                .iter()
+                .all(|class| class % GRANULE_SAMPLES == 0)
+        );
+        assert_eq!(proposal.classes, [448, 1008]);
+    }
+
+    #[test]
+    fn a_portion_is_bounded() {
+        let all: Vec<(usize, u64)> = (1..=512).map(|i| (i * GRANULE_SAMPLES, i as u64)).collect();
+        let mut search = BoundarySearch::new(&histogram(&all), 0, MAX_CLASSES);
+        let mut portions = 1;
+        while search.advance(4096).is_none() {
+            portions += 1;
+        }
+        // A portion overruns its budget by at most one row of 512.
+        let total = MAX_CLASSES * 512 * 513 / 2;
+        assert!(portions >= total / (4096 + 512) / 2, "{portions} portions");
+    }
+}

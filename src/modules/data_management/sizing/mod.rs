@@ -1,0 +1,10 @@
+//! Sizing that learns: what was asked for, which classes and how many buffers serve it, what a change did.
+
+pub mod capacity_plan;
+pub mod class_boundaries;
+pub mod demand;
+pub mod demand_trace;
+pub mod sizing_plan;
+pub mod sizing_profile;
+pub mod sizing_rules;
+pub mod trace_replay;

@@ -1,0 +1,429 @@
+//! Plays recorded demand on a real pool, with the control step in between as it runs live.
+
+use serde::{Deserialize, Serialize};
+
+use super::demand_trace::{DemandTrace, TraceOpKind};
+use super::sizing_plan::AppliedPlan;
+use super::sizing_profile::SizingProfile;
+use super::sizing_rules::SizingPolicy;
+use crate::modules::data_management::control::pool_builder::PoolBuilder;
+use crate::modules::data_management::control::pool_control::PoolControl;
+use crate::modules::data_management::control::pool_keeper::PoolKeeper;
+use crate::modules::data_management::error::PoolError;
+use crate::modules::data_management::pool_monitor::AlertRules;
+use crate::modules::data_management::pool_optimization::PoolOptimizationEngine;
+use crate::modules::data_management::realtime::buffer::PooledBuffer;
+use crate::modules::data_management::realtime::realtime_pool::RealtimePool;
+
+/// How to play a trace.
+#[derive(Debug, Clone)]
+pub struct ReplayOptions {
+    /// The pool to begin with.
+    pub pool: PoolBuilder,
+    /// What the optimizer may do; none plays without any control step.
+    pub policy: Option<SizingPolicy>,
+    /// Quanta from one control step to the next.
+    pub quanta_per_step: u32,
+    /// Requests, use and memory are counted from this frame on.
+    pub score_from_frame: u64,
+    /// Microseconds of the clock that times control steps: the thread's own, say, which a busy machine does not falsify.
+    /// None times nothing.
+    pub clock_us: Option<fn() -> f64>,
+}
+
+/// What came of it.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct ReplayReport {
+    /// Requests.
+    pub requests: u64,
+    /// Those of them served from their own class.
+    pub hits: u64,
+    /// Those of them refused.
+    pub exhausted: u64,
+    /// Highest fragmentation, looked at after every operation and control step, in percent.
+    pub fragmentation_percentage_max: f64,
+    /// Fragmentation after a defragmentation at the end, in percent.
+    pub fragmentation_percentage_after_defragment: f64,
+    /// Mean internal waste over the control steps that found a leased buffer, in percent.
+    pub internal_waste_percentage_mean: Option<f64>,
+    /// Overhead of the pool's tables at the end, in percent.
+    pub memory_overhead_percentage: Option<f64>,
+    /// Most bytes held.
+    pub bytes_held_peak: u64,
+    /// Mean of the bytes held, over quanta.
+    pub bytes_held_mean: u64,
+    /// Most bytes asked for at once.
+    pub bytes_used_peak: u64,
+    /// Bytes reserved at the end.
+    pub bytes_reserved: u64,
+    /// Times of the control steps in microseconds, ascending; empty without a clock.
+    #[serde(skip)]
+    pub control_step_us: Vec<f64>,
+    /// Most buffers any control step moved or looked at.
+    pub control_step_operations_max: u32,
+    /// Pages by which WebAssembly memory grew from the frame that is scored first; none elsewhere.
+    pub pages_grown: Option<u64>,
+    /// What a next start should begin with.
+    pub profile: Option<SizingProfile>,
+    /// The last plan that was applied, with what it did.
+    pub last_plan: Option<AppliedPlan>,
+}
+
+impl ReplayReport {
+    /// Share of requests served from their own class; none without requests.
+    #[must_use]
+    pub fn hit_rate_percentage(&self) -> Option<f64> {
+        (self.requests > 0).then(|| self.hits as f64 / self.requests as f64 * 100.0)
+    }
+}
+
+/// Plays `trace`: every buffer with an even number is released by its owner, every other one dropped, as if by another
+/// thread.
+///
+/// # Errors
+/// When the pool cannot be built, or a request is larger than its largest class. A request that finds no buffer is
+/// counted, and its release left out.
+pub fn replay(trace: &DemandTrace, options: &ReplayOptions) -> Result<ReplayReport, PoolError> {
+    let (control, realtime) = options.pool.clone().build()?;
+    let keeper = options
+        .policy
+        .clone()
+        .map(|policy| PoolKeeper::new(AlertRules::default(), Some(policy)));
+    let mut player = Player {
+        clock_us: options.clock_us,
+        control,
+        realtime,
+        keeper,
+        report: ReplayReport::default(),
+        held: (0.0, 0),
+        waste: (0.0, 0),
+    };
+    let mut buffers: Vec<Option<PooledBuffer>> = Vec::new();
+    buffers.resize_with(trace.buffers(), || None);
+    let mut used = 0;
+    let mut quantum = 0;
+    let mut pages = None;
+    player.realtime.begin_quantum(0);
+    for op in trace.ops() {
+        let scored = op.frame >= options.score_from_frame;
+        if scored && pages.is_none() {
+            pages = memory_pages();
+        }
+        while quantum < op.frame / u64::from(trace.quantum_frames) {
+            quantum += 1;
+            let frame = quantum * u64::from(trace.quantum_frames);
+            player.realtime.begin_quantum(frame);
+            if quantum.is_multiple_of(u64::from(options.quanta_per_step.max(1))) {
+                player.control_step(frame as f64 / trace.sample_rate_hz * 1000.0, scored);
+            }
+            player.look_at_held(scored);
+        }
+        let buffer = &mut buffers[op.buffer as usize];
+        match op.kind {
+            TraceOpKind::Acquire(samples) => {
+                *buffer = player.acquire(samples as usize, scored)?;
+                used += buffer.as_ref().map_or(0, |buffer| buffer.len() as u64 * 4);
+            }
+            TraceOpKind::Release => {
+                used -= buffer.as_ref().map_or(0, |buffer| buffer.len() as u64 * 4);
+                match buffer.take() {
+                    Some(buffer) if op.buffer.is_multiple_of(2) => player.realtime.release(buffer),
+                    dropped => drop(dropped),
+                }
+            }
+        }
+        if scored {
+            player.report.bytes_used_peak = player.report.bytes_used_peak.max(used);
+            player.look_at_fragmentation();
+        }
+    }
+    player.report.pages_grown = memory_pages().zip(pages).map(|(now, then)| now - then);
+    Ok(player.finish())
+}
+
+/// Size of the memory where that is counted in pages.
+fn memory_pages() -> Option<u64> {
+    #[cfg(target_arch = "wasm32")]
+    return Some(core::arch::wasm32::memory_size(0) as u64);
+    #[cfg(not(target_arch = "wasm32"))]
+    None
+}
+
+struct Player {
+    clock_us: Option<fn() -> f64>,
+    control: PoolControl,
+    realtime: RealtimePool,
+    keeper: Option<PoolKeeper>,
+    report: ReplayReport,
+    /// Sums and counts of which the report has the means.
+    held: (f64, u64),
+    waste: (f64, u64),
+}
+
+impl Player {
+    fn acquire(&mut self, samples: usize, scored: bool) -> Result<Option<PooledBuffer>, PoolError> {
+        let own = self.control.classes().find(|&class| class >= samples);
+        let answer = self.realtime.acquire(samples);
+        let hit = answer
+            .as_ref()
+            .is_ok_and(|buffer| Some(buffer.capacity()) == own);
+        self.report.requests += u64::from(scored);
+        self.report.hits += u64::from(scored && hit);
+        match answer {
+            Ok(buffer) => Ok(Some(buffer)),
+            Err(PoolError::Exhausted { .. }) => {
+                self.report.exhausted += u64::from(scored);
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn control_step(&mut self, now_ms: f64, scored: bool) {
+        let Some(keeper) = &mut self.keeper else {
+            return;
+        };
+        let start_us = self.clock_us.map(|now| now());
+        let report = keeper.step(now_ms, &mut self.control, None, |_| {});
+        let took_us = self
+            .clock_us
+            .zip(start_us)
+            .map(|(now, start)| now() - start);
+        self.report.control_step_us.extend(took_us);
+        self.report.control_step_operations_max = self
+            .report
+            .control_step_operations_max
+            .max(report.operations);
+        if let Some(waste) = keeper
+            .metrics()
+            .internal_waste_percentage
+            .filter(|_| scored)
+        {
+            self.waste.0 += f64::from(waste);
+            self.waste.1 += 1;
+        }
+        if scored {
+            self.look_at_fragmentation();
+        }
+    }
+
+    fn look_at_held(&mut self, scored: bool) {
+        if scored {
+            let held = self.control.bytes_held() as u64;
+            self.report.bytes_held_peak = self.report.bytes_held_peak.max(held);
+            self.held.0 += held as f64;
+            self.held.1 += 1;
+        }
+    }
+
+    fn look_at_fragmentation(&mut self) {
+        let now = f64::from(self.control.fragmentation_percentage());
+        self.report.fragmentation_percentage_max =
+            self.report.fragmentation_percentage_max.max(now);
+    }
+
+    fn finish(mut self) -> ReplayReport {
+        let mean = |(sum, count): (f64, u64)| (count > 0).then(|| sum / count as f64);
+        // Nothing is in use any more.
+        self.control.begin_peak_window();
+        let mut result = self.control.defragment();
+        // The owner sheds a few in each quantum: a thousand quanta empty any class.
+        for _ in 0..1000 {
+            if result.complete {
+                break;
+            }
+            self.realtime.begin_quantum(0);
+            result = self.control.defragment();
+        }
+        let metrics = self.control.metrics();
+        let engine = self.keeper.as_ref().and_then(PoolKeeper::engine);
+        ReplayReport {
+            fragmentation_percentage_after_defragment: f64::from(result.after_percentage),
+            internal_waste_percentage_mean: mean(self.waste),
+            memory_overhead_percentage: metrics.memory_overhead_percentage.map(f64::from),
+            bytes_held_mean: mean(self.held).unwrap_or(0.0) as u64,
+            bytes_reserved: metrics.bytes_reserved as u64,
+            control_step_us: {
+                let mut times = std::mem::take(&mut self.report.control_step_us);
+                times.sort_unstable_by(f64::total_cmp);
+                times
+            },
+            profile: engine.map(PoolOptimizationEngine::profile),
+            last_plan: engine.and_then(|engine| engine.last_plan().cloned()),
+            ..self.report
+        }
+    }
+}
+
+#[cfg(test)]
+#[cfg(not(loom))]
+mod tests {
+    use super::*;
+    use crate::modules::data_management::sizing::capacity_plan::{CapacityPlan, StreamNeed};
+    use crate::modules::data_management::sizing::demand_trace::TraceOp;
+    use crate::modules::data_management::{BufferPool, PoolBuilder};
+
+    fn options(pool: PoolBuilder, policy: Option<SizingPolicy>) -> ReplayOptions {
+        ReplayOptions {
+            pool,
+            policy,
+            quanta_per_step: 1,
+            score_from_frame: 0,
+            clock_us: None,
+        }
+    }
+
+    /// The buffers of a stream, each held for as long as it may be.
+    fn stream_ops(stream: &StreamNeed, windows: u64) -> Vec<TraceOp> {
+        let hold = (stream.hold_ms / 1000.0 * f64::from(stream.sample_rate_hz)).ceil() as u64;
+        let [window, hop] = [stream.window, stream.hop].map(u64::from);
+        let quantum = u64::from(stream.quantum_frames);
+        let mut ops = Vec::new();
+        for index in 0..windows {
+            let begin = index * hop / quantum * quantum;
+            let end = (index * hop + window + hold).next_multiple_of(quantum);
+            let buffer = index as u32;
+            ops.push((
+                end,
+                0,
+                TraceOp {
+                    frame: end,
+                    buffer,
+                    kind: TraceOpKind::Release,
+                },
+            ));
+            ops.push((
+                begin,
+                1,
+                TraceOp {
+                    frame: begin,
+                    buffer,
+                    kind: TraceOpKind::Acquire(stream.window),
+                },
+            ));
+        }
+        ops.sort_unstable_by_key(|&(frame, order, op)| (frame, order, op.buffer));
+        ops.into_iter().map(|(_, _, op)| op).collect()
+    }
+
+    #[test]
+    fn a_pool_built_from_a_capacity_plan_never_runs_out_and_one_buffer_less_does() {
+        let stream: StreamNeed = "48000:1:1000/300:4".parse().unwrap();
+        let trace = DemandTrace::new(48_000.0, 128, stream_ops(&stream, 400)).unwrap();
+        let plan = CapacityPlan::for_streams(std::slice::from_ref(&stream));
+        let build = |less: u32| {
+            let classes = plan.classes.iter();
+            classes.fold(BufferPool::builder(), |pool, class| {
+                pool.class(class.samples, class.buffers - less)
+            })
+        };
+        assert_eq!(
+            replay(&trace, &options(build(0), None)).unwrap().exhausted,
+            0
+        );
+        assert!(replay(&trace, &options(build(1), None)).unwrap().exhausted > 0);
+    }
+
+    #[test]
+    fn a_floor_from_a_capacity_plan_survives_the_optimizer() {
+        let stream: StreamNeed = "48000:1:1024/256:20".parse().unwrap();
+        let plan = CapacityPlan::for_streams(&[stream]);
+        let pool = plan
+            .classes
+            .iter()
+            .fold(BufferPool::builder(), |pool, class| {
+                pool.class(class.samples, class.buffers)
+            });
+        let policy = SizingPolicy {
+            floors: plan.classes.clone(),
+            window_ms: 10.0,
+            ..Default::default()
+        };
+        // One buffer at a time for a second: demand alone would give nearly everything back.
+        let use_one = |index: u64| {
+            [
+                (index * 128, 0, 1024).into(),
+                (index * 128 + 64, 0, 0).into(),
+            ]
+        };
+        let trace = DemandTrace::new(48_000.0, 128, (0..375).flat_map(use_one).collect()).unwrap();
+        let report = replay(&trace, &options(pool.clone(), Some(policy))).unwrap();
+        assert_eq!(report.bytes_held_mean, report.bytes_held_peak);
+        let report = replay(
+            &trace,
+            &options(
+                pool,
+                Some(SizingPolicy {
+                    window_ms: 10.0,
+                    ..Default::default()
+                }),
+            ),
+        )
+        .unwrap();
+        assert!(report.bytes_held_mean < report.bytes_held_peak);
+    }
+
+    #[test]
+    fn the_report_agrees_with_the_trace() {
+        let ops = vec![
+            (0, 0, 200),
+            (0, 1, 300),
+            (0, 2, 300),
+            (128, 0, 0),
+            (256, 3, 100),
+            (384, 1, 0),
+            (384, 2, 0),
+            (384, 3, 0),
+        ];
+        let trace =
+            DemandTrace::new(48_000.0, 128, ops.into_iter().map(TraceOp::from).collect()).unwrap();
+        let pool = BufferPool::builder().class(256, 1).class(512, 1);
+        let report = replay(&trace, &options(pool, None)).unwrap();
+        assert_eq!((report.requests, report.hits, report.exhausted), (4, 3, 1));
+        assert_eq!(report.hit_rate_percentage(), Some(75.0));
+        assert_eq!(report.bytes_used_peak, 500 * 4);
+        assert_eq!(report.bytes_held_peak, (256 + 512) * 4);
+        assert!(report.control_step_us.is_empty());
+    }
+
+    #[test]
+    fn the_second_start_from_a_saved_profile_misses_nothing() {
+        // Each of 40 buffers is released and acquired again in turn.
+        let ops = (0..2000u64).flat_map(|index| {
+            let (frame, buffer) = (index * 32, (index % 40) as u32);
+            let release = [(frame, buffer, 0)]
+                .into_iter()
+                .filter(move |_| index >= 40);
+            release.chain([(frame, buffer, 700)]).map(TraceOp::from)
+        });
+        let trace = DemandTrace::new(48_000.0, 128, ops.collect()).unwrap();
+        let cold = BufferPool::builder().class(1024, 2).limit_samples(1 << 20);
+        let first = replay(&trace, &options(cold, Some(SizingPolicy::default()))).unwrap();
+        assert!(first.exhausted > 0);
+        let profile = SizingProfile::from_json(&first.profile.unwrap().to_json()).unwrap();
+        let warm = profile
+            .mix()
+            .iter()
+            .fold(BufferPool::builder(), |pool, class| {
+                pool.class(class.samples, class.buffers)
+            });
+        let second = replay(&trace, &options(warm, Some(SizingPolicy::default()))).unwrap();
+        assert_eq!(
+            (second.exhausted, second.hit_rate_percentage()),
+            (0, Some(100.0))
+        );
+    }
+
+    #[test]
+    fn a_request_that_no_class_holds_is_an_error() {
+        let trace = DemandTrace::new(48_000.0, 128, vec![(0, 0, 5000).into()]).unwrap();
+        let result = replay(&trace, &options(BufferPool::builder().class(256, 1), None));
+        assert_eq!(
+            result,
+            Err(PoolError::TooLarge {
+                requested: 5000,
+                largest: 256
+            })
+        );
+    }
+}
