@@ -143,7 +143,7 @@ impl Side for Pooled {
 #[derive(Default)]
 struct Direct {
     open: VecDeque<[Vec<f32>; 2]>,
-    /// The engine's fade, per sample as there: it begins silent.
+    /// The engine's fade, as there: per sample until all is heard.
     gain: f32,
     heard: f64,
 }
@@ -155,15 +155,17 @@ impl Side for Direct {
         for (channel, width) in block.iter_mut().zip(WIDTHS) {
             widen(channel, &left, &right, width);
         }
-        let mut gain = self.gain;
-        for channel in &mut block {
-            gain = self.gain;
-            for sample in channel {
-                gain = (gain + 1.0 / (0.005 * RATE_HZ)).min(1.0);
-                *sample *= gain;
+        if self.gain < 1.0 {
+            let mut gain = self.gain;
+            for channel in &mut block {
+                gain = self.gain;
+                for sample in channel {
+                    gain = (gain + 1.0 / (0.005 * RATE_HZ)).min(1.0);
+                    *sample *= gain;
+                }
             }
+            self.gain = gain;
         }
-        self.gain = gain;
         let mut output = [[0.0; QUANTUM]; 2];
         for (output, channel) in output.iter_mut().zip(&block) {
             output[..channel.len()].copy_from_slice(channel);

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::audio_events::{SkipReason, StreamClosed, StreamOpened, WindowSkipped};
+use super::engine::copy_or_silence;
 use super::reblocker::{MAX_QUANTUM_FRAMES, Reblocker, WindowStore};
 use super::stream::StreamConfig;
 use crate::event_bus::Publisher;
@@ -147,10 +148,7 @@ impl Capture {
         let frames = inputs.first().map_or(0, |channel| channel.len());
         self.in_quanta(frames, first_frame, |channel, at, samples| {
             let input = inputs.get(channel).and_then(|input| input.get(at..));
-            let input = input.unwrap_or_default();
-            let heard = input.len().min(samples.len());
-            samples[..heard].copy_from_slice(&input[..heard]);
-            samples[heard..].fill(0.0);
+            copy_or_silence(samples, input.unwrap_or_default());
         })
     }
 

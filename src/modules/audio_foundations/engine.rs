@@ -105,9 +105,7 @@ impl Engine {
         self.fade.apply(&mut block);
         for (channel, output) in outputs.iter_mut().enumerate() {
             if channel < block.channels() {
-                let heard = output.len().min(frames);
-                output[..heard].copy_from_slice(&block.channel(channel)[..heard]);
-                output[heard..].fill(0.0);
+                copy_or_silence(output, block.channel(channel));
             } else {
                 output.fill(0.0);
             }
@@ -156,13 +154,22 @@ fn silence(outputs: &mut [&mut [f32]]) {
     }
 }
 
+/// What `from` lacks is silence.
+#[inline]
+pub(super) fn copy_or_silence(to: &mut [f32], from: &[f32]) {
+    if let Some(from) = from.get(..to.len()) {
+        to.copy_from_slice(from);
+    } else {
+        let (heard, rest) = to.split_at_mut(from.len());
+        heard.copy_from_slice(from);
+        rest.fill(0.0);
+    }
+}
+
 fn load(block: &mut PlanarBuffer, inputs: &[&[f32]]) {
     for channel in 0..block.channels() {
         let input = inputs.get(channel).copied().unwrap_or_default();
-        let samples = block.channel_mut(channel);
-        let heard = input.len().min(samples.len());
-        samples[..heard].copy_from_slice(&input[..heard]);
-        samples[heard..].fill(0.0);
+        copy_or_silence(block.channel_mut(channel), input);
     }
 }
 

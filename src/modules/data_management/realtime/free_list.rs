@@ -349,6 +349,13 @@ impl Inbox {
         self.front.length() + self.side.length()
     }
 
+    /// Whether nothing is here, and nobody at it.
+    #[inline]
+    pub(super) fn is_empty(&self) -> bool {
+        let word = |list: &SharedList| list.0.load(Ordering::Relaxed);
+        (word(&self.front) == Head::EMPTY.0) & (word(&self.side) == Head::EMPTY.0)
+    }
+
     /// Fresh buffers that wait here.
     pub(crate) fn fresh(&self) -> u32 {
         self.front.peek().fresh + self.side.peek().fresh

@@ -144,17 +144,12 @@ impl RealtimePool {
             0
         };
         for shelf in self.table.all() {
-            // A half with a mix of its own has nothing of most classes.
-            let has_some = shelf.carved() > 0;
-            let returned = if has_some {
+            let returned = if shelf.is_unsettled() {
                 shelf.shed(&self.anchor.table, shed)
             } else {
                 0
             };
             self.tell_untold(shelf, returned);
-            if has_some {
-                shelf.begin_window();
-            }
         }
         self.first_frame = first_frame;
         self.half.0.frame.set(first_frame);
@@ -347,12 +342,21 @@ impl RealtimePool {
     }
 
     /// Tells what `Scratch` did since it was last told, and what else returned.
+    #[inline(always)] // Most classes have nothing to tell in most quanta.
     fn tell_untold(&self, shelf: &Shelf, returned: u32) {
         let (scratches, returns) = shelf.untold();
+        let returns = returns + returned;
+        if self.heard && scratches | returns > 0 {
+            self.tell_both(shelf, scratches, returns);
+        }
+    }
+
+    #[inline(never)]
+    fn tell_both(&self, shelf: &Shelf, scratches: u32, returns: u32) {
         if scratches > 0 {
             self.tell_allocation(shelf, scratches, 0, u32::MAX);
         }
-        self.tell_recycling(shelf, returns + returned);
+        self.tell_recycling(shelf, returns);
     }
 
     #[inline]

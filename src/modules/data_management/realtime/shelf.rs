@@ -25,6 +25,15 @@ const SHUT: u32 = NIL + 1;
 /// On the index in a hand: its buffer is out, as a `Scratch`.
 const OUT: u32 = 1 << 31;
 
+/// In place of the window's peak: the control half has looked at it, and the owner begins a new one.
+const FORGOTTEN: u32 = u32::MAX;
+
+/// Whether buffers may come home to a hand at all: not where their samples are looked at on the way, or where the list has
+/// to be counted first.
+fn has_hand(on_release: OnRelease, reserve: u32) -> bool {
+    on_release != OnRelease::Scrub && reserve == 0
+}
+
 /// Who takes a buffer: counted apart.
 #[derive(Clone, Copy)]
 pub(crate) enum Kind {
@@ -153,10 +162,10 @@ impl Shelf {
             on_release,
             line: AtomicU64::new(NO_LINE),
             owner_s: CacheLine,
-            hand: AtomicU32::new(if on_release == OnRelease::Scrub {
-                SHUT
-            } else {
+            hand: AtomicU32::new(if has_hand(on_release, reserve) {
                 NIL
+            } else {
+                SHUT
             }),
             first: AtomicU32::new(NIL),
             hand_samples: AtomicPtr::new(ptr::null_mut()),
@@ -271,9 +280,29 @@ impl Shelf {
         if let Some(index) = at_hand {
             self.push(table.slot(index), index);
         }
-        let open = self.line() == NO_LINE && self.on_release != OnRelease::Scrub;
-        self.hand
-            .store(if open { NIL } else { SHUT }, Ordering::Relaxed);
+        self.hand.store(
+            if self.hand_may_open() { NIL } else { SHUT },
+            Ordering::Relaxed,
+        );
+    }
+
+    fn hand_may_open(&self) -> bool {
+        self.line() == NO_LINE && has_hand(self.on_release, self.reserve)
+    }
+
+    /// Whether a quantum that begins has anything to do here: something came home, the control half asks for something, or
+    /// there is too much. Else what is at hand stays there.
+    #[inline(always)]
+    pub(super) fn is_unsettled(&self) -> bool {
+        let shared = &self.shared;
+        let shut = self.hand.load(Ordering::Relaxed) == SHUT;
+        !shared.inbox.is_empty()
+            || self.is_window_forgotten()
+            || self.line() != NO_LINE
+            || (shut && self.hand_may_open())
+            || shared.looks.load(Ordering::Relaxed) > self.looked_at.get()
+            // All of them are seldom more than the limit.
+            || (self.carved() > self.limit() && self.idle_of_owner() > self.limit())
     }
 
     /// Forgets what a dead owner had at hand, or out as a `Scratch` that came from there; answers whether it was out. For
@@ -457,10 +486,16 @@ impl Shelf {
         self.mark.store(ALWAYS, Ordering::Relaxed);
     }
 
-    /// Opens a new look at the peak: what is in use now counts, and so does the next acquire. The hand is empty.
+    /// Opens a new look at the peak if the last was looked at: what is in use now counts, and so does the next acquire.
+    /// The hand is empty.
     pub(super) fn begin_window(&self) {
-        self.note_peak(self.balance());
-        self.mark.store(ALWAYS, Ordering::Relaxed);
+        if self.is_window_forgotten() {
+            self.note_peak(self.balance());
+        }
+    }
+
+    fn is_window_forgotten(&self) -> bool {
+        self.window_peak.load(Ordering::Relaxed) == FORGOTTEN
     }
 
     /// Notes how many are in use with this balance, and sets the mark where that can be more than ever before.
@@ -472,8 +507,8 @@ impl Shelf {
         if in_use > self.peak.load(Ordering::Relaxed) {
             self.peak.store(in_use, Ordering::Relaxed);
         }
-        let window_peak = self.window_peak.load(Ordering::Relaxed);
-        if in_use > window_peak {
+        let window_peak = self.noted_window_peak();
+        if in_use > window_peak || self.is_window_forgotten() {
             self.window_peak.store(in_use, Ordering::Relaxed);
         }
         let below_peak = i64::from(window_peak.saturating_sub(in_use));
@@ -529,13 +564,18 @@ impl Shelf {
 
     /// Most buffers in use at once since `forget_window_peak`.
     pub(crate) fn window_peak(&self) -> u32 {
-        self.window_peak.load(Ordering::Relaxed).max(self.leased())
+        self.noted_window_peak().max(self.leased())
+    }
+
+    fn noted_window_peak(&self) -> u32 {
+        let noted = self.window_peak.load(Ordering::Relaxed);
+        if noted == FORGOTTEN { 0 } else { noted }
     }
 
     /// Control half only.
     pub(crate) fn forget_window_peak(&self) {
         // Relaxed: a statistic; an owner that loses the race with this notes its next quantum.
-        self.window_peak.store(0, Ordering::Relaxed);
+        self.window_peak.store(FORGOTTEN, Ordering::Relaxed);
     }
 
     /// Acquires of this class served from this shelf.
@@ -554,13 +594,17 @@ impl Shelf {
     }
 
     /// Acquires by `Scratch` and returns that no event has told yet; from now on they count as told. For the owner.
+    #[inline(always)]
     pub(crate) fn untold(&self) -> (u32, u32) {
         let scratches = self.served.get() - self.acquires_listed.get()
             + self.scratches_at_hand.get()
             - self.scratches_told.get();
-        self.scratches_told.add(scratches);
         let returns = self.returned_here() - self.returns_told.get();
-        self.returns_told.add(returns);
+        // Most classes rest in most quanta: nothing is written there.
+        if scratches | returns > 0 {
+            self.scratches_told.add(scratches);
+            self.returns_told.add(returns);
+        }
         (scratches as u32, returns as u32)
     }
 
@@ -712,6 +756,39 @@ mod tests {
         asked_back.set_line(NO_LINE);
         asked_back.put_down(&table);
         assert!(asked_back.take_in_hand(slots[0], samples));
+    }
+
+    #[test]
+    fn a_class_at_rest_is_left_alone_until_there_is_a_reason() {
+        let (table, slots) = SlotTable::of_slots(3);
+        let shelf = Shelf::for_test(3, 0);
+        shelf.push(table.slot(slots[0]), slots[0]);
+        assert!(shelf.take_in_hand(slots[1], NonNull::dangling()));
+        let reasons: [fn(&Shelf, &SlotTable, SlotIndex); 5] = [
+            |shelf, table, slot| shelf.shared.inbox.push(table.slot(slot), slot).unwrap(),
+            |shelf, _, _| shelf.forget_window_peak(),
+            |shelf, _, _| shelf.ask_for_looks(),
+            |shelf, _, _| shelf.set_line(1000),
+            |shelf, _, _| shelf.set_limit(1),
+        ];
+        for (n, reason) in reasons.into_iter().enumerate() {
+            assert!(!shelf.is_unsettled(), "before reason {n}");
+            reason(&shelf, &table, slots[2]);
+            assert!(shelf.is_unsettled(), "reason {n}");
+            shelf.shed(&table, 8);
+            shelf.set_line(NO_LINE);
+            shelf.shed(&table, 8);
+        }
+        assert!(!shelf.is_unsettled());
+    }
+
+    #[test]
+    fn a_class_with_a_reserve_has_no_hand() {
+        let (table, slots) = SlotTable::of_slots(1);
+        let shelf = Shelf::for_test(1, 1);
+        assert!(!shelf.take_in_hand(slots[0], NonNull::dangling()));
+        shelf.put_down(&table);
+        assert!(!shelf.take_in_hand(slots[0], NonNull::dangling()));
     }
 
     #[test]

@@ -71,9 +71,11 @@ impl Shelf {
     /// Looks at up to `most` idle buffers, as far as there are more than the limit or the control half asked. Those too
     /// many, and those beyond the line, go to the surplus; the others go to the inbox together, behind those not looked at
     /// yet, so that in the end all of them are seen. With nothing to look at, it joins the inbox to the local list.
-    /// Wait-free; for `begin_quantum`. Answers like `refill`.
+    /// Begins a new look at the peak if it is time. Wait-free; for `begin_quantum`. Answers like `refill`.
+    #[inline(never)] // Seldom needed: see `is_unsettled`.
     pub(super) fn shed(&self, table: &SlotTable, most: u32) -> u32 {
         self.put_down(table);
+        self.begin_window();
         let idle = self.idle_of_owner();
         let too_many = idle.saturating_sub(self.shared.limit.load(Ordering::Relaxed));
         let asked = self
