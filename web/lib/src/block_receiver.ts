@@ -1,5 +1,5 @@
 import type { Host } from '../wasm/transfer/wavepool.js';
-import { blocksInFlight, type HostPorts, type StreamConfig } from './protocol.ts';
+import { BLOCKS_HOME, blocksInFlight, type HostPorts, type StreamConfig } from './protocol.ts';
 
 /** Views per block on this side: two of the header, and the shell of the buffer that arrived. */
 const VIEWS_PER_BLOCK = 3;
@@ -23,6 +23,8 @@ export class BlockReceiver {
   private readonly stream: number;
   private readonly config: StreamConfig;
   private readonly ports: HostPorts;
+  /** Blocks that were read and have not gone home yet. */
+  private home: ArrayBuffer[] = [];
 
   /** `received` is called after each block, `failed` with what a block threw. */
   constructor(
@@ -54,10 +56,19 @@ export class BlockReceiver {
           } catch (thrown) {
             failed(thrown);
           }
-          ports.worklet.postMessage(block, [block]);
+          this.sendHome(block);
         };
       });
     this.ended = Promise.all(senders.map(hear));
+  }
+
+  /** Many in one message, which is garbage on the audio thread; all at once if it has none left, which a bare header tells. */
+  private sendHome(block: ArrayBuffer): void {
+    const { home } = this;
+    home.push(block);
+    if (home.length < BLOCKS_HOME && block.byteLength !== this.host.headerBytes()) return;
+    this.ports.worklet.postMessage(home, home);
+    this.home = [];
   }
 
   private receive(block: ArrayBuffer): void {

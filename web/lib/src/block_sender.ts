@@ -36,9 +36,12 @@ export class BlockSender {
     for (let i = 0; i < blocks; i++) {
       this.free.push(new ArrayBuffer(headerBytes + config.channels * config.window * 4));
     }
-    ports.counts.onmessage = (event: MessageEvent<ArrayBuffer>) => {
-      if (event.data.byteLength === headerBytes) this.counts = event.data;
-      else this.free.push(event.data);
+    ports.counts.onmessage = ({ data: home }: MessageEvent<ArrayBuffer[]>) => {
+      for (let i = 0; i < home.length; i++) {
+        const block = home[i]!;
+        if (block.byteLength === headerBytes) this.counts = block;
+        else this.free.push(block);
+      }
     };
   }
 

@@ -25,10 +25,13 @@ export interface StreamConfig {
   readonly consumer: 'tuner' | 'reader';
 }
 
-/** Transferable buffers that a stream circulates: a reader may be so late before windows are skipped. */
+/** Of them this many go home to the worklet in one message. */
+export const BLOCKS_HOME = 16;
+
+/** Transferable buffers that a stream circulates: a reader may be so late, less those that wait to go home, before windows are skipped. */
 export function blocksInFlight({ sample_rate, hop }: StreamConfig): number {
   const wanted = Math.ceil((SECONDS_IN_FLIGHT * sample_rate) / hop);
-  return Math.min(Math.max(wanted, LEAST_IN_FLIGHT), MOST_IN_FLIGHT);
+  return Math.min(Math.max(wanted, LEAST_IN_FLIGHT), MOST_IN_FLIGHT) + BLOCKS_HOME;
 }
 
 /** Transfer mode: the host's ends of the ways that blocks take to it. */
