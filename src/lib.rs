@@ -29,6 +29,8 @@
 
 pub mod event_bus;
 pub mod modules;
+#[cfg(target_arch = "wasm32")]
+mod panic_note;
 pub mod registry;
 mod sync;
 #[cfg(all(target_arch = "wasm32", feature = "page"))]

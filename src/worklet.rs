@@ -108,6 +108,8 @@ impl<P: WorkletProcessor> Worklet<P> {
     /// The pool's, for channels it cannot hold, and the bus's.
     pub fn open(sample_rate_hz: f32, channels: usize) -> Result<Self, WorkletError> {
         const { Self::FITS };
+        #[cfg(target_arch = "wasm32")]
+        crate::panic_note::install();
         let mut builder = BufferPool::builder();
         for samples in SCRATCH_CLASSES {
             builder = builder.class(samples, SCRATCH_BUFFERS + channels as u32);

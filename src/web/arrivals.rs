@@ -30,7 +30,6 @@ impl Host {
     #[wasm_bindgen(js_name = receiveHeader)]
     pub fn receive_header(&mut self, stream: u32, wall_ms: f64) -> Result<(), JsError> {
         let bus = self.registry.bus().clone();
-        self.blocks += 1;
         let Some((receiver, counts)) = self.receiver(stream) else {
             return Ok(());
         };

@@ -9,8 +9,8 @@ use crate::modules::data_management::pool_metrics::{ClassMetrics, PoolCounts};
 pub(crate) const HEADER_BYTES: usize = 4096;
 const MAX_CLASSES: usize = 16;
 const CLASS_FIELDS: usize = 13;
-/// First frame, sequence, time, objects, allocator calls, recycled buffers; capture counters, pool counts, class count, length of the cells.
-const FIXED_FIELDS: usize = 6 + CAPTURE_FIELDS + 6 + 1 + 1;
+/// First frame, sequence, time, three kinds of objects, allocator calls, recycled buffers; capture counters, pool counts, class count, length of the cells.
+const FIXED_FIELDS: usize = 8 + CAPTURE_FIELDS + 6 + 1 + 1;
 const CAPTURE_FIELDS: usize = 6;
 const FIELDS: usize = FIXED_FIELDS + MAX_CLASSES * CLASS_FIELDS;
 const CELL_BYTES: usize = HEADER_BYTES - FIELDS * 8;
@@ -26,7 +26,7 @@ pub(crate) struct Header {
 const _: () = assert!(size_of::<Header>() == HEADER_BYTES);
 
 /// What a header says; the pool's counts and the events apart.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Head {
     /// Counts the headers of a stream, from 1.
     pub(crate) sequence: u64,
@@ -34,11 +34,11 @@ pub(crate) struct Head {
     pub(crate) first_frame: u64,
     /// When it was written, by `Date.now`.
     pub(crate) sent_ms: u64,
-    /// JavaScript objects the worklet's side has made.
-    pub(crate) objects: u64,
+    /// JavaScript objects that the writer's side has made: views, messages, buffers.
+    pub(crate) made: [u64; 3],
     /// Calls of the allocator from the audio thread since its first quantum.
     pub(crate) allocator_calls: u64,
-    /// Buffers that came back to the worklet's pool.
+    /// Buffers that came back to the writer's pool.
     pub(crate) recycled: u64,
     pub(crate) capture: CaptureCounters,
 }
@@ -87,7 +87,9 @@ impl Header {
             head.first_frame,
             head.sequence,
             head.sent_ms,
-            head.objects,
+            head.made[0],
+            head.made[1],
+            head.made[2],
             head.allocator_calls,
             head.recycled,
         ] {
@@ -122,7 +124,7 @@ impl Header {
             first_frame: get(),
             sequence: get(),
             sent_ms: get(),
-            objects: get(),
+            made: core::array::from_fn(|_| get()),
             allocator_calls: get(),
             recycled: get(),
             capture: CaptureCounters::from_fields(core::array::from_fn(|_| get())),
@@ -216,7 +218,7 @@ mod tests {
             sequence: 12,
             first_frame: 9,
             sent_ms: 10,
-            objects: 11,
+            made: [11, 12, 13],
             allocator_calls: 12,
             recycled: 8,
             capture: CaptureCounters::from_fields([1, 2, 3, 4, 5, u64::MAX]),

@@ -10,9 +10,9 @@ use super::closed::Closed;
 use super::exercise::{self, Exercise};
 use super::exports::Lent;
 use super::feed::Feed;
+use super::feeds::Feeds;
 use super::inspection::Inspector;
 use super::memory::{self, MemoryWatch};
-use super::panic_note;
 use super::participants::{Holders, Participants};
 use super::reader::Reader;
 use super::receiver::Receiver;
@@ -31,6 +31,7 @@ use crate::modules::data_management::sizing::sizing_profile::SizingProfile;
 use crate::modules::data_management::{
     DataManagementConfig, DataManagementModule, PoolControl, PoolMetrics,
 };
+use crate::panic_note;
 use crate::registry::{ModuleError, ModuleRegistry};
 
 #[wasm_bindgen]
@@ -94,8 +95,6 @@ pub struct Host {
     leaked: u64,
     /// JavaScript objects made on this side of the boundary, messages and transferred buffers of both sides.
     made: Made,
-    /// Blocks that arrived: a message each among what their senders told of.
-    pub(super) blocks: u64,
     /// When the pool's control step last ran.
     ticked_ms: f64,
     feed: Feed,
@@ -104,6 +103,7 @@ pub struct Host {
     recording: Option<Recording>,
     tracks: Option<Tracks>,
     profile_refused: Option<String>,
+    pub(super) feeds: Feeds,
     memory: MemoryWatch,
     pub(super) registry: ModuleRegistry,
 }
@@ -136,7 +136,6 @@ impl Host {
             participants: Participants::default(),
             leaked: 0,
             made: Made::default(),
-            blocks: 0,
             ticked_ms: f64::NEG_INFINITY,
             feed,
             inspector: Inspector::new(),
@@ -144,6 +143,7 @@ impl Host {
             recording: None,
             tracks: None,
             profile_refused,
+            feeds: Feeds::default(),
             memory: MemoryWatch::start(),
             registry,
         })
@@ -264,12 +264,17 @@ impl Host {
     ) {
         if let Some(closing) = self.streams.remove(&stream) {
             self.closed.figures = Some(closing.figures(stream));
-            self.closed.objects += closing.counts.objects();
+            self.closed.made += closing.counts.made();
             closing.count_crossings(&mut self.closed.crossings);
             self.feed.forget(stream);
             match closing.end {
                 StreamEnd::Received(receiver) => {
-                    let reclaimed = self.closed.absorb(&receiver, worklet_lost);
+                    let Receiver {
+                        remote,
+                        remote_recycled,
+                        ..
+                    } = *receiver;
+                    let reclaimed = self.closed.absorb(&remote, remote_recycled, worklet_lost);
                     self.tell_reclaimed(stream, reclaimed);
                 }
                 StreamEnd::Analysed { tap, .. } => {
@@ -344,9 +349,12 @@ impl Host {
     /// # Errors
     /// A pool that is not running.
     pub fn snapshot(&mut self) -> Result<String, JsError> {
-        let (counts, recyclings_counted) = self
+        let (mut counts, recyclings_counted) = self
             .pool_counts()
             .ok_or_else(|| JsError::new("the pool is not running"))?;
+        let told = PoolMetrics::from_counts(&counts);
+        // Their events stay with them.
+        self.participants.count_into(&mut counts);
         let pool = PoolMetrics::from_counts(&counts);
         let recording = self.recording.as_ref().map(Recording::figures);
         let data = self.registry.get::<DataManagementModule>();
@@ -367,24 +375,30 @@ impl Host {
             events: gathered.events.drain(..).collect(),
             tally: Tally {
                 allocation_events: gathered.allocations_told,
-                allocations_counted: pool.total_allocations - pool.exhausted,
+                allocations_counted: told.total_allocations - told.exhausted,
                 recycling_events: gathered.recyclings_told,
                 recyclings_counted,
             },
             pool,
             modules: self.registry.health(),
             memory: self.memory.figures(),
+            objects: self.all_made(),
+            feeds: self.feeds.figures(),
             leaked: self.leaked,
             inspection,
         };
         Ok(serde_json::to_string(&snapshot)?)
     }
 
-    /// Counts JavaScript objects that the worker made to carry blocks.
+    /// Counts JavaScript objects that the worker, or a consumer, made to carry blocks.
     #[wasm_bindgen(js_name = countObjects)]
-    pub fn count_objects(&mut self, views: u32, messages: u32) {
-        self.made.views += u64::from(views);
-        self.made.messages += u64::from(messages);
+    pub fn count_objects(&mut self, views: u32, messages: u32, buffers: u32) {
+        self.made += Made {
+            views: views.into(),
+            messages: messages.into(),
+            buffers: buffers.into(),
+            buffer_bytes: 0,
+        };
     }
 
     /// Counts buffers that were made to be transferred, with so many bytes each.
@@ -494,12 +508,12 @@ impl Host {
     }
 
     /// What was held in a memory that is gone.
-    fn tell_reclaimed(&self, stream: u32, count: u64) {
+    pub(super) fn tell_reclaimed(&self, holder: u32, count: u64) {
         if count > 0
             && let Ok(publisher) = self.registry.bus().publisher()
         {
             publisher.publish(LeasesReclaimed {
-                holder: stream,
+                holder,
                 count: count as u32,
                 first_frame: None,
             });
@@ -531,6 +545,10 @@ impl Host {
         self.registry.bus().set_now_ns((now() * 1e6) as u64);
     }
 
+    pub(super) const fn mode(&self) -> Mode {
+        self.options.mode
+    }
+
     fn data(&self) -> Option<&DataManagementModule> {
         self.registry.get()
     }
@@ -551,23 +569,26 @@ impl Host {
         Some((counts, recycled))
     }
 
+    /// The JavaScript objects made so far, in every thread.
+    fn all_made(&self) -> Made {
+        let mut made = self.made;
+        made += self.closed.made;
+        // A buffer that JavaScript leases for itself crosses without a window: its views alone count.
+        made.views += self.participants.views();
+        for stream in self.streams.values() {
+            made += stream.counts.made();
+        }
+        made
+    }
+
     /// What carrying windows has cost JavaScript so far, in every thread.
     fn boundary(&self) -> BoundaryCounts {
-        let (mut made, mut crossed) = (self.made, self.closed.crossings);
-        // A buffer that JavaScript leases for itself crosses without a window: its views alone count.
-        made.views += self.closed.objects + self.participants.objects();
+        let mut crossed = self.closed.crossings;
         for stream in self.streams.values() {
-            made.views += stream.counts.objects();
             stream.count_crossings(&mut crossed);
         }
-        let messages = self.blocks.min(made.views);
-        made.views -= messages;
-        made.messages += messages;
-        weigh(
-            made,
-            crossed,
-            unit_costs::MEASURED.map(|measured| measured.costs),
-        )
+        let costs = unit_costs::MEASURED.map(|measured| measured.costs);
+        weigh(self.all_made(), crossed, costs)
     }
 }
 

@@ -6,14 +6,16 @@
 
 use core::ptr;
 
+use super::block_header::{Head, Header};
 use super::exports::exports;
-use super::panic_note;
 use super::refusal::Refusal;
-use super::stream_counts::ObjectCount;
+use super::stream_counts::ViewCount;
 use crate::event_bus::TypedEventBus;
+use crate::modules::data_management::pool_metrics::PoolCounts;
 use crate::modules::data_management::{
     DataManagementModule, JSBufferRef, MAX_HOLDERS, PoolError, RealtimePool, WasmJsBridge,
 };
+use crate::panic_note;
 use crate::registry::{ModuleError, ModuleRegistry};
 
 /// Buffers one participant can hold at once, and how many of each class it has for sure: a mix of its own, from which no
@@ -26,19 +28,44 @@ pub(super) struct Participant {
     // First, so that what is leased goes home before the half.
     bridge: WasmJsBridge,
     half: RealtimePool,
-    objects: ObjectCount,
+    views: ViewCount,
     refusal: Refusal,
     /// Samples of the buffer that was looked at last: its class, and what was asked for.
     looked: [u32; 2],
     /// Transfer mode: the instance's own modules.
-    _registry: Option<ModuleRegistry>,
+    alone: Option<Alone>,
+}
+
+/// A participant with a memory of its own, which tells the host what it counts.
+struct Alone {
+    header: Box<Header>,
+    /// Kept, so that counting does not allocate.
+    counts: PoolCounts,
+    registry: ModuleRegistry,
+}
+
+impl Alone {
+    fn write_header(&mut self, views: u64) {
+        let data = self.registry.get::<DataManagementModule>();
+        let Some(control) = data.and_then(|data| data.control()) else {
+            return;
+        };
+        control.count_into(&mut self.counts);
+        let head = Head {
+            made: [views, 0, 0],
+            recycled: control.recycled(),
+            ..Head::default()
+        };
+        // Its events stay here: nobody subscribes.
+        self.header.write(&head, &self.counts, |_| 0);
+    }
 }
 
 impl Participant {
     pub(super) fn new(
         holder: u8,
         registry: &mut ModuleRegistry,
-        objects: ObjectCount,
+        views: ViewCount,
     ) -> Result<Box<Self>, ModuleError> {
         let publisher = registry.bus().publisher()?;
         let control = registry
@@ -52,18 +79,23 @@ impl Participant {
         Ok(Box::new(Self {
             bridge: WasmJsBridge::new(holder, MOST_LEASES, slots),
             half,
-            objects,
+            views,
             refusal: Refusal::default(),
             looked: [0; 2],
-            _registry: None,
+            alone: None,
         }))
     }
 
     fn alone(holder: u8) -> Result<Box<Self>, ModuleError> {
         panic_note::install();
         let mut registry = ModuleRegistry::builder(TypedEventBus::default()).boot()?;
-        let mut participant = Self::new(holder, &mut registry, ObjectCount::default())?;
-        participant._registry = Some(registry);
+        let mut participant = Self::new(holder, &mut registry, ViewCount::default())?;
+        let counts = PoolCounts::default();
+        participant.alone = Some(Alone {
+            header: Header::boxed(),
+            counts,
+            registry,
+        });
         Ok(participant)
     }
 
@@ -86,7 +118,7 @@ impl Participant {
 
     fn view(&mut self, lease: u32) -> usize {
         let view = self.bridge.view(JSBufferRef::from_raw(lease));
-        self.objects.set(self.bridge.counts().objects);
+        self.views.set(self.bridge.objects().views);
         self.refuse(view).map_or(0, |view| {
             self.looked = [view.capacity as u32, view.samples as u32];
             view.address
@@ -132,6 +164,14 @@ exports! {
     }
     /// Leases that are open.
     fn participant_live(participant: &mut Participant) -> usize { participant.bridge.live() }
+    /// Transfer mode: writes what this pool counts into its header, and tells where that is; 0 in shared mode.
+    fn participant_header(participant: &mut Participant) -> usize {
+        let views = participant.bridge.objects().views;
+        participant.alone.as_mut().map_or(0, |alone| {
+            alone.write_header(views);
+            alone.header.address()
+        })
+    }
     /// Where the last refusal is: its code, and three numbers.
     fn participant_refusal(participant: &mut Participant) -> *const Refusal { &raw const participant.refusal }
 }

@@ -98,6 +98,6 @@ exports! {
     fn reader_live(reader: &mut Reader) -> usize { reader.leases.live() }
     /// Where the last refusal is: its code, and three numbers.
     fn reader_refusal(reader: &mut Reader) -> *const Refusal { &raw const reader.refusal }
-    /// Tells how many objects the consumer's side has made so far.
-    fn reader_objects(reader: &mut Reader, objects: u32) { reader.counts.set_consumer_objects(u64::from(objects)) }
+    /// Tells how many views the consumer's side has made so far.
+    fn reader_views(reader: &mut Reader, views: u32) { reader.counts.set_consumer_views(u64::from(views)) }
 }

@@ -84,7 +84,7 @@ impl Receiver {
             core::mem::swap(&mut self.remote, &mut self.arrived);
             self.remote_recycled = head.recycled;
             self.sent = head.capture;
-            counts.set_objects(head.objects);
+            counts.set_made(head.made);
             counts.set_allocator_calls(head.allocator_calls);
         }
         let crossing_ns = now_ms.saturating_sub(head.sent_ms) * 1_000_000;

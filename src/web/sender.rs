@@ -113,7 +113,7 @@ impl Sender {
             sequence: self.headers,
             first_frame,
             sent_ms: wall_ms as u64,
-            objects: counts.objects(),
+            made: counts.made_by_worklet(),
             allocator_calls: counts.allocator_calls(),
             recycled: control.recycled(),
             capture: CaptureCounters {

@@ -3,10 +3,12 @@
 use serde::Serialize;
 
 use super::feed::{LevelRecord, NoteRecord};
+use super::feeds::FeedFigures;
 use super::host::Mode;
 use super::inspection::Inspection;
 use super::memory::MemoryFigures;
 use super::stream::StreamFigures;
+use super::unit_costs::Made;
 use crate::event_bus::{BusStats, EventRecord};
 use crate::modules::data_management::PoolMetrics;
 use crate::registry::ModuleHealth;
@@ -30,6 +32,9 @@ pub(super) struct Snapshot<'a> {
     pub(super) tally: Tally,
     pub(super) modules: Vec<ModuleHealth>,
     pub(super) memory: MemoryFigures,
+    /// JavaScript objects that the boundary made necessary, by kind.
+    pub(super) objects: Made,
+    pub(super) feeds: Vec<FeedFigures>,
     pub(super) leaked: u64,
     /// Twice a second; none in the snapshots between.
     pub(super) inspection: Option<Inspection>,

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::unit_costs::Made;
 use crate::modules::audio_foundations::CaptureCounters;
 use crate::sync::atomic::{AtomicU64, Ordering};
 
@@ -12,9 +13,9 @@ pub(super) struct StreamCounts(Arc<Cells>);
 #[derive(Debug, Default)]
 struct Cells {
     capture: [AtomicU64; 6],
-    /// JavaScript objects made by the worklet's side of the boundary, and by the consumer's.
-    objects: AtomicU64,
-    consumer_objects: AtomicU64,
+    /// JavaScript objects made by the worklet's side of the boundary (views, messages, buffers), and views of the consumer's.
+    made: [AtomicU64; 3],
+    consumer_views: AtomicU64,
     /// Calls of the allocator from the audio thread since its first quantum.
     allocator_calls: AtomicU64,
 }
@@ -33,19 +34,33 @@ impl StreamCounts {
         CaptureCounters::from_fields(fields)
     }
 
-    pub(super) fn set_objects(&self, objects: u64) {
-        // Relaxed: see `publish`.
-        self.0.objects.store(objects, Ordering::Relaxed);
+    pub(super) fn set_made(&self, made: [u64; 3]) {
+        for (cell, count) in self.0.made.iter().zip(made) {
+            // Relaxed: see `publish`.
+            cell.store(count, Ordering::Relaxed);
+        }
     }
 
-    pub(super) fn set_consumer_objects(&self, objects: u64) {
+    pub(super) fn set_consumer_views(&self, views: u64) {
         // Relaxed: see `publish`.
-        self.0.consumer_objects.store(objects, Ordering::Relaxed);
+        self.0.consumer_views.store(views, Ordering::Relaxed);
     }
 
-    pub(super) fn objects(&self) -> u64 {
+    /// What the worklet's side has made.
+    pub(super) fn made_by_worklet(&self) -> [u64; 3] {
         // Relaxed: see `publish`.
-        self.0.objects.load(Ordering::Relaxed) + self.0.consumer_objects.load(Ordering::Relaxed)
+        core::array::from_fn(|kind| self.0.made[kind].load(Ordering::Relaxed))
+    }
+
+    pub(super) fn made(&self) -> Made {
+        let [views, messages, buffers] = self.made_by_worklet();
+        Made {
+            // Relaxed: see `publish`.
+            views: views + self.0.consumer_views.load(Ordering::Relaxed),
+            messages,
+            buffers,
+            buffer_bytes: 0,
+        }
     }
 
     pub(super) fn set_allocator_calls(&self, calls: u64) {
@@ -59,14 +74,14 @@ impl StreamCounts {
     }
 }
 
-/// JavaScript objects that one thread has made, read by another.
+/// Views that one thread has made, read by another.
 #[derive(Debug, Clone, Default)]
-pub(super) struct ObjectCount(Arc<AtomicU64>);
+pub(super) struct ViewCount(Arc<AtomicU64>);
 
-impl ObjectCount {
-    pub(super) fn set(&self, objects: u64) {
+impl ViewCount {
+    pub(super) fn set(&self, views: u64) {
         // Relaxed: a figure for people; nothing is reached through it.
-        self.0.store(objects, Ordering::Relaxed);
+        self.0.store(views, Ordering::Relaxed);
     }
 
     pub(super) fn get(&self) -> u64 {

@@ -8,10 +8,10 @@ use core::ptr;
 use super::allocator;
 use super::block_header::HEADER_BYTES;
 use super::exports::exports;
-use super::panic_note;
 use super::sender::Sender;
 use super::stream_counts::StreamCounts;
 use crate::modules::audio_foundations::{Capture, CopySpan, StreamConfig};
+use crate::panic_note;
 
 /// The audio side of one stream.
 pub(super) struct Tap {
@@ -128,8 +128,10 @@ exports! {
             sender.write_header(&tap.counts, wall_ms);
         }
     }
-    /// Tells how many objects JavaScript has made on this side so far.
-    fn tap_objects(tap: &mut Tap, objects: u32) { tap.counts.set_objects(u64::from(objects)) }
+    /// Tells how many objects of each kind JavaScript has made on this side so far.
+    fn tap_objects(tap: &mut Tap, views: u32, messages: u32, buffers: u32) {
+        tap.counts.set_made([views, messages, buffers].map(u64::from));
+    }
     /// Transfer mode: ends the stream; windows under way go home. What was finished can still be taken.
     fn tap_close(tap: &mut Tap) { tap.capture = None; }
     /// Address of the header.
@@ -138,6 +140,8 @@ exports! {
     fn tap_window_address(tap: &mut Tap, channel: u32) -> usize {
         tap.sender.as_ref().map_or(0, |sender| sender.window_address(channel as usize))
     }
+    /// Panics, for the tests of what follows: nothing else here can.
+    fn tap_panic(tap: &mut Tap) { panic!("half {} was told to panic", tap.half) }
     /// Gives the taken window back; `sent` 0 counts it as skipped.
     fn tap_give_back(tap: &mut Tap, sent: u32) {
         if let Some(sender) = &mut tap.sender {

@@ -263,6 +263,25 @@ onPage('the piano is named right, note by note', async (page) => {
   assertNothingLost(await stop(page));
 });
 
+test('a control worker that dies is told of, and another takes up the sound', async () => {
+  const { page } = await openPage(browser, url);
+  try {
+    await press(page, 'tone');
+    const [before] = page.workers();
+    await before.evaluate(() => self.close());
+    await page.waitForFunction(() => !document.querySelector('#notice').hidden, null, { timeout: 10_000 });
+    assert.equal(await notice(page), 'The control worker is gone. Another one was started, and the sound goes on.');
+    await page.waitForFunction(() => document.body.dataset.state === 'running', null, { timeout: 5000 });
+    await page.waitForTimeout(1500);
+    assert.ok(page.workers().length === 1 && page.workers()[0] !== before);
+    const last = await stop(page);
+    assert.ok(last.notes.filter(({ note }) => note === 'A4').length > 20, `${last.notes.length} notes`);
+    assertNothingLost(last);
+  } finally {
+    await page.close();
+  }
+});
+
 onPage('the report is downloaded as a file', async (page) => {
   await press(page, 'tone');
   await page.waitForTimeout(300);

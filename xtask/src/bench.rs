@@ -14,6 +14,9 @@ use crate::{process, setup, wasm, web_bench};
 /// The word before this in a target's name is what the benchmark is called on the command line.
 const SUFFIX: &str = "_benchmarks";
 
+/// Of the native benchmarks the one that keeps records.
+const NATIVE: &str = "native";
+
 /// The benchmark with a part in the browser, and what drives that part.
 const EVENTS: &str = "events";
 const LANES: &str = "web/e2e/lanes.mjs";
@@ -29,8 +32,14 @@ pub(crate) fn names() -> Result<Vec<String>> {
         .collect())
 }
 
-/// Runs one; `json` is where its figures go, `seconds` how long those run that take real time.
-pub(crate) fn run(name: &str, json: Option<&Path>, seconds: Option<u32>) -> Result<ExitCode> {
+/// Runs one; `json` is where its figures go, `record` keeps them in `tests/benchmarks/record`, `seconds` is how long those
+/// run that take real time.
+pub(crate) fn run(
+    name: &str,
+    json: Option<&Path>,
+    record: bool,
+    seconds: Option<u32>,
+) -> Result<ExitCode> {
     let targets = Targets::read()?.benches();
     let target = targets
         .iter()
@@ -45,14 +54,19 @@ pub(crate) fn run(name: &str, json: Option<&Path>, seconds: Option<u32>) -> Resu
     if seconds.is_some() && name != web_bench::IN_REAL_TIME {
         bail!("only `{}` runs for --seconds", web_bench::IN_REAL_TIME);
     }
+    if record && !in_web && name != NATIVE {
+        bail!("`{name}` keeps no record");
+    }
     let Some(target) = target else {
-        return web_bench::run(name, json, seconds);
+        return web_bench::run(name, json, record, seconds);
     };
     let mut cargo = process::cargo();
     cargo.args(["bench", "--bench", target]);
+    cargo.arg("--");
     if let Some(json) = json {
-        cargo.arg("--").arg("--json").arg(json);
+        cargo.arg("--json").arg(json);
     }
+    cargo.args(record.then_some("--record"));
     if name != EVENTS {
         return process::exit_code(&mut cargo);
     }

@@ -20,6 +20,7 @@ pub(crate) enum Command {
     Bench {
         name: Option<String>,
         json: Option<PathBuf>,
+        record: bool,
         seconds: Option<u32>,
     },
     Plan(Plan),
@@ -128,7 +129,7 @@ pub(crate) fn help(benches: &[String]) -> String {
         let usage = format!("bench [{}]", benches.join("|"));
         commands.push((
             usage,
-            "measure one, or list them; --json FILE writes the figures, --seconds N shortens `browser`",
+            "measure one, or list them; --json FILE writes the figures, --record keeps them in tests/benchmarks/record, --seconds N shortens `browser`",
         ));
     }
     let options = DEMO_OPTIONS.map(|(name, what)| (name.into(), what));
@@ -166,10 +167,11 @@ pub(crate) fn parse(mut parser: Parser, here: &Path) -> Result<Command> {
             suites: words(parser)?,
         }),
         "bench" => {
-            let (mut name, mut json, mut seconds) = (None, None, None);
+            let (mut name, mut json, mut record, mut seconds) = (None, None, false, None);
             while let Some(arg) = parser.next()? {
                 match arg {
                     Arg::Long("json") => json = Some(here.join(parser.value()?)),
+                    Arg::Long("record") => record = true,
                     Arg::Long("seconds") => {
                         seconds = Some(parser.value()?.parse_with(parse_seconds)?);
                     }
@@ -183,6 +185,7 @@ pub(crate) fn parse(mut parser: Parser, here: &Path) -> Result<Command> {
             Ok(Command::Bench {
                 name,
                 json,
+                record,
                 seconds,
             })
         }
@@ -355,12 +358,17 @@ mod tests {
         let bench = Command::Bench {
             name: Some("native".into()),
             json: Some("/here/n.json".into()),
+            record: true,
             seconds: None,
         };
-        assert_eq!(parsed("bench native --json n.json").unwrap(), bench);
+        assert_eq!(
+            parsed("bench native --record --json n.json").unwrap(),
+            bench
+        );
         let list = Command::Bench {
             name: None,
             json: None,
+            record: false,
             seconds: None,
         };
         assert_eq!(parsed("bench").unwrap(), list);

@@ -58,8 +58,9 @@ fn run() -> anyhow::Result<ExitCode> {
         Command::Bench {
             name: Some(name),
             json,
+            record,
             seconds,
-        } => bench::run(&name, json.as_deref(), seconds),
+        } => bench::run(&name, json.as_deref(), record, seconds),
         Command::Bench { name: None, .. } => {
             println!("{}", bench::names()?.join("\n"));
             Ok(ExitCode::SUCCESS)

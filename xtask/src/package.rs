@@ -36,19 +36,23 @@ pub(crate) fn build() -> Result<()> {
     stamp.record()
 }
 
-/// The example crate whose whole code is its DSP.
+/// The example crate whose whole code is its DSP, and one that panics when it is told to.
 const PROCESSOR: &str = "low_pass";
+const FAULTY: &str = "wavepool-faulty";
 
-/// Where [`build_processor`] leaves the module, and what the crate made natively.
+/// Where [`build_processors`] leaves the modules, and what the first made natively.
 pub(crate) const PROCESSOR_MODULE: &str =
     "target/wasm-transfer/wasm32-unknown-unknown/wasm/low_pass.wasm";
+pub(crate) const FAULTY_MODULE: &str =
+    "target/wasm-transfer/wasm32-unknown-unknown/wasm/wavepool_faulty.wasm";
 pub(crate) const PROCESSOR_NATIVE: &str = "target/npm/low_pass.f32";
 
-/// Compiles the example for the browser, and lets it process natively what the browser will have to.
-pub(crate) fn build_processor() -> Result<()> {
+/// Compiles both for the browser, and lets the example process natively what the browser will have to.
+pub(crate) fn build_processors() -> Result<()> {
     let toolchain = WasmToolchain::prepare()?;
     let mut cargo = Build::Transfer.cargo(&toolchain, "build");
-    process::run(cargo.args(["--package", PROCESSOR, "--profile", "wasm"]))?;
+    cargo.args(["--package", PROCESSOR, "--package", FAULTY]);
+    process::run(cargo.args(["--profile", "wasm"]))?;
     if let Some(folder) = Path::new(PROCESSOR_NATIVE).parent() {
         std::fs::create_dir_all(folder)?;
     }

@@ -162,6 +162,7 @@ fn clippy(report: &mut Report, _: &str) -> Result<()> {
                     .cargo(&toolchain, "clippy")
                     .args(["--package", "wavepool-web"])
                     .args(["--package", "wavepool-lanes"])
+                    .args(["--package", "wavepool-faulty"])
                     .args(deny),
             )
         });
@@ -263,9 +264,11 @@ fn page(report: &mut Report, name: &str) -> Result<()> {
 fn npm_package(report: &mut Report, name: &str) -> Result<()> {
     let browser = setup::chromium()?;
     timed(report, "package checks", package::build);
+    package::build_processors()?;
     let tests = "web/lib/package/package.test.mjs".to_owned();
     node_tests(report, name, &[tests], |node| {
         node.env("WAVEPOOL_TARBALL", package::TARBALL)
+            .env("WAVEPOOL_PROCESSOR", package::PROCESSOR_MODULE)
             .env("CHROMIUM", &browser)
     })
 }
@@ -273,11 +276,12 @@ fn npm_package(report: &mut Report, name: &str) -> Result<()> {
 fn processor(report: &mut Report, name: &str) -> Result<()> {
     let browser = setup::chromium()?;
     package::build()?;
-    timed(report, "build processor", package::build_processor);
+    timed(report, "build processor", package::build_processors);
     let tests = "web/lib/package/processor.test.mjs".to_owned();
     node_tests(report, name, &[tests], |node| {
         node.env("WAVEPOOL_PROCESSOR", package::PROCESSOR_MODULE)
             .env("WAVEPOOL_NATIVE", package::PROCESSOR_NATIVE)
+            .env("WAVEPOOL_FAULTY", package::FAULTY_MODULE)
             .env("CHROMIUM", &browser)
     })
 }

@@ -22,8 +22,14 @@ const IN_CHROMIUM: &str = "tests/benchmarks/browser/measure.mjs";
 /// Real time that each implementation gets in Chromium, unless told otherwise.
 const SECONDS: u32 = 60;
 
-/// Runs one; `json` is where its figures go, `seconds` how long each implementation runs in real time.
-pub(crate) fn run(name: &str, json: Option<&Path>, seconds: Option<u32>) -> Result<ExitCode> {
+/// Runs one; `json` is where its figures go, `record` keeps them beside the native ones, `seconds` is how long each
+/// implementation runs in real time.
+pub(crate) fn run(
+    name: &str,
+    json: Option<&Path>,
+    record: bool,
+    seconds: Option<u32>,
+) -> Result<ExitCode> {
     build()?;
     let mut node = process::node();
     if name == IN_REAL_TIME {
@@ -35,7 +41,10 @@ pub(crate) fn run(name: &str, json: Option<&Path>, seconds: Option<u32>) -> Resu
     } else {
         node.args(["--expose-gc", IN_NODE, OUTPUT]);
     }
-    process::exit_code(node.args(json))
+    if let Some(json) = json {
+        node.arg("--json").arg(json);
+    }
+    process::exit_code(node.args(record.then_some("--record")))
 }
 
 /// Compiles the module and makes its glue.

@@ -1,5 +1,5 @@
 // `cargo xtask bench boundary`: samples to Rust and back, in Node. Started with --expose-gc.
-//   node --expose-gc node.mjs MODULE_DIRECTORY [FILE]
+//   node --expose-gc node.mjs MODULE_DIRECTORY [--json FILE] [--record]
 //
 // Rows: `round_trip` (a round's mean, so that what a shape's garbage costs is in it; the median of the rounds),
 // `round_trip_p999` and `round_trip_max` (single calls, the clock's own time and garbage in them), `collections` in all
@@ -10,10 +10,10 @@ import { readFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { PerformanceObserver, performance } from 'node:perf_hooks';
 import { pathToFileURL } from 'node:url';
-import { print, quantile, row, write } from './rows.mjs';
+import { print, quantile, record, row, write } from './rows.mjs';
 import { shapes } from './shapes.mjs';
 
-const [directory, json] = process.argv.slice(2);
+const [directory, ...options] = process.argv.slice(2);
 const glue = await import(pathToFileURL(resolve(directory, 'shapes.js')).href);
 const exports = glue.initSync({ module: await readFile(join(directory, 'shapes_bg.wasm')) });
 
@@ -102,4 +102,5 @@ for (const size of sizes) {
   against('bytes', 'bytes', (run) => run.bytes);
 }
 print(rows);
-if (json) write(json, rows);
+if (options.includes('--json')) write(options[options.indexOf('--json') + 1], rows);
+if (options.includes('--record')) record(rows, 'boundary', { node: process.version });

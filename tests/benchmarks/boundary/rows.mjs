@@ -1,5 +1,6 @@
 // Figures as rows: an array of {bench, case, value, unit, baseline, ratio} for machines, a table for people.
 import { writeFileSync } from 'node:fs';
+import os from 'node:os';
 
 const rounded = (figure) => (figure === null ? null : Math.round(figure * 1000) / 1000);
 
@@ -22,6 +23,18 @@ export function print(rows) {
 
 export function write(file, rows) {
   writeFileSync(file, `${JSON.stringify(rows, null, 2)}\n`);
+}
+
+/** Keeps a run beside the native ones: figures as CSV, and what they were measured on, `made` with which program. */
+export function record(rows, name, made) {
+  const processor = os.cpus()[0].model.trim();
+  const words = processor.toLowerCase().match(/[a-z0-9]+/g);
+  const stem = `tests/benchmarks/record/${new Date().toISOString().slice(0, 10)}-${words.join('-')}-${os.cpus().length}-cores-${name}`;
+  const columns = ['bench', 'case', 'value', 'unit', 'baseline', 'ratio'];
+  const lines = [columns, ...rows.map((row) => columns.map((column) => row[column] ?? ''))];
+  writeFileSync(`${stem}.csv`, lines.map((line) => `${line.join(',')}\n`).join(''));
+  const machine = { processor, cores: os.cpus().length, kernel: `${os.platform()} ${os.release()}`, architecture: os.arch(), ...made };
+  writeFileSync(`${stem}.machine.txt`, Object.entries(machine).map(([what, is]) => `${what}: ${is}\n`).join(''));
 }
 
 /** The `share` quantile of sorted figures. */

@@ -45,21 +45,24 @@ export async function chromium(path) {
   ended.then(() => {
     for (const { reject } of waiting.values()) reject(new Error('Chromium has ended'));
   });
+  const send = (method, params = {}, sessionId = undefined) => {
+    const id = ++lastId;
+    child.stdio[3].write(`${JSON.stringify({ id, method, params, sessionId })}\0`);
+    return new Promise((resolve, reject) => waiting.set(id, { resolve, reject, method }));
+  };
   return {
-    send(method, params = {}, sessionId = undefined) {
-      const id = ++lastId;
-      child.stdio[3].write(`${JSON.stringify({ id, method, params, sessionId })}\0`);
-      return new Promise((resolve, reject) => waiting.set(id, { resolve, reject, method }));
-    },
+    send,
+    version: (await send('Browser.getVersion')).product,
     /** Calls `listener` with every event until the answer is called. */
     on(listener) {
       listeners.add(listener);
       return () => listeners.delete(listener);
     },
-    once(method) {
+    /** Of the page of this session, or of the browser itself. */
+    once(method, sessionId = undefined) {
       return new Promise((resolve) => {
         const off = this.on((event) => {
-          if (event.method !== method) return;
+          if (event.method !== method || event.sessionId !== sessionId) return;
           off();
           resolve(event.params);
         });
@@ -79,15 +82,15 @@ export async function openPage(browser, url) {
   const { sessionId } = await browser.send('Target.attachToTarget', { targetId, flatten: true });
   const worklets = [];
   const workers = [];
-  const off = browser.on(({ method, params }) => {
-    if (method !== 'Target.attachedToTarget') return;
+  const off = browser.on(({ method, params, sessionId: of }) => {
+    if (method !== 'Target.attachedToTarget' || of !== sessionId) return;
     if (params.targetInfo.type.includes('worklet')) worklets.push(params.sessionId);
     else if (params.targetInfo.type === 'worker') workers.push(params.sessionId);
   });
   const send = (method, params) => browser.send(method, params, sessionId);
   await send('Target.setAutoAttach', { autoAttach: true, waitForDebuggerOnStart: false, flatten: true });
   await send('Page.enable');
-  const loaded = browser.once('Page.loadEventFired');
+  const loaded = browser.once('Page.loadEventFired', sessionId);
   await send('Page.navigate', { url });
   await loaded;
   return {

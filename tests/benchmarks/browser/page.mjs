@@ -79,6 +79,8 @@ function node(processor, processorOptions, consumer, port = null) {
 }
 
 const counts = new Int32Array(new SharedArrayBuffer(12));
+/** Bytes that the worklet's thread has made, if that is counted. */
+const made = new Int32Array(new SharedArrayBuffer(4));
 const workers = [];
 /** Windows whose buffers are home again. */
 let home = 0;
@@ -129,7 +131,7 @@ const restAt = (quanta) => context.suspend((quanta * quantum) / sampleRate);
 
 globalThis.bench = {
   /** Makes the graph and lets it run for `warm` quanta (offline) or a second. */
-  async prepare({ name, quanta, warm, stressed }) {
+  async prepare({ name, quanta, warm, stressed, counting }) {
     implementation = implementations[name];
     if (!implementation) throw new Error(`there is no implementation ${name}`);
     if (typeof implementation === 'function') implementation = implementation();
@@ -137,6 +139,7 @@ globalThis.bench = {
     context = offline
       ? new OfflineAudioContext({ numberOfChannels: 1, length: offline * quantum, sampleRate })
       : new AudioContext({ sampleRate });
+    if (counting) await this.count();
     source = knownSource();
     await (implementation.open ? implementation.open() : this.connect());
     if (stressed) await this.stress();
@@ -181,7 +184,7 @@ globalThis.bench = {
   async rest() {
     if (implementation.open || implementation.consumer) await drained(this.at);
     if (implementation.settled) await until(() => implementation.settled(), () => 'messages did not come back');
-    // Three strides are twelve of the sixteen blocks that there are.
+    // Three strides are twelve blocks: twenty-four there are, and seven may wait to go home.
     if (implementation.returned && (this.at / stride) % 3 === 0) {
       await until(() => home >= windowsOf(this.at), () => `${home} of ${windowsOf(this.at)} buffers came back`);
     }
@@ -189,6 +192,22 @@ globalThis.bench = {
 
   mark(text) {
     console.timeStamp(text);
+  },
+
+  /** From here on what the worklet's thread makes is counted. */
+  async count() {
+    await context.audioWorklet.addModule(new URL('./made.mjs', import.meta.url));
+    new AudioWorkletNode(context, 'Made', { processorOptions: { made: made.buffer } }).connect(context.destination);
+  },
+
+  /** Bytes of arrays and of what messages copied, so far. */
+  made() {
+    return Atomics.load(made, 0);
+  },
+
+  /** Quanta so far, in real time. */
+  quanta() {
+    return (context.currentTime * sampleRate) / quantum;
   },
 
   /** The page collects hard, and a worker keeps a core busy. */

@@ -4,13 +4,15 @@ import { isolation, serve } from '../../../web/lib/package/consumers.mjs';
 import { quantile } from '../boundary/rows.mjs';
 import { chromium, openPage, trace } from './cdp.mjs';
 import { quantum, window } from './format.mjs';
-import { workletThread } from './trace.mjs';
+import { figuresOf, workletThread } from './trace.mjs';
 
 /** Quanta in which an implementation settles: compiled, its views made. */
 const warm = 2048;
-/** Bytes are the heap's growth over so many quanta, few enough that nothing is collected meanwhile. */
-const stretch = 64;
-const stretches = 15;
+/** Bytes are the heap's growth over so many quanta: sixteen windows, few enough that in most of them nothing is collected. */
+const stretch = 256;
+const stretches = 9;
+/** Quanta at the end of a run for which nobody waits. */
+const tail = 64;
 
 /** Serves the repository to a browser of its own. */
 export async function laboratory() {
@@ -18,8 +20,11 @@ export async function laboratory() {
   const server = await serve('.', isolation);
   const browser = await chromium(process.env['CHROMIUM'] || '/usr/bin/chromium');
   return {
+    version: browser.version,
     offline: (name, options) => onPage(browser, server, (page) => offline(browser, page, name, options)),
+    made: (name) => onPage(browser, server, (page) => made(page, name)),
     realTime: (name, options) => onPage(browser, server, (page) => realTime(browser, page, name, options)),
+    sampledRealTime: (name, options) => onPage(browser, server, (page) => sampledRealTime(page, name, options)),
     copies: () => onPage(browser, server, (page) => page.evaluate('bench.copies()')),
     async close() {
       await browser.close();
@@ -46,8 +51,10 @@ async function onPage(browser, server, work) {
   }
 }
 
+const prepare = (page, options) => page.evaluate(`bench.prepare(${JSON.stringify(options)})`);
+
 async function offline(browser, page, name, { quanta, sampling = false }) {
-  await page.evaluate(`bench.prepare(${JSON.stringify({ name, quanta, warm })})`);
+  await prepare(page, { name, quanta, warm });
   const growths = { worklet: [], everywhere: [] };
   let at = warm;
   for (let before = await held(page); growths.worklet.length < stretches; ) {
@@ -58,20 +65,30 @@ async function offline(browser, page, name, { quanta, sampling = false }) {
   }
   const median = (bytes) => quantile(bytes.sort((a, b) => a - b), 0.5);
   const stop = await observed(browser, page, sampling);
-  const end = quanta - stretch;
+  const end = quanta - tail;
   await page.evaluate(`bench.advance(${end})`);
-  const seen = await stop();
+  const { sampled, ...seen } = await stop();
   const result = await page.evaluate('bench.finish()');
   const due = Math.floor((quanta * quantum) / window);
   // An implementation without a consumer delivers nothing.
   refuse(name, result, result.windows === 0 || result.windows === due ? null : `${result.windows} of ${due} windows arrived`);
   return {
-    ...result,
-    ...seen,
+    ...figuresOf([{ ...seen, underruns: null }]),
     bytes_per_quantum: median(growths.worklet),
     bytes_everywhere_per_quantum: median(growths.everywhere),
-    sampled_bytes_per_quantum: seen.sampled === null ? null : seen.sampled / (end - at),
+    sampled_bytes_per_quantum: sampled === null ? null : sampled / (end - at),
   };
+}
+
+/** Bytes per quantum of the arrays that the thread makes and of what its messages copy: counted where it asks for them, see `made.mjs`. */
+async function made(page, name) {
+  const quanta = warm + 1024;
+  await prepare(page, { name, quanta: quanta + tail, warm, counting: true });
+  const before = await page.evaluate('bench.made()');
+  await page.evaluate(`bench.advance(${quanta})`);
+  const after = await page.evaluate('bench.made()');
+  await page.evaluate('bench.finish()');
+  return (after - before) / (quanta - warm);
 }
 
 /** Bytes of the worklet's JavaScript heap; and with the workers' heaps and the memory of all arrays. */
@@ -84,15 +101,29 @@ async function held(page) {
   };
 }
 
-async function realTime(browser, page, name, { seconds, sampling = false, stressed = false }) {
-  await page.evaluate(`bench.prepare(${JSON.stringify({ name, stressed })})`);
-  const stop = await observed(browser, page, sampling);
-  await new Promise((resume) => setTimeout(resume, seconds * 1000));
-  const seen = await stop();
+const pause = (seconds) => new Promise((resume) => setTimeout(resume, seconds * 1000));
+
+async function realTime(browser, page, name, { seconds, stressed = false }) {
+  await prepare(page, { name, stressed });
+  const stop = await observed(browser, page, false);
+  await pause(seconds);
+  const run = await stop();
   const result = await page.evaluate('bench.finish()');
   // Under stress a consumer may come too late, which is no mistake of the one measured.
   if (!stressed) refuse(name, result, null);
-  return { ...result, ...seen, sampled_bytes_per_quantum: seen.sampled === null ? null : seen.sampled / seen.calls };
+  run.underruns = result.underruns;
+  return stressed ? figuresOf([run]) : run;
+}
+
+async function sampledRealTime(page, name, { seconds }) {
+  await prepare(page, { name });
+  const from = await page.evaluate('bench.quanta()');
+  await startSampling(page);
+  await pause(seconds);
+  const bytes = await stopSampling(page);
+  const to = await page.evaluate('bench.quanta()');
+  refuse(name, await page.evaluate('bench.finish()'), null);
+  return { sampled_bytes_per_quantum: bytes / (to - from) };
 }
 
 /** A run whose windows are not right measures something else. */
@@ -105,20 +136,25 @@ function refuse(name, { wrong, leaked }, why) {
 /** Traces, and samples allocations if asked to, until the answer is called. */
 async function observed(browser, page, sampling) {
   const traced = await trace(browser);
-  if (sampling) {
-    await page.worklet('HeapProfiler.enable');
-    await page.worklet('HeapProfiler.startSampling', {
-      samplingInterval: 128,
-      includeObjectsCollectedByMajorGC: true,
-      includeObjectsCollectedByMinorGC: true,
-    });
-  }
+  if (sampling) await startSampling(page);
   await page.evaluate(`bench.mark('from')`);
   return async () => {
     await page.evaluate(`bench.mark('to')`);
-    const profile = sampling ? (await page.worklet('HeapProfiler.stopSampling')).profile : null;
-    return { sampled: profile && sizeOf(profile.head), ...workletThread(await traced(), ['from', 'to']) };
+    const sampled = sampling ? await stopSampling(page) : null;
+    return { sampled, ...workletThread(await traced(), ['from', 'to']) };
   };
+}
+
+async function startSampling(page) {
+  await page.worklet('HeapProfiler.enable');
+  const collected = { includeObjectsCollectedByMajorGC: true, includeObjectsCollectedByMinorGC: true };
+  await page.worklet('HeapProfiler.startSampling', { samplingInterval: 128, ...collected });
+}
+
+/** Bytes allocated meanwhile, as V8 estimates. */
+async function stopSampling(page) {
+  const { profile } = await page.worklet('HeapProfiler.stopSampling');
+  return sizeOf(profile.head);
 }
 
 const sizeOf = (node) => node.selfSize + node.children.reduce((sum, child) => sum + sizeOf(child), 0);

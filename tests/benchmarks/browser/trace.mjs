@@ -25,13 +25,26 @@ export function workletThread(events, [from, to]) {
   }
   if (calls.length === 0) throw new Error('the trace has no call of process() on the worklet’s thread');
   calls.sort((a, b) => a.ts - b.ts);
-  const times = calls.map(({ dur }) => dur).sort((a, b) => a - b);
   const windows = stamps.filter((event) => event.args.data.message === 'window' && within(event)).map(({ ts }) => ts);
   return {
-    calls: calls.length,
     collections: collections.length,
-    callback_us: { p50: quantile(times, 0.5), p99: quantile(times, 0.99), p999: quantile(times, 0.999), max: times.at(-1) },
-    delivery_us: delivery(calls, windows.sort((a, b) => a - b)),
+    callbacks: calls.map(({ dur }) => dur),
+    deliveries: delivery(calls, windows.sort((a, b) => a - b)),
+  };
+}
+
+/** Figures of one implementation's runs, taken together. */
+export function figuresOf(runs) {
+  const all = (of) => runs.flatMap(of).sort((a, b) => a - b);
+  const sum = (of) => runs.reduce((sum, run) => sum + of(run), 0);
+  const callbacks = all(({ callbacks }) => callbacks);
+  const deliveries = all(({ deliveries }) => deliveries);
+  return {
+    calls: callbacks.length,
+    collections: sum(({ collections }) => collections),
+    underruns: runs.some(({ underruns }) => underruns === null) ? null : sum(({ underruns }) => underruns),
+    callback_us: { p50: quantile(callbacks, 0.5), p99: quantile(callbacks, 0.99), p999: quantile(callbacks, 0.999), max: callbacks.at(-1) },
+    delivery_us: deliveries.length > 0 ? { p50: quantile(deliveries, 0.5), max: deliveries.at(-1) } : null,
   };
 }
 
@@ -41,12 +54,12 @@ export function workletThread(events, [from, to]) {
  */
 function delivery(calls, marks) {
   const perWindow = 16;
-  if (marks.length < 2) return null;
+  if (marks.length < 2) return [];
   const ends = calls.map(({ ts, dur }) => ts + dur);
   const latencies = (first) => marks.map((mark, n) => mark - ends[first + n * perWindow]).filter((time) => !Number.isNaN(time));
   for (let first = ends.findLastIndex((end) => end <= marks[0]); first >= 0; first--) {
     const times = latencies(first);
-    if (times.every((time) => time >= 0)) return { p50: quantile(times.sort((a, b) => a - b), 0.5), max: times.at(-1) };
+    if (times.every((time) => time >= 0)) return times;
   }
-  return null;
+  return [];
 }

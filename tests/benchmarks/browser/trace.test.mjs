@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { workletThread } from './trace.mjs';
+import { figuresOf, workletThread } from './trace.mjs';
 
 const on = { pid: 1, tid: 7 };
 const named = { ...on, name: 'thread_name', args: { name: 'Realtime AudioWorklet thread' } };
@@ -17,8 +17,9 @@ function recorded(completing) {
 test('calls, collections and delivery are those between the marks on the worklet’s thread', () => {
   const gc = { ...on, name: 'MinorGC', ph: 'X', ts: 5000 };
   const elsewhere = [{ ...gc, tid: 8 }, { ...gc, ts: 300_000 }, call(2000, 99, 'onmessage'), call(-500, 99)];
-  const seen = workletThread([...recorded([3, 19, 35]), gc, ...elsewhere], ['from', 'to']);
-  assert.deepEqual([seen.calls, seen.collections], [40, 1]);
+  const run = workletThread([...recorded([3, 19, 35]), gc, ...elsewhere], ['from', 'to']);
+  const seen = figuresOf([{ ...run, underruns: 2 }]);
+  assert.deepEqual([seen.calls, seen.collections, seen.underruns], [40, 1, 2]);
   assert.deepEqual(seen.callback_us, { p50: 10, p99: 10, p999: 10, max: 10 });
   assert.deepEqual(seen.delivery_us, { p50: 100, max: 100 });
 });
@@ -26,7 +27,14 @@ test('calls, collections and delivery are those between the marks on the worklet
 test('a window that came late is late, and no window is early', () => {
   const events = recorded([3, 19, 35]);
   events.find(({ name, ts }) => name === 'TimeStamp' && ts > 50_000 && ts < 60_000).ts += 6000;
-  assert.deepEqual(workletThread(events, ['from', 'to']).delivery_us, { p50: 100, max: 6100 });
+  assert.deepEqual(figuresOf([workletThread(events, ['from', 'to'])]).delivery_us, { p50: 100, max: 6100 });
+});
+
+test('runs are taken together', () => {
+  const run = (dur, collections) => ({ callbacks: [dur], deliveries: [], collections, underruns: 1 });
+  assert.deepEqual(figuresOf([run(30, 1), run(10, 0), run(20, 4)]), {
+    calls: 3, collections: 5, underruns: 3, callback_us: { p50: 20, p99: 30, p999: 30, max: 30 }, delivery_us: null,
+  });
 });
 
 test('a trace without the thread, the marks or the calls is refused', () => {

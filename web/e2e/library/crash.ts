@@ -34,15 +34,22 @@ export async function consumerDies(mode: Mode): Promise<Readonly<Record<string, 
 /** One of two worklets traps (the test has tampered with it); the other one's tap is read all along. */
 export async function processorTraps(mode: Mode): Promise<Readonly<Record<string, unknown>>> {
   const { wavepool, source, end } = await stage(mode);
+  let last: Snapshot | null = null;
+  let told = 0;
+  wavepool.onSnapshot((snapshot) => {
+    last = snapshot;
+    for (const { name, data } of snapshot.events) if (name === 'LeasesReclaimed') told += data['count'] as number;
+  });
   const taps = await Promise.all([wavepool.tap(source, stereo), wavepool.tap(source, stereo)]);
-  const trapped = await Promise.race(taps.map((tap) => new Promise<Tap>((resolve) => (tap.onFault = () => resolve(tap)))));
+  const fault = (tap: Tap): Promise<{ trapped: Tap; message: string }> =>
+    new Promise((resolve) => (tap.onFault = (message) => resolve({ trapped: tap, message })));
+  const { trapped, message } = await Promise.race(taps.map(fault));
   const other = taps.find((tap) => tap !== trapped)!;
   await trapped.close();
   const after = await read(other, 40);
-  let last: Snapshot | null = null;
-  wavepool.onSnapshot((snapshot) => (last = snapshot));
   await other.close();
-  return { after, leased: (last as unknown as Snapshot).pool.leased, ...(await end()) };
+  const { leased, leases_reclaimed: reclaimed } = (last as unknown as Snapshot).pool;
+  return { message, after, leased, reclaimed, told, ...(await end()) };
 }
 
 /** The context is closed while windows are half full and blocks are out. */

@@ -29,7 +29,7 @@ export async function feedFromThePage(mode: Mode): Promise<Readonly<Record<strin
 }
 
 /** A worker writes a sine with breaks: gaps, counted, and no step anywhere. */
-export async function feedUnderruns(mode: Mode): Promise<Readonly<Record<string, number>>> {
+export async function feedUnderruns(mode: Mode): Promise<Readonly<Record<string, unknown>>> {
   const { wavepool, context, heard, listen } = await studio(mode);
   const feed = await wavepool.feed(context, format);
   await listen(feed.node);
@@ -50,8 +50,11 @@ export async function feedUnderruns(mode: Mode): Promise<Readonly<Record<string,
   // Of the sine itself, and of a fade over 64 frames.
   const steepest = (Math.PI * hz) / context.sampleRate + 0.5 / 64;
   const { underruns } = feed;
+  const [told] = (await wavepool.metrics()).feeds.map(({ channels, frames, underruns }) => ({ channels, frames, underruns }));
   feed.close();
-  return { loudest, largestStep, steepest, underruns, ...(await close(wavepool, context)) };
+  await pause(50);
+  const closed = (await wavepool.metrics()).feeds.length;
+  return { loudest, largestStep, steepest, underruns, told, closed, ...(await close(wavepool, context)) };
 }
 
 /** A context, and a tap that remembers all it hears. */

@@ -110,15 +110,15 @@ export async function poolInAWorker(mode: Mode): Promise<Readonly<Record<string,
   worker.postMessage({ ticket, foreign: mine } satisfies ToPoolWorker, [...ticket.ports]);
   const { lease, live, foreign } = await answer;
   const here = codeOf(() => page.release(lease));
-  await new Promise((resume) => setTimeout(resume, 100));
+  await new Promise((resume) => setTimeout(resume, 400));
   const leasedBefore = leased(last);
   worker.terminate();
   const reclaimed = await Promise.race([died, crashed]);
-  await new Promise((resume) => setTimeout(resume, 200));
+  await new Promise((resume) => setTimeout(resume, 400));
   const leasedAfter = leased(last);
   page.release(mine);
-  await new Promise((resume) => setTimeout(resume, 200));
-  const end = { leasedAtEnd: leased(last), reclaimedInAll: (last as unknown as Snapshot | null)?.pool.leases_reclaimed };
+  await new Promise((resume) => setTimeout(resume, 400));
+  const end = { leasedAtEnd: leased(last), reclaimedInAll: (last as unknown as Snapshot | null)?.pool.leases_reclaimed, views: (last as unknown as Snapshot | null)?.objects.views };
   return { live, foreign, here, leasedBefore, reclaimed, leasedAfter, told, ...end, ...(await wavepool.close()) };
 }
 

@@ -1,6 +1,7 @@
-// The npm package as its users get it: packed, installed into fresh projects, run in Chromium. WAVEPOOL_TARBALL names it.
+// The npm package as its users get it: packed, installed into fresh projects, run in Chromium. WAVEPOOL_TARBALL names it,
+// WAVEPOOL_PROCESSOR a processor written in Rust.
 import assert from 'node:assert/strict';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { after, before, test } from 'node:test';
@@ -11,22 +12,53 @@ import { examples, isolation, project, run, serve } from './consumers.mjs';
 
 const read = (name) => readFile(new URL(`../${name}`, import.meta.url), 'utf8');
 const [manifest, budget] = await Promise.all(['package.json', 'package/size_budget.json'].map(async (name) => JSON.parse(await read(name))));
-const [example] = examples(await read('README.md'), 'js');
+const [example, ...snippets] = examples(await read('README.md'), 'js');
 const tsc = new URL('../../../node_modules/typescript/bin/tsc', import.meta.url).pathname;
 const tarball = resolve(process.env['WAVEPOOL_TARBALL'] ?? 'target/npm/wavepool.tgz');
 
 const script = '<script type="module" src="./main.js"></script>';
 const importMap = '<script type="importmap">{"imports": {"wavepool": "/node_modules/wavepool/dist/index.js"}}</script>';
 const page = (head) => `<!doctype html><link rel="icon" href="data:,">${head}${script}`;
+/** The README's first example is a program; the others stand in one that has what they name, and ends what they began. */
+const isWorker = (snippet) => snippet.startsWith('// reader.js');
+const programs = snippets.filter((snippet) => !isWorker(snippet)).map((snippet) => `
+import { Wavepool } from 'wavepool';
+const context = new AudioContext();
+const source = new OscillatorNode(context);
+const node = source;
+source.start();
+const wavepool = await Wavepool.create();
+let seen = 0;
+const draw = (firstFrame: number, left: Float32Array, right: Float32Array): void => void (seen += left.length + right.length);
+const synthesise = (samples: Float32Array, firstFrame: number): void => void (samples.fill(0), (seen += 1));
+new BroadcastChannel('example').onmessage = () => (seen += 1);
+setTimeout(async () => {
+  const { total_allocations } = await wavepool.metrics();
+  const { leaked } = await wavepool.close();
+  console.log(\`\${seen} seen, \${total_allocations} allocated, \${leaked} leaked\`);
+}, 1500);
+${snippet.replace(/^import .*$/gm, '')}
+`.replace(/^/, (snippet.match(/^import .*$/gm) ?? []).join('\n')));
+const [reader] = snippets.filter(isWorker).map((snippet) => `${snippet}
+const told = new BroadcastChannel('example');
+/** @param {number} firstFrame @param {Float32Array} samples */
+const read = (firstFrame, samples) => told.postMessage(samples.length);
+`);
+/** What each program has to say beside "0 leaked". */
+const expected = [/^[1-9]\d+ seen/, /^[1-9]\d+ seen/, /^0 seen/, /^[1-9]\d+ seen/, /^(not measured|\d+(\.\d+)?) 0 \d+/, / [12] allocated/];
 /** As the package's README asks. */
 const vite = { configFile: false, logLevel: 'warn', optimizeDeps: { exclude: ['wavepool'] } };
 
-let folder, viteProject, plainProject, browser;
+let folder, viteProject, plainProject, exampleProject, browser;
 
 before(async () => {
   folder = await mkdtemp(join(tmpdir(), 'wavepool-package-'));
   viteProject = await project(join(folder, 'vite'), tarball, { 'index.html': page(''), 'main.js': example, 'main.ts': example });
   plainProject = await project(join(folder, 'plain'), tarball, { 'index.html': page(importMap), 'main.js': example, 'blank.html': '' });
+  const files = Object.fromEntries(programs.map((program, i) => [`example${i}.ts`, program]));
+  exampleProject = await project(join(folder, 'examples'), tarball, { 'index.html': '', 'reader.js': reader, ...files });
+  await mkdir(join(exampleProject, 'public'));
+  await cp(process.env['WAVEPOOL_PROCESSOR'], join(exampleProject, 'public/low_pass.wasm'));
   browser = await launch();
 });
 
@@ -91,15 +123,31 @@ for (const [name, most] of Object.entries(budget)) {
 }
 
 test('importing it touches no browser global', async () => {
-  const program = "const { Wavepool } = await import('wavepool'); console.log(typeof Wavepool.create)";
+  const program = "const [{ Wavepool }, { openTap }] = [await import('wavepool'), await import('wavepool/worker')]; console.log(typeof Wavepool.create, typeof openTap)";
   const { stdout } = await run(process.execPath, ['--input-type=module', '--eval', program], { cwd: plainProject });
-  assert.equal(stdout.trim(), 'function');
+  assert.equal(stdout.trim(), 'function function');
 });
 
-test('the example is well typed, declarations included', async () => {
-  const options = ['--strict', '--noEmit', '--target', 'es2022', '--module', 'nodenext', '--lib', 'es2023,esnext.disposable,dom,dom.iterable'];
+test('the examples are well typed, declarations included', async () => {
+  const lib = 'es2023,esnext.disposable,dom,dom.iterable,dom.asynciterable';
+  const options = ['--strict', '--noEmit', '--target', 'es2022', '--module', 'nodenext', '--lib', lib];
   await run(process.execPath, [tsc, ...options, 'main.ts'], { cwd: viteProject });
+  const files = ['--allowJs', '--checkJs', 'reader.js', ...programs.map((_, i) => `example${i}.ts`)];
+  await run(process.execPath, [tsc, ...options, ...files], { cwd: exampleProject }).catch(({ stdout }) => assert.fail(stdout));
 });
+
+for (const [i, words] of expected.entries()) {
+  test(`example ${i + 2} of the README does what it says`, async () => {
+    await writeFile(join(exampleProject, 'index.html'), `<!doctype html><link rel="icon" href="data:,"><script type="module" src="./example${i}.ts"></script>`);
+    await build({ ...vite, root: exampleProject, build: { target: 'esnext', outDir: `dist${i}` }, worker: { format: 'es' } });
+    const server = await serve(join(exampleProject, `dist${i}`), isolation);
+    const lines = await heard(server.url).finally(server.close);
+    assert.ok(lines.some((line) => words.test(line)), lines.join(' | '));
+    assert.match(lines.at(-1), / 0 leaked$/);
+  });
+}
+
+test('every example of the README is run', () => assert.equal(expected.length, programs.length));
 
 for (const [mode, headers] of [['shared', isolation], ['transfer', {}]]) {
   test(`without a bundler, ${mode}`, async () => {

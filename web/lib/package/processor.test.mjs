@@ -1,5 +1,5 @@
 // A crate whose whole code is its DSP, in the shipped worklet file. WAVEPOOL_PROCESSOR is its module, WAVEPOOL_NATIVE what
-// the same crate made natively (`examples/low_pass/examples/render.rs`).
+// the same crate made natively (`examples/low_pass/examples/render.rs`), WAVEPOOL_FAULTY one that panics when it is told to.
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { after, before, test } from 'node:test';
@@ -96,4 +96,27 @@ test('a processor that cannot start says so', async () => {
     return Promise.race([told, new Promise((resolve) => setTimeout(resolve, 5000, 'nothing'))]);
   }, wasm);
   assert.equal(fault, 'the processor could not be started');
+});
+
+test('one processor panics, in Rust: its words are told, it is silent from then on, and the other plays on', async () => {
+  const seen = await page.evaluate(async (wasm) => {
+    const { openProcessor } = await import('/web/lib/dist/index.js');
+    const quantum = 128;
+    const context = new OfflineAudioContext({ numberOfChannels: 2, length: 200 * quantum, sampleRate: 48_000 });
+    const source = new ConstantSourceNode(context);
+    const merger = new ChannelMergerNode(context, { numberOfInputs: 2 });
+    const [one, other] = await Promise.all([0, 1].map(() => openProcessor(context, { wasm, channels: 1 })));
+    const faults = [];
+    const told = new Promise((resolve) => (one.onFault = resolve));
+    other.onFault = (message) => faults.push(message);
+    [one, other].forEach((processor, input) => source.connect(processor.node).connect(merger, 0, input));
+    merger.connect(context.destination);
+    one.parameters.get('fault').setValueAtTime(1, (100 * quantum) / 48_000);
+    source.start();
+    const rendered = await context.startRendering();
+    const loudFrames = (channel) => rendered.getChannelData(channel).reduce((sum, sample) => sum + (sample === 1), 0) / quantum;
+    return { message: await told, faults, loud: [loudFrames(0), loudFrames(1)] };
+  }, `/${process.env['WAVEPOOL_FAULTY']}`);
+  assert.match(seen.message, /panicked at .*lib\.rs:\d+:\d+:\ntold to fail with 128 samples of scratch/);
+  assert.deepEqual([seen.faults, seen.loud], [[], [100, 200]]);
 });

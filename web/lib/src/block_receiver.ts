@@ -1,12 +1,12 @@
 import type { Host } from '../wasm/transfer/wavepool.js';
 import { BLOCKS_HOME, blocksInFlight, type HostPorts, type StreamConfig } from './protocol.ts';
 
-/** Views per block on this side: two of the header, and the shell of the buffer that arrived. */
-const VIEWS_PER_BLOCK = 3;
+/** Views per block on this side, all of its header. */
+const VIEWS_PER_BLOCK = 2;
 /** And per channel: one of the block, one of the memory. */
 const VIEWS_PER_CHANNEL = 2;
-/** What a JavaScript consumer makes per block beside a message: the buffer's shell, a view of the first frame; and a view per channel. */
-const VIEWS_OF_CONSUMER = 2;
+/** What a JavaScript consumer makes per block beside a message and the buffer that arrives: a view of the first frame; and a view per channel. */
+const VIEWS_OF_CONSUMER = 1;
 
 /**
  * Transfer mode: takes counts and events from each block's header and sends the buffer back to the worklet. Blocks for the
@@ -68,6 +68,7 @@ export class BlockReceiver {
     home.push(block);
     if (home.length < BLOCKS_HOME && block.byteLength !== this.host.headerBytes()) return;
     this.ports.worklet.postMessage(home, home);
+    this.host.countObjects(0, 1, 0);
     this.home = [];
   }
 
@@ -77,10 +78,10 @@ export class BlockReceiver {
     const header = host.headerAddress(stream);
     // The memory may have grown since the last block, so views are made from today's buffer.
     new Uint8Array(this.memory.buffer, header, headerBytes).set(new Uint8Array(block, 0, headerBytes));
-    host.countObjects(VIEWS_PER_BLOCK, 1);
+    host.countObjects(VIEWS_PER_BLOCK, 0, 1);
     host.receiveHeader(stream, Date.now());
     if (block.byteLength === headerBytes) return;
-    if (this.ports.consumer) host.countObjects(VIEWS_OF_CONSUMER + config.channels, 1);
+    if (this.ports.consumer) host.countObjects(VIEWS_OF_CONSUMER + config.channels, 1, 1);
     else this.read(block, headerBytes);
   }
 
@@ -90,7 +91,7 @@ export class BlockReceiver {
     for (let channel = 0; channel < config.channels; channel++) {
       const samples = new Float32Array(block, headerBytes + channel * config.window * 4, config.window);
       new Float32Array(this.memory.buffer, host.receiveAddress(stream, channel), config.window).set(samples);
-      host.countObjects(VIEWS_PER_CHANNEL, 0);
+      host.countObjects(VIEWS_PER_CHANNEL, 0, 0);
     }
     host.endReceive(stream);
   }

@@ -2,6 +2,9 @@ import { KeptViews } from './kept_views.ts';
 import { blocksInFlight, type BlockPorts, type StreamConfig } from './protocol.ts';
 import type { TapExports } from './tap_exports.ts';
 
+/** The header's view, and the whole memory's two. */
+const KEPT_VIEWS = 3;
+
 /**
  * Transfer mode: finished windows leave in a fixed set of `ArrayBuffer`s that come back and are used again.
  * When all of them are out, the window is skipped and counted; audio never waits.
@@ -11,14 +14,17 @@ export class BlockSender {
   private readonly tap: number;
   private readonly config: StreamConfig;
   private readonly ports: BlockPorts;
-  private readonly free: ArrayBuffer[] = [];
+  /** The first `idle` of these are at home. Its length stays, so that coming and going make no garbage. */
+  private readonly blocks: ArrayBuffer[];
+  private idle = 0;
   private readonly headerFloats: number;
   private readonly header: Float32Array;
   private readonly windows: KeptViews;
   /** A block without samples, for counts that no other block carries; away while `null`. */
   private counts: ArrayBuffer | null;
-  /** Objects made so far beside the windows' views: the header's view, the whole memory's two, and what each send makes. */
-  private objects = 3;
+  /** Blocks that left, with a view that filled them and a message each; and blocks that arrived, a new object each. */
+  private sent = 0;
+  private arrived = 0;
   /** Kept, so that a send makes no array of its own. */
   private readonly transfer: ArrayBuffer[] = [];
 
@@ -32,15 +38,15 @@ export class BlockSender {
     this.header = new Float32Array(memory.buffer, exports.tap_header(tap), this.headerFloats);
     this.windows = new KeptViews(memory);
     this.counts = new ArrayBuffer(headerBytes);
-    const blocks = blocksInFlight(config);
-    for (let i = 0; i < blocks; i++) {
-      this.free.push(new ArrayBuffer(headerBytes + config.channels * config.window * 4));
-    }
+    this.idle = blocksInFlight(config);
+    const bytes = headerBytes + config.channels * config.window * 4;
+    this.blocks = Array.from({ length: this.idle }, () => new ArrayBuffer(bytes));
     ports.counts.onmessage = ({ data: home }: MessageEvent<ArrayBuffer[]>) => {
       for (let i = 0; i < home.length; i++) {
         const block = home[i]!;
+        this.arrived += 1;
         if (block.byteLength === headerBytes) this.counts = block;
-        else this.free.push(block);
+        else this.blocks[this.idle++] = block;
       }
     };
   }
@@ -48,18 +54,21 @@ export class BlockSender {
   /** Sends every finished window. */
   send(): void {
     while (this.exports.tap_take(this.tap) !== 0) {
-      const block = this.free.pop();
-      if (block === undefined) this.skip();
-      else this.sendWindow(block);
+      if (this.idle === 0) this.skip();
+      else this.sendWindow(this.blocks[--this.idle]!);
     }
   }
 
-  /** The last block is a header alone, and nothing follows it: the final counts, and the end of the stream. */
-  close(): void {
+  /** The last block is a header alone: the final counts. Not for an instance that has trapped. */
+  finish(): void {
     this.exports.tap_close(this.tap);
     this.send();
     this.writeHeader();
     this.ports.counts.postMessage(this.header.slice().buffer);
+  }
+
+  /** Nothing follows. */
+  close(): void {
     this.ports.counts.postMessage(null);
     if (this.ports.windows !== this.ports.counts) this.ports.windows.postMessage(null);
   }
@@ -92,14 +101,13 @@ export class BlockSender {
   }
 
   private post(block: ArrayBuffer, port: MessagePort): void {
-    // The view that filled it, and this message.
-    this.objects += 2;
+    this.sent += 1;
     this.transfer[0] = block;
     port.postMessage(block, this.transfer);
   }
 
   private writeHeader(): void {
-    this.exports.tap_objects(this.tap, this.objects + this.windows.made);
+    this.exports.tap_objects(this.tap, KEPT_VIEWS + this.windows.made + this.sent, this.sent, this.arrived);
     this.exports.tap_write_header(this.tap, Date.now());
   }
 }

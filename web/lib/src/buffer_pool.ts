@@ -8,6 +8,8 @@ import { refusalAt, StaleLeaseError } from './refusal.ts';
 
 /** Leases are 30-bit numbers, which engines keep without allocating. */
 const LEASE_BITS = 0x3fff_ffff;
+/** How often a pool with a memory of its own tells what it counts. */
+const TELL_MS = 250;
 
 /**
  * Buffers of the pool for this thread's own use, by number. Nothing here makes garbage once every buffer has been seen:
@@ -36,13 +38,18 @@ export class BufferPool {
   private readonly participant: number;
   private readonly memory: WebAssembly.Memory;
   private readonly views: KeptViews;
+  /** Transfer mode: where it tells what it counts, as nobody else can look. */
+  private readonly counts: MessagePort | null;
+  private readonly telling: ReturnType<typeof setInterval> | undefined;
   private left = false;
 
-  private constructor(exports: PoolExports, participant: number, memory: WebAssembly.Memory) {
+  private constructor(exports: PoolExports, participant: number, memory: WebAssembly.Memory, counts: MessagePort | null) {
     this.exports = exports;
     this.participant = participant;
     this.memory = memory;
     this.views = new KeptViews(memory);
+    this.counts = counts;
+    if (counts) this.telling = setInterval(() => this.tell(), TELL_MS);
   }
 
   /** @internal */
@@ -51,7 +58,7 @@ export class BufferPool {
       const exports = instance as unknown as PoolExports;
       const participant = ticket.wasm.memory ? ticket.participant : exports.participant_open(ticket.holder);
       if (participant === 0) throw new WavepoolError('boot-failed', 'The pool of this thread could not start.');
-      return new BufferPool(exports, participant, ticket.wasm.memory ?? exports.memory);
+      return new BufferPool(exports, participant, ticket.wasm.memory ?? exports.memory, ticket.counts);
     });
   }
 
@@ -126,7 +133,16 @@ export class BufferPool {
   /** @internal */
   leave(): Promise<void> {
     this.left = true;
+    clearInterval(this.telling);
+    this.tell();
     return Promise.resolve();
+  }
+
+  private tell(): void {
+    if (this.counts === null) return;
+    const header = this.exports.participant_header(this.participant);
+    const told = this.memory.buffer.slice(header, header + this.exports.tap_header_bytes()) as ArrayBuffer;
+    this.counts.postMessage(told, [told]);
   }
 
   /** WebAssembly would cut 5.5 down to 5: only what is a lease's number as it stands may name one. */

@@ -27,12 +27,18 @@ export class Feed {
   onUnderrun: (underruns: number) => void = () => {};
   /** Settles when everything was played after the writer's `end`, or the feed was closed. */
   readonly ended: Promise<void>;
+  /** Settles when the feed was closed. */
+  readonly closed: Promise<void>;
+  private settleClosed: () => void = () => {};
+  private readonly tell: (underruns: number) => void;
   private settleEnded: () => void = () => {};
   private ticket: FeedTicket | null;
   private writer: FeedWriter | null = null;
 
   /** @internal */
-  constructor(context: BaseAudioContext, format: FeedFormat, shared: boolean) {
+  constructor(context: BaseAudioContext, format: FeedFormat, shared: boolean, tell: (underruns: number) => void) {
+    this.tell = tell;
+    this.closed = new Promise((settle) => (this.settleClosed = settle));
     const ring = shared ? new SharedArrayBuffer(ringBytes(format)) : null;
     this.ended = new Promise((settle) => (this.settleEnded = settle));
     this.node = new AudioWorkletNode(context, FEED_PROCESSOR, {
@@ -51,6 +57,7 @@ export class Feed {
     this.node.port.onmessage = ({ data }: MessageEvent<FromFeed>) => {
       if (data.kind === 'ended') return this.settleEnded();
       this.underruns = data.underruns;
+      this.tell(data.underruns);
       this.onUnderrun(data.underruns);
     };
   }
@@ -81,12 +88,19 @@ export class Feed {
     return ticket;
   }
 
-  /** Takes the node out of the graph. */
+  /** Takes the node out of the graph; loops that write end. */
   close(): void {
     this.node.disconnect();
     this.node.port.close();
+    this.writer?.end();
     this.settleEnded();
+    this.settleClosed();
   }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
 
   private here(): FeedWriter {
     if (this.ticket !== null) this.writer = FeedWriter.open(this.handOver());

@@ -19,6 +19,9 @@ export interface PoolExports extends PanicNote {
   participant_release(participant: number, lease: number): number;
   /** Leases that are open. */
   participant_live(participant: number): number;
+  /** Transfer mode: writes what this pool counts, and tells where; 0 in shared mode. */
+  participant_header(participant: number): number;
+  tap_header_bytes(): number;
   /** Where the last refusal is: its code, and three numbers. */
   participant_refusal(participant: number): number;
 }

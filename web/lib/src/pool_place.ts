@@ -1,28 +1,28 @@
 import { Guest } from './guest.ts';
 import type { HostWorker } from './host_worker.ts';
-import type { GuestWasm, PoolTicket } from './protocol.ts';
+import type { GuestWasm, HostAnswers, PoolTicket } from './protocol.ts';
 
 /** The page's side of a {@link BufferPool}, here or in a worker. */
 export class PoolPlace {
   readonly ticket: PoolTicket;
   private readonly host: HostWorker;
   private readonly guest: Guest;
-  private readonly number: number | null;
+  private readonly participant: number;
 
-  private constructor(host: HostWorker, wasm: GuestWasm, holder: number, place: { participant: number; address: number } | null) {
+  private constructor(host: HostWorker, wasm: GuestWasm, { participant, address }: HostAnswers['openPool'], counts: MessagePort | null) {
     this.host = host;
-    this.number = place && place.participant;
-    this.guest = new Guest(host, place && { participant: place.participant });
+    this.participant = participant;
+    this.guest = new Guest(host, { participant });
     const { lock, port: control } = this.guest;
-    this.ticket = { wasm, participant: place?.address ?? 0, holder, lock, control, ports: [control] };
+    this.ticket = { wasm, participant: address, holder: participant, lock, control, counts, ports: counts ? [control, counts] : [control] };
     this.guest.invite();
   }
 
-  /** In transfer mode the thread will make a pool of its own, whose leases carry this holder's number. */
-  static async open(host: HostWorker, wasm: GuestWasm, holder: number): Promise<PoolPlace> {
-    if (wasm.memory === null) return new PoolPlace(host, wasm, holder, null);
-    const place = await host.request<'openPool'>({ kind: 'openPool' });
-    return new PoolPlace(host, wasm, place.participant, place);
+  /** In transfer mode the thread will make a pool of its own, and tell the control worker what it counts. */
+  static async open(host: HostWorker, wasm: GuestWasm): Promise<PoolPlace> {
+    const counts = wasm.memory ? null : new MessageChannel();
+    const place = await host.request<'openPool'>({ kind: 'openPool', counts: counts && counts.port1 }, counts ? [counts.port1] : []);
+    return new PoolPlace(host, wasm, place, counts && counts.port2);
   }
 
   /** Called when the pool's thread has died, with the number of leases that were taken back. */
@@ -36,7 +36,7 @@ export class PoolPlace {
   }
 
   private async giveBack(): Promise<void> {
-    if (!this.guest.stopped || this.number === null) return;
-    await this.host.request<'closePool'>({ kind: 'closePool', participant: this.number, threads: this.guest.takeThread() });
+    if (!this.guest.stopped) return;
+    await this.host.request<'closePool'>({ kind: 'closePool', participant: this.participant, threads: this.guest.takeThread() });
   }
 }

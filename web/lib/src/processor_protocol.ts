@@ -1,4 +1,5 @@
 /** What page and worklet have to agree on about processors written in Rust. */
+import type { PanicNote } from './tap_exports.ts';
 
 /** The name under which the worklet file registers them. */
 export const PROCESSOR = 'wavepool-processor';
@@ -16,7 +17,7 @@ export interface FromProcessor {
 }
 
 /** What `export_processor!` exports: numbers in, numbers out. */
-export interface ProcessorExports {
+export interface ProcessorExports extends PanicNote {
   readonly memory: WebAssembly.Memory;
   /** 0 if refused. */
   processor_open(sampleRate: number, channels: number): number;

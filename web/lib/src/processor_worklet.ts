@@ -1,5 +1,6 @@
 /** The audio side of a processor written in Rust: `wavepool::export_processor!` made the module that runs here. */
 import { messageOf } from './errors.ts';
+import { panicNote } from './instance.ts';
 import { PROCESSOR_PARAMETERS, type FromProcessor, type ProcessorExports, type ProcessorOptions } from './processor_protocol.ts';
 
 export class RustProcessor extends AudioWorkletProcessor {
@@ -41,7 +42,7 @@ export class RustProcessor extends AudioWorkletProcessor {
     } catch (thrown) {
       // The outputs are silence unless written. A throw out of process() would tell nobody.
       this.faulted = true;
-      this.port.postMessage({ fault: messageOf(thrown) } satisfies FromProcessor);
+      this.port.postMessage({ fault: panicNote(this.exports, this.exports.memory) ?? messageOf(thrown) } satisfies FromProcessor);
     }
     return true;
   }

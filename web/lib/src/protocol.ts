@@ -2,6 +2,7 @@
  * What crosses between the page, the control worker and the worklet.
  * Messages are for set-up and tear-down; sample blocks use the lanes (shared) or the block port (transfer).
  */
+import type { FeedFormat } from './feed_protocol.ts';
 import type { ThreadMemory } from './instance.ts';
 import type { Mode } from './mode.ts';
 
@@ -26,7 +27,7 @@ export interface StreamConfig {
 }
 
 /** Of them this many go home to the worklet in one message. */
-export const BLOCKS_HOME = 16;
+export const BLOCKS_HOME = 8;
 
 /** Transferable buffers that a stream circulates: a reader may be so late, less those that wait to go home, before windows are skipped. */
 export function blocksInFlight({ sample_rate, hop }: StreamConfig): number {
@@ -42,8 +43,8 @@ export interface HostPorts {
   readonly consumer: MessagePort | null;
 }
 
-/** Whose leases a thread holds in shared mode: a tap's, or its own. Null where it holds none of this memory. */
-export type Holder = { readonly stream: number } | { readonly participant: number } | null;
+/** Whose leases a thread holds: a tap's, or its own. */
+export type Holder = { readonly stream: number } | { readonly participant: number };
 
 export interface CloseRequest {
   readonly kind: 'close';
@@ -62,10 +63,12 @@ export type HostRequest =
   | { kind: 'open'; config: StreamConfig; ports: HostPorts | null }
   | CloseRequest
   | { kind: 'metrics' }
-  | { kind: 'openPool' }
+  | { kind: 'openPool'; counts: MessagePort | null }
   | { kind: 'closePool'; participant: number; threads: readonly ThreadMemory[] }
   | { kind: 'watch'; lock: string; holder: Holder }
   | { kind: 'unwatch'; lock: string }
+  | { kind: 'tellFeed'; feed: number; format: FeedFormat; underruns: number }
+  | { kind: 'forgetFeed'; feed: number }
   | { kind: 'fault'; name: string }
   | { kind: 'exercise'; on: boolean }
   | { kind: 'record'; on: boolean }
@@ -81,6 +84,8 @@ export interface HostAnswers {
   closePool: null;
   watch: null;
   unwatch: null;
+  tellFeed: null;
+  forgetFeed: null;
   fault: null;
   exercise: null;
   /** The recording that ended, as JSON; `null` when one began, or none was under way. */
@@ -155,4 +160,6 @@ export interface PoolTicket extends Ticket {
   readonly participant: number;
   /** The number its leases carry, below 16. @internal */
   readonly holder: number;
+  /** Transfer mode: where it tells what its pool counts. @internal */
+  readonly counts: MessagePort | null;
 }

@@ -59,7 +59,7 @@ export class SharedWindows implements WindowSource {
 
   private tell(): void {
     this.told = this.views.made;
-    this.exports.reader_objects(this.reader, this.told);
+    this.exports.reader_views(this.reader, this.told);
   }
 
   private refused(): Error {

@@ -23,6 +23,9 @@ export interface Snapshot {
   readonly tally: EventTally;
   readonly modules: readonly ModuleState[];
   readonly memory: MemoryFigures;
+  readonly objects: ObjectCounts;
+  /** Every open feed. */
+  readonly feeds: readonly FeedFigures[];
   /** Buffers that nobody can give back any more. */
   readonly leaked: number;
   /** Twice a second; `null` in the snapshots between. */
@@ -103,6 +106,32 @@ export interface PoolMetrics {
   readonly largest_free_run_samples: number;
   readonly internal_waste_percentage: number | null;
   readonly classes: readonly ClassMetrics[];
+}
+
+/** What {@link Wavepool.metrics} tells: the pools of all threads together, and what stands beside them. */
+export interface Metrics extends PoolMetrics {
+  readonly objects: ObjectCounts;
+  readonly feeds: readonly FeedFigures[];
+}
+
+/** JavaScript objects that crossing made necessary so far, in every thread; `wasm_js_boundary_allocations` is their sum. */
+export interface ObjectCounts {
+  /** Typed arrays over memory that exists. */
+  readonly views: number;
+  readonly messages: number;
+  /** Buffers made for transfers, once more wherever one arrives. */
+  readonly buffers: number;
+}
+
+export interface FeedFigures {
+  readonly feed: number;
+  /** In Hz. */
+  readonly sample_rate: number;
+  readonly channels: number;
+  /** Frames per block. */
+  readonly frames: number;
+  /** Times that the writer was late. */
+  readonly underruns: number;
 }
 
 export interface ClassMetrics {

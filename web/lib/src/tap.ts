@@ -94,6 +94,11 @@ export class Tap {
     return this.closing;
   }
 
+  /** For `await using`. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
   private here(): Promise<BlockReader> {
     if (this.ticket !== null) this.reader = BlockReader.open(this.handOver());
     return this.reader ?? Promise.reject(taken());

@@ -4,7 +4,7 @@ import { Feed } from './feed.ts';
 import { HostWorker } from './host_worker.ts';
 import { chooseMode, type Mode, type ModeChoice, type ModeRequest } from './mode.ts';
 import { ProfileStore } from './profile_store.ts';
-import type { PoolMetrics, Snapshot } from './snapshot.ts';
+import type { Metrics, Snapshot } from './snapshot.ts';
 import { BufferPool } from './buffer_pool.ts';
 import { PoolPlace } from './pool_place.ts';
 import type { GuestWasm, PoolTicket } from './protocol.ts';
@@ -49,9 +49,6 @@ interface Boot {
   readonly tracks: boolean;
 }
 
-/** Numbers that leases can carry of their holders. */
-const MOST_HOLDERS = 16;
-
 /** The pool as a page sees it: one control worker, and any number of taps and tuners. */
 export class Wavepool {
   readonly mode: Mode;
@@ -67,6 +64,9 @@ export class Wavepool {
   private readonly store: ProfileStore | null;
   private heard: (snapshot: Snapshot) => void = () => {};
   private readonly open = new Set<Tap | Tuner>();
+  /** With what tells the control worker of each. */
+  private readonly feeds = new Map<Feed, (underruns: number) => void>();
+  private nextFeed = 1;
   private readonly places: PoolPlace[] = [];
   private pagePool: Promise<BufferPool> | null = null;
 
@@ -157,11 +157,24 @@ export class Wavepool {
       throw new WavepoolError('bad-option', `Blocks of ${channels} channels and ${frames} frames cannot be: 1 to 32 and 1 to 65536 can.`);
     }
     await addWorklet(context, this.workletUrl);
-    return new Feed(context, { sampleRate: context.sampleRate, channels, frames }, this.mode === 'shared');
+    const format = { sampleRate: context.sampleRate, channels, frames };
+    const number = this.nextFeed++;
+    // For snapshots; a control worker that has died makes none.
+    const tell = (underruns: number): void => {
+      this.host.request<'tellFeed'>({ kind: 'tellFeed', feed: number, format, underruns }).catch(() => undefined);
+    };
+    const feed = new Feed(context, format, this.mode === 'shared', tell);
+    this.feeds.set(feed, tell);
+    void feed.closed.then(() => {
+      this.feeds.delete(feed);
+      this.host.request<'forgetFeed'>({ kind: 'forgetFeed', feed: number }).catch(() => undefined);
+    });
+    tell(0);
+    return feed;
   }
 
   private async openPlace(): Promise<PoolPlace> {
-    const place = await PoolPlace.open(this.host, this.wasm, this.places.length % MOST_HOLDERS);
+    const place = await PoolPlace.open(this.host, this.wasm);
     this.places.push(place);
     return place;
   }
@@ -180,12 +193,13 @@ export class Wavepool {
   }
 
   /**
-   * The pool's figures as they are now: see {@link PoolMetrics} for meaning and units. In transfer mode those of the
-   * worklets' pools are as their last block told; a {@link pool} of a thread's own is not among them.
+   * The figures as they are now: see {@link Metrics} for meaning and units. In transfer mode the pools of other threads are
+   * in it as they last told: a worklet's with each block, a {@link pool}'s four times a second.
    */
-  async metrics(): Promise<PoolMetrics> {
+  async metrics(): Promise<Metrics> {
     const { snapshot } = await this.host.request<'metrics'>({ kind: 'metrics' });
-    return (JSON.parse(snapshot) as Snapshot).pool;
+    const { pool, objects, feeds } = JSON.parse(snapshot) as Snapshot;
+    return { ...pool, objects, feeds };
   }
 
   /** About twenty snapshots a second while a tap or a tuner is open. Replaces the earlier callback. */
@@ -200,7 +214,7 @@ export class Wavepool {
 
   /**
    * Called if the control worker has died, by a failure of its own or because somebody ended it. Every tap, tuner and pool is
-   * closed by then; {@link restart} makes a new beginning.
+   * closed by then (a feed plays on); {@link restart} makes a new beginning.
    */
   onCrash(callback: (message: string) => void): void {
     this.crashed = callback;
@@ -222,6 +236,7 @@ export class Wavepool {
   async restart(): Promise<void> {
     this.host.terminate();
     await this.start();
+    for (const [feed, tell] of this.feeds) tell(feed.underruns);
   }
 
   /** Provokes a fault on purpose, to see that it is noticed. `leak-one` keeps one buffer for ever. */
@@ -244,9 +259,15 @@ export class Wavepool {
     return (await this.host.request<'record'>({ kind: 'record', on: false })).trace;
   }
 
-  /** Closes all taps, tuners and pools, and the worker; resolves with the number of buffers that never came back. */
+  /** For `await using`. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  /** Closes all taps, tuners, feeds and pools, and the worker; resolves with the number of buffers that never came back. */
   async close(): Promise<{ leaked: number }> {
     try {
+      for (const feed of this.feeds.keys()) feed.close();
       await Promise.all([...this.open, ...this.places].map((open) => open.close()));
       return await this.host.request<'shutdown'>({ kind: 'shutdown' });
     } finally {

@@ -76,6 +76,7 @@ async function answer(request: HostRequest): Promise<HostAnswers[keyof HostAnswe
     case 'openPool': {
       const participant = host.openParticipant();
       participants.add(participant);
+      if (request.counts) hearParticipant(host, wasm, participant, request.counts);
       keepPolling();
       return { participant, address: host.participantAddress(participant) };
     }
@@ -87,6 +88,14 @@ async function answer(request: HostRequest): Promise<HostAnswers[keyof HostAnswe
       return null;
     case 'unwatch':
       watched.delete(request.lock);
+      return null;
+    case 'tellFeed': {
+      const { sampleRate, channels, frames } = request.format;
+      host.tellFeed(request.feed, sampleRate, channels, frames, request.underruns);
+      return null;
+    }
+    case 'forgetFeed':
+      host.forgetFeed(request.feed);
       return null;
     case 'fault':
       host.fault(request.name);
@@ -127,6 +136,21 @@ function closePool(host: Host, wasm: InitOutput, participant: number, threads: r
   keepPolling();
 }
 
+/** Transfer mode: a thread with a pool of its own tells now and then what that counts. */
+function hearParticipant(host: Host, wasm: InitOutput, participant: number, counts: MessagePort): void {
+  counts.onmessage = ({ data: header }: MessageEvent<ArrayBuffer>) => {
+    const address = host.participantHeader(participant);
+    // It may have closed meanwhile.
+    if (address === 0) return counts.close();
+    try {
+      new Uint8Array(wasm.memory.buffer, address, header.byteLength).set(new Uint8Array(header));
+      host.receiveParticipant(participant);
+    } catch (thrown) {
+      crash(thrown);
+    }
+  };
+}
+
 /** A lock is to be had when the thread that held it has left, and is not watched any more, or has died. */
 function watch(host: Host, lock: string, holder: Holder): void {
   watched.set(lock, holder);
@@ -134,8 +158,8 @@ function watch(host: Host, lock: string, holder: Holder): void {
     if (!watched.delete(lock)) return;
     try {
       let leases = 0;
-      if (holder && 'stream' in holder) leases = host.reclaimReader(holder.stream);
-      else if (holder && participants.delete(holder.participant)) leases = host.closeParticipant(holder.participant, true);
+      if ('stream' in holder) leases = host.reclaimReader(holder.stream);
+      else if (participants.delete(holder.participant)) leases = host.closeParticipant(holder.participant, true);
       host.pump();
       say({ kind: 'lost', lock, leases });
       keepPolling();

@@ -13,7 +13,7 @@ import { FeedProcessor } from './feed_worklet.ts';
 import { PROCESSOR } from './processor_protocol.ts';
 import { RustProcessor } from './processor_worklet.ts';
 
-/** Objects on this side of the boundary: the two views of the whole memory. */
+/** Made on this side of the boundary: the two views of the whole memory. */
 const VIEWS = 2;
 
 class TapProcessor extends AudioWorkletProcessor {
@@ -38,7 +38,7 @@ class TapProcessor extends AudioWorkletProcessor {
     if (this.tap === 0) throw new Error('the stream could not be opened inside the worklet');
     this.floats = new Float32Array(this.memory.buffer);
     this.words = new Uint32Array(this.memory.buffer);
-    this.exports.tap_objects(this.tap, VIEWS);
+    this.exports.tap_objects(this.tap, VIEWS, 0, 0);
     this.port.onmessage = (event: MessageEvent<ToTap>) => {
       if (event.data.kind === 'blocks') {
         this.sender = new BlockSender(this.exports, this.tap, this.memory, config, event.data.ports);
@@ -56,10 +56,15 @@ class TapProcessor extends AudioWorkletProcessor {
       this.quantum(inputs[0]!, outputs[0]![0]!.length);
     } catch (thrown) {
       // A throw out of process() would silence this node for ever and tell nobody.
-      this.faulted = true;
-      this.say({ kind: 'fault', message: panicNote(this.exports, this.memory) ?? messageOf(thrown) });
+      this.fault(thrown);
     }
     return true;
+  }
+
+  /** The instance is not called again. */
+  private fault(thrown: unknown): void {
+    this.faulted = true;
+    this.say({ kind: 'fault', message: panicNote(this.exports, this.memory) ?? messageOf(thrown) });
   }
 
   private quantum(input: Float32Array[], frames: number): void {
@@ -82,10 +87,11 @@ class TapProcessor extends AudioWorkletProcessor {
   private close(): void {
     this.alive = false;
     try {
-      this.sender?.close();
-    } catch {
-      // An instance that has trapped may do so again; it was told.
+      if (!this.faulted) this.sender?.finish();
+    } catch (thrown) {
+      this.fault(thrown);
     }
+    this.sender?.close();
     this.say({ kind: 'closed' });
   }
 

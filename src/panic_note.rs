@@ -23,7 +23,7 @@ static NOTE: Note = Note {
 };
 
 /// Makes panics leave their message and place. The first one counts: what follows are its consequences.
-pub(super) fn install() {
+pub(crate) fn install() {
     std::panic::set_hook(Box::new(|panic| {
         // Acquire, release: one thread wins; pairs with the load in `panic_note_bytes`.
         if NOTE
