@@ -159,15 +159,63 @@ impl Held {
             // SAFETY: the caller's word.
             unsafe { self.wipe() };
         }
-        if self.shelf.take_scratch_in_hand(self.index) {
-            return;
+        if !self.shelf.take_scratch_in_hand(self.index) {
+            // SAFETY: the caller's word: this is the only handle.
+            unsafe { Self::return_to_owner(self.shelf, self.samples, self.index) };
         }
+    }
+
+    /// Brings a buffer home on its owner's thread, where it does not simply go back to the hand.
+    ///
+    /// By its words: a handle passed whole would be read wider than it was written, and the processor waits for that.
+    ///
+    /// # Safety
+    /// They are of the last handle for the buffer, and that is not used again at all.
+    #[inline(never)]
+    pub(super) unsafe fn return_to_owner(
+        shelf: Pinned<Shelf>,
+        samples: NonNull<f32>,
+        index: SlotIndex,
+    ) {
+        let len = shelf.samples;
         // SAFETY: the caller's word.
-        unsafe { self.wipe() };
-        self.shelf.core.table.slot(self.index).take_back();
-        if !self.shelf.take_in_hand(self.index, self.samples) {
-            self.shelf.take_home(self.index);
+        unsafe {
+            Self {
+                shelf,
+                samples,
+                index,
+                len,
+            }
+            .wipe()
+        };
+        let slot = shelf.core.table.slot(index);
+        slot.take_back();
+        if !shelf.take_in_hand(slot, index, samples) {
+            shelf.take_home(index);
         }
+    }
+
+    /// Brings a buffer home from the thread of another half's owner. By its words, as above.
+    ///
+    /// # Safety
+    /// As above.
+    #[inline(never)]
+    pub(super) unsafe fn send_to_owner(
+        shelf: Pinned<Shelf>,
+        samples: NonNull<f32>,
+        index: SlotIndex,
+    ) {
+        let len = shelf.samples;
+        // SAFETY: the caller's word.
+        unsafe {
+            Self {
+                shelf,
+                samples,
+                index,
+                len,
+            }
+            .go_home()
+        };
     }
 
     /// Brings the buffer home, from any thread.
@@ -285,16 +333,6 @@ impl PooledBuffer {
             index,
             len,
         }
-    }
-
-    /// Ends the handle without sending the buffer home, which is left as the next holder may find it.
-    ///
-    /// In place: moved out, the handle would be read wider than it was written, and the processor waits for that.
-    #[inline(always)]
-    pub(super) fn end_here(mut self) {
-        // SAFETY: the only handle for its buffer, gone at the end of this function.
-        unsafe { self.held.wipe() };
-        core::mem::forget(self);
     }
 
     /// What it is made of.

@@ -34,7 +34,7 @@ impl RealtimePool {
         samples: usize,
         kind: Kind,
         critical: bool,
-    ) -> Result<(Pinned<Shelf>, Taken), PoolError> {
+    ) -> Option<(Pinned<Shelf>, Taken)> {
         let core = self.anchor.core();
         let lent = samples as u32;
         // Twice: the inbox has two lists, and the first may hold no more than the reserve.
@@ -46,7 +46,7 @@ impl RealtimePool {
                 own.take(core, kind, lent)
             };
             if let Some(taken) = found {
-                return Ok((own, taken));
+                return Some((own, taken));
             }
         }
         if self.options.borrow
@@ -58,9 +58,31 @@ impl RealtimePool {
             if let Some(taken) = larger.take(core, kind, lent) {
                 own.borrowed.add(1);
                 larger.lent_down.add(1);
-                return Ok((larger, taken));
+                return Some((larger, taken));
             }
         }
+        None
+    }
+
+    fn refill(&self, shelf: &Shelf) {
+        let returned = shelf.refill(&self.anchor.table);
+        self.tell_recycling(shelf, returned);
+    }
+
+    /// Why a request was not served; counted and told.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn refuse(&self, samples: usize) -> PoolError {
+        let Some((_, own)) = self.table.find(samples) else {
+            self.half.0.refused.add(1);
+            if samples == 0 {
+                return PoolError::ZeroLength;
+            }
+            return PoolError::TooLarge {
+                requested: samples,
+                largest: self.table.largest(),
+            };
+        };
         own.exhausted.add(1);
         let error = PoolError::Exhausted {
             requested: samples as u32,
@@ -76,24 +98,7 @@ impl RealtimePool {
                 first_frame: self.first_frame,
             });
         }
-        Err(error)
-    }
-
-    fn refill(&self, shelf: &Shelf) {
-        let returned = shelf.refill(&self.anchor.table);
-        self.tell_recycling(shelf, returned);
-    }
-
-    #[cold]
-    pub(super) fn refuse(&self, samples: usize) -> PoolError {
-        self.half.0.refused.add(1);
-        if samples == 0 {
-            return PoolError::ZeroLength;
-        }
-        PoolError::TooLarge {
-            requested: samples,
-            largest: self.table.largest(),
-        }
+        error
     }
 }
 

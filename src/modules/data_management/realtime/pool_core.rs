@@ -79,6 +79,10 @@ impl<T> Pinned<T> {
         Self(unsafe { NonNull::new_unchecked(pointer) })
     }
 
+    pub(super) fn address(self) -> usize {
+        self.0.addr().get()
+    }
+
     #[cfg(all(test, not(loom)))]
     pub(super) fn leak_for_test(value: T) -> Self {
         Self(NonNull::from(Box::leak(Box::new(value))))

@@ -1,4 +1,5 @@
 //! The half that belongs to a real-time thread. It has no method that can allocate, lock, or loop without a bound.
+#![allow(unsafe_code)] // A released handle is ended where it lies.
 
 use core::cell::Cell;
 use core::marker::PhantomData;
@@ -9,7 +10,7 @@ use super::class_table::ClassTable;
 use super::half::Half;
 use super::planar::{MAX_CHANNELS, PlanarBuffer};
 use super::pool_core::{Anchor, Pinned};
-use super::shelf::{Kind, Shelf, Taken};
+use super::shelf::{HalfKey, Kind, Shelf, Taken};
 use crate::event_bus::Publisher;
 use crate::modules::data_management::error::PoolError;
 use crate::modules::data_management::pool_events::{BufferPoolAllocation, BufferPoolRecycling};
@@ -63,6 +64,7 @@ pub(crate) struct HalfOptions {
 pub struct RealtimePool {
     // Declared before the anchor, so that the half is handed over before the core may go.
     pub(super) half: Owner,
+    key: HalfKey,
     pub(super) table: Pinned<ClassTable>,
     pub(super) first_frame: Option<u64>,
     pub(super) options: HalfOptions,
@@ -87,6 +89,7 @@ impl RealtimePool {
     pub(crate) fn new(anchor: Anchor, half: Pinned<Half>, options: HalfOptions) -> Self {
         Self {
             table: half.current(),
+            key: HalfKey::new(anchor.core(), half.id),
             half: Owner(half),
             first_frame: half.frame.get(),
             options,
@@ -165,25 +168,20 @@ impl RealtimePool {
     /// [`Exhausted`](PoolError::Exhausted), [`TooLarge`](PoolError::TooLarge), [`ZeroLength`](PoolError::ZeroLength).
     #[inline(always)] // A call would return the handle through memory: written in pieces, read back whole, 10 ns.
     pub fn scratch(&self, samples: usize) -> Result<Scratch<'_>, PoolError> {
-        let (shelf, taken) = self.find(samples, Kind::Scratch, false)?;
-        Ok(Scratch::new(Held::new(shelf, &taken, samples as u32)))
+        match self.find(samples, Kind::Scratch, false) {
+            Some((shelf, taken)) => Ok(Scratch::new(Held::new(shelf, &taken, samples as u32))),
+            None => Err(self.refuse(samples)),
+        }
     }
 
     /// An idle buffer for a request.
     #[inline(always)]
-    fn find(
-        &self,
-        samples: usize,
-        kind: Kind,
-        critical: bool,
-    ) -> Result<(Pinned<Shelf>, Taken), PoolError> {
+    fn find(&self, samples: usize, kind: Kind, critical: bool) -> Option<(Pinned<Shelf>, Taken)> {
         let table = self.table;
-        let Some((bucket, own)) = table.find(samples) else {
-            return Err(self.refuse(samples));
-        };
+        let (bucket, own) = table.find(samples)?;
         self.half.0.count_demand(bucket);
         match own.take(self.anchor.core(), kind, samples as u32) {
-            Some(taken) => Ok((own, taken)),
+            Some(taken) => Some((own, taken)),
             None => self.search(own, samples, kind, critical),
         }
     }
@@ -198,11 +196,10 @@ impl RealtimePool {
     #[inline(always)]
     #[track_caller]
     pub fn acquire(&self, samples: usize) -> Result<PooledBuffer, PoolError> {
-        Ok(PooledBuffer::new(self.take(
-            samples,
-            false,
-            Location::caller(),
-        )?))
+        match self.take(samples, false, Location::caller()) {
+            Some(held) => Ok(PooledBuffer::new(held)),
+            None => Err(self.refuse(samples)),
+        }
     }
 
     /// [`acquire`](Self::acquire), zeroed: the whole class, in time proportional to its size.
@@ -212,9 +209,14 @@ impl RealtimePool {
     #[inline(always)]
     #[track_caller]
     pub fn acquire_silent(&self, samples: usize) -> Result<PooledBuffer, PoolError> {
-        let mut buffer = PooledBuffer::new(self.take(samples, false, Location::caller())?);
-        buffer.silence();
-        Ok(buffer)
+        match self.take(samples, false, Location::caller()) {
+            Some(held) => {
+                let mut buffer = PooledBuffer::new(held);
+                buffer.silence();
+                Ok(buffer)
+            }
+            None => Err(self.refuse(samples)),
+        }
     }
 
     /// [`acquire`](Self::acquire) that may use the buffers kept by [`ExhaustionPolicy::Reserve`].
@@ -223,11 +225,10 @@ impl RealtimePool {
     /// As for [`scratch`](Self::scratch).
     #[track_caller]
     pub fn acquire_critical(&self, samples: usize) -> Result<PooledBuffer, PoolError> {
-        Ok(PooledBuffer::new(self.take(
-            samples,
-            true,
-            Location::caller(),
-        )?))
+        match self.take(samples, true, Location::caller()) {
+            Some(held) => Ok(PooledBuffer::new(held)),
+            None => Err(self.refuse(samples)),
+        }
     }
 
     /// One buffer per channel, all or nothing.
@@ -251,12 +252,15 @@ impl RealtimePool {
                 most: MAX_CHANNELS,
             });
         }
-        let first = self.take(frames, false, site)?;
+        let Some(first) = self.take(frames, false, site) else {
+            return Err(self.refuse(frames));
+        };
         let mut slots = [first.index; MAX_CHANNELS];
         for channel in 1..channels {
             match self.take(frames, false, site) {
-                Ok(held) => slots[channel] = held.index,
-                Err(error) => {
+                Some(held) => slots[channel] = held.index,
+                None => {
+                    let error = self.refuse(frames);
                     for &index in &slots[..channel] {
                         let held = Held::of_slot(&self.anchor, index, frames as u32);
                         self.release(PooledBuffer::new(held));
@@ -295,19 +299,20 @@ impl RealtimePool {
     /// Wait-free for its own, lock-free for others'.
     #[inline(always)] // As for `scratch`: the handle comes through memory otherwise.
     pub fn release(&self, buffer: PooledBuffer) {
-        let shelf = buffer.held().shelf;
-        if shelf.core != self.anchor.core() || shelf.half != self.half.0.id {
-            return;
+        let &Held {
+            shelf,
+            samples,
+            index,
+            ..
+        } = buffer.held();
+        core::mem::forget(buffer);
+        if shelf.owner != self.key {
+            // SAFETY: of the only handle for the buffer, forgotten.
+            return unsafe { Held::send_to_owner(shelf, samples, index) };
         }
-        let (index, samples) = (buffer.held().index, buffer.held().samples);
-        self.anchor.table.slot(index).take_back();
-        if !cfg!(debug_assertions) && shelf.take_in_hand(index, samples) {
-            core::mem::forget(buffer);
-        } else {
-            buffer.end_here();
-            if !shelf.take_in_hand(index, samples) {
-                shelf.take_home(index);
-            }
+        if cfg!(debug_assertions) || !shelf.take_back_in_hand(index, samples) {
+            // SAFETY: as above; only this half's owner releases here, and the shelf is of this half.
+            unsafe { Held::return_to_owner(shelf, samples, index) };
         }
         if self.heard {
             shelf.returns_told.add(1);
@@ -331,14 +336,14 @@ impl RealtimePool {
         samples: usize,
         critical: bool,
         site: &'static Location<'static>,
-    ) -> Result<Held, PoolError> {
+    ) -> Option<Held> {
         let (shelf, taken) = self.find(samples, Kind::Owned, critical)?;
         if taken.count & (self.options.sample_every - 1) == 0 {
             let (sites, table) = (&self.half.0.sites, &self.anchor.table);
             sites.record(table, taken.index, self.first_frame, site);
         }
         self.tell_allocation(&shelf, 1, samples as u32, taken.index.raw());
-        Ok(Held::new(shelf, &taken, samples as u32))
+        Some(Held::new(shelf, &taken, samples as u32))
     }
 
     /// Tells what `Scratch` did since it was last told, and what else returned.

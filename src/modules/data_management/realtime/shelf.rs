@@ -11,7 +11,7 @@ use core::ptr::{self, NonNull};
 
 use super::cells::Counter;
 use super::free_list::{Chain, Inbox, SharedList, index_from};
-use super::pool_core::{Core, OnRelease, Pinned};
+use super::pool_core::{Core, MAX_HALVES, OnRelease, Pinned};
 use super::slot_table::{NIL, Slot, SlotIndex, SlotTable};
 use crate::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
 
@@ -24,6 +24,8 @@ const ALWAYS: u64 = i64::MAX as u64;
 const SHUT: u32 = NIL + 1;
 /// On the index in a hand: its buffer is out, as a `Scratch`.
 const OUT: u32 = 1 << 31;
+/// On the index in a hand that is empty: its buffer was taken from here to own, and may come back, or not.
+const LENT: u32 = 1 << 30;
 
 /// In place of the window's peak: the control half has looked at it, and the owner begins a new one.
 const FORGOTTEN: u32 = u32::MAX;
@@ -71,6 +73,8 @@ pub(crate) struct Shelf {
     pub(crate) samples: u32,
     /// Local buffers that only critical callers may take.
     reserve: u32,
+    /// What its half's owner knows its own shelves by, in one comparison: no other half of any pool has it.
+    pub(super) owner: HalfKey,
     /// The half it belongs to, and its own number in the core's directory.
     pub(crate) half: u16,
     pub(crate) id: u16,
@@ -82,13 +86,14 @@ pub(crate) struct Shelf {
     /// [`Slot::place_key`]: super::slot_table::Slot::place_key
     line: AtomicU64,
     owner_s: CacheLine,
-    /// The buffer that the owner got back last, or NIL, or SHUT: a take from here needs neither its slot nor the list.
-    /// Written by the owner, like every field down to `peak`.
+    /// The buffer that the owner got back last, or NIL, or SHUT: a take from here does not look for its slot or at the
+    /// list. Written by the owner, like every field down to `peak`.
     hand: AtomicU32,
     /// First slot of the local list, or NIL.
     pub(super) first: AtomicU32,
-    /// Where the samples of the buffer at hand are.
+    /// Where the samples of the buffer at hand are, and its slot: also of one that is out or lent.
     hand_samples: AtomicPtr<f32>,
+    hand_slot: AtomicPtr<Slot>,
     /// Taken from the hand: by `Scratch`, and by every other acquire.
     scratches_at_hand: Counter,
     acquires_at_hand: Counter,
@@ -124,6 +129,17 @@ pub(crate) struct Shelf {
     pub(crate) shared: SharedSide,
 }
 
+/// An address within the core, by the half's number: halves of one core differ, and cores do not overlap.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct HalfKey(usize);
+
+impl HalfKey {
+    pub(super) fn new(core: Pinned<Core>, half: u16) -> Self {
+        const { assert!(size_of::<Core>() >= MAX_HALVES) };
+        Self(core.address() + usize::from(half))
+    }
+}
+
 /// Makes the next field begin a cache line.
 #[repr(align(64))]
 struct CacheLine;
@@ -157,6 +173,7 @@ impl Shelf {
             core,
             samples,
             reserve,
+            owner: HalfKey::new(core, half),
             half,
             id,
             on_release,
@@ -169,6 +186,7 @@ impl Shelf {
             }),
             first: AtomicU32::new(NIL),
             hand_samples: AtomicPtr::new(ptr::null_mut()),
+            hand_slot: AtomicPtr::new(ptr::null_mut()),
             scratches_at_hand: Counter::default(),
             acquires_at_hand: Counter::default(),
             served: Counter::default(),
@@ -200,32 +218,48 @@ impl Shelf {
     // The owner's side. Relaxed throughout: one thread's own words, read by others as a racing answer; a new owner
     // comes after the half's state was released and acquired.
 
-    /// Takes an idle buffer for a holder of `samples`, unless only the reserve is left: the one at hand, else the first on
-    /// the list.
+    /// Takes the buffer at hand for a holder of `samples`.
     #[inline(always)] // See `RealtimePool::scratch`.
-    pub(super) fn take(&self, core: Pinned<Core>, kind: Kind, samples: u32) -> Option<Taken> {
-        if let Some(index) = index_from(self.hand.load(Ordering::Relaxed)) {
-            let count = match kind {
-                Kind::Scratch => {
-                    self.hand.store(index.raw() | OUT, Ordering::Relaxed);
-                    self.scratches_at_hand.add(1)
-                }
-                Kind::Owned => {
-                    // As in `pop`: the slot says it before the hand forgets it.
-                    core.table.slot(index).lend(samples);
-                    self.hand.store(NIL, Ordering::Relaxed);
-                    self.acquires_at_hand.add(1)
-                }
-            };
-            let samples = self.hand_samples.load(Ordering::Relaxed);
+    pub(super) fn take_from_hand(&self, kind: Kind, samples: u32) -> Option<Taken> {
+        let index = index_from(self.hand.load(Ordering::Relaxed))?;
+        let count = match kind {
+            Kind::Scratch => {
+                self.hand.store(index.raw() | OUT, Ordering::Relaxed);
+                self.scratches_at_hand.add(1)
+            }
+            Kind::Owned => {
+                // As in `pop`: the slot says it before the hand forgets it.
+                self.slot_in_hand().lend(samples);
+                self.hand.store(index.raw() | LENT, Ordering::Relaxed);
+                self.acquires_at_hand.add(1)
+            }
+        };
+        let samples = self.hand_samples.load(Ordering::Relaxed);
+        Some(Taken {
+            index,
             // SAFETY: stored before the index that was there, by `take_in_hand`.
-            let samples = unsafe { NonNull::new_unchecked(samples) };
-            return Some(Taken {
-                index,
-                samples,
-                count,
-            });
-        }
+            samples: unsafe { NonNull::new_unchecked(samples) },
+            count,
+        })
+    }
+
+    /// The slot of the buffer whose index the hand has.
+    #[inline(always)]
+    fn slot_in_hand(&self) -> &Slot {
+        // SAFETY: stored before the index that is there, by `take_in_hand`: not null, a slot of this pool's table, which
+        // moves none and lives as long as this shelf; its fields are atomic.
+        unsafe { &*self.hand_slot.load(Ordering::Relaxed) }
+    }
+
+    /// Takes the first idle buffer of the list for a holder of `samples`, unless only the reserve is left. The hand is
+    /// empty.
+    #[inline(always)] // See `RealtimePool::scratch`.
+    pub(super) fn take_from_list(
+        &self,
+        core: Pinned<Core>,
+        kind: Kind,
+        samples: u32,
+    ) -> Option<Taken> {
         let (index, slot) = self.pop(&core.table, samples)?;
         Some(Taken {
             index,
@@ -235,6 +269,16 @@ impl Shelf {
                 Kind::Owned => self.acquires_listed.add(1),
             },
         })
+    }
+
+    /// Takes an idle buffer for a holder of `samples`, unless only the reserve is left: the one at hand, else the first on
+    /// the list.
+    #[inline(always)] // See `RealtimePool::scratch`.
+    pub(super) fn take(&self, core: Pinned<Core>, kind: Kind, samples: u32) -> Option<Taken> {
+        match self.take_from_hand(kind, samples) {
+            None => self.take_from_list(core, kind, samples),
+            taken => taken,
+        }
     }
 
     /// [`take`](Self::take) for a critical caller, the reserve included. The hand is empty.
@@ -250,13 +294,35 @@ impl Shelf {
     /// Takes a buffer home that its holder released here into the hand, if that is empty and open: then nothing has to be
     /// done to its samples, and it was not asked back. Its slot is at rest.
     #[inline(always)]
-    pub(super) fn take_in_hand(&self, index: SlotIndex, samples: NonNull<f32>) -> bool {
-        let free = self.hand.load(Ordering::Relaxed) == NIL;
+    pub(super) fn take_in_hand(
+        &self,
+        slot: &Slot,
+        index: SlotIndex,
+        samples: NonNull<f32>,
+    ) -> bool {
+        let hand = self.hand.load(Ordering::Relaxed);
+        let free = hand == NIL || hand & LENT != 0;
         if free {
+            self.hand_slot
+                .store(ptr::from_ref(slot).cast_mut(), Ordering::Relaxed);
             self.hand_samples.store(samples.as_ptr(), Ordering::Relaxed);
             self.hand.store(index.raw(), Ordering::Relaxed);
         }
         free
+    }
+
+    /// [`take_in_hand`](Self::take_in_hand) for the buffer that was taken from there last, whose slot is known and not yet
+    /// at rest. Most are.
+    #[inline(always)]
+    pub(super) fn take_back_in_hand(&self, index: SlotIndex, samples: NonNull<f32>) -> bool {
+        let expected = self.hand.load(Ordering::Relaxed) == index.raw() | LENT;
+        if expected {
+            self.slot_in_hand().take_back();
+            // Between the two the memory of the slot can have been given back and carved elsewhere.
+            self.hand_samples.store(samples.as_ptr(), Ordering::Relaxed);
+            self.hand.store(index.raw(), Ordering::Relaxed);
+        }
+        expected
     }
 
     /// Takes the scratch home that was taken from the hand.
@@ -720,13 +786,13 @@ mod tests {
         let shelf = Shelf::for_test(3, 0);
         shelf.push(table.slot(slots[0]), slots[0]);
         let samples = NonNull::dangling();
-        assert!(shelf.take_in_hand(slots[1], samples));
-        assert!(!shelf.take_in_hand(slots[2], samples));
+        assert!(shelf.take_in_hand(table.slot(slots[1]), slots[1], samples));
+        assert!(!shelf.take_in_hand(table.slot(slots[2]), slots[2], samples));
         assert_eq!((shelf.local(), shelf.returned_here()), (2, 2));
         let scratch = shelf.take(core, Kind::Scratch, 1).unwrap();
         assert_eq!((scratch.index, shelf.local()), (slots[1], 1));
         // Out, and expected back: nobody else's buffer goes there, and putting down changes nothing.
-        assert!(!shelf.take_in_hand(slots[2], samples));
+        assert!(!shelf.take_in_hand(table.slot(slots[2]), slots[2], samples));
         shelf.put_down(&table);
         assert!(!shelf.take_scratch_in_hand(slots[2]));
         assert_eq!(shelf.scratch_out(), Some(slots[1]));
@@ -748,14 +814,14 @@ mod tests {
         let samples = NonNull::dangling();
         let core = Pinned::dangling_for_test();
         let scrubbed = Shelf::new(core, OnRelease::Scrub, (0, 0), 256, 0);
-        assert!(!scrubbed.take_in_hand(slots[0], samples));
+        assert!(!scrubbed.take_in_hand(table.slot(slots[0]), slots[0], samples));
         let asked_back = Shelf::new(core, OnRelease::Leave, (0, 0), 256, 0);
         asked_back.set_line(0);
         asked_back.put_down(&table);
-        assert!(!asked_back.take_in_hand(slots[0], samples));
+        assert!(!asked_back.take_in_hand(table.slot(slots[0]), slots[0], samples));
         asked_back.set_line(NO_LINE);
         asked_back.put_down(&table);
-        assert!(asked_back.take_in_hand(slots[0], samples));
+        assert!(asked_back.take_in_hand(table.slot(slots[0]), slots[0], samples));
     }
 
     #[test]
@@ -763,7 +829,7 @@ mod tests {
         let (table, slots) = SlotTable::of_slots(3);
         let shelf = Shelf::for_test(3, 0);
         shelf.push(table.slot(slots[0]), slots[0]);
-        assert!(shelf.take_in_hand(slots[1], NonNull::dangling()));
+        assert!(shelf.take_in_hand(table.slot(slots[1]), slots[1], NonNull::dangling()));
         let reasons: [fn(&Shelf, &SlotTable, SlotIndex); 5] = [
             |shelf, table, slot| shelf.shared.inbox.push(table.slot(slot), slot).unwrap(),
             |shelf, _, _| shelf.forget_window_peak(),
@@ -786,9 +852,9 @@ mod tests {
     fn a_class_with_a_reserve_has_no_hand() {
         let (table, slots) = SlotTable::of_slots(1);
         let shelf = Shelf::for_test(1, 1);
-        assert!(!shelf.take_in_hand(slots[0], NonNull::dangling()));
+        assert!(!shelf.take_in_hand(table.slot(slots[0]), slots[0], NonNull::dangling()));
         shelf.put_down(&table);
-        assert!(!shelf.take_in_hand(slots[0], NonNull::dangling()));
+        assert!(!shelf.take_in_hand(table.slot(slots[0]), slots[0], NonNull::dangling()));
     }
 
     #[test]
