@@ -5,7 +5,7 @@ use core::any::TypeId;
 use std::sync::OnceLock;
 
 use super::event::Event;
-use crate::sync::atomic::{AtomicU32, Ordering};
+use crate::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 
 /// Slots in a bus's table. A cell names its slot in one byte.
 pub(crate) const SLOTS: usize = 256;
@@ -17,10 +17,15 @@ struct Entry {
     key: OnceLock<TypeId>,
     /// How many subscribers the type has. Written under the bus's lock.
     wanted: AtomicU32,
+    /// The slot at which the search for the type begins. Written with the key, under the bus's lock.
+    home: AtomicU8,
 }
 
 /// Open addressing on `Event::ID`, exact by `TypeId`. Types are added and never removed.
 pub(crate) struct Interest {
+    /// Subscribers of all types whose search begins at the slot: mostly one type, and mostly none. The whole look of a
+    /// publisher that nobody listens to.
+    wanted_from: [AtomicU32; SLOTS],
     entries: [Entry; SLOTS],
 }
 
@@ -29,8 +34,10 @@ impl Interest {
         let entry = |_| Entry {
             key: OnceLock::new(),
             wanted: AtomicU32::new(0),
+            home: AtomicU8::new(0),
         };
         Self {
+            wanted_from: core::array::from_fn(|_| AtomicU32::new(0)),
             entries: core::array::from_fn(entry),
         }
     }
@@ -39,6 +46,10 @@ impl Interest {
     #[inline(always)]
     pub(crate) fn wanted<E: Event>(&self) -> Option<u8> {
         let mut slot = home(E::ID);
+        // Relaxed: as below.
+        if self.wanted_from[slot].load(Ordering::Relaxed) == 0 {
+            return None;
+        }
         loop {
             let entry = &self.entries[slot];
             let key = entry.key.get()?;
@@ -54,7 +65,10 @@ impl Interest {
     pub(crate) fn slot_or_insert<E: Event>(&self) -> u8 {
         let mut slot = home(E::ID);
         loop {
-            if *self.entries[slot].key.get_or_init(TypeId::of::<E>) == TypeId::of::<E>() {
+            let entry = &self.entries[slot];
+            if *entry.key.get_or_init(TypeId::of::<E>) == TypeId::of::<E>() {
+                // Relaxed: read under the bus's lock, like it.
+                entry.home.store(home(E::ID) as u8, Ordering::Relaxed);
                 return slot as u8;
             }
             slot = (slot + 1) % SLOTS;
@@ -63,16 +77,22 @@ impl Interest {
 
     pub(crate) fn add(&self, slot: u8, subscribers: u32) {
         // Relaxed: see `wanted`.
-        self.entries[usize::from(slot)]
-            .wanted
-            .fetch_add(subscribers, Ordering::Relaxed);
+        for count in self.counts(slot) {
+            count.fetch_add(subscribers, Ordering::Relaxed);
+        }
     }
 
     pub(crate) fn remove_one(&self, slot: u8) {
         // Relaxed: see `wanted`.
-        self.entries[usize::from(slot)]
-            .wanted
-            .fetch_sub(1, Ordering::Relaxed);
+        for count in self.counts(slot) {
+            count.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    fn counts(&self, slot: u8) -> [&AtomicU32; 2] {
+        let entry = &self.entries[usize::from(slot)];
+        let home = entry.home.load(Ordering::Relaxed);
+        [&entry.wanted, &self.wanted_from[usize::from(home)]]
     }
 }
 

@@ -2,8 +2,8 @@
 //! audio and at ten times that.
 //!
 //! A machine that wakes threads late makes every queued figure late. Beside each stands the same quantile of a bare
-//! thread that polls one queue every 100 µs in the same seconds, and gets as much as the dispatcher gets of Critical
-//! events, at the same moments: the machine's own floor.
+//! thread that polls one queue every 100 µs in the same seconds on the same processor, and gets as much as the dispatcher
+//! gets of Critical events, at the same moments: the machine's own floor. What publishes runs on another processor.
 
 use std::error::Error;
 use std::hint::black_box;
@@ -218,6 +218,28 @@ fn flood(publisher: &Publisher, stop: &AtomicBool, time: Time) -> u64 {
     sent
 }
 
+/// The calling thread, and those it makes from here on, run on this one of the processors it may use, counted from 0.
+/// Where there is no such call, wherever the system puts them.
+fn stay_on(nth: usize) {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+        static ALLOWED: std::sync::OnceLock<Option<CpuSet>> = std::sync::OnceLock::new();
+        let Some(allowed) = ALLOWED.get_or_init(|| sched_getaffinity(None).ok()) else {
+            return;
+        };
+        let cpus: Vec<_> = (0..CpuSet::MAX_CPU)
+            .filter(|&cpu| allowed.is_set(cpu))
+            .collect();
+        let mut one = CpuSet::new();
+        one.set(cpus[nth % cpus.len()]);
+        // A refusal leaves the thread where it may be anyway.
+        let _ = sched_setaffinity(None, &one);
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = nth;
+}
+
 /// Per quantum two Critical events and a High one, while the flood goes on.
 fn queued(rows: &mut Vec<Row>, rate: &str, quantum: Duration) -> Result<(), Box<dyn Error>> {
     let bus = TypedEventBus::new(BusConfig {
@@ -231,9 +253,11 @@ fn queued(rows: &mut Vec<Row>, rate: &str, quantum: Duration) -> Result<(), Box<
     let (audio, flooding) = (bus.publisher()?, bus.publisher()?);
     let (mut beside, bare) = rtrb::RingBuffer::new(1 << 16);
     let stop = AtomicBool::new(false);
+    stay_on(1);
     let dispatcher = DispatcherThread::spawn(&bus)?;
     let (quanta, flooded, mut floor) = scope(|threads| {
         let bare = threads.spawn(|| floor(bare, &stop, time));
+        stay_on(0);
         let flooding = threads.spawn(|| {
             let flooding = flooding;
             flood(&flooding, &stop, time)

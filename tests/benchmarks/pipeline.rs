@@ -1,8 +1,8 @@
 //! What a quantum costs on pooled buffers, and on a twin that allocates what it needs as it goes: time and allocations.
 //!
 //! The pooled side is the product: an engine with a processor that takes scratch, a capture that cuts its output into
-//! windows, and `AudioBufferManagerImpl`. The twins do the same arithmetic and copies on `Vec`s, and tell nobody, so that what
-//! they save is in their favour. Both read their windows on the same thread: no machine is too
+//! windows, and `AudioBufferManagerImpl`. The twins do the same arithmetic, copies and bookkeeping on `Vec`s, and tell and count
+//! nothing, so that what they save is in their favour. Both read their windows on the same thread: no machine is too
 //! small to run it.
 #![allow(unsafe_code)] // An allocator that counts implements an unsafe trait.
 
@@ -140,20 +140,70 @@ impl Side for Pooled {
     }
 }
 
-#[derive(Default)]
+/// A step of the twin's chain.
+trait DirectProcessor {
+    fn process(&mut self, block: &mut [Vec<f32>]);
+}
+
+impl DirectProcessor for Widen {
+    fn process(&mut self, block: &mut [Vec<f32>]) {
+        let (left, right) = (block[0].clone(), block[1].clone());
+        for (channel, width) in block.iter_mut().zip(WIDTHS) {
+            widen(channel, &left, &right, width);
+        }
+    }
+}
+
+/// A complete window on its way to whoever reads it.
+struct DirectWindow {
+    first_frame: u64,
+    samples: Vec<Vec<f32>>,
+}
+
+/// Engine and capture as they would be without a pool: how many channels and frames there are is known at run time only,
+/// quanta may not follow each other, windows overlap and go through the same queue.
 struct Direct {
-    open: VecDeque<[Vec<f32>; 2]>,
+    channels: usize,
+    chain: Vec<Box<dyn DirectProcessor>>,
+    next_frame: Option<u64>,
     /// The engine's fade, as there: per sample until all is heard.
     gain: f32,
+    next_window: u64,
+    open: VecDeque<DirectWindow>,
+    queue: rtrb::Producer<Arc<DirectWindow>>,
+    windows: rtrb::Consumer<Arc<DirectWindow>>,
+    skipped_windows: u64,
     heard: f64,
 }
 
-impl Side for Direct {
-    fn quantum(&mut self, input: Stereo<'_>, first_frame: u64) {
-        let mut block = input.map(<[f32]>::to_vec);
-        let [left, right] = block.clone();
-        for (channel, width) in block.iter_mut().zip(WIDTHS) {
-            widen(channel, &left, &right, width);
+impl Direct {
+    fn new(channels: usize, chain: Vec<Box<dyn DirectProcessor>>) -> Self {
+        let (queue, windows) = rtrb::RingBuffer::new(64);
+        Self {
+            channels,
+            chain,
+            next_frame: None,
+            gain: 0.0,
+            next_window: 0,
+            open: VecDeque::new(),
+            queue,
+            windows,
+            skipped_windows: 0,
+            heard: 0.0,
+        }
+    }
+
+    fn engine(&mut self, inputs: &[&[f32]], outputs: &mut [&mut [f32]], first_frame: u64) {
+        if self.next_frame != Some(first_frame) {
+            self.gain = 0.0;
+            self.open.clear();
+            self.next_window = first_frame;
+        }
+        let mut block: Vec<_> = (inputs.iter().take(self.channels))
+            .map(|input| input.to_vec())
+            .collect();
+        for processor in &mut self.chain {
+            processor.process(&mut block);
         }
         if self.gain < 1.0 {
             let mut gain = self.gain;
@@ -166,21 +216,50 @@ impl Side for Direct {
             }
             self.gain = gain;
         }
-        let mut output = [[0.0; QUANTUM]; 2];
-        for (output, channel) in output.iter_mut().zip(&block) {
-            output[..channel.len()].copy_from_slice(channel);
+        for (output, channel) in outputs.iter_mut().zip(&block) {
+            output.copy_from_slice(channel);
         }
-        if (first_frame as usize).is_multiple_of(HOP) {
-            self.open
-                .push_back([(); 2].map(|()| Vec::with_capacity(WINDOW)));
+    }
+
+    fn capture(&mut self, inputs: &[&[f32]], first_frame: u64) {
+        let frames = inputs[0].len();
+        let end = first_frame + frames as u64;
+        self.next_frame = Some(end);
+        while self.next_window < end {
+            let samples = (0..self.channels).map(|_| Vec::with_capacity(WINDOW));
+            self.open.push_back(DirectWindow {
+                first_frame: self.next_window,
+                samples: samples.collect(),
+            });
+            self.next_window += HOP as u64;
         }
         for window in &mut self.open {
-            for (samples, output) in window.iter_mut().zip(&output) {
-                samples.extend_from_slice(&output[..input[0].len()]);
+            let from = window.first_frame.saturating_sub(first_frame) as usize;
+            for (samples, input) in window.samples.iter_mut().zip(inputs) {
+                let count = (frames - from).min(WINDOW - samples.len());
+                samples.extend_from_slice(&input[from..from + count]);
             }
         }
-        while let Some(window) = self.open.pop_front_if(|window| window[0].len() == WINDOW) {
-            self.heard += f64::from(window[0][WINDOW - 1]);
+        while let Some(window) = self
+            .open
+            .pop_front_if(|window| window.samples[0].len() == WINDOW)
+        {
+            self.skipped_windows += u64::from(self.queue.push(Arc::new(window)).is_err());
+        }
+    }
+}
+
+impl Side for Direct {
+    fn quantum(&mut self, input: Stereo<'_>, first_frame: u64) {
+        let frames = input[0].len();
+        let mut output = [[0.0; QUANTUM]; 2];
+        let [left, right] = &mut output;
+        let (left, right) = (&mut left[..frames], &mut right[..frames]);
+        self.engine(&input, &mut [left, right], first_frame);
+        let output = output.each_ref().map(|channel| &channel[..frames]);
+        self.capture(&output, first_frame);
+        while let Ok(window) = self.windows.pop() {
+            self.heard += f64::from(window.samples[0][WINDOW - 1]);
         }
     }
 
@@ -385,7 +464,8 @@ pub(crate) fn measure(rows: &mut Vec<Row>) -> Result<(), Box<dyn Error>> {
         analysis,
         heard: 0.0,
     };
-    compare(rows, "", &mut pooled, &mut Direct::default())?;
+    let mut direct = Direct::new(2, vec![Box::new(Widen)]);
+    compare(rows, "", &mut pooled, &mut direct)?;
 
     let mut buffers = AudioBufferManagerImpl::new(data.attach_realtime()?);
     let format = AudioFormat {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::error::PoolError;
-use super::realtime::buffer::AudioMetadata;
+use super::realtime::buffer::{AudioMetadata, BufferRef, PooledBuffer};
 use super::realtime::planar::{PlanarBuffer, PlanarRef};
 use super::realtime::realtime_pool::RealtimePool;
 
@@ -223,7 +223,7 @@ impl AudioBufferManagerImpl {
     }
 
     /// Hands the block out, frozen, and draws a fresh one in its place; nothing is copied. What was not written is silent. The
-    /// position moves on by what was written.
+    /// position moves on by what was written. All channels in one handle; see [`share_channels`](Self::share_channels).
     ///
     /// # Real-time
     /// Wait-free; zeroes what was not written.
@@ -231,6 +231,26 @@ impl AudioBufferManagerImpl {
     /// # Errors
     /// [`Unknown`](AudioBufferError::Unknown); the pool's, and then the block stays.
     pub fn share(&mut self, name: &str) -> Result<PlanarRef, AudioBufferError> {
+        Ok(self.hand_out(name)?.freeze())
+    }
+
+    /// [`share`](Self::share) with a [`BufferRef`] per channel, each of which goes its own way and home by itself: to a reader
+    /// of one channel, or where there is only one.
+    ///
+    /// # Real-time
+    /// As there.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn share_channels(
+        &mut self,
+        name: &str,
+    ) -> Result<impl Iterator<Item = BufferRef> + use<>, AudioBufferError> {
+        let channels = self.hand_out(name)?.into_channels();
+        Ok(channels.map(PooledBuffer::freeze))
+    }
+
+    fn hand_out(&mut self, name: &str) -> Result<PlanarBuffer, AudioBufferError> {
         let buffer = self.buffers.get_mut(name).ok_or_else(|| unknown(name))?;
         let position = buffer.position();
         let fresh = match draw(&self.half, buffer.format, position) {
@@ -240,7 +260,7 @@ impl AudioBufferManagerImpl {
                 return Err(error.into());
             }
         };
-        Ok(buffer.exchange(fresh).freeze())
+        Ok(buffer.exchange(fresh))
     }
 
     /// Ends a stream; its block goes home. Answers what it had drawn and given.
@@ -346,6 +366,25 @@ mod tests {
             }
         );
         drop((first, second));
+        assert_eq!(control.leased(), 0);
+    }
+
+    #[test]
+    fn channels_go_their_own_ways() {
+        let (control, mut manager) = manager(8);
+        let buffer = manager.create("in", FORMAT).unwrap();
+        buffer.write(&[&[1.0; 64], &[2.0; 64]]);
+        let refs: Vec<BufferRef> = manager.share_channels("in").unwrap().collect();
+        let [left, right] = refs.try_into().ok().unwrap();
+        assert_eq!((left[63], right[63]), (1.0, 2.0));
+        let of = right.metadata();
+        assert_eq!(
+            (of.channel, of.channels, of.sample_rate_hz),
+            (1, 2, 44_100.0)
+        );
+        drop(left);
+        assert_eq!(control.leased(), 3);
+        drop((right, manager.share_channels("in").unwrap(), manager));
         assert_eq!(control.leased(), 0);
     }
 

@@ -2,6 +2,7 @@
 #![allow(unsafe_code)] // Makes slices of arena memory for the handle that owns it.
 
 use core::mem::ManuallyDrop;
+use core::ptr::NonNull;
 use core::slice;
 
 use super::buffer::{AudioMetadata, Held, PooledBuffer, add_reference, drop_reference};
@@ -12,10 +13,15 @@ use crate::sync::atomic::Ordering;
 /// The most channels of a [`PlanarBuffer`].
 pub const MAX_CHANNELS: usize = 16;
 
+/// Channels whose samples' address rides in the handle.
+const NEAR: usize = 2;
+
 /// The buffers of a planar handle, one per channel; all of them have the same requested length.
 #[derive(Clone, Copy)]
 struct Planes {
     core: Pinned<Core>,
+    /// Where the samples of the first channels are, so that mono and stereo need not ask their slots.
+    near: [NonNull<f32>; NEAR],
     slots: [SlotIndex; MAX_CHANNELS],
     channels: u8,
     frames: u32,
@@ -30,10 +36,15 @@ impl Planes {
     /// Where a channel's samples are, and how many.
     #[inline]
     fn samples(&self, channel: usize) -> (*mut f32, usize) {
-        let slot = self.core.table.slot(self.index(channel));
-        (self.core.samples_at(slot).as_ptr(), self.frames as usize)
+        let index = self.index(channel);
+        let samples = match self.near.get(channel) {
+            Some(&near) => near,
+            None => self.core.samples_at(self.core.table.slot(index)),
+        };
+        (samples.as_ptr(), self.frames as usize)
     }
 
+    #[inline]
     fn held(&self, channel: usize) -> Held {
         Held::of_slot(&self.core, self.index(channel), self.frames)
     }
@@ -74,17 +85,15 @@ unsafe impl Send for PlanarBuffer {}
 unsafe impl Sync for PlanarBuffer {}
 
 impl PlanarBuffer {
-    /// `slots` are held by the caller, at least one, at most [`MAX_CHANNELS`].
-    pub(super) fn new(
-        core: Pinned<Core>,
-        slots: [SlotIndex; MAX_CHANNELS],
-        channels: u8,
-        frames: u32,
-    ) -> Self {
+    /// Of the buffers of one or two channels that the caller holds; of one alone, both are the same.
+    #[inline(always)]
+    pub(super) fn new(core: Pinned<Core>, held: [&Held; NEAR], channels: u8, frames: u32) -> Self {
         Self {
             planes: Planes {
                 core,
-                slots,
+                near: held.map(|held| held.samples),
+                // Whole, and not one by one: what is stored in pieces and read in one is late.
+                slots: core::array::from_fn(|channel| held[usize::from(channel == 1)].index),
                 channels,
                 frames,
             },
@@ -95,11 +104,17 @@ impl PlanarBuffer {
         }
     }
 
-    /// Takes it apart, without sending anything home.
-    pub(super) fn into_channels(self) -> impl Iterator<Item = PooledBuffer> {
-        let planes = ManuallyDrop::new(self).planes;
-        (0..usize::from(planes.channels))
-            .map(move |channel| PooledBuffer::new(planes.held(channel)))
+    /// One channel more, of a buffer that the caller holds.
+    pub(super) fn push(&mut self, index: SlotIndex) {
+        self.planes.slots[self.channels()] = index;
+        self.planes.channels += 1;
+        self.metadata.channels += 1;
+    }
+
+    /// One channel's buffer by itself, for whoever forgets this handle. Each channel once.
+    #[inline]
+    pub(super) fn channel_out(&self, channel: usize) -> PooledBuffer {
+        PooledBuffer::new(self.planes.held(channel))
     }
 
     pub(super) fn silence(&mut self) {
@@ -151,6 +166,25 @@ impl PlanarBuffer {
     /// Says what the samples are.
     pub const fn set_metadata(&mut self, metadata: AudioMetadata) {
         self.metadata = metadata;
+    }
+
+    /// Each channel by itself, with the metadata of all and its own number. Those not taken go home.
+    ///
+    /// # Real-time
+    /// Touches nothing but handles.
+    pub fn into_channels(self) -> impl Iterator<Item = PooledBuffer> {
+        let buffer = ManuallyDrop::new(self);
+        let channels: [_; MAX_CHANNELS] = core::array::from_fn(|channel| {
+            (channel < buffer.channels()).then(|| {
+                let mut one = buffer.channel_out(channel);
+                one.set_metadata(AudioMetadata {
+                    channel: channel as u16,
+                    ..buffer.metadata
+                });
+                one
+            })
+        });
+        channels.into_iter().flatten()
     }
 
     /// Ends writing: from now on the samples are shared and read only.

@@ -3,6 +3,7 @@
 
 use core::cell::Cell;
 use core::marker::PhantomData;
+use core::mem::ManuallyDrop;
 use core::panic::Location;
 
 use super::buffer::{Held, PooledBuffer, Scratch};
@@ -255,26 +256,26 @@ impl RealtimePool {
         let Some(first) = self.take(frames, false, site) else {
             return Err(self.refuse(frames));
         };
-        let mut slots = [first.index; MAX_CHANNELS];
-        for channel in 1..channels {
-            match self.take(frames, false, site) {
-                Some(held) => slots[channel] = held.index,
-                None => {
-                    let error = self.refuse(frames);
-                    for &index in &slots[..channel] {
-                        let held = Held::of_slot(&self.anchor, index, frames as u32);
-                        self.release(PooledBuffer::new(held));
-                    }
-                    return Err(error);
-                }
-            }
+        let core = self.anchor.core();
+        let mut buffer = if channels == 1 {
+            PlanarBuffer::new(core, [&first, &first], 1, frames as u32)
+        } else {
+            let Some(second) = self.take(frames, false, site) else {
+                let error = self.refuse(frames);
+                self.release(PooledBuffer::new(first));
+                return Err(error);
+            };
+            PlanarBuffer::new(core, [&first, &second], 2, frames as u32)
+        };
+        while buffer.channels() < channels {
+            let Some(held) = self.take(frames, false, site) else {
+                let error = self.refuse(frames);
+                self.release_planar(buffer);
+                return Err(error);
+            };
+            buffer.push(held.index);
         }
-        Ok(PlanarBuffer::new(
-            self.anchor.core(),
-            slots,
-            channels as u8,
-            frames as u32,
-        ))
+        Ok(buffer)
     }
 
     /// [`acquire_planar`](Self::acquire_planar), zeroed.
@@ -325,8 +326,9 @@ impl RealtimePool {
     /// # Real-time
     /// As there.
     pub fn release_planar(&self, buffer: PlanarBuffer) {
-        for channel in buffer.into_channels() {
-            self.release(channel);
+        let buffer = ManuallyDrop::new(buffer);
+        for channel in 0..buffer.channels() {
+            self.release(buffer.channel_out(channel));
         }
     }
 
