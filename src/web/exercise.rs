@@ -5,7 +5,8 @@ use std::collections::VecDeque;
 use crate::modules::data_management::{PooledBuffer, RealtimePool};
 
 const QUANTUM_FRAMES: u64 = 128;
-/// Quanta between two looks of the control side, at most: a worker that slept does not make up for it.
+/// Quanta between two looks of the control side, at most. A worker that slept goes on where it was: its demand rises as it
+/// would have, later, and does not jump.
 const MOST_QUANTA: u64 = 8;
 /// A size is asked for during so many frames, from none at once to the most and back; then comes the next.
 const PHASE_FRAMES: u64 = 96_000;
@@ -20,7 +21,10 @@ pub(super) const FRAMES_PER_MS: f64 = 48.0;
 pub(super) struct Exercise {
     half: RealtimePool,
     held: VecDeque<PooledBuffer>,
+    /// Frames played: it begins with nothing held.
     frame: u64,
+    /// The moment up to which time was played or slept through.
+    until: u64,
 }
 
 impl Exercise {
@@ -28,17 +32,16 @@ impl Exercise {
         Self {
             half,
             held: VecDeque::with_capacity(2 * MOST_HELD as usize),
-            frame: frame_at(now_ms),
+            frame: 0,
+            until: frame_at(now_ms),
         }
     }
 
     /// Plays what has become due.
     pub(super) fn run(&mut self, now_ms: f64) {
-        let until = frame_at(now_ms);
-        self.frame = self
-            .frame
-            .max(until.saturating_sub(MOST_QUANTA * QUANTUM_FRAMES));
-        while self.frame + QUANTUM_FRAMES <= until {
+        let due = frame_at(now_ms).saturating_sub(self.until) / QUANTUM_FRAMES;
+        self.until += due * QUANTUM_FRAMES;
+        for _ in 0..due.min(MOST_QUANTA) {
             self.frame += QUANTUM_FRAMES;
             self.quantum();
         }

@@ -27,7 +27,7 @@ pub(crate) struct Row {
     pub(crate) control_step_us_max: Option<f64>,
 }
 
-/// Most bytes asked for at once: the same for every case, since it is the trace's own.
+/// Most bytes the trace asks for at once, in samples asked for: the same for every case, whatever it refuses.
 pub(crate) fn bytes_used_peak(trace: &DemandTrace, from_frame: u64) -> u64 {
     let mut sizes = vec![0; trace.buffers()];
     let (mut used, mut peak) = (0, 0);

@@ -13,7 +13,9 @@ use wavepool::registry::ModuleRegistry;
 
 const RATE_HZ: f32 = 48_000.0;
 const QUANTUM: usize = 128;
-const SECONDS: usize = 10;
+const SECONDS: usize = 20;
+/// The four windows of two seconds in which demand ages: until then the pool keeps what its host configured.
+pub(crate) const FIRST_CYCLE_SECONDS: u64 = 9;
 /// The analysis polls a little late now and then, as a worker does.
 const QUANTA_PER_POLL: usize = 6;
 

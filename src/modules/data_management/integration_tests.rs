@@ -475,8 +475,8 @@ fn every_event_type_is_published_from_its_real_place() {
         bridge.view(buffer).unwrap();
         bridge.release(buffer).unwrap();
     }
-    bridge.acquire(&half, 64).unwrap();
-    bridge.acquire(&half, 64).unwrap();
+    bridge.acquire(&half, 1000).unwrap();
+    bridge.acquire(&half, 1000).unwrap();
     data(&mut registry).observe_boundary(bridge.counts());
     let control = data(&mut registry).control_mut().unwrap();
     assert_eq!(control.reclaim_leases(bridge.leases()), 2);

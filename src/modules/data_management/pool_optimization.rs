@@ -330,7 +330,7 @@ pub(super) mod tests {
         let plan = (0..10).find_map(|_| bench.step(&[0, 4, 0])).unwrap();
         // The four buffers of 1024 in use were for both sizes alike.
         let class = |samples, buffers| ClassBuffers { samples, buffers };
-        let classes = vec![class(608, 4), class(960, 4), class(4096, 0)];
+        let classes = vec![class(608, 3), class(960, 3), class(4096, 0)];
         let learned = SizingStep::SetClasses { classes };
         assert_eq!(
             (&plan.steps[0].step, plan.steps[0].reason),

@@ -13,6 +13,11 @@ export function count(value: number): string {
   return whole.format(value);
 }
 
+/** `1 buffer`, `2 buffers`. */
+export function counted(number: number, one: string, several = `${one}s`): string {
+  return `${count(number)} ${number === 1 ? one : several}`;
+}
+
 export function percent(value: number | null, digits = 1): string {
   return measured(value, (share) => `${share === 100 || share === 0 ? String(share) : share.toFixed(digits)} %`);
 }

@@ -2,13 +2,15 @@
 
 use core::panic::Location;
 
-use super::arena::{Run, UNIT_BYTES, UNIT_SAMPLES, units};
+use super::arena::{UNIT_BYTES, UNIT_SAMPLES, units};
+use super::census::Census;
+use super::line_search::Purpose;
 use super::pool_control::PoolControl;
 use crate::modules::data_management::pool_metrics::{ClassMetrics, PoolCounts, PoolMetrics};
 use crate::modules::data_management::realtime::class_table::BUCKETS;
 use crate::modules::data_management::realtime::free_list::{Chain, index_from};
 use crate::modules::data_management::realtime::pool_core::{MAX_SHELVES, Pinned};
-use crate::modules::data_management::realtime::shelf::Shelf;
+use crate::modules::data_management::realtime::shelf::{NO_LINE, Shelf};
 use crate::modules::data_management::realtime::slot_table::SlotIndex;
 
 /// One buffer, for kept views and for the map of the arena.
@@ -163,7 +165,22 @@ impl PoolControl {
     /// [`counts`](Self::counts) into a value that is used again, so that counting does not allocate once `classes` has
     /// its capacity.
     pub fn count_into(&self, counts: &mut PoolCounts) {
-        self.count_halves(counts, |_| true);
+        let requested = Census::taken_now(&self.anchor.table);
+        let requested = |shelf: &Shelf| requested[usize::from(shelf.id) % MAX_SHELVES];
+        self.count_halves(counts, requested, |_| true);
+    }
+
+    /// [`counts`](Self::counts) for a control step: what holders asked for is of the last look at every slot, of which each
+    /// step takes a part.
+    pub(super) fn counts_of_step(&mut self) -> PoolCounts {
+        self.census.advance(&self.anchor.table);
+        let mut counts = PoolCounts::default();
+        self.count_halves(&mut counts, self.requested_lately(), |_| true);
+        counts
+    }
+
+    fn requested_lately(&self) -> impl Fn(&Shelf) -> u64 {
+        |shelf| self.census.requested(shelf.id, shelf.leased())
     }
 
     /// What the halves counted whose sizes follow demand, with the limit that the others leave them. `all` are the counts
@@ -177,7 +194,8 @@ impl PoolControl {
             return all.clone();
         }
         let mut counts = PoolCounts::default();
-        self.count_halves(&mut counts, |half| self.follows_demand(half));
+        let requested = self.requested_lately();
+        self.count_halves(&mut counts, requested, |half| self.follows_demand(half));
         let own = self.anchor.shelves();
         let own = own.filter(|shelf| !self.follows_demand(shelf.half));
         let taken: usize = own
@@ -187,7 +205,12 @@ impl PoolControl {
         counts
     }
 
-    fn count_halves(&self, counts: &mut PoolCounts, counted: impl Fn(u16) -> bool) {
+    fn count_halves(
+        &self,
+        counts: &mut PoolCounts,
+        requested: impl Fn(&Shelf) -> u64,
+        counted: impl Fn(u16) -> bool,
+    ) {
         let mut classes = core::mem::take(&mut counts.classes);
         classes.clear();
         classes.reserve(self.classes.len());
@@ -202,7 +225,11 @@ impl PoolControl {
         }
         let shelves = self.anchor.shelves();
         for shelf in shelves.filter(|shelf| counted(shelf.half)) {
-            add_counts(&mut classes, &counts_of(&shelf));
+            let counts = ClassMetrics {
+                requested_samples: requested(&shelf),
+                ..counts_of(&shelf)
+            };
+            add_counts(&mut classes, &counts);
         }
         // Collected and not yet given back: carved and idle still, though no shelf counts them.
         let (chain, samples) = &self.collected;
@@ -214,22 +241,6 @@ impl PoolControl {
         for class in &mut classes {
             class.retired = !self.has_class(class.samples as u32);
         }
-        let table = &self.anchor.table;
-        for index in table.indices() {
-            // Most buffers are idle: for those, one word is looked at.
-            let slot = table.slot(index);
-            let lent_samples = slot.lent_samples();
-            if lent_samples == 0 || !slot.is_carved() {
-                continue;
-            }
-            let shelf = self.anchor.core().shelf_of(index);
-            let of_size = |class: &&mut ClassMetrics| class.samples == shelf.samples as usize;
-            if counted(shelf.half)
-                && let Some(class) = classes.iter_mut().find(of_size)
-            {
-                class.requested_samples += u64::from(lent_samples);
-            }
-        }
         let padding_samples = |class: &ClassMetrics| class.carved as usize * padding(class.samples);
         *counts = PoolCounts {
             padding_bytes: classes.iter().map(padding_samples).sum::<usize>() * size_of::<f32>(),
@@ -238,12 +249,17 @@ impl PoolControl {
             bytes_reserved: bytes(self.reserved_units),
             bytes_limit: bytes(self.limit_units),
             bytes_shelved: 0,
-            short_run_samples: self.short_run_units() * UNIT_SAMPLES,
+            short_run_samples: self.free.short() * UNIT_SAMPLES,
             largest_free_run_samples: self.free.largest() as usize * UNIT_SAMPLES,
             leases_reclaimed: self.leases_reclaimed,
             buffers_leaked: self.buffers_leaked,
             ..PoolCounts::default()
         };
+    }
+
+    /// Slots and free runs that control steps have looked at so far.
+    pub(super) fn looks(&self) -> u64 {
+        self.lines.looks() + self.census.looks() + self.free.looks()
     }
 
     /// Buffers that came back, as far as their halves have seen: what the recycling events add up to.
@@ -255,29 +271,18 @@ impl PoolControl {
     fn overhead_bytes(&self) -> usize {
         self.anchor.heap_bytes()
             + self.free.heap_bytes()
+            + self.lines.heap_bytes()
+            + self.census.heap_bytes()
             + self.classes.capacity() * size_of::<(u32, u32)>()
             + self.leaks_told.capacity() * size_of::<u32>()
             + self.own_mix.capacity() * size_of::<u16>()
             + self.past.capacity() * size_of::<ClassMetrics>()
     }
 
-    pub(super) fn short_run_units(&self) -> usize {
-        let largest = self
-            .classes
-            .last()
-            .map_or(0, |&(samples, _)| units(samples as usize));
-        let short = |run: &Run| (run.units as usize) < largest;
-        self.free
-            .iter()
-            .filter(short)
-            .map(|run| run.units as usize)
-            .sum()
-    }
-
     /// [`PoolMetrics::fragmentation_percentage`] alone.
     #[must_use]
     pub fn fragmentation_percentage(&self) -> f32 {
-        self.short_run_units() as f32 / self.reserved_units.max(1) as f32 * 100.0
+        self.free.short() as f32 / self.reserved_units.max(1) as f32 * 100.0
     }
 
     /// [`PoolMetrics::bytes_held`] alone.
@@ -362,8 +367,24 @@ impl PoolControl {
             leased[usize::from(slot.shelf())] -= 1;
         }
         leased.iter().all(|&difference: &i64| difference == 0)
+            && self.lines_are_valid()
             && self.free.is_valid()
             && carved_units + self.free.total() == self.reserved_units
+    }
+
+    /// Whether as many buffers lie beyond each line as the shelf says.
+    fn lines_are_valid(&self) -> bool {
+        let table = &self.anchor.table;
+        let drawn = |shelf: &Pinned<Shelf>| shelf.line() != NO_LINE;
+        self.anchor.shelves().filter(drawn).all(|shelf| {
+            let slots = table.indices().map(|index| table.slot(index));
+            let beyond = slots.filter(|slot| {
+                slot.is_carved() && slot.shelf() == shelf.id && slot.place_key() >= shelf.line()
+            });
+            // Where a further line is looked for, the shelf says how many are to lie beyond that one.
+            self.lines.purpose(shelf.id) == Some(Purpose::Drain)
+                || beyond.count() == shelf.draining() as usize
+        })
     }
 }
 
@@ -411,6 +432,7 @@ pub(super) fn add_counts(classes: &mut Vec<ClassMetrics>, more: &ClassMetrics) {
             class.hits += more.hits;
             class.borrowed += more.borrowed;
             class.exhausted += more.exhausted;
+            class.requested_samples += more.requested_samples;
         }
         None => classes.insert(at, more.clone()),
     }

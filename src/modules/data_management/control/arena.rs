@@ -5,6 +5,7 @@ use core::ptr::NonNull;
 use std::alloc::{Layout, alloc_zeroed, dealloc};
 
 use crate::modules::data_management::error::PoolError;
+use crate::modules::data_management::realtime::cells::Counter;
 
 /// Everything in the arena starts and ends on a multiple of this: a cache line, and the widest SIMD register.
 pub(crate) const UNIT_BYTES: usize = 64;
@@ -177,35 +178,77 @@ impl Run {
     }
 }
 
+/// What a buffer needs of the run it is carved from, and how far the look for one has come.
+///
+/// While nothing is given back, the runs before `next` do not fit: many buffers are carved in one pass over the runs.
+pub(super) struct Fit {
+    /// Length, at multiples of `align`.
+    pub(super) units: u32,
+    pub(super) align: u32,
+    /// The run is shorter than this, and begins below this place.
+    pub(super) shorter_than: u32,
+    pub(super) below: u64,
+    /// The first run that was not looked at yet.
+    pub(super) next: usize,
+}
+
+impl Fit {
+    pub(super) const fn new(units: u32, align: u32) -> Self {
+        Self {
+            units,
+            align,
+            shorter_than: u32::MAX,
+            below: u64::MAX,
+            next: 0,
+        }
+    }
+}
+
 /// What is free, ordered by address. The lowest address is given first, so that live buffers crowd together; what comes
 /// back coalesces with its neighbours. Control half only.
 ///
-/// Invariant: runs are ordered, not empty, and no two of one region touch.
+/// Invariants: runs are ordered, not empty, and no two of one region touch; `total` and `short` are their sums.
 #[derive(Default)]
 pub(crate) struct FreeRuns {
     runs: Vec<Run>,
+    /// Units of all runs.
+    total: usize,
+    /// Units of runs that are shorter than `short_below`: the largest class.
+    short: usize,
+    short_below: u32,
+    /// Runs that were looked at.
+    looks: Counter,
 }
 
 impl FreeRuns {
-    /// Carves `units` at the lowest place that is a multiple of `align`, from a run of fewer than `limit` units.
-    pub(super) fn take(&mut self, units: u32, align: u32, limit: u32) -> Option<Run> {
-        let (at, before) = self.runs.iter().enumerate().find_map(|(at, run)| {
-            // Most runs of a fragmented arena are too short: that costs one comparison.
-            if run.units < units || run.units >= limit {
-                return None;
+    /// Carves a buffer at the lowest place that fits.
+    pub(super) fn take(&mut self, fit: &mut Fit) -> Option<Run> {
+        let first = fit.next;
+        let found = self.runs[first..].iter().position(|run| {
+            if run.place_key() >= fit.below {
+                return true;
             }
-            let before = run.before(align);
-            (before + units <= run.units).then_some((at, before))
-        })?;
-        let run = self.runs[at];
+            // Most runs of a fragmented arena are too short: that costs one comparison.
+            run.units >= fit.units
+                && run.units < fit.shorter_than
+                && run.before(fit.align) + fit.units <= run.units
+        });
+        let at = found.map_or(self.runs.len(), |found| first + found);
+        self.looks.add((at - first + 1) as u64);
+        fit.next = at;
+        let run = *self
+            .runs
+            .get(at)
+            .filter(|run| run.place_key() < fit.below)?;
+        let before = run.before(fit.align);
         let taken = Run {
             unit: run.unit + before,
-            units,
+            units: fit.units,
             ..run
         };
         let after = Run {
             unit: taken.end(),
-            units: run.units - before - units,
+            units: run.units - before - fit.units,
             ..run
         };
         match (before > 0, after.units > 0) {
@@ -217,7 +260,39 @@ impl FreeRuns {
                 self.runs.insert(at + 1, after);
             }
         }
+        self.total -= fit.units as usize;
+        self.short -= self.short_of(run.units);
+        self.short += self.short_of(before) + self.short_of(after.units);
         Some(taken)
+    }
+
+    /// What a run of so many units adds to `short`.
+    const fn short_of(&self, units: u32) -> usize {
+        if units < self.short_below {
+            units as usize
+        } else {
+            0
+        }
+    }
+
+    /// The largest class has so many units now.
+    pub(super) fn set_largest_class(&mut self, units: u32) {
+        self.short_below = units;
+        self.short = self.sum_of_short();
+    }
+
+    fn sum_of_short(&self) -> usize {
+        self.runs.iter().map(|run| self.short_of(run.units)).sum()
+    }
+
+    /// Units in runs that are too short for the largest class.
+    pub(super) const fn short(&self) -> usize {
+        self.short
+    }
+
+    /// Runs looked at so far.
+    pub(super) fn looks(&self) -> u64 {
+        self.looks.get()
     }
 
     /// Gives back what was carved, or adds a new region.
@@ -231,6 +306,15 @@ impl FreeRuns {
         );
         let joins_before = at > 0 && self.runs[at - 1].touches(run);
         let joins_after = self.runs.get(at).is_some_and(|next| run.touches(*next));
+        let before = if joins_before {
+            self.runs[at - 1].units
+        } else {
+            0
+        };
+        let after = if joins_after { self.runs[at].units } else { 0 };
+        self.total += run.units as usize;
+        self.short -= self.short_of(before) + self.short_of(after);
+        self.short += self.short_of(before + run.units + after);
         match (joins_before, joins_after) {
             (true, true) => {
                 self.runs[at - 1].units += run.units + self.runs[at].units;
@@ -245,24 +329,29 @@ impl FreeRuns {
         }
     }
 
-    /// How many of `count` buffers of `units` fit.
-    pub(super) fn fits(&self, units: u32, align: u32, count: usize) -> usize {
-        let mut fitting = 0;
-        for run in self.runs.iter().filter(|run| run.units >= units) {
-            fitting += (run.units.saturating_sub(run.before(align)) / units) as usize;
-            if fitting >= count {
-                return count;
+    /// How many of `count` buffers fit.
+    pub(super) fn fits(&self, fit: &Fit, count: usize) -> usize {
+        let (mut fitting, mut looks) = (0, 0);
+        for run in &self.runs {
+            looks += 1;
+            if run.place_key() >= fit.below || fitting >= count {
+                break;
+            }
+            if run.units >= fit.units && run.units < fit.shorter_than {
+                fitting += (run.units.saturating_sub(run.before(fit.align)) / fit.units) as usize;
             }
         }
-        fitting
+        self.looks.add(looks);
+        fitting.min(count)
     }
 
     pub(super) fn largest(&self) -> u32 {
+        self.looks.add(self.runs.len() as u64);
         self.runs.iter().map(|run| run.units).max().unwrap_or(0)
     }
 
-    pub(super) fn total(&self) -> usize {
-        self.runs.iter().map(|run| run.units as usize).sum()
+    pub(super) const fn total(&self) -> usize {
+        self.total
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = Run> {
@@ -273,9 +362,11 @@ impl FreeRuns {
         self.runs.capacity() * size_of::<Run>()
     }
 
-    /// Whether the invariant holds.
+    /// Whether the invariants hold.
     pub(super) fn is_valid(&self) -> bool {
-        self.runs.iter().all(|run| run.units > 0)
+        let total: usize = self.runs.iter().map(|run| run.units as usize).sum();
+        (total, self.sum_of_short()) == (self.total, self.short)
+            && self.runs.iter().all(|run| run.units > 0)
             && self.runs.windows(2).all(|pair| {
                 pair[0].key() < pair[1].key()
                     && !pair[0].touches(pair[1])
@@ -323,10 +414,10 @@ mod tests {
         free.give(run(1, 0, 10));
         free.give(run(0, 0, 10));
         assert_eq!((free.total(), free.largest()), (20, 10));
-        let parts: Vec<_> = (0..3).map(|_| free.take(4, 1, u32::MAX).unwrap()).collect();
+        let parts: Vec<_> = (0..3).map(|_| take(&mut free, 4).unwrap()).collect();
         assert_eq!(parts, [run(0, 0, 4), run(0, 4, 4), run(1, 0, 4)]);
-        assert_eq!(free.take(7, 1, u32::MAX), None);
-        assert_eq!(free.take(2, 1, u32::MAX), Some(run(0, 8, 2)));
+        assert_eq!(take(&mut free, 7), None);
+        assert_eq!(take(&mut free, 2), Some(run(0, 8, 2)));
         free.give(run(0, 0, 4));
         free.give(run(0, 8, 2));
         assert_eq!(free.iter().count(), 3);
@@ -336,15 +427,65 @@ mod tests {
             free.iter().collect::<Vec<_>>(),
             [run(0, 0, 10), run(1, 4, 6)]
         );
-        assert_eq!((free.fits(5, 1, 9), free.fits(3, 1, 9)), (3, 5));
-        assert_eq!(free.fits(3, 1, 4), 4);
+        let fits = |units, count| free.fits(&Fit::new(units, 1), count);
+        assert_eq!((fits(5, 9), fits(3, 9)), (3, 5));
+        assert_eq!(fits(3, 4), 4);
+    }
+
+    fn take(free: &mut FreeRuns, units: u32) -> Option<Run> {
+        free.take(&mut Fit::new(units, 1))
+    }
+
+    #[test]
+    fn many_buffers_are_carved_in_one_pass_over_the_runs() {
+        let mut free = FreeRuns::default();
+        // A thousand runs that are too short, then one that is not.
+        (0..1000).for_each(|at| free.give(run(0, at * 8, 4)));
+        free.give(run(0, 8000, 1000));
+        let before = free.looks();
+        let mut fit = Fit::new(8, 8);
+        let taken: Vec<_> = (0..50).map_while(|_| free.take(&mut fit)).collect();
+        assert_eq!((taken.len(), taken[49]), (50, run(0, 8000 + 49 * 8, 8)));
+        assert!(
+            free.looks() - before < 1000 + 2 * 50,
+            "{}",
+            free.looks() - before
+        );
+        assert!(free.is_valid());
+    }
+
+    #[test]
+    fn short_runs_are_summed_as_they_change() {
+        let mut free = FreeRuns::default();
+        free.set_largest_class(8);
+        free.give(run(0, 0, 20));
+        let at: Vec<_> = (0..5).map(|_| take(&mut free, 4).unwrap()).collect();
+        free.give(at[0]);
+        free.give(at[2]);
+        assert_eq!((free.short(), free.total()), (8, 8));
+        free.give(at[1]);
+        assert_eq!((free.short(), free.total()), (0, 12));
+        free.set_largest_class(16);
+        assert_eq!((free.short(), free.is_valid()), (12, true));
+        let mut low = Fit {
+            below: run(0, 0, 1).place_key(),
+            ..Fit::new(1, 1)
+        };
+        assert_eq!((free.fits(&low, 9), free.take(&mut low)), (0, None));
     }
 
     #[test]
     fn validity_notices_runs_that_touch() {
         let free = FreeRuns {
             runs: vec![run(0, 0, 2), run(0, 2, 2)],
+            total: 4,
+            ..FreeRuns::default()
         };
+        assert!(!free.is_valid());
+        let mut free = FreeRuns::default();
+        free.give(run(0, 0, 2));
+        assert!(free.is_valid());
+        free.short += 1;
         assert!(!free.is_valid());
     }
 }

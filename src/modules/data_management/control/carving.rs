@@ -1,11 +1,11 @@
 //! The control half's hold on the arena: buffers are carved from it, and given back.
 
-use super::arena::{Region, Run, UNIT_BYTES, UNIT_SAMPLES, natural_alignment, units};
+use super::arena::{Fit, Region, Run, UNIT_BYTES, UNIT_SAMPLES, natural_alignment, units};
 use super::pool_control::PoolControl;
 use crate::modules::data_management::error::{PoolError, Table};
 use crate::modules::data_management::realtime::free_list::{Chain, MAX_FRESH};
 use crate::modules::data_management::realtime::pool_core::{MAX_REGIONS, Pinned};
-use crate::modules::data_management::realtime::shelf::{NO_LINE, Shelf};
+use crate::modules::data_management::realtime::shelf::Shelf;
 use crate::modules::data_management::realtime::slot_table::SlotIndex;
 
 /// A half's class has not taken over yet what was carved before.
@@ -38,10 +38,11 @@ impl PoolControl {
         let align = self.make_room(size, count)?;
         if count > 0 {
             // What is carved now may lie beyond it.
-            shelf.set_line(NO_LINE);
+            self.drain(&shelf, 0);
         }
+        let mut fit = Fit::new(size, align);
         for done in 0..count {
-            if let Err(error) = self.carve_one(&shelf, size, align, u32::MAX) {
+            if let Err(error) = self.carve_one(&shelf, &mut fit) {
                 self.uncarve_fresh(&shelf, done);
                 return Err(error);
             }
@@ -49,28 +50,22 @@ impl PoolControl {
         Ok(())
     }
 
-    /// Carves a buffer of `size` units at a multiple of `align`, from a run that has fewer than `limit`.
-    pub(super) fn carve_one(
-        &mut self,
-        shelf: &Shelf,
-        size: u32,
-        align: u32,
-        limit: u32,
-    ) -> Result<(), PoolError> {
+    /// Carves one buffer.
+    pub(super) fn carve_one(&mut self, shelf: &Shelf, fit: &mut Fit) -> Result<(), PoolError> {
         let table = &self.anchor.table;
         let index = match self.spare.pop(table) {
             Some(index) => index,
             None => table.add()?,
         };
-        let Some(run) = self.free.take(size, align, limit) else {
+        let Some(run) = self.free.take(fit) else {
             self.spare.push(table, index);
-            return Err(self.limit_reached(size, 1, 0));
+            return Err(self.limit_reached(fit.units, 1, 0));
         };
         table.slot(index).carve(run.region, run.unit, shelf.id);
         shelf.add_carved(1);
         if !shelf.shared.inbox.push_fresh(table, index) {
             shelf.sub_carved(1);
-            self.uncarve(index, size);
+            self.uncarve(index, fit.units);
             return Err(INBOX_FULL);
         }
         Ok(())
@@ -111,6 +106,13 @@ impl PoolControl {
     pub(super) fn uncarve(&mut self, index: SlotIndex, units: u32) {
         let slot = self.anchor.table.slot(index);
         let (region, unit) = (slot.region(), slot.unit());
+        let shelf = self.anchor.core().shelf_of(index);
+        let asked_back = slot.place_key() >= shelf.line();
+        if asked_back {
+            shelf.set_draining(shelf.draining().saturating_sub(1));
+        }
+        self.lines
+            .forget(index, shelf.id, slot.place_key(), asked_back);
         slot.uncarve();
         self.free.give(Run {
             region,
@@ -124,14 +126,15 @@ impl PoolControl {
     /// what is free or by one new region; where there is no room for that, anywhere.
     fn make_room(&mut self, size: u32, count: u32) -> Result<u32, PoolError> {
         let align = natural_alignment(size);
-        let fits = self.free.fits(size, align, count as usize);
+        let fits = self.free.fits(&Fit::new(size, align), count as usize);
         let missing = count as usize - fits;
         if missing == 0 {
             return Ok(align);
         }
         let needed = missing.saturating_mul(size as usize);
         let room = self.room_units();
-        let fits_anywhere = self.free.fits(size, 1, count as usize) == count as usize;
+        let anywhere = self.free.fits(&Fit::new(size, 1), count as usize);
+        let fits_anywhere = anywhere == count as usize;
         if fits_anywhere && (needed > room || usize::from(self.regions) == MAX_REGIONS) {
             return Ok(1);
         }
@@ -197,6 +200,7 @@ impl PoolControl {
         let id = self.anchor.add_region(region)?;
         self.regions = id + 1;
         self.reserved_units += units;
+        self.largest_region_units = self.largest_region_units.max(run_units);
         self.free.give(Run {
             region: id,
             unit: 0,

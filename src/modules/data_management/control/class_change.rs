@@ -1,6 +1,6 @@
 //! Going over to other size classes while the pool is in use.
 
-use super::arena::UNIT_SAMPLES;
+use super::arena::{UNIT_SAMPLES, units};
 use super::pool_builder::check_classes;
 use super::pool_control::PoolControl;
 use crate::modules::data_management::error::PoolError;
@@ -31,6 +31,8 @@ impl PoolControl {
             .iter()
             .map(|&size| (size as u32, kept(size as u32)))
             .collect();
+        let largest = sizes.last().map_or(0, |&size| units(size) as u32);
+        self.free.set_largest_class(largest);
         for shelf in self.anchor.shelves() {
             shelf.set_limit(if self.has_class(shelf.samples) {
                 u32::MAX

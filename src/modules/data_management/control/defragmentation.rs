@@ -7,12 +7,12 @@
 use serde::{Deserialize, Serialize};
 
 use super::accounts::bytes;
-use super::arena::{Run, UNIT_SAMPLES, natural_alignment, units};
+use super::arena::{Fit, UNIT_SAMPLES, natural_alignment, units};
+use super::line_search::{Line, Purpose};
 use super::pool_control::{PoolControl, headroom};
 use crate::modules::data_management::error::PoolError;
-use crate::modules::data_management::realtime::pool_core::{MAX_SHELVES, Pinned};
+use crate::modules::data_management::realtime::pool_core::Pinned;
 use crate::modules::data_management::realtime::shelf::{NO_LINE, Shelf};
-use crate::modules::data_management::realtime::slot_table::Slot;
 use crate::modules::data_management::sizing::sizing_rules::with_margin;
 
 /// Buffers one defragmentation run moves at most: each may have to look at every free run.
@@ -49,6 +49,12 @@ impl PoolControl {
     /// # Errors
     /// [`UnknownClass`](PoolError::UnknownClass).
     pub fn shrink(&mut self, class_samples: usize, buffers: u32) -> Result<(), PoolError> {
+        let answer = self.ask_back(class_samples, buffers);
+        self.draw_lines();
+        answer
+    }
+
+    pub(super) fn ask_back(&mut self, class_samples: usize, buffers: u32) -> Result<(), PoolError> {
         let of_class = |shelf: &Pinned<Shelf>| shelf.samples as usize == class_samples;
         let mut shelves: Vec<_> = self.anchor.shelves().filter(of_class).collect();
         if shelves.is_empty() {
@@ -76,6 +82,7 @@ impl PoolControl {
     pub fn defragment(&mut self) -> DefragmentationResult {
         let before_percentage = self.fragmentation_percentage();
         let mut left = DEFRAGMENTATION_STEPS;
+        self.looks_left = self.slots_per_step;
         let free_before = self.free.total();
         let collected = self.collect(&mut left);
         let bytes_collected = bytes(self.free.total() - free_before);
@@ -89,7 +96,7 @@ impl PoolControl {
             bytes_moved: bytes_collected + bytes_refilled,
             buffers_moved: collected + refilled,
             steps: DEFRAGMENTATION_STEPS - left,
-            complete: left > 0 && refilled == 0 && draining == 0,
+            complete: left > 0 && refilled == 0 && draining == 0 && self.lines.is_empty(),
             largest_free_run_samples: self.free.largest() as usize * UNIT_SAMPLES,
         }
     }
@@ -103,7 +110,6 @@ impl PoolControl {
     /// Asks back what is idle beyond the peak of the last control step, with a margin.
     fn drain_excess(&mut self) {
         let shelves: Vec<_> = self.anchor.shelves().collect();
-        self.know_places();
         for shelf in shelves {
             if !self.follows_demand(shelf.half) {
                 continue;
@@ -115,9 +121,10 @@ impl PoolControl {
                 self.drain(&shelf, excess);
             }
         }
-        self.forget_places();
+        self.draw_lines();
     }
 
+    /// Fills gaps that are too short for the largest class with idle buffers from above them, large ones first.
     fn fill_gaps(&mut self, left: &mut u32) -> (u32, usize) {
         let core = self.anchor.core();
         let mut shelves: Vec<_> = core
@@ -125,60 +132,97 @@ impl PoolControl {
             .filter(|shelf| self.is_attached(shelf.half))
             .collect();
         shelves.sort_unstable_by_key(|shelf| core::cmp::Reverse(shelf.samples));
-        let Some(largest) = self.classes().last().map(|samples| units(samples) as u32) else {
-            return (0, 0);
-        };
-        let (mut moved, mut bytes_moved) = (0, 0);
-        self.know_places();
+        let mut wanted = *left;
         for shelf in shelves {
-            if *left == 0 {
-                break;
-            }
-            let size = units(shelf.samples as usize) as u32;
-            let align = natural_alignment(size);
-            let is_gap = |run: &Run| run.units >= size && run.units < largest;
-            if shelf.idle() == 0 || !self.free.iter().any(|run| is_gap(&run)) {
+            let can_go = shelf.idle().saturating_sub(shelf.draining()).min(wanted);
+            if can_go == 0 || self.lines.purpose(shelf.id).is_some() {
                 continue;
             }
-            // Only idle buffers that lie above a gap can go down into it.
-            let mut places = self.places(&shelf);
-            let draining = shelf.draining();
-            let mut exchanged = 0;
-            while *left > 0 && exchanged + draining < shelf.idle() {
-                let gap = self.free.iter().find(is_gap);
-                let highest = places
-                    .len()
-                    .checked_sub(1 + (exchanged + draining) as usize);
-                let worthwhile = gap.zip(highest).is_some_and(|(gap, highest)| {
-                    gap.place_key() < *places.select_nth_unstable(highest).1
-                });
-                if !worthwhile || self.carve_one(&shelf, size, align, largest).is_err() {
-                    break;
-                }
-                exchanged += 1;
-                *left -= 1;
-            }
-            if exchanged > 0 {
-                self.drain(&shelf, draining + exchanged);
-                moved += exchanged;
-                bytes_moved += bytes(exchanged as usize * size as usize);
+            let gaps = self.free.fits(&self.gap_for(&shelf), can_go as usize) as u32;
+            if gaps > 0 {
+                wanted -= gaps;
+                self.find_line(&shelf, Purpose::Fill(gaps), shelf.draining() + gaps);
             }
         }
-        self.forget_places();
-        (moved, bytes_moved)
+        let filled = self.draw_lines();
+        *left = left.saturating_sub(filled.0);
+        filled
     }
 
-    /// Draws the line so that `buffers` of the shelf lie beyond it.
+    /// Runs that are too short for the largest class.
+    fn gap_for(&self, shelf: &Shelf) -> Fit {
+        let size = units(shelf.samples as usize) as u32;
+        let largest = self.classes().last().unwrap_or(0);
+        Fit {
+            shorter_than: units(largest) as u32,
+            ..Fit::new(size, natural_alignment(size))
+        }
+    }
+
+    /// Asks for the line that `buffers` of the shelf lie beyond, instead of any other. It is drawn by
+    /// [`draw_lines`](Self::draw_lines).
     pub(crate) fn drain(&mut self, shelf: &Shelf, buffers: u32) {
-        let mut places = self.places(shelf);
-        let line = match places.len().checked_sub(buffers as usize) {
-            _ if buffers == 0 => NO_LINE,
-            Some(at) if at < places.len() => *places.select_nth_unstable(at).1,
-            _ => 0,
+        self.lines.cancel(shelf.id);
+        if buffers == 0 || buffers < shelf.draining() {
+            shelf.set_line(NO_LINE);
+        }
+        let buffers = buffers.min(shelf.carved());
+        shelf.set_draining(buffers);
+        if buffers > 0 {
+            self.find_line(shelf, Purpose::Drain, buffers);
+        }
+    }
+
+    fn find_line(&mut self, shelf: &Shelf, purpose: Purpose, goal: u32) {
+        let size = units(shelf.samples as usize) as u32;
+        let regions = (self.regions, self.largest_region_units);
+        self.lines.begin(shelf.id, purpose, goal, size, regions);
+    }
+
+    /// Finds the lines that were asked for, as far as this control step may look at slots, and does what they are for.
+    /// Answers how many gaps were filled, and with how many bytes.
+    pub(super) fn draw_lines(&mut self) -> (u32, usize) {
+        let (mut filled, mut bytes_filled) = (0, 0);
+        let core = self.anchor.core();
+        while let Some(found) = self.lines.advance(&core.table, &mut self.looks_left) {
+            for line in found {
+                let Some(shelf) = core.shelves().find(|shelf| shelf.id == line.shelf) else {
+                    continue;
+                };
+                match line.purpose {
+                    Purpose::Drain => draw(&shelf, line),
+                    Purpose::Fill(most) => {
+                        let done = self.fill_below(&shelf, line, most);
+                        filled += done;
+                        bytes_filled += bytes(done as usize * units(shelf.samples as usize));
+                    }
+                }
+            }
+        }
+        (filled, bytes_filled)
+    }
+
+    /// Carves up to `most` buffers in gaps below the line, and asks as many back instead.
+    fn fill_below(&mut self, shelf: &Shelf, line: Line, most: u32) -> u32 {
+        let draining = shelf.draining();
+        let can_go = line.beyond.saturating_sub(draining).min(most);
+        let mut gap = Fit {
+            below: line.place,
+            ..self.gap_for(shelf)
         };
-        shelf.set_line(line);
-        shelf.set_draining(buffers.min(places.len() as u32));
-        shelf.ask_for_looks();
+        let mut filled = 0;
+        while filled < can_go && self.carve_one(shelf, &mut gap).is_ok() {
+            filled += 1;
+        }
+        if filled == 0 && most > 1 {
+            // Perhaps the highest of them lies above a gap.
+            self.find_line(shelf, Purpose::Fill(1), draining + 1);
+        } else if filled > 0 && draining + filled == line.beyond {
+            draw(shelf, line);
+        } else if filled > 0 {
+            self.drain(shelf, draining + filled);
+        }
+        filled
     }
 
     /// Lets up to `buffers` stay that were asked back; answers how many.
@@ -191,64 +235,22 @@ impl PoolControl {
         kept
     }
 
-    /// Counts what still lies beyond the lines, and has owners look for what became idle since.
+    /// Has owners look for what became idle since; a line that nothing lies beyond any more goes.
     pub(super) fn look_for_draining(&self) {
-        let drawn = |shelf: &Pinned<Shelf>| shelf.line() != NO_LINE;
-        if !self.anchor.shelves().any(|shelf| drawn(&shelf)) {
-            return;
-        }
-        self.anchor
-            .shelves()
-            .for_each(|shelf| shelf.set_draining(0));
-        let core = self.anchor.core();
-        for index in self.anchor.table.indices() {
-            let slot = self.anchor.table.slot(index);
-            if slot.is_carved() {
-                let shelf = core.shelf_of(index);
-                if slot.place_key() >= shelf.line() {
-                    shelf.set_draining(shelf.draining() + 1);
-                }
-            }
-        }
-        for shelf in self.anchor.shelves().filter(drawn) {
-            match shelf.draining() {
-                0 => shelf.set_line(NO_LINE),
+        for shelf in self.anchor.shelves() {
+            match (shelf.line(), shelf.draining()) {
+                (NO_LINE, _) => {}
+                (_, 0) => shelf.set_line(NO_LINE),
                 _ => shelf.ask_for_looks(),
             }
         }
     }
+}
 
-    /// Where the shelf's buffers lie, in no order.
-    fn places(&mut self, shelf: &Shelf) -> Vec<u64> {
-        let known = self.known_places.get_mut(usize::from(shelf.id));
-        if let Some(places) = known.and_then(Option::take) {
-            return places;
-        }
-        let table = &self.anchor.table;
-        let slots = table.indices().map(|index| table.slot(index));
-        slots
-            .filter(|slot| slot.is_carved() && slot.shelf() == shelf.id)
-            .map(Slot::place_key)
-            .collect()
-    }
-
-    /// Looks once where everything lies, for whoever is to size several shelves: each may be asked for once, before
-    /// anything of it is carved. To be forgotten afterwards.
-    pub(super) fn know_places(&mut self) {
-        self.known_places
-            .resize_with(MAX_SHELVES, || Some(Vec::new()));
-        let table = &self.anchor.table;
-        for slot in table.indices().map(|index| table.slot(index)) {
-            let of_shelf = self.known_places.get_mut(usize::from(slot.shelf()));
-            if let Some(Some(places)) = of_shelf.filter(|_| slot.is_carved()) {
-                places.push(slot.place_key());
-            }
-        }
-    }
-
-    pub(super) fn forget_places(&mut self) {
-        self.known_places = Vec::new();
-    }
+fn draw(shelf: &Shelf, line: Line) {
+    shelf.set_line(line.place);
+    shelf.set_draining(line.beyond);
+    shelf.ask_for_looks();
 }
 
 #[cfg(test)]

@@ -29,6 +29,7 @@ impl PoolControl {
     /// For the control side. At most `budget` buffers are moved; besides, one look at each shelf.
     pub fn step(&mut self, budget: u32) -> StepReport {
         let mut report = StepReport::default();
+        self.looks_left = self.slots_per_step;
         for half in self.anchor.halves() {
             half.collect_retired();
             if !half.is_attached() {
@@ -38,6 +39,7 @@ impl PoolControl {
         let mut left = budget;
         report.collected = self.collect(&mut left);
         report.replenished = self.replenish(&mut left);
+        report.replenished += self.draw_lines().0;
         self.look_for_draining();
         self.remove_drained();
         report.complete = left > 0;
@@ -136,6 +138,7 @@ impl PoolControl {
         let drained = |shelf: &Pinned<Shelf>| shelf.carved() == 0 && !self.has_class(shelf.samples);
         let drained: Vec<_> = self.anchor.shelves().filter(drained).collect();
         for shelf in drained {
+            self.lines.cancel(shelf.id);
             let half = self.anchor.halves().find(|half| half.id == shelf.half);
             let counted = counts_of(&shelf);
             if self.anchor.remove_if_unused(shelf) {

@@ -5,9 +5,11 @@ pub(crate) mod arena;
 pub(crate) mod arena_map;
 mod attach;
 pub(crate) mod carving;
+mod census;
 mod class_change;
 pub mod defragmentation;
 pub(crate) mod housekeeping;
+mod line_search;
 #[cfg(all(feature = "mapped", not(target_arch = "wasm32")))]
 pub(crate) mod mapped_wav;
 pub(crate) mod pool_builder;

@@ -1,7 +1,9 @@
 //! The half that may allocate: it carves, grows, collects, measures, and attaches real-time halves.
 
 use super::accounts::bytes;
-use super::arena::{FreeRuns, MemorySource};
+use super::arena::{FreeRuns, MemorySource, units};
+use super::census::Census;
+use super::line_search::{LineSearches, SLOTS_PER_STEP};
 use super::pool_builder::PoolBuilder;
 use crate::event_bus::{Event, Publisher};
 use crate::modules::data_management::error::PoolError;
@@ -33,13 +35,19 @@ pub struct PoolControl {
     pub(super) classes: Vec<(u32, u32)>,
     /// Halves with a mix of their own: what their owner said they need is theirs, and sizing leaves them alone.
     pub(super) own_mix: Vec<u16>,
-    /// Where the buffers of each shelf lie, as far as that is known while several shelves are looked at; empty otherwise.
-    pub(super) known_places: Vec<Option<Vec<u64>>>,
+    /// Where lines are to be drawn, and how many slots this control step may still look at to find out.
+    pub(super) lines: LineSearches,
+    pub(super) looks_left: u32,
+    pub(super) slots_per_step: u32,
+    /// What the holders of buffers asked for, by the last look at every slot.
+    pub(super) census: Census,
     /// What shelves counted that are gone.
     pub(super) past: Vec<ClassMetrics>,
     pub(super) shift: u32,
     pub(super) reserve: u32,
     pub(super) reserved_units: usize,
+    /// Of one region, at most.
+    pub(super) largest_region_units: u32,
     pub(super) limit_units: usize,
     /// What recycled vectors take of the limit.
     pub(super) shelved_samples: usize,
@@ -58,8 +66,10 @@ pub struct PoolControl {
 impl PoolControl {
     pub(super) fn new(core: Core, builder: &PoolBuilder, limit_units: usize) -> Self {
         let largest = builder.mix.last().map_or(1, |&(samples, _)| samples);
+        let mut free = FreeRuns::default();
+        free.set_largest_class(units(largest) as u32);
         Self {
-            free: FreeRuns::default(),
+            free,
             spare: Chain::EMPTY,
             collected: (Chain::EMPTY, 0),
             classes: builder
@@ -68,11 +78,15 @@ impl PoolControl {
                 .map(|&(samples, buffers)| (samples as u32, buffers))
                 .collect(),
             own_mix: Vec::new(),
-            known_places: Vec::new(),
+            lines: LineSearches::default(),
+            looks_left: SLOTS_PER_STEP,
+            slots_per_step: SLOTS_PER_STEP,
+            census: Census::default(),
             past: Vec::new(),
             shift: bucket_shift(largest),
             reserve: builder.reserve(),
             reserved_units: 0,
+            largest_region_units: 0,
             limit_units,
             shelved_samples: 0,
             regions: 0,
@@ -220,6 +234,13 @@ impl PoolControl {
     /// # Errors
     /// Those of [`grow`](Self::grow), [`trim`](Self::trim), [`set_classes`](Self::set_classes).
     pub fn apply(&mut self, step: &SizingStep) -> Result<(), PoolError> {
+        let answer = self.apply_without_lines(step);
+        self.draw_lines();
+        answer
+    }
+
+    /// [`apply`](Self::apply) for several steps: lines are drawn for all of them together, afterwards.
+    pub(super) fn apply_without_lines(&mut self, step: &SizingStep) -> Result<(), PoolError> {
         match step {
             SizingStep::Grow {
                 class_samples,
@@ -228,7 +249,7 @@ impl PoolControl {
             SizingStep::Shrink {
                 class_samples,
                 buffers,
-            } => self.shrink(*class_samples, *buffers),
+            } => self.ask_back(*class_samples, *buffers),
             SizingStep::SetClasses { classes } => self.change_classes(classes),
         }
     }

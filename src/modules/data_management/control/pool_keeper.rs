@@ -13,7 +13,7 @@ use crate::modules::data_management::pool_monitor::{
 };
 use crate::modules::data_management::pool_optimization::PoolOptimizationEngine;
 use crate::modules::data_management::realtime::class_table::BUCKETS;
-use crate::modules::data_management::sizing::sizing_plan::{PlannedStep, SizingPlan, SizingStep};
+use crate::modules::data_management::sizing::sizing_plan::{SizingPlan, SizingStep};
 use crate::modules::data_management::sizing::sizing_rules::SizingPolicy;
 
 /// Buffers collected or replenished in one step, beside those the plan moves.
@@ -32,8 +32,10 @@ const PREVENTION_BUFFERS: u32 = 8;
 /// What one control step did.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct KeeperReport {
-    /// Buffers carved, taken back or looked at: what bounds the step.
+    /// Buffers carved or taken back: with `looks` what bounds the step.
     pub operations: u32,
+    /// Slots and free runs looked at.
+    pub looks: u32,
     /// Alerts that began or ended.
     pub alerts: Vec<Alert>,
     /// The plan that was applied.
@@ -84,8 +86,9 @@ impl PoolKeeper {
         publisher: Option<&Publisher>,
         add: impl FnOnce(&mut PoolCounts),
     ) -> KeeperReport {
+        let looks = control.looks();
         let collected = control.step(COLLECT_BUDGET);
-        let mut counts = control.counts();
+        let mut counts = control.counts_of_step();
         let demand = control.demand_counts(&counts);
         add(&mut counts);
         self.metrics.refresh(&counts);
@@ -114,6 +117,7 @@ impl PoolKeeper {
             report.operations += control.fill_some_gaps(PREVENTION_BUFFERS);
         }
         control.begin_peak_window();
+        report.looks = (control.looks() - looks) as u32;
         if let Some(publisher) = publisher {
             report
                 .alerts
@@ -233,13 +237,8 @@ fn apply(plan: &SizingPlan, control: &mut PoolControl, publisher: Option<&Publis
         bytes_held_before: control.bytes_held() as u64,
         bytes_held_after: control.bytes_held() as u64,
     };
-    let changes_classes =
-        |planned: &PlannedStep| matches!(planned.step, SizingStep::SetClasses { .. });
-    if plan.steps.len() > 1 && !plan.steps.iter().any(changes_classes) {
-        control.know_places();
-    }
     for planned in &plan.steps {
-        if control.apply(&planned.step).is_err() {
+        if control.apply_without_lines(&planned.step).is_err() {
             continue;
         }
         told.steps += 1;
@@ -254,7 +253,7 @@ fn apply(plan: &SizingPlan, control: &mut PoolControl, publisher: Option<&Publis
             }
         }
     }
-    control.forget_places();
+    control.draw_lines();
     told.classes = control.classes().count() as u32;
     if let Some(publisher) = publisher.filter(|_| told.steps > 0) {
         publisher.publish(told);
@@ -267,6 +266,7 @@ fn apply(plan: &SizingPlan, control: &mut PoolControl, publisher: Option<&Publis
 mod tests {
     use std::sync::{Arc, Mutex};
 
+    use super::super::{census, line_search};
     use super::*;
     use crate::event_bus::{Event, TypedEventBus};
     use crate::modules::data_management::pool_events::PoolExhausted;
@@ -462,13 +462,43 @@ mod tests {
         assert_eq!((told.len(), told[0].reduction_percentage), (1, 90.0));
     }
 
-    #[test]
-    fn a_step_moves_a_bounded_number_of_buffers() {
-        let mut host = Host::new(&[(256, 900)]);
-        let bound = 2 * SizingPolicy::default().buffers_per_step + COLLECT_BUDGET + 32;
+    /// What a step may look at: slots by number, free runs by how often it passes over them.
+    fn most_looks(host: &Host) -> usize {
+        const PASSES: usize = 3 * 16 + 8;
+        let runs = host.control.free_runs().count();
+        (2 * line_search::SLOTS_PER_STEP + census::SLOTS_PER_STEP) as usize + PASSES * (runs + 1)
+    }
+
+    /// A pool of more buffers than a step may look at, whose use jumps between two sizes. Answers the most looks of a step.
+    fn restless(slots_per_step: u32) -> u32 {
+        let moves = 2 * SizingPolicy::default().buffers_per_step + COLLECT_BUDGET + 32;
+        let mut host = Host::new(&[(16, 9000), (64, 2000)]);
+        host.control.slots_per_step = slots_per_step;
+        let (mut most, mut plans) = (0, 0);
         for step in 0..300 {
-            let report = host.use_buffers(256, if step % 60 < 30 { 900 } else { 1 });
-            assert!(report.operations <= bound, "{}", report.operations);
+            let (samples, count) = [(16, 9000), (64, 2000)][usize::from(step % 60 < 30)];
+            let report = host.use_buffers(samples, count);
+            assert!(report.operations <= moves, "{}", report.operations);
+            assert!(
+                report.looks as usize <= most_looks(&host),
+                "{} looks in a step",
+                report.looks
+            );
+            most = most.max(report.looks);
+            plans += u32::from(report.plan.is_some());
         }
+        assert!(plans > 10, "nothing was asked of it");
+        most
+    }
+
+    #[test]
+    fn a_step_moves_and_looks_at_a_bounded_number() {
+        assert!(restless(line_search::SLOTS_PER_STEP) > line_search::SLOTS_PER_STEP);
+    }
+
+    #[test]
+    #[should_panic(expected = "looks in a step")]
+    fn the_bound_trips_when_a_step_looks_at_every_slot() {
+        restless(u32::MAX);
     }
 }

@@ -212,7 +212,12 @@ impl SlotTable {
 
     /// Every slot so far.
     pub(crate) fn indices(&self) -> impl Iterator<Item = SlotIndex> + use<> {
-        (0..self.count.load(Ordering::Relaxed)).map(SlotIndex)
+        self.indices_from(0)
+    }
+
+    /// Every slot so far from this number on.
+    pub(crate) fn indices_from(&self, first: u32) -> impl Iterator<Item = SlotIndex> + use<> {
+        (first..self.count.load(Ordering::Relaxed)).map(SlotIndex)
     }
 
     #[inline(always)]
@@ -242,7 +247,7 @@ impl SlotTable {
 #[cfg(all(test, not(loom)))]
 impl SlotTable {
     /// A table with so many slots, and their indices.
-    pub(super) fn of_slots(count: u32) -> (Self, Vec<SlotIndex>) {
+    pub(crate) fn of_slots(count: u32) -> (Self, Vec<SlotIndex>) {
         let table = Self::new(count as usize);
         let indices = (0..count)
             .map(|_| table.add().expect("room for the slot"))

@@ -39,6 +39,9 @@ fn bucket_top(bucket: usize) -> u32 {
 /// Sizes are forgotten by half when more requests than this were counted: rare requests are remembered for longer.
 const SIZES_REMEMBERED: u64 = 1 << 16;
 
+/// A longer pause between requests does not count as use: a window of a stream now and then is use, an hour of rest is not.
+const LONGEST_PAUSE_MS: f64 = 250.0;
+
 /// How many windows are kept. The oldest is given up when a new one begins.
 pub const WINDOWS: usize = 4;
 
@@ -286,8 +289,9 @@ pub struct Demand {
     /// Most samples in use at once in each window.
     peak_samples: [u64; WINDOWS],
     window_ms: f64,
-    /// Time spent with requests in the current window.
+    /// Time spent with requests in the current window, short pauses included, and since the last of them.
     active_ms: f64,
+    pause_ms: f64,
     last_ms: Option<f64>,
     requests: u64,
     rotations: usize,
@@ -305,6 +309,7 @@ impl Demand {
             peak_samples: [0; WINDOWS],
             window_ms,
             active_ms: 0.0,
+            pause_ms: 0.0,
             last_ms: None,
             requests: 0,
             rotations: 0,
@@ -393,9 +398,9 @@ impl Demand {
     }
 
     fn age(&mut self, now_ms: f64, requests: u64) {
-        let elapsed_ms = now_ms - self.last_ms.replace(now_ms).unwrap_or(now_ms);
+        self.pause_ms += now_ms - self.last_ms.replace(now_ms).unwrap_or(now_ms);
         if std::mem::replace(&mut self.requests, requests) != requests {
-            self.active_ms += elapsed_ms;
+            self.active_ms += std::mem::take(&mut self.pause_ms).min(LONGEST_PAUSE_MS);
         }
         if self.active_ms >= self.window_ms {
             self.active_ms = 0.0;
@@ -561,6 +566,26 @@ mod tests {
         }
         assert!(demand.is_aged());
         assert_eq!(demand.peak_bytes(), 0);
+    }
+
+    #[test]
+    fn requests_now_and_then_age_like_those_of_every_step() {
+        let age = |steps_per_request: u64| {
+            let mut demand = Demand::new(100.0);
+            let steps = 1..;
+            let aged = steps.map(|step| {
+                demand.observe(
+                    step as f64 * 3.0,
+                    &snapshot(1, 1, 1 + step / steps_per_request),
+                );
+                (step, demand.is_aged())
+            });
+            aged.skip_while(|(_, aged)| !aged)
+                .map(|(step, _)| step)
+                .next()
+        };
+        let (each, seldom) = (age(1).unwrap(), age(8).unwrap());
+        assert!(each.abs_diff(seldom) <= 4 * 8, "{each} and {seldom} steps");
     }
 
     #[test]

@@ -174,7 +174,7 @@ mod tests {
             SizingProfile::from_json(&profile.to_json()).unwrap(),
             profile
         );
-        assert_eq!(profile.mix(), [class(256, 12), class(480, 5)]);
+        assert_eq!(profile.mix(), [class(256, 11), class(480, 4)]);
     }
 
     #[test]

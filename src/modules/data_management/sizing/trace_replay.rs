@@ -59,8 +59,10 @@ pub struct ReplayReport {
     /// Times of the control steps in microseconds, ascending; empty without a clock.
     #[serde(skip)]
     pub control_step_us: Vec<f64>,
-    /// Most buffers any control step moved or looked at.
+    /// Most buffers any control step moved.
     pub control_step_operations_max: u32,
+    /// Most slots and free runs any control step looked at.
+    pub control_step_looks_max: u32,
     /// Pages by which WebAssembly memory grew from the frame that is scored first; none elsewhere.
     pub pages_grown: Option<u64>,
     /// What a next start should begin with.
@@ -194,6 +196,7 @@ impl Player {
             .report
             .control_step_operations_max
             .max(report.operations);
+        self.report.control_step_looks_max = self.report.control_step_looks_max.max(report.looks);
         if let Some(waste) = keeper
             .metrics()
             .internal_waste_percentage

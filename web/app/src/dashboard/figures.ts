@@ -1,7 +1,7 @@
 import type { PoolMetrics, Snapshot } from '../../../lib/src/index.ts';
 import type { Panel } from '../dashboard.ts';
 import { byId, make, Text } from '../dom.ts';
-import { bytes, count, measured, notMeasured, percent } from '../format.ts';
+import { bytes, count, counted, measured, notMeasured, percent } from '../format.ts';
 
 /** A figure's verdict against its target; none where there is no target or nothing was measured. */
 type Verdict = 'good' | 'bad' | 'none';
@@ -18,7 +18,7 @@ interface Figure {
 const weighed: Figure = {
   label: 'GC pressure saved',
   value: (pool) => percent(pool.js_gc_pressure_reduction),
-  detail: (pool) => `${count(pool.wasm_js_boundary_allocations)} objects made at the boundary`,
+  detail: (pool) => `${counted(pool.wasm_js_boundary_allocations, 'object')} made at the boundary`,
   verdict: (pool) => judge(pool.js_gc_pressure_reduction, (share) => share >= 10),
 };
 
@@ -61,7 +61,7 @@ const figures: readonly Figure[] = [
   {
     label: 'Leaked',
     value: (_pool, _underruns, leaked) => count(leaked),
-    detail: (pool) => `${count(pool.leased)} in use, ${count(pool.exhausted)} requests refused`,
+    detail: (pool) => `${count(pool.leased)} in use, ${counted(pool.exhausted, 'request')} refused`,
     verdict: (_pool, _underruns, leaked) => judge(leaked, (buffers) => buffers === 0),
   },
 ];

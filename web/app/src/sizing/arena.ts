@@ -1,6 +1,6 @@
 import type { ArenaSpan, Inspection } from '../../../lib/src/index.ts';
 import { byId, make, Text } from '../dom.ts';
-import { bytes, count, percent } from '../format.ts';
+import { bytes, count, counted, percent } from '../format.ts';
 import { Canvas, palette } from './canvas.ts';
 import type { Palette } from './canvas.ts';
 
@@ -102,6 +102,6 @@ function describe({ arena: { regions, spans, left_off } }: Inspection): string {
   const buffers = (span: ArenaSpan): number => span[3];
   const samples = (span: ArenaSpan): number => span[2] * span[3];
   const free = total > 0 ? percent((100 * sum('free', samples)) / total, 1) : 'nothing';
-  const rest = left_off > 0 ? ` ${count(left_off)} more stretches are not drawn.` : '';
-  return `${bytes(total * sampleBytes)}: ${count(sum('leased', buffers))} buffers leased, ${count(sum('idle', buffers))} idle, ${free} of it free.${rest}`;
+  const rest = left_off > 0 ? ` ${counted(left_off, 'more stretch is', 'more stretches are')} not drawn.` : '';
+  return `${bytes(total * sampleBytes)}: ${counted(sum('leased', buffers), 'buffer')} leased, ${count(sum('idle', buffers))} idle, ${free} of it free.${rest}`;
 }

@@ -1,6 +1,6 @@
 import type { Inspection, Wavepool } from '../../../lib/src/index.ts';
 import { byId, Text } from '../dom.ts';
-import { count } from '../format.ts';
+import { count, counted } from '../format.ts';
 import { saveFile } from '../report.ts';
 
 /** The two switches of the sizing part: a second user's demand, and the recording of all demand. */
@@ -28,7 +28,7 @@ export class SizingControls {
   update({ recording }: Inspection): void {
     if (!recording) return;
     const dropped = recording.dropped > 0 ? `, ${count(recording.dropped)} more did not fit` : '';
-    this.#status.set(`Recording: ${count(recording.requests)} requests${dropped}.`);
+    this.#status.set(`Recording: ${counted(recording.requests, 'request')}${dropped}.`);
   }
 }
 

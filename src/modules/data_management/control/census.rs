@@ -1,0 +1,120 @@
+//! What the holders of buffers asked for, added up shelf by shelf, a counted number of slots at a time.
+
+use crate::modules::data_management::realtime::pool_core::MAX_SHELVES;
+use crate::modules::data_management::realtime::slot_table::{SlotIndex, SlotTable};
+
+/// Slots that one control step looks at: all of most pools.
+pub(super) const SLOTS_PER_STEP: u32 = 2048;
+
+/// What is out of a shelf.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Lent {
+    buffers: u64,
+    requested_samples: u64,
+}
+
+/// What is out by shelf number, as the last complete look at the slots found it, and the next look under way.
+#[derive(Default)]
+pub(super) struct Census {
+    complete: Vec<Lent>,
+    under_way: Vec<Lent>,
+    /// Whether the last look took more than one step.
+    is_old: bool,
+    cursor: u32,
+    /// Slots looked at so far.
+    looks: u64,
+}
+
+impl Census {
+    /// A look at every slot.
+    pub(super) fn taken_now(table: &SlotTable) -> [u64; MAX_SHELVES] {
+        let mut requested = [0; MAX_SHELVES];
+        for index in table.indices() {
+            if let Some((shelf, samples)) = lent(table, index) {
+                requested[shelf % MAX_SHELVES] += samples;
+            }
+        }
+        requested
+    }
+
+    /// Looks at the next slots; complete when the last of them was seen.
+    pub(super) fn advance(&mut self, table: &SlotTable) {
+        let begins = self.cursor == 0;
+        let slots = table.indices_from(self.cursor);
+        for index in slots.take(SLOTS_PER_STEP as usize) {
+            if let Some((shelf, samples)) = lent(table, index) {
+                if shelf >= self.under_way.len() {
+                    self.under_way.resize(shelf + 1, Lent::default());
+                }
+                self.under_way[shelf].buffers += 1;
+                self.under_way[shelf].requested_samples += samples;
+            }
+            self.cursor += 1;
+            self.looks += 1;
+        }
+        if table.indices_from(self.cursor).next().is_none() {
+            core::mem::swap(&mut self.complete, &mut self.under_way);
+            self.under_way.clear();
+            self.cursor = 0;
+            self.is_old = !begins;
+        }
+    }
+
+    /// Samples that were asked for by the holders of a shelf's `leased` buffers: if the look is old, their number times the
+    /// mean of those it found.
+    pub(super) fn requested(&self, shelf: u16, leased: u32) -> u64 {
+        let lent = self.complete.get(usize::from(shelf));
+        let lent = lent.copied().unwrap_or_default();
+        match lent.buffers {
+            1.. if self.is_old => lent.requested_samples * u64::from(leased) / lent.buffers,
+            _ => lent.requested_samples,
+        }
+    }
+
+    pub(super) const fn looks(&self) -> u64 {
+        self.looks
+    }
+
+    pub(super) const fn heap_bytes(&self) -> usize {
+        (self.complete.capacity() + self.under_way.capacity()) * size_of::<Lent>()
+    }
+}
+
+/// The shelf of a buffer that is out, and the samples its holder asked for.
+#[inline]
+fn lent(table: &SlotTable, index: SlotIndex) -> Option<(usize, u64)> {
+    // Most buffers are idle: for those, one word is looked at.
+    let slot = table.slot(index);
+    let samples = slot.lent_samples();
+    (samples > 0 && slot.is_carved()).then(|| (usize::from(slot.shelf()), u64::from(samples)))
+}
+
+#[cfg(test)]
+#[cfg(not(loom))]
+mod tests {
+    use crate::modules::data_management::BufferPool;
+
+    use super::*;
+
+    #[test]
+    fn a_step_looks_at_a_part_and_agrees_with_a_whole_look_in_the_end() {
+        let buffers = 2 * SLOTS_PER_STEP + 10;
+        let (mut control, half) = BufferPool::builder().class(16, buffers).build().unwrap();
+        let mut held: Vec<_> = (0..buffers).map(|_| half.acquire(10).unwrap()).collect();
+        let requested = |control: &mut crate::modules::data_management::PoolControl| {
+            let before = control.census.looks();
+            let counts = control.counts_of_step();
+            assert!(control.census.looks() - before <= u64::from(SLOTS_PER_STEP));
+            counts.classes[0].requested_samples
+        };
+        let seen: Vec<_> = (0..3).map(|_| requested(&mut control)).collect();
+        let all = u64::from(buffers) * 10;
+        assert_eq!(seen, [0, 0, all]);
+        // Some are back: those that are out asked for as much as all did on average.
+        held.drain(..100);
+        assert_eq!(requested(&mut control), all - 1000);
+        assert_eq!(control.counts().classes[0].requested_samples, all - 1000);
+        drop(held);
+        assert_eq!(requested(&mut control), 0);
+    }
+}
