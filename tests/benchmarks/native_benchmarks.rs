@@ -18,6 +18,8 @@
 //! `tests/benchmarks/record/`.
 #![allow(clippy::print_stdout)] // A command that reports.
 
+mod record;
+
 mod native {
     pub(crate) mod clock;
     pub(crate) mod instructions;
@@ -29,9 +31,10 @@ mod native {
     pub(crate) mod two_threads;
 }
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use native::rows::{Row, record, table, write_json};
+use native::clock::cores;
+use native::rows::{Row, csv, table, write_json};
 use native::{instructions, latency, one_thread, overhead, two_threads};
 
 const BENCHES: [&str; 9] = [
@@ -111,7 +114,6 @@ fn main() {
         write_json(&rows, &path).expect("figures written");
     }
     if wish.record {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/benchmarks/record");
-        record(&rows, &folder).expect("figures recorded");
+        record::keep(&csv(&rows), "", cores()).expect("figures recorded");
     }
 }

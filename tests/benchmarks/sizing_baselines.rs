@@ -94,20 +94,23 @@ fn trimmed_heap() -> Option<u64> {
 pub(crate) fn system_allocator(trace: &DemandTrace, warm_from_frame: u64) -> Row {
     let mut buffers: Vec<Vec<f32>> = vec![Vec::new(); trace.buffers()];
     let before = trimmed_heap();
-    let (mut held_peak, mut held) = (0, Mean::default());
+    let (mut held_peak, mut held, mut used) = (0, Mean::default(), 0);
     for op in trace.ops() {
         let buffer = &mut buffers[op.buffer as usize];
+        used -= buffer.capacity() as u64 * 4;
         match op.kind {
             TraceOpKind::Acquire(samples) => {
                 *buffer = std::hint::black_box(Vec::with_capacity(samples as usize));
             }
             TraceOpKind::Release => *buffer = Vec::new(),
         }
+        used += buffer.capacity() as u64 * 4;
         if let (Some(now), Some(before)) = (
             heap_from_system().filter(|_| op.frame >= warm_from_frame),
             before,
         ) {
-            let now = now.saturating_sub(before);
+            // Holes that were there before are filled without the heap growing.
+            let now = now.saturating_sub(before).max(used);
             held_peak = held_peak.max(now);
             held.add(now as f64);
         }

@@ -1,9 +1,11 @@
 //! Sizing, fragmentation and memory held, on recorded and made-up demand: the pool, the system allocator, fixed buckets.
 //!
-//! `cargo bench --bench sizing_benchmarks -- --json FILE`. Every case plays the same operations on the real thing.
+//! `cargo bench --bench sizing_benchmarks -- --json FILE`; `--record` keeps the figures in `tests/benchmarks/record/`. Every
+//! case plays the same operations on the real thing.
 #![allow(unsafe_code)] // A counting global allocator, and the C library's account of its heap.
 #![allow(missing_docs)]
 
+mod record;
 mod sizing_baselines;
 mod sizing_traces;
 mod sizing_tuner;
@@ -324,10 +326,35 @@ fn main() -> Result<(), Box<dyn Error>> {
     if let Some(file) = value("--json") {
         std::fs::write(file, serde_json::to_string_pretty(&rows)?)?;
     }
+    if arguments.iter().any(|argument| argument == "--record") {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        record::keep(&csv(&rows)?, "-sizing", cores)?;
+    }
     match shortcomings(&rows) {
         none if none.is_empty() => Ok(()),
         some => Err(some.join("; ").into()),
     }
+}
+
+/// The rows under their JSON names; what is null is left empty.
+fn csv(rows: &[Row]) -> Result<String, serde_json::Error> {
+    let mut lines = Vec::new();
+    for row in rows {
+        // Values by name, in the order of names.
+        let serde_json::Value::Object(fields) = serde_json::to_value(row)? else {
+            continue;
+        };
+        if lines.is_empty() {
+            lines.push(fields.keys().cloned().collect::<Vec<_>>().join(","));
+        }
+        let text = |value: &serde_json::Value| match value {
+            serde_json::Value::Null => String::new(),
+            serde_json::Value::String(text) => text.clone(),
+            number => number.to_string(),
+        };
+        lines.push(fields.values().map(text).collect::<Vec<_>>().join(","));
+    }
+    Ok(lines.join("\n") + "\n")
 }
 
 fn describe(row: &Row) -> String {

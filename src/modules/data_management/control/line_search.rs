@@ -156,6 +156,15 @@ impl LineSearches {
 
     pub(super) fn cancel(&mut self, shelf: u16) {
         self.active.retain(|search| search.shelf != shelf);
+        self.rest();
+    }
+
+    /// Without a search nothing is kept, and the next pass begins at the first slot.
+    fn rest(&mut self) {
+        if self.active.is_empty() {
+            self.active = Vec::new();
+            self.cursor = 0;
+        }
     }
 
     /// Whether a shelf's line is looked for, and what for.
@@ -225,6 +234,7 @@ impl LineSearches {
             found.extend(line);
             line.is_none()
         });
+        self.rest();
         Some(found)
     }
 
