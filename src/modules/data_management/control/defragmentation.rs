@@ -166,7 +166,6 @@ impl PoolControl {
         if buffers == 0 || buffers < shelf.draining() {
             shelf.set_line(NO_LINE);
         }
-        let buffers = buffers.min(shelf.carved());
         shelf.set_draining(buffers);
         if buffers > 0 {
             self.find_line(shelf, Purpose::Drain, buffers);
