@@ -159,7 +159,8 @@ exports! {
     }
     /// Ends a lease; 0, or the refusal's code.
     fn participant_release(participant: &mut Participant, lease: u32) -> u32 {
-        let released = participant.bridge.release(JSBufferRef::from_raw(lease));
+        let Participant { bridge, half, .. } = &mut *participant;
+        let released = bridge.release_on(half, JSBufferRef::from_raw(lease));
         participant.code(released)
     }
     /// Leases that are open.

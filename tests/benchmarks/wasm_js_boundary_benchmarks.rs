@@ -92,28 +92,30 @@ mod shapes {
         unsafe { &mut *pooled }
     }
 
+    /// Leases a buffer that JavaScript writes next; what it needs for that is at `pooled_view`. 0 if refused.
     #[unsafe(no_mangle)]
     extern "C" fn pooled_acquire(pooled: *mut Pooled, samples: usize) -> u32 {
-        let pooled = open(pooled);
+        let Pooled {
+            bridge, pool, view, ..
+        } = open(pooled);
         // Contents as they were: JavaScript writes them all.
-        let buffer = pooled.pool.acquire(samples);
-        let lease = buffer.and_then(|buffer| pooled.bridge.open(buffer));
+        let lease = pool.acquire(samples).and_then(|buffer| {
+            let lease = bridge.open(buffer)?;
+            let seen = bridge.view(lease)?;
+            *view = View {
+                slot: seen.slot,
+                address: seen.address as u32,
+                capacity: seen.capacity as u32,
+                make: u32::from(seen.make),
+            };
+            Ok(lease)
+        });
         lease.map_or(0, JSBufferRef::raw)
     }
 
     #[unsafe(no_mangle)]
-    extern "C" fn pooled_view(pooled: *mut Pooled, lease: u32) -> usize {
-        let pooled = open(pooled);
-        let Ok(view) = pooled.bridge.view(JSBufferRef::from_raw(lease)) else {
-            return 0;
-        };
-        pooled.view = View {
-            slot: view.slot,
-            address: view.address as u32,
-            capacity: view.capacity as u32,
-            make: u32::from(view.make),
-        };
-        (&raw const pooled.view).addr()
+    extern "C" fn pooled_view(pooled: *mut Pooled) -> *const View {
+        &raw const open(pooled).view
     }
 
     /// JavaScript has written; Rust works on it, and JavaScript may look on.
@@ -133,8 +135,12 @@ mod shapes {
 
     #[unsafe(no_mangle)]
     extern "C" fn pooled_release(pooled: *mut Pooled, lease: u32) -> u32 {
-        let released = open(pooled).bridge.release(JSBufferRef::from_raw(lease));
-        u32::from(released.is_ok())
+        let Pooled { bridge, pool, .. } = open(pooled);
+        u32::from(
+            bridge
+                .release_on(pool, JSBufferRef::from_raw(lease))
+                .is_ok(),
+        )
     }
 }
 

@@ -181,6 +181,22 @@ impl WasmJsBridge {
         self.leases.release(buffer.0)
     }
 
+    /// [`release`](Self::release) on the thread of the half that the buffer came from: it goes straight back to that, as
+    /// [`RealtimePool::release`] puts it.
+    ///
+    /// # Errors
+    /// Those of [`LeaseTable::release`].
+    pub fn release_on(
+        &mut self,
+        half: &RealtimePool,
+        buffer: JSBufferRef,
+    ) -> Result<(), PoolError> {
+        if let LeasedBuffer::Owned(owned) = self.leases.take(buffer.0)? {
+            half.release(owned);
+        }
+        Ok(())
+    }
+
     /// The leases, for what the bridge does not do: reading on this side, crossings, reclaiming.
     pub fn leases(&mut self) -> &mut LeaseTable {
         &mut self.leases
@@ -316,6 +332,24 @@ mod tests {
         let counts = bridge.counts();
         assert_eq!((counts.objects, counts.bytes_allocated), (3, 58 + 456));
         assert_eq!(counts.bytes_unpooled, 64 * 4 + 200);
+    }
+
+    #[test]
+    fn released_on_its_half_a_buffer_is_the_next_one_acquired() {
+        let (control, half) = BufferPool::builder().class(64, 2).build().unwrap();
+        let mut bridge = WasmJsBridge::new(0, 4, 8);
+        let buffer = bridge.acquire(&half, 64).unwrap();
+        let slot = bridge.view(buffer).unwrap().slot;
+        bridge.release_on(&half, buffer).unwrap();
+        assert!(bridge.release_on(&half, buffer).is_err());
+        let next = bridge.acquire(&half, 64).unwrap();
+        assert_eq!(bridge.view(next).unwrap().slot, slot);
+        bridge.end_view(next).unwrap();
+        let shared = bridge.share(next).unwrap();
+        bridge.release_on(&half, next).unwrap();
+        assert_eq!(control.leased(), 1);
+        bridge.release_on(&half, shared).unwrap();
+        assert_eq!(control.leased(), 0);
     }
 
     #[test]

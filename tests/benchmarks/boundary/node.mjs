@@ -19,8 +19,8 @@ const exports = glue.initSync({ module: await readFile(join(directory, 'shapes_b
 
 const sizes = [128, 256, 512, 1024, 2048, 4096];
 /** Rounds in which the shapes take turns, so that a busy machine hurts all of them alike. */
-const rounds = 15;
-const callsPerRound = 6000;
+const rounds = 9;
+const callsPerRound = 40_000;
 const singles = 20_000;
 
 let collections = 0;

@@ -18,20 +18,22 @@ export function shapes(glue, exports) {
 
 /** A buffer of the pool, written and read in place through a view that is made once per buffer. */
 function pooled(exports) {
-  const pool = exports.pooled_open();
+  const { memory, pooled_open, pooled_view, pooled_acquire, pooled_negate, pooled_release } = exports;
+  const pool = pooled_open();
+  const at = pooled_view(pool) >> 2;
   const views = [];
-  let words = new Uint32Array(exports.memory.buffer);
+  let words = new Uint32Array(memory.buffer);
+  let last = 0;
   return (samples) => {
-    const length = samples.length;
-    const lease = exports.pooled_acquire(pool, length);
-    const at = exports.pooled_view(pool, lease) >> 2;
-    if (words.length === 0) words = new Uint32Array(exports.memory.buffer);
+    // The result was looked at until now.
+    if (last !== 0) pooled_release(pool, last);
+    last = pooled_acquire(pool, samples.length);
+    if (words.length === 0) words = new Uint32Array(memory.buffer);
     const slot = words[at];
-    if (words[at + 3] !== 0) views[slot] = new Float32Array(exports.memory.buffer, words[at + 1], words[at + 2]);
+    if (words[at + 3] !== 0) views[slot] = new Float32Array(memory.buffer, words[at + 1], words[at + 2]);
     const view = views[slot];
     view.set(samples);
-    exports.pooled_negate(pool, lease);
-    exports.pooled_release(pool, lease);
+    pooled_negate(pool, last);
     return view;
   };
 }

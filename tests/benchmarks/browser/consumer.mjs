@@ -3,7 +3,7 @@ import { RingBuffer, AudioReader } from '/node_modules/ringbuf.js/dist/index.mjs
 import { cells, channels, laneViews, period, proof, slots, window } from './format.mjs';
 import { FreeQueue } from './free_queue.mjs';
 
-/** As long as the library's own worker sleeps between polls. */
+/** How often to look is each consumer's own choice; the library's reader sleeps 0.05 ms, its control worker as long as this. */
 const pollMs = 0.2;
 const sleepCell = new Int32Array(new SharedArrayBuffer(4));
 

@@ -1,8 +1,11 @@
 import { KeptViews } from './kept_views.ts';
 import type { ReaderExports } from './reader_exports.ts';
 import { refusalAt } from './refusal.ts';
-import { nap } from './nap.ts';
+import { doze, nap } from './nap.ts';
 import type { WindowSource } from './window_source.ts';
+
+/** Looks at the queue within one turn of a worker's. */
+const LOOKS = 8;
 
 /** Shared mode: windows are leased out of the memory that the audio thread filled. */
 export class SharedWindows implements WindowSource {
@@ -14,6 +17,8 @@ export class SharedWindows implements WindowSource {
   private readonly frames: number;
   private readonly views: KeptViews;
   private told = 0;
+  /** A window leased while looking out for one. */
+  private found = 0;
 
   constructor(exports: ReaderExports, reader: number, memory: WebAssembly.Memory, frames: number) {
     this.exports = exports;
@@ -24,7 +29,10 @@ export class SharedWindows implements WindowSource {
   }
 
   take(): number {
-    return this.closed ? 0 : this.exports.reader_take(this.reader);
+    if (this.closed) return 0;
+    const lease = this.found || this.exports.reader_take(this.reader);
+    this.found = 0;
+    return lease;
   }
 
   firstFrame(lease: number): number {
@@ -46,8 +54,15 @@ export class SharedWindows implements WindowSource {
     if (this.exports.reader_release(this.reader, lease) !== 0) throw this.refused();
   }
 
-  /** The worklet wakes nobody, which would be a system call: whoever waits looks again and again. */
+  /**
+   * The worklet wakes nobody, which would be a system call: whoever waits looks again and again. A worker does so some times
+   * before it gives up its turn, which would let the window wait as long again.
+   */
   arrival(): Promise<void> {
+    for (let looks = LOOKS; looks > 0 && doze(); looks--) {
+      this.found = this.take();
+      if (this.found !== 0) return Promise.resolve();
+    }
     return nap();
   }
 
