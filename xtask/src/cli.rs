@@ -25,7 +25,10 @@ pub(crate) enum Command {
     },
     Plan(Plan),
     Coverage,
-    Verify,
+    /// Without a name, all of them.
+    Verify {
+        proofs: Vec<String>,
+    },
 }
 
 /// What `plan` plans for.
@@ -99,8 +102,8 @@ const COMMANDS: [(&str, &str); 9] = [
     ),
     ("coverage", "line coverage of the native tests"),
     (
-        "verify",
-        "the long proofs: deep loom, Miri, ThreadSanitizer",
+        "verify [PROOF...]",
+        "the long proofs: loom, mutants, miri, tsan, fuzz; or those named",
     ),
 ];
 
@@ -160,7 +163,9 @@ pub(crate) fn parse(mut parser: Parser, here: &Path) -> Result<Command> {
         "build" => no_more(parser, Command::Build),
         "package" => no_more(parser, Command::Package),
         "coverage" => no_more(parser, Command::Coverage),
-        "verify" => no_more(parser, Command::Verify),
+        "verify" => Ok(Command::Verify {
+            proofs: words(parser)?,
+        }),
         "demo" => demo(parser, here),
         "plan" => plan(parser, here),
         "test" => Ok(Command::Test {

@@ -5,6 +5,7 @@ mod bench;
 mod cli;
 mod coverage;
 mod demo;
+mod mutants;
 mod native_tests;
 mod package;
 mod process;
@@ -67,6 +68,6 @@ fn run() -> anyhow::Result<ExitCode> {
         }
         Command::Plan(plan) => bench::plan(&plan),
         Command::Coverage => coverage::run().map(|()| ExitCode::SUCCESS),
-        Command::Verify => verify::run(),
+        Command::Verify { proofs } => verify::run(&proofs),
     }
 }

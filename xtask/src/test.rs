@@ -170,7 +170,6 @@ fn clippy(report: &mut Report, _: &str) -> Result<()> {
     Ok(())
 }
 
-/// `page-lock` compiles in `clippy` only: whether pages may be locked is the machine's limit to say.
 fn native_features(report: &mut Report, name: &str) -> Result<()> {
     let start = Instant::now();
     let mut cargo = process::cargo();
@@ -179,7 +178,7 @@ fn native_features(report: &mut Report, name: &str) -> Result<()> {
         "--package",
         "wavepool",
         "--features",
-        "mapped,metrics-facade",
+        "mapped,page-lock,metrics-facade",
         "--no-fail-fast",
     ]))?;
     let featured = Targets::read()?.featured_suites();
@@ -194,7 +193,7 @@ fn native_features(report: &mut Report, name: &str) -> Result<()> {
 
 fn loom(report: &mut Report, name: &str) -> Result<()> {
     let start = Instant::now();
-    let mut cargo = loom_command();
+    let mut cargo = loom_command("loom");
     let (status, text) = process::tee(cargo.env("LOOM_MAX_PREEMPTIONS", LOOM_PREEMPTIONS))?;
     suite(
         report,
@@ -207,9 +206,9 @@ fn loom(report: &mut Report, name: &str) -> Result<()> {
 }
 
 /// `cargo test` over every test with `loom` in its path.
-pub(crate) fn loom_command() -> Command {
+pub(crate) fn loom_command(models: &str) -> Command {
     let mut cargo = process::cargo();
-    cargo.args(["test", "--package", "wavepool", "--lib", "loom"]);
+    cargo.args(["test", "--package", "wavepool", "--lib", models]);
     cargo
         .env("RUSTFLAGS", "--cfg loom")
         .env_remove("CARGO_ENCODED_RUSTFLAGS")

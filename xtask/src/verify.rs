@@ -7,7 +7,7 @@ use anyhow::{Result, bail};
 
 use crate::progress::Steps;
 use crate::report::{Report, parse_libtest};
-use crate::{process, setup, test};
+use crate::{mutants, process, setup, test};
 
 /// Preemptions of the deep loom run.
 const LOOM_PREEMPTIONS: &str = "4";
@@ -18,42 +18,33 @@ const FUZZ_FLAGS: &str = "--cfg fuzzing -Cdebug-assertions -Cpasses=sancov-modul
     -Cllvm-args=-sanitizer-coverage-level=4 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters \
     -Cllvm-args=-sanitizer-coverage-pc-table -Cllvm-args=-sanitizer-coverage-trace-compares";
 
-/// Runs each proof that can be had here and says which cannot.
-pub(crate) fn run() -> Result<ExitCode> {
+/// What there is to run, and how it is named.
+const PROOFS: [&str; 5] = ["loom", "mutants", "miri", "tsan", "fuzz"];
+
+/// Runs each proof that can be had here, or those named, and says which cannot.
+pub(crate) fn run(names: &[String]) -> Result<ExitCode> {
+    if let Some(unknown) = names.iter().find(|name| !PROOFS.contains(&name.as_str())) {
+        bail!("no proof `{unknown}`; there are {}", PROOFS.join(", "));
+    }
+    let wanted = |proof: &&str| names.is_empty() || names.iter().any(|name| name == proof);
+    let proofs: Vec<&str> = PROOFS.into_iter().filter(wanted).collect();
     let mut report = Report::default();
-    let mut steps = Steps::new(4);
-    let mut proof = |name: &str, command: fn() -> Result<Command>| {
-        steps.step(name, || {
+    let mut steps = Steps::new(proofs.len());
+    for proof in proofs {
+        steps.step(proof, || {
             let start = Instant::now();
-            let outcome = command().and_then(|mut command| {
-                let (status, text) = process::tee(&mut command)?;
-                Ok((parse_libtest(&text), process::check(&command, status)))
-            });
-            match outcome {
-                Ok((counts, result)) => {
-                    let trouble = result
-                        .err()
-                        .filter(|_| counts.failed == 0)
-                        .map(|error| error.to_string());
-                    report.suite(name, counts, Some(start.elapsed()), trouble);
+            match proof {
+                "loom" => suite(&mut report, proof, Ok(deep_loom())),
+                "miri" => suite(&mut report, proof, miri()),
+                "tsan" => suite(&mut report, proof, thread_sanitizer()),
+                "mutants" => report.check(proof, mutants::run(), start.elapsed()),
+                _ => {
+                    let result = fuzz().and_then(|mut cargo| process::run(&mut cargo));
+                    report.check(proof, result, start.elapsed());
                 }
-                Err(error) => report.check(name, Err(error), start.elapsed()),
             }
         });
-    };
-    proof("loom, deep", || {
-        let mut cargo = test::loom_command();
-        cargo.env("LOOM_MAX_PREEMPTIONS", LOOM_PREEMPTIONS);
-        cargo.env("CARGO_PROFILE_TEST_OPT_LEVEL", "2");
-        Ok(cargo)
-    });
-    proof("Miri", miri);
-    proof("ThreadSanitizer", thread_sanitizer);
-    steps.step("fuzzing", || {
-        let start = Instant::now();
-        let result = fuzz().and_then(|mut cargo| process::run(&mut cargo));
-        report.check("fuzzing", result, start.elapsed());
-    });
+    }
     println!("{}", report.table());
     println!("{}", report.closing_line());
     Ok(if report.totals().failed == 0 {
@@ -61,6 +52,32 @@ pub(crate) fn run() -> Result<ExitCode> {
     } else {
         ExitCode::FAILURE
     })
+}
+
+/// Runs tests, if their command could be made, and counts them.
+fn suite(report: &mut Report, name: &str, command: Result<Command>) {
+    let start = Instant::now();
+    let outcome = command.and_then(|mut command| {
+        let (status, text) = process::tee(&mut command)?;
+        Ok((parse_libtest(&text), process::check(&command, status)))
+    });
+    match outcome {
+        Ok((counts, result)) => {
+            let trouble = result
+                .err()
+                .filter(|_| counts.failed == 0)
+                .map(|error| error.to_string());
+            report.suite(name, counts, Some(start.elapsed()), trouble);
+        }
+        Err(error) => report.check(name, Err(error), start.elapsed()),
+    }
+}
+
+fn deep_loom() -> Command {
+    let mut cargo = test::loom_command("loom");
+    cargo.env("LOOM_MAX_PREEMPTIONS", LOOM_PREEMPTIONS);
+    cargo.env("CARGO_PROFILE_TEST_OPT_LEVEL", "2");
+    cargo
 }
 
 fn miri() -> Result<Command> {

@@ -13,6 +13,10 @@ impl PoolControl {
     /// A further real-time half, with the mix of the builder. A half whose owner was dropped is taken over with what it
     /// has, and filled up.
     ///
+    /// Of classes that came after the pool was built it has nothing until [`step`](Self::step) has seen it ask; and what it
+    /// does not use for long, sizing gives to others. Who has to have buffers from the first request on, or for a rare
+    /// burst, says how many: [`attach_with`](Self::attach_with).
+    ///
     /// # Errors
     /// [`LimitReached`](PoolError::LimitReached) when arena and limit do not hold another mix;
     /// [`TableFull`](PoolError::TableFull), [`OutOfMemory`](PoolError::OutOfMemory).
@@ -97,9 +101,9 @@ impl PoolControl {
         half: u16,
         samples: u32,
     ) -> Result<Pinned<Shelf>, PoolError> {
-        let (core, reserve) = (self.anchor.core(), self.reserve);
+        let (core, on_release, reserve) = (self.anchor.core(), self.on_release, self.reserve);
         self.anchor
-            .add_shelf(|id| Shelf::new(core, core.on_release, (half, id), samples, reserve))
+            .add_shelf(|id| Shelf::new(core, on_release, (half, id), samples, reserve))
     }
 }
 
@@ -133,6 +137,23 @@ mod tests {
                 nearest: 256
             })
         ));
+    }
+
+    #[test]
+    fn of_later_classes_a_further_half_has_what_it_is_given() {
+        let builder = BufferPool::builder().class(256, 2).class(1024, 2);
+        let (mut control, first) = builder.limit_samples(1 << 14).build().unwrap();
+        control.set_classes(&[256, 512, 1024]).unwrap();
+        let second = control.attach().unwrap();
+        assert!(second.acquire(256).is_ok());
+        assert!(matches!(
+            second.acquire(512).err(),
+            Some(PoolError::Exhausted { .. })
+        ));
+        let third = control.attach_with(&[(512, 2)]).unwrap();
+        assert!(third.acquire(512).is_ok());
+        assert!(control.is_valid());
+        drop(first);
     }
 
     #[test]

@@ -124,7 +124,7 @@ impl MappedWav {
         let region = Region::from_file(pages).ok_or(not_mapped)?;
         let samples = header.bytes / SAMPLE_BYTES;
 
-        let mut anchor = ControlAnchor::new(Core::new(windows, OnRelease::ReadOnly));
+        let mut anchor = ControlAnchor::new(Core::new(windows));
         anchor.add_region(region)?;
         let core = anchor.core();
         let shelf = anchor.add_shelf(|id| {

@@ -11,7 +11,9 @@ use crate::modules::data_management::pool_events::PoolGrown;
 use crate::modules::data_management::pool_metrics::ClassMetrics;
 use crate::modules::data_management::realtime::class_table::bucket_shift;
 use crate::modules::data_management::realtime::free_list::Chain;
-use crate::modules::data_management::realtime::pool_core::{ControlAnchor, Core, Pinned};
+use crate::modules::data_management::realtime::pool_core::{
+    ControlAnchor, Core, OnRelease, Pinned,
+};
 use crate::modules::data_management::realtime::realtime_pool::HalfOptions;
 use crate::modules::data_management::realtime::shelf::Shelf;
 use crate::modules::data_management::sizing::sizing_plan::SizingStep;
@@ -54,6 +56,7 @@ pub struct PoolControl {
     pub(super) regions: u8,
     pub(super) options: HalfOptions,
     pub(super) source: MemorySource,
+    pub(super) on_release: OnRelease,
     pub(super) prefault: bool,
     pub(super) leases_reclaimed: u64,
     pub(super) buffers_leaked: u64,
@@ -95,6 +98,7 @@ impl PoolControl {
                 sample_every: builder.sample_every(),
             },
             source: builder.source(),
+            on_release: builder.on_release(),
             prefault: builder.prefaults(),
             leases_reclaimed: 0,
             buffers_leaked: 0,

@@ -118,20 +118,14 @@ mod tests {
     use super::*;
     use crate::modules::data_management::realtime::pool_core::OnRelease;
 
-    fn table(sizes: &[u32], largest: usize) -> ClassTable {
-        let shelves: Vec<_> = sizes
-            .iter()
-            .map(|&samples| {
-                Pinned::leak_for_test(Shelf::new(
-                    Pinned::dangling_for_test(),
-                    OnRelease::Leave,
-                    (0, 0),
-                    samples,
-                    0,
-                ))
-            })
-            .collect();
-        ClassTable::new(bucket_shift(largest), &shelves, Vec::new()).unwrap()
+    /// The table, and the shelves that it is about.
+    fn table(sizes: &[u32], largest: usize) -> (ClassTable, Vec<Shelf>) {
+        let core = Pinned::dangling_for_test();
+        let shelf = |&samples| Shelf::new(core, OnRelease::Leave, (0, 0), samples, 0);
+        let shelves: Vec<Shelf> = sizes.iter().map(shelf).collect();
+        let pinned: Vec<_> = shelves.iter().map(Pinned::of_test).collect();
+        let table = ClassTable::new(bucket_shift(largest), &pinned, Vec::new()).unwrap();
+        (table, shelves)
     }
 
     #[test]
@@ -144,7 +138,7 @@ mod tests {
             &[1, 2, 3],
         ] {
             let largest = *sizes.last().unwrap() as usize;
-            let table = table(sizes, largest);
+            let (table, _shelves) = table(sizes, largest);
             for samples in 1..=largest {
                 let (_, shelf) = table.find(samples).unwrap();
                 let best = sizes.iter().find(|&&size| size as usize >= samples);
@@ -158,7 +152,7 @@ mod tests {
 
     #[test]
     fn the_last_class_has_none_above() {
-        let table = table(&[256, 512], 512);
+        let (table, _shelves) = table(&[256, 512], 512);
         assert_eq!(table.above(256).unwrap().samples, 512);
         assert!(table.above(512).is_none());
         assert_eq!(table.all().count(), 2);

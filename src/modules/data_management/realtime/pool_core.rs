@@ -84,8 +84,9 @@ impl<T> Pinned<T> {
     }
 
     #[cfg(all(test, not(loom)))]
-    pub(super) fn leak_for_test(value: T) -> Self {
-        Self(NonNull::from(Box::leak(Box::new(value))))
+    /// Of something that the test keeps.
+    pub(super) fn of_test(value: &T) -> Self {
+        Self(NonNull::from(value))
     }
 
     #[cfg(all(test, not(loom)))]
@@ -114,8 +115,6 @@ pub(crate) struct Core {
     /// Every shelf of every half. Written by the control half.
     shelves: Box<[AtomicPtr<Shelf>]>,
     halves: [AtomicPtr<Half>; MAX_HALVES],
-    /// What happens to samples when their buffer is released.
-    pub(crate) on_release: OnRelease,
     /// Whether the control half is still there to collect what is shed.
     controlled: AtomicU32,
     /// Halves of both kinds that live.
@@ -135,7 +134,7 @@ unsafe impl Sync for Core {}
 unsafe impl Send for Core {}
 
 impl Core {
-    pub(crate) fn new(most_slots: usize, on_release: OnRelease) -> Self {
+    pub(crate) fn new(most_slots: usize) -> Self {
         Self {
             table: SlotTable::new(most_slots),
             bases: core::array::from_fn(|_| AtomicPtr::new(ptr::null_mut())),
@@ -143,7 +142,6 @@ impl Core {
                 .map(|_| AtomicPtr::new(ptr::null_mut()))
                 .collect(),
             halves: core::array::from_fn(|_| AtomicPtr::new(ptr::null_mut())),
-            on_release,
             controlled: AtomicU32::new(1),
             anchors: AtomicU32::new(0),
             outstanding: AtomicU64::new(BIAS),

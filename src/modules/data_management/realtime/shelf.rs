@@ -28,7 +28,7 @@ const OUT: u32 = 1 << 31;
 const LENT: u32 = 1 << 30;
 
 /// In place of the window's peak: the control half has looked at it, and the owner begins a new one.
-const FORGOTTEN: u32 = u32::MAX;
+pub(super) const FORGOTTEN: u32 = u32::MAX;
 
 /// Whether buffers may come home to a hand at all: not where their samples are looked at on the way, or where the list has
 /// to be counted first.
@@ -84,7 +84,7 @@ pub(crate) struct Shelf {
     /// the owner with each buffer that comes home.
     ///
     /// [`Slot::place_key`]: super::slot_table::Slot::place_key
-    line: AtomicU64,
+    pub(super) line: AtomicU64,
     owner_s: CacheLine,
     /// The buffer that the owner got back last, or NIL, or SHUT: a take from here does not look for its slot or at the
     /// list. Written by the owner, like every field down to `peak`.
@@ -95,10 +95,10 @@ pub(crate) struct Shelf {
     hand_samples: AtomicPtr<f32>,
     hand_slot: AtomicPtr<Slot>,
     /// Taken from the hand: by `Scratch`, and by every other acquire.
-    scratches_at_hand: Counter,
-    acquires_at_hand: Counter,
+    pub(super) scratches_at_hand: Counter,
+    pub(super) acquires_at_hand: Counter,
     /// Taken off the local list for a holder.
-    served: Counter,
+    pub(super) served: Counter,
     /// Put on the local list by the owner, from a holder.
     pub(crate) returns: Counter,
     /// Where a take has to look closer: when `returns − served`, a signed number, is not above it. At least
@@ -106,13 +106,13 @@ pub(crate) struct Shelf {
     /// many takes as the use was below the peak cannot make one.
     mark: AtomicU64,
     /// What came from the inbox less what went to the surplus or the arena; wraps.
-    stocked: AtomicU64,
+    pub(super) stocked: AtomicU64,
     /// Taken off the list other than by `Scratch`.
-    acquires_listed: Counter,
+    pub(super) acquires_listed: Counter,
     /// Acquires served from this shelf for a request of the class below.
     pub(super) lent_down: Counter,
     /// Acquires by `Scratch` that an event has told.
-    scratches_told: Counter,
+    pub(super) scratches_told: Counter,
     pub(super) returns_told: Counter,
     /// Returned buffers that came through the inbox.
     pub(super) taken: Counter,
@@ -123,8 +123,8 @@ pub(crate) struct Shelf {
     /// Requests of this class refused.
     pub(crate) exhausted: Counter,
     /// Most buffers in use at once: ever, and since the control half last asked.
-    peak: AtomicU32,
-    window_peak: AtomicU32,
+    pub(super) peak: AtomicU32,
+    pub(super) window_peak: AtomicU32,
 
     pub(crate) shared: SharedSide,
 }
@@ -150,15 +150,15 @@ pub(crate) struct SharedSide {
     pub(crate) inbox: Inbox,
     pub(crate) surplus: SharedList,
     /// Buffers that exist on this shelf. Written by the control half, before it pushes and after it took.
-    carved: AtomicU32,
+    pub(super) carved: AtomicU32,
     /// Idle buffers above this many are shed to the surplus. Written by the control half.
     pub(super) limit: AtomicU32,
     /// Buffers beyond the line when they were last counted. The control half's own.
-    draining: AtomicU32,
+    pub(super) draining: AtomicU32,
     /// How many idle buffers the owner should look at in all, to shed those beyond the line. Written by the control half.
     pub(super) looks: AtomicU64,
     /// Idle buffers below this many are replenished. The control half's own.
-    target: AtomicU32,
+    pub(super) target: AtomicU32,
 }
 
 impl Shelf {
@@ -585,158 +585,6 @@ impl Shelf {
 
     pub(super) fn idle_of_owner(&self) -> u32 {
         self.local() + self.shared.inbox.length()
-    }
-
-    // Everyone's side: racing answers, exact at rest.
-
-    /// On the local list, and at hand.
-    pub(super) fn local(&self) -> u32 {
-        self.listed() + u32::from(self.at_hand().is_some())
-    }
-
-    fn listed(&self) -> u32 {
-        let carved = i64::from(self.carved());
-        let mut local = 0;
-        for _ in 0..4 {
-            let served = self.served.get();
-            local = (self.stocked.load(Ordering::Relaxed))
-                .wrapping_add(self.returns.get())
-                .wrapping_sub(served) as i64;
-            // Another thread's look: the counts belong together if nothing was taken in between. If it does not come to
-            // that in a few attempts, the answer errs towards idle.
-            if self.served.get() == served {
-                break;
-            }
-        }
-        local.clamp(0, carved) as u32
-    }
-
-    pub(crate) fn carved(&self) -> u32 {
-        self.shared.carved.load(Ordering::Relaxed)
-    }
-
-    pub(crate) fn idle(&self) -> u32 {
-        self.idle_of_owner() + self.shared.surplus.length()
-    }
-
-    pub(crate) fn leased(&self) -> u32 {
-        self.carved().saturating_sub(self.idle())
-    }
-
-    /// Most buffers in use at once since the shelf was made.
-    pub(crate) fn peak(&self) -> u32 {
-        self.peak.load(Ordering::Relaxed).max(self.leased())
-    }
-
-    /// Most buffers in use at once since `forget_window_peak`.
-    pub(crate) fn window_peak(&self) -> u32 {
-        self.noted_window_peak().max(self.leased())
-    }
-
-    fn noted_window_peak(&self) -> u32 {
-        let noted = self.window_peak.load(Ordering::Relaxed);
-        if noted == FORGOTTEN { 0 } else { noted }
-    }
-
-    /// Control half only.
-    pub(crate) fn forget_window_peak(&self) {
-        // Relaxed: a statistic; an owner that loses the race with this notes its next quantum.
-        self.window_peak.store(FORGOTTEN, Ordering::Relaxed);
-    }
-
-    /// Acquires of this class served from this shelf.
-    pub(crate) fn hits(&self) -> u64 {
-        // Served in all, less what was lent to the class below; the two may be one acquire apart.
-        (self.served.get() + self.taken_from_hand()).saturating_sub(self.lent_down.get())
-    }
-
-    fn taken_from_hand(&self) -> u64 {
-        self.scratches_at_hand.get() + self.acquires_at_hand.get()
-    }
-
-    /// Buffers that the owner got back from holders: what came to the hand has left it again, or is there.
-    fn returned_here(&self) -> u64 {
-        self.returns.get() + self.taken_from_hand() + u64::from(self.at_hand().is_some())
-    }
-
-    /// Acquires by `Scratch` and returns that no event has told yet; from now on they count as told. For the owner.
-    #[inline(always)]
-    pub(crate) fn untold(&self) -> (u32, u32) {
-        let scratches = self.served.get() - self.acquires_listed.get()
-            + self.scratches_at_hand.get()
-            - self.scratches_told.get();
-        let returns = self.returned_here() - self.returns_told.get();
-        // Most classes rest in most quanta: nothing is written there.
-        if scratches | returns > 0 {
-            self.scratches_told.add(scratches);
-            self.returns_told.add(returns);
-        }
-        (scratches as u32, returns as u32)
-    }
-
-    /// Buffers that came back, as far as the owner has seen.
-    pub(crate) fn recycled(&self) -> u64 {
-        self.returned_here() + self.taken.get()
-    }
-
-    // The control half's side.
-
-    pub(crate) fn add_carved(&self, more: u32) {
-        // Relaxed, like its twin: one writer; read by others as a racing answer, and by the teardown, which is ordered
-        // after the control half's last act by the core's count of anchors.
-        self.shared
-            .carved
-            .store(self.carved() + more, Ordering::Relaxed);
-    }
-
-    pub(crate) fn sub_carved(&self, less: u32) {
-        self.shared
-            .carved
-            .store(self.carved() - less, Ordering::Relaxed);
-    }
-
-    /// Asks for every buffer from `line` on; [`NO_LINE`] asks for none.
-    pub(crate) fn set_line(&self, line: u64) {
-        // Relaxed: a wish, like all below; the owner may act on an older one for one more quantum.
-        self.line.store(line, Ordering::Relaxed);
-        if line == NO_LINE {
-            self.set_draining(0);
-        }
-    }
-
-    pub(crate) fn set_draining(&self, buffers: u32) {
-        self.shared.draining.store(buffers, Ordering::Relaxed);
-    }
-
-    pub(crate) fn draining(&self) -> u32 {
-        self.shared.draining.load(Ordering::Relaxed)
-    }
-
-    pub(crate) fn line(&self) -> u64 {
-        self.line.load(Ordering::Relaxed)
-    }
-
-    /// Has the owner look at every buffer that is idle now.
-    pub(crate) fn ask_for_looks(&self) {
-        let looks = self.looked_at.get() + u64::from(self.idle_of_owner());
-        self.shared.looks.store(looks, Ordering::Relaxed);
-    }
-
-    pub(crate) fn set_limit(&self, idle: u32) {
-        // Relaxed: the owner may shed by an older limit for one more quantum.
-        self.shared.limit.store(idle, Ordering::Relaxed);
-    }
-
-    pub(crate) fn set_target(&self, idle: u32) {
-        self.shared.target.store(idle, Ordering::Relaxed);
-    }
-
-    pub(crate) fn target(&self) -> u32 {
-        self.shared.target.load(Ordering::Relaxed)
-    }
-
-    pub(crate) fn limit(&self) -> u32 {
-        self.shared.limit.load(Ordering::Relaxed)
     }
 }
 
