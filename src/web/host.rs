@@ -312,13 +312,17 @@ impl Host {
         control.reclaim_leases(reader.of_the_dead().leases())
     }
 
-    /// Reads windows, steps the pool, delivers events. Call it every few milliseconds. Returns the windows read.
+    /// Reads windows, steps the pool, delivers events, these between all other pieces, so that a Critical one waits for
+    /// one piece at most. Call it every few milliseconds. Returns the windows read.
     pub fn pump(&mut self) -> usize {
-        self.tell_time();
+        self.dispatch();
         let mut windows = 0;
         for stream in self.streams.values_mut() {
             if let StreamEnd::Analysed { analysis, .. } = &mut stream.end {
-                windows += analysis.poll(WINDOWS_PER_PUMP);
+                while windows < WINDOWS_PER_PUMP && analysis.poll(1) > 0 {
+                    windows += 1;
+                    dispatch(self.registry.bus());
+                }
             }
         }
         let now_ms = now();
@@ -337,9 +341,7 @@ impl Host {
                 tracks.add(now_ms, now(), &report);
             }
         }
-        // Again, so that what was published just now is not delivered with the time of its publishing.
-        self.tell_time();
-        self.registry.bus().pump(EVENTS_PER_PUMP);
+        self.dispatch();
         windows
     }
 
@@ -356,9 +358,21 @@ impl Host {
         // Their events stay with them.
         self.participants.count_into(&mut counts);
         let pool = PoolMetrics::from_counts(&counts);
+        // With the counts: what is delivered from here on was counted later.
+        let tally = {
+            let gathered = self.feed.lock();
+            Tally {
+                allocation_events: gathered.allocations_told,
+                allocations_counted: told.total_allocations - told.exhausted,
+                recycling_events: gathered.recyclings_told,
+                recyclings_counted,
+            }
+        };
+        self.dispatch();
         let recording = self.recording.as_ref().map(Recording::figures);
         let data = self.registry.get::<DataManagementModule>();
         let inspection = data.and_then(|data| self.inspector.inspect(now(), data, recording));
+        self.dispatch();
         let figures = |(&number, stream): (&u32, &Stream)| stream.figures(number);
         let streams: Vec<_> = self.streams.iter().map(figures).collect();
         let mut gathered = self.feed.lock();
@@ -373,12 +387,7 @@ impl Host {
             level: gathered.level,
             bus: self.registry.bus().stats(),
             events: gathered.events.drain(..).collect(),
-            tally: Tally {
-                allocation_events: gathered.allocations_told,
-                allocations_counted: told.total_allocations - told.exhausted,
-                recycling_events: gathered.recyclings_told,
-                recyclings_counted,
-            },
+            tally,
             pool,
             modules: self.registry.health(),
             memory: self.memory.figures(),
@@ -387,7 +396,10 @@ impl Host {
             leaked: self.leaked,
             inspection,
         };
-        Ok(serde_json::to_string(&snapshot)?)
+        let json = serde_json::to_string(&snapshot)?;
+        drop(gathered);
+        self.dispatch();
+        Ok(json)
     }
 
     /// Counts JavaScript objects that the worker, or a consumer, made to carry blocks.
@@ -541,8 +553,8 @@ impl Host {
         }
     }
 
-    fn tell_time(&self) {
-        self.registry.bus().set_now_ns((now() * 1e6) as u64);
+    fn dispatch(&self) {
+        dispatch(self.registry.bus());
     }
 
     pub(super) const fn mode(&self) -> Mode {
@@ -590,6 +602,12 @@ impl Host {
         let costs = unit_costs::MEASURED.map(|measured| measured.costs);
         weigh(self.all_made(), crossed, costs)
     }
+}
+
+/// Delivers what waits. The time is told just before, so that nothing is delivered with the time of its publishing.
+fn dispatch(bus: &TypedEventBus) {
+    bus.set_now_ns((now() * 1e6) as u64);
+    bus.pump(EVENTS_PER_PUMP);
 }
 
 /// The configuration that a kept profile asks for; the default, and why, when it cannot be used.

@@ -15,7 +15,8 @@ const config = {
   root,
   base: './',
   logLevel: 'warn',
-  resolve: { alias: { '../wasm/shared/wavepool.js': `${root}wasm/wavepool.js` } },
+  // In place of both modes' modules: nothing else has to be built for this.
+  resolve: { alias: [{ find: /^\.\.\/wasm\/(shared|transfer)\//, replacement: `${root}wasm/` }] },
   build: { target: 'es2022', assetsInlineLimit: 0, modulePreload: { polyfill: false } },
   worker: { format: 'es' },
   preview: {

@@ -7,10 +7,12 @@ import { BlockReceiver } from './block_receiver.ts';
 import { Tracks } from './tracks.ts';
 
 /**
- * Shared mode: how long one turn sleeps between polls while a stream is open, within the Critical lane's 0.5 ms. The
+ * Shared mode: how long the worker sleeps between polls while a stream is open, within the Critical lane's 0.5 ms. The
  * worklet never wakes anyone: that is a system call.
  */
 const POLL_MS = 0.2;
+/** Polls of one turn: between turns the browser may do other things, for milliseconds; a request waits for so long at most. */
+const TURN_MS = 5;
 /** Transfer mode is woken by blocks; this is for the pool's own step and the snapshots. */
 const IDLE_TURN_MS = 20;
 const SNAPSHOT_MS = 50;
@@ -183,8 +185,11 @@ function keepPolling(): void {
 function turn(): void {
   turnComing = false;
   if (!polling) return;
-  pump();
-  if (sleepCell) Atomics.wait(sleepCell, 0, 0, POLL_MS);
+  const end = performance.now() + TURN_MS;
+  do {
+    pump();
+    if (sleepCell) Atomics.wait(sleepCell, 0, 0, POLL_MS);
+  } while (sleepCell && polling && performance.now() < end);
   comeAgain();
 }
 
@@ -205,6 +210,8 @@ function pump(): void {
     if (now - lastSnapshot >= SNAPSHOT_MS) {
       lastSnapshot = now;
       tell(host.snapshot());
+      // What came in the meantime does not wait for the next poll.
+      host.pump();
     }
   } catch (thrown) {
     crash(thrown);
