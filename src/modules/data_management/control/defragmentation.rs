@@ -135,7 +135,8 @@ impl PoolControl {
         let mut wanted = *left;
         for shelf in shelves {
             let can_go = shelf.idle().saturating_sub(shelf.draining()).min(wanted);
-            if can_go == 0 || self.lines.purpose(shelf.id).is_some() {
+            let under_way = matches!(self.lines.purpose(shelf.id), Some(Purpose::Fill(_)));
+            if can_go == 0 || under_way {
                 continue;
             }
             let gaps = self.free.fits(&self.gap_for(&shelf), can_go as usize) as u32;
@@ -213,12 +214,12 @@ impl PoolControl {
         while filled < can_go && self.carve_one(shelf, &mut gap).is_ok() {
             filled += 1;
         }
-        if filled == 0 && most > 1 {
-            // Perhaps the highest of them lies above a gap.
-            self.find_line(shelf, Purpose::Fill(1), draining + 1);
-        } else if filled > 0 && draining + filled == line.beyond {
+        if filled > 0 && draining + filled == line.beyond {
             draw(shelf, line);
-        } else if filled > 0 {
+        } else if filled == 0 && most > 1 && draining == 0 {
+            // Perhaps the highest of them lies above a gap.
+            self.find_line(shelf, Purpose::Fill(1), 1);
+        } else if draining + filled > 0 {
             self.drain(shelf, draining + filled);
         }
         filled

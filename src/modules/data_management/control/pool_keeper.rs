@@ -115,6 +115,8 @@ impl PoolKeeper {
             report.defragmentation = Some(result);
         } else if self.metrics.fragmentation_percentage > PREVENTION_PERCENTAGE {
             report.operations += control.fill_some_gaps(PREVENTION_BUFFERS);
+        } else {
+            control.draw_lines();
         }
         control.begin_peak_window();
         report.looks = (control.looks() - looks) as u32;
@@ -253,7 +255,6 @@ fn apply(plan: &SizingPlan, control: &mut PoolControl, publisher: Option<&Publis
             }
         }
     }
-    control.draw_lines();
     told.classes = control.classes().count() as u32;
     if let Some(publisher) = publisher.filter(|_| told.steps > 0) {
         publisher.publish(told);

@@ -25,7 +25,7 @@ const MARGIN: f64 = 0.06;
 pub(super) const HELD_LIMIT: f64 = 1.24;
 const HELD_TARGET: f64 = 1.2;
 /// One part in this many of a class is a little.
-const LITTLE: u64 = 16;
+const LITTLE: u64 = 8;
 /// Held ÷ limit from which memory is short, and very short, without the host saying so.
 const MODERATE_FILL: f64 = 0.9;
 const CRITICAL_FILL: f64 = 0.97;
