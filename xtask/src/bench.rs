@@ -14,8 +14,8 @@ use crate::{process, setup, wasm, web_bench};
 /// The word before this in a target's name is what the benchmark is called on the command line.
 const SUFFIX: &str = "_benchmarks";
 
-/// Of the native benchmarks the one that keeps records.
-const NATIVE: &str = "native";
+/// Those of the native benchmarks that keep records.
+const RECORDED: [&str; 2] = ["native", "sizing"];
 
 /// The benchmark with a part in the browser, and what drives that part.
 const EVENTS: &str = "events";
@@ -54,7 +54,7 @@ pub(crate) fn run(
     if seconds.is_some() && name != web_bench::IN_REAL_TIME {
         bail!("only `{}` runs for --seconds", web_bench::IN_REAL_TIME);
     }
-    if record && !in_web && name != NATIVE {
+    if record && !in_web && !RECORDED.contains(&name) {
         bail!("`{name}` keeps no record");
     }
     let Some(target) = target else {
