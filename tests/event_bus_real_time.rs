@@ -8,64 +8,20 @@
 )]
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
+mod counting_allocator;
+
 use std::hint::black_box;
 use std::mem::MaybeUninit;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
+use counting_allocator::{calls_in, live_bytes};
 use serde::Serialize;
 use wavepool::event_bus::{
     BusConfig, CARRIED_CELL_BYTES, DispatcherThread, Event, EventsDropped, Priority, Published,
     Publisher, TypedEventBus,
 };
-
-struct Counting;
-
-thread_local! {
-    static CALLS: Cell<u64> = const { Cell::new(0) };
-}
-
-/// Bytes allocated and not yet freed by anybody.
-static HELD: AtomicI64 = AtomicI64::new(0);
-
-fn count(bytes: i64) {
-    CALLS.with(|calls| calls.set(calls.get() + 1));
-    // Relaxed: read when the threads that count are still.
-    HELD.fetch_add(bytes, Ordering::Relaxed);
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
-// SAFETY: every call goes to the system allocator unchanged; counting neither allocates nor unwinds, since the
-// thread-local is constant-initialised and has no destructor.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count(layout.size() as i64);
-        // SAFETY: the caller's.
-        unsafe { System.alloc(layout) }
-    }
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        count(-(layout.size() as i64));
-        // SAFETY: the caller's.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        count(size as i64 - layout.size() as i64);
-        // SAFETY: the caller's.
-        unsafe { System.realloc(pointer, layout, size) }
-    }
-}
-
-/// Calls into the allocator, freeing included, that this thread made in `run`.
-fn calls_in<R>(run: impl FnOnce() -> R) -> (u64, R) {
-    let before = CALLS.with(Cell::get);
-    let result = run();
-    (CALLS.with(Cell::get) - before, result)
-}
 
 fn my_turn() -> MutexGuard<'static, ()> {
     static TURN: Mutex<()> = Mutex::new(());
@@ -155,17 +111,13 @@ fn thread_cpu_time() -> Duration {
 #[test]
 fn the_guard_trips() {
     let _turn = my_turn();
-    let held = HELD.load(Ordering::Relaxed);
+    let held = live_bytes();
     let (calls, kept) = calls_in(|| {
         drop(black_box(Vec::<u8>::with_capacity(8)));
         black_box(Vec::<u8>::with_capacity(10_000))
     });
     assert_eq!(calls, 3);
-    assert!(
-        HELD.load(Ordering::Relaxed) - held > 4_096,
-        "{}",
-        kept.capacity()
-    );
+    assert!(live_bytes() - held > 4_096, "{}", kept.capacity());
 }
 
 #[test]
@@ -246,7 +198,7 @@ fn publish_through_a_stall(publisher: &Publisher, stalled: impl Fn() -> bool) ->
     for _ in 0..2_000 {
         tally.round(publisher);
     }
-    let (held, started) = (HELD.load(Ordering::Relaxed), thread_cpu_time());
+    let (held, started) = (live_bytes(), thread_cpu_time());
     let (calls, rounds) = calls_in(|| {
         let from = tally.rounds;
         while stalled() {
@@ -258,10 +210,7 @@ fn publish_through_a_stall(publisher: &Publisher, stalled: impl Fn() -> bool) ->
     });
     let per_round = (thread_cpu_time() - started) / u32::try_from(rounds).unwrap();
     assert_eq!(calls, 0);
-    assert!(
-        HELD.load(Ordering::Relaxed) - held < 4_096,
-        "memory is flat"
-    );
+    assert!(live_bytes() - held < 4_096, "memory is flat");
     assert!(rounds > 10_000, "only {rounds} rounds: something waited");
     assert!(
         per_round < Duration::from_micros(50),

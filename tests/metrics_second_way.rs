@@ -2,37 +2,16 @@
 //! what the callers saw, from the addresses of the buffers, and from an allocator that counts.
 #![allow(unsafe_code)] // A counting global allocator.
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::collections::HashSet;
-use std::sync::atomic::{AtomicUsize, Ordering};
+mod counting_allocator;
 
+use std::collections::HashSet;
+
+use counting_allocator::live_bytes;
 use wavepool::modules::data_management::pool_metrics::{Statistic, Unit};
 use wavepool::modules::data_management::{
     BufferPool, ExhaustionPolicy, LeaseTable, ObjectCosts, PoolControl, PoolError, PoolMetrics,
     PooledBuffer, RealtimePool, WasmJsBridge,
 };
-
-struct Counting;
-
-static LIVE: AtomicUsize = AtomicUsize::new(0);
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
-// SAFETY: every call goes to the system allocator with its arguments as they came; the count does not touch memory.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        LIVE.fetch_add(layout.size(), Ordering::Relaxed);
-        // SAFETY: the caller's contract is the system allocator's.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        LIVE.fetch_sub(layout.size(), Ordering::Relaxed);
-        // SAFETY: as above.
-        unsafe { System.dealloc(block, layout) }
-    }
-}
 
 const CLASSES: [usize; 3] = [256, 1024, 4096];
 const RESERVED: usize = 1 << 18;
@@ -298,7 +277,7 @@ fn check(
 
 #[test]
 fn every_figure_agrees_with_its_twin() {
-    let before = LIVE.load(Ordering::Relaxed);
+    let before = live_bytes();
     let pool = CLASSES
         .into_iter()
         .fold(BufferPool::builder(), |pool, samples| {
@@ -308,7 +287,7 @@ fn every_figure_agrees_with_its_twin() {
         .reserve_samples(RESERVED)
         .exhaustion(ExhaustionPolicy::BorrowNextLarger);
     let (mut control, mut half) = pool.build().unwrap();
-    let overhead = LIVE.load(Ordering::Relaxed) - before - RESERVED * 4;
+    let overhead = (live_bytes() - before) as usize - RESERVED * 4;
     assert_eq!(control.metrics().memory_overhead_bytes, overhead);
 
     let base = control.slots().map(|slot| slot.address).min().unwrap();

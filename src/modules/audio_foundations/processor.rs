@@ -143,12 +143,12 @@ impl Gain {
     pub(super) fn apply(&mut self, block: &mut PlanarBuffer) {
         let mut gain = self.now;
         if self.is_settled() {
-            // Without a branch per sample: most blocks have no ramp.
-            for channel in (0..block.channels()).filter(|_| gain != 1.0) {
-                block
-                    .channel_mut(channel)
-                    .iter_mut()
-                    .for_each(|sample| *sample *= gain);
+            // Without a branch per sample: most blocks have no ramp, and most of those nothing to do.
+            if gain != 1.0 {
+                for channel in 0..block.channels() {
+                    let samples = block.channel_mut(channel);
+                    samples.iter_mut().for_each(|sample| *sample *= gain);
+                }
             }
             return;
         }

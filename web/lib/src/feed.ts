@@ -101,7 +101,6 @@ export class Feed {
     this.close();
   }
 
-
   private here(): FeedWriter {
     if (this.ticket !== null) this.writer = FeedWriter.open(this.handOver());
     if (this.writer === null) throw taken();

@@ -47,8 +47,9 @@ impl PoolControl {
         report
     }
 
-    /// Begins [`recent_high_water`](crate::modules::data_management::pool_metrics::ClassMetrics::recent_high_water) anew, for whoever has just
-    /// looked at it.
+    /// Begins [`ClassMetrics::recent_high_water`] anew, for whoever has just looked at it.
+    ///
+    /// [`ClassMetrics::recent_high_water`]: crate::modules::data_management::pool_metrics::ClassMetrics::recent_high_water
     pub(crate) fn begin_peak_window(&mut self) {
         for shelf in self.anchor.shelves() {
             shelf.forget_window_peak();

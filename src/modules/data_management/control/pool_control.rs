@@ -18,6 +18,7 @@ use crate::modules::data_management::realtime::realtime_pool::HalfOptions;
 use crate::modules::data_management::realtime::shelf::Shelf;
 use crate::modules::data_management::sizing::sizing_plan::SizingStep;
 use crate::modules::data_management::unshared::Unshared;
+
 /// The control half: one per pool, on whatever thread may take its time.
 ///
 /// # Real-time

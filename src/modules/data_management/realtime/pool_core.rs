@@ -83,8 +83,8 @@ impl<T> Pinned<T> {
         self.0.addr().get()
     }
 
-    #[cfg(all(test, not(loom)))]
     /// Of something that the test keeps.
+    #[cfg(all(test, not(loom)))]
     pub(super) fn of_test(value: &T) -> Self {
         Self(NonNull::from(value))
     }

@@ -210,14 +210,9 @@ impl RealtimePool {
     #[inline(always)]
     #[track_caller]
     pub fn acquire_silent(&self, samples: usize) -> Result<PooledBuffer, PoolError> {
-        match self.take(samples, false, Location::caller()) {
-            Some(held) => {
-                let mut buffer = PooledBuffer::new(held);
-                buffer.silence();
-                Ok(buffer)
-            }
-            None => Err(self.refuse(samples)),
-        }
+        let mut buffer = self.acquire(samples)?;
+        buffer.silence();
+        Ok(buffer)
     }
 
     /// [`acquire`](Self::acquire) that may use the buffers kept by [`ExhaustionPolicy::Reserve`].

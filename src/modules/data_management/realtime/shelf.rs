@@ -220,7 +220,7 @@ impl Shelf {
 
     /// Takes the buffer at hand for a holder of `samples`.
     #[inline(always)] // See `RealtimePool::scratch`.
-    pub(super) fn take_from_hand(&self, kind: Kind, samples: u32) -> Option<Taken> {
+    fn take_from_hand(&self, kind: Kind, samples: u32) -> Option<Taken> {
         let index = index_from(self.hand.load(Ordering::Relaxed))?;
         let count = match kind {
             Kind::Scratch => {
@@ -254,12 +254,7 @@ impl Shelf {
     /// Takes the first idle buffer of the list for a holder of `samples`, unless only the reserve is left. The hand is
     /// empty.
     #[inline(always)] // See `RealtimePool::scratch`.
-    pub(super) fn take_from_list(
-        &self,
-        core: Pinned<Core>,
-        kind: Kind,
-        samples: u32,
-    ) -> Option<Taken> {
+    fn take_from_list(&self, core: Pinned<Core>, kind: Kind, samples: u32) -> Option<Taken> {
         let (index, slot) = self.pop(&core.table, samples)?;
         Some(Taken {
             index,
