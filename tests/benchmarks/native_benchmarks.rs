@@ -21,10 +21,12 @@
 mod record;
 
 mod native {
+    pub(crate) mod allocators;
     pub(crate) mod clock;
     pub(crate) mod instructions;
     pub(crate) mod latency;
     pub(crate) mod one_thread;
+    pub(crate) mod ours;
     pub(crate) mod overhead;
     pub(crate) mod rivals;
     pub(crate) mod rows;

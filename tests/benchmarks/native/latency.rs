@@ -5,8 +5,10 @@ use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 
+use super::allocators::{Allocated, Malloc};
 use super::clock::{stay_on_core, thread_cpu_time};
-use super::rivals::{Allocated, Malloc, Opool, OursOwned, Pool, Queued};
+use super::ours::OursOwned;
+use super::rivals::{Opool, Pool, Queued};
 use super::rows::Row;
 use super::two_threads::wait;
 

@@ -2,10 +2,11 @@
 
 use std::hint::black_box;
 
+use super::allocators::{Allocated, Malloc, MallocZeroed, MiMalloc, MiMallocZeroed};
 use super::clock::thread_cpu_time;
+use super::ours::{OursOwned, OursScratch, OursSilent};
 use super::rivals::{
-    Allocated, CLASSES, Floor, Heapless, Linear, Malloc, MallocZeroed, MiMalloc, MiMallocZeroed,
-    Mutexed, ObjectPool, Opool, OpoolLocal, OursOwned, OursScratch, OursSilent, Pool, Queued,
+    CLASSES, Floor, Heapless, Linear, Mutexed, ObjectPool, Opool, OpoolLocal, Pool, Queued,
     Samples, ShardedSlab, Spin,
 };
 use super::rows::Row;

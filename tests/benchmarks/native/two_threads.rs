@@ -7,12 +7,11 @@ use std::time::Instant;
 
 use crossbeam_queue::ArrayQueue;
 
+use super::allocators::{Allocated, Malloc, MiMalloc};
 use super::clock::stay_on_core;
 use super::one_thread::{check, expected, quantile, sample, touch};
-use super::rivals::{
-    Allocated, Heapless, Linear, Malloc, MiMalloc, Mutexed, ObjectPool, Opool, OursOwned, Pool,
-    Queued, Samples, Spin,
-};
+use super::ours::OursOwned;
+use super::rivals::{Heapless, Linear, Mutexed, ObjectPool, Opool, Pool, Queued, Samples, Spin};
 use super::rows::Row;
 
 /// Buffers under way at once.

@@ -207,7 +207,7 @@ impl MappedWav {
         let samples = unsafe { self.anchor.samples_at(slot).add(start) };
         // SAFETY: within the mapping, which the core owns; mapped read only, and `OnRelease::ReadOnly` keeps the release
         // from writing.
-        let held = unsafe { Held::of_file(self.shelf, samples, index, length) };
+        let held = unsafe { Held::of_words(self.shelf, samples, index, length) };
         Ok(BufferRef::of_file(
             held,
             AudioMetadata {

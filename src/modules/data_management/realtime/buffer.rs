@@ -72,12 +72,13 @@ impl Held {
         }
     }
 
-    /// Samples outside the arena: a window of a mapped file, in the name of a slot.
+    /// What these words, taken out of a handle or found elsewhere, are the handle of.
     ///
     /// # Safety
-    /// `samples` and the `len` after it live as long as the shelf's core, and are never written.
-    #[cfg(all(feature = "mapped", not(target_arch = "wasm32")))]
-    pub(crate) unsafe fn of_file(
+    /// The caller holds the buffer. `samples` and the `len` after it live as long as the shelf's core; outside the arena,
+    /// in a mapped file, they are never written.
+    #[inline(always)]
+    pub(crate) const unsafe fn of_words(
         shelf: Pinned<Shelf>,
         samples: NonNull<f32>,
         index: SlotIndex,
@@ -177,17 +178,8 @@ impl Held {
         samples: NonNull<f32>,
         index: SlotIndex,
     ) {
-        let len = shelf.samples;
-        // SAFETY: the caller's word.
-        unsafe {
-            Self {
-                shelf,
-                samples,
-                index,
-                len,
-            }
-            .wipe()
-        };
+        // SAFETY: the caller's word; the length is the buffer's.
+        unsafe { Self::of_words(shelf, samples, index, shelf.samples).wipe() };
         let slot = shelf.core.table.slot(index);
         slot.take_back();
         if !shelf.take_in_hand(slot, index, samples) {
@@ -205,17 +197,8 @@ impl Held {
         samples: NonNull<f32>,
         index: SlotIndex,
     ) {
-        let len = shelf.samples;
-        // SAFETY: the caller's word.
-        unsafe {
-            Self {
-                shelf,
-                samples,
-                index,
-                len,
-            }
-            .go_home()
-        };
+        // SAFETY: the caller's word; the length is the buffer's.
+        unsafe { Self::of_words(shelf, samples, index, shelf.samples).go_home() };
     }
 
     /// Brings the buffer home, from any thread.

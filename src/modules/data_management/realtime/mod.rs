@@ -13,5 +13,6 @@ pub(crate) mod pool_core;
 pub(crate) mod realtime_pool;
 pub(crate) mod shelf;
 mod shelf_figures;
+mod shelf_hand;
 mod shelf_moves;
 pub(crate) mod slot_table;
