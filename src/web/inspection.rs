@@ -5,7 +5,8 @@ use serde::Serialize;
 use super::recording::RecordingFigures;
 use super::unit_costs;
 use crate::modules::data_management::pool_monitor::AlertState;
-use crate::modules::data_management::sizing::demand::{Demand, SlidingHistogram};
+use crate::modules::data_management::sizing::demand::Demand;
+use crate::modules::data_management::sizing::histograms::SlidingHistogram;
 use crate::modules::data_management::sizing::sizing_plan::{AppliedPlan, Effect};
 use crate::modules::data_management::{ArenaMap, DataManagementModule};
 

@@ -3,7 +3,8 @@
 
 use super::pool_metrics::PoolMetrics;
 use super::sizing::class_boundaries::{BoundarySearch, ClassProposal, MAX_CLASSES};
-use super::sizing::demand::{Demand, WINDOWS};
+use super::sizing::demand::Demand;
+use super::sizing::histograms::WINDOWS;
 use super::sizing::sizing_plan::{AppliedPlan, Effect, MemoryPressure, SizingPlan, SizingStep};
 use super::sizing::sizing_profile::{ClassBuffers, SizingProfile};
 use super::sizing::sizing_rules::{SizingPolicy, plan};

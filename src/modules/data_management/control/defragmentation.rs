@@ -13,7 +13,7 @@ use super::pool_control::{PoolControl, headroom};
 use crate::modules::data_management::error::PoolError;
 use crate::modules::data_management::realtime::pool_core::Pinned;
 use crate::modules::data_management::realtime::shelf::{NO_LINE, Shelf};
-use crate::modules::data_management::sizing::sizing_rules::with_margin;
+use crate::modules::data_management::sizing::class_targets::with_margin;
 
 /// Buffers one defragmentation run moves at most: each may have to look at every free run.
 const DEFRAGMENTATION_STEPS: u32 = 32;

@@ -1,6 +1,14 @@
 //! An account of every event that arrives, beside what the tests themselves did.
 
-use super::*;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::{Arc, Mutex};
+
+use crate::event_bus::Subscription;
+use crate::modules::audio_foundations::{LevelMeasured, PitchDetected};
+use crate::modules::data_management::pool_events::{BufferPoolAllocation, BufferPoolRecycling};
+use crate::registry::{
+    Dependency, InitContext, Module, ModuleDescriptor, ModuleError, ModuleRegistration, Version,
+};
 
 /// What a frame's Critical and Normal events said.
 #[derive(Debug, Default, PartialEq)]

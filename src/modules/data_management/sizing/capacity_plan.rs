@@ -5,7 +5,7 @@ use core::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use super::class_boundaries::{BoundarySearch, MAX_CLASSES};
-use super::demand::SizeHistogram;
+use super::histograms::SizeHistogram;
 use super::sizing_profile::ClassBuffers;
 
 /// A stream that is cut into windows, one buffer for each window and channel.

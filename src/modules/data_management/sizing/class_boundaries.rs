@@ -6,7 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::demand::SizeHistogram;
+use super::histograms::SizeHistogram;
 
 /// Most classes a pool can have.
 pub const MAX_CLASSES: usize = 16;
@@ -195,7 +195,7 @@ impl BoundarySearch {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::modules::data_management::sizing::demand::GRANULE_SAMPLES;
+    use crate::modules::data_management::sizing::histograms::GRANULE_SAMPLES;
     use proptest::prelude::*;
 
     fn histogram(sizes: &[(usize, u64)]) -> SizeHistogram {

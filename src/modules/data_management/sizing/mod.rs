@@ -2,8 +2,10 @@
 
 pub mod capacity_plan;
 pub mod class_boundaries;
+pub(super) mod class_targets;
 pub mod demand;
 pub mod demand_trace;
+pub mod histograms;
 pub mod sizing_plan;
 pub mod sizing_profile;
 pub mod sizing_rules;

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::class_boundaries::MAX_CLASSES;
-use super::sizing_rules::with_margin;
+use super::class_targets::with_margin;
 
 /// Version of the saved form.
 pub const PROFILE_VERSION: u16 = 1;

@@ -1,41 +1,22 @@
 //! The sizing rules: a pure function from metrics and demand to a plan.
-//!
-//! Each class gets a target between three marks: what it needs *now* (present peak, and where its rise leads until
-//! the next step), what it needed *recently*, and what it needed over all windows. Idle memory may stay where it was
-//! last used as long as the pool holds no more than its share over the peak of use; beyond that, and under pressure,
-//! classes give back what lies above their marks, the oldest mark first. So idle memory moves between classes
-//! instead of adding up.
 
 use serde::{Deserialize, Serialize};
 
 use super::class_boundaries::{ClassProposal, wasted_samples};
-use super::demand::{ClassDemand, Demand, WINDOWS};
+use super::class_targets::{self, Marks, staying, with_margin};
+use super::demand::Demand;
 use super::sizing_plan::{
     ClassTarget, Effect, MemoryPressure, PLAN_VERSION, PlannedStep, Reason, SizingPlan, SizingStep,
-    Strategy,
 };
 use super::sizing_profile::ClassBuffers;
 use crate::modules::data_management::pool_metrics::{ClassMetrics, PoolMetrics};
 
-/// The share of control steps whose peak the idle target covers.
-pub(super) const QUANTILE: f64 = 0.999;
-/// Margin over a mark: this share, at least one buffer.
-const MARGIN: f64 = 0.06;
-/// Bytes held ÷ peak of bytes used: above the first the plan shrinks, down to the second.
-pub(super) const HELD_LIMIT: f64 = 1.24;
-const HELD_TARGET: f64 = 1.2;
-/// One part in this many of a class is a little.
-const LITTLE: u64 = 8;
 /// Held ÷ limit from which memory is short, and very short, without the host saying so.
 const MODERATE_FILL: f64 = 0.9;
 const CRITICAL_FILL: f64 = 0.97;
 /// Learned classes must save this much of the waste, and the waste must be worth it (share of capacity, percent).
 const SAVED_WASTE: f64 = 0.5;
 const WASTE_WORTH_LEARNING: f64 = 5.0;
-/// Control steps that a falling trend is followed ahead.
-const FALL_STEPS: i64 = 3;
-/// A class whose requests come further apart than this may borrow.
-const RARE_PAUSE_US: u32 = 250_000;
 
 /// What the optimizer may do.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -64,76 +45,6 @@ impl Default for SizingPolicy {
     }
 }
 
-/// What one class needs, by age of the observation.
-#[derive(Debug, Clone, Copy, Default)]
-struct Marks {
-    now: u64,
-    recent: u64,
-    long: u64,
-    strategy: Option<Strategy>,
-    target: u64,
-}
-
-pub(crate) fn with_margin(buffers: u64) -> u64 {
-    buffers + ((buffers as f64 * MARGIN).ceil() as u64).max(1)
-}
-
-impl Marks {
-    fn of(demand: &ClassDemand, class: &ClassMetrics, policy: &SizingPolicy) -> Self {
-        let floor = policy
-            .floors
-            .iter()
-            .find(|floor| floor.samples == class.samples);
-        let floor = floor.map_or(0, |floor| u64::from(floor.buffers));
-        let quantile = |windows| {
-            demand
-                .concurrent
-                .quantile(QUANTILE, windows)
-                .map_or(0, u64::from)
-        };
-        let (recent, long) = (
-            quantile(2).max(demand.peak),
-            quantile(WINDOWS).max(demand.peak),
-        );
-        // Within known use a rise is followed at once and a quarter as far again; beyond it, only a trend. A falling trend
-        // is followed as far as it takes buffers to come home.
-        let trend = demand.trend();
-        let fall = demand.peak.saturating_add_signed(trend * FALL_STEPS);
-        let rise = demand.peak.saturating_add_signed(trend);
-        let ahead = match trend {
-            ..0 => fall,
-            _ => (demand.peak + demand.rise() * 5 / 4)
-                .min(long.max(demand.expected))
-                .max(rise),
-        };
-        let strategy = if policy.may_borrow && floor == 0 && Self::is_rare(demand) {
-            Strategy::BorrowedFromAbove
-        } else if long == 0 {
-            Strategy::OnDemand
-        } else {
-            Strategy::Prewarmed
-        };
-        let mark = |buffers| match strategy {
-            Strategy::BorrowedFromAbove => 0,
-            _ => with_margin(buffers).max(floor),
-        };
-        Self {
-            now: mark(ahead),
-            recent: mark(recent.max(ahead)),
-            long: mark(long.max(ahead)),
-            strategy: Some(strategy),
-            target: 0,
-        }
-    }
-
-    fn is_rare(demand: &ClassDemand) -> bool {
-        demand
-            .inter_arrival_us
-            .quantile(0.5, WINDOWS)
-            .is_some_and(|pause_us| pause_us >= RARE_PAUSE_US)
-    }
-}
-
 /// Makes a plan. None when there is nothing to change.
 ///
 /// A pure function: the same metrics, demand, proposal, policy and pressure give the same plan, live or replayed.
@@ -146,32 +57,12 @@ pub fn plan(
     pressure: MemoryPressure,
 ) -> Option<SizingPlan> {
     let classes = &metrics.classes;
-    let mut marks = vec![Marks::default(); classes.len()];
-    for ((mark, class), demand) in marks.iter_mut().zip(classes).zip(&demand.classes) {
-        // A retired class has no marks: it drains by itself.
-        if !class.retired {
-            *mark = Marks::of(demand, class, policy);
-        }
-    }
-    settle_borrowers(&mut marks);
     let pressure = pressure.max(pressure_of(metrics));
-    set_targets(&mut marks, classes, budget(demand), pressure);
+    let marks = class_targets::of(metrics, demand, policy, pressure);
 
     let learned = proposal.filter(|proposal| is_worth_it(proposal, metrics, demand));
     let steps = steps(&marks, classes, demand, learned, policy, pressure);
     (!steps.is_empty()).then(|| describe(metrics, demand, &marks, steps, learned, pressure))
-}
-
-/// A class can borrow only from one that keeps buffers.
-fn settle_borrowers(marks: &mut [Marks]) {
-    for index in 0..marks.len() {
-        let lender = marks.get(index + 1).and_then(|mark| mark.strategy);
-        if marks[index].strategy == Some(Strategy::BorrowedFromAbove)
-            && lender != Some(Strategy::Prewarmed)
-        {
-            marks[index].strategy = Some(Strategy::OnDemand);
-        }
-    }
 }
 
 fn pressure_of(metrics: &PoolMetrics) -> MemoryPressure {
@@ -183,78 +74,6 @@ fn pressure_of(metrics: &PoolMetrics) -> MemoryPressure {
         fill if fill >= MODERATE_FILL => MemoryPressure::Moderate,
         _ => MemoryPressure::None,
     }
-}
-
-/// Bytes above which the pool gives back, and down to which.
-fn budget(demand: &Demand) -> (f64, f64) {
-    let configured = demand.configured_bytes() as f64;
-    let peak = demand.peak_bytes() as f64;
-    (
-        (peak * HELD_LIMIT).max(configured),
-        (peak * HELD_TARGET).max(configured),
-    )
-}
-
-fn set_targets(
-    marks: &mut [Marks],
-    classes: &[ClassMetrics],
-    (limit, goal): (f64, f64),
-    pressure: MemoryPressure,
-) {
-    for (mark, class) in marks.iter_mut().zip(classes) {
-        mark.target = match mark.strategy {
-            None => 0,
-            Some(Strategy::BorrowedFromAbove) => class.leased,
-            Some(_) => staying(class).max(mark.recent),
-        };
-    }
-    // What was asked back is held until it has come home.
-    let draining = classes
-        .iter()
-        .map(|class| class.draining as usize * class.samples * size_of::<f32>());
-    let draining = draining.sum::<usize>() as f64;
-    let passes: [fn(&Marks) -> u64; 3] = [|mark| mark.long, |mark| mark.recent, |mark| mark.now];
-    for (pass, floor) in passes.into_iter().enumerate() {
-        let bytes = |buffers: fn(&Marks, u64) -> u64| -> f64 {
-            let each = marks.iter().zip(classes);
-            let samples =
-                each.map(|(mark, class)| buffers(mark, floor(mark)) * class.samples as u64);
-            (samples.sum::<u64>() as usize * size_of::<f32>()) as f64
-        };
-        let held = bytes(|mark, _| mark.target) + draining;
-        let excess = bytes(|mark, floor| mark.target.saturating_sub(floor));
-        // Under pressure everything above the mark goes; otherwise as much as the budget asks.
-        let forced = match pressure {
-            MemoryPressure::None => false,
-            MemoryPressure::Moderate => pass <= 1,
-            MemoryPressure::Critical => true,
-        };
-        let share = if forced {
-            1.0
-        } else if held > limit && excess > 0.0 {
-            ((held - goal) / excess).min(1.0)
-        } else {
-            continue;
-        };
-        for mark in marks.iter_mut() {
-            let above = mark.target.saturating_sub(floor(mark));
-            mark.target -= ((above as f64 * share).ceil() as u64).min(above);
-        }
-    }
-    // Where memory is shared out anew at every step, a little would go to and fro with every fluctuation: it goes only to
-    // those that need it now.
-    for (mark, class) in marks.iter_mut().zip(classes) {
-        let staying = staying(class);
-        let little = staying..=staying + staying / LITTLE;
-        if mark.now <= staying && little.contains(&mark.target) {
-            mark.target = staying;
-        }
-    }
-}
-
-/// Buffers that are there and were not asked back.
-fn staying(class: &ClassMetrics) -> u64 {
-    class.carved.saturating_sub(class.draining)
 }
 
 fn steps(
@@ -432,94 +251,7 @@ fn describe(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::modules::data_management::pool_optimization::tests::{AGE, Bench, WINDOW_MS};
-
-    #[test]
-    fn steady_use_settles_and_then_nothing_changes() {
-        let mut bench = Bench::new(&[(256, 8), (1024, 8)], SizingPolicy::default());
-        for _ in 0..AGE {
-            bench.step(&[30, 10]);
-        }
-        assert!(bench.carved()[0] >= with_margin(30) && bench.carved()[1] >= with_margin(10));
-        let peak = (30 * 256 + 10 * 1024) * 4;
-        assert!(bench.metrics.bytes_held as f64 <= HELD_LIMIT * f64::from(peak));
-        assert!((0..AGE).all(|_| bench.step(&[30, 10]).is_none()));
-    }
-
-    #[test]
-    fn a_steady_rise_never_runs_out() {
-        let mut bench = Bench::new(&[(512, 8)], SizingPolicy::default());
-        for leased in (0..400).step_by(4) {
-            bench.step(&[leased]);
-        }
-        assert_eq!(bench.exhausted(), 0);
-    }
-
-    #[test]
-    fn idle_memory_moves_between_classes_instead_of_adding_up() {
-        let mut bench = Bench::new(&[(256, 130), (1024, 8)], SizingPolicy::default());
-        let peak = 128 * 256 * 4;
-        let mut most = 0;
-        for cycle in 0..20 {
-            for step in 0..100u64 {
-                // Ten steps (50 ms) from one class to the other, then forty of rest.
-                let there = (step % 50).min(10);
-                let there = if step < 50 { there } else { 10 - there };
-                bench.step(&[128 - 128 * there / 10, 32 * there / 10]);
-                if cycle > 4 {
-                    most = most.max(bench.metrics.bytes_held);
-                }
-            }
-            if cycle == 4 {
-                bench
-                    .metrics
-                    .classes
-                    .iter_mut()
-                    .for_each(|class| class.exhausted = 0);
-            }
-        }
-        assert_eq!(bench.exhausted(), 0);
-        assert!(most as f64 <= 1.3 * f64::from(peak), "{most} of {peak}");
-    }
-
-    #[test]
-    fn memory_falls_back_only_with_age() {
-        let mut bench = Bench::new(&[(256, 100)], SizingPolicy::default());
-        for _ in 0..10 {
-            bench.step(&[90]);
-        }
-        for _ in 0..AGE - 20 {
-            assert!(bench.step(&[10]).is_none());
-        }
-        for _ in 0..AGE {
-            bench.step(&[10]);
-        }
-        assert_eq!(bench.carved(), [12], "a fifth above the peak of use");
-    }
-
-    #[test]
-    fn each_level_of_pressure_takes_back_more() {
-        let use_and_press = |pressure| {
-            let mut bench = Bench::new(&[(256, 100)], SizingPolicy::default());
-            for _ in 0..5 {
-                bench.step(&[90]);
-            }
-            for _ in 0..2 * WINDOW_MS as usize / 5 + 2 {
-                bench.step(&[50]);
-            }
-            for _ in 0..5 {
-                bench.step(&[10]);
-            }
-            bench.engine.set_memory_pressure(pressure);
-            for _ in 0..3 {
-                bench.step(&[10]);
-            }
-            bench.carved()[0]
-        };
-        assert_eq!(use_and_press(MemoryPressure::None), 100);
-        assert_eq!(use_and_press(MemoryPressure::Moderate), with_margin(50));
-        assert_eq!(use_and_press(MemoryPressure::Critical), with_margin(10));
-    }
+    use crate::modules::data_management::pool_optimization::tests::Bench;
 
     #[test]
     fn a_nearly_full_pool_presses_by_itself() {
@@ -531,57 +263,6 @@ mod tests {
         assert_eq!(pressed(120), None);
         assert_eq!(pressed(110), Some(MemoryPressure::Moderate));
         assert_eq!(pressed(101), Some(MemoryPressure::Critical));
-    }
-
-    #[test]
-    fn a_floor_is_kept_under_any_pressure() {
-        let floors = vec![ClassBuffers {
-            samples: 256,
-            buffers: 40,
-        }];
-        let mut bench = Bench::new(
-            &[(256, 60)],
-            SizingPolicy {
-                floors,
-                ..Default::default()
-            },
-        );
-        bench.engine.set_memory_pressure(MemoryPressure::Critical);
-        for _ in 0..AGE {
-            bench.step(&[1]);
-        }
-        assert_eq!(bench.carved(), [40]);
-    }
-
-    #[test]
-    fn strategies_follow_the_pattern() {
-        let policy = SizingPolicy {
-            may_borrow: true,
-            window_ms: WINDOW_MS,
-            ..Default::default()
-        };
-        let mut bench = Bench::new(&[(256, 4), (512, 4), (1024, 4)], policy);
-        let mut last = None;
-        for step in 0..400u64 {
-            // 256: one buffer every 0.4 s. 512: steady. 1024: never.
-            last = bench
-                .step(&[u64::from(step % 80 == 0), 6 + step % 3, 0])
-                .or(last);
-        }
-        let strategies: Vec<_> = last
-            .unwrap()
-            .classes
-            .iter()
-            .map(|class| class.strategy)
-            .collect();
-        assert_eq!(
-            strategies,
-            [
-                Strategy::BorrowedFromAbove,
-                Strategy::Prewarmed,
-                Strategy::OnDemand
-            ]
-        );
     }
 
     #[test]

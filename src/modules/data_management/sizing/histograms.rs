@@ -1,0 +1,277 @@
+//! Counts by value over sliding windows, and counts by request size.
+
+use serde::{Deserialize, Serialize};
+
+/// Request sizes are told apart in steps of this many samples: one cache line, the grain in which the arena is carved.
+pub const GRANULE_SAMPLES: usize = 16;
+
+/// Values up to this are counted exactly, larger ones in eight steps an octave.
+const EXACT: u32 = 16;
+const STEPS_LOG2: u32 = 3;
+/// Values reach 2^20: a million buffers, or a second in microseconds.
+const MAX_LOG2: u32 = 20;
+const BUCKETS: usize = (EXACT + (MAX_LOG2 - 4) * (1 << STEPS_LOG2)) as usize;
+
+fn bucket_of(value: u32) -> usize {
+    let value = value.min((1 << MAX_LOG2) - 1);
+    if value < EXACT {
+        return value as usize;
+    }
+    let shift = value.ilog2() - STEPS_LOG2;
+    ((EXACT + ((shift - 1) << STEPS_LOG2)) + ((value >> shift) - (1 << STEPS_LOG2))) as usize
+}
+
+/// Largest value that falls into the bucket.
+fn bucket_top(bucket: usize) -> u32 {
+    let bucket = bucket as u32;
+    if bucket < EXACT {
+        return bucket;
+    }
+    let shift = ((bucket - EXACT) >> STEPS_LOG2) + 1;
+    let step = ((bucket - EXACT) & ((1 << STEPS_LOG2) - 1)) + (1 << STEPS_LOG2);
+    ((step + 1) << shift) - 1
+}
+
+/// How many windows are kept. The oldest is given up when a new one begins.
+pub const WINDOWS: usize = 4;
+
+/// A histogram over the last [`WINDOWS`] windows. Values are rounded up by at most an eighth, the largest not at all.
+#[derive(Debug, Clone)]
+pub struct SlidingHistogram {
+    windows: Box<[Window; WINDOWS]>,
+    current: usize,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Window {
+    counts: [u16; BUCKETS],
+    /// Sum of the counts.
+    total: u32,
+    largest: u32,
+}
+
+const EMPTY: Window = Window {
+    counts: [0; BUCKETS],
+    total: 0,
+    largest: 0,
+};
+
+impl Default for SlidingHistogram {
+    fn default() -> Self {
+        Self {
+            windows: Box::new([EMPTY; WINDOWS]),
+            current: 0,
+        }
+    }
+}
+
+impl SlidingHistogram {
+    /// Counts `value` once.
+    pub fn record(&mut self, value: u32) {
+        let window = &mut self.windows[self.current];
+        let count = &mut window.counts[bucket_of(value)];
+        let is_full = *count == u16::MAX;
+        *count += u16::from(!is_full);
+        window.total += u32::from(!is_full);
+        window.largest = window.largest.max(value);
+    }
+
+    /// Begins a window and forgets the oldest.
+    pub fn rotate(&mut self) {
+        self.current = (self.current + 1) % WINDOWS;
+        self.windows[self.current] = EMPTY;
+    }
+
+    /// The value that a share of `quantile` of the records in the newest `windows` windows does not exceed; none when
+    /// nothing was recorded.
+    #[must_use]
+    pub fn quantile(&self, quantile: f64, windows: usize) -> Option<u32> {
+        let total = self.total(windows);
+        let rank = ((total as f64 * quantile).ceil() as u64).max(1);
+        let largest = self.largest(windows);
+        // From the top: high quantiles are asked for, and there is nothing above the largest.
+        let mut up_to = total;
+        (0..=bucket_of(largest))
+            .rev()
+            .find(|&bucket| {
+                up_to -= self.count(bucket, windows);
+                up_to < rank
+            })
+            .filter(|_| total > 0)
+            .map(|bucket| bucket_top(bucket).min(largest))
+    }
+
+    /// Share (0 to 1) of all records that do not exceed `value`; none when nothing was recorded.
+    #[must_use]
+    pub fn share_up_to(&self, value: u32) -> Option<f64> {
+        let total = self.total(WINDOWS);
+        let largest = self.largest(WINDOWS);
+        let above: u64 = (0..=bucket_of(largest))
+            .rev()
+            .take_while(|&bucket| bucket_top(bucket).min(largest) > value)
+            .map(|bucket| self.count(bucket, WINDOWS))
+            .sum();
+        (total > 0).then(|| (total - above) as f64 / total as f64)
+    }
+
+    fn total(&self, windows: usize) -> u64 {
+        self.newest(windows)
+            .map(|window| u64::from(window.total))
+            .sum()
+    }
+
+    fn largest(&self, windows: usize) -> u32 {
+        self.newest(windows)
+            .map(|window| window.largest)
+            .max()
+            .unwrap_or(0)
+    }
+
+    fn count(&self, bucket: usize, windows: usize) -> u64 {
+        self.newest(windows)
+            .map(|window| u64::from(window.counts[bucket]))
+            .sum()
+    }
+
+    fn newest(&self, windows: usize) -> impl Iterator<Item = &Window> + '_ {
+        (0..windows.min(WINDOWS)).map(|age| &self.windows[(self.current + WINDOWS - age) % WINDOWS])
+    }
+
+    /// Value and count of every bucket that is not empty, over all windows.
+    pub fn iter(&self) -> impl Iterator<Item = (u32, u64)> + '_ {
+        let largest = self.largest(WINDOWS);
+        (0..=bucket_of(largest))
+            .map(move |bucket| (bucket_top(bucket).min(largest), self.count(bucket, WINDOWS)))
+            .filter(|&(_, count)| count > 0)
+    }
+}
+
+/// How often each size was asked for, in steps of [`GRANULE_SAMPLES`].
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SizeHistogram {
+    counts: Vec<u64>,
+}
+
+impl SizeHistogram {
+    /// Counts `count` requests of `samples` samples.
+    ///
+    /// Allocates when the size is larger than any before.
+    pub fn add(&mut self, samples: usize, count: u64) {
+        let granule = samples.saturating_sub(1) / GRANULE_SAMPLES;
+        if granule >= self.counts.len() {
+            self.counts.resize(granule + 1, 0);
+        }
+        self.counts[granule] += count;
+    }
+
+    /// Size (rounded up to the granule) and count, ascending, for sizes that were asked for.
+    pub fn iter(&self) -> impl Iterator<Item = (usize, u64)> + '_ {
+        let granules = self.counts.iter().enumerate();
+        granules
+            .filter(|(_, count)| **count > 0)
+            .map(|(i, &count)| ((i + 1) * GRANULE_SAMPLES, count))
+    }
+
+    /// The largest size that was asked for, 0 when none was.
+    #[must_use]
+    pub fn largest(&self) -> usize {
+        self.counts
+            .iter()
+            .rposition(|&count| count > 0)
+            .map_or(0, |i| (i + 1) * GRANULE_SAMPLES)
+    }
+
+    /// Number of requests.
+    #[must_use]
+    pub fn requests(&self) -> u64 {
+        self.counts.iter().sum()
+    }
+
+    /// Requests that fall into the class of `samples` when the next smaller class has `below`.
+    #[must_use]
+    pub fn requests_between(&self, below: usize, samples: usize) -> u64 {
+        self.iter()
+            .filter(|&(size, _)| size > below && size <= samples)
+            .map(|(_, count)| count)
+            .sum()
+    }
+
+    /// Halves every count, so that old habits fade.
+    pub fn fade(&mut self) {
+        self.counts.iter_mut().for_each(|count| *count /= 2);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn buckets_cover_the_range_without_gap() {
+        for bucket in 0..BUCKETS {
+            assert_eq!(bucket_of(bucket_top(bucket)), bucket);
+            if bucket + 1 < BUCKETS {
+                assert_eq!(bucket_of(bucket_top(bucket) + 1), bucket + 1);
+            }
+        }
+        assert_eq!(bucket_of(u32::MAX), BUCKETS - 1);
+    }
+
+    proptest! {
+        #[test]
+        fn quantile_is_at_most_an_eighth_above_the_sorted_one(
+            values in prop::collection::vec(0u32..100_000, 1..200),
+            quantile in 0.0f64..=1.0,
+        ) {
+            let mut histogram = SlidingHistogram::default();
+            values.iter().for_each(|&value| histogram.record(value));
+            let mut sorted = values;
+            sorted.sort_unstable();
+            let rank = ((sorted.len() as f64 * quantile).ceil() as usize).max(1);
+            let exact = sorted[rank - 1];
+            let got = histogram.quantile(quantile, WINDOWS).unwrap();
+            prop_assert!(got >= exact && f64::from(got) <= f64::from(exact) * 1.125 + 1.0);
+            prop_assert!(got <= *sorted.last().unwrap());
+        }
+    }
+
+    #[test]
+    fn the_oldest_window_is_forgotten() {
+        let mut histogram = SlidingHistogram::default();
+        histogram.record(100);
+        for _ in 1..WINDOWS {
+            histogram.rotate();
+            histogram.record(3);
+        }
+        assert_eq!(histogram.quantile(1.0, WINDOWS), Some(100));
+        assert_eq!(histogram.quantile(1.0, 1), Some(3));
+        histogram.rotate();
+        assert_eq!(histogram.quantile(1.0, WINDOWS), Some(3));
+        assert_eq!(histogram.quantile(1.0, 1), None);
+    }
+
+    #[test]
+    fn share_counts_records_not_above_a_value() {
+        let mut histogram = SlidingHistogram::default();
+        [1, 2, 3, 4]
+            .into_iter()
+            .for_each(|value| histogram.record(value));
+        assert_eq!(histogram.share_up_to(3), Some(0.75));
+        assert_eq!(SlidingHistogram::default().share_up_to(3), None);
+    }
+
+    #[test]
+    fn sizes_fall_into_granules() {
+        let mut sizes = SizeHistogram::default();
+        [(1, 1), (16, 1), (17, 5), (64, 2)]
+            .into_iter()
+            .for_each(|(s, n)| sizes.add(s, n));
+        assert_eq!(
+            sizes.iter().collect::<Vec<_>>(),
+            [(16, 2), (32, 5), (64, 2)]
+        );
+        assert_eq!((sizes.largest(), sizes.requests()), (64, 9));
+        assert_eq!(sizes.requests_between(16, 64), 7);
+    }
+}
