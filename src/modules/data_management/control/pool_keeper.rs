@@ -476,7 +476,7 @@ mod tests {
         let mut host = Host::new(&[(16, 9000), (64, 2000)]);
         host.control.slots_per_step = slots_per_step;
         let (mut most, mut plans) = (0, 0);
-        for step in 0..300 {
+        for step in 0..if cfg!(miri) { 130 } else { 300 } {
             let (samples, count) = [(16, 9000), (64, 2000)][usize::from(step % 60 < 30)];
             let report = host.use_buffers(samples, count);
             assert!(report.operations <= moves, "{}", report.operations);
