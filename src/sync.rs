@@ -7,6 +7,12 @@ pub(crate) use loom::sync::{Arc, atomic};
 #[cfg(not(loom))]
 pub(crate) use std::sync::Arc;
 
+/// What a loop does that can only go on once another thread's store is seen.
+#[cfg(not(loom))]
+pub(crate) use core::hint::spin_loop;
+#[cfg(loom)]
+pub(crate) use loom::hint::spin_loop;
+
 /// `UnsafeCell` with loom's face, so that a model sees every access.
 #[cfg(not(loom))]
 pub(crate) mod cell {

@@ -1,5 +1,6 @@
 //! `cargo xtask verify`: the proofs that take too long, or need too much, for every run.
 
+use std::fs;
 use std::process::{Command, ExitCode};
 use std::time::Instant;
 
@@ -11,8 +12,9 @@ use crate::{mutants, process, setup, test};
 
 /// Preemptions of the deep loom run.
 const LOOM_PREEMPTIONS: &str = "4";
-/// How long the fuzzer looks.
-const FUZZ_SECONDS: u32 = 60;
+/// How long the fuzzer looks. It goes on from what earlier runs found worth keeping.
+const FUZZ_SECONDS: u32 = 600;
+const FUZZ_CORPUS: &str = "target/fuzz/corpus";
 /// What libFuzzer needs of the compiler; `cargo fuzz` would say the same, but has to be installed.
 const FUZZ_FLAGS: &str = "--cfg fuzzing -Cdebug-assertions -Cpasses=sancov-module \
     -Cllvm-args=-sanitizer-coverage-level=4 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters \
@@ -142,10 +144,12 @@ fn thread_sanitizer() -> Result<Command> {
 
 /// Hostile operation sequences: `fuzz/fuzz_targets/pool_operations.rs`, by libFuzzer.
 fn fuzz() -> Result<Command> {
+    fs::create_dir_all(FUZZ_CORPUS)?;
     let mut cargo = process::cargo();
     // With a target named, the flags are for the fuzzed crates alone, not for build scripts.
     cargo.args(["run", "--release", "--manifest-path", "fuzz/Cargo.toml"]);
-    cargo.args(["--target", &host()?, "--", "-timeout=10", "-max_len=600"]);
+    cargo.args(["--target", &host()?, "--", FUZZ_CORPUS]);
+    cargo.args(["-timeout=10", "-max_len=600", "-print_final_stats=1"]);
     cargo.arg(format!("-max_total_time={FUZZ_SECONDS}"));
     cargo
         .env("RUSTFLAGS", FUZZ_FLAGS)

@@ -6,6 +6,7 @@
 
 use super::slot_table::{INDEX_BITS, NIL, Slot, SlotIndex, SlotTable};
 use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::spin_loop;
 
 /// What a list's one word says: `[held:1][fresh:15][length:24][first index:24]`.
 ///
@@ -331,6 +332,8 @@ impl Inbox {
                 Err(Shut::Held) => {}
                 done => return done,
             }
+            // One of the two marks is from the past.
+            spin_loop();
         }
     }
 
