@@ -1,7 +1,8 @@
 //! What publishing costs, beside nothing and beside four rivals, how late handlers are called, and what the audio
 //! pipeline costs beside one that allocates.
 //!
-//! `cargo bench --bench events_benchmarks -- --json FILE`. Every measurement checks what arrived.
+//! `cargo bench --bench events_benchmarks -- --json FILE`; `-- pipeline` measures that part alone. Every measurement checks
+//! what arrived.
 #![allow(missing_docs)]
 
 mod event_bus_latency;
@@ -191,15 +192,26 @@ fn check(rows: &[Row]) -> Result<(), Box<dyn Error>> {
     }
 }
 
+/// What can be asked for by name; without a name, all of it.
+const PARTS: [(&str, Measure); 3] = [
+    ("publish", publishing),
+    ("latency", event_bus_latency::measure),
+    ("pipeline", pipeline::measure),
+];
+
+type Measure = fn(&mut Vec<Row>) -> Result<(), Box<dyn Error>>;
+
 fn main() -> Result<(), Box<dyn Error>> {
-    let mut arguments = std::env::args().skip(1);
-    let json = arguments
-        .find(|argument| argument == "--json")
-        .and_then(|_| arguments.next());
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let json = words.iter().skip_while(|word| *word != "--json").nth(1);
+    let named = |part: &str| words.iter().any(|word| word == part);
+    let all = !PARTS.iter().any(|(part, _)| named(part));
     let mut rows = Vec::new();
-    publishing(&mut rows)?;
-    event_bus_latency::measure(&mut rows)?;
-    pipeline::measure(&mut rows)?;
+    for (part, measure) in PARTS {
+        if all || named(part) {
+            measure(&mut rows)?;
+        }
+    }
     let mut out = stdout().lock();
     for Row {
         bench,
