@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::audio_events::{SkipReason, StreamClosed, StreamOpened, WindowSkipped};
 use super::engine::copy_or_silence;
-use super::reblocker::{MAX_QUANTUM_FRAMES, Reblocker, WindowStore};
+use super::reblocker::{MAX_QUANTUM_FRAMES, Reblocker, Span, WindowStore};
 use super::stream::StreamConfig;
 use crate::event_bus::Publisher;
 use crate::modules::data_management::{AudioMetadata, PlanarBuffer, PlanarRef, RealtimePool};
@@ -163,7 +163,7 @@ impl Capture {
         self.outlet.begin(first_frame);
         self.reblocker.begin(frames, first_frame, &mut self.outlet);
         self.copies.clear();
-        for (span, window) in self.reblocker.plan_mut() {
+        for (span, window) in self.reblocker.plan() {
             for channel in 0..window.channels() {
                 self.copies.push(CopySpan {
                     channel: channel as u32,
@@ -181,7 +181,12 @@ impl Capture {
     /// Takes the plan as carried out; returns how many windows are now complete. Without a plan, nothing happens.
     pub fn commit(&mut self) -> usize {
         self.copies.clear();
-        let Some((frames, completed)) = self.reblocker.commit(&mut self.outlet) else {
+        self.carry_out(|_, _| ())
+    }
+
+    #[inline(always)] // With what it copies.
+    fn carry_out(&mut self, copy: impl FnMut(Span, &mut PlanarBuffer)) -> usize {
+        let Some((frames, completed)) = self.reblocker.commit(&mut self.outlet, copy) else {
             return 0;
         };
         self.outlet.counters.quanta += 1;
@@ -220,19 +225,19 @@ impl Capture {
         first_frame: u64,
         copy: impl Fn(usize, usize, &mut [f32]),
     ) -> usize {
-        let mut completed = 0;
-        for from in (0..frames).step_by(MAX_QUANTUM_FRAMES) {
+        let (mut from, mut completed) = (0, 0);
+        while from < frames {
             let part = (frames - from).min(MAX_QUANTUM_FRAMES);
             let first_frame = first_frame.saturating_add(from as u64);
             self.outlet.begin(first_frame);
             self.reblocker.begin(part, first_frame, &mut self.outlet);
-            for (span, window) in self.reblocker.plan_mut() {
+            completed += self.carry_out(|span, window| {
                 for channel in 0..window.channels() {
                     let samples = &mut window.channel_mut(channel)[span.dst..][..span.count];
                     copy(channel, from + span.src, samples);
                 }
-            }
-            completed += self.commit();
+            });
+            from += part;
         }
         completed
     }

@@ -19,10 +19,9 @@ pub(super) trait WindowStore<T> {
     fn abandon(&mut self, first_frame: u64, filled: usize, window: T);
 }
 
-/// Copy `count` samples of the quantum, from `src`, into the open window number `window`, at `dst`.
+/// Copy `count` samples of the quantum, from `src`, into an open window, at `dst`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Span {
-    pub(super) window: usize,
     pub(super) dst: usize,
     pub(super) src: usize,
     pub(super) count: usize,
@@ -34,6 +33,27 @@ struct Open<T> {
     window: T,
 }
 
+/// A quantum that is being heard.
+#[derive(Clone, Copy)]
+struct Plan {
+    first_frame: u64,
+    frames: usize,
+}
+
+impl Plan {
+    /// What of the quantum belongs into this window of `length` samples.
+    #[inline]
+    fn span<T>(self, open: &Open<T>, length: usize) -> Span {
+        // Zero for all but those that begin in this quantum: the others are filled up to its start.
+        let src = open.first_frame.saturating_sub(self.first_frame) as usize;
+        Span {
+            dst: open.filled,
+            src,
+            count: (self.frames - src).min(length - open.filled),
+        }
+    }
+}
+
 /// Invariants between calls: open windows are ordered by first frame; each is filled up to the end of the last
 /// committed quantum, and short of its length.
 pub(super) struct Reblocker<T> {
@@ -41,13 +61,12 @@ pub(super) struct Reblocker<T> {
     hop: usize,
     /// Never above its first capacity, see [`Self::most_open`].
     open: VecDeque<Open<T>>,
-    spans: Vec<Span>,
     /// First frame of the window to open next.
     next_window: u64,
     /// The frame that the next quantum must begin with to follow the last one; `None` before the first.
     next_frame: Option<u64>,
-    /// Frames of a plan that was not committed yet.
-    planned: Option<usize>,
+    /// The quantum that was planned and is not committed yet.
+    plan: Option<Plan>,
 }
 
 impl<T> Reblocker<T> {
@@ -59,10 +78,9 @@ impl<T> Reblocker<T> {
             window,
             hop,
             open: VecDeque::with_capacity(most_open),
-            spans: Vec::with_capacity(most_open),
             next_window: 0,
             next_frame: None,
-            planned: None,
+            plan: None,
         }
     }
 
@@ -80,14 +98,17 @@ impl<T> Reblocker<T> {
         store: &mut impl WindowStore<T>,
     ) {
         let frames = frames.min(MAX_QUANTUM_FRAMES);
-        if self.planned.take().is_some() || self.next_frame != Some(first_frame) {
+        if self.plan.take().is_some() || self.next_frame != Some(first_frame) {
             while let Some(open) = self.open.pop_front() {
                 store.abandon(open.first_frame, open.filled, open.window);
             }
             self.next_window = first_frame;
         }
         self.next_frame = Some(first_frame);
-        self.planned = Some(frames);
+        self.plan = Some(Plan {
+            first_frame,
+            frames,
+        });
         let end = first_frame.saturating_add(frames as u64);
         while self.next_window < end {
             if let Some(window) = store.open(self.next_window) {
@@ -99,44 +120,36 @@ impl<T> Reblocker<T> {
             }
             self.next_window = self.next_window.saturating_add(self.hop as u64);
         }
-        self.spans.clear();
-        for (index, open) in self.open.iter().enumerate() {
-            // Zero for all but those that begin in this quantum: the others are filled up to its start.
-            let src = open.first_frame.saturating_sub(first_frame) as usize;
-            self.spans.push(Span {
-                window: index,
-                dst: open.filled,
-                src,
-                count: (frames - src).min(self.window - open.filled),
-            });
-        }
     }
 
-    /// The plan and the memory of one of its windows, for copying in place.
-    pub(super) fn plan_mut(&mut self) -> impl Iterator<Item = (Span, &mut T)> {
-        // Plan and open windows run in step: one span each.
-        self.spans
-            .iter()
-            .copied()
-            .zip(self.open.iter_mut().map(|open| &mut open.window))
+    /// The plan and the memory of each of its windows, for whoever copies elsewhere.
+    pub(super) fn plan(&self) -> impl Iterator<Item = (Span, &T)> {
+        let (plan, length) = (self.plan, self.window);
+        let span = move |open| Some((plan?.span(open, length), &open.window));
+        self.open.iter().filter_map(span)
     }
 
-    /// Takes the planned samples as copied and hands over the windows that are now complete. Returns the frames of the
-    /// plan and the number of windows; without a plan, nothing.
-    pub(super) fn commit(&mut self, store: &mut impl WindowStore<T>) -> Option<(usize, usize)> {
-        let frames = self.planned.take()?;
-        for (span, open) in self.spans.drain(..).zip(&mut self.open) {
+    /// Carries the plan out: `copy` is given each open window and what belongs into it, or has copied it before. Hands over
+    /// the windows that are now complete. Returns the frames of the plan and the number of windows; without a plan, nothing.
+    #[inline]
+    pub(super) fn commit(
+        &mut self,
+        store: &mut impl WindowStore<T>,
+        mut copy: impl FnMut(Span, &mut T),
+    ) -> Option<(usize, usize)> {
+        let plan = self.plan.take()?;
+        self.next_frame = Some(plan.first_frame.saturating_add(plan.frames as u64));
+        for open in &mut self.open {
+            let span = plan.span(open, self.window);
+            copy(span, &mut open.window);
             open.filled += span.count;
         }
-        self.next_frame = self
-            .next_frame
-            .map(|frame| frame.saturating_add(frames as u64));
         let mut completed = 0;
         while let Some(open) = self.open.pop_front_if(|open| open.filled == self.window) {
             store.complete(open.first_frame, open.window);
             completed += 1;
         }
-        Some((frames, completed))
+        Some((plan.frames, completed))
     }
 
     /// The frame after the last committed one, 0 before the first.
@@ -189,18 +202,21 @@ mod tests {
         frames: usize,
         first: u64,
     ) -> usize {
-        let capacities = (reblocker.open.capacity(), reblocker.spans.capacity());
+        let capacity = reblocker.open.capacity();
         reblocker.begin(frames, first, store);
-        for (span, window) in reblocker.plan_mut() {
+        let planned: Vec<Span> = reblocker.plan().map(|(span, _)| span).collect();
+        let mut copied = Vec::new();
+        let copy = |span: Span, window: &mut Window| {
             for i in 0..span.count {
                 let old = window[span.dst + i].replace(first + (span.src + i) as u64);
                 assert_eq!(old, None, "copied twice");
             }
-        }
-        let (committed, completed) = reblocker.commit(store).unwrap();
+            copied.push(span);
+        };
+        let (committed, completed) = reblocker.commit(store, copy).unwrap();
+        assert_eq!(copied, planned);
         assert_eq!(committed, frames.min(MAX_QUANTUM_FRAMES));
-        let now = (reblocker.open.capacity(), reblocker.spans.capacity());
-        assert_eq!(now, capacities, "grown after it was made");
+        assert_eq!(reblocker.open.capacity(), capacity, "grown");
         completed
     }
 
@@ -312,9 +328,11 @@ mod tests {
     #[test]
     fn commit_without_a_plan_does_nothing() {
         let (mut reblocker, mut store) = stream(4, 4);
-        assert_eq!(reblocker.commit(&mut store), None);
+        assert_eq!(reblocker.commit(&mut store, |_, _| ()), None);
+        assert_eq!(reblocker.plan().count(), 0);
         assert_eq!(play(&mut reblocker, &mut store, 4, 0), 1);
-        assert_eq!(reblocker.commit(&mut store), None);
+        assert_eq!(reblocker.commit(&mut store, |_, _| ()), None);
+        assert_eq!(reblocker.plan().count(), 0);
         assert_eq!(store.complete.len(), 1);
     }
 
@@ -330,10 +348,9 @@ mod tests {
             0,
         ] {
             reblocker.begin(128, first, &mut store);
-            for (span, window) in reblocker.plan_mut() {
+            reblocker.commit(&mut store, |span, window| {
                 window[span.dst..span.dst + span.count].fill(Some(0));
-            }
-            reblocker.commit(&mut store);
+            });
         }
     }
 }

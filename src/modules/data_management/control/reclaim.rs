@@ -57,6 +57,10 @@ impl PoolControl {
             .filter(|shelf| shelf.half == half)
             .collect();
         for shelf in shelves {
+            if !dead.is_heard() {
+                // Nobody listened to its owner, who has not kept count.
+                shelf.untold();
+            }
             self.rebuild(&shelf, &mut reclaimed);
         }
         if let Some(table) = self.table_of(dead) {

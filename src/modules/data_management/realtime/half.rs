@@ -31,6 +31,8 @@ pub(crate) struct Half {
     pub(super) refused: Counter,
     /// Requests by size: see `ClassTable::find`.
     demand: [AtomicU32; BUCKETS],
+    /// Whether anybody listened to the owner's allocations or recyclings when its quantum began.
+    heard: AtomicU32,
     pub(crate) sites: LeakRing,
 }
 
@@ -47,6 +49,7 @@ impl Half {
             quanta: Counter::default(),
             refused: Counter::default(),
             demand: core::array::from_fn(|_| AtomicU32::new(0)),
+            heard: AtomicU32::new(0),
             sites: LeakRing::new(),
         };
         half.current.store(half.keep(table), Ordering::Relaxed);
@@ -93,6 +96,11 @@ impl Half {
         );
     }
 
+    pub(super) fn set_heard(&self, heard: bool) {
+        // Relaxed: read by whoever takes over from a dead owner.
+        self.heard.store(u32::from(heard), Ordering::Relaxed);
+    }
+
     /// The owner goes; its lists are whole.
     pub(crate) fn detach(&self) {
         // Release: pairs with the acquire in `is_attached`; the lists are seen as the owner left them.
@@ -106,10 +114,16 @@ impl Half {
         self.attached.load(Ordering::Acquire) == 1
     }
 
+    /// Whether the owner has kept count of what it told: it does as long as somebody listens.
+    pub(crate) fn is_heard(&self) -> bool {
+        self.heard.load(Ordering::Relaxed) == 1
+    }
+
     /// Gives the half to a new owner. Only while there is none.
     pub(crate) fn adopt(&self) {
         // Relaxed: the new owner is made from the control half's thread, and moved by the user.
         self.attached.store(1, Ordering::Relaxed);
+        self.set_heard(false);
     }
 
     /// Offers the owner a new table; one it never picked up is freed.

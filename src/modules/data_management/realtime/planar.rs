@@ -7,20 +7,22 @@ use core::slice;
 
 use super::buffer::{AudioMetadata, Held, PooledBuffer, add_reference, drop_reference};
 use super::pool_core::{Core, Pinned};
-use super::slot_table::SlotIndex;
+use super::shelf::{Shelf, Taken};
+use super::slot_table::{Slot, SlotIndex};
 use crate::sync::atomic::Ordering;
 
 /// The most channels of a [`PlanarBuffer`].
 pub const MAX_CHANNELS: usize = 16;
 
-/// Channels whose samples' address rides in the handle.
+/// Channels whose shelf and samples' address ride in the handle.
 const NEAR: usize = 2;
 
 /// The buffers of a planar handle, one per channel; all of them have the same requested length.
 #[derive(Clone, Copy)]
 struct Planes {
-    core: Pinned<Core>,
-    /// Where the samples of the first channels are, so that mono and stereo need not ask their slots.
+    /// Where the buffers of the first channels belong, and where their samples are, so that mono and stereo need not ask
+    /// their slots.
+    shelves: [Pinned<Shelf>; NEAR],
     near: [NonNull<f32>; NEAR],
     slots: [SlotIndex; MAX_CHANNELS],
     channels: u8,
@@ -28,25 +30,49 @@ struct Planes {
 }
 
 impl Planes {
+    fn core(&self) -> Pinned<Core> {
+        self.shelves[0].core
+    }
+
     #[inline]
     fn index(&self, channel: usize) -> SlotIndex {
         self.slots[..usize::from(self.channels)][channel]
     }
 
+    /// The slot whose count stands for all.
+    fn first_slot(&self) -> &Slot {
+        self.shelves[0].core.table.slot(self.slots[0])
+    }
+
     /// Where a channel's samples are, and how many.
     #[inline]
     fn samples(&self, channel: usize) -> (*mut f32, usize) {
-        let index = self.index(channel);
+        assert!(channel < usize::from(self.channels), "no such channel");
         let samples = match self.near.get(channel) {
             Some(&near) => near,
-            None => self.core.samples_at(self.core.table.slot(index)),
+            None => self.far(channel).samples,
         };
         (samples.as_ptr(), self.frames as usize)
     }
 
     #[inline]
     fn held(&self, channel: usize) -> Held {
-        Held::of_slot(&self.core, self.index(channel), self.frames)
+        let index = self.index(channel);
+        let (Some(&shelf), Some(&samples)) = (self.shelves.get(channel), self.near.get(channel))
+        else {
+            return self.far(channel);
+        };
+        let taken = Taken {
+            index,
+            samples,
+            count: 0,
+        };
+        Held::new(shelf, &taken, self.frames)
+    }
+
+    #[inline(never)]
+    fn far(&self, channel: usize) -> Held {
+        Held::of_slot(&self.core(), self.index(channel), self.frames)
     }
 
     #[inline]
@@ -59,7 +85,7 @@ impl Planes {
     /// # Safety
     /// The last handle for these buffers, not used again.
     unsafe fn go_home(&mut self) {
-        // One look per channel before any goes home: after the last one the core may be gone.
+        // A look at a channel comes before it goes home: after the last one the core may be gone.
         for channel in 0..usize::from(self.channels) {
             // SAFETY: the caller's word, channel by channel.
             unsafe { self.held(channel).go_home() }
@@ -87,10 +113,10 @@ unsafe impl Sync for PlanarBuffer {}
 impl PlanarBuffer {
     /// Of the buffers of one or two channels that the caller holds; of one alone, both are the same.
     #[inline(always)]
-    pub(super) fn new(core: Pinned<Core>, held: [&Held; NEAR], channels: u8, frames: u32) -> Self {
+    pub(super) fn new(held: [&Held; NEAR], channels: u8, frames: u32) -> Self {
         Self {
             planes: Planes {
-                core,
+                shelves: held.map(|held| held.shelf),
                 near: held.map(|held| held.samples),
                 // Whole, and not one by one: what is stored in pieces and read in one is late.
                 slots: core::array::from_fn(|channel| held[usize::from(channel == 1)].index),
@@ -113,8 +139,8 @@ impl PlanarBuffer {
 
     /// One channel's buffer by itself, for whoever forgets this handle. Each channel once.
     #[inline]
-    pub(super) fn channel_out(&self, channel: usize) -> PooledBuffer {
-        PooledBuffer::new(self.planes.held(channel))
+    pub(super) fn channel_out(&self, channel: usize) -> Held {
+        self.planes.held(channel)
     }
 
     pub(super) fn silence(&mut self) {
@@ -176,7 +202,7 @@ impl PlanarBuffer {
         let buffer = ManuallyDrop::new(self);
         let channels: [_; MAX_CHANNELS] = core::array::from_fn(|channel| {
             (channel < buffer.channels()).then(|| {
-                let mut one = buffer.channel_out(channel);
+                let mut one = PooledBuffer::new(buffer.channel_out(channel));
                 one.set_metadata(AudioMetadata {
                     channel: channel as u16,
                     ..buffer.metadata
@@ -192,12 +218,12 @@ impl PlanarBuffer {
     pub fn freeze(self) -> PlanarRef {
         let buffer = ManuallyDrop::new(self);
         let planes = buffer.planes;
-        let table = &planes.core.table;
+        let table = &planes.core().table;
         for &index in &planes.slots[..usize::from(planes.channels)] {
             table.slot(index).mark_frozen();
         }
-        // The first channel's count stands for all. Relaxed: as in `PooledBuffer::freeze`.
-        table.slot(planes.slots[0]).refs.store(1, Ordering::Relaxed);
+        // Relaxed: as in `PooledBuffer::freeze`.
+        planes.first_slot().refs.store(1, Ordering::Relaxed);
         PlanarRef {
             planes,
             metadata: buffer.metadata,
@@ -261,7 +287,7 @@ impl PlanarRef {
 
 impl Clone for PlanarRef {
     fn clone(&self) -> Self {
-        add_reference(self.planes.core.table.slot(self.planes.slots[0]));
+        add_reference(self.planes.first_slot());
         Self {
             planes: self.planes,
             metadata: self.metadata,
@@ -271,7 +297,7 @@ impl Clone for PlanarRef {
 
 impl Drop for PlanarRef {
     fn drop(&mut self) {
-        if drop_reference(self.planes.core.table.slot(self.planes.slots[0])) {
+        if drop_reference(self.planes.first_slot()) {
             // SAFETY: the last handle for these buffers, going away.
             unsafe { self.planes.go_home() }
         }

@@ -5,6 +5,7 @@ use core::cell::Cell;
 use core::marker::PhantomData;
 use core::mem::ManuallyDrop;
 use core::panic::Location;
+use core::ptr::NonNull;
 
 use super::buffer::{Held, PooledBuffer, Scratch};
 use super::class_table::ClassTable;
@@ -12,6 +13,7 @@ use super::half::Half;
 use super::planar::{MAX_CHANNELS, PlanarBuffer};
 use super::pool_core::{Anchor, Pinned};
 use super::shelf::{HalfKey, Kind, Shelf, Taken};
+use super::slot_table::SlotIndex;
 use crate::event_bus::Publisher;
 use crate::modules::data_management::error::PoolError;
 use crate::modules::data_management::pool_events::{BufferPoolAllocation, BufferPoolRecycling};
@@ -117,10 +119,16 @@ impl RealtimePool {
     }
 
     fn listen(&mut self) {
-        self.heard = self.publisher.as_ref().is_some_and(|publisher| {
+        let heard = self.publisher.as_ref().is_some_and(|publisher| {
             publisher.is_heard::<BufferPoolAllocation>()
                 || publisher.is_heard::<BufferPoolRecycling>()
         });
+        if heard != self.heard {
+            self.heard = heard;
+            self.half.0.set_heard(heard);
+            // What nobody listened to is not told later.
+            self.table.all().for_each(|shelf| _ = shelf.untold());
+        }
     }
 
     /// Begins a callback: takes up a new class table if there is one, sheds a few surplus buffers, tells the bus what
@@ -147,17 +155,25 @@ impl RealtimePool {
         } else {
             0
         };
-        for shelf in self.table.all() {
-            let returned = if shelf.is_unsettled() {
-                shelf.shed(&self.anchor.table, shed)
-            } else {
-                0
-            };
-            self.tell_untold(shelf, returned);
-        }
+        // Most classes rest in most quanta.
+        self.table.all().for_each(|shelf| {
+            if self.heard | shelf.is_astir() {
+                self.look_after(shelf, shed);
+            }
+        });
         self.first_frame = first_frame;
         self.half.0.frame.set(first_frame);
         self.half.0.quanta.add(1);
+    }
+
+    #[inline(never)]
+    fn look_after(&self, shelf: &Shelf, shed: u32) {
+        let returned = if shelf.is_astir() {
+            shelf.settle(&self.anchor.table, shed)
+        } else {
+            0
+        };
+        self.tell_untold(shelf, returned);
     }
 
     /// A buffer for this borrow. See [`Scratch`].
@@ -178,8 +194,20 @@ impl RealtimePool {
     /// An idle buffer for a request.
     #[inline(always)]
     fn find(&self, samples: usize, kind: Kind, critical: bool) -> Option<(Pinned<Shelf>, Taken)> {
-        let table = self.table;
-        let (bucket, own) = table.find(samples)?;
+        let (bucket, own) = self.table.find(samples)?;
+        self.find_of(bucket, own, samples, kind, critical)
+    }
+
+    /// [`find`](Self::find) where bucket and class of the request are known.
+    #[inline(always)]
+    fn find_of(
+        &self,
+        bucket: usize,
+        own: Pinned<Shelf>,
+        samples: usize,
+        kind: Kind,
+        critical: bool,
+    ) -> Option<(Pinned<Shelf>, Taken)> {
         self.half.0.count_demand(bucket);
         match own.take(self.anchor.core(), kind, samples as u32) {
             Some(taken) => Some((own, taken)),
@@ -248,22 +276,26 @@ impl RealtimePool {
                 most: MAX_CHANNELS,
             });
         }
-        let Some(first) = self.take(frames, false, site) else {
+        // One class for all.
+        let Some((bucket, own)) = self.table.find(frames) else {
             return Err(self.refuse(frames));
         };
-        let core = self.anchor.core();
+        let take = || self.take_of(bucket, own, frames, false, site);
+        let Some(first) = take() else {
+            return Err(self.refuse(frames));
+        };
         let mut buffer = if channels == 1 {
-            PlanarBuffer::new(core, [&first, &first], 1, frames as u32)
+            PlanarBuffer::new([&first, &first], 1, frames as u32)
         } else {
-            let Some(second) = self.take(frames, false, site) else {
+            let Some(second) = take() else {
                 let error = self.refuse(frames);
                 self.release(PooledBuffer::new(first));
                 return Err(error);
             };
-            PlanarBuffer::new(core, [&first, &second], 2, frames as u32)
+            PlanarBuffer::new([&first, &second], 2, frames as u32)
         };
         while buffer.channels() < channels {
-            let Some(held) = self.take(frames, false, site) else {
+            let Some(held) = take() else {
                 let error = self.refuse(frames);
                 self.release_planar(buffer);
                 return Err(error);
@@ -302,8 +334,14 @@ impl RealtimePool {
             ..
         } = buffer.held();
         core::mem::forget(buffer);
+        self.bring_home(shelf, samples, index);
+    }
+
+    /// For whoever has forgotten the only handle of the buffer.
+    #[inline(always)]
+    fn bring_home(&self, shelf: Pinned<Shelf>, samples: NonNull<f32>, index: SlotIndex) {
         if shelf.owner != self.key {
-            // SAFETY: of the only handle for the buffer, forgotten.
+            // SAFETY: the caller's word: the only handle for the buffer, forgotten.
             return unsafe { Held::send_to_owner(shelf, samples, index) };
         }
         if cfg!(debug_assertions) || !shelf.take_back_in_hand(index, samples) {
@@ -323,7 +361,13 @@ impl RealtimePool {
     pub fn release_planar(&self, buffer: PlanarBuffer) {
         let buffer = ManuallyDrop::new(buffer);
         for channel in 0..buffer.channels() {
-            self.release(buffer.channel_out(channel));
+            let Held {
+                shelf,
+                samples,
+                index,
+                ..
+            } = buffer.channel_out(channel);
+            self.bring_home(shelf, samples, index);
         }
     }
 
@@ -334,7 +378,20 @@ impl RealtimePool {
         critical: bool,
         site: &'static Location<'static>,
     ) -> Option<Held> {
-        let (shelf, taken) = self.find(samples, Kind::Owned, critical)?;
+        let (bucket, own) = self.table.find(samples)?;
+        self.take_of(bucket, own, samples, critical, site)
+    }
+
+    #[inline(always)]
+    fn take_of(
+        &self,
+        bucket: usize,
+        own: Pinned<Shelf>,
+        samples: usize,
+        critical: bool,
+        site: &'static Location<'static>,
+    ) -> Option<Held> {
+        let (shelf, taken) = self.find_of(bucket, own, samples, Kind::Owned, critical)?;
         if taken.count & (self.options.sample_every - 1) == 0 {
             let (sites, table) = (&self.half.0.sites, &self.anchor.table);
             sites.record(table, taken.index, self.first_frame, site);
@@ -344,21 +401,15 @@ impl RealtimePool {
     }
 
     /// Tells what `Scratch` did since it was last told, and what else returned.
-    #[inline(always)] // Most classes have nothing to tell in most quanta.
     fn tell_untold(&self, shelf: &Shelf, returned: u32) {
-        let (scratches, returns) = shelf.untold();
-        let returns = returns + returned;
-        if self.heard && scratches | returns > 0 {
-            self.tell_both(shelf, scratches, returns);
+        if !self.heard {
+            return;
         }
-    }
-
-    #[inline(never)]
-    fn tell_both(&self, shelf: &Shelf, scratches: u32, returns: u32) {
+        let (scratches, returns) = shelf.untold();
         if scratches > 0 {
             self.tell_allocation(shelf, scratches, 0, u32::MAX);
         }
-        self.tell_recycling(shelf, returns);
+        self.tell_recycling(shelf, returns + returned);
     }
 
     #[inline]

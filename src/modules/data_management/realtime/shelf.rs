@@ -106,6 +106,8 @@ pub(crate) struct Shelf {
     pub(super) taken: Counter,
     /// Idle buffers looked at because the control half asked.
     pub(super) looked_at: Counter,
+    /// What the control half had asked when the owner last found nothing to do here.
+    answered: AtomicU32,
     /// Requests of this class served by the next larger one.
     pub(crate) borrowed: Counter,
     /// Requests of this class refused.
@@ -147,6 +149,8 @@ pub(crate) struct SharedSide {
     pub(super) looks: AtomicU64,
     /// Idle buffers below this many are replenished. The control half's own.
     pub(super) target: AtomicU32,
+    /// How often the control half has asked the owner to look; wraps. Written by the control half.
+    pub(super) asked: AtomicU32,
 }
 
 impl Shelf {
@@ -183,6 +187,7 @@ impl Shelf {
             returns_told: Counter::default(),
             taken: Counter::default(),
             looked_at: Counter::default(),
+            answered: AtomicU32::new(0),
             borrowed: Counter::default(),
             exhausted: Counter::default(),
             peak: AtomicU32::new(0),
@@ -195,6 +200,7 @@ impl Shelf {
                 draining: AtomicU32::new(0),
                 looks: AtomicU64::new(0),
                 target: AtomicU32::new(0),
+                asked: AtomicU32::new(0),
             },
         }
     }
@@ -237,10 +243,35 @@ impl Shelf {
         })
     }
 
-    /// Whether a quantum that begins has anything to do here: something came home, the control half asks for something, or
-    /// there is too much. Else what is at hand stays there.
+    /// Whether a quantum that begins has to look closer: something came home, or the control half has asked for something
+    /// that was not all done yet. Three words of one cache line, and one of the owner's.
     #[inline(always)]
-    pub(super) fn is_unsettled(&self) -> bool {
+    pub(super) fn is_astir(&self) -> bool {
+        // Relaxed: only whether there is something to look for; `settle` looks.
+        let asked = self.shared.asked.load(Ordering::Relaxed);
+        (asked != self.answered.load(Ordering::Relaxed)) | !self.shared.inbox.is_empty()
+    }
+
+    /// Does what there is to do here in a quantum that begins; answers like `shed`.
+    #[inline(never)] // Seldom needed: see `is_astir`.
+    pub(super) fn settle(&self, table: &SlotTable, most: u32) -> u32 {
+        // Acquire: pairs with the release in `ask`, so that what was asked for is seen below.
+        let asked = self.shared.asked.load(Ordering::Acquire);
+        let returned = if self.is_unsettled() {
+            self.shed(table, most)
+        } else {
+            0
+        };
+        // Where buffers that come home can make too many, every quantum looks.
+        if self.carved() <= self.limit() && !self.is_unsettled() {
+            self.answered.store(asked, Ordering::Relaxed);
+        }
+        returned
+    }
+
+    /// Whether something came home, the control half asks for something, or there is too much. Else what is at hand stays
+    /// there.
+    fn is_unsettled(&self) -> bool {
         let shared = &self.shared;
         !shared.inbox.is_empty()
             || self.is_window_forgotten()
@@ -490,14 +521,38 @@ mod tests {
             |shelf, _, _| shelf.set_limit(1),
         ];
         for (n, reason) in reasons.into_iter().enumerate() {
-            assert!(!shelf.is_unsettled(), "before reason {n}");
+            shelf.settle(&table, 8);
+            assert!(!shelf.is_astir(), "before reason {n}");
             reason(&shelf, &table, slots[2]);
-            assert!(shelf.is_unsettled(), "reason {n}");
-            shelf.shed(&table, 8);
+            assert!(shelf.is_astir() && shelf.is_unsettled(), "reason {n}");
+            shelf.settle(&table, 8);
             shelf.set_line(NO_LINE);
-            shelf.shed(&table, 8);
+            shelf.settle(&table, 8);
         }
         assert!(!shelf.is_unsettled());
+        // What comes home may now be too much, without anybody asking.
+        assert!(shelf.is_astir());
+        shelf.set_limit(3);
+        shelf.settle(&table, 8);
+        assert!(!shelf.is_astir());
+    }
+
+    #[test]
+    fn a_wish_that_takes_several_quanta_is_not_forgotten() {
+        let (table, slots) = SlotTable::of_slots(6);
+        let shelf = Shelf::for_test(6, 0);
+        for &slot in &slots {
+            shelf.push(table.slot(slot), slot);
+        }
+        shelf.ask_for_looks();
+        for left in [4, 2, 0] {
+            assert!(shelf.is_astir(), "more than {left} to look at");
+            shelf.settle(&table, 2);
+        }
+        // Those it kept went to its own inbox.
+        shelf.settle(&table, 8);
+        assert!(!shelf.is_astir());
+        assert_eq!(shelf.local(), 6);
     }
 
     #[test]

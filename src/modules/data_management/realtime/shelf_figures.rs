@@ -3,7 +3,7 @@
 use super::shelf::{FORGOTTEN, NO_LINE, Shelf};
 use crate::sync::atomic::Ordering;
 
-// Relaxed throughout: statistics and wishes, which order nothing; the lists do.
+// Relaxed throughout, but for `ask`: statistics and wishes, which order nothing; the lists do.
 impl Shelf {
     /// On the local list, and at hand.
     pub(super) fn local(&self) -> u32 {
@@ -58,6 +58,7 @@ impl Shelf {
     pub(crate) fn forget_window_peak(&self) {
         // Relaxed: a statistic; an owner that loses the race with this notes its next quantum.
         self.window_peak.store(FORGOTTEN, Ordering::Relaxed);
+        self.ask();
     }
 
     /// Acquires of this class served from this shelf.
@@ -82,7 +83,7 @@ impl Shelf {
             + self.scratches_at_hand.get()
             - self.scratches_told.get();
         let returns = self.returned_here() - self.returns_told.get();
-        // Most classes rest in most quanta: nothing is written there.
+        // Most classes rest in most quanta: nothing is written then.
         if scratches | returns > 0 {
             self.scratches_told.add(scratches);
             self.returns_told.add(returns);
@@ -103,6 +104,7 @@ impl Shelf {
         self.shared
             .carved
             .store(self.carved() + more, Ordering::Relaxed);
+        self.ask();
     }
 
     pub(crate) fn sub_carved(&self, less: u32) {
@@ -111,10 +113,18 @@ impl Shelf {
             .store(self.carved() - less, Ordering::Relaxed);
     }
 
+    /// Has the owner look at this shelf when its next quantum begins: after each wish.
+    fn ask(&self) {
+        let asked = self.shared.asked.load(Ordering::Relaxed).wrapping_add(1);
+        // Release: pairs with the acquire in `settle`: an owner that has seen this has seen the wish.
+        self.shared.asked.store(asked, Ordering::Release);
+    }
+
     /// Asks for every buffer from `line` on; [`NO_LINE`] asks for none.
     pub(crate) fn set_line(&self, line: u64) {
         // Relaxed: a wish, like all below; the owner may act on an older one for one more quantum.
         self.line.store(line, Ordering::Relaxed);
+        self.ask();
         if line == NO_LINE {
             self.set_draining(0);
         }
@@ -136,11 +146,13 @@ impl Shelf {
     pub(crate) fn ask_for_looks(&self) {
         let looks = self.looked_at.get() + u64::from(self.idle_of_owner());
         self.shared.looks.store(looks, Ordering::Relaxed);
+        self.ask();
     }
 
     pub(crate) fn set_limit(&self, idle: u32) {
         // Relaxed: the owner may shed by an older limit for one more quantum.
         self.shared.limit.store(idle, Ordering::Relaxed);
+        self.ask();
     }
 
     pub(crate) fn set_target(&self, idle: u32) {

@@ -72,7 +72,6 @@ impl Shelf {
     /// many, and those beyond the line, go to the surplus; the others go to the inbox together, behind those not looked at
     /// yet, so that in the end all of them are seen. With nothing to look at, it joins the inbox to the local list.
     /// Begins a new look at the peak if it is time. Wait-free; for `begin_quantum`. Answers like `refill`.
-    #[inline(never)] // Seldom needed: see `is_unsettled`.
     pub(super) fn shed(&self, table: &SlotTable, most: u32) -> u32 {
         self.put_down(table);
         self.begin_window();
