@@ -82,6 +82,7 @@ impl<'a> ProcessContext<'a> {
     ///
     /// # Errors
     /// The pool's.
+    #[inline(always)] // As `RealtimePool::scratch`, and for its reason.
     pub fn scratch(&self, samples: usize) -> Result<Scratch<'a>, PoolError> {
         self.pool.scratch(samples)
     }

@@ -284,16 +284,19 @@ impl RealtimePool {
         let Some(first) = take() else {
             return Err(self.refuse(frames));
         };
-        let mut buffer = if channels == 1 {
-            PlanarBuffer::new([&first, &first], 1, frames as u32)
-        } else {
-            let Some(second) = take() else {
-                let error = self.refuse(frames);
-                self.release(PooledBuffer::new(first));
-                return Err(error);
-            };
-            PlanarBuffer::new([&first, &second], 2, frames as u32)
+        if channels == 1 {
+            return Ok(PlanarBuffer::new([&first, &first], 1, frames as u32));
+        }
+        let Some(second) = take() else {
+            let error = self.refuse(frames);
+            self.release(PooledBuffer::new(first));
+            return Err(error);
         };
+        if channels == 2 {
+            // Made where it is returned: a handle that others may be pushed to is put together elsewhere, and copied.
+            return Ok(PlanarBuffer::new([&first, &second], 2, frames as u32));
+        }
+        let mut buffer = PlanarBuffer::new([&first, &second], 2, frames as u32);
         while buffer.channels() < channels {
             let Some(held) = take() else {
                 let error = self.refuse(frames);
