@@ -42,7 +42,7 @@ const MOVES: (&str, &str) = (REALTIME, "shelf_moves.rs");
 const CORE: (&str, &str) = (REALTIME, "pool_core.rs");
 const HALF: (&str, &str) = (REALTIME, "half.rs");
 
-const MUTANTS: [Mutant; 18] = [
+const MUTANTS: [Mutant; 19] = [
     mutant(
         "1 push relaxed",
         LIST,
@@ -183,6 +183,15 @@ const MUTANTS: [Mutant; 18] = [
             "if slot.refs.fetch_sub(1, Ordering::Release) > 2 {",
         ),
         "loom_exactly_one",
+    ),
+    mutant(
+        "15 ask relaxed",
+        (REALTIME, "shelf_figures.rs"),
+        (
+            "asked.store(asked, Ordering::Release)",
+            "asked.store(asked, Ordering::Relaxed)",
+        ),
+        "loom_what_is_asked",
     ),
 ];
 

@@ -17,6 +17,7 @@
 //! | 12. A new class table is seen whole, and the old one is freed only after its last use. | `publish` relaxed; `retired` relaxed |
 //! | 13. Taking over from a dead owner beside those who drop its frozen buffers takes none of them twice. | frozen ones taken too |
 //! | 14. Of several references exactly one sends the buffer home. | the last but one does too |
+//! | 15. What the control half asks of a class while a quantum begins is seen then or at the next. | `ask` relaxed |
 //!
 //! Loom looks for another order only where a thread meets what another last *wrote*: a model whose owner begins by looking at an
 //! empty list never sees a push come first. So these begin with something in the inbox.
@@ -251,6 +252,24 @@ fn loom_what_comes_home_while_a_quantum_begins_is_there_at_the_next() {
         drop(both);
         assert_eq!(control.leased(), 0);
         assert!(control.is_valid());
+    });
+}
+
+#[test]
+fn loom_what_is_asked_while_a_quantum_begins_is_seen_at_the_next() {
+    model(|| {
+        let (control, mut half) = pool();
+        let shelf = half.anchor.shelves().next().unwrap();
+        // After this the class rests.
+        half.begin_quantum(0);
+        assert!(!shelf.is_astir());
+        let asking = thread::spawn(move || shelf.forget_window_peak());
+        half.begin_quantum(128);
+        asking.join().unwrap();
+        half.begin_quantum(256);
+        assert_ne!(shelf.window_peak.load(Ordering::Relaxed), u32::MAX);
+        assert!(!shelf.is_astir());
+        drop((half, control));
     });
 }
 
