@@ -1,4 +1,4 @@
-//! The control side of a page: registry, streams, dispatch, snapshots. Lives in a worker.
+//! The control side of a page: registry, streams, dispatch. Lives in a worker. What it tells of itself: `figures`.
 #![allow(unsafe_code)] // The half of a worklet that trapped is taken over.
 
 use std::collections::BTreeMap;
@@ -17,20 +17,16 @@ use super::participants::{Holders, Participants};
 use super::reader::Reader;
 use super::receiver::Receiver;
 use super::recording::Recording;
-use super::snapshot::{Snapshot, Tally};
 use super::stream::{Consumer, Stream, StreamEnd};
 use super::stream_counts::StreamCounts;
 use super::tap::Tap;
 use super::tracks::Tracks;
-use super::unit_costs::{self, Made, weigh};
+use super::unit_costs::Made;
 use crate::event_bus::TypedEventBus;
 use crate::modules::audio_foundations::{AudioFoundationsModule, StreamConfig};
 use crate::modules::data_management::pool_events::LeasesReclaimed;
-use crate::modules::data_management::pool_metrics::{BoundaryCounts, PoolCounts};
 use crate::modules::data_management::sizing::sizing_profile::SizingProfile;
-use crate::modules::data_management::{
-    DataManagementConfig, DataManagementModule, PoolControl, PoolMetrics,
-};
+use crate::modules::data_management::{DataManagementConfig, DataManagementModule, PoolControl};
 use crate::panic_note;
 use crate::registry::{ModuleError, ModuleRegistry};
 
@@ -38,7 +34,7 @@ use crate::registry::{ModuleError, ModuleRegistry};
 extern "C" {
     /// Milliseconds since the worker began.
     #[wasm_bindgen(js_namespace = performance)]
-    fn now() -> f64;
+    pub(super) fn now() -> f64;
 }
 
 /// Windows and events that one pump handles of each stream and lane, so that a pump ends.
@@ -60,9 +56,9 @@ pub(super) enum Mode {
 }
 
 #[derive(Debug, Deserialize)]
-struct HostOptions {
-    mode: Mode,
-    mode_reason: String,
+pub(super) struct HostOptions {
+    pub(super) mode: Mode,
+    pub(super) mode_reason: String,
     /// What an earlier run learned, as the page kept it.
     profile: Option<String>,
 }
@@ -82,7 +78,7 @@ struct StreamOptions {
 /// None of it is for the audio thread.
 #[wasm_bindgen]
 pub struct Host {
-    options: HostOptions,
+    pub(super) options: HostOptions,
     // Streams hold pool halves: they go before the registry.
     pub(super) streams: BTreeMap<u32, Stream>,
     pub(super) closed: Closed,
@@ -92,19 +88,19 @@ pub struct Host {
     pub(super) holders: Holders,
     pub(super) participants: Participants,
     /// Buffers still leased when the last stream had closed.
-    leaked: u64,
+    pub(super) leaked: u64,
     /// JavaScript objects made on this side of the boundary, messages and transferred buffers of both sides.
-    made: Made,
+    pub(super) made: Made,
     /// When the pool's control step last ran.
     ticked_ms: f64,
-    feed: Feed,
-    inspector: Inspector,
+    pub(super) feed: Feed,
+    pub(super) inspector: Inspector,
     exercise: Option<Exercise>,
-    recording: Option<Recording>,
+    pub(super) recording: Option<Recording>,
     tracks: Option<Tracks>,
     profile_refused: Option<String>,
     pub(super) feeds: Feeds,
-    memory: MemoryWatch,
+    pub(super) memory: MemoryWatch,
     pub(super) registry: ModuleRegistry,
 }
 
@@ -345,81 +341,6 @@ impl Host {
         windows
     }
 
-    /// Everything a dashboard shows, as JSON: see `Snapshot` in the web library. Notes and events are those since the
-    /// last snapshot.
-    ///
-    /// # Errors
-    /// A pool that is not running.
-    pub fn snapshot(&mut self) -> Result<String, JsError> {
-        let (mut counts, recyclings_counted) = self
-            .pool_counts()
-            .ok_or_else(|| JsError::new("the pool is not running"))?;
-        let told = PoolMetrics::from_counts(&counts);
-        // Their events stay with them.
-        self.participants.count_into(&mut counts);
-        let pool = PoolMetrics::from_counts(&counts);
-        // With the counts: what is delivered from here on was counted later.
-        let tally = {
-            let gathered = self.feed.lock();
-            Tally {
-                allocation_events: gathered.allocations_told,
-                allocations_counted: told.total_allocations - told.exhausted,
-                recycling_events: gathered.recyclings_told,
-                recyclings_counted,
-            }
-        };
-        self.dispatch();
-        let recording = self.recording.as_ref().map(Recording::figures);
-        let data = self.registry.get::<DataManagementModule>();
-        let inspection = data.and_then(|data| self.inspector.inspect(now(), data, recording));
-        self.dispatch();
-        let figures = |(&number, stream): (&u32, &Stream)| stream.figures(number);
-        let streams: Vec<_> = self.streams.iter().map(figures).collect();
-        let mut gathered = self.feed.lock();
-        let snapshot = Snapshot {
-            version: 1,
-            mode: self.options.mode,
-            mode_reason: &self.options.mode_reason,
-            stream: streams.last().copied(),
-            streams,
-            closed_stream: self.closed.figures,
-            notes: gathered.notes.drain(..).collect(),
-            level: gathered.level,
-            bus: self.registry.bus().stats(),
-            events: gathered.events.drain(..).collect(),
-            tally,
-            pool,
-            modules: self.registry.health(),
-            memory: self.memory.figures(),
-            objects: self.all_made(),
-            feeds: self.feeds.figures(),
-            leaked: self.leaked,
-            inspection,
-        };
-        let json = serde_json::to_string(&snapshot)?;
-        drop(gathered);
-        self.dispatch();
-        Ok(json)
-    }
-
-    /// Counts JavaScript objects that the worker, or a consumer, made to carry blocks.
-    #[wasm_bindgen(js_name = countObjects)]
-    pub fn count_objects(&mut self, views: u32, messages: u32, buffers: u32) {
-        self.made += Made {
-            views: views.into(),
-            messages: messages.into(),
-            buffers: buffers.into(),
-            buffer_bytes: 0,
-        };
-    }
-
-    /// Counts buffers that were made to be transferred, with so many bytes each.
-    #[wasm_bindgen(js_name = countBuffers)]
-    pub fn count_buffers(&mut self, buffers: u32, bytes: u32) {
-        self.made.buffers += u64::from(buffers);
-        self.made.buffer_bytes += u64::from(buffers) * u64::from(bytes);
-    }
-
     /// Provokes a fault on purpose, to see that it is noticed: `leak-one` takes a buffer and forgets it.
     ///
     /// # Errors
@@ -553,54 +474,12 @@ impl Host {
         }
     }
 
-    fn dispatch(&self) {
+    pub(super) fn dispatch(&self) {
         dispatch(self.registry.bus());
     }
 
     pub(super) const fn mode(&self) -> Mode {
         self.options.mode
-    }
-
-    fn data(&self) -> Option<&DataManagementModule> {
-        self.registry.get()
-    }
-
-    /// The counts of this memory's pool and of those that worklets told of, and the buffers that came back.
-    fn pool_counts(&self) -> Option<(PoolCounts, u64)> {
-        let control = self.data()?.control()?;
-        let mut counts = control.counts();
-        let mut recycled = control.recycled() + self.closed.recycled;
-        counts.add(&self.closed.pool);
-        for stream in self.streams.values() {
-            if let StreamEnd::Received(receiver) = &stream.end {
-                counts.add(&receiver.remote);
-                recycled += receiver.remote_recycled;
-            }
-        }
-        counts.boundary = self.boundary();
-        Some((counts, recycled))
-    }
-
-    /// The JavaScript objects made so far, in every thread.
-    fn all_made(&self) -> Made {
-        let mut made = self.made;
-        made += self.closed.made;
-        // A buffer that JavaScript leases for itself crosses without a window: its views alone count.
-        made.views += self.participants.views();
-        for stream in self.streams.values() {
-            made += stream.counts.made();
-        }
-        made
-    }
-
-    /// What carrying windows has cost JavaScript so far, in every thread.
-    fn boundary(&self) -> BoundaryCounts {
-        let mut crossed = self.closed.crossings;
-        for stream in self.streams.values() {
-            stream.count_crossings(&mut crossed);
-        }
-        let costs = unit_costs::MEASURED.map(|measured| measured.costs);
-        weigh(self.all_made(), crossed, costs)
     }
 }
 

@@ -13,6 +13,7 @@ mod exercise;
 mod exports;
 mod feed;
 mod feeds;
+mod figures;
 mod host;
 mod inspection;
 mod memory;

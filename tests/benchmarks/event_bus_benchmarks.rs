@@ -1,15 +1,17 @@
 //! What publishing costs, beside nothing and beside four rivals, how late handlers are called, and what the audio
 //! pipeline costs beside one that allocates.
 //!
-//! `cargo bench --bench events_benchmarks -- --json FILE`; `-- pipeline` measures that part alone. Every measurement checks
-//! what arrived.
+//! `cargo bench --bench events_benchmarks -- --json FILE`; `-- pipeline` measures that part alone; `--record` keeps the
+//! figures in `tests/benchmarks/record/`. Every measurement checks what arrived.
 #![allow(missing_docs)]
 
 mod event_bus_latency;
 mod event_bus_rivals;
 mod pipeline;
+mod record;
 
 use std::error::Error;
+use std::fmt::Write as _;
 use std::hint::black_box;
 use std::io::{Write, stdout};
 use std::time::Instant;
@@ -83,6 +85,30 @@ impl Row {
             ratio,
         }
     }
+}
+
+/// The rows, with what is not there left empty.
+fn csv(rows: &[Row]) -> String {
+    let mut text = "bench,case,value,unit,baseline,ratio\n".to_owned();
+    for Row {
+        bench,
+        case,
+        value,
+        unit,
+        baseline,
+        ratio,
+    } in rows
+    {
+        let figure =
+            |figure: &Option<f64>| figure.map_or(String::new(), |figure| format!("{figure:.3}"));
+        let _ = writeln!(
+            text,
+            "{bench},{case},{value:.3},{unit},{},{}",
+            figure(baseline),
+            figure(ratio)
+        );
+    }
+    text
 }
 
 /// Events between two drains: every queue here holds 1024.
@@ -206,6 +232,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let json = words.iter().skip_while(|word| *word != "--json").nth(1);
     let named = |part: &str| words.iter().any(|word| word == part);
     let all = !PARTS.iter().any(|(part, _)| named(part));
+    // Before any thread is bound to one.
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let mut rows = Vec::new();
     for (part, measure) in PARTS {
         if all || named(part) {
@@ -230,6 +258,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     if let Some(file) = json {
         std::fs::write(file, serde_json::to_string_pretty(&rows)?)?;
+    }
+    if named("--record") {
+        record::keep(&csv(&rows), "-events", cores)?;
     }
     // After the figures are out: a missed target must not hide them.
     check(&rows)

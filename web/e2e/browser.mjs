@@ -106,16 +106,18 @@ export const state = (page) => page.evaluate(() => document.body.dataset.state);
 export const notice = (page) =>
   page.evaluate(() => (document.querySelector('#notice').hidden ? '' : document.querySelector('#notice-text').textContent));
 
-/** Command line: `--name value` pairs, all of them known. */
+/** Command line: `--name value` pairs, `--name` alone where the default is `false`; all of them known. */
 export function options(defaults, usage) {
   const given = { ...defaults };
   const words = process.argv.slice(2);
-  for (let index = 0; index < words.length; index += 2) {
-    const name = words[index].replace(/^--/, '');
-    if (!(name in defaults) || !words[index].startsWith('--') || words[index + 1] === undefined) {
-      throw new Failure(`${words[index]} is not understood. Usage: ${usage}`);
+  while (words.length > 0) {
+    const word = words.shift();
+    const name = word.replace(/^--/, '');
+    const value = defaults[name] === false || words.shift();
+    if (!(name in defaults) || !word.startsWith('--') || value === undefined) {
+      throw new Failure(`${word} is not understood. Usage: ${usage}`);
     }
-    given[name] = words[index + 1];
+    given[name] = value;
   }
   for (const [name, value] of Object.entries(given)) {
     if (value === undefined) throw new Failure(`--${name} is missing. Usage: ${usage}`);

@@ -1,13 +1,15 @@
 // How late the handlers of each lane are called in the browser, shared mode, beside the machine's own floor of the same seconds.
-//   node web/e2e/lanes.mjs [--seconds 20] [--out rows.json]
+//   node web/e2e/lanes.mjs [--record] [--seconds 60] [--out rows.json]
 import { writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { build, preview } from 'vite';
+import { record } from '../../tests/benchmarks/boundary/rows.mjs';
 import { Failure, launch, main, options } from './browser.mjs';
 import { LANES, latencies, quantile } from './lanes/marks.mjs';
+import { keepWorkersTogether } from './lanes/processors.mjs';
 import { recordEvents } from './trace.mjs';
 
-const usage = 'node web/e2e/lanes.mjs [--seconds N] [--out FILE]';
+const usage = 'node web/e2e/lanes.mjs [--seconds N] [--out FILE] [--record]';
 const root = fileURLToPath(new URL('./lanes/', import.meta.url));
 /** The library's own sources, on a module whose JavaScript has one import more. */
 const config = {
@@ -34,11 +36,12 @@ const LIMITS = {
 };
 
 await main(async () => {
-  const { seconds, out } = options({ seconds: '20', out: '' }, usage);
-  const marks = await measure(Number(seconds));
+  const { seconds, out, record: keep } = options({ seconds: '60', out: '', record: false }, usage);
+  const { marks, version } = await measure(Number(seconds));
   const rows = LANES.flatMap((lane) => rowsOf(lane, marks));
   // JSON has no infinity, and would make it empty, which reads “not measured”.
   if (out) writeFileSync(out, JSON.stringify(rows, (_, value) => (value === Infinity ? Number.MAX_VALUE : value)));
+  if (keep) record(rows, 'events-browser', { browser: version });
   for (const { bench, case: name, value, unit, baseline } of rows) {
     const beside = baseline === null ? '' : `   beside ${baseline.toFixed(3)}`;
     console.log(`${bench.padEnd(18)} ${name.padEnd(28)} ${value.toFixed(3).padStart(12)} ${unit}${beside}`);
@@ -55,14 +58,16 @@ async function measure(seconds) {
     const page = await browser.newPage();
     await page.goto(server.resolvedUrls.local[0]);
     await page.waitForFunction(() => 'lanes' in window);
+    await page.evaluate(async () => void (window.measure = await window.lanes.prepare()));
+    if (!(await keepWorkersTogether(browser))) console.log('The workers run where the system puts them: floors differ more.');
     const finish = await recordEvents(browser, ['devtools.timeline']);
-    const { quanta, dropped } = await page.evaluate((seconds) => window.lanes.run(seconds), seconds);
+    const { quanta, dropped } = await page.evaluate((seconds) => window.measure(seconds), seconds);
     const events = await finish();
     if (events === null) throw new Failure('The trace did not fit into its buffer: measure for a shorter time.');
     const marks = latencies(events.filter((event) => event.name === 'TimeStamp'), quanta);
     const lost = quanta - marks.critical.length;
     if (dropped === 0 && lost > 0) throw new Failure(`${lost} Critical events were lost uncounted.`);
-    return marks;
+    return { marks, version: `Chrome/${browser.version()}` };
   } finally {
     await browser.close();
     await server.close();

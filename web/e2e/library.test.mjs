@@ -195,3 +195,30 @@ scenario('controlWorkerDies', 'a control worker that is ended is noticed, and an
   assert.deepEqual([before, after, leaked], [{ blocks: 10, wrong: 0 }, { blocks: 20, wrong: 0 }, 0]);
   assert.ok(windows >= 20);
 });
+
+scenario('answers', 'the control worker answers at once, however long its turns are', (waits) => {
+  assert.ok(waits[10] < 20, `half of the answers took more than ${waits[10]} ms`);
+  assert.ok(waits.at(-1) < 500, `an answer took ${waits.at(-1)} ms`);
+});
+
+if (mode === 'shared') {
+  scenario('answersUnknocked', 'without a knock its turn has to end first', (waits) =>
+    assert.ok(waits[0] > 500, `an answer took ${waits[0]} ms`));
+}
+
+test('a page that is closed takes its control worker along, in the middle of a turn', { timeout: 60_000 }, async () => {
+  const context = await browser.newContext();
+  try {
+    const [closing, watching] = [await context.newPage(), await context.newPage()];
+    await Promise.all([closing.goto(url), watching.goto(url)]);
+    await closing.waitForFunction(() => 'scenarios' in window);
+    await closing.evaluate((mode) => window.scenarios.leftOpen(mode), mode);
+    const held = () => watching.evaluate(async () => (await navigator.locks.query()).held.length);
+    assert.equal(await held(), 1);
+    await closing.close();
+    const mayGo = Date.now() + 5000;
+    while ((await held()) > 0) assert.ok(Date.now() < mayGo, 'it still lives after 5 seconds');
+  } finally {
+    await context.close();
+  }
+});

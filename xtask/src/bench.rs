@@ -15,11 +15,12 @@ use crate::{process, setup, wasm, web_bench};
 const SUFFIX: &str = "_benchmarks";
 
 /// Those of the native benchmarks that keep records.
-const RECORDED: [&str; 2] = ["native", "sizing"];
+const RECORDED: [&str; 3] = ["native", "sizing", EVENTS];
 
-/// The benchmark with a part in the browser, and what drives that part.
+/// The benchmark with a part in the browser, and that part alone.
 const EVENTS: &str = "events";
-const LANES: &str = "web/e2e/lanes.mjs";
+const LANES: &str = "lanes";
+const LANES_DRIVER: &str = "web/e2e/lanes.mjs";
 
 /// The benchmarks that can be asked for.
 pub(crate) fn names() -> Result<Vec<String>> {
@@ -28,6 +29,7 @@ pub(crate) fn names() -> Result<Vec<String>> {
         .iter()
         .filter_map(|target| short_name(target))
         .chain(web_bench::NAMES)
+        .chain([LANES])
         .map(str::to_owned)
         .collect())
 }
@@ -44,18 +46,26 @@ pub(crate) fn run(
     let target = targets
         .iter()
         .find(|target| short_name(target) == Some(name));
-    let in_web = web_bench::NAMES.contains(&name);
+    let in_web = web_bench::NAMES.contains(&name) || name == LANES;
     if target.is_none() && !in_web {
         bail!("no benchmark `{name}`; there are: {}", names()?.join(", "));
     }
     if let Some(json) = json {
         process::require_writable(json)?;
     }
-    if seconds.is_some() && name != web_bench::IN_REAL_TIME {
-        bail!("only `{}` runs for --seconds", web_bench::IN_REAL_TIME);
+    let in_real_time = [web_bench::IN_REAL_TIME, LANES];
+    if seconds.is_some() && !in_real_time.contains(&name) {
+        bail!("only `{}` run for --seconds", in_real_time.join("` and `"));
     }
     if record && !in_web && !RECORDED.contains(&name) {
         bail!("`{name}` keeps no record");
+    }
+    if let Some(json) = json.filter(|_| name == EVENTS || name == LANES) {
+        // Rows are added to it; those of an earlier run must not be taken for this one's.
+        std::fs::write(json, "[]")?;
+    }
+    if name == LANES {
+        return lanes(json, record, seconds);
     }
     let Some(target) = target else {
         return web_bench::run(name, json, record, seconds);
@@ -70,12 +80,8 @@ pub(crate) fn run(
     if name != EVENTS {
         return process::exit_code(&mut cargo);
     }
-    if let Some(json) = json {
-        // Rows of an earlier run must not be taken for this one's.
-        std::fs::write(json, "[]")?;
-    }
     let native = process::exit_code(&mut cargo)?;
-    let browser = lanes(json)?;
+    let browser = lanes(json, record, None)?;
     Ok(if native == ExitCode::SUCCESS {
         browser
     } else {
@@ -83,15 +89,19 @@ pub(crate) fn run(
     })
 }
 
-/// Measures the bus's lanes in the browser, and adds their rows to those in `json`.
-fn lanes(json: Option<&Path>) -> Result<ExitCode> {
+/// Measures the bus's lanes in the browser, and adds their rows to those in `json`; `record` keeps them beside the native ones.
+fn lanes(json: Option<&Path>, record: bool, seconds: Option<u32>) -> Result<ExitCode> {
     let browser = setup::chromium()?;
     setup::npm_packages()?;
     wasm::build_lanes(&WasmToolchain::prepare()?)?;
     let rows = Path::new("target/lanes.json");
     std::fs::write(rows, "[]")?;
     let mut node = process::node();
-    node.args([LANES, "--out"]).arg(rows);
+    node.args([LANES_DRIVER, "--out"]).arg(rows);
+    node.args(record.then_some("--record"));
+    if let Some(seconds) = seconds {
+        node.args(["--seconds", &seconds.to_string()]);
+    }
     let code = process::exit_code(node.env("CHROMIUM", browser))?;
     if let Some(json) = json {
         let mut all = read_rows(json)?;

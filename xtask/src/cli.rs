@@ -132,7 +132,7 @@ pub(crate) fn help(benches: &[String]) -> String {
         let usage = format!("bench [{}]", benches.join("|"));
         commands.push((
             usage,
-            "measure one, or list them; --json FILE writes the figures, --record keeps them in tests/benchmarks/record, --seconds N shortens `browser`",
+            "measure one, or list them; --json FILE writes the figures, --record keeps them in tests/benchmarks/record, --seconds N is how long `browser` and `lanes` run",
         ));
     }
     let options = DEMO_OPTIONS.map(|(name, what)| (name.into(), what));

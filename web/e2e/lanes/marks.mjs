@@ -7,14 +7,10 @@ export function latencies(stamps, quanta) {
   const published = new Map();
   const seen = { critical: [], high: [], normal: [], floor: [] };
   const marks = stamps.map(({ args, ts }) => ({ words: String(args.data.message ?? args.data.name).split(' '), ts })).sort((a, b) => a.ts - b.ts);
-  let floor = 0;
   for (const { words: [what, number], ts } of marks) {
     const quantum = Number(number);
     if (what === 'quantum') published.set(quantum, ts);
-    else if (what === 'floor') {
-      // It looked late, and saw all of these at once.
-      while (floor < quantum) seen.floor.push(ts - published.get((floor += 1)));
-    } else if (what in seen) seen[what].push(ts - published.get(quantum));
+    else if (what in seen) seen[what].push(ts - published.get(quantum));
   }
   for (const list of Object.values(seen)) list.sort((a, b) => a - b);
   return { ...seen, quanta };

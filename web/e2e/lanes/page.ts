@@ -9,7 +9,8 @@ const SETTLE_MS = 1000;
 /** After the last quantum: what is still under way arrives, or never does. */
 const PATIENCE_MS = 1000;
 
-async function run(seconds: number): Promise<{ quanta: number; dropped: number }> {
+/** Everything but what is measured; what `prepare` gives measures for so many seconds. */
+async function prepare(): Promise<(seconds: number) => Promise<{ quanta: number; dropped: number }>> {
   const module = await compile('shared', lanesWasm);
   const pool = await Wavepool.create({ mode: 'shared', wasm: module });
   const context = new AudioContext();
@@ -22,7 +23,18 @@ async function run(seconds: number): Promise<{ quanta: number; dropped: number }
   const floor = new Worker(new URL('./floor.ts', import.meta.url), { type: 'module', name: 'floor' });
   floor.postMessage(words);
   await pause(SETTLE_MS);
+  return (seconds) => run({ pool, context, module, words, floor }, seconds);
+}
 
+interface Stage {
+  readonly pool: Wavepool;
+  readonly context: AudioContext;
+  readonly module: WebAssembly.Module;
+  readonly words: Int32Array;
+  readonly floor: Worker;
+}
+
+async function run({ pool, context, module, words, floor }: Stage, seconds: number): Promise<{ quanta: number; dropped: number }> {
   const quanta = Math.round((seconds * context.sampleRate) / 128);
   const options: LanesOptions = { module, memory: memoryOf(pool), words, quanta };
   const node = new AudioWorkletNode(context, LANES_PROCESSOR, { processorOptions: options });
@@ -49,4 +61,4 @@ function pause(ms: number): Promise<void> {
   return new Promise((resume) => setTimeout(resume, ms));
 }
 
-Object.assign(window, { lanes: { run } });
+Object.assign(window, { lanes: { prepare } });

@@ -3,8 +3,9 @@ import * as blocks from './blocks.ts';
 import * as crash from './crash.ts';
 import * as feed from './feed.ts';
 import * as pool from './pool.ts';
+import * as turns from './turns.ts';
 
-const scenarios = { ...blocks, ...crash, ...feed, ...pool };
+const scenarios = { ...blocks, ...crash, ...feed, ...pool, ...turns };
 
 declare global {
   interface Window {

@@ -7,7 +7,7 @@ const GOODBYE_MS = 500;
 
 /**
  * The page's line to a thread that takes part in the pool: this one, or a worker of the page's. The thread holds a Web
- * Lock for as long as it takes part; the control worker waits for it, and so hears when the thread dies.
+ * Lock for as long as it takes part; the page waits for it, and so hears when the thread dies.
  */
 export class Guest {
   /** The thread's end, for its ticket. */
@@ -31,10 +31,9 @@ export class Guest {
     this.control.onmessage = ({ data }: MessageEvent<FromGuest>) => {
       if (data.kind === 'opened') {
         this.thread = data.thread;
-        // A worker that has died by then cannot watch; who depends on it hears of that elsewhere.
-        host.watch(this, holder).catch(() => undefined);
+        host.watch(this, holder);
       } else {
-        void this.depart();
+        this.depart();
       }
     };
   }
@@ -72,9 +71,9 @@ export class Guest {
   }
 
   /** It lets go of its lock only when nobody waits for that any more. */
-  private async depart(): Promise<void> {
+  private depart(): void {
     this.stopped = true;
-    await this.host.unwatch(this).catch(() => undefined);
+    this.host.unwatch(this);
     this.say({ kind: 'farewell' });
     this.gone();
   }

@@ -1,6 +1,7 @@
 import { controlWorker } from './assets.ts';
 import { WavepoolError } from './errors.ts';
 import type { Guest } from './guest.ts';
+import { knock, newKnocks } from './knock.ts';
 import type { FromHost, Holder, HostAnswers, HostRequest, ToHost } from './protocol.ts';
 
 type Waiting = { resolve: (value: never) => void; reject: (error: WavepoolError) => void };
@@ -11,7 +12,9 @@ export class HostWorker {
   onCrash: (message: string) => void = () => {};
   private readonly worker: Worker;
   private readonly waiting = new Map<number, Waiting>();
-  private readonly guests = new Map<string, Guest>();
+  private readonly guests = new Set<Guest>();
+  /** Shared mode: wakes the worker, which sleeps within its turns. */
+  private knocks: Int32Array | null = null;
   private nextId = 1;
   /** Why no request can be answered any more. */
   private dead: WavepoolError | null = null;
@@ -25,9 +28,10 @@ export class HostWorker {
   }
 
   /** Boots the worker, and watches over it from then on. */
-  async boot(request: Omit<Extract<HostRequest, { kind: 'boot' }>, 'kind' | 'lock'>): Promise<HostAnswers['boot']> {
+  async boot(request: Omit<Extract<HostRequest, { kind: 'boot' }>, 'kind' | 'lock' | 'knocks'>): Promise<HostAnswers['boot']> {
     const lock = `wavepool ${crypto.randomUUID()}`;
-    const answer = await this.request<'boot'>({ kind: 'boot', lock, ...request });
+    this.knocks = request.mode === 'shared' ? newKnocks() : null;
+    const answer = await this.request<'boot'>({ kind: 'boot', lock, knocks: this.knocks, ...request });
     void navigator.locks.request(lock, () => this.fail('The control worker is gone.'));
     return answer;
   }
@@ -41,23 +45,31 @@ export class HostWorker {
     return new Promise<HostAnswers[K]>((resolve, reject) => {
       this.waiting.set(id, { resolve, reject });
       this.worker.postMessage({ ...request, id } satisfies ToHost, transfer);
+      if (this.knocks) knock(this.knocks);
     });
   }
 
-  /** Has the worker notice when the guest's thread dies, and take back what it held. */
-  async watch(guest: Guest, holder: Holder): Promise<void> {
-    this.guests.set(guest.lock, guest);
-    await this.request<'watch'>({ kind: 'watch', lock: guest.lock, holder });
+  /** Has the worker take back what the guest's thread held, should it die. */
+  watch(guest: Guest, holder: Holder): void {
+    this.guests.add(guest);
+    void navigator.locks.request(guest.lock, async () => {
+      // To be had when the thread has left, and is not watched any more, or has died.
+      if (!this.guests.delete(guest)) return;
+      // A worker that has died takes nothing back; who depends on it hears of that elsewhere.
+      const answer = await this.request<'reclaim'>({ kind: 'reclaim', holder }).catch(() => null);
+      if (answer) guest.lost(answer.leases);
+    });
   }
 
   /** The guest has left. */
-  async unwatch({ lock }: Guest): Promise<void> {
-    this.guests.delete(lock);
-    await this.request<'unwatch'>({ kind: 'unwatch', lock });
+  unwatch(guest: Guest): void {
+    this.guests.delete(guest);
   }
 
   terminate(): void {
     this.worker.terminate();
+    // In the middle of a turn it would end with that only.
+    if (this.knocks) knock(this.knocks);
     this.fail('The pool was closed.', 'closed');
   }
 
@@ -65,10 +77,6 @@ export class HostWorker {
     switch (message.kind) {
       case 'snapshot':
         return this.onSnapshot(message.json);
-      case 'lost':
-        this.guests.get(message.lock)?.lost(message.leases);
-        this.guests.delete(message.lock);
-        return;
       case 'crash':
         return this.fail(`The control worker stopped: ${message.message}.`);
       case 'answer':

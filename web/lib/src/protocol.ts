@@ -59,14 +59,24 @@ export interface CloseRequest {
 }
 
 export type HostRequest =
-  | { kind: 'boot'; lock: string; mode: Mode; reason: string; module: WebAssembly.Module; profile: string | null; tracks: boolean }
+  | {
+      kind: 'boot';
+      lock: string;
+      /** Shared mode: where the page knocks after each message, this one included. */
+      knocks: Int32Array | null;
+      mode: Mode;
+      reason: string;
+      module: WebAssembly.Module;
+      profile: string | null;
+      tracks: boolean;
+    }
   | { kind: 'open'; config: StreamConfig; ports: HostPorts | null }
   | CloseRequest
   | { kind: 'metrics' }
   | { kind: 'openPool'; counts: MessagePort | null }
   | { kind: 'closePool'; participant: number; threads: readonly ThreadMemory[] }
-  | { kind: 'watch'; lock: string; holder: Holder }
-  | { kind: 'unwatch'; lock: string }
+  /** The holder's thread is dead. */
+  | { kind: 'reclaim'; holder: Holder }
   | { kind: 'tellFeed'; feed: number; format: FeedFormat; underruns: number }
   | { kind: 'forgetFeed'; feed: number }
   | { kind: 'fault'; name: string }
@@ -82,8 +92,7 @@ export interface HostAnswers {
   metrics: { snapshot: string };
   openPool: { participant: number; address: number };
   closePool: null;
-  watch: null;
-  unwatch: null;
+  reclaim: { leases: number };
   tellFeed: null;
   forgetFeed: null;
   fault: null;
@@ -98,7 +107,6 @@ export type FromHost =
   | { kind: 'answer'; id: number; value: HostAnswers[keyof HostAnswers] }
   | { kind: 'refusal'; id: number; message: string }
   | { kind: 'snapshot'; json: string }
-  | { kind: 'lost'; lock: string; leases: number }
   | { kind: 'crash'; message: string };
 
 /** How the worklet gets its instance: on the shared memory with a capture made by the host, or on one of its own. */

@@ -4,6 +4,7 @@ import { panicNote, type ThreadMemory } from './instance.ts';
 import type { FromHost, Holder, HostAnswers, HostRequest, ToHost } from './protocol.ts';
 import type { Host, InitOutput } from '../wasm/shared/wavepool.js';
 import { BlockReceiver } from './block_receiver.ts';
+import { Door } from './knock.ts';
 import { Tracks } from './tracks.ts';
 
 /**
@@ -11,8 +12,11 @@ import { Tracks } from './tracks.ts';
  * worklet never wakes anyone: that is a system call.
  */
 const POLL_MS = 0.2;
-/** Polls of one turn: between turns the browser may do other things, for milliseconds; a request waits for so long at most. */
-const TURN_MS = 5;
+/**
+ * Polls of one turn: between turns the browser may do other things, for milliseconds. Whoever posts knocks, which ends a turn
+ * at once; this is for the browser itself, which does not: it may want to end the worker.
+ */
+const LONGEST_TURN_MS = 30_000;
 /** Transfer mode is woken by blocks; this is for the pool's own step and the snapshots. */
 const IDLE_TURN_MS = 20;
 const SNAPSHOT_MS = 50;
@@ -29,14 +33,13 @@ let turnComing = false;
 let lastSnapshot = 0;
 const open = new Map<number, BlockReceiver | null>();
 const participants = new Set<number>();
-/** Locks of threads that take part, with whose leases they hold. */
-const watched = new Map<string, Holder>();
-/** Nobody ever notifies it: waiting on it is sleeping without giving up the turn to a 4 ms timer. */
-let sleepCell: Int32Array | null = null;
+/** Shared mode: where the page knocks. */
+let door: Door | null = null;
 const turns = new MessageChannel();
 turns.port1.onmessage = turn;
 
 self.onmessage = async (event: MessageEvent<ToHost>) => {
+  door?.hear();
   const request = event.data;
   try {
     say({ kind: 'answer', id: request.id, value: await answer(request) });
@@ -85,12 +88,8 @@ async function answer(request: HostRequest): Promise<HostAnswers[keyof HostAnswe
     case 'closePool':
       closePool(host, wasm, request.participant, request.threads);
       return null;
-    case 'watch':
-      watch(host, request.lock, request.holder);
-      return null;
-    case 'unwatch':
-      watched.delete(request.lock);
-      return null;
+    case 'reclaim':
+      return { leases: reclaim(host, request.holder) };
     case 'tellFeed': {
       const { sampleRate, channels, frames } = request.format;
       host.tellFeed(request.feed, sampleRate, channels, frames, request.underruns);
@@ -125,7 +124,7 @@ async function boot(request: Extract<HostRequest, { kind: 'boot' }>): Promise<Ho
   const { mode, reason, profile } = request;
   host = new glue.Host(JSON.stringify({ mode, mode_reason: reason, profile }));
   if (request.tracks) tracks = new Tracks(host);
-  if (shared) sleepCell = new Int32Array(new SharedArrayBuffer(4));
+  if (request.knocks) door = new Door(request.knocks);
   return { memory: shared ? wasm.memory : null, profileRefused: host.profileRefused() ?? null };
 }
 
@@ -153,22 +152,14 @@ function hearParticipant(host: Host, wasm: InitOutput, participant: number, coun
   };
 }
 
-/** A lock is to be had when the thread that held it has left, and is not watched any more, or has died. */
-function watch(host: Host, lock: string, holder: Holder): void {
-  watched.set(lock, holder);
-  void navigator.locks.request(lock, () => {
-    if (!watched.delete(lock)) return;
-    try {
-      let leases = 0;
-      if ('stream' in holder) leases = host.reclaimReader(holder.stream);
-      else if (participants.delete(holder.participant)) leases = host.closeParticipant(holder.participant, true);
-      host.pump();
-      say({ kind: 'lost', lock, leases });
-      keepPolling();
-    } catch (thrown) {
-      crash(thrown);
-    }
-  });
+/** Takes back what a dead thread held; returns how many leases that were. */
+function reclaim(host: Host, holder: Holder): number {
+  let leases = 0;
+  if ('stream' in holder) leases = host.reclaimReader(holder.stream);
+  else if (participants.delete(holder.participant)) leases = host.closeParticipant(holder.participant, true);
+  host.pump();
+  keepPolling();
+  return leases;
 }
 
 /** A worklet's instance cannot free its own stack: its thread may not wait for the allocator. */
@@ -185,11 +176,10 @@ function keepPolling(): void {
 function turn(): void {
   turnComing = false;
   if (!polling) return;
-  const end = performance.now() + TURN_MS;
+  const end = performance.now() + LONGEST_TURN_MS;
   do {
     pump();
-    if (sleepCell) Atomics.wait(sleepCell, 0, 0, POLL_MS);
-  } while (sleepCell && polling && performance.now() < end);
+  } while (door?.quietFor(POLL_MS) && polling && performance.now() < end);
   comeAgain();
 }
 
@@ -197,7 +187,7 @@ function turn(): void {
 function comeAgain(): void {
   if (turnComing || !polling) return;
   turnComing = true;
-  if (sleepCell) turns.port2.postMessage(0);
+  if (door) turns.port2.postMessage(0);
   else setTimeout(turn, IDLE_TURN_MS);
 }
 
@@ -210,8 +200,6 @@ function pump(): void {
     if (now - lastSnapshot >= SNAPSHOT_MS) {
       lastSnapshot = now;
       tell(host.snapshot());
-      // What came in the meantime does not wait for the next poll.
-      host.pump();
     }
   } catch (thrown) {
     crash(thrown);
