@@ -42,7 +42,7 @@ const MOVES: (&str, &str) = (REALTIME, "shelf_moves.rs");
 const CORE: (&str, &str) = (REALTIME, "pool_core.rs");
 const HALF: (&str, &str) = (REALTIME, "half.rs");
 
-const MUTANTS: [Mutant; 19] = [
+const MUTANTS: [Mutant; 21] = [
     mutant(
         "1 push relaxed",
         LIST,
@@ -192,6 +192,18 @@ const MUTANTS: [Mutant; 19] = [
             "asked.store(asked, Ordering::Relaxed)",
         ),
         "loom_what_is_asked",
+    ),
+    mutant(
+        "16 written without its fence",
+        (REALTIME, "leak_ring.rs"),
+        ("        fence(Ordering::Release);\n", ""),
+        "loom_a_sampled",
+    ),
+    mutant(
+        "16 read without its fence",
+        (REALTIME, "leak_ring.rs"),
+        ("            fence(Ordering::Acquire);\n", ""),
+        "loom_a_sampled",
     ),
 ];
 

@@ -10,8 +10,8 @@ use crate::progress::Steps;
 use crate::report::{Report, parse_libtest};
 use crate::{mutants, process, setup, test};
 
-/// Preemptions of the deep loom run.
-const LOOM_PREEMPTIONS: &str = "4";
+/// More than any model can have: every interleaving, but for the models that bound themselves.
+const LOOM_PREEMPTIONS: &str = "100";
 /// How long the fuzzer looks. It goes on from what earlier runs found worth keeping.
 const FUZZ_SECONDS: u32 = 600;
 const FUZZ_CORPUS: &str = "target/fuzz/corpus";

@@ -18,12 +18,15 @@
 //! | 13. Taking over from a dead owner beside those who drop its frozen buffers takes none of them twice. | frozen ones taken too |
 //! | 14. Of several references exactly one sends the buffer home. | the last but one does too |
 //! | 15. What the control half asks of a class while a quantum begins is seen then or at the next. | `ask` relaxed |
+//! | 16. Where a buffer was acquired is read whole or not at all. | either fence left out |
 //!
 //! Loom looks for another order only where a thread meets what another last *wrote*: a model whose owner begins by looking at an
 //! empty list never sees a push come first. So these begin with something in the inbox.
 //!
 //! Run with `RUSTFLAGS="--cfg loom" cargo test --lib --release loom`; `LOOM_MAX_PREEMPTIONS` deepens the search.
 #![allow(unsafe_code)] // Cells in which loom notices unordered access.
+
+use core::panic::Location;
 
 use loom::cell::UnsafeCell;
 use loom::sync::Arc;
@@ -32,11 +35,19 @@ use loom::thread;
 use super::*;
 use crate::modules::data_management::realtime::buffer::drop_reference;
 use crate::modules::data_management::realtime::free_list::{Inbox, SharedList};
+use crate::modules::data_management::realtime::leak_ring::LeakRing;
 use crate::modules::data_management::{BufferPool, PoolControl, PooledBuffer, RealtimePool};
 
+/// Two preemptions; with `LOOM_MAX_PREEMPTIONS=100` every interleaving there is.
 fn model(check: impl Fn() + Send + Sync + 'static) {
+    model_within(usize::MAX, check);
+}
+
+/// For a model of which every interleaving would take hours.
+fn model_within(most_preemptions: usize, check: impl Fn() + Send + Sync + 'static) {
     let mut builder = loom::model::Builder::new();
-    builder.preemption_bound.get_or_insert(2);
+    let preemptions = builder.preemption_bound.unwrap_or(2);
+    builder.preemption_bound = Some(preemptions.min(most_preemptions));
     // Steps and walks over the tables are long.
     builder.max_branches = 10_000;
     builder.check(check);
@@ -221,7 +232,7 @@ fn loom_teardown_with_two_handles_on_two_threads() {
 
 #[test]
 fn loom_a_new_class_table_is_seen_whole_and_the_old_one_outlives_its_use() {
-    model(|| {
+    model_within(4, || {
         let (mut control, mut half) = pool();
         let audio = thread::spawn(move || {
             drop(half.scratch(16));
@@ -354,7 +365,7 @@ fn loom_shedding_beside_returns_puts_each_buffer_in_one_place() {
 
 #[test]
 fn loom_growth_taken_back_beside_the_owner_leaves_nothing() {
-    model(|| {
+    model_within(4, || {
         let (mut control, half) = BufferPool::builder()
             .class(16, 1)
             .reserve_samples(32)
@@ -427,5 +438,26 @@ fn loom_taking_over_beside_returns_takes_nothing_twice() {
         let next = control.attach_with(&[]).unwrap();
         assert_eq!(all(&next).len(), 2);
         assert!(control.leased() == 0 && control.is_valid());
+    });
+}
+
+#[test]
+fn loom_a_sampled_acquire_is_read_whole_or_not_at_all() {
+    model(|| {
+        let (bench, slots) = bench(2);
+        let ring = Arc::new(LeakRing::new());
+        let record = |ring: &LeakRing, bench: &Bench, index: SlotIndex| {
+            let frame = u64::from(index.raw());
+            ring.record(&bench.table, index, Some(frame), Location::caller());
+        };
+        record(&ring, &bench, slots[0]);
+        bench.table.slot(slots[0]).take_back();
+        let read = ring.clone();
+        let owner = thread::spawn(move || record(&ring, &bench, slots[1]));
+        for sampled in read.iter() {
+            assert_eq!(sampled.frame, Some(sampled.slot.into()));
+        }
+        owner.join().unwrap();
+        assert_eq!(read.iter().count(), 1);
     });
 }
