@@ -274,9 +274,12 @@ fn loom_what_is_asked_while_a_quantum_begins_is_seen_at_the_next() {
         // After this the class rests.
         half.begin_quantum(0);
         assert!(!shelf.is_astir());
-        let asking = thread::spawn(move || shelf.forget_window_peak());
-        half.begin_quantum(128);
-        asking.join().unwrap();
+        let quantum = thread::spawn(move || {
+            half.begin_quantum(128);
+            half
+        });
+        shelf.forget_window_peak();
+        let mut half = quantum.join().unwrap();
         half.begin_quantum(256);
         assert_ne!(shelf.window_peak.load(Ordering::Relaxed), u32::MAX);
         assert!(!shelf.is_astir());
