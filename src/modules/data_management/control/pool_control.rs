@@ -196,6 +196,9 @@ impl PoolControl {
 
     /// Sheds idle buffers of a class above `keep` in each half: each quantum a few, collected by [`step`](Self::step).
     ///
+    /// Only its owner can take buffers off a half's list: a half that begins no quantum keeps what it has until it does,
+    /// or is dropped.
+    ///
     /// # Errors
     /// [`UnknownClass`](PoolError::UnknownClass).
     pub fn trim(&mut self, class_samples: usize, keep: u32) -> Result<(), PoolError> {
@@ -373,6 +376,21 @@ mod tests {
         control.replenish_below(256, 2).unwrap();
         settle(&mut control, &mut half);
         assert_eq!(control.bytes_held(), 2 * 1024);
+    }
+
+    #[test]
+    fn a_trimmed_half_that_begins_no_quantum_keeps_its_idle_buffers() {
+        let (mut control, mut half) = BufferPool::builder().class(256, 8).build().unwrap();
+        drop(half.acquire(256).unwrap());
+        control.trim(256, 2).unwrap();
+        while !control.step(100).complete {}
+        assert_eq!(control.bytes_held(), 8 * 1024);
+        half.begin_quantum(0);
+        while !control.step(100).complete {}
+        assert_eq!(control.bytes_held(), 2 * 1024);
+        drop(half);
+        while !control.step(100).complete {}
+        assert_eq!((control.bytes_held(), control.is_valid()), (0, true));
     }
 
     #[test]
