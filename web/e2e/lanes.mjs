@@ -3,7 +3,7 @@
 import { writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { build, preview } from 'vite';
-import { record } from '../../tests/benchmarks/boundary/rows.mjs';
+import { record, row } from '../../tests/benchmarks/boundary/rows.mjs';
 import { Failure, launch, main, options } from './browser.mjs';
 import { LANES, latencies, quantile } from './lanes/marks.mjs';
 import { keepWorkersTogether } from './lanes/processors.mjs';
@@ -78,11 +78,8 @@ function rowsOf(lane, marks) {
   return Object.entries(QUANTILES).flatMap(([name, share]) => {
     const value = quantile(marks[lane], marks.quanta, share);
     const floor = quantile(marks.floor, marks.quanta, share);
-    const row = { bench: `latency_${lane}`, unit: 'us' };
-    return [
-      { ...row, case: `browser ${name}`, value, baseline: floor, ratio: floor / value },
-      { ...row, case: `browser floor ${name}`, value: floor, baseline: null, ratio: null },
-    ];
+    const bench = `latency_${lane}`;
+    return [row(bench, `browser ${name}`, 'us', value, floor), row(bench, `browser floor ${name}`, 'us', floor)];
   });
 }
 
