@@ -220,7 +220,7 @@ fn flood(publisher: &Publisher, stop: &AtomicBool, time: Time) -> u64 {
 
 /// The calling thread, and those it makes from here on, run on this one of the processors it may use, counted from 0.
 /// Where there is no such call, wherever the system puts them.
-fn stay_on(nth: usize) {
+pub(crate) fn stay_on(nth: usize) {
     #[cfg(target_os = "linux")]
     {
         use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
