@@ -149,7 +149,7 @@ fn fuzz() -> Result<Command> {
     // With a target named, the flags are for the fuzzed crates alone, not for build scripts.
     cargo.args(["run", "--release", "--manifest-path", "fuzz/Cargo.toml"]);
     cargo.args(["--target", &host()?, "--", FUZZ_CORPUS]);
-    cargo.args(["-timeout=10", "-max_len=600", "-print_final_stats=1"]);
+    cargo.args(["-max_len=600", "-print_final_stats=1"]);
     cargo.arg(format!("-max_total_time={FUZZ_SECONDS}"));
     cargo
         .env("RUSTFLAGS", FUZZ_FLAGS)

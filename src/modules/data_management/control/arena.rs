@@ -185,8 +185,9 @@ pub(super) struct Fit {
     /// Length, at multiples of `align`.
     pub(super) units: u32,
     pub(super) align: u32,
-    /// The run is shorter than this, and begins below this place.
+    /// The run is shorter than this.
     pub(super) shorter_than: u32,
+    /// The buffer lies below this place.
     pub(super) below: u64,
     /// The first run that was not looked at yet.
     pub(super) next: usize,
@@ -232,6 +233,7 @@ impl FreeRuns {
             run.units >= fit.units
                 && run.units < fit.shorter_than
                 && run.before(fit.align) + fit.units <= run.units
+                && run.place_key() + u64::from(run.before(fit.align)) < fit.below
         });
         let at = found.map_or(self.runs.len(), |found| first + found);
         self.looks.add((at - first + 1) as u64);
@@ -472,6 +474,23 @@ mod tests {
             ..Fit::new(1, 1)
         };
         assert_eq!((free.fits(&low, 9), free.take(&mut low)), (0, None));
+    }
+
+    #[test]
+    fn what_is_aligned_up_to_a_place_is_not_below_it() {
+        let mut free = FreeRuns::default();
+        free.give(run(0, 3, 9));
+        let mut fit = Fit {
+            below: run(0, 4, 1).place_key(),
+            ..Fit::new(4, 4)
+        };
+        assert_eq!(free.take(&mut fit), None);
+        let mut fit = Fit {
+            below: run(0, 5, 1).place_key(),
+            ..Fit::new(4, 4)
+        };
+        assert_eq!(free.take(&mut fit), Some(run(0, 4, 4)));
+        assert!(free.is_valid());
     }
 
     #[test]
