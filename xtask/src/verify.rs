@@ -150,6 +150,7 @@ fn fuzz() -> Result<Command> {
     cargo.args(["run", "--release", "--manifest-path", "fuzz/Cargo.toml"]);
     cargo.args(["--target", &host()?, "--", FUZZ_CORPUS]);
     cargo.args(["-max_len=600", "-print_final_stats=1"]);
+    cargo.arg("-artifact_prefix=target/fuzz/");
     cargo.arg(format!("-max_total_time={FUZZ_SECONDS}"));
     cargo
         .env("RUSTFLAGS", FUZZ_FLAGS)
