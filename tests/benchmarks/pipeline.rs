@@ -40,7 +40,7 @@ const HOP: usize = 512;
 /// Of the named buffers.
 const BLOCK: usize = 1024;
 /// The two sides take turns, so that both have the machine's good and bad moments.
-const TURNS: usize = 100;
+const TURNS: usize = 200;
 const QUANTA_PER_TURN: usize = 1_000;
 /// Of each turn, not timed: the other side has just had the caches.
 const WARM_UP: usize = 20;
@@ -429,25 +429,25 @@ impl Side for DirectBlocks {
 }
 
 /// What the quanta of one side took.
-#[derive(Default)]
 struct Taken {
-    /// Of the turn under way.
     ns: Vec<u64>,
-    /// Of each turn: `QUANTILES`.
-    turns: [Vec<u64>; 2],
     allocations: u64,
 }
 
-const QUANTILES: [(&str, f64); 2] = [("median", 0.5), ("p99.9", 0.999)];
-
 impl Taken {
+    fn new() -> Self {
+        Self {
+            ns: Vec::with_capacity(TURNS * QUANTA_PER_TURN),
+            allocations: 0,
+        }
+    }
+
     fn turn(
         &mut self,
         side: &mut dyn Side,
         turn: usize,
         read: Option<&AtomicU64>,
     ) -> Result<(), Box<dyn Error>> {
-        self.ns.clear();
         for n in 0..QUANTA_PER_TURN {
             let quantum = turn * QUANTA_PER_TURN + n;
             let tone = |channel: usize| -> [f32; QUANTUM] {
@@ -467,19 +467,16 @@ impl Taken {
                 wait_for(read, side.queued()[0])?;
             }
         }
-        self.ns.sort_unstable();
-        for (turns, (_, quantile)) in self.turns.iter_mut().zip(QUANTILES) {
-            let index = (self.ns.len() as f64 * quantile).ceil() as usize - 1;
-            turns.push(self.ns[index]);
-        }
         Ok(())
     }
 
-    /// In the median turn: a machine that was busy elsewhere in a few of them does not decide.
-    fn us(&mut self, quantile: usize) -> f64 {
-        let turns = &mut self.turns[quantile];
-        turns.sort_unstable();
-        turns[TURNS / 2] as f64 / 1e3
+    /// The median and the p99.9 of all quanta, in microseconds.
+    fn figures(&mut self) -> [(&'static str, f64); 2] {
+        self.ns.sort_unstable();
+        [("median", 0.5), ("p99.9", 0.999)].map(|(name, quantile)| {
+            let index = (self.ns.len() as f64 * quantile).ceil() as usize - 1;
+            (name, self.ns[index] as f64 / 1e3)
+        })
     }
 }
 
@@ -525,11 +522,7 @@ fn compare(
     readers: Option<[Box<dyn Reader>; 2]>,
 ) -> Result<(), Box<dyn Error>> {
     let quanta = TURNS * QUANTA_PER_TURN;
-    let mut taken = [(); 2].map(|()| Taken {
-        ns: Vec::with_capacity(QUANTA_PER_TURN),
-        turns: [(); 2].map(|()| Vec::with_capacity(TURNS)),
-        allocations: 0,
-    });
+    let mut taken = [Taken::new(), Taken::new()];
     let (read, stop) = ([const { AtomicU64::new(0) }; 2], AtomicBool::new(false));
     let mut turns = |elsewhere: bool| -> Result<(), Box<dyn Error>> {
         for turn in 0..TURNS {
@@ -565,8 +558,8 @@ fn compare(
         let case = format!("{prefix}{name}");
         rows.push(Row::new("pipeline", case, ours, unit, Some(twin)));
     };
-    for (n, (name, _)) in QUANTILES.into_iter().enumerate() {
-        row(name, "us", ours.us(n), twin.us(n));
+    for ((name, ours), (_, twin)) in ours.figures().into_iter().zip(twin.figures()) {
+        row(name, "us", ours, twin);
     }
     row("allocations", "per quantum", each(&ours), each(&twin));
     Ok(())
