@@ -8,6 +8,7 @@
 mod event_bus_latency;
 mod event_bus_rivals;
 mod pipeline;
+mod processors;
 mod record;
 
 use std::error::Error;
@@ -90,22 +91,18 @@ impl Row {
 /// The rows, with what is not there left empty.
 fn csv(rows: &[Row]) -> String {
     let mut text = "bench,case,value,unit,baseline,ratio\n".to_owned();
-    for Row {
-        bench,
-        case,
-        value,
-        unit,
-        baseline,
-        ratio,
-    } in rows
-    {
-        let figure =
-            |figure: &Option<f64>| figure.map_or(String::new(), |figure| format!("{figure:.3}"));
+    let figure =
+        |figure: Option<f64>| figure.map_or(String::new(), |figure| format!("{figure:.3}"));
+    for row in rows {
         let _ = writeln!(
             text,
-            "{bench},{case},{value:.3},{unit},{},{}",
-            figure(baseline),
-            figure(ratio)
+            "{},{},{:.3},{},{},{}",
+            row.bench,
+            row.case,
+            row.value,
+            row.unit,
+            figure(row.baseline),
+            figure(row.ratio)
         );
     }
     text

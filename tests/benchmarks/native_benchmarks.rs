@@ -18,6 +18,7 @@
 //! `tests/benchmarks/record/`.
 #![allow(clippy::print_stdout)] // A command that reports.
 
+mod processors;
 mod record;
 
 mod native {

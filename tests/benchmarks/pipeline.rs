@@ -31,7 +31,7 @@ use wavepool::modules::data_management::{
 use wavepool::registry::ModuleRegistry;
 
 use crate::Row;
-use crate::event_bus_latency::stay_on;
+use crate::processors::stay_on;
 
 const QUANTUM: usize = 128;
 const RATE_HZ: f32 = 48_000.0;

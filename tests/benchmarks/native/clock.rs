@@ -1,4 +1,4 @@
-//! The thread's own time, and a core of its own: on a shared machine, others' work is not to count.
+//! The thread's own time, and how many cores there are: on a shared machine, others' work is not to count.
 
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -15,20 +15,4 @@ pub(crate) fn cores() -> usize {
     static CORES: LazyLock<usize> =
         LazyLock::new(|| std::thread::available_parallelism().map_or(1, usize::from));
     *CORES
-}
-
-/// Keeps this thread on one core, where the system can do that; two measured threads on one core would only take turns.
-pub(crate) fn stay_on_core(core: usize) {
-    let core = core % cores();
-    #[cfg(target_os = "linux")]
-    {
-        use rustix::thread::{CpuSet, sched_setaffinity};
-
-        let mut set = CpuSet::new();
-        set.set(core);
-        // Refused in some containers; the figures are only noisier then.
-        let _ = sched_setaffinity(None, &set);
-    }
-    #[cfg(not(target_os = "linux"))]
-    let _ = core;
 }

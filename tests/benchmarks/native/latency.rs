@@ -6,11 +6,12 @@ use std::time::{Duration, Instant};
 use hdrhistogram::Histogram;
 
 use super::allocators::{Allocated, Malloc};
-use super::clock::{stay_on_core, thread_cpu_time};
+use super::clock::thread_cpu_time;
 use super::ours::OursOwned;
 use super::rivals::{Opool, Pool, Queued};
 use super::rows::Row;
 use super::two_threads::wait;
+use crate::processors::stay_on;
 
 /// Acquires of each contender and clock.
 const ACQUIRES: usize = 10_000_000;
@@ -37,12 +38,12 @@ where
 {
     thread::scope(|scope| {
         let mut outs = Vec::new();
-        stay_on_core(0);
+        stay_on(0);
         for _ in 0..RELEASERS {
             let (out, mut there) = rtrb::RingBuffer::<P::Buffer<'_>>::new(FLIGHT);
             outs.push(out);
             scope.spawn(move || {
-                stay_on_core(1);
+                stay_on(1);
                 let mut turns = 0;
                 while !there.is_abandoned() || !there.is_empty() {
                     if there.pop().is_err() {

@@ -60,10 +60,13 @@ impl Pool for OursScratch {
     }
 }
 
-/// `acquire` and `release`: owned buffers.
-pub(crate) struct OursOwned(Ours);
+/// `acquire`, or `acquire_silent`, and `release`: owned buffers.
+pub(crate) struct OursOwning<const SILENT: bool>(Ours);
 
-impl Pool for OursOwned {
+pub(crate) type OursOwned = OursOwning<false>;
+pub(crate) type OursSilent = OursOwning<true>;
+
+impl<const SILENT: bool> Pool for OursOwning<SILENT> {
     const NAME: &'static str = "wavepool";
     type Buffer<'pool> = PooledBuffer;
 
@@ -73,33 +76,12 @@ impl Pool for OursOwned {
 
     #[inline(always)]
     fn acquire(&self, _: usize, samples: usize) -> PooledBuffer {
-        self.0.half.acquire(samples).expect("idle buffer")
-    }
-
-    #[inline(always)]
-    fn release(&self, buffer: PooledBuffer) {
-        self.0.half.release(buffer);
-    }
-
-    fn rest(&mut self) {
-        self.0.rest();
-    }
-}
-
-/// `acquire_silent` and `release`.
-pub(crate) struct OursSilent(Ours);
-
-impl Pool for OursSilent {
-    const NAME: &'static str = "wavepool";
-    type Buffer<'pool> = PooledBuffer;
-
-    fn new() -> Self {
-        Self(Ours::new())
-    }
-
-    #[inline(always)]
-    fn acquire(&self, _: usize, samples: usize) -> PooledBuffer {
-        self.0.half.acquire_silent(samples).expect("idle buffer")
+        if SILENT {
+            self.0.half.acquire_silent(samples)
+        } else {
+            self.0.half.acquire(samples)
+        }
+        .expect("idle buffer")
     }
 
     #[inline(always)]

@@ -8,11 +8,11 @@ use std::time::Instant;
 use crossbeam_queue::ArrayQueue;
 
 use super::allocators::{Allocated, Malloc, MiMalloc};
-use super::clock::stay_on_core;
 use super::one_thread::{check, expected, quantile, sample, touch};
 use super::ours::OursOwned;
 use super::rivals::{Heapless, Linear, Mutexed, ObjectPool, Opool, Pool, Queued, Samples, Spin};
 use super::rows::Row;
+use crate::processors::stay_on;
 
 /// Buffers under way at once.
 const FLIGHT: usize = 64;
@@ -40,12 +40,12 @@ struct Start(AtomicUsize);
 
 impl Start {
     fn ready(&self, core: usize) {
-        stay_on_core(core);
+        stay_on(core);
         self.0.fetch_add(1, Ordering::Release);
     }
 
     fn wait(&self, others: usize) -> Instant {
-        stay_on_core(0);
+        stay_on(0);
         while self.0.load(Ordering::Acquire) < others {
             thread::yield_now();
         }
