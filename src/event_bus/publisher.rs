@@ -244,7 +244,7 @@ mod tests {
         publisher
             .add_inline(move |_: &Beat| _ = add.fetch_add(1, Ordering::Relaxed))
             .unwrap();
-        let _guard = bus.subscribe_json(|_: &EventRecord| ()).unwrap();
+        let _guard = bus.subscribe_json(|_: &EventRecord| ());
         bus.declare::<Beat>().unwrap();
         assert_eq!(publisher.publish(Beat(0)), Published::Queued);
         assert_eq!(

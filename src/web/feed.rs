@@ -64,7 +64,7 @@ impl Feed {
         let _subscriptions = [
             bus.subscribe_json(with(|gathered, record| {
                 push(&mut gathered.events, MOST_EVENTS, record.clone());
-            }))?,
+            })),
             bus.subscribe(move |pitch: &PitchDetected| {
                 let mut gathered = lock(&on_pitch);
                 let rate_hz = gathered.rates_hz.get(&pitch.stream).copied();

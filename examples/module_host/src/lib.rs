@@ -38,7 +38,7 @@ pub fn run(quanta: u64) -> Result<Report, Box<dyn Error>> {
             .or_insert((0, serde_json::Value::Null));
         *count += 1;
         *last = record.data.clone();
-    })?;
+    });
     let pool = registry
         .get_mut::<DataManagementModule>()
         .ok_or("there is no pool")?;

@@ -25,9 +25,8 @@ impl Rig {
         let bus = TypedEventBus::default();
         let events = Arc::new(Mutex::new(Vec::new()));
         let sink = Arc::clone(&events);
-        let subscription = bus
-            .subscribe_json(move |event| sink.lock().unwrap().push(event.clone()))
-            .unwrap();
+        let subscription =
+            bus.subscribe_json(move |event| sink.lock().unwrap().push(event.clone()));
         let registry = ModuleRegistry::builder(bus).boot().unwrap();
         Self {
             registry,
