@@ -156,7 +156,7 @@ try {
 }
 print(rows);
 if (json) write(json, rows);
-if (options.includes('--record')) record(rows, 'browser', { browser: lab.version });
+if (options.includes('--record')) record(rows, 'browser', { browser: lab.version, seconds: realSeconds });
 if (voids.length > 0) {
   console.error(`Void, and left empty: ${voids.join('; ')}. The machine was too busy; run it again when nothing else does.`);
   process.exitCode = 1;
