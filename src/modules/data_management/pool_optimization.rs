@@ -95,7 +95,7 @@ impl PoolOptimizationEngine {
 
     /// Counts `count` requests of `samples` samples, for learning the classes.
     pub fn observe_size(&mut self, samples: usize, count: u64) {
-        self.demand.sizes.add(samples, count);
+        self.demand.add_size(samples, count);
         self.sizes_observed += count;
     }
 

@@ -265,6 +265,7 @@ fn apply(plan: &SizingPlan, control: &mut PoolControl, publisher: Option<&Publis
 #[cfg(test)]
 #[cfg(not(loom))]
 mod tests {
+    use std::collections::VecDeque;
     use std::sync::{Arc, Mutex};
 
     use super::super::{census, line_search};
@@ -378,6 +379,38 @@ mod tests {
             exhausted,
             "the new class serves at once"
         );
+    }
+
+    #[test]
+    fn sizes_that_take_turns_are_not_refused_while_their_classes_are_learned() {
+        // Classes are learned when enough was asked for, whatever moment of a turn that is.
+        for turn in [750, 800, 875] {
+            let mut host = Host::new(&[256, 512, 1024, 2048, 4096].map(|samples| (samples, 64)));
+            host.keeper = PoolKeeper::new(AlertRules::default(), Some(SizingPolicy::default()));
+            let mut held = VecDeque::new();
+            for quantum in 0..8 * turn {
+                host.half.begin_quantum(quantum as u64 * 128);
+                let samples = [600, 1500, 350, 3000][quantum / turn % 4];
+                let into = quantum % turn;
+                // From none at once to 24 and back; the oldest goes in each quantum.
+                let most = 48 * into.min(turn - into) / turn;
+                while let Some(oldest) = held.pop_front() {
+                    host.half.release(oldest);
+                    if held.len() <= most {
+                        break;
+                    }
+                }
+                while held.len() < most {
+                    held.push_back(host.half.acquire(samples).unwrap());
+                }
+                if quantum.is_multiple_of(4) {
+                    let now_ms = quantum as f64 * 128.0 / 48.0;
+                    host.keeper.step(now_ms, &mut host.control, None, |_| {});
+                }
+            }
+            let classes: Vec<_> = host.control.classes().collect();
+            assert_eq!(classes, [352, 608, 1504, 3008, 4096]);
+        }
     }
 
     #[test]

@@ -7,6 +7,8 @@ use crate::modules::data_management::pool_metrics::{ClassMetrics, PoolMetrics};
 
 /// Sizes are forgotten by half when more requests than this were counted: rare requests are remembered for longer.
 const SIZES_REMEMBERED: u64 = 1 << 16;
+/// And those of late when more than this were: what is in use now was asked for by some of them.
+const SIZES_OF_LATE: u64 = 1 << 8;
 
 /// A longer pause between requests does not count as use: a window of a stream now and then is use, an hour of rest is not.
 const LONGEST_PAUSE_MS: f64 = 250.0;
@@ -85,6 +87,7 @@ pub struct Demand {
     pub classes: Vec<ClassDemand>,
     /// Sizes asked for; old ones fade.
     pub sizes: SizeHistogram,
+    sizes_of_late: SizeHistogram,
     /// Most samples in use at once in each window.
     peak_samples: [u64; WINDOWS],
     window_ms: f64,
@@ -105,6 +108,7 @@ impl Demand {
         Self {
             classes: Vec::new(),
             sizes: SizeHistogram::default(),
+            sizes_of_late: SizeHistogram::default(),
             peak_samples: [0; WINDOWS],
             window_ms,
             active_ms: 0.0,
@@ -132,6 +136,12 @@ impl Demand {
         let used: u64 = active.map(|class| class.peak * class.samples as u64).sum();
         let peak = &mut self.peak_samples[self.rotations % WINDOWS];
         *peak = used.max(*peak);
+    }
+
+    /// Counts `count` requests of `samples` samples.
+    pub fn add_size(&mut self, samples: usize, count: u64) {
+        self.sizes.add(samples, count);
+        self.sizes_of_late.add(samples, count);
     }
 
     /// Most bytes in use at once over all windows.
@@ -180,23 +190,31 @@ impl Demand {
         self.classes.sort_unstable_by_key(|class| class.samples);
     }
 
-    /// Buffers in use at once for requests above `below` and up to `samples`, as the present classes saw them.
+    /// Buffers in use at once for requests above `below` and up to `samples`, as the present classes saw them: their share
+    /// of the peak over all windows, and of what is in use now, which may be another where sizes take turns.
     #[must_use]
     pub fn expected_use(&self, below: usize, samples: usize) -> f64 {
         let mut smaller = 0;
-        let shares = self.classes.iter().map(|class| {
+        // Requests that a retired class served go to the next larger one now.
+        let present = self.classes.iter().filter(|class| !class.retired);
+        let shares = present.map(|class| {
             let from = std::mem::replace(&mut smaller, class.samples);
-            let all = self.sizes.requests_between(from, class.samples);
-            let moved = self
-                .sizes
-                .requests_between(from.max(below), class.samples.min(samples));
+            let share = |sizes: &SizeHistogram| {
+                let all = sizes.requests_between(from, class.samples);
+                let moved = sizes.requests_between(from.max(below), class.samples.min(samples));
+                moved as f64 / all.max(1) as f64
+            };
             let peak = class.concurrent.quantile(1.0, WINDOWS).unwrap_or(0);
-            f64::from(peak) * moved as f64 / all.max(1) as f64
+            let now = class.peak as f64 * share(&self.sizes_of_late);
+            now.max(f64::from(peak) * share(&self.sizes))
         });
         shares.sum()
     }
 
     fn age(&mut self, now_ms: f64, requests: u64) {
+        if self.sizes_of_late.requests() > SIZES_OF_LATE {
+            self.sizes_of_late.fade();
+        }
         self.pause_ms += now_ms - self.last_ms.replace(now_ms).unwrap_or(now_ms);
         if std::mem::replace(&mut self.requests, requests) != requests {
             self.active_ms += std::mem::take(&mut self.pause_ms).min(LONGEST_PAUSE_MS);
@@ -322,8 +340,8 @@ mod tests {
     fn new_classes_expect_their_share_of_the_old_ones() {
         let mut demand = Demand::new(1000.0);
         demand.observe(0.0, &snapshot(8, 8, 5));
-        demand.sizes.add(96, 30);
-        demand.sizes.add(240, 10);
+        demand.add_size(96, 30);
+        demand.add_size(240, 10);
         demand.expect_classes([96, 240].into_iter());
         let peaks: Vec<_> = demand
             .classes
@@ -331,6 +349,34 @@ mod tests {
             .map(|c| (c.samples, c.concurrent.quantile(1.0, WINDOWS).unwrap()))
             .collect();
         assert_eq!(peaks, [(96, 6), (240, 2), (256, 8)]);
+    }
+
+    #[test]
+    fn sizes_of_one_class_that_take_turns_each_expect_all_of_it() {
+        let mut demand = Demand::new(1000.0);
+        demand.observe(0.0, &snapshot(8, 8, 1000));
+        demand.add_size(240, 1000);
+        for step in 1..20 {
+            demand.add_size(96, 25);
+            demand.observe(f64::from(step), &snapshot(7, 7, 1000 + 25 * step as u64));
+        }
+        assert!(demand.expected_use(0, 96) > 6.0);
+        assert!(demand.expected_use(96, 240) > 5.0);
+    }
+
+    #[test]
+    fn what_a_retired_class_served_is_expected_of_the_one_that_serves_it_now() {
+        let mut demand = Demand::new(1000.0);
+        let mut retired = snapshot(8, 8, 1000);
+        let class = ClassMetrics {
+            samples: 128,
+            retired: true,
+            ..Default::default()
+        };
+        retired.classes.insert(0, class);
+        demand.add_size(96, 1000);
+        demand.observe(0.0, &retired);
+        assert_eq!(demand.expected_use(0, 96), 8.0);
     }
 
     #[test]
