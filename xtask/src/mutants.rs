@@ -42,7 +42,7 @@ const MOVES: (&str, &str) = (REALTIME, "shelf_moves.rs");
 const CORE: (&str, &str) = (REALTIME, "pool_core.rs");
 const HALF: (&str, &str) = (REALTIME, "half.rs");
 
-const MUTANTS: [Mutant; 21] = [
+const MUTANTS: [Mutant; 22] = [
     mutant(
         "1 push relaxed",
         LIST,
@@ -109,6 +109,15 @@ const MUTANTS: [Mutant; 21] = [
         (
             "let next = &table.slot(last).next;",
             "if first.raw() < NIL { return true; }\n        let next = &table.slot(last).next;",
+        ),
+        "loom_shedding",
+    ),
+    mutant(
+        "8 put aside over what came",
+        LIST,
+        (
+            "            next.store(head.first(), Ordering::Relaxed);\n            let grown",
+            "            let grown",
         ),
         "loom_shedding",
     ),

@@ -56,7 +56,7 @@ impl PoolControl {
         }
     }
 
-    pub(super) fn collect(&mut self, budget: &mut u32) -> u32 {
+    pub(crate) fn collect(&mut self, budget: &mut u32) -> u32 {
         let mut collected = 0;
         loop {
             while *budget > 0 && self.give_back_one() {

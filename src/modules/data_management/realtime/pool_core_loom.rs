@@ -10,7 +10,7 @@
 //! | 5. References: exactly one of those who drop a shared buffer sends it home, after every other's last read. | `drop_reference` without its fence |
 //! | 6. A refill beside returns loses none of them. | `refill` with `peek` for `hold` |
 //! | 7. What comes home while a quantum begins is joined to the local list then or at the next. | `join` with `peek` for `hold` |
-//! | 8. Shedding, putting aside and collecting beside returns: each buffer ends in one place. | `push_aside` says yes and pushes nothing |
+//! | 8. Shedding, putting aside and collecting beside returns: each buffer ends in one place. | `push_aside` says yes and pushes nothing; or forgets what lay there |
 //! | 9. Growth that is taken back beside the owner and a return loses none and leaves none. | `take_beside` unaware of `HELD` |
 //! | 10. A half is handed on by its drop, with everything in it, to whoever attaches next. | `detach` relaxed |
 //! | 11. Teardown: in whichever order control half, real-time halves, handles and planes go, the memory is freed once, and not before the last is done with it. | `settle` relaxed; `anchors` relaxed; sum without the inbox |
@@ -175,8 +175,12 @@ fn loom_the_last_reference_sees_every_other_reader_gone() {
 }
 
 fn pool() -> (PoolControl, RealtimePool) {
+    pool_of(2)
+}
+
+fn pool_of(buffers: u32) -> (PoolControl, RealtimePool) {
     BufferPool::builder()
-        .class(16, 2)
+        .class(16, buffers)
         .prefault(false)
         .build()
         .unwrap()
@@ -349,6 +353,34 @@ fn loom_a_refill_beside_returns_loses_none() {
 #[test]
 fn loom_shedding_beside_returns_puts_each_buffer_in_one_place() {
     model(|| {
+        let (mut control, mut half) = pool_of(3);
+        let mut held = all(&half);
+        held.sort_unstable_by_key(|buffer| buffer.as_ptr().addr());
+        let handle = held.remove(1);
+        held.into_iter().for_each(|buffer| half.release(buffer));
+        // The last of the three lies beyond the line: of the two at hand one goes, and one is put aside.
+        let shelf = control.anchor.shelves().next().unwrap();
+        control.drain(&shelf, 1);
+        control.step(0);
+        let audio = thread::spawn(move || {
+            half.begin_quantum(0);
+            half
+        });
+        let worker = thread::spawn(move || drop(handle));
+        let mut collected = control.collect(&mut 4);
+        worker.join().unwrap();
+        let half = audio.join().unwrap();
+        collected += control.collect(&mut 4);
+        assert_eq!((collected, shelf.carved()), (1, 2));
+        assert!(control.leased() == 0 && control.is_valid());
+        drop(half);
+    });
+}
+
+#[test]
+fn loom_a_step_beside_a_quantum_and_a_return_leaves_each_buffer_in_one_place() {
+    // A step looks at every figure there is: each preemption more takes four times as long.
+    model_within(4, || {
         let (mut control, mut half) = pool();
         let handle = half.acquire(16).unwrap();
         let shelf = control.anchor.shelves().next().unwrap();
