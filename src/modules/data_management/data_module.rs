@@ -328,7 +328,7 @@ mod tests {
             let mut registry = builder.configure(config).boot().unwrap();
             let module = registry.get_mut::<DataManagementModule>().unwrap();
             let mut half = module.attach_realtime().unwrap();
-            for step in 0..if cfg!(miri) { 150 } else { 400u32 } {
+            for step in 0..if cfg!(miri) { 110 } else { 400u32 } {
                 half.begin_quantum(u64::from(step) * 128);
                 let held: Vec<_> = (0..20).filter_map(|_| half.acquire(600).ok()).collect();
                 held.into_iter().for_each(|buffer| half.release(buffer));

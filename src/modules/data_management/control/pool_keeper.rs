@@ -345,7 +345,7 @@ mod tests {
     fn unasked_it_grows_what_is_needed_and_takes_back_what_is_not() {
         let mut host = Host::new(&[(256, 4), (1024, 40)]);
         let (plans, _guard) = tally::<PoolOptimization>(&host.bus);
-        for _ in 0..200 {
+        for _ in 0..if cfg!(miri) { 70 } else { 200 } {
             host.use_buffers(256, 30);
         }
         let metrics = host.keeper.metrics().clone();
@@ -367,7 +367,7 @@ mod tests {
     fn unasked_it_learns_the_classes() {
         let mut host = Host::new(&[(256, 8), (1024, 8)]);
         let (plans, _guard) = tally::<PoolOptimization>(&host.bus);
-        for _ in 0..400 {
+        for _ in 0..if cfg!(miri) { 220 } else { 400 } {
             host.use_buffers(600, 6);
         }
         assert_eq!(host.control.classes().collect::<Vec<_>>(), [608, 1024]);
@@ -506,12 +506,18 @@ mod tests {
     /// A pool of more buffers than a step may look at, whose use jumps between two sizes. Answers the most looks of a step.
     fn restless(slots_per_step: u32) -> u32 {
         let moves = 2 * SizingPolicy::default().buffers_per_step + COLLECT_BUDGET + 32;
-        let mut host = Host::new(&[(16, 9000), (64, 2000)]);
+        let sizes = if cfg!(miri) {
+            [(16, 600), (64, 150)]
+        } else {
+            [(16, 9000), (64, 2000)]
+        };
+        let mut host = Host::new(&sizes);
         host.control.slots_per_step = slots_per_step;
         let (mut most, mut plans) = (0, 0);
-        for step in 0..if cfg!(miri) { 130 } else { 300 } {
-            let (samples, count) = [(16, 9000), (64, 2000)][usize::from(step % 60 < 30)];
-            let report = host.use_buffers(samples, count);
+        let (steps, turn) = if cfg!(miri) { (45, 15) } else { (300, 30) };
+        for step in 0..steps {
+            let (samples, count) = sizes[usize::from(step % (2 * turn) < turn)];
+            let report = host.use_buffers(samples, count as usize);
             assert!(report.operations <= moves, "{}", report.operations);
             assert!(
                 report.looks as usize <= most_looks(&host),

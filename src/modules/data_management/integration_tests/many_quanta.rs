@@ -14,10 +14,10 @@ use crate::modules::data_management::sizing::sizing_rules::SizingPolicy;
 use crate::modules::data_management::{AudioFormat, DataManagementConfig};
 
 /// The interpreter is slow.
-const QUANTA: u64 = if cfg!(miri) { 640 } else { 100_000 };
+const QUANTA: u64 = if cfg!(miri) { 320 } else { 100_000 };
 const QUANTA_PER_ROUND: u64 = QUANTA / 10;
 /// Of each round, as many have a stream open: analysis takes most of the time.
-const QUANTA_PER_STREAM: u64 = if cfg!(miri) { 48 } else { 1_000 };
+const QUANTA_PER_STREAM: u64 = if cfg!(miri) { 20 } else { 1_000 };
 /// A critical lane holds the events of many more.
 const QUANTA_PER_PUMP: u64 = 16;
 const QUANTA_PER_TICK: u64 = 32;

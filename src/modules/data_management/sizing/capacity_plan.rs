@@ -175,13 +175,16 @@ mod tests {
         text.parse().unwrap()
     }
 
+    /// How many windows a walk is long. The interpreter is slow.
+    const LENGTH: u64 = if cfg!(miri) { 3 } else { 40 };
+
     /// Walks the stream quantum by quantum, with every window held for as long as it may be; most windows alive.
     fn walked(stream: &StreamNeed) -> usize {
         let hold = (stream.hold_ms / 1000.0 * f64::from(stream.sample_rate_hz)).ceil() as u64;
         let [window, hop, quantum] =
             [stream.window, stream.hop, stream.quantum_frames].map(u64::from);
         let (mut open, mut next, mut most) = (Vec::new(), 0, 0);
-        for start in (0..40 * (window + hold + hop)).step_by(quantum as usize) {
+        for start in (0..LENGTH * (window + hold + hop)).step_by(quantum as usize) {
             open.retain(|&first: &u64| first + window + hold > start);
             while next < start + quantum {
                 open.push(next);

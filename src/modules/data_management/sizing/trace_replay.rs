@@ -312,7 +312,9 @@ mod tests {
     #[test]
     fn a_pool_built_from_a_capacity_plan_never_runs_out_and_one_buffer_less_does() {
         let stream: StreamNeed = "48000:1:1000/300:4".parse().unwrap();
-        let trace = DemandTrace::new(48_000.0, 128, stream_ops(&stream, 400)).unwrap();
+        // The interpreter is slow.
+        let windows = if cfg!(miri) { 80 } else { 400 };
+        let trace = DemandTrace::new(48_000.0, 128, stream_ops(&stream, windows)).unwrap();
         let plan = CapacityPlan::for_streams(std::slice::from_ref(&stream));
         let build = |less: u32| {
             let classes = plan.classes.iter();
@@ -342,14 +344,16 @@ mod tests {
             window_ms: 10.0,
             ..Default::default()
         };
-        // One buffer at a time for a second: demand alone would give nearly everything back.
+        // One buffer at a time for a second: demand alone would give nearly everything back. The interpreter is slow.
+        let requests = if cfg!(miri) { 75 } else { 375 };
         let use_one = |index: u64| {
             [
                 (index * 128, 0, 1024).into(),
                 (index * 128 + 64, 0, 0).into(),
             ]
         };
-        let trace = DemandTrace::new(48_000.0, 128, (0..375).flat_map(use_one).collect()).unwrap();
+        let trace =
+            DemandTrace::new(48_000.0, 128, (0..requests).flat_map(use_one).collect()).unwrap();
         let report = replay(&trace, &options(pool.clone(), Some(policy))).unwrap();
         assert_eq!(report.bytes_held_mean, report.bytes_held_peak);
         let report = replay(
@@ -392,7 +396,7 @@ mod tests {
     #[test]
     fn the_second_start_from_a_saved_profile_misses_nothing() {
         // Each of 40 buffers is released and acquired again in turn.
-        let requests = if cfg!(miri) { 400 } else { 2000_u64 };
+        let requests = if cfg!(miri) { 200 } else { 2000_u64 };
         let ops = (0..requests).flat_map(|index| {
             let (frame, buffer) = (index * 32, (index % 40) as u32);
             let release = [(frame, buffer, 0)]
