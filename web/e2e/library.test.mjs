@@ -196,6 +196,22 @@ scenario('controlWorkerDies', 'a control worker that is ended is noticed, and an
   assert.ok(windows >= 20);
 });
 
+scenario(
+  'reclaimTraps',
+  'a control worker that traps as it takes back what a dead thread held is told of at once, and another one takes up the sound',
+  ({ message, refused, after, leaked }) => {
+    assert.match(message, /^The control worker stopped: panicked at .*was told to panic/s);
+    assert.equal(refused, 'host-failed');
+    assert.deepEqual([after, leaked], [{ blocks: 20, wrong: 0 }, 0]);
+  },
+  (page) =>
+    page.route('**/*.js', async (route) => {
+      const response = await route.fetch();
+      const body = (await response.text()).replace('.host_reclaimReader(', '.tap_panic(');
+      await route.fulfill({ response, body });
+    }),
+);
+
 scenario('answers', 'the control worker answers at once, however long its turns are', (waits) => {
   assert.ok(waits[10] < 20, `half of the answers took more than ${waits[10]} ms`);
   assert.ok(waits.at(-1) < 500, `an answer took ${waits.at(-1)} ms`);

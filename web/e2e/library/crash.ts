@@ -91,6 +91,27 @@ export async function controlWorkerDies(mode: Mode): Promise<Readonly<Record<str
   return { before, message, refused, after, windows: figures.windows, ...(await end()) };
 }
 
+/** A reader dies, and the control worker traps as it takes back what that held (the test has tampered with it). */
+export async function reclaimTraps(mode: Mode): Promise<Readonly<Record<string, unknown>>> {
+  const { wavepool, source, end } = await stage(mode);
+  const theirs = await wavepool.tap(source, stereo);
+  const worker = new Worker(new URL('./consumer_worker.ts', import.meta.url), { type: 'module' });
+  const holding = new Promise((resolve) => (worker.onmessage = resolve));
+  const ticket = theirs.handOver();
+  worker.postMessage({ ticket, blocks: 5, keep: true } satisfies ToWorker, [...ticket.ports]);
+  await holding;
+  const crash = new Promise<string>((resolve) => wavepool.onCrash(resolve));
+  worker.terminate();
+  const late = new Promise<never>((_, reject) => setTimeout(() => reject(new Error('nothing was told for 5 seconds')), 5000));
+  const message = await Promise.race([crash, late]);
+  const refused = await wavepool.metrics().then(() => null, (thrown: { code: string }) => thrown.code);
+  await wavepool.restart();
+  const again = await wavepool.tap(source, stereo);
+  const after = await read(again, 20);
+  await again.close();
+  return { message, refused, after, ...(await end()) };
+}
+
 /** Reads so many blocks and counts the wrong samples; a window that was skipped meanwhile is no matter here. */
 async function read(tap: Tap, blocks: number): Promise<{ blocks: number; wrong: number }> {
   const checker = new Checker(stereo.hop);

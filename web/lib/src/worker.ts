@@ -44,7 +44,9 @@ self.onmessage = async (event: MessageEvent<ToHost>) => {
   try {
     say({ kind: 'answer', id: request.id, value: await answer(request) });
   } catch (thrown) {
-    say({ kind: 'refusal', id: request.id, message: describe(thrown) });
+    // A trap leaves the host in the middle of something: that is no refusal of this request alone.
+    if (thrown instanceof WebAssembly.RuntimeError) crash(thrown);
+    else say({ kind: 'refusal', id: request.id, message: describe(thrown) });
   }
 };
 
