@@ -27,12 +27,13 @@ const periodMs = 250;
 export class Dashboard {
   readonly #panels: readonly Panel[] = [new Figures(), new ClassTable(), new LaneTable(), new StreamFacts()];
   readonly #events = new EventList();
-  readonly #arena = new ArenaPanel();
+  readonly #arena: ArenaPanel;
   readonly #demand = new DemandPanel();
   readonly #inspected: readonly InspectionPanel[];
   #shownAt = -Infinity;
 
   constructor(wavepool: Wavepool, failed: (reason: unknown) => void) {
+    this.#arena = new ArenaPanel(wavepool.mode);
     this.#inspected = [this.#arena, this.#demand, new PlanPanel(), new AlertPanel(), new SizingControls(wavepool, failed)];
   }
 

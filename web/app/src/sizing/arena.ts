@@ -1,4 +1,4 @@
-import type { ArenaSpan, Inspection } from '../../../lib/src/index.ts';
+import type { ArenaSpan, Inspection, Mode } from '../../../lib/src/index.ts';
 import { byId, make, Text } from '../dom.ts';
 import { bytes, count, counted, percent } from '../format.ts';
 import { Canvas, palette } from './canvas.ts';
@@ -20,11 +20,17 @@ export class ArenaPanel {
   #palette: Palette = palette();
   #inspection: Inspection | null = null;
   #legendOf = '';
+  /** What the map leaves out. */
+  readonly #elsewhere: string;
+
+  constructor(mode: Mode) {
+    this.#elsewhere = mode === 'transfer' ? ' The worklet’s own memory is not drawn.' : '';
+  }
 
   update(inspection: Inspection): void {
     this.#inspection = inspection;
     const classes = classesOf(inspection);
-    const summary = describe(inspection);
+    const summary = describe(inspection) + this.#elsewhere;
     this.#summary.set(summary);
     this.#canvas.element.ariaLabel = `Map of the arena. ${summary}`;
     if (this.#legendOf !== classes.join()) {

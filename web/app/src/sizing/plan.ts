@@ -5,11 +5,12 @@ import { bytes, count, measured, percent } from '../format.ts';
 /** Steps that are shown; a plan that changes everything has more. */
 const mostSteps = 4;
 
-type Row = readonly [label: string, value: (effect: Effect) => string];
+type Row = readonly [label: string, value: (effect: Effect) => string, expected?: (effect: Effect) => string];
 
 const rows: readonly Row[] = [
   ['Held', (effect) => bytes(effect.bytes_held)],
-  ['Hit rate', (effect) => percent(effect.hit_rate_percentage, 2)],
+  // What the targets cover as they are; plans that follow a rise cover more.
+  ['Hit rate', hitRate, (effect) => (effect.hit_rate_percentage === null ? '' : '≥ ') + hitRate(effect)],
   ['Internal waste', (effect) => percent(effect.internal_waste_percentage, 2)],
 ];
 
@@ -40,13 +41,17 @@ export class PlanPanel {
       if (plan.steps.length > mostSteps) items.push(make('li', 'more', `and ${count(plan.steps.length - mostSteps)} more`));
       this.#steps.replaceChildren(...items);
     }
-    rows.forEach(([, value], index) => {
+    rows.forEach(([, value, expected = value], index) => {
       const cells = this.#cells[index];
       cells?.[0]?.set(value(plan.before));
-      cells?.[1]?.set(value(plan.expected));
+      cells?.[1]?.set(expected(plan.expected));
       cells?.[2]?.set(plan.measured ? value(plan.measured) : measured(null, count));
     });
   }
+}
+
+function hitRate(effect: Effect): string {
+  return percent(effect.hit_rate_percentage, 2);
 }
 
 function when({ age_s, measured: effect }: AppliedPlan): string {
