@@ -9,6 +9,8 @@
 //! 6. A lease number answers exactly while the twin holds it; every other number, stale or forged, is refused.
 //! 7. Memory stays within the limit.
 //! 8. With everything given back, nothing is leased, and every half of the pool may go in any order.
+//!
+//! Each law is seen to trip: by a twin that errs in one thing, and by a pool that loses what it is given.
 #![cfg(not(any(loom, target_arch = "wasm32")))]
 #![allow(clippy::unwrap_used)] // A test fails by it.
 
@@ -16,6 +18,7 @@ use std::collections::HashMap;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
+use proptest::test_runner::{RngAlgorithm, TestError, TestRng, TestRunner};
 use wavepool::modules::data_management::{
     BufferPool, BufferRef, ExhaustionPolicy, Lease, LeaseState, LeaseTable, PlanarBuffer,
     PlanarRef, PoolControl, PoolError, PooledBuffer, RealtimePool,
@@ -168,6 +171,35 @@ impl Handle {
     }
 }
 
+/// What goes wrong on purpose, and the law that notices.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Slip {
+    /// The twin does not note what was written. Law 1.
+    Write,
+    /// The twin takes a clone for a buffer of its own. Law 2.
+    Clone,
+    /// The pool never gets what was dropped. Law 3.
+    Loss,
+    /// The twin takes a request for two. Law 5.
+    Request,
+    /// The twin thinks that a lease goes on after its end. Law 6.
+    Lease,
+    /// The twin thinks that half as much memory was allowed. Law 7.
+    Limit,
+    /// The pool does not get the last buffer back in the end. Law 8.
+    Last,
+}
+
+const SLIPS: [(Slip, &str); 7] = [
+    (Slip::Write, "law 1:"),
+    (Slip::Clone, "law 2:"),
+    (Slip::Loss, "law 3:"),
+    (Slip::Request, "law 5:"),
+    (Slip::Lease, "law 6:"),
+    (Slip::Limit, "law 7:"),
+    (Slip::Last, "law 8:"),
+];
+
 /// A handle and what the twin says it holds. Shared handles of one buffer have one `buffer` number.
 struct Held {
     handle: Handle,
@@ -186,10 +218,11 @@ struct Bench {
     next_buffer: u32,
     asked: u64,
     frame: u64,
+    slip: Option<Slip>,
 }
 
 impl Bench {
-    fn new(policy: ExhaustionPolicy) -> Self {
+    fn new(policy: ExhaustionPolicy, slip: Option<Slip>) -> Self {
         let mut builder = BufferPool::builder()
             .limit_samples(LIMIT_SAMPLES)
             .exhaustion(policy)
@@ -208,7 +241,12 @@ impl Bench {
             next_buffer: 0,
             asked: 0,
             frame: 0,
+            slip,
         }
+    }
+
+    fn slips(&self, slip: Slip) -> bool {
+        self.slip == Some(slip)
     }
 
     fn half(&mut self, at: usize) -> Option<&mut RealtimePool> {
@@ -256,7 +294,7 @@ impl Bench {
             Some(other) => panic!("{other}"),
             None => {
                 assert!(samples > 0);
-                self.asked += channels;
+                self.asked += channels * (1 + u64::from(self.slips(Slip::Request)));
             }
         }
     }
@@ -329,7 +367,9 @@ impl Bench {
                     }
                     Handle::Shared(_) | Handle::PlanarShared(_) => return self.held.push(held),
                 }
-                held.contents = value;
+                if !self.slips(Slip::Write) {
+                    held.contents = value;
+                }
                 self.held.push(held);
             }
             Op::Freeze { handle } => {
@@ -365,8 +405,12 @@ impl Bench {
                     Handle::PlanarShared(buffer) => Some(Handle::PlanarShared(buffer.clone())),
                     _ => None,
                 };
-                let (buffer, contents) = (held.buffer, held.contents);
+                let (mut buffer, contents) = (held.buffer, held.contents);
                 self.held.push(held);
+                if self.slips(Slip::Clone) {
+                    self.next_buffer += 1;
+                    buffer = self.next_buffer;
+                }
                 self.held.extend(clone.map(|handle| Held {
                     handle,
                     buffer,
@@ -377,7 +421,9 @@ impl Bench {
                 let Some(held) = self.take(handle) else {
                     return;
                 };
-                if elsewhere {
+                if self.slips(Slip::Loss) {
+                    std::mem::forget(held.handle);
+                } else if elsewhere {
                     std::thread::spawn(move || drop(held.handle))
                         .join()
                         .unwrap();
@@ -445,7 +491,9 @@ impl Bench {
                     return;
                 };
                 self.table.release(lease).unwrap();
-                self.leases.remove(&lease);
+                if !self.slips(Slip::Lease) {
+                    self.leases.remove(&lease);
+                }
                 self.ended.push(lease);
             }
             Op::Forged { number } => {
@@ -517,17 +565,30 @@ impl Bench {
     }
 
     fn agree(&self) {
-        assert!(self.control.is_valid(), "the accounts disagree");
+        assert!(self.control.is_valid(), "law 4: the accounts disagree");
+        assert!(
+            self.ended
+                .iter()
+                .all(|&lease| self.table.get(lease).is_err()),
+            "law 6: a lease goes on after its end"
+        );
         let mut ranges = HashMap::new();
         for held in &self.held {
             for (channel, samples) in held.handle.channels().into_iter().enumerate() {
-                assert!(samples.iter().all(|&sample| sample == held.contents));
+                assert!(
+                    samples.iter().all(|&sample| sample == held.contents),
+                    "law 1: a buffer holds something else"
+                );
                 ranges.insert((held.buffer, channel), samples.as_ptr_range());
             }
         }
         for (&lease, &(buffer, contents, viewed)) in &self.leases {
-            let samples = self.table.get(lease).unwrap().samples();
-            assert!(samples.iter().all(|&sample| sample == contents));
+            let leased = self.table.get(lease);
+            let samples = leased.expect("law 6: a live lease is refused").samples();
+            assert!(
+                samples.iter().all(|&sample| sample == contents),
+                "law 1: a leased buffer holds something else"
+            );
             let state = if viewed {
                 LeaseState::Viewed
             } else {
@@ -536,22 +597,76 @@ impl Bench {
             assert_eq!(self.table.state(lease), Ok(state));
             ranges.insert((buffer, 0), samples.as_ptr_range());
         }
-        assert!(
-            self.ended
-                .iter()
-                .all(|&lease| self.table.get(lease).is_err())
-        );
-        assert_eq!(self.control.leased(), ranges.len() as u64);
+        let buffers = ranges.len() as u64;
         let mut ranges: Vec<_> = ranges.into_values().collect();
         ranges.sort_unstable_by_key(|range| range.start);
-        assert!(ranges.windows(2).all(|pair| pair[0].end <= pair[1].start));
+        assert!(
+            ranges.windows(2).all(|pair| pair[0].end <= pair[1].start),
+            "law 2: two buffers share memory"
+        );
+        assert_eq!(self.control.leased(), buffers, "law 3: buffers in hands");
         let metrics = self.control.metrics();
-        assert!(metrics.bytes_reserved <= metrics.bytes_limit);
-        assert!(metrics.pool_hits + metrics.borrowed >= self.asked);
+        let allowed = LIMIT_SAMPLES * size_of::<f32>();
+        let allowed = allowed / (1 + usize::from(self.slips(Slip::Limit)));
+        assert!(
+            metrics.bytes_reserved <= metrics.bytes_limit && metrics.bytes_limit <= allowed,
+            "law 7: more memory than was allowed"
+        );
+        assert!(
+            metrics.pool_hits + metrics.borrowed >= self.asked,
+            "law 5: an acquire was not counted"
+        );
         assert_eq!(
             metrics.total_allocations,
-            metrics.pool_hits + metrics.pool_misses
+            metrics.pool_hits + metrics.pool_misses,
+            "law 5: hits and misses"
         );
+    }
+}
+
+/// Everything a run is made of.
+#[derive(Debug, Clone)]
+struct Run {
+    ops: Vec<Op>,
+    policy: ExhaustionPolicy,
+    control_first: bool,
+}
+
+fn run() -> impl Strategy<Value = Run> {
+    let policy = prop_oneof![
+        Just(ExhaustionPolicy::Fail),
+        Just(ExhaustionPolicy::BorrowNextLarger),
+        (1u32..4).prop_map(ExhaustionPolicy::Reserve),
+    ];
+    (vec(op(), 1..160), policy, any::<bool>()).prop_map(|(ops, policy, control_first)| Run {
+        ops,
+        policy,
+        control_first,
+    })
+}
+
+fn obeys(run: &Run, slip: Option<Slip>) {
+    let mut bench = Bench::new(run.policy, slip);
+    for op in &run.ops {
+        bench.run(op);
+        bench.agree();
+    }
+    if bench.slips(Slip::Last) {
+        std::mem::forget(bench.held.pop());
+    }
+    bench.held.clear();
+    assert_eq!(bench.table.reclaim(), bench.leases.len());
+    assert_eq!(bench.control.leased(), 0, "law 8: leased in the end");
+    assert!(bench.control.is_valid(), "law 8: the accounts in the end");
+    let Bench {
+        control, halves, ..
+    } = bench;
+    if run.control_first {
+        drop(control);
+        drop(halves);
+    } else {
+        drop(halves);
+        drop(control);
     }
 }
 
@@ -559,31 +674,31 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 192, ..ProptestConfig::default() })]
 
     #[test]
-    fn the_pool_agrees_with_its_twin(
-        ops in vec(op(), 1..160),
-        policy in prop_oneof![
-            Just(ExhaustionPolicy::Fail),
-            Just(ExhaustionPolicy::BorrowNextLarger),
-            (1u32..4).prop_map(ExhaustionPolicy::Reserve),
-        ],
-        control_first in any::<bool>(),
-    ) {
-        let mut bench = Bench::new(policy);
-        for op in &ops {
-            bench.run(op);
-            bench.agree();
-        }
-        bench.held.clear();
-        assert_eq!(bench.table.reclaim(), bench.leases.len());
-        assert_eq!(bench.control.leased(), 0);
-        assert!(bench.control.is_valid());
-        let Bench { control, halves, .. } = bench;
-        if control_first {
-            drop(control);
-            drop(halves);
-        } else {
-            drop(halves);
-            drop(control);
+    fn the_pool_agrees_with_its_twin(run in run()) {
+        obeys(&run, None);
+    }
+}
+
+#[test]
+fn each_law_trips_on_a_twin_or_a_pool_that_errs() {
+    for (slip, law) in SLIPS {
+        let config = ProptestConfig {
+            cases: 192,
+            max_shrink_iters: 0,
+            failure_persistence: None,
+            ..ProptestConfig::default()
+        };
+        let rng = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
+        let mut runner = TestRunner::new_with_rng(config, rng);
+        let outcome = runner.run(&run(), |run| {
+            obeys(&run, Some(slip));
+            Ok(())
+        });
+        match outcome {
+            Err(TestError::Fail(reason, _)) => {
+                assert!(reason.message().contains(law), "{slip:?}: {reason}");
+            }
+            other => panic!("{slip:?} was not noticed: {other:?}"),
         }
     }
 }

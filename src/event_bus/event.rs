@@ -58,7 +58,7 @@ impl Priority {
 /// ```
 ///
 /// One byte too many does not compile:
-/// ```compile_fail
+/// ```compile_fail,E0080
 /// use wavepool::event_bus::{Event, Priority, TypedEventBus};
 ///
 /// #[derive(Clone, Copy, serde::Serialize)]

@@ -48,7 +48,7 @@ pub(crate) type InlineHandlers = [OnceLock<InlineHandler>; MAX_INLINE_HANDLERS];
 ///
 /// # Examples
 /// A publisher belongs to one thread:
-/// ```compile_fail
+/// ```compile_fail,E0277
 /// fn shared(_: impl Sync) {}
 /// shared(wavepool::event_bus::TypedEventBus::default().publisher().unwrap());
 /// ```
@@ -131,7 +131,7 @@ impl Publisher {
     ///
     /// # Examples
     /// Only Critical events have inline handlers; others do not compile:
-    /// ```compile_fail
+    /// ```compile_fail,E0080
     /// # use wavepool::event_bus::{EventsDropped, TypedEventBus};
     /// let mut publisher = TypedEventBus::default().publisher().unwrap();
     /// publisher.add_inline(|_: &EventsDropped| ()).unwrap();

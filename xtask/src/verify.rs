@@ -15,13 +15,17 @@ const LOOM_PREEMPTIONS: &str = "100";
 /// How long the fuzzer looks. It goes on from what earlier runs found worth keeping.
 const FUZZ_SECONDS: u32 = 600;
 const FUZZ_CORPUS: &str = "target/fuzz/corpus";
+/// What it keeps and finds while the account errs on purpose.
+const FUZZ_TRIP: &str = "target/fuzz/trip";
+/// libFuzzer's exit code when a sequence failed.
+const FUZZ_FOUND: i32 = 77;
 /// What libFuzzer needs of the compiler; `cargo fuzz` would say the same, but has to be installed.
 const FUZZ_FLAGS: &str = "--cfg fuzzing -Cdebug-assertions -Cpasses=sancov-module \
     -Cllvm-args=-sanitizer-coverage-level=4 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters \
     -Cllvm-args=-sanitizer-coverage-pc-table -Cllvm-args=-sanitizer-coverage-trace-compares";
 
 /// What there is to run, and how it is named.
-const PROOFS: [&str; 5] = ["loom", "mutants", "miri", "tsan", "fuzz"];
+const PROOFS: [&str; 6] = ["loom", "mutants", "misuse", "miri", "tsan", "fuzz"];
 
 /// Runs each proof that can be had here, or those named, and says which cannot.
 pub(crate) fn run(names: &[String]) -> Result<ExitCode> {
@@ -37,11 +41,13 @@ pub(crate) fn run(names: &[String]) -> Result<ExitCode> {
             let start = Instant::now();
             match proof {
                 "loom" => suite(&mut report, proof, Ok(deep_loom())),
+                "misuse" => suite(&mut report, proof, Ok(misuse())),
                 "miri" => suite(&mut report, proof, miri()),
                 "tsan" => suite(&mut report, proof, thread_sanitizer()),
                 "mutants" => report.check(proof, mutants::run(), start.elapsed()),
                 _ => {
-                    let result = fuzz().and_then(|mut cargo| process::run(&mut cargo));
+                    let result =
+                        fuzzer_trips().and_then(|()| process::run(&mut fuzz(FUZZ_CORPUS)?));
                     report.check(proof, result, start.elapsed());
                 }
             }
@@ -79,6 +85,17 @@ fn deep_loom() -> Command {
     let mut cargo = test::loom_command("loom");
     cargo.env("LOOM_MAX_PREEMPTIONS", LOOM_PREEMPTIONS);
     cargo.env("CARGO_PROFILE_TEST_OPT_LEVEL", "2");
+    cargo
+}
+
+/// The documentation's examples, those that must not compile also by the number of their error.
+fn misuse() -> Command {
+    let mut cargo = process::cargo();
+    cargo.args(["test", "--package", "wavepool", "--doc"]);
+    cargo
+        .env("RUSTC_BOOTSTRAP", "1")
+        // Build scripts look at that variable, too: elsewhere they would run again each time.
+        .env("CARGO_TARGET_DIR", "target/misuse");
     cargo
 }
 
@@ -142,15 +159,31 @@ fn thread_sanitizer() -> Result<Command> {
     Ok(cargo)
 }
 
+/// Whether the fuzzer notices an account that forgets that leases end.
+fn fuzzer_trips() -> Result<()> {
+    let mut cargo = fuzz(FUZZ_TRIP)?;
+    let status = cargo.env("WAVEPOOL_FUZZ_SLIP", "1").status()?;
+    if status.code() != Some(FUZZ_FOUND) {
+        bail!("the fuzzer did not notice an account that errs ({status})");
+    }
+    println!("the fuzzer noticed an account that errs, as it should");
+    Ok(())
+}
+
 /// Hostile operation sequences: `fuzz/fuzz_targets/pool_operations.rs`, by libFuzzer.
-fn fuzz() -> Result<Command> {
-    fs::create_dir_all(FUZZ_CORPUS)?;
+fn fuzz(corpus: &str) -> Result<Command> {
+    fs::create_dir_all(corpus)?;
     let mut cargo = process::cargo();
     // With a target named, the flags are for the fuzzed crates alone, not for build scripts.
     cargo.args(["run", "--release", "--manifest-path", "fuzz/Cargo.toml"]);
-    cargo.args(["--target", &host()?, "--", FUZZ_CORPUS]);
+    cargo.args(["--target", &host()?, "--", corpus]);
     cargo.args(["-max_len=600", "-print_final_stats=1"]);
-    cargo.arg("-artifact_prefix=target/fuzz/");
+    let findings = if corpus == FUZZ_TRIP {
+        FUZZ_TRIP
+    } else {
+        "target/fuzz"
+    };
+    cargo.arg(format!("-artifact_prefix={findings}/"));
     cargo.arg(format!("-max_total_time={FUZZ_SECONDS}"));
     cargo
         .env("RUSTFLAGS", FUZZ_FLAGS)

@@ -437,3 +437,80 @@ pub(super) fn add_counts(classes: &mut Vec<ClassMetrics>, more: &ClassMetrics) {
         None => classes.insert(at, more.clone()),
     }
 }
+
+#[cfg(test)]
+#[cfg(not(loom))]
+mod tests {
+    use core::mem::replace;
+
+    use super::super::arena::Fit;
+    use super::*;
+    use crate::modules::data_management::BufferPool;
+
+    /// Each account is put wrong in turn, and right again.
+    #[test]
+    fn the_invariant_trips_on_each_account() {
+        let (mut control, half) = BufferPool::builder()
+            .class(64, 5)
+            .reserve_samples(1024)
+            .build()
+            .unwrap();
+        let mut held: Vec<_> = (0..5).map(|_| half.acquire(64).unwrap()).collect();
+        // One is at hand, two are on the list, one is in the inbox, one is out.
+        held.drain(..3).for_each(|buffer| half.release(buffer));
+        drop(held.pop());
+        let out = index_from(held[0].slot_index()).unwrap();
+        let shelf = control.anchor.shelves().next().unwrap();
+        let listed = index_from(shelf.peek_local().first).unwrap();
+        let core = control.anchor.core();
+        let places = [out, listed].map(|index| {
+            let slot = core.table.slot(index);
+            (slot, slot.region(), slot.unit())
+        });
+        assert!(control.is_valid());
+        let wrong = |control: &PoolControl, what| assert!(!control.is_valid(), "{what}");
+
+        shelf.add_carved(1);
+        wrong(&control, "a buffer is counted that is nowhere");
+        shelf.sub_carved(1);
+
+        let lost = shelf.shared.inbox.front.take();
+        wrong(&control, "a buffer came home and is on no list");
+        control.put_back(&shelf, lost, 0);
+
+        let collected = replace(&mut control.collected, (shelf.peek_hand(), 64));
+        wrong(&control, "a buffer is on two lists");
+        control.collected = collected;
+
+        let spare = replace(&mut control.spare, shelf.peek_local());
+        wrong(&control, "a slot with memory waits for memory");
+        control.spare = spare;
+
+        let [(slot, region, unit), idle] = places;
+        slot.uncarve();
+        wrong(&control, "a buffer is out whose memory went back");
+        slot.carve(region, unit, shelf.id);
+        wrong(&control, "a buffer is out that nobody asked for");
+        held.clear();
+        assert!(control.is_valid());
+
+        let (slot, region, unit) = idle;
+        slot.carve(region, unit, shelf.id + 1);
+        wrong(&control, "a buffer is on the list of another class");
+        slot.carve(region, unit, shelf.id);
+
+        shelf.set_line(0);
+        shelf.set_draining(1);
+        wrong(&control, "all buffers lie beyond the line, not one");
+        shelf.set_line(NO_LINE);
+
+        let run = control.free.take(&mut Fit::new(1, 1)).unwrap();
+        wrong(&control, "memory is nobody's");
+        control.free.give(run);
+
+        control.reserved_units += 1;
+        wrong(&control, "memory is counted that is nowhere");
+        control.reserved_units -= 1;
+        assert!(control.is_valid());
+    }
+}

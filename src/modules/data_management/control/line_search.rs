@@ -7,7 +7,7 @@
 use crate::modules::data_management::realtime::slot_table::{SlotIndex, SlotTable};
 
 /// Slots that one control step looks at for lines. A pool of more takes the interpreter hours.
-pub(super) const SLOTS_PER_STEP: u32 = if cfg!(miri) { 128 } else { 4096 };
+pub(super) const SLOTS_PER_STEP: u32 = if cfg!(miri) { 32 } else { 4096 };
 
 const STRETCHES_LOG2: u32 = 8;
 const STRETCHES: usize = 1 << STRETCHES_LOG2;

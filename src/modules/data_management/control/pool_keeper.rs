@@ -507,14 +507,14 @@ mod tests {
     fn restless(slots_per_step: u32) -> u32 {
         let moves = 2 * SizingPolicy::default().buffers_per_step + COLLECT_BUDGET + 32;
         let sizes = if cfg!(miri) {
-            [(16, 600), (64, 150)]
+            [(16, 300), (64, 80)]
         } else {
             [(16, 9000), (64, 2000)]
         };
         let mut host = Host::new(&sizes);
         host.control.slots_per_step = slots_per_step;
         let (mut most, mut plans) = (0, 0);
-        let (steps, turn) = if cfg!(miri) { (45, 15) } else { (300, 30) };
+        let (steps, turn) = if cfg!(miri) { (36, 12) } else { (300, 30) };
         for step in 0..steps {
             let (samples, count) = sizes[usize::from(step % (2 * turn) < turn)];
             let report = host.use_buffers(samples, count as usize);
