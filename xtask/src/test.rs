@@ -154,6 +154,11 @@ fn clippy(report: &mut Report, _: &str) -> Result<()> {
                 .args(deny),
         )
     });
+    timed(report, "links of the documentation", || {
+        let mut cargo = process::cargo();
+        cargo.args(["doc", "--workspace", "--no-deps"]);
+        process::run(cargo.env("RUSTDOCFLAGS", "--deny warnings"))
+    });
     let toolchain = WasmToolchain::prepare()?;
     for build in Build::ALL {
         timed(report, &format!("clippy {}", build.name()), || {

@@ -77,7 +77,7 @@ impl PoolKeeper {
     /// One step at `now_ms`. `add` puts in what the pool does not count itself: the boundary, leaks, shelved vectors.
     ///
     /// # Real-time
-    /// For the control side. At most [`COLLECT_BUDGET`] buffers are collected, twice the policy's `buffers_per_step`
+    /// For the control side. At most 256 buffers are collected, twice the policy's `buffers_per_step`
     /// planned, and those of one bounded defragmentation run looked at.
     pub fn step(
         &mut self,

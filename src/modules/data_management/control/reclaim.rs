@@ -41,9 +41,13 @@ impl PoolControl {
     /// For the control side. Disturbs no other half.
     ///
     /// # Safety
-    /// The half's `RealtimePool` is never used again, not even dropped; nor is any [`Scratch`](super::Scratch),
-    /// [`PooledBuffer`](super::PooledBuffer) or [`PlanarBuffer`](super::PlanarBuffer) that came from it. The host saw the
+    /// The half's `RealtimePool` is never used again, not even dropped; nor is any [`Scratch`],
+    /// [`PooledBuffer`] or [`PlanarBuffer`] that came from it. The host saw the
     /// thread end, so that what it stored is seen here.
+    ///
+    /// [`Scratch`]: crate::modules::data_management::Scratch
+    /// [`PooledBuffer`]: crate::modules::data_management::PooledBuffer
+    /// [`PlanarBuffer`]: crate::modules::data_management::PlanarBuffer
     pub unsafe fn reclaim(&mut self, half: u16) -> Reclaimed {
         let mut reclaimed = Reclaimed::default();
         let mut halves = self.anchor.halves();

@@ -103,7 +103,7 @@ impl RealtimePool {
         }
     }
 
-    /// Its number on its control half: [`PoolControl`](super::PoolControl) names it so.
+    /// Its number on its control half: [`PoolControl`](crate::modules::data_management::PoolControl) names it so.
     #[must_use]
     pub fn id(&self) -> u16 {
         self.half.0.id
@@ -243,7 +243,7 @@ impl RealtimePool {
         Ok(buffer)
     }
 
-    /// [`acquire`](Self::acquire) that may use the buffers kept by [`ExhaustionPolicy::Reserve`].
+    /// [`acquire`](Self::acquire) that may use the buffers kept by [`ExhaustionPolicy::Reserve`](crate::modules::data_management::ExhaustionPolicy::Reserve).
     ///
     /// # Errors
     /// As for [`scratch`](Self::scratch).

@@ -21,7 +21,7 @@ const WASTE_WORTH_LEARNING: f64 = 5.0;
 /// What the optimizer may do.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SizingPolicy {
-    /// Length of a demand window. Memory falls back only after [`WINDOWS`] of them.
+    /// Length of a demand window. Memory falls back only after [`WINDOWS`](super::histograms::WINDOWS) of them.
     pub window_ms: f64,
     /// Buffers carved or taken back in one control step, at most.
     pub buffers_per_step: u32,
