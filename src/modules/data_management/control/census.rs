@@ -4,7 +4,7 @@ use crate::modules::data_management::realtime::pool_core::MAX_SHELVES;
 use crate::modules::data_management::realtime::slot_table::{SlotIndex, SlotTable};
 
 /// Slots that one control step looks at: all of most pools. A pool of more takes the interpreter hours.
-pub(super) const SLOTS_PER_STEP: u32 = if cfg!(miri) { 16 } else { 2048 };
+pub(super) const SLOTS_PER_STEP: u32 = if cfg!(miri) { 64 } else { 2048 };
 
 /// What is out of a shelf.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]

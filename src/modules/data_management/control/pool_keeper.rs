@@ -384,9 +384,20 @@ mod tests {
     #[test]
     fn sizes_that_take_turns_are_not_refused_while_their_classes_are_learned() {
         // Classes are learned when enough was asked for, whatever moment of a turn that is.
-        for turn in [750, 800, 875] {
+        // The interpreter is slow: one turn, and everything so many times as quick.
+        let (turns, quicker): (&[usize], _) = if cfg!(miri) {
+            (&[187], 4.0)
+        } else {
+            (&[750, 800, 875], 1.0)
+        };
+        let default = SizingPolicy::default();
+        let policy = SizingPolicy {
+            window_ms: default.window_ms / quicker,
+            ..default
+        };
+        for &turn in turns {
             let mut host = Host::new(&[256, 512, 1024, 2048, 4096].map(|samples| (samples, 64)));
-            host.keeper = PoolKeeper::new(AlertRules::default(), Some(SizingPolicy::default()));
+            host.keeper = PoolKeeper::new(AlertRules::default(), Some(policy.clone()));
             let mut held = VecDeque::new();
             for quantum in 0..8 * turn {
                 host.half.begin_quantum(quantum as u64 * 128);
