@@ -35,7 +35,7 @@ pub struct LeakReport {
     pub leased: u64,
     /// Those among them whose acquire was sampled, oldest first.
     pub sites: Vec<LeakSite>,
-    /// Acquires that were sampled while their half's table was full of sites still held: their sites are not known.
+    /// Acquires that were sampled while the places their half looked at had sites still held: their sites are not known.
     pub unrecorded: u64,
 }
 

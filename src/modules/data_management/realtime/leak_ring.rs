@@ -12,6 +12,10 @@ use crate::sync::atomic::{AtomicPtr, AtomicU32, Ordering, fence};
 /// Sites a half remembers.
 const ENTRIES: usize = if cfg!(loom) { 1 } else { 32 };
 
+/// Entries whose buffers one sampled acquire looks at: their slots were last written by other threads, and each is waited
+/// for.
+const LOOKS: u32 = 4;
+
 /// One sampled acquire, under a sequence lock with one writer: odd while it is being written.
 struct Entry {
     sequence: AtomicU32,
@@ -34,7 +38,9 @@ pub(crate) struct Sampled {
 /// held longest is what a leak report is for.
 pub(crate) struct LeakRing {
     entries: [Entry; ENTRIES],
-    /// Sampled acquires that found every entry in use.
+    /// Where the next look begins, in turn, so that an entry whose buffer came home is found in the end. The owner's.
+    turn: AtomicU32,
+    /// Sampled acquires that found the entries they looked at in use.
     pub(crate) unrecorded: Counter,
 }
 
@@ -48,12 +54,13 @@ impl LeakRing {
         };
         Self {
             entries: core::array::from_fn(entry),
+            turn: AtomicU32::new(0),
             unrecorded: Counter::default(),
         }
     }
 
-    /// Records an acquire of a slot that was just lent and marks it, if there is room. Wait-free: at most one look at
-    /// each entry.
+    /// Records an acquire of a slot that was just lent and marks it, if it finds room. Wait-free: at most one look at each
+    /// entry, and at a few buffers.
     #[cold]
     pub(super) fn record(
         &self,
@@ -84,20 +91,22 @@ impl LeakRing {
         table.slot(index).mark_sampled();
     }
 
-    /// The slot's own entry, or else one that is empty or whose buffer came home since.
+    /// The slot's own entry, or else one of a few that is empty or whose buffer came home since.
     fn place_for(&self, table: &SlotTable, index: SlotIndex) -> Option<&Entry> {
-        let mut free = None;
-        for entry in &self.entries {
-            let slot = entry.slot.load(Ordering::Relaxed);
-            if slot == index.raw() {
+        let slot = |entry: &Entry| entry.slot.load(Ordering::Relaxed);
+        if let Some(own) = self.entries.iter().find(|entry| slot(entry) == index.raw()) {
+            return Some(own);
+        }
+        for _ in 0..LOOKS {
+            let turn = self.turn.load(Ordering::Relaxed);
+            self.turn.store(turn.wrapping_add(1), Ordering::Relaxed);
+            let entry = &self.entries[turn as usize % ENTRIES];
+            let held = index_from(slot(entry)).is_some_and(|index| table.slot(index).is_sampled());
+            if !held {
                 return Some(entry);
             }
-            let held = index_from(slot).is_some_and(|index| table.slot(index).is_sampled());
-            if free.is_none() && !held {
-                free = Some(entry);
-            }
         }
-        free
+        None
     }
 
     /// What was recorded; an entry that is being written at this moment is left out.
@@ -151,8 +160,11 @@ mod tests {
         assert_eq!((frame_of(ENTRIES), ring.unrecorded.get()), (None, 1));
         assert!(!table.slot(slots[ENTRIES]).is_sampled());
         table.slot(slots[3]).take_back();
-        record(ENTRIES, 1001);
+        // A few at a time, every entry is looked at.
+        let attempts = ENTRIES as u64 / u64::from(LOOKS);
+        (0..attempts).for_each(|_| record(ENTRIES, 1001));
         assert_eq!((frame_of(ENTRIES), frame_of(3)), (Some(Some(1001)), None));
+        assert!(ring.unrecorded.get() <= attempts);
     }
 
     #[test]
