@@ -263,6 +263,27 @@ onPage('the piano is named right, note by note', async (page) => {
   assertNothingLost(await stop(page));
 });
 
+onPage('a control worker that is held up for a moment skips no window, for longer than half a second some, counted', async (page) => {
+  await press(page, 'tone');
+  const [worker] = page.workers();
+  const holdUp = async (ms) => {
+    // In shared mode it hears of messages, of what is evaluated there too, when somebody knocks: any request does.
+    const knocking = setInterval(() => page.evaluate(() => window.wavepoolDemo.fault('none').catch(() => {})).catch(() => {}), 20);
+    await worker.evaluate((ms) => {
+      for (const end = performance.now() + ms; performance.now() < end; );
+    }, ms);
+    clearInterval(knocking);
+    await page.waitForTimeout(500);
+  };
+  await holdUp(200);
+  assert.equal((await report(page)).skipped_windows, 0);
+  await holdUp(1500);
+  const last = await stop(page);
+  assert.ok(last.skipped_windows > 10, `${last.skipped_windows} skipped`);
+  assert.equal(last.windows + last.skipped_windows, Math.floor((last.frames - last.window) / last.hop) + 1);
+  assertNothingLost(last);
+});
+
 test('a control worker that dies is told of, and another takes up the sound', async () => {
   const { page } = await openPage(browser, url);
   try {
