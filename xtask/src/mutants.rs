@@ -195,10 +195,19 @@ const MUTANTS: [Mutant; 22] = [
     ),
     mutant(
         "15 ask relaxed",
-        (REALTIME, "shelf_figures.rs"),
+        CORE,
         (
-            "asked.store(asked, Ordering::Release)",
-            "asked.store(asked, Ordering::Relaxed)",
+            "asked.store(more, Ordering::Release)",
+            "asked.store(more, Ordering::Relaxed)",
+        ),
+        "loom_what_is_asked",
+    ),
+    mutant(
+        "15 answered what was not looked for",
+        (REALTIME, "quantum.rs"),
+        (
+            "self.quantum.answered = asked;",
+            "self.quantum.answered = self.anchor.asked(self.half.0.id);",
         ),
         "loom_what_is_asked",
     ),

@@ -147,8 +147,8 @@ impl Capture {
     pub fn process(&mut self, inputs: &[&[f32]], first_frame: u64) -> usize {
         let frames = inputs.first().map_or(0, |channel| channel.len());
         self.in_quanta(frames, first_frame, |channel, at, samples| {
-            let input = inputs.get(channel).and_then(|input| input.get(at..));
-            copy_or_silence(samples, input.unwrap_or_default());
+            let input = inputs.get(channel).copied().unwrap_or_default();
+            copy_or_silence(samples, input, at);
         })
     }
 
@@ -232,9 +232,12 @@ impl Capture {
             self.outlet.begin(first_frame);
             self.reblocker.begin(part, first_frame, &mut self.outlet);
             completed += self.carry_out(|span, window| {
-                for channel in 0..window.channels() {
-                    let samples = &mut window.channel_mut(channel)[span.dst..][..span.count];
-                    copy(channel, from + span.src, samples);
+                for (channel, samples) in window.iter_mut().enumerate() {
+                    copy(
+                        channel,
+                        from + span.src,
+                        &mut samples[span.dst..][..span.count],
+                    );
                 }
             });
             from += part;

@@ -103,13 +103,11 @@ impl Engine {
             }
         }
         self.fade.apply(&mut block);
-        for (channel, output) in outputs.iter_mut().enumerate() {
-            if channel < block.channels() {
-                copy_or_silence(output, block.channel(channel));
-            } else {
-                output.fill(0.0);
-            }
+        let mut channels = block.iter();
+        for output in outputs {
+            copy_or_silence(output, channels.next().unwrap_or_default(), 0);
         }
+        drop(channels);
         self.pool.release_planar(block);
     }
 
@@ -154,22 +152,26 @@ fn silence(outputs: &mut [&mut [f32]]) {
     }
 }
 
-/// What `from` lacks is silence.
-#[inline]
-pub(super) fn copy_or_silence(to: &mut [f32], from: &[f32]) {
-    if let Some(from) = from.get(..to.len()) {
-        to.copy_from_slice(from);
-    } else {
-        let (heard, rest) = to.split_at_mut(from.len());
-        heard.copy_from_slice(from);
-        rest.fill(0.0);
+/// Fills `to` with what `from` has from sample `at` on; what it lacks is silence.
+#[inline(always)] // Between two bounds checks there is little else.
+pub(super) fn copy_or_silence(to: &mut [f32], from: &[f32], at: usize) {
+    match from.get(at..at + to.len()) {
+        Some(from) => to.copy_from_slice(from),
+        None => copy_what_is_there(to, from.get(at..).unwrap_or_default()),
     }
 }
 
+#[cold]
+fn copy_what_is_there(to: &mut [f32], from: &[f32]) {
+    let (heard, rest) = to.split_at_mut(from.len().min(to.len()));
+    heard.copy_from_slice(&from[..heard.len()]);
+    rest.fill(0.0);
+}
+
 fn load(block: &mut PlanarBuffer, inputs: &[&[f32]]) {
-    for channel in 0..block.channels() {
-        let input = inputs.get(channel).copied().unwrap_or_default();
-        copy_or_silence(block.channel_mut(channel), input);
+    let mut inputs = inputs.iter();
+    for channel in block.iter_mut() {
+        copy_or_silence(channel, inputs.next().copied().unwrap_or_default(), 0);
     }
 }
 

@@ -107,6 +107,25 @@ impl ClassTable {
             .chain(self.draining.iter().map(|shelf| &**shelf))
     }
 
+    /// The shelf after `turn` in a round over all of them.
+    #[inline(always)]
+    pub(super) fn in_turn(&self, turn: &mut usize) -> &Shelf {
+        #[cfg(loom)]
+        self.life.look();
+        let next = *turn + 1;
+        *turn = if next < self.count + self.draining.len() {
+            next
+        } else {
+            0
+        };
+        let draining = turn.checked_sub(self.count);
+        let shelf = match draining.and_then(|n| self.draining.get(n)) {
+            Some(shelf) => shelf,
+            None => &self.shelves[*turn % MAX_CLASSES],
+        };
+        shelf
+    }
+
     pub(super) fn heap_bytes(&self) -> usize {
         self.draining.capacity() * size_of::<Pinned<Shelf>>()
     }
@@ -120,7 +139,7 @@ mod tests {
 
     /// The table, and the shelves that it is about.
     fn table(sizes: &[u32], largest: usize) -> (ClassTable, Vec<Shelf>) {
-        let core = Pinned::dangling_for_test();
+        let core = Pinned::for_test();
         let shelf = |&samples| Shelf::new(core, OnRelease::Leave, (0, 0), samples, 0);
         let shelves: Vec<Shelf> = sizes.iter().map(shelf).collect();
         let pinned: Vec<_> = shelves.iter().map(Pinned::of_test).collect();

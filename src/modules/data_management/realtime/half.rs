@@ -87,11 +87,11 @@ impl Half {
     }
 
     #[inline]
-    pub(super) fn count_demand(&self, bucket: usize) {
+    pub(super) fn count_demand(&self, bucket: usize, requests: u32) {
         let count = &self.demand[bucket % BUCKETS];
         // Relaxed: a statistic with one writer.
         count.store(
-            count.load(Ordering::Relaxed).wrapping_add(1),
+            count.load(Ordering::Relaxed).wrapping_add(requests),
             Ordering::Relaxed,
         );
     }

@@ -10,6 +10,7 @@ pub(crate) mod half;
 pub(crate) mod leak_ring;
 pub(crate) mod planar;
 pub(crate) mod pool_core;
+mod quantum;
 pub(crate) mod realtime_pool;
 pub(crate) mod shelf;
 mod shelf_figures;

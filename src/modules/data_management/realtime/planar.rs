@@ -2,13 +2,16 @@
 #![allow(unsafe_code)] // Makes slices of arena memory for the handle that owns it.
 
 use core::mem::ManuallyDrop;
+use core::panic::Location;
 use core::ptr::NonNull;
 use core::slice;
 
 use super::buffer::{AudioMetadata, Held, PooledBuffer, add_reference, drop_reference};
 use super::pool_core::{Core, Pinned};
+use super::realtime_pool::RealtimePool;
 use super::shelf::{Shelf, Taken};
 use super::slot_table::{Slot, SlotIndex};
+use crate::modules::data_management::error::PoolError;
 use crate::sync::atomic::Ordering;
 
 /// The most channels of a [`PlanarBuffer`].
@@ -80,6 +83,18 @@ impl Planes {
         let (samples, len) = self.samples(channel);
         // SAFETY: as in `Held::read`; the planes keep the buffer as long as they are borrowed.
         unsafe { slice::from_raw_parts(samples, len) }
+    }
+
+    /// Brings the first two, which belong to one shelf, home on its owner's thread. The only handle for them.
+    #[inline(always)]
+    fn bring_pair_home(&mut self) {
+        for channel in 0..NEAR {
+            // SAFETY: the only handle, says the caller.
+            unsafe { self.held(channel).wipe() };
+        }
+        let table = &self.core().table;
+        let pair = [0, 1].map(|channel| (self.slots[channel], table.slot(self.slots[channel])));
+        self.shelves[0].take_pair_home(pair);
     }
 
     /// # Safety
@@ -177,6 +192,22 @@ impl PlanarBuffer {
         unsafe { slice::from_raw_parts_mut(samples, len) }
     }
 
+    /// Each channel's samples.
+    #[inline]
+    pub fn iter(&self) -> impl Iterator<Item = &[f32]> {
+        (0..self.channels()).map(|channel| self.planes.read(channel))
+    }
+
+    /// Each channel's samples, to write.
+    #[inline]
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut [f32]> {
+        (0..self.channels()).map(|channel| {
+            let (samples, len) = self.planes.samples(channel);
+            // SAFETY: as in `channel_mut`; each channel is a buffer of its own, and comes once.
+            unsafe { slice::from_raw_parts_mut(samples, len) }
+        })
+    }
+
     /// The number of one channel's buffer in its pool.
     #[must_use]
     pub fn slot_index(&self, channel: usize) -> u32 {
@@ -227,6 +258,117 @@ impl PlanarBuffer {
         PlanarRef {
             planes,
             metadata: buffer.metadata,
+        }
+    }
+}
+
+impl RealtimePool {
+    /// One buffer per channel, all or nothing.
+    ///
+    /// # Real-time
+    /// Wait-free, per channel as [`acquire`](Self::acquire), and cheaper than that for two.
+    ///
+    /// # Errors
+    /// [`ChannelCount`](PoolError::ChannelCount), and as for [`scratch`](Self::scratch); then every channel already
+    /// acquired is back.
+    #[track_caller]
+    pub fn acquire_planar(
+        &self,
+        channels: usize,
+        frames: usize,
+    ) -> Result<PlanarBuffer, PoolError> {
+        let site = Location::caller();
+        if channels == 0 || channels > MAX_CHANNELS {
+            return Err(PoolError::ChannelCount {
+                requested: channels,
+                most: MAX_CHANNELS,
+            });
+        }
+        // One class for all.
+        let Some((bucket, own)) = self.table.find(frames) else {
+            return Err(self.refuse(frames));
+        };
+        if channels == 2
+            && let Some(pair) = self.take_pair_of(bucket, own, frames, site)
+        {
+            // Made where it is returned: a handle that others may be pushed to is put together elsewhere, and copied.
+            return Ok(PlanarBuffer::new(pair.each_ref(), 2, frames as u32));
+        }
+        self.acquire_one_by_one(channels, frames, bucket, own, site)
+    }
+
+    #[inline(never)]
+    fn acquire_one_by_one(
+        &self,
+        channels: usize,
+        frames: usize,
+        bucket: usize,
+        own: Pinned<Shelf>,
+        site: &'static Location<'static>,
+    ) -> Result<PlanarBuffer, PoolError> {
+        let take = || self.take_of(bucket, own, frames, false, site);
+        let Some(first) = take() else {
+            return Err(self.refuse(frames));
+        };
+        if channels == 1 {
+            return Ok(PlanarBuffer::new([&first, &first], 1, frames as u32));
+        }
+        let Some(second) = take() else {
+            let error = self.refuse(frames);
+            self.release(PooledBuffer::new(first));
+            return Err(error);
+        };
+        let mut buffer = PlanarBuffer::new([&first, &second], 2, frames as u32);
+        while buffer.channels() < channels {
+            let Some(held) = take() else {
+                let error = self.refuse(frames);
+                self.release_planar(buffer);
+                return Err(error);
+            };
+            buffer.push(held.index);
+        }
+        Ok(buffer)
+    }
+
+    /// [`acquire_planar`](Self::acquire_planar), zeroed.
+    ///
+    /// # Errors
+    /// As for [`acquire_planar`](Self::acquire_planar).
+    #[track_caller]
+    pub fn acquire_planar_silent(
+        &self,
+        channels: usize,
+        frames: usize,
+    ) -> Result<PlanarBuffer, PoolError> {
+        let mut buffer = self.acquire_planar(channels, frames)?;
+        buffer.silence();
+        Ok(buffer)
+    }
+
+    /// [`release`](Self::release), channel by channel.
+    ///
+    /// # Real-time
+    /// As there.
+    pub fn release_planar(&self, buffer: PlanarBuffer) {
+        let mut buffer = ManuallyDrop::new(buffer);
+        let [shelf, other] = buffer.planes.shelves;
+        let mut home = 0;
+        if buffer.channels() >= 2 && shelf == other && shelf.owner == self.key {
+            home = 2;
+            buffer.planes.bring_pair_home();
+            if self.quantum.heard {
+                shelf.returns_told.add(2);
+                self.tell_recycling(&shelf, 2);
+            }
+        }
+        for channel in home..buffer.channels() {
+            let Held {
+                shelf,
+                samples,
+                index,
+                ..
+            } = buffer.channel_out(channel);
+            self.bring_home(shelf, samples, index);
         }
     }
 }

@@ -95,10 +95,15 @@ impl<T> Pinned<T> {
     pub(super) fn of_test(value: &T) -> Self {
         Self(NonNull::from(value))
     }
+}
 
-    #[cfg(all(test, not(loom)))]
-    pub(super) const fn dangling_for_test() -> Self {
-        Self(NonNull::dangling())
+#[cfg(all(test, not(loom)))]
+impl Pinned<Core> {
+    /// Of a core without a pool, for shelves that are tested by themselves.
+    #[allow(clippy::disallowed_types)] // Not on the real-time side.
+    pub(super) fn for_test() -> Self {
+        static CORE: std::sync::LazyLock<Core> = std::sync::LazyLock::new(|| Core::new(1));
+        Self::of_test(&CORE)
     }
 }
 
@@ -124,6 +129,9 @@ pub(crate) struct Core {
     halves: [AtomicPtr<Half>; MAX_HALVES],
     /// Whether the control half is still there to collect what is shed.
     controlled: AtomicU32,
+    /// How often the control half has asked something of a half's owner, by the half's number; wraps. Written by the control
+    /// half, and next to never: each owner reads its own when a quantum begins.
+    asked: [AtomicU32; MAX_HALVES],
     /// Halves of both kinds that live.
     anchors: AtomicU32,
     /// See the table above.
@@ -150,6 +158,7 @@ impl Core {
                 .collect(),
             halves: core::array::from_fn(|_| AtomicPtr::new(ptr::null_mut())),
             controlled: AtomicU32::new(1),
+            asked: core::array::from_fn(|_| AtomicU32::new(0)),
             anchors: AtomicU32::new(0),
             outstanding: AtomicU64::new(BIAS),
             regions: UnsafeCell::new(Vec::new()),
@@ -182,6 +191,21 @@ impl Core {
     pub(crate) fn halves(&self) -> impl Iterator<Item = Pinned<Half>> {
         // SAFETY: what is in the directory is alive.
         live(&self.halves).map(|half| unsafe { Pinned::new(half) })
+    }
+
+    /// Has the owner of this half look at all of its shelves when its next quantum begins: after each wish.
+    pub(super) fn ask(&self, half: u16) {
+        let asked = &self.asked[usize::from(half) % MAX_HALVES];
+        let more = asked.load(Ordering::Relaxed).wrapping_add(1);
+        // Release: pairs with the acquire in `asked`: an owner that has seen this has seen the wish.
+        asked.store(more, Ordering::Release);
+    }
+
+    /// How often this half's owner was asked.
+    #[inline(always)]
+    pub(super) fn asked(&self, half: u16) -> u32 {
+        // Acquire: pairs with the release in `ask`, so that what was asked for is seen by whoever looks after this.
+        self.asked[usize::from(half) % MAX_HALVES].load(Ordering::Acquire)
     }
 
     pub(super) fn is_controlled(&self) -> bool {

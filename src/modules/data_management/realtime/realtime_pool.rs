@@ -3,24 +3,18 @@
 
 use core::cell::Cell;
 use core::marker::PhantomData;
-use core::mem::ManuallyDrop;
 use core::panic::Location;
 use core::ptr::NonNull;
 
 use super::buffer::{Held, PooledBuffer, Scratch};
 use super::class_table::ClassTable;
 use super::half::Half;
-use super::planar::{MAX_CHANNELS, PlanarBuffer};
 use super::pool_core::{Anchor, Pinned};
+use super::quantum::Quantum;
 use super::shelf::{HalfKey, Kind, Shelf, Taken};
 use super::slot_table::SlotIndex;
 use crate::event_bus::Publisher;
 use crate::modules::data_management::error::PoolError;
-use crate::modules::data_management::pool_events::{BufferPoolAllocation, BufferPoolRecycling};
-
-/// Buffers one class looks at, to shed them, in one quantum: enough for several hundred to change hands within 50 ms,
-/// few enough to take less than a microsecond.
-const SHED_PER_QUANTUM: u32 = 64;
 
 /// What a real-time half was built with.
 #[derive(Clone, Copy)]
@@ -67,13 +61,12 @@ pub(crate) struct HalfOptions {
 pub struct RealtimePool {
     // Declared before the anchor, so that the half is handed over before the core may go.
     pub(super) half: Owner,
-    key: HalfKey,
+    pub(super) key: HalfKey,
     pub(super) table: Pinned<ClassTable>,
     pub(super) first_frame: Option<u64>,
     pub(super) options: HalfOptions,
     pub(super) publisher: Option<Publisher>,
-    /// Whether anybody listened to the allocation or recycling events when this quantum began.
-    heard: bool,
+    pub(super) quantum: Quantum,
     pub(super) anchor: Anchor,
     not_sync: PhantomData<Cell<()>>,
 }
@@ -97,7 +90,7 @@ impl RealtimePool {
             first_frame: half.frame.get(),
             options,
             publisher: None,
-            heard: false,
+            quantum: Quantum::new(),
             anchor,
             not_sync: PhantomData,
         }
@@ -107,73 +100,6 @@ impl RealtimePool {
     #[must_use]
     pub fn id(&self) -> u16 {
         self.half.0.id
-    }
-
-    /// From now on this half's events go out here. Control side: attach before the half goes to its thread.
-    ///
-    /// Who subscribes later to allocations or recyclings hears of them from the next [`begin_quantum`](Self::begin_quantum)
-    /// on.
-    pub fn attach_publisher(&mut self, publisher: Publisher) {
-        self.publisher = Some(publisher);
-        self.listen();
-    }
-
-    fn listen(&mut self) {
-        let heard = self.publisher.as_ref().is_some_and(|publisher| {
-            publisher.is_heard::<BufferPoolAllocation>()
-                || publisher.is_heard::<BufferPoolRecycling>()
-        });
-        if heard != self.heard {
-            self.heard = heard;
-            self.half.0.set_heard(heard);
-            // What nobody listened to is not told later.
-            self.table.all().for_each(|shelf| _ = shelf.untold());
-        }
-    }
-
-    /// Begins a callback: takes up a new class table if there is one, sheds a few surplus buffers, tells the bus what
-    /// `Scratch` did in the quantum before and what came home from other threads.
-    ///
-    /// # Real-time
-    /// Wait-free: a bounded number of steps per class.
-    pub fn begin_quantum(&mut self, first_frame: u64) {
-        self.begin(Some(first_frame));
-    }
-
-    /// [`begin_quantum`](Self::begin_quantum) for a half that follows no stream: what it tells carries no frame.
-    pub fn begin_round(&mut self) {
-        self.begin(None);
-    }
-
-    fn begin(&mut self, first_frame: Option<u64>) {
-        self.listen();
-        if let Some(table) = self.half.0.pick_up() {
-            self.table = table;
-        }
-        let shed = if self.anchor.is_controlled() {
-            SHED_PER_QUANTUM
-        } else {
-            0
-        };
-        // Most classes rest in most quanta.
-        self.table.all().for_each(|shelf| {
-            if self.heard | shelf.is_astir() {
-                self.look_after(shelf, shed);
-            }
-        });
-        self.first_frame = first_frame;
-        self.half.0.frame.set(first_frame);
-        self.half.0.quanta.add(1);
-    }
-
-    #[inline(never)]
-    fn look_after(&self, shelf: &Shelf, shed: u32) {
-        let returned = if shelf.is_astir() {
-            shelf.settle(&self.anchor.table, shed)
-        } else {
-            0
-        };
-        self.tell_untold(shelf, returned);
     }
 
     /// A buffer for this borrow. See [`Scratch`].
@@ -208,7 +134,7 @@ impl RealtimePool {
         kind: Kind,
         critical: bool,
     ) -> Option<(Pinned<Shelf>, Taken)> {
-        self.half.0.count_demand(bucket);
+        self.half.0.count_demand(bucket, 1);
         match own.take(self.anchor.core(), kind, samples as u32) {
             Some(taken) => Some((own, taken)),
             None => self.search(own, samples, kind, critical),
@@ -255,74 +181,6 @@ impl RealtimePool {
         }
     }
 
-    /// One buffer per channel, all or nothing.
-    ///
-    /// # Real-time
-    /// Wait-free, per channel as [`acquire`](Self::acquire).
-    ///
-    /// # Errors
-    /// [`ChannelCount`](PoolError::ChannelCount), and as for [`scratch`](Self::scratch); then every channel already
-    /// acquired is back.
-    #[track_caller]
-    pub fn acquire_planar(
-        &self,
-        channels: usize,
-        frames: usize,
-    ) -> Result<PlanarBuffer, PoolError> {
-        let site = Location::caller();
-        if channels == 0 || channels > MAX_CHANNELS {
-            return Err(PoolError::ChannelCount {
-                requested: channels,
-                most: MAX_CHANNELS,
-            });
-        }
-        // One class for all.
-        let Some((bucket, own)) = self.table.find(frames) else {
-            return Err(self.refuse(frames));
-        };
-        let take = || self.take_of(bucket, own, frames, false, site);
-        let Some(first) = take() else {
-            return Err(self.refuse(frames));
-        };
-        if channels == 1 {
-            return Ok(PlanarBuffer::new([&first, &first], 1, frames as u32));
-        }
-        let Some(second) = take() else {
-            let error = self.refuse(frames);
-            self.release(PooledBuffer::new(first));
-            return Err(error);
-        };
-        if channels == 2 {
-            // Made where it is returned: a handle that others may be pushed to is put together elsewhere, and copied.
-            return Ok(PlanarBuffer::new([&first, &second], 2, frames as u32));
-        }
-        let mut buffer = PlanarBuffer::new([&first, &second], 2, frames as u32);
-        while buffer.channels() < channels {
-            let Some(held) = take() else {
-                let error = self.refuse(frames);
-                self.release_planar(buffer);
-                return Err(error);
-            };
-            buffer.push(held.index);
-        }
-        Ok(buffer)
-    }
-
-    /// [`acquire_planar`](Self::acquire_planar), zeroed.
-    ///
-    /// # Errors
-    /// As for [`acquire_planar`](Self::acquire_planar).
-    #[track_caller]
-    pub fn acquire_planar_silent(
-        &self,
-        channels: usize,
-        frames: usize,
-    ) -> Result<PlanarBuffer, PoolError> {
-        let mut buffer = self.acquire_planar(channels, frames)?;
-        buffer.silence();
-        Ok(buffer)
-    }
-
     /// Gives a buffer back. One of this half's own goes straight to its list; another half's goes to its inbox, as a
     /// bare drop would send it.
     ///
@@ -342,7 +200,7 @@ impl RealtimePool {
 
     /// For whoever has forgotten the only handle of the buffer.
     #[inline(always)]
-    fn bring_home(&self, shelf: Pinned<Shelf>, samples: NonNull<f32>, index: SlotIndex) {
+    pub(super) fn bring_home(&self, shelf: Pinned<Shelf>, samples: NonNull<f32>, index: SlotIndex) {
         if shelf.owner != self.key {
             // SAFETY: the caller's word: the only handle for the buffer, forgotten.
             return unsafe { Held::send_to_owner(shelf, samples, index) };
@@ -351,26 +209,9 @@ impl RealtimePool {
             // SAFETY: as above; only this half's owner releases here, and the shelf is of this half.
             unsafe { Held::return_to_owner(shelf, samples, index) };
         }
-        if self.heard {
+        if self.quantum.heard {
             shelf.returns_told.add(1);
             self.tell_recycling(&shelf, 1);
-        }
-    }
-
-    /// [`release`](Self::release), channel by channel.
-    ///
-    /// # Real-time
-    /// As there.
-    pub fn release_planar(&self, buffer: PlanarBuffer) {
-        let buffer = ManuallyDrop::new(buffer);
-        for channel in 0..buffer.channels() {
-            let Held {
-                shelf,
-                samples,
-                index,
-                ..
-            } = buffer.channel_out(channel);
-            self.bring_home(shelf, samples, index);
         }
     }
 
@@ -385,8 +226,52 @@ impl RealtimePool {
         self.take_of(bucket, own, samples, critical, site)
     }
 
+    /// Two buffers of one class at once, if [`Shelf::pop_pair`] has them.
     #[inline(always)]
-    fn take_of(
+    pub(super) fn take_pair_of(
+        &self,
+        bucket: usize,
+        own: Pinned<Shelf>,
+        samples: usize,
+        site: &'static Location<'static>,
+    ) -> Option<[Held; 2]> {
+        let core = self.anchor.core();
+        let pair = own.pop_pair(&core.table, samples as u32)?;
+        self.half.0.count_demand(bucket, 2);
+        let count = own.acquires_listed.add(2);
+        if count & (self.options.sample_every - 1) < 2 {
+            self.record_of_pair(count, pair.map(|(index, _)| index), site);
+        }
+        Some(pair.map(|(index, slot)| {
+            self.tell_allocation(&own, 1, samples as u32, index.raw());
+            let taken = Taken {
+                index,
+                samples: core.samples_at(slot),
+                count,
+            };
+            Held::new(own, &taken, samples as u32)
+        }))
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn record_of_pair(&self, count: u64, pair: [SlotIndex; 2], site: &'static Location<'static>) {
+        for (count, index) in [count - 1, count].into_iter().zip(pair) {
+            if count & (self.options.sample_every - 1) == 0 {
+                self.record(index, site);
+            }
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn record(&self, index: SlotIndex, site: &'static Location<'static>) {
+        let (sites, table) = (&self.half.0.sites, &self.anchor.table);
+        sites.record(table, index, self.first_frame, site);
+    }
+
+    #[inline(always)]
+    pub(super) fn take_of(
         &self,
         bucket: usize,
         own: Pinned<Shelf>,
@@ -396,54 +281,10 @@ impl RealtimePool {
     ) -> Option<Held> {
         let (shelf, taken) = self.find_of(bucket, own, samples, Kind::Owned, critical)?;
         if taken.count & (self.options.sample_every - 1) == 0 {
-            let (sites, table) = (&self.half.0.sites, &self.anchor.table);
-            sites.record(table, taken.index, self.first_frame, site);
+            self.record(taken.index, site);
         }
         self.tell_allocation(&shelf, 1, samples as u32, taken.index.raw());
         Some(Held::new(shelf, &taken, samples as u32))
-    }
-
-    /// Tells what `Scratch` did since it was last told, and what else returned.
-    fn tell_untold(&self, shelf: &Shelf, returned: u32) {
-        if !self.heard {
-            return;
-        }
-        let (scratches, returns) = shelf.untold();
-        if scratches > 0 {
-            self.tell_allocation(shelf, scratches, 0, u32::MAX);
-        }
-        self.tell_recycling(shelf, returns + returned);
-    }
-
-    #[inline]
-    fn tell_allocation(&self, shelf: &Shelf, count: u32, requested: u32, slot: u32) {
-        if self.heard
-            && let Some(publisher) = &self.publisher
-        {
-            publisher.publish(BufferPoolAllocation {
-                class_samples: shelf.samples,
-                requested,
-                slot,
-                count,
-                half: shelf.half,
-                first_frame: self.first_frame,
-            });
-        }
-    }
-
-    #[inline]
-    pub(super) fn tell_recycling(&self, shelf: &Shelf, count: u32) {
-        if self.heard
-            && count > 0
-            && let Some(publisher) = &self.publisher
-        {
-            publisher.publish(BufferPoolRecycling {
-                class_samples: shelf.samples,
-                count,
-                half: shelf.half,
-                first_frame: self.first_frame,
-            });
-        }
     }
 }
 
@@ -464,7 +305,10 @@ mod tests {
 
     use super::*;
     use crate::event_bus::TypedEventBus;
-    use crate::modules::data_management::pool_events::PoolExhausted;
+    use crate::modules::data_management::MAX_CHANNELS;
+    use crate::modules::data_management::pool_events::{
+        BufferPoolAllocation, BufferPoolRecycling, PoolExhausted,
+    };
     use crate::modules::data_management::{BufferPool, PoolControl, RELEASED_BITS};
 
     fn pool(class: usize, buffers: u32) -> (PoolControl, RealtimePool) {

@@ -46,7 +46,8 @@ pub(crate) struct Taken {
 ///
 /// The hand keeps one buffer out of the list, the one that came back last, with where its samples are: most takes follow
 /// a return of the same class, and need no more. The list is popped only when the hand is empty, so that what is off the
-/// list is in use then, and the peak is exact. Whatever looks through the list puts the hand down first.
+/// list is in use then, and the peak is exact; or where what is off the list, the buffer at hand included, is no more than
+/// the peak. Whatever looks through the list puts the hand down first.
 ///
 /// There is no length that goes up and down: the next take would have to wait for what the last return stored. Two
 /// counts that only rise, one written by taking and one by returning, do not wait for each other.
@@ -106,8 +107,6 @@ pub(crate) struct Shelf {
     pub(super) taken: Counter,
     /// Idle buffers looked at because the control half asked.
     pub(super) looked_at: Counter,
-    /// What the control half had asked when the owner last found nothing to do here.
-    answered: AtomicU32,
     /// Requests of this class served by the next larger one.
     pub(crate) borrowed: Counter,
     /// Requests of this class refused.
@@ -149,8 +148,6 @@ pub(crate) struct SharedSide {
     pub(super) looks: AtomicU64,
     /// Idle buffers below this many are replenished. The control half's own.
     pub(super) target: AtomicU32,
-    /// How often the control half has asked the owner to look; wraps. Written by the control half.
-    pub(super) asked: AtomicU32,
 }
 
 impl Shelf {
@@ -187,7 +184,6 @@ impl Shelf {
             returns_told: Counter::default(),
             taken: Counter::default(),
             looked_at: Counter::default(),
-            answered: AtomicU32::new(0),
             borrowed: Counter::default(),
             exhausted: Counter::default(),
             peak: AtomicU32::new(0),
@@ -200,7 +196,6 @@ impl Shelf {
                 draining: AtomicU32::new(0),
                 looks: AtomicU64::new(0),
                 target: AtomicU32::new(0),
-                asked: AtomicU32::new(0),
             },
         }
     }
@@ -243,38 +238,27 @@ impl Shelf {
         })
     }
 
-    /// Whether a quantum that begins has to look closer: something came home, or the control half has asked for something
-    /// that was not all done yet. Three words of one cache line, and one of the owner's.
+    /// Whether a look in turn has to look closer: something came home, or there can be too much. What the control half
+    /// asks for it says itself: see `Core::ask`.
     #[inline(always)]
     pub(super) fn is_astir(&self) -> bool {
         // Relaxed: only whether there is something to look for; `settle` looks.
-        let asked = self.shared.asked.load(Ordering::Relaxed);
-        (asked != self.answered.load(Ordering::Relaxed)) | !self.shared.inbox.is_empty()
+        !self.shared.inbox.is_empty() | (self.carved() > self.limit())
     }
 
     /// Does what there is to do here in a quantum that begins; answers like `shed`.
-    #[inline(never)] // Seldom needed: see `is_astir`.
     pub(super) fn settle(&self, table: &SlotTable, most: u32) -> u32 {
-        // Acquire: pairs with the release in `ask`, so that what was asked for is seen below.
-        let asked = self.shared.asked.load(Ordering::Acquire);
-        let returned = if self.is_unsettled() {
-            self.shed(table, most)
-        } else {
-            0
-        };
-        // Where buffers that come home can make too many, every quantum looks.
-        if self.carved() <= self.limit() && !self.is_unsettled() {
-            self.answered.store(asked, Ordering::Relaxed);
+        // Else what is at hand stays there.
+        if self.shared.inbox.is_empty() && !self.is_wanted() {
+            return 0;
         }
-        returned
+        self.shed(table, most)
     }
 
-    /// Whether something came home, the control half asks for something, or there is too much. Else what is at hand stays
-    /// there.
-    fn is_unsettled(&self) -> bool {
+    /// Whether the control half asks for something that was not all done yet, or there is too much.
+    pub(super) fn is_wanted(&self) -> bool {
         let shared = &self.shared;
-        !shared.inbox.is_empty()
-            || self.is_window_forgotten()
+        self.is_window_forgotten()
             || self.line() != NO_LINE
             || self.hand_should_open()
             || shared.looks.load(Ordering::Relaxed) > self.looked_at.get()
@@ -300,6 +284,29 @@ impl Shelf {
         self.unlink(slot);
         self.served.set(served + 1);
         Some((index, slot))
+    }
+
+    /// [`pop`](Self::pop) of two at once, if that cannot make a new peak, whatever is at hand, and leaves the reserve.
+    #[inline(always)]
+    pub(super) fn pop_pair<'table>(
+        &self,
+        table: &'table SlotTable,
+        samples: u32,
+    ) -> Option<[(SlotIndex, &'table Slot); 2]> {
+        let (first, slot) = self.front(table)?;
+        let second = index_from(slot.next.load(Ordering::Relaxed))?;
+        let below = table.slot(second);
+        let served = self.served.get();
+        let balance = self.returns.get().wrapping_sub(served) as i64;
+        if balance.wrapping_sub(1) <= self.mark.load(Ordering::Relaxed) as i64 {
+            return None;
+        }
+        // As in `pop`.
+        slot.lend(samples);
+        below.lend(samples);
+        self.unlink(below);
+        self.served.set(served + 2);
+        Some([(first, slot), (second, below)])
     }
 
     /// Takes a local slot, the reserve included.
@@ -372,6 +379,23 @@ impl Shelf {
         let slot = table.slot(index);
         if self.line() == NO_LINE || !self.shed_if_beyond(table, slot, index) {
             self.push(slot, index);
+        }
+    }
+
+    /// [`take_home`](Self::take_home) of two at once, whose slots do not say yet that they are back.
+    #[inline(always)]
+    pub(super) fn take_pair_home(&self, pair: [(SlotIndex, &Slot); 2]) {
+        let [(first, slot), (second, below)] = pair;
+        slot.take_back();
+        below.take_back();
+        if self.line() == NO_LINE {
+            // As they lay: mostly both links are still there.
+            self.link(below, second);
+            self.link(slot, first);
+            self.returns.add(2);
+        } else {
+            self.take_home(first);
+            self.take_home(second);
         }
     }
 
@@ -472,7 +496,7 @@ impl Shelf {
 impl Shelf {
     /// A shelf of no pool, with the given number of buffers to be accounted for.
     pub(super) fn for_test(carved: u32, reserve: u32) -> Self {
-        let core = Pinned::dangling_for_test();
+        let core = Pinned::for_test();
         let shelf = Self::new(core, OnRelease::Leave, (0, 0), 256, reserve);
         shelf.add_carved(carved);
         shelf
@@ -513,28 +537,30 @@ mod tests {
         let shelf = Shelf::for_test(3, 0);
         shelf.push(table.slot(slots[0]), slots[0]);
         assert!(shelf.take_in_hand(table.slot(slots[1]), slots[1], NonNull::dangling()));
-        let reasons: [fn(&Shelf, &SlotTable, SlotIndex); 5] = [
-            |shelf, table, slot| shelf.shared.inbox.push(table.slot(slot), slot).unwrap(),
-            |shelf, _, _| shelf.forget_window_peak(),
-            |shelf, _, _| shelf.ask_for_looks(),
-            |shelf, _, _| shelf.set_line(1000),
-            |shelf, _, _| shelf.set_limit(1),
+        let reasons: [fn(&Shelf); 4] = [
+            Shelf::forget_window_peak,
+            Shelf::ask_for_looks,
+            |shelf| shelf.set_line(1000),
+            |shelf| shelf.set_limit(1),
         ];
+        shelf.settle(&table, 8);
         for (n, reason) in reasons.into_iter().enumerate() {
-            shelf.settle(&table, 8);
-            assert!(!shelf.is_astir(), "before reason {n}");
-            reason(&shelf, &table, slots[2]);
-            assert!(shelf.is_astir() && shelf.is_unsettled(), "reason {n}");
+            assert!(!shelf.is_wanted() && !shelf.is_astir(), "before reason {n}");
+            reason(&shelf);
+            assert!(shelf.is_wanted(), "reason {n}");
             shelf.settle(&table, 8);
             shelf.set_line(NO_LINE);
+            shelf.set_limit(3);
             shelf.settle(&table, 8);
         }
-        assert!(!shelf.is_unsettled());
-        // What comes home may now be too much, without anybody asking.
-        assert!(shelf.is_astir());
-        shelf.set_limit(3);
-        shelf.settle(&table, 8);
+        let inbox = &shelf.shared.inbox;
+        inbox.push(table.slot(slots[2]), slots[2]).unwrap();
+        assert!(shelf.is_astir() && !shelf.is_wanted());
+        assert_eq!(shelf.settle(&table, 8), 1);
         assert!(!shelf.is_astir());
+        // What comes home may now be too much, without anybody asking.
+        shelf.set_limit(2);
+        assert!(shelf.is_astir());
     }
 
     #[test]
@@ -546,13 +572,34 @@ mod tests {
         }
         shelf.ask_for_looks();
         for left in [4, 2, 0] {
-            assert!(shelf.is_astir(), "more than {left} to look at");
+            assert!(shelf.is_wanted(), "more than {left} to look at");
             shelf.settle(&table, 2);
         }
+        assert!(!shelf.is_wanted());
         // Those it kept went to its own inbox.
         shelf.settle(&table, 8);
-        assert!(!shelf.is_astir());
         assert_eq!(shelf.local(), 6);
+    }
+
+    #[test]
+    fn a_pair_is_taken_where_no_new_peak_can_come_of_it() {
+        let (table, slots) = SlotTable::of_slots(4);
+        let shelf = Shelf::for_test(4, 0);
+        for &slot in &slots {
+            shelf.push(table.slot(slot), slot);
+        }
+        // The first two make the peak, one by one.
+        assert!(shelf.pop_pair(&table, 1).is_none());
+        let [last, first] = [0, 1].map(|_| shelf.pop(&table, 1).unwrap());
+        shelf.take_pair_home([first, last]);
+        assert_eq!((shelf.local(), shelf.peak()), (4, 2));
+        let pair = shelf.pop_pair(&table, 7).unwrap();
+        let numbers = pair.map(|(index, slot)| (index.raw(), slot.lent_samples()));
+        assert_eq!(numbers, [(2, 7), (3, 7)]);
+        assert_eq!((shelf.local(), shelf.hits()), (2, 4));
+        // A third and a fourth would be more than ever.
+        assert!(shelf.pop_pair(&table, 1).is_none());
+        assert_eq!(shelf.peak(), 2);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use super::shelf::{FORGOTTEN, NO_LINE, Shelf};
 use crate::sync::atomic::Ordering;
 
-// Relaxed throughout, but for `ask`: statistics and wishes, which order nothing; the lists do.
+// Relaxed throughout: statistics and wishes, which order nothing; the lists do, and the asking.
 impl Shelf {
     /// On the local list, and at hand.
     pub(super) fn local(&self) -> u32 {
@@ -115,9 +115,7 @@ impl Shelf {
 
     /// Has the owner look at this shelf when its next quantum begins: after each wish.
     fn ask(&self) {
-        let asked = self.shared.asked.load(Ordering::Relaxed).wrapping_add(1);
-        // Release: pairs with the acquire in `settle`: an owner that has seen this has seen the wish.
-        self.shared.asked.store(asked, Ordering::Release);
+        self.core.ask(self.half);
     }
 
     /// Asks for every buffer from `line` on; [`NO_LINE`] asks for none.

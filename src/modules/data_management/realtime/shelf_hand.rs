@@ -175,7 +175,7 @@ mod tests {
     #[test]
     fn the_hand_keeps_the_buffer_that_came_home_last() {
         let (table, slots) = SlotTable::of_slots(3);
-        let core = Pinned::dangling_for_test();
+        let core = Pinned::for_test();
         let shelf = Shelf::for_test(3, 0);
         shelf.push(table.slot(slots[0]), slots[0]);
         let samples = NonNull::dangling();
@@ -205,7 +205,7 @@ mod tests {
     fn a_shut_hand_takes_nothing() {
         let (table, slots) = SlotTable::of_slots(1);
         let samples = NonNull::dangling();
-        let core = Pinned::dangling_for_test();
+        let core = Pinned::for_test();
         let scrubbed = Shelf::new(core, OnRelease::Scrub, (0, 0), 256, 0);
         assert!(!scrubbed.take_in_hand(table.slot(slots[0]), slots[0], samples));
         let asked_back = Shelf::new(core, OnRelease::Leave, (0, 0), 256, 0);
