@@ -45,11 +45,10 @@ impl Interest {
     /// The slot of `E` if anybody wants it. Wait-free: at most one probe per declared type.
     #[inline(always)]
     pub(crate) fn wanted<E: Event>(&self) -> Option<u8> {
-        let mut slot = home(E::ID);
-        // Relaxed: as below.
-        if self.wanted_from[slot].load(Ordering::Relaxed) == 0 {
+        if self.wanted_nearby::<E>() == 0 {
             return None;
         }
+        let mut slot = home(E::ID);
         loop {
             let entry = &self.entries[slot];
             let key = entry.key.get()?;
@@ -59,6 +58,13 @@ impl Interest {
             }
             slot = (slot + 1) % SLOTS;
         }
+    }
+
+    /// Not zero if `wanted` has anything to look for: the one word it looks at first.
+    #[inline(always)]
+    pub(crate) fn wanted_nearby<E: Event>(&self) -> u32 {
+        // Relaxed: as in `wanted`, an answer about now.
+        self.wanted_from[home(E::ID)].load(Ordering::Relaxed)
     }
 
     /// The slot of `E`, found or newly taken. The caller keeps the number of types below [`MAX_TYPES`].

@@ -107,6 +107,14 @@ impl Publisher {
         }
     }
 
+    /// Whether [`is_heard`](Self::is_heard) has to look closer at either type: seldom.
+    #[inline(always)]
+    pub(crate) fn may_be_heard<A: Event, B: Event>(&self) -> bool {
+        let interest = &self.core.interest;
+        let wanted = interest.wanted_nearby::<A>() | interest.wanted_nearby::<B>();
+        (wanted > 0) | (self.inline_count > 0)
+    }
+
     /// Whether `publish` would reach anybody at this moment: for callers that look once and then publish often.
     ///
     /// # Real-time

@@ -87,12 +87,11 @@ impl PoolControl {
                 }
             }
         }
-        let table =
-            ClassTable::new(self.shift, &shelves, Vec::new()).ok_or(PoolError::BadClasses {
-                count: shelves.len(),
-                smallest: 0,
-                most: MAX_CLASSES,
-            })?;
+        let table = ClassTable::new(self.shift, &shelves, &[]).ok_or(PoolError::BadClasses {
+            count: shelves.len(),
+            smallest: 0,
+            most: MAX_CLASSES,
+        })?;
         self.anchor.add_half(|id| Half::new(id, Box::new(table)))
     }
 

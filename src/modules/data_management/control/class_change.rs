@@ -159,10 +159,10 @@ impl PoolControl {
             .filter(|shelf| self.has_class(shelf.samples))
             .collect();
         active.sort_unstable_by_key(|shelf| shelf.samples);
-        let draining = of_half()
+        let draining: Vec<_> = of_half()
             .filter(|shelf| !self.has_class(shelf.samples) && shelf.carved() > 0)
             .collect();
-        ClassTable::new(self.shift, &active, draining).map(Box::new)
+        ClassTable::new(self.shift, &active, &draining).map(Box::new)
     }
 }
 

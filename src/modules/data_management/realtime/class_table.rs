@@ -17,8 +17,8 @@ pub(crate) struct ClassTable {
     first_shelf: [Pinned<Shelf>; BUCKETS],
     /// Beyond `count` the last class is repeated, so that every entry is a real one.
     shelves: [Pinned<Shelf>; MAX_CLASSES],
-    /// Shelves of classes that are gone, while buffers of theirs come home.
-    draining: Vec<Pinned<Shelf>>,
+    /// Every class once, and the shelves of classes that are gone, while buffers of theirs come home.
+    round: Box<[Pinned<Shelf>]>,
     /// Written when the table is made and freed, read with it: loom notices when these are not ordered.
     #[cfg(loom)]
     pub(super) life: super::half::Life,
@@ -36,7 +36,7 @@ impl ClassTable {
     pub(crate) fn new(
         shift: u32,
         sorted: &[Pinned<Shelf>],
-        draining: Vec<Pinned<Shelf>>,
+        draining: &[Pinned<Shelf>],
     ) -> Option<Self> {
         let count = sorted.len().min(MAX_CLASSES);
         let last = *sorted.get(count.checked_sub(1)?)?;
@@ -53,7 +53,7 @@ impl ClassTable {
             count,
             first_shelf,
             shelves,
-            draining,
+            round: [&sorted[..count], draining].concat().into_boxed_slice(),
             #[cfg(loom)]
             life: super::half::Life::new(),
         })
@@ -96,38 +96,28 @@ impl ClassTable {
         self.shelves[..self.count].iter().find(larger).copied()
     }
 
-    pub(super) fn classes(&self) -> impl Iterator<Item = &Shelf> {
+    pub(super) fn all(&self) -> impl Iterator<Item = &Shelf> {
         #[cfg(loom)]
         self.life.look();
-        self.shelves[..self.count].iter().map(|shelf| &**shelf)
-    }
-
-    pub(super) fn all(&self) -> impl Iterator<Item = &Shelf> {
-        self.classes()
-            .chain(self.draining.iter().map(|shelf| &**shelf))
+        self.round.iter().map(|shelf| &**shelf)
     }
 
     /// The shelf after `turn` in a round over all of them.
     #[inline(always)]
-    pub(super) fn in_turn(&self, turn: &mut usize) -> &Shelf {
+    pub(super) fn in_turn(&self, turn: &mut usize) -> Pinned<Shelf> {
         #[cfg(loom)]
         self.life.look();
-        let next = *turn + 1;
-        *turn = if next < self.count + self.draining.len() {
-            next
+        let next = if *turn + 1 < self.round.len() {
+            *turn + 1
         } else {
             0
         };
-        let draining = turn.checked_sub(self.count);
-        let shelf = match draining.and_then(|n| self.draining.get(n)) {
-            Some(shelf) => shelf,
-            None => &self.shelves[*turn % MAX_CLASSES],
-        };
-        shelf
+        *turn = next;
+        self.round[next]
     }
 
     pub(super) fn heap_bytes(&self) -> usize {
-        self.draining.capacity() * size_of::<Pinned<Shelf>>()
+        size_of_val(&*self.round)
     }
 }
 
@@ -143,7 +133,7 @@ mod tests {
         let shelf = |&samples| Shelf::new(core, OnRelease::Leave, (0, 0), samples, 0);
         let shelves: Vec<Shelf> = sizes.iter().map(shelf).collect();
         let pinned: Vec<_> = shelves.iter().map(Pinned::of_test).collect();
-        let table = ClassTable::new(bucket_shift(largest), &pinned, Vec::new()).unwrap();
+        let table = ClassTable::new(bucket_shift(largest), &pinned, &[]).unwrap();
         (table, shelves)
     }
 

@@ -65,11 +65,16 @@ impl Half {
         unsafe { Pinned::new(self.current.load(Ordering::Relaxed)) }
     }
 
+    /// Whether [`pick_up`](Self::pick_up) has to look.
+    #[inline(always)]
+    pub(super) fn is_offered_a_table(&self) -> bool {
+        // Relaxed: `pick_up` looks.
+        !self.pending.load(Ordering::Relaxed).is_null()
+    }
+
     /// The next table, if the control half made one and has collected the last. Wait-free.
     pub(super) fn pick_up(&self) -> Option<Pinned<ClassTable>> {
-        if self.pending.load(Ordering::Relaxed).is_null()
-            || !self.retired.load(Ordering::Relaxed).is_null()
-        {
+        if !self.is_offered_a_table() || !self.retired.load(Ordering::Relaxed).is_null() {
             return None;
         }
         // Acquire: pairs with the release in `publish`, the table is seen as it was built. Release: pairs with the acquire

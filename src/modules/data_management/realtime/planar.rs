@@ -7,6 +7,7 @@ use core::ptr::NonNull;
 use core::slice;
 
 use super::buffer::{AudioMetadata, Held, PooledBuffer, add_reference, drop_reference};
+use super::free_list::index_from;
 use super::pool_core::{Core, Pinned};
 use super::realtime_pool::RealtimePool;
 use super::shelf::{Shelf, Taken};
@@ -27,9 +28,18 @@ struct Planes {
     /// their slots.
     shelves: [Pinned<Shelf>; NEAR],
     near: [NonNull<f32>; NEAR],
-    slots: [SlotIndex; MAX_CHANNELS],
+    /// The slots of these; each further one is the next of the one before: that word is the holder's.
+    slots: [SlotIndex; NEAR],
     channels: u8,
     frames: u32,
+}
+
+/// The slot that its holder linked behind this one.
+#[inline(never)]
+fn next_of(core: Pinned<Core>, index: SlotIndex) -> SlotIndex {
+    let next = core.table.slot(index).next.load(Ordering::Relaxed);
+    // A holder links as many as it has channels.
+    index_from(next).unwrap_or(index)
 }
 
 impl Planes {
@@ -37,9 +47,32 @@ impl Planes {
         self.shelves[0].core
     }
 
-    #[inline]
     fn index(&self, channel: usize) -> SlotIndex {
-        self.slots[..usize::from(self.channels)][channel]
+        assert!(channel < usize::from(self.channels), "no such channel");
+        match self.slots.get(channel) {
+            Some(&near) => near,
+            None => {
+                (NEAR..=channel).fold(self.slots[NEAR - 1], |index, _| next_of(self.core(), index))
+            }
+        }
+    }
+
+    /// The slots in order. A look at a slot comes before its turn, so that it may have gone home when the next one's comes:
+    /// after the last one the core may be gone.
+    #[inline]
+    fn indices(&self) -> impl Iterator<Item = SlotIndex> + use<> {
+        let (core, near, channels) = (self.core(), self.slots, usize::from(self.channels));
+        let mut following = near[0];
+        (1..=channels).map(move |next| {
+            let index = following;
+            if next < channels {
+                following = match near.get(next) {
+                    Some(&near) => near,
+                    None => next_of(core, index),
+                };
+            }
+            index
+        })
     }
 
     /// The slot whose count stands for all.
@@ -53,17 +86,16 @@ impl Planes {
         assert!(channel < usize::from(self.channels), "no such channel");
         let samples = match self.near.get(channel) {
             Some(&near) => near,
-            None => self.far(channel).samples,
+            None => self.far(channel),
         };
         (samples.as_ptr(), self.frames as usize)
     }
 
     #[inline]
-    fn held(&self, channel: usize) -> Held {
-        let index = self.index(channel);
+    fn held(&self, channel: usize, index: SlotIndex) -> Held {
         let (Some(&shelf), Some(&samples)) = (self.shelves.get(channel), self.near.get(channel))
         else {
-            return self.far(channel);
+            return Held::of_slot(&self.core(), index, self.frames);
         };
         let taken = Taken {
             index,
@@ -74,8 +106,9 @@ impl Planes {
     }
 
     #[inline(never)]
-    fn far(&self, channel: usize) -> Held {
-        Held::of_slot(&self.core(), self.index(channel), self.frames)
+    fn far(&self, channel: usize) -> NonNull<f32> {
+        let core = self.core();
+        core.samples_at(core.table.slot(self.index(channel)))
     }
 
     #[inline]
@@ -90,20 +123,19 @@ impl Planes {
     fn bring_pair_home(&mut self) {
         for channel in 0..NEAR {
             // SAFETY: the only handle, says the caller.
-            unsafe { self.held(channel).wipe() };
+            unsafe { self.held(channel, self.slots[channel]).wipe() };
         }
         let table = &self.core().table;
-        let pair = [0, 1].map(|channel| (self.slots[channel], table.slot(self.slots[channel])));
+        let pair = self.slots.map(|index| (index, table.slot(index)));
         self.shelves[0].take_pair_home(pair);
     }
 
     /// # Safety
     /// The last handle for these buffers, not used again.
     unsafe fn go_home(&mut self) {
-        // A look at a channel comes before it goes home: after the last one the core may be gone.
-        for channel in 0..usize::from(self.channels) {
+        for (channel, index) in self.indices().enumerate() {
             // SAFETY: the caller's word, channel by channel.
-            unsafe { self.held(channel).go_home() }
+            unsafe { self.held(channel, index).go_home() }
         }
     }
 }
@@ -133,8 +165,7 @@ impl PlanarBuffer {
             planes: Planes {
                 shelves: held.map(|held| held.shelf),
                 near: held.map(|held| held.samples),
-                // Whole, and not one by one: what is stored in pieces and read in one is late.
-                slots: core::array::from_fn(|channel| held[usize::from(channel == 1)].index),
+                slots: held.map(|held| held.index),
                 channels,
                 frames,
             },
@@ -145,23 +176,19 @@ impl PlanarBuffer {
         }
     }
 
-    /// One channel more, of a buffer that the caller holds.
-    pub(super) fn push(&mut self, index: SlotIndex) {
-        self.planes.slots[self.channels()] = index;
+    /// One channel more, of a buffer that the caller holds, after the `last` there is.
+    fn push(&mut self, last: SlotIndex, index: SlotIndex) {
+        let core = self.planes.core();
+        let link = &core.table.slot(last).next;
+        link.store(index.raw(), Ordering::Relaxed);
         self.planes.channels += 1;
         self.metadata.channels += 1;
     }
 
-    /// One channel's buffer by itself, for whoever forgets this handle. Each channel once.
-    #[inline]
-    pub(super) fn channel_out(&self, channel: usize) -> Held {
-        self.planes.held(channel)
-    }
-
     pub(super) fn silence(&mut self) {
-        for channel in 0..self.channels() {
+        for (channel, index) in self.planes.indices().enumerate() {
             // SAFETY: the only handle for these buffers.
-            unsafe { self.planes.held(channel).silence() }
+            unsafe { self.planes.held(channel, index).silence() }
         }
     }
 
@@ -231,15 +258,15 @@ impl PlanarBuffer {
     /// Touches nothing but handles.
     pub fn into_channels(self) -> impl Iterator<Item = PooledBuffer> {
         let buffer = ManuallyDrop::new(self);
-        let channels: [_; MAX_CHANNELS] = core::array::from_fn(|channel| {
-            (channel < buffer.channels()).then(|| {
-                let mut one = PooledBuffer::new(buffer.channel_out(channel));
-                one.set_metadata(AudioMetadata {
-                    channel: channel as u16,
-                    ..buffer.metadata
-                });
-                one
-            })
+        let mut indices = buffer.planes.indices().enumerate();
+        let channels: [_; MAX_CHANNELS] = core::array::from_fn(|_| {
+            let (channel, index) = indices.next()?;
+            let mut one = PooledBuffer::new(buffer.planes.held(channel, index));
+            one.set_metadata(AudioMetadata {
+                channel: channel as u16,
+                ..buffer.metadata
+            });
+            Some(one)
         });
         channels.into_iter().flatten()
     }
@@ -250,9 +277,9 @@ impl PlanarBuffer {
         let buffer = ManuallyDrop::new(self);
         let planes = buffer.planes;
         let table = &planes.core().table;
-        for &index in &planes.slots[..usize::from(planes.channels)] {
-            table.slot(index).mark_frozen();
-        }
+        planes
+            .indices()
+            .for_each(|index| table.slot(index).mark_frozen());
         // Relaxed: as in `PooledBuffer::freeze`.
         planes.first_slot().refs.store(1, Ordering::Relaxed);
         PlanarRef {
@@ -319,13 +346,15 @@ impl RealtimePool {
             return Err(error);
         };
         let mut buffer = PlanarBuffer::new([&first, &second], 2, frames as u32);
+        let mut last = second.index;
         while buffer.channels() < channels {
             let Some(held) = take() else {
                 let error = self.refuse(frames);
                 self.release_planar(buffer);
                 return Err(error);
             };
-            buffer.push(held.index);
+            buffer.push(last, held.index);
+            last = held.index;
         }
         Ok(buffer)
     }
@@ -352,23 +381,22 @@ impl RealtimePool {
     pub fn release_planar(&self, buffer: PlanarBuffer) {
         let mut buffer = ManuallyDrop::new(buffer);
         let [shelf, other] = buffer.planes.shelves;
-        let mut home = 0;
-        if buffer.channels() >= 2 && shelf == other && shelf.owner == self.key {
-            home = 2;
-            buffer.planes.bring_pair_home();
-            if self.quantum.heard {
-                shelf.returns_told.add(2);
-                self.tell_recycling(&shelf, 2);
-            }
+        if buffer.channels() != 2 || shelf != other || shelf.owner != self.key {
+            return self.release_one_by_one(buffer.planes);
         }
-        for channel in home..buffer.channels() {
-            let Held {
-                shelf,
-                samples,
-                index,
-                ..
-            } = buffer.channel_out(channel);
-            self.bring_home(shelf, samples, index);
+        buffer.planes.bring_pair_home();
+        if self.quantum.heard {
+            shelf.returns_told.add(2);
+            self.tell_recycling(&shelf, 2);
+        }
+    }
+
+    /// For whoever has forgotten the only handle of the buffers.
+    #[inline(never)]
+    fn release_one_by_one(&self, planes: Planes) {
+        for (channel, index) in planes.indices().enumerate() {
+            let held = planes.held(channel, index);
+            self.bring_home(held.shelf, held.samples, index);
         }
     }
 }

@@ -100,10 +100,9 @@ impl<T> Pinned<T> {
 #[cfg(all(test, not(loom)))]
 impl Pinned<Core> {
     /// Of a core without a pool, for shelves that are tested by themselves.
-    #[allow(clippy::disallowed_types)] // Not on the real-time side.
     pub(super) fn for_test() -> Self {
-        static CORE: std::sync::LazyLock<Core> = std::sync::LazyLock::new(|| Core::new(1));
-        Self::of_test(&CORE)
+        static CORE: std::sync::OnceLock<Core> = std::sync::OnceLock::new();
+        Self::of_test(CORE.get_or_init(|| Core::new(1)))
     }
 }
 

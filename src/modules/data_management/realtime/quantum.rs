@@ -66,12 +66,12 @@ impl RealtimePool {
         self.begin(None);
     }
 
+    #[inline(always)]
     fn begin(&mut self, first_frame: Option<u64>) {
         self.listen();
         let half = self.half.0;
-        if let Some(table) = half.pick_up() {
-            self.table = table;
-            self.quantum.restless = true;
+        if half.is_offered_a_table() {
+            self.take_up();
         }
         let asked = self.anchor.asked(half.id);
         if (asked != self.quantum.answered) | self.quantum.heard | self.quantum.restless {
@@ -79,16 +79,34 @@ impl RealtimePool {
         } else {
             let shelf = self.table.in_turn(&mut self.quantum.turn);
             if shelf.is_astir() {
-                self.quantum.restless = self.look_after(shelf);
+                self.quantum.restless = self.look_after(&shelf);
             }
         }
-        self.first_frame = first_frame;
         half.frame.set(first_frame);
         half.quanta.add(1);
     }
 
+    #[cold]
+    #[inline(never)]
+    fn take_up(&mut self) {
+        if let Some(table) = self.half.0.pick_up() {
+            self.table = table;
+            self.quantum.restless = true;
+        }
+    }
+
     #[inline(always)]
     fn listen(&mut self) {
+        let may_be_heard = self.publisher.as_ref().is_some_and(|publisher| {
+            publisher.may_be_heard::<BufferPoolAllocation, BufferPoolRecycling>()
+        });
+        if may_be_heard | self.quantum.heard {
+            self.listen_closely();
+        }
+    }
+
+    #[inline(never)]
+    fn listen_closely(&mut self) {
         let heard = self.publisher.as_ref().is_some_and(|publisher| {
             publisher.is_heard::<BufferPoolAllocation>()
                 || publisher.is_heard::<BufferPoolRecycling>()
@@ -100,7 +118,6 @@ impl RealtimePool {
 
     /// Begins to tell, or stops.
     #[cold]
-    #[inline(never)]
     fn begin_to_tell(&mut self, heard: bool) {
         self.quantum.heard = heard;
         self.half.0.set_heard(heard);
@@ -150,18 +167,23 @@ impl RealtimePool {
         self.tell_recycling(shelf, returns + returned);
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn tell_allocation(&self, shelf: &Shelf, count: u32, requested: u32, slot: u32) {
-        if self.quantum.heard
-            && let Some(publisher) = &self.publisher
-        {
+        if self.quantum.heard {
+            self.publish_allocation(shelf, count, requested, slot);
+        }
+    }
+
+    #[inline(never)]
+    fn publish_allocation(&self, shelf: &Shelf, count: u32, requested: u32, slot: u32) {
+        if let Some(publisher) = &self.publisher {
             publisher.publish(BufferPoolAllocation {
                 class_samples: shelf.samples,
                 requested,
                 slot,
                 count,
                 half: shelf.half,
-                first_frame: self.first_frame,
+                first_frame: self.half.0.frame.get(),
             });
         }
     }
@@ -176,7 +198,7 @@ impl RealtimePool {
                 class_samples: shelf.samples,
                 count,
                 half: shelf.half,
-                first_frame: self.first_frame,
+                first_frame: self.half.0.frame.get(),
             });
         }
     }

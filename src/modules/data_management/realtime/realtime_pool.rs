@@ -63,7 +63,6 @@ pub struct RealtimePool {
     pub(super) half: Owner,
     pub(super) key: HalfKey,
     pub(super) table: Pinned<ClassTable>,
-    pub(super) first_frame: Option<u64>,
     pub(super) options: HalfOptions,
     pub(super) publisher: Option<Publisher>,
     pub(super) quantum: Quantum,
@@ -87,7 +86,6 @@ impl RealtimePool {
             table: half.current(),
             key: HalfKey::new(anchor.core(), half.id),
             half: Owner(half),
-            first_frame: half.frame.get(),
             options,
             publisher: None,
             quantum: Quantum::new(),
@@ -242,8 +240,12 @@ impl RealtimePool {
         if count & (self.options.sample_every - 1) < 2 {
             self.record_of_pair(count, pair.map(|(index, _)| index), site);
         }
+        if self.quantum.heard {
+            for (index, _) in pair {
+                self.tell_allocation(&own, 1, samples as u32, index.raw());
+            }
+        }
         Some(pair.map(|(index, slot)| {
-            self.tell_allocation(&own, 1, samples as u32, index.raw());
             let taken = Taken {
                 index,
                 samples: core.samples_at(slot),
@@ -267,7 +269,7 @@ impl RealtimePool {
     #[inline(never)]
     fn record(&self, index: SlotIndex, site: &'static Location<'static>) {
         let (sites, table) = (&self.half.0.sites, &self.anchor.table);
-        sites.record(table, index, self.first_frame, site);
+        sites.record(table, index, self.half.0.frame.get(), site);
     }
 
     #[inline(always)]

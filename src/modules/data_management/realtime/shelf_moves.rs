@@ -1,7 +1,7 @@
 //! How idle buffers move between the lists of a shelf: into the local list, and out of it to the surplus. The owner's.
 
 use super::free_list::{Chain, index_from};
-use super::shelf::Shelf;
+use super::shelf::{NO_LINE, Shelf};
 use super::slot_table::{Slot, SlotTable};
 use crate::sync::atomic::Ordering;
 
@@ -10,6 +10,34 @@ const JOIN_AT_MOST: u32 = 64;
 
 // Relaxed where a word is the owner's own, as in `shelf.rs`.
 impl Shelf {
+    /// Whether a look in turn has to look closer: something came home, or there can be too much. What the control half
+    /// asks for it says itself: see `Core::ask`.
+    #[inline(always)]
+    pub(super) fn is_astir(&self) -> bool {
+        // Relaxed: only whether there is something to look for; `settle` looks.
+        !self.shared.inbox.is_empty() | (self.carved() > self.limit())
+    }
+
+    /// Does what there is to do here in a quantum that begins; answers like `shed`.
+    pub(super) fn settle(&self, table: &SlotTable, most: u32) -> u32 {
+        // Else what is at hand stays there.
+        if self.shared.inbox.is_empty() && !self.is_wanted() {
+            return 0;
+        }
+        self.shed(table, most)
+    }
+
+    /// Whether the control half asks for something that was not all done yet, or there is too much.
+    pub(super) fn is_wanted(&self) -> bool {
+        let shared = &self.shared;
+        self.is_window_forgotten()
+            || self.line() != NO_LINE
+            || self.hand_should_open()
+            || shared.looks.load(Ordering::Relaxed) > self.looked_at.get()
+            // All of them are seldom more than the limit.
+            || (self.carved() > self.limit() && self.idle_of_owner() > self.limit())
+    }
+
     /// Moves the inbox to the end of the local list, of which at most the reserve is left; answers how many of what came
     /// were returned. Wait-free: one addition, and a walk over at most the reserve.
     ///
@@ -123,7 +151,59 @@ impl Shelf {
 #[cfg(test)]
 #[cfg(not(loom))]
 mod tests {
+    use core::ptr::NonNull;
+
     use super::*;
+
+    #[test]
+    fn a_class_at_rest_is_left_alone_until_there_is_a_reason() {
+        let (table, slots) = SlotTable::of_slots(3);
+        let shelf = Shelf::for_test(3, 0);
+        shelf.push(table.slot(slots[0]), slots[0]);
+        assert!(shelf.take_in_hand(table.slot(slots[1]), slots[1], NonNull::dangling()));
+        let reasons: [fn(&Shelf); 4] = [
+            Shelf::forget_window_peak,
+            Shelf::ask_for_looks,
+            |shelf| shelf.set_line(1000),
+            |shelf| shelf.set_limit(1),
+        ];
+        shelf.settle(&table, 8);
+        for (n, reason) in reasons.into_iter().enumerate() {
+            assert!(!shelf.is_wanted() && !shelf.is_astir(), "before reason {n}");
+            reason(&shelf);
+            assert!(shelf.is_wanted(), "reason {n}");
+            shelf.settle(&table, 8);
+            shelf.set_line(NO_LINE);
+            shelf.set_limit(3);
+            shelf.settle(&table, 8);
+        }
+        let inbox = &shelf.shared.inbox;
+        inbox.push(table.slot(slots[2]), slots[2]).unwrap();
+        assert!(shelf.is_astir() && !shelf.is_wanted());
+        assert_eq!(shelf.settle(&table, 8), 1);
+        assert!(!shelf.is_astir());
+        // What comes home may now be too much, without anybody asking.
+        shelf.set_limit(2);
+        assert!(shelf.is_astir());
+    }
+
+    #[test]
+    fn a_wish_that_takes_several_quanta_is_not_forgotten() {
+        let (table, slots) = SlotTable::of_slots(6);
+        let shelf = Shelf::for_test(6, 0);
+        for &slot in &slots {
+            shelf.push(table.slot(slot), slot);
+        }
+        shelf.ask_for_looks();
+        for left in [4, 2, 0] {
+            assert!(shelf.is_wanted(), "more than {left} to look at");
+            shelf.settle(&table, 2);
+        }
+        assert!(!shelf.is_wanted());
+        // Those it kept went to its own inbox.
+        shelf.settle(&table, 8);
+        assert_eq!(shelf.local(), 6);
+    }
 
     #[test]
     fn shedding_goes_down_to_the_limit_and_reaches_into_the_inbox() {
