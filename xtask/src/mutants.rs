@@ -42,7 +42,7 @@ const MOVES: (&str, &str) = (REALTIME, "shelf_moves.rs");
 const CORE: (&str, &str) = (REALTIME, "pool_core.rs");
 const HALF: (&str, &str) = (REALTIME, "half.rs");
 
-const MUTANTS: [Mutant; 22] = [
+const MUTANTS: [Mutant; 23] = [
     mutant(
         "1 push relaxed",
         LIST,

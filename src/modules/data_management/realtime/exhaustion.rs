@@ -95,7 +95,7 @@ impl RealtimePool {
                 requested: samples as u32,
                 carved: own.carved(),
                 half: own.half,
-                first_frame: self.half.0.frame.get(),
+                first_frame: self.first_frame,
             });
         }
         error

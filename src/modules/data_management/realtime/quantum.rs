@@ -82,6 +82,7 @@ impl RealtimePool {
                 self.quantum.restless = self.look_after(&shelf);
             }
         }
+        self.first_frame = first_frame;
         half.frame.set(first_frame);
         half.quanta.add(1);
     }
@@ -167,23 +168,18 @@ impl RealtimePool {
         self.tell_recycling(shelf, returns + returned);
     }
 
-    #[inline(always)]
+    #[inline]
     pub(super) fn tell_allocation(&self, shelf: &Shelf, count: u32, requested: u32, slot: u32) {
-        if self.quantum.heard {
-            self.publish_allocation(shelf, count, requested, slot);
-        }
-    }
-
-    #[inline(never)]
-    fn publish_allocation(&self, shelf: &Shelf, count: u32, requested: u32, slot: u32) {
-        if let Some(publisher) = &self.publisher {
+        if self.quantum.heard
+            && let Some(publisher) = &self.publisher
+        {
             publisher.publish(BufferPoolAllocation {
                 class_samples: shelf.samples,
                 requested,
                 slot,
                 count,
                 half: shelf.half,
-                first_frame: self.half.0.frame.get(),
+                first_frame: self.first_frame,
             });
         }
     }
@@ -198,7 +194,7 @@ impl RealtimePool {
                 class_samples: shelf.samples,
                 count,
                 half: shelf.half,
-                first_frame: self.half.0.frame.get(),
+                first_frame: self.first_frame,
             });
         }
     }

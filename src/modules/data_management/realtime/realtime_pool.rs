@@ -63,6 +63,8 @@ pub struct RealtimePool {
     pub(super) half: Owner,
     pub(super) key: HalfKey,
     pub(super) table: Pinned<ClassTable>,
+    /// Of the quantum under way: what the half says to others, here for whoever tells and records.
+    pub(super) first_frame: Option<u64>,
     pub(super) options: HalfOptions,
     pub(super) publisher: Option<Publisher>,
     pub(super) quantum: Quantum,
@@ -86,6 +88,7 @@ impl RealtimePool {
             table: half.current(),
             key: HalfKey::new(anchor.core(), half.id),
             half: Owner(half),
+            first_frame: half.frame.get(),
             options,
             publisher: None,
             quantum: Quantum::new(),
@@ -258,18 +261,12 @@ impl RealtimePool {
     #[cold]
     #[inline(never)]
     fn record_of_pair(&self, count: u64, pair: [SlotIndex; 2], site: &'static Location<'static>) {
+        let (sites, table) = (&self.half.0.sites, &self.anchor.table);
         for (count, index) in [count - 1, count].into_iter().zip(pair) {
             if count & (self.options.sample_every - 1) == 0 {
-                self.record(index, site);
+                sites.record(table, index, self.first_frame, site);
             }
         }
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn record(&self, index: SlotIndex, site: &'static Location<'static>) {
-        let (sites, table) = (&self.half.0.sites, &self.anchor.table);
-        sites.record(table, index, self.half.0.frame.get(), site);
     }
 
     #[inline(always)]
@@ -283,7 +280,8 @@ impl RealtimePool {
     ) -> Option<Held> {
         let (shelf, taken) = self.find_of(bucket, own, samples, Kind::Owned, critical)?;
         if taken.count & (self.options.sample_every - 1) == 0 {
-            self.record(taken.index, site);
+            let (sites, table) = (&self.half.0.sites, &self.anchor.table);
+            sites.record(table, taken.index, self.first_frame, site);
         }
         self.tell_allocation(&shelf, 1, samples as u32, taken.index.raw());
         Some(Held::new(shelf, &taken, samples as u32))
