@@ -77,8 +77,7 @@ impl Analyser {
     pub fn analyse(&mut self, window: &PlanarRef) -> Result<Reading, PoolError> {
         let first_frame = window.metadata().first_frame;
         self.pool.begin_quantum(first_frame);
-        let channels = || (0..window.channels()).map(|channel| window.channel(channel));
-        let level = Level::of_channels(channels());
+        let level = Level::of_channels(window.iter());
         self.publisher.publish(LevelMeasured {
             first_frame,
             stream: self.stream,
@@ -87,7 +86,9 @@ impl Analyser {
         });
         self.counters.windows += 1;
         let loudness = |samples: &&[f32]| Level::measure(samples).rms;
-        let loudest = channels().max_by(|a, b| loudness(a).total_cmp(&loudness(b)));
+        let loudest = window
+            .iter()
+            .max_by(|a, b| loudness(a).total_cmp(&loudness(b)));
         let samples = loudest.unwrap_or_default();
         let detector = &self.detector;
         let heard = with_work(&self.pool, detector, |work| detector.detect(samples, work));

@@ -146,17 +146,16 @@ impl Gain {
         if self.is_settled() {
             // Without a branch per sample: most blocks have no ramp, and most of those nothing to do.
             if gain != 1.0 {
-                for channel in 0..block.channels() {
-                    let samples = block.channel_mut(channel);
+                for samples in block.iter_mut() {
                     samples.iter_mut().for_each(|sample| *sample *= gain);
                 }
             }
             return;
         }
-        for channel in 0..block.channels() {
+        for samples in block.iter_mut() {
             // Every channel hears the same ramp.
             gain = self.now;
-            for sample in block.channel_mut(channel) {
+            for sample in samples {
                 if gain != self.target {
                     gain += self.step;
                     if (self.target - gain) * self.step <= 0.0 {
@@ -215,8 +214,8 @@ impl Processor for DcBlocker {
         block: &mut PlanarBuffer,
         _: &ProcessContext<'_>,
     ) -> Result<(), PoolError> {
-        for (channel, (x, y)) in self.last.iter_mut().enumerate().take(block.channels()) {
-            for sample in block.channel_mut(channel) {
+        for ((x, y), samples) in self.last.iter_mut().zip(block.iter_mut()) {
+            for sample in samples {
                 *y = *sample - *x + self.pole * *y;
                 // Silence would otherwise end in denormals, for ever, at many times the cost.
                 if y.abs() < f32::MIN_POSITIVE {

@@ -110,11 +110,12 @@ impl AudioBuffer {
         let given = input.iter().map(|channel| channel.len()).min().unwrap_or(0);
         let frames = given.min(self.format.frames - self.written);
         let new = self.written..self.written + frames;
-        for (channel, samples) in input.iter().take(self.format.channels).enumerate() {
-            self.block.channel_mut(channel)[new.clone()].copy_from_slice(&samples[..frames]);
-        }
-        for channel in input.len()..self.format.channels {
-            self.block.channel_mut(channel)[new.clone()].fill(0.0);
+        let mut input = input.iter();
+        for channel in self.block.iter_mut() {
+            match input.next() {
+                Some(samples) => channel[new.clone()].copy_from_slice(&samples[..frames]),
+                None => channel[new.clone()].fill(0.0),
+            }
         }
         self.written = new.end;
         self.account.frames_written += frames as u64;
@@ -123,8 +124,8 @@ impl AudioBuffer {
 
     /// The block, its unwritten rest silent, in exchange for a fresh one.
     fn exchange(&mut self, fresh: PlanarBuffer) -> PlanarBuffer {
-        for channel in 0..self.format.channels {
-            self.block.channel_mut(channel)[self.written..].fill(0.0);
+        for channel in self.block.iter_mut() {
+            channel[self.written..].fill(0.0);
         }
         self.position = self.position();
         self.written = 0;

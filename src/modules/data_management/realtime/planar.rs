@@ -111,6 +111,25 @@ impl Planes {
         core.samples_at(core.table.slot(self.index(channel)))
     }
 
+    /// Where each channel's samples are, in order: one step along the links for each, where [`samples`](Self::samples)
+    /// begins anew.
+    #[inline]
+    fn each(&self) -> impl Iterator<Item = NonNull<f32>> + use<> {
+        let (core, near) = (self.core(), self.near);
+        self.indices().enumerate().map(move |(channel, index)| {
+            let near = near.get(channel).copied();
+            near.unwrap_or_else(|| core.samples_at(core.table.slot(index)))
+        })
+    }
+
+    #[inline]
+    fn read_each(&self) -> impl Iterator<Item = &[f32]> {
+        let frames = self.frames as usize;
+        // SAFETY: as in `Held::read`; the planes keep the buffers as long as they are borrowed.
+        self.each()
+            .map(move |samples| unsafe { slice::from_raw_parts(samples.as_ptr(), frames) })
+    }
+
     #[inline]
     fn read(&self, channel: usize) -> &[f32] {
         let (samples, len) = self.samples(channel);
@@ -204,7 +223,8 @@ impl PlanarBuffer {
         self.planes.frames as usize
     }
 
-    /// One channel's samples.
+    /// One channel's samples. From the third on the channel is found by way of those before it: for all, one after the
+    /// other, [`iter`](Self::iter) takes one step each.
     #[inline]
     #[must_use]
     pub fn channel(&self, channel: usize) -> &[f32] {
@@ -219,19 +239,20 @@ impl PlanarBuffer {
         unsafe { slice::from_raw_parts_mut(samples, len) }
     }
 
-    /// Each channel's samples.
+    /// Each channel's samples, in order.
     #[inline]
     pub fn iter(&self) -> impl Iterator<Item = &[f32]> {
-        (0..self.channels()).map(|channel| self.planes.read(channel))
+        self.planes.read_each()
     }
 
-    /// Each channel's samples, to write.
+    /// Each channel's samples, in order, to write.
     #[inline]
     pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut [f32]> {
-        (0..self.channels()).map(|channel| {
-            let (samples, len) = self.planes.samples(channel);
-            // SAFETY: as in `channel_mut`; each channel is a buffer of its own, and comes once.
-            unsafe { slice::from_raw_parts_mut(samples, len) }
+        let frames = self.frames();
+        self.planes.each().map(move |samples| {
+            // SAFETY: as in `channel_mut`; each channel is a buffer of its own, and comes once. Borrowed exclusively as
+            // long as any slice is.
+            unsafe { slice::from_raw_parts_mut(samples.as_ptr(), frames) }
         })
     }
 
@@ -435,11 +456,18 @@ impl PlanarRef {
         self.planes.frames as usize
     }
 
-    /// One channel's samples.
+    /// One channel's samples. From the third on the channel is found by way of those before it: for all, one after the
+    /// other, [`iter`](Self::iter) takes one step each.
     #[inline]
     #[must_use]
     pub fn channel(&self, channel: usize) -> &[f32] {
         self.planes.read(channel)
+    }
+
+    /// Each channel's samples, in order.
+    #[inline]
+    pub fn iter(&self) -> impl Iterator<Item = &[f32]> {
+        self.planes.read_each()
     }
 
     /// The number of one channel's buffer in its pool.
@@ -470,6 +498,37 @@ impl Drop for PlanarRef {
         if drop_reference(self.planes.first_slot()) {
             // SAFETY: the last handle for these buffers, going away.
             unsafe { self.planes.go_home() }
+        }
+    }
+}
+
+#[cfg(test)]
+#[cfg(not(loom))]
+mod tests {
+    use super::MAX_CHANNELS;
+    use crate::modules::data_management::BufferPool;
+
+    #[test]
+    fn the_channels_are_the_same_by_number_in_turn_and_one_by_one() {
+        let (control, half) = BufferPool::builder().class(64, 20).build().unwrap();
+        for channels in 1..=MAX_CHANNELS {
+            let mut block = half.acquire_planar(channels, 40).unwrap();
+            for (number, samples) in block.iter_mut().enumerate() {
+                samples.fill(number as f32);
+            }
+            let numbers: Vec<f32> = (0..channels).map(|channel| channel as f32).collect();
+            let by_number = |channel| block.channel(channel)[39];
+            assert_eq!((0..channels).map(by_number).collect::<Vec<_>>(), numbers);
+            let shared = block.freeze();
+            let in_turn: Vec<f32> = shared.iter().map(|samples| samples[0]).collect();
+            assert_eq!(in_turn, numbers);
+            drop(shared);
+
+            let split = half.acquire_planar(channels, 40).unwrap();
+            let own: Vec<u32> = (0..channels).map(|c| split.slot_index(c)).collect();
+            let singles: Vec<u32> = split.into_channels().map(|one| one.slot_index()).collect();
+            assert_eq!(singles, own);
+            assert_eq!(control.leased(), 0);
         }
     }
 }
