@@ -115,10 +115,12 @@ impl Planes {
     /// begins anew.
     #[inline]
     fn each(&self) -> impl Iterator<Item = NonNull<f32>> + use<> {
-        let (core, near) = (self.core(), self.near);
-        self.indices().enumerate().map(move |(channel, index)| {
-            let near = near.get(channel).copied();
-            near.unwrap_or_else(|| core.samples_at(core.table.slot(index)))
+        let (core, near, mut last) = (self.core(), self.near, self.slots[NEAR - 1]);
+        (0..usize::from(self.channels)).map(move |channel| {
+            near.get(channel).copied().unwrap_or_else(|| {
+                last = next_of(core, last);
+                core.samples_at(core.table.slot(last))
+            })
         })
     }
 

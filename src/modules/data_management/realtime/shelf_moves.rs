@@ -5,8 +5,9 @@ use super::shelf::{NO_LINE, Shelf};
 use super::slot_table::{Slot, SlotTable};
 use crate::sync::atomic::Ordering;
 
-/// The longest inbox that is joined to the local list in a quantum; a longer one waits until the local list is empty.
-const JOIN_AT_MOST: u32 = 64;
+/// The longest inbox that is joined to the local list in a quantum, since it is walked over; a longer one waits until the
+/// local list is empty.
+const JOIN_AT_MOST: u32 = 16;
 
 // Relaxed where a word is the owner's own, as in `shelf.rs`.
 impl Shelf {
