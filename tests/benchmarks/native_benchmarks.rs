@@ -36,7 +36,6 @@ mod native {
 
 use std::path::PathBuf;
 
-use native::clock::cores;
 use native::rows::{Row, csv, table, write_json};
 use native::{instructions, latency, one_thread, overhead, two_threads};
 
@@ -105,6 +104,8 @@ fn main() {
     if let Some((bench, place)) = wish.count {
         return instructions::child(&bench, place);
     }
+    // Before any thread is bound to one.
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let mut rows = Vec::new();
     for bench in BENCHES {
         if wish.only.is_empty() || wish.only.iter().any(|only| only == bench) {
@@ -117,6 +118,6 @@ fn main() {
         write_json(&rows, &path).expect("figures written");
     }
     if wish.record {
-        record::keep(&csv(&rows), "", cores()).expect("figures recorded");
+        record::keep(&csv(&rows), "", cores).expect("figures recorded");
     }
 }

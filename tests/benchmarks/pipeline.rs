@@ -39,9 +39,9 @@ const WINDOW: usize = 2048;
 const HOP: usize = 512;
 /// Of the named buffers.
 const BLOCK: usize = 1024;
-/// The two sides take turns, so that both have the machine's good and bad moments.
-const TURNS: usize = 200;
-const QUANTA_PER_TURN: usize = 1_000;
+/// The two sides take turns, short ones, so that both have the same share of the moments in which the machine is slow.
+const TURNS: usize = 800;
+const QUANTA_PER_TURN: usize = 250;
 /// Of each turn, not timed: the other side has just had the caches.
 const WARM_UP: usize = 20;
 /// The control side looks after its half about as often: every 85 ms.
