@@ -15,6 +15,7 @@ const LOOM_PREEMPTIONS: &str = "100";
 /// How long the fuzzer looks. It goes on from what earlier runs found worth keeping.
 const FUZZ_SECONDS: u32 = 600;
 const FUZZ_CORPUS: &str = "target/fuzz/corpus";
+const FUZZ_FINDINGS: &str = "target/fuzz";
 /// What it keeps and finds while the account errs on purpose.
 const FUZZ_TRIP: &str = "target/fuzz/trip";
 /// libFuzzer's exit code when a sequence failed.
@@ -46,8 +47,8 @@ pub(crate) fn run(names: &[String]) -> Result<ExitCode> {
                 "tsan" => suite(&mut report, proof, thread_sanitizer()),
                 "mutants" => report.check(proof, mutants::run(), start.elapsed()),
                 _ => {
-                    let result =
-                        fuzzer_trips().and_then(|()| process::run(&mut fuzz(FUZZ_CORPUS)?));
+                    let result = fuzzer_trips()
+                        .and_then(|()| process::run(&mut fuzz(FUZZ_CORPUS, FUZZ_FINDINGS)?));
                     report.check(proof, result, start.elapsed());
                 }
             }
@@ -161,7 +162,7 @@ fn thread_sanitizer() -> Result<Command> {
 
 /// Whether the fuzzer notices an account that forgets that leases end.
 fn fuzzer_trips() -> Result<()> {
-    let mut cargo = fuzz(FUZZ_TRIP)?;
+    let mut cargo = fuzz(FUZZ_TRIP, FUZZ_TRIP)?;
     let status = cargo.env("WAVEPOOL_FUZZ_SLIP", "1").status()?;
     if status.code() != Some(FUZZ_FOUND) {
         bail!("the fuzzer did not notice an account that errs ({status})");
@@ -171,18 +172,13 @@ fn fuzzer_trips() -> Result<()> {
 }
 
 /// Hostile operation sequences: `fuzz/fuzz_targets/pool_operations.rs`, by libFuzzer.
-fn fuzz(corpus: &str) -> Result<Command> {
+fn fuzz(corpus: &str, findings: &str) -> Result<Command> {
     fs::create_dir_all(corpus)?;
     let mut cargo = process::cargo();
     // With a target named, the flags are for the fuzzed crates alone, not for build scripts.
     cargo.args(["run", "--release", "--manifest-path", "fuzz/Cargo.toml"]);
     cargo.args(["--target", &host()?, "--", corpus]);
     cargo.args(["-max_len=600", "-print_final_stats=1"]);
-    let findings = if corpus == FUZZ_TRIP {
-        FUZZ_TRIP
-    } else {
-        "target/fuzz"
-    };
     cargo.arg(format!("-artifact_prefix={findings}/"));
     cargo.arg(format!("-max_total_time={FUZZ_SECONDS}"));
     cargo
