@@ -3,7 +3,7 @@
 use std::process::Command;
 use std::{env, fs};
 
-use super::one_thread::{Work, contenders};
+use super::one_thread::{Work, contenders, expected};
 use super::rows::Row;
 
 /// Operations counted.
@@ -15,8 +15,8 @@ const WORK: Work = Work::One { class: 2 };
 
 /// Entered and left by callgrind's collecting: see `--toggle-collect`.
 #[inline(never)]
-fn counted_instructions(run: &mut dyn FnMut(Work, usize)) {
-    run(WORK, COUNT);
+fn counted_instructions(run: &mut dyn FnMut(Work, usize) -> f32) -> f32 {
+    run(WORK, COUNT)
 }
 
 /// The child: warms up, then runs what is counted.
@@ -24,7 +24,7 @@ pub(crate) fn child(bench: &str, place: usize) {
     let mut contenders = contenders(bench);
     let run = &mut contenders[place].batch;
     run(WORK, COUNT);
-    counted_instructions(&mut **run);
+    assert_eq!(counted_instructions(&mut **run), expected(COUNT));
 }
 
 fn count(bench: &str, place: usize) -> Option<f64> {

@@ -6,8 +6,8 @@ use super::allocators::{Allocated, Malloc, MallocZeroed, MiMalloc, MiMallocZeroe
 use super::clock::thread_cpu_time;
 use super::ours::{OursOwned, OursScratch, OursSilent};
 use super::rivals::{
-    CLASSES, Floor, Heapless, Linear, Mutexed, ObjectPool, Opool, OpoolLocal, Pool, Queued,
-    Samples, ShardedSlab, Spin,
+    CLASSES, Floor, Heapless, Linear, Mutexed, Nothing, ObjectPool, Opool, OpoolLocal, Pool,
+    Queued, Samples, ShardedSlab, Spin,
 };
 use super::rows::Row;
 
@@ -112,7 +112,8 @@ pub(crate) fn check<P: Pool>(pool: &P) {
 /// Somebody to be measured, one batch of a work at a time.
 pub(crate) struct Contender {
     pub(crate) name: &'static str,
-    pub(crate) batch: Box<dyn FnMut(Work, usize)>,
+    /// Answers what it read: see [`expected`].
+    pub(crate) batch: Box<dyn FnMut(Work, usize) -> f32>,
 }
 
 pub(crate) fn contender<P: Pool>() -> Contender {
@@ -120,7 +121,7 @@ pub(crate) fn contender<P: Pool>() -> Contender {
     check(&pool);
     let batch = move |work, count| {
         pool.rest();
-        assert_eq!(batch(&pool, work, count), expected(count), "{}", P::NAME);
+        batch(&pool, work, count)
     };
     Contender {
         name: P::NAME,
@@ -133,16 +134,21 @@ pub(crate) fn contenders(bench: &str) -> Vec<Contender> {
     match bench {
         "scratch" => [
             contender::<OursScratch>(),
+            contender::<Nothing>(),
             contender::<Floor>(),
             contender::<OpoolLocal>(),
         ]
         .into_iter()
         .chain(thread_safe())
         .collect(),
-        "acquire" => [contender::<OursOwned>(), contender::<Floor>()]
-            .into_iter()
-            .chain(thread_safe())
-            .collect(),
+        "acquire" => [
+            contender::<OursOwned>(),
+            contender::<Nothing>(),
+            contender::<Floor>(),
+        ]
+        .into_iter()
+        .chain(thread_safe())
+        .collect(),
         _ => vec![
             contender::<OursSilent>(),
             contender::<Allocated<MallocZeroed>>(),
@@ -177,8 +183,9 @@ pub(crate) fn measure(bench: &'static str) -> Vec<Row> {
         for _ in 0..ROUNDS {
             for (contender, took) in contenders.iter_mut().zip(&mut took) {
                 let start = thread_cpu_time();
-                (contender.batch)(work, BATCH);
+                let read = (contender.batch)(work, BATCH);
                 let spent = thread_cpu_time() - start;
+                assert_eq!(read, expected(BATCH), "{}", contender.name);
                 took.push(spent.as_secs_f64() * 1e9 / BATCH as f64);
             }
         }

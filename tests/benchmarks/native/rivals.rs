@@ -1,8 +1,8 @@
 //! Other pools behind the face that ours has too. Each is used the way its own documentation shows, filled beforehand, with
 //! one pool per size class and the class chosen for it.
-#![allow(unsafe_code)] // The floor is a stack without any check.
+#![allow(unsafe_code)] // The floor is a stack without any check, and nothing has no owners.
 
-use std::cell::UnsafeCell;
+use std::cell::{Cell, UnsafeCell};
 use std::ops::{Deref, DerefMut};
 
 /// The sizes measured; the pools' classes.
@@ -57,6 +57,61 @@ fn per_class<T>(make: impl Fn(usize) -> T) -> [T; CLASSES.len()] {
 
 fn vectors(samples: usize) -> impl Iterator<Item = Vec<f32>> {
     (0..BUFFERS).map(move |_| vec![0.0; samples])
+}
+
+/// No pool: its buffers in turn, and nobody asks who still holds one. What the benchmark itself takes.
+pub(crate) struct Nothing {
+    buffers: [Vec<Vec<f32>>; CLASSES.len()],
+    turn: Cell<usize>,
+}
+
+/// One of its buffers.
+pub(crate) struct Lying {
+    start: *mut f32,
+    samples: usize,
+}
+
+// SAFETY: no benchmark has as many in flight as there are, so that each has one holder; they outlive it.
+unsafe impl Send for Lying {}
+
+impl Pool for Nothing {
+    const NAME: &'static str = "nothing";
+    type Buffer<'pool> = Lying;
+
+    fn new() -> Self {
+        Self {
+            buffers: per_class(|samples| vectors(samples).collect()),
+            turn: Cell::new(0),
+        }
+    }
+
+    #[inline(always)]
+    fn acquire(&self, class: usize, samples: usize) -> Lying {
+        let turn = self.turn.get();
+        self.turn.set((turn + 1) % BUFFERS);
+        Lying {
+            start: self.buffers[class][turn].as_ptr().cast_mut(),
+            samples,
+        }
+    }
+}
+
+impl Deref for Lying {
+    type Target = [f32];
+
+    #[inline(always)]
+    fn deref(&self) -> &[f32] {
+        // SAFETY: a buffer's start and no more than its length; one holder, as above.
+        unsafe { std::slice::from_raw_parts(self.start, self.samples) }
+    }
+}
+
+impl DerefMut for Lying {
+    #[inline(always)]
+    fn deref_mut(&mut self) -> &mut [f32] {
+        // SAFETY: as above.
+        unsafe { std::slice::from_raw_parts_mut(self.start, self.samples) }
+    }
 }
 
 /// A plain `Vec` as a stack: what no pool can be below.

@@ -10,7 +10,9 @@ use crossbeam_queue::ArrayQueue;
 use super::allocators::{Allocated, Malloc, MiMalloc};
 use super::one_thread::{check, expected, quantile, sample, touch};
 use super::ours::OursOwned;
-use super::rivals::{Heapless, Linear, Mutexed, ObjectPool, Opool, Pool, Queued, Samples, Spin};
+use super::rivals::{
+    Heapless, Linear, Mutexed, Nothing, ObjectPool, Opool, Pool, Queued, Samples, Spin,
+};
 use super::rows::Row;
 use crate::processors::stay_on;
 
@@ -295,6 +297,7 @@ fn both_ways() -> Contender {
 pub(crate) fn measure(bench: &'static str) -> Vec<Row> {
     let mut contenders = vec![
         contender::<OursOwned>(bench),
+        contender::<Nothing>(bench),
         contender::<Opool>(bench),
         contender::<ObjectPool>(bench),
         contender::<Linear>(bench),
