@@ -107,8 +107,8 @@ const MUTANTS: [Mutant; 23] = [
         "8 put aside nowhere",
         LIST,
         (
-            "let next = &table.slot(last).next;",
-            "if first.raw() < NIL { return true; }\n        let next = &table.slot(last).next;",
+            "let next = &table.slot(last).loan.next;",
+            "if first.raw() < NIL { return true; }\n        let next = &table.slot(last).loan.next;",
         ),
         "loom_shedding",
     ),
@@ -188,8 +188,8 @@ const MUTANTS: [Mutant; 23] = [
         "14 a buffer sent home by each reference",
         (REALTIME, "buffer.rs"),
         (
-            "if slot.refs.fetch_sub(1, Ordering::Release) != 1 {",
-            "if slot.refs.fetch_sub(1, Ordering::Release) > 2 {",
+            "if slot.place.refs.fetch_sub(1, Ordering::Release) != 1 {",
+            "if slot.place.refs.fetch_sub(1, Ordering::Release) > 2 {",
         ),
         "loom_exactly_one",
     ),

@@ -160,7 +160,7 @@ impl Held {
             // SAFETY: the caller's word.
             unsafe { self.wipe() };
         }
-        if !self.shelf.take_scratch_in_hand(self.index) {
+        if !self.shelf.take_scratch_in_hand(self.index, self.samples) {
             // SAFETY: the caller's word: this is the only handle.
             unsafe { Self::return_to_owner(self.shelf, self.samples, self.index) };
         }
@@ -187,31 +187,23 @@ impl Held {
         }
     }
 
-    /// Brings a buffer home from the thread of another half's owner. By its words, as above.
+    /// Brings a buffer home from any thread; it was frozen, or not. By its words, as above: a handle whose address goes
+    /// into a call, if only to be dropped on unwinding, lives in memory from the start.
     ///
     /// # Safety
     /// As above.
     #[inline(never)]
-    pub(super) unsafe fn send_to_owner(
+    pub(super) unsafe fn send_to_owner<const FROZEN: bool>(
         shelf: Pinned<Shelf>,
         samples: NonNull<f32>,
         index: SlotIndex,
     ) {
         // SAFETY: the caller's word; the length is the buffer's.
-        unsafe { Self::of_words(shelf, samples, index, shelf.samples).go_home() };
-    }
-
-    /// Brings the buffer home, from any thread.
-    ///
-    /// # Safety
-    /// As for `wipe`; the handle is not used again at all.
-    #[inline]
-    pub(super) unsafe fn go_home(&mut self) {
-        let (shelf, core) = (self.shelf, self.shelf.core);
-        // SAFETY: the caller's word.
-        unsafe { self.wipe() };
-        core.table.slot(self.index).leave();
-        core.send_home(shelf, self.index);
+        unsafe { Self::of_words(shelf, samples, index, shelf.samples).wipe() };
+        let core = shelf.core;
+        let slot = core.table.slot(index);
+        slot.leave(FROZEN);
+        core.send_home(shelf, slot, index);
     }
 }
 
@@ -371,7 +363,7 @@ impl PooledBuffer {
         let slot = held.shelf.core.table.slot(held.index);
         slot.mark_frozen();
         // Relaxed: nobody else has the buffer; whoever gets a clone gets it by a hand-over that orders this.
-        slot.refs.store(1, Ordering::Relaxed);
+        slot.place.refs.store(1, Ordering::Relaxed);
         BufferRef { held, metadata }
     }
 }
@@ -394,10 +386,16 @@ impl DerefMut for PooledBuffer {
 }
 
 impl Drop for PooledBuffer {
-    #[inline]
+    #[inline(always)]
     fn drop(&mut self) {
+        let Held {
+            shelf,
+            samples,
+            index,
+            ..
+        } = self.held;
         // SAFETY: the only handle for its buffer, going away.
-        unsafe { self.held.go_home() }
+        unsafe { Held::send_to_owner::<false>(shelf, samples, index) }
     }
 }
 
@@ -484,29 +482,35 @@ impl Drop for BufferRef {
     #[inline]
     fn drop(&mut self) {
         if drop_reference(self.held.shelf.core.table.slot(self.held.index)) {
+            let Held {
+                shelf,
+                samples,
+                index,
+                ..
+            } = self.held;
             // SAFETY: the last handle for its buffer, going away.
-            unsafe { self.held.go_home() }
+            unsafe { Held::send_to_owner::<true>(shelf, samples, index) }
         }
     }
 }
 
 #[inline]
-pub(super) fn add_reference(slot: &Slot) {
+pub(super) fn add_reference(slot: Slot<'_>) {
     // Relaxed: made from a live reference, which keeps the buffer; like `Arc`.
-    let before = slot.refs.fetch_add(1, Ordering::Relaxed);
+    let before = slot.place.refs.fetch_add(1, Ordering::Relaxed);
     if before > u32::MAX / 2 {
         // Relaxed: takes back what no reference was made from.
-        slot.refs.fetch_sub(1, Ordering::Relaxed);
+        slot.place.refs.fetch_sub(1, Ordering::Relaxed);
         panic!("too many references to one buffer");
     }
 }
 
 /// Whether this was the last.
 #[inline]
-pub(super) fn drop_reference(slot: &Slot) -> bool {
+pub(super) fn drop_reference(slot: Slot<'_>) -> bool {
     // Release: this thread's reads come before whatever the next holder writes. Pairs with the fence below, in
     // whichever thread drops the last reference.
-    if slot.refs.fetch_sub(1, Ordering::Release) != 1 {
+    if slot.place.refs.fetch_sub(1, Ordering::Release) != 1 {
         return false;
     }
     // Acquire: pairs with the releases above, of all the others.
@@ -527,7 +531,7 @@ mod tests {
         let (control, half) = BufferPool::builder().class(64, 1).build().unwrap();
         let shared = half.acquire(64).unwrap().freeze();
         let core = shared.held.shelf.core;
-        let refs = &core.table.slot(shared.held.index).refs;
+        let refs = &core.table.slot(shared.held.index).place.refs;
         let most = u32::MAX / 2 + 1;
         refs.store(most, Ordering::Relaxed);
         assert!(catch_unwind(AssertUnwindSafe(|| shared.clone())).is_err());

@@ -16,12 +16,6 @@ impl Counter {
         now
     }
 
-    /// The one writer only.
-    #[inline]
-    pub(super) fn set(&self, now: u64) {
-        self.0.store(now, Ordering::Relaxed);
-    }
-
     #[inline]
     pub(crate) fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)

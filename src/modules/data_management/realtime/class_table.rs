@@ -66,28 +66,28 @@ impl ClassTable {
     /// The demand bucket and the class of a request; none for no samples, or more than the largest class has.
     #[inline(always)]
     pub(super) fn find(&self, samples: usize) -> Option<(usize, Pinned<Shelf>)> {
-        #[cfg(loom)]
-        self.life.look();
-        let last = samples.wrapping_sub(1);
-        if last >= self.largest {
-            return None;
+        let (bucket, guess) = self.guess(samples);
+        if guess.serves(samples) {
+            return Some((bucket, guess));
         }
-        let bucket = (last >> self.shift) % BUCKETS;
-        let mut shelf = self.first_shelf[bucket];
-        if (shelf.samples as usize) < samples {
-            shelf = self.look_through(samples);
-        }
-        Some((bucket, shelf))
+        Some((bucket, self.look_through(samples)?))
     }
 
-    /// More than one class in a bucket: rare.
+    /// The demand bucket of a request, and its class if that one serves it: else there is more than one class in the bucket,
+    /// or none for such a request.
+    #[inline(always)]
+    pub(super) fn guess(&self, samples: usize) -> (usize, Pinned<Shelf>) {
+        #[cfg(loom)]
+        self.life.look();
+        let bucket = (samples.wrapping_sub(1) >> self.shift) % BUCKETS;
+        (bucket, self.first_shelf[bucket])
+    }
+
     #[cold]
     #[inline(never)]
-    fn look_through(&self, samples: usize) -> Pinned<Shelf> {
-        let fits = |shelf: &&Pinned<Shelf>| shelf.samples as usize >= samples;
-        let found = self.shelves.iter().find(fits);
-        // The last class holds `largest`, and nothing larger is looked for.
-        *found.unwrap_or(&self.shelves[MAX_CLASSES - 1])
+    fn look_through(&self, samples: usize) -> Option<Pinned<Shelf>> {
+        let serves = |shelf: &&Pinned<Shelf>| shelf.serves(samples);
+        self.shelves.iter().find(serves).copied()
     }
 
     /// The class next larger than this one, if there is one.

@@ -35,15 +35,14 @@ impl RealtimePool {
         kind: Kind,
         critical: bool,
     ) -> Option<(Pinned<Shelf>, Taken)> {
-        let core = self.anchor.core();
         let lent = samples as u32;
         // Twice: the inbox has two lists, and the first may hold no more than the reserve.
         for _ in 0..2 {
             self.refill(&own);
             let found = if critical {
-                own.take_reserve(core, lent)
+                own.take_reserve(lent)
             } else {
-                own.take(core, kind, lent)
+                own.take(kind, lent)
             };
             if let Some(taken) = found {
                 return Some((own, taken));
@@ -55,7 +54,7 @@ impl RealtimePool {
             if larger.local() == 0 {
                 self.refill(&larger);
             }
-            if let Some(taken) = larger.take(core, kind, lent) {
+            if let Some(taken) = larger.take(kind, lent) {
                 own.borrowed.add(1);
                 larger.lent_down.add(1);
                 return Some((larger, taken));

@@ -88,7 +88,11 @@ impl Chain {
 
     /// Puts a slot in front.
     pub(crate) fn push(&mut self, table: &SlotTable, index: SlotIndex) {
-        table.slot(index).next.store(self.first, Ordering::Relaxed);
+        table
+            .slot(index)
+            .loan
+            .next
+            .store(self.first, Ordering::Relaxed);
         self.first = index.raw();
         self.length += 1;
     }
@@ -96,7 +100,7 @@ impl Chain {
     /// Takes the front slot.
     pub(crate) fn pop(&mut self, table: &SlotTable) -> Option<SlotIndex> {
         let index = index_from(self.first)?;
-        self.first = table.slot(index).next.load(Ordering::Relaxed);
+        self.first = table.slot(index).loan.next.load(Ordering::Relaxed);
         self.length -= 1;
         Some(index)
     }
@@ -105,7 +109,7 @@ impl Chain {
     pub(super) fn last(self, table: &SlotTable) -> Option<SlotIndex> {
         let mut last = index_from(self.first)?;
         for _ in 1..self.length {
-            last = index_from(table.slot(last).next.load(Ordering::Relaxed))?;
+            last = index_from(table.slot(last).loan.next.load(Ordering::Relaxed))?;
         }
         Some(last)
     }
@@ -132,8 +136,8 @@ impl SharedList {
     /// Takes the slot and no table: the moment the push succeeds another thread may free the pool, and a reference to
     /// anything but atomics would have to be valid until the return.
     #[inline]
-    pub(super) fn push(&self, slot: &Slot, index: SlotIndex) -> Result<(), Shut> {
-        let next = &slot.next;
+    pub(super) fn push(&self, slot: Slot<'_>, index: SlotIndex) -> Result<(), Shut> {
+        let next = &slot.loan.next;
         let mut head = Head(self.0.load(Ordering::Relaxed));
         loop {
             if head.is_shut() {
@@ -158,7 +162,7 @@ impl SharedList {
     /// [`push`](Self::push) by the only pusher of this list: at most two attempts, because between them only a take can
     /// have come, and after it the head is empty until this thread pushes.
     pub(super) fn push_single(&self, table: &SlotTable, index: SlotIndex) -> Result<(), Shut> {
-        let next = &table.slot(index).next;
+        let next = &table.slot(index).loan.next;
         let mut head = Head(self.0.load(Ordering::Relaxed));
         for _ in 0..2 {
             if head.is_shut() {
@@ -185,7 +189,7 @@ impl SharedList {
         let Some(first) = index_from(chain.first) else {
             return true;
         };
-        let next = &table.slot(last).next;
+        let next = &table.slot(last).loan.next;
         let mut head = Head(self.0.load(Ordering::Relaxed));
         for _ in 0..ASIDE_ATTEMPTS {
             if head.is_shut() || head.fresh() + u64::from(chain.length) > MAX_FRESH {
@@ -207,7 +211,7 @@ impl SharedList {
 
     /// The control half's push of one buffer; refused (`false`) when the list holds as many fresh ones as it can count.
     pub(super) fn push_fresh(&self, table: &SlotTable, index: SlotIndex) -> bool {
-        let next = &table.slot(index).next;
+        let next = &table.slot(index).loan.next;
         let mut head = Head(self.0.load(Ordering::Relaxed));
         loop {
             if head.is_shut() || head.fresh() >= MAX_FRESH {
@@ -322,7 +326,7 @@ impl Inbox {
     /// As [`SharedList::push`]; fails only once closed. Lock-free: the owner holds one list at a time, and each only
     /// once in a refill.
     #[inline]
-    pub(crate) fn push(&self, slot: &Slot, index: SlotIndex) -> Result<(), Shut> {
+    pub(crate) fn push(&self, slot: Slot<'_>, index: SlotIndex) -> Result<(), Shut> {
         loop {
             match self.front.push(slot, index) {
                 Err(Shut::Held) => {}

@@ -37,7 +37,7 @@ struct Planes {
 /// The slot that its holder linked behind this one.
 #[inline(never)]
 fn next_of(core: Pinned<Core>, index: SlotIndex) -> SlotIndex {
-    let next = core.table.slot(index).next.load(Ordering::Relaxed);
+    let next = core.table.slot(index).loan.next.load(Ordering::Relaxed);
     // A holder links as many as it has channels.
     index_from(next).unwrap_or(index)
 }
@@ -76,7 +76,7 @@ impl Planes {
     }
 
     /// The slot whose count stands for all.
-    fn first_slot(&self) -> &Slot {
+    fn first_slot(&self) -> Slot<'_> {
         self.shelves[0].core.table.slot(self.slots[0])
     }
 
@@ -153,10 +153,11 @@ impl Planes {
 
     /// # Safety
     /// The last handle for these buffers, not used again.
-    unsafe fn go_home(&mut self) {
+    unsafe fn go_home<const FROZEN: bool>(&mut self) {
         for (channel, index) in self.indices().enumerate() {
+            let Held { shelf, samples, .. } = self.held(channel, index);
             // SAFETY: the caller's word, channel by channel.
-            unsafe { self.held(channel, index).go_home() }
+            unsafe { Held::send_to_owner::<FROZEN>(shelf, samples, index) }
         }
     }
 }
@@ -200,7 +201,7 @@ impl PlanarBuffer {
     /// One channel more, of a buffer that the caller holds, after the `last` there is.
     fn push(&mut self, last: SlotIndex, index: SlotIndex) {
         let core = self.planes.core();
-        let link = &core.table.slot(last).next;
+        let link = &core.table.slot(last).loan.next;
         link.store(index.raw(), Ordering::Relaxed);
         self.planes.channels += 1;
         self.metadata.channels += 1;
@@ -304,7 +305,7 @@ impl PlanarBuffer {
             .indices()
             .for_each(|index| table.slot(index).mark_frozen());
         // Relaxed: as in `PooledBuffer::freeze`.
-        planes.first_slot().refs.store(1, Ordering::Relaxed);
+        planes.first_slot().place.refs.store(1, Ordering::Relaxed);
         PlanarRef {
             planes,
             metadata: buffer.metadata,
@@ -356,7 +357,7 @@ impl RealtimePool {
         own: Pinned<Shelf>,
         site: &'static Location<'static>,
     ) -> Result<PlanarBuffer, PoolError> {
-        let take = || self.take_of(bucket, own, frames, false, site);
+        let take = || self.take_of(bucket, own, frames, site);
         let Some(first) = take() else {
             return Err(self.refuse(frames));
         };
@@ -427,7 +428,7 @@ impl RealtimePool {
 impl Drop for PlanarBuffer {
     fn drop(&mut self) {
         // SAFETY: the only handle for these buffers, going away.
-        unsafe { self.planes.go_home() }
+        unsafe { self.planes.go_home::<false>() }
     }
 }
 
@@ -499,7 +500,7 @@ impl Drop for PlanarRef {
     fn drop(&mut self) {
         if drop_reference(self.planes.first_slot()) {
             // SAFETY: the last handle for these buffers, going away.
-            unsafe { self.planes.go_home() }
+            unsafe { self.planes.go_home::<true>() }
         }
     }
 }

@@ -168,8 +168,9 @@ impl Core {
 
     /// Where a slot's samples are.
     #[inline(always)]
-    pub(crate) fn samples_at(&self, slot: &Slot) -> NonNull<f32> {
-        let base = self.bases[usize::from(slot.region()) % MAX_REGIONS].load(Ordering::Relaxed);
+    pub(crate) fn samples_at(&self, slot: Slot<'_>) -> NonNull<f32> {
+        let base =
+            self.bases[usize::from(slot.region() % MAX_REGIONS as u8)].load(Ordering::Relaxed);
         // SAFETY: the slot was carved from this region, at this unit, within its length; the base was stored before the
         // slot was published, so it is not null; the region lives as long as the core.
         unsafe { NonNull::new_unchecked(base.byte_add(slot.unit() as usize * UNIT_BYTES)) }
@@ -257,10 +258,10 @@ impl Drop for Core {
 impl Pinned<Core> {
     /// A handle brings its buffer home: one lock-free push, or, after the last anchor, one count.
     ///
-    /// By value: a reference handed in would have to outlive the call, and this call may free what it refers to.
-    #[inline]
-    pub(super) fn send_home(self, shelf: Pinned<Shelf>, index: SlotIndex) {
-        let slot = self.table.slot(index);
+    /// By value: a reference handed in would have to outlive the call, and this call may free what it refers to. The slot's
+    /// parts are all atomic, which need not.
+    #[inline(always)]
+    pub(super) fn send_home(self, shelf: Pinned<Shelf>, slot: Slot<'_>, index: SlotIndex) {
         if shelf.shared.inbox.push(slot, index).is_err() {
             self.settle(1);
         }

@@ -157,7 +157,12 @@ fn loom_fresh_buffers_are_told_from_returned_ones() {
 fn loom_the_last_reference_sees_every_other_reader_gone() {
     model(|| {
         let (bench, slots) = bench(1);
-        bench.table.slot(slots[0]).refs.store(2, Ordering::Relaxed);
+        bench
+            .table
+            .slot(slots[0])
+            .place
+            .refs
+            .store(2, Ordering::Relaxed);
         let holder = |bench: Arc<Bench>, slot: SlotIndex| {
             // SAFETY: loom checks that nobody writes meanwhile.
             bench.contents[0].with(|contents| assert_eq!(unsafe { *contents }, 0));

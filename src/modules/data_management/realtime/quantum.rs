@@ -18,6 +18,9 @@ const SHED_PER_QUANTUM: u32 = 64;
 pub(super) struct Quantum {
     /// Whether anybody listened to the allocation or recycling events when this quantum began.
     pub(super) heard: bool,
+    /// Acquires whose count has any of these bits are neither recorded nor told: all but one in so many, none while anybody
+    /// listens.
+    pub(super) unwatched: u64,
     /// Whether a class had something left to do when it was last looked after.
     restless: bool,
     /// How often the control half had asked when all classes were last looked after.
@@ -28,9 +31,10 @@ pub(super) struct Quantum {
 
 impl Quantum {
     /// The first quantum looks after every class: nobody knows what was asked of an owner before.
-    pub(super) const fn new() -> Self {
+    pub(super) const fn new(sample_every: u64) -> Self {
         Self {
             heard: false,
+            unwatched: sample_every - 1,
             restless: true,
             answered: 0,
             turn: 0,
@@ -121,6 +125,11 @@ impl RealtimePool {
     #[cold]
     fn begin_to_tell(&mut self, heard: bool) {
         self.quantum.heard = heard;
+        self.quantum.unwatched = if heard {
+            0
+        } else {
+            self.options.sample_every - 1
+        };
         self.half.0.set_heard(heard);
         // What nobody listened to is not told later.
         self.table.all().for_each(|shelf| _ = shelf.untold());
@@ -168,7 +177,6 @@ impl RealtimePool {
         self.tell_recycling(shelf, returns + returned);
     }
 
-    #[inline]
     pub(super) fn tell_allocation(&self, shelf: &Shelf, count: u32, requested: u32, slot: u32) {
         if self.quantum.heard
             && let Some(publisher) = &self.publisher
@@ -184,7 +192,14 @@ impl RealtimePool {
         }
     }
 
-    #[inline]
+    /// Tells of one buffer that its holder released here.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn tell_return(&self, shelf: &Shelf) {
+        shelf.returns_told.add(1);
+        self.tell_recycling(shelf, 1);
+    }
+
     pub(super) fn tell_recycling(&self, shelf: &Shelf, count: u32) {
         if self.quantum.heard
             && count > 0

@@ -91,7 +91,7 @@ impl RealtimePool {
             first_frame: half.frame.get(),
             options,
             publisher: None,
-            quantum: Quantum::new(),
+            quantum: Quantum::new(options.sample_every),
             anchor,
             not_sync: PhantomData,
         }
@@ -121,6 +121,30 @@ impl RealtimePool {
     /// An idle buffer for a request.
     #[inline(always)]
     fn find(&self, samples: usize, kind: Kind, critical: bool) -> Option<(Pinned<Shelf>, Taken)> {
+        let (bucket, class) = self.table.guess(samples);
+        // Most takes: it is asked first, and says by itself whether it serves the request.
+        if let Some(taken) = class.take_from_hand(kind, samples) {
+            self.half.0.count_demand(bucket, 1);
+            return Some((class, taken));
+        }
+        if !class.serves(samples) {
+            return self.look_through(samples, kind, critical);
+        }
+        self.half.0.count_demand(bucket, 1);
+        match class.take_from_list(kind, samples as u32) {
+            Some(taken) => Some((class, taken)),
+            None => self.search(class, samples, kind, critical),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn look_through(
+        &self,
+        samples: usize,
+        kind: Kind,
+        critical: bool,
+    ) -> Option<(Pinned<Shelf>, Taken)> {
         let (bucket, own) = self.table.find(samples)?;
         self.find_of(bucket, own, samples, kind, critical)
     }
@@ -136,7 +160,7 @@ impl RealtimePool {
         critical: bool,
     ) -> Option<(Pinned<Shelf>, Taken)> {
         self.half.0.count_demand(bucket, 1);
-        match own.take(self.anchor.core(), kind, samples as u32) {
+        match own.take(kind, samples as u32) {
             Some(taken) => Some((own, taken)),
             None => self.search(own, samples, kind, critical),
         }
@@ -204,15 +228,14 @@ impl RealtimePool {
     pub(super) fn bring_home(&self, shelf: Pinned<Shelf>, samples: NonNull<f32>, index: SlotIndex) {
         if shelf.owner != self.key {
             // SAFETY: the caller's word: the only handle for the buffer, forgotten.
-            return unsafe { Held::send_to_owner(shelf, samples, index) };
+            return unsafe { Held::send_to_owner::<false>(shelf, samples, index) };
         }
         if cfg!(debug_assertions) || !shelf.take_back_in_hand(index, samples) {
             // SAFETY: as above; only this half's owner releases here, and the shelf is of this half.
             unsafe { Held::return_to_owner(shelf, samples, index) };
         }
         if self.quantum.heard {
-            shelf.returns_told.add(1);
-            self.tell_recycling(&shelf, 1);
+            self.tell_return(&shelf);
         }
     }
 
@@ -223,8 +246,8 @@ impl RealtimePool {
         critical: bool,
         site: &'static Location<'static>,
     ) -> Option<Held> {
-        let (bucket, own) = self.table.find(samples)?;
-        self.take_of(bucket, own, samples, critical, site)
+        let found = self.find(samples, Kind::Owned, critical)?;
+        Some(self.hand_out(found, samples, site))
     }
 
     /// Two buffers of one class at once, if [`Shelf::pop_pair`] has them.
@@ -240,13 +263,10 @@ impl RealtimePool {
         let pair = own.pop_pair(&core.table, samples as u32)?;
         self.half.0.count_demand(bucket, 2);
         let count = own.acquires_listed.add(2);
-        if count & (self.options.sample_every - 1) < 2 {
-            self.record_of_pair(count, pair.map(|(index, _)| index), site);
-        }
-        if self.quantum.heard {
-            for (index, _) in pair {
-                self.tell_allocation(&own, 1, samples as u32, index.raw());
-            }
+        if count & self.quantum.unwatched < 2 {
+            let [(first, _), (second, _)] = pair;
+            self.watch(&own, first, samples as u32, count - 1, site);
+            self.watch(&own, second, samples as u32, count, site);
         }
         Some(pair.map(|(index, slot)| {
             let taken = Taken {
@@ -258,15 +278,22 @@ impl RealtimePool {
         }))
     }
 
+    /// Records the call site of one acquire in so many, and tells of each while anybody listens.
     #[cold]
     #[inline(never)]
-    fn record_of_pair(&self, count: u64, pair: [SlotIndex; 2], site: &'static Location<'static>) {
-        let (sites, table) = (&self.half.0.sites, &self.anchor.table);
-        for (count, index) in [count - 1, count].into_iter().zip(pair) {
-            if count & (self.options.sample_every - 1) == 0 {
-                sites.record(table, index, self.first_frame, site);
-            }
+    fn watch(
+        &self,
+        shelf: &Shelf,
+        index: SlotIndex,
+        samples: u32,
+        count: u64,
+        site: &'static Location<'static>,
+    ) {
+        if count & (self.options.sample_every - 1) == 0 {
+            let (sites, table) = (&self.half.0.sites, &self.anchor.table);
+            sites.record(table, index, self.first_frame, site);
         }
+        self.tell_allocation(shelf, 1, samples, index.raw());
     }
 
     #[inline(always)]
@@ -275,16 +302,23 @@ impl RealtimePool {
         bucket: usize,
         own: Pinned<Shelf>,
         samples: usize,
-        critical: bool,
         site: &'static Location<'static>,
     ) -> Option<Held> {
-        let (shelf, taken) = self.find_of(bucket, own, samples, Kind::Owned, critical)?;
-        if taken.count & (self.options.sample_every - 1) == 0 {
-            let (sites, table) = (&self.half.0.sites, &self.anchor.table);
-            sites.record(table, taken.index, self.first_frame, site);
+        let found = self.find_of(bucket, own, samples, Kind::Owned, false)?;
+        Some(self.hand_out(found, samples, site))
+    }
+
+    #[inline(always)]
+    fn hand_out(
+        &self,
+        (shelf, taken): (Pinned<Shelf>, Taken),
+        samples: usize,
+        site: &'static Location<'static>,
+    ) -> Held {
+        if taken.count & self.quantum.unwatched == 0 {
+            self.watch(&shelf, taken.index, samples as u32, taken.count, site);
         }
-        self.tell_allocation(&shelf, 1, samples as u32, taken.index.raw());
-        Some(Held::new(shelf, &taken, samples as u32))
+        Held::new(shelf, &taken, samples as u32)
     }
 }
 

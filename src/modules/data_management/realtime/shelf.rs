@@ -13,13 +13,13 @@ use super::cells::Counter;
 use super::free_list::{Chain, Inbox, SharedList, index_from};
 use super::pool_core::{Core, MAX_HALVES, OnRelease, Pinned};
 use super::shelf_hand::empty_hand;
-use super::slot_table::{NIL, Slot, SlotIndex, SlotTable};
+use super::slot_table::{Loan, NIL, Slot, SlotIndex, SlotTable};
 use crate::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
 
 /// The line that no buffer is beyond.
 pub(crate) const NO_LINE: u64 = u64::MAX;
-/// A mark that every take reaches.
-const ALWAYS: u64 = i64::MAX as u64;
+/// No room, however many come back before the next take.
+const NO_ROOM: i64 = i64::MIN / 2;
 
 /// In place of the window's peak: the control half has looked at it, and the owner begins a new one.
 pub(super) const FORGOTTEN: u32 = u32::MAX;
@@ -75,14 +75,18 @@ pub(crate) struct Shelf {
     /// [`Slot::place_key`]: super::slot_table::Slot::place_key
     pub(super) line: AtomicU64,
     owner_s: CacheLine,
-    /// The buffer that the owner got back last, or NIL, or a mark of `shelf_hand.rs`: a take from here does not look for its slot or at the
-    /// list. Written by the owner, like every field down to `peak`.
+    /// The buffer that the owner got back last, while the hand knows it, or NIL: a take from here does not look for its slot
+    /// or at the list. Written by the owner, like every field down to `peak`.
     pub(super) hand: AtomicU32,
+    /// Capacity of the buffer at hand; 0 while there is none.
+    pub(super) hand_capacity: AtomicU32,
+    /// A `HandState`, for while there is none.
+    pub(super) hand_state: AtomicU32,
     /// First slot of the local list, or NIL.
     pub(super) first: AtomicU32,
-    /// Where the samples of the buffer at hand are, and its slot: also of one that is out or lent.
+    /// Where the samples of the buffer at hand are, and its loan: also of one that is out or lent.
     pub(super) hand_samples: AtomicPtr<f32>,
-    pub(super) hand_slot: AtomicPtr<Slot>,
+    pub(super) hand_loan: AtomicPtr<Loan>,
     /// Taken from the hand: by `Scratch`, and by every other acquire.
     pub(super) scratches_at_hand: Counter,
     pub(super) acquires_at_hand: Counter,
@@ -90,10 +94,10 @@ pub(crate) struct Shelf {
     pub(super) served: Counter,
     /// Put on the local list by the owner, from a holder.
     pub(crate) returns: Counter,
-    /// Where a take has to look closer: when `returns − served`, a signed number, is not above it. At least
-    /// `reserve − stocked`, and at least where a new peak is possible: the inbox only grows between two refills, so as
-    /// many takes as the use was below the peak cannot make one.
-    mark: AtomicU64,
+    /// How many more takes than returns there may be before one has to look closer, a signed number: no more than are on the
+    /// list beyond the reserve, and no more than make a new peak. The inbox only grows between two refills, so as many takes
+    /// as the use was below the peak cannot make one.
+    room: AtomicU64,
     /// What came from the inbox less what went to the surplus or the arena; wraps.
     pub(super) stocked: AtomicU64,
     /// Taken off the list other than by `Scratch`.
@@ -168,15 +172,17 @@ impl Shelf {
             on_release,
             line: AtomicU64::new(NO_LINE),
             owner_s: CacheLine,
-            hand: AtomicU32::new(empty_hand(on_release, reserve)),
+            hand: AtomicU32::new(NIL),
+            hand_capacity: AtomicU32::new(0),
+            hand_state: AtomicU32::new(empty_hand(on_release, reserve) as u32),
             first: AtomicU32::new(NIL),
             hand_samples: AtomicPtr::new(ptr::null_mut()),
-            hand_slot: AtomicPtr::new(ptr::null_mut()),
+            hand_loan: AtomicPtr::new(ptr::null_mut()),
             scratches_at_hand: Counter::default(),
             acquires_at_hand: Counter::default(),
             served: Counter::default(),
             returns: Counter::default(),
-            mark: AtomicU64::new(ALWAYS),
+            room: AtomicU64::new(NO_ROOM as u64),
             stocked: AtomicU64::new(0),
             acquires_listed: Counter::default(),
             lent_down: Counter::default(),
@@ -200,17 +206,23 @@ impl Shelf {
         }
     }
 
+    /// Whether its buffers hold so many samples; no buffer serves a request for none.
+    #[inline(always)]
+    pub(super) const fn serves(&self, samples: usize) -> bool {
+        samples.wrapping_sub(1) < self.samples as usize
+    }
+
     // The owner's side. Relaxed throughout: one thread's own words, read by others as a racing answer; a new owner
     // comes after the half's state was released and acquired.
 
     /// Takes the first idle buffer of the list for a holder of `samples`, unless only the reserve is left. The hand is
     /// empty.
     #[inline(always)] // See `RealtimePool::scratch`.
-    fn take_from_list(&self, core: Pinned<Core>, kind: Kind, samples: u32) -> Option<Taken> {
-        let (index, slot) = self.pop(&core.table, samples)?;
+    pub(super) fn take_from_list(&self, kind: Kind, samples: u32) -> Option<Taken> {
+        let (index, slot) = self.pop(&self.core.table, samples)?;
         Some(Taken {
             index,
-            samples: core.samples_at(slot),
+            samples: self.core.samples_at(slot),
             count: match kind {
                 Kind::Scratch => 0,
                 Kind::Owned => self.acquires_listed.add(1),
@@ -221,19 +233,19 @@ impl Shelf {
     /// Takes an idle buffer for a holder of `samples`, unless only the reserve is left: the one at hand, else the first on
     /// the list.
     #[inline(always)] // See `RealtimePool::scratch`.
-    pub(super) fn take(&self, core: Pinned<Core>, kind: Kind, samples: u32) -> Option<Taken> {
-        match self.take_from_hand(kind, samples) {
-            None => self.take_from_list(core, kind, samples),
+    pub(super) fn take(&self, kind: Kind, samples: u32) -> Option<Taken> {
+        match self.take_from_hand(kind, samples as usize) {
+            None => self.take_from_list(kind, samples),
             taken => taken,
         }
     }
 
     /// [`take`](Self::take) for a critical caller, the reserve included. The hand is empty.
-    pub(super) fn take_reserve(&self, core: Pinned<Core>, samples: u32) -> Option<Taken> {
-        let (index, slot) = self.pop_reserve(&core.table, samples)?;
+    pub(super) fn take_reserve(&self, samples: u32) -> Option<Taken> {
+        let (index, slot) = self.pop_reserve(&self.core.table, samples)?;
         Some(Taken {
             index,
-            samples: core.samples_at(slot),
+            samples: self.core.samples_at(slot),
             count: self.acquires_listed.add(1),
         })
     }
@@ -244,17 +256,17 @@ impl Shelf {
         &self,
         table: &'table SlotTable,
         samples: u32,
-    ) -> Option<(SlotIndex, &'table Slot)> {
+    ) -> Option<(SlotIndex, Slot<'table>)> {
         let (index, slot) = self.front(table)?;
-        let served = self.served.get();
-        let balance = self.returns.get().wrapping_sub(served) as i64;
-        if balance <= self.mark.load(Ordering::Relaxed) as i64 && !self.look_closer(balance) {
+        let room = self.room() - 1;
+        self.set_room(room);
+        if room < 0 && !self.look_closer() {
             return None;
         }
         // Before it leaves the list, so that at every moment either the list or its own word says what it is.
         slot.lend(samples);
         self.unlink(slot);
-        self.served.set(served + 1);
+        self.served.add(1);
         Some((index, slot))
     }
 
@@ -264,20 +276,20 @@ impl Shelf {
         &self,
         table: &'table SlotTable,
         samples: u32,
-    ) -> Option<[(SlotIndex, &'table Slot); 2]> {
+    ) -> Option<[(SlotIndex, Slot<'table>); 2]> {
         let (first, slot) = self.front(table)?;
-        let second = index_from(slot.next.load(Ordering::Relaxed))?;
+        let second = index_from(slot.loan.next.load(Ordering::Relaxed))?;
         let below = table.slot(second);
-        let served = self.served.get();
-        let balance = self.returns.get().wrapping_sub(served) as i64;
-        if balance.wrapping_sub(1) <= self.mark.load(Ordering::Relaxed) as i64 {
+        let room = self.room() - 2;
+        if room < 0 {
             return None;
         }
+        self.set_room(room);
         // As in `pop`.
         slot.lend(samples);
         below.lend(samples);
         self.unlink(below);
-        self.served.set(served + 2);
+        self.served.add(2);
         Some([(first, slot), (second, below)])
     }
 
@@ -286,7 +298,7 @@ impl Shelf {
         &self,
         table: &'table SlotTable,
         samples: u32,
-    ) -> Option<(SlotIndex, &'table Slot)> {
+    ) -> Option<(SlotIndex, Slot<'table>)> {
         let (index, slot) = self.front(table)?;
         self.note_peak(self.balance() - 1);
         slot.lend(samples);
@@ -299,15 +311,15 @@ impl Shelf {
     pub(super) fn front<'table>(
         &self,
         table: &'table SlotTable,
-    ) -> Option<(SlotIndex, &'table Slot)> {
+    ) -> Option<(SlotIndex, Slot<'table>)> {
         let index = index_from(self.first.load(Ordering::Relaxed))?;
         Some((index, table.slot(index)))
     }
 
     #[inline(always)]
-    pub(super) fn unlink(&self, front: &Slot) {
+    pub(super) fn unlink(&self, front: Slot<'_>) {
         self.first
-            .store(front.next.load(Ordering::Relaxed), Ordering::Relaxed);
+            .store(front.loan.next.load(Ordering::Relaxed), Ordering::Relaxed);
     }
 
     /// What is on the local list less what was stocked.
@@ -316,30 +328,47 @@ impl Shelf {
         self.returns.get().wrapping_sub(self.served.get()) as i64
     }
 
-    /// Whether a slot may be taken although the mark is reached; then the peak is noted.
+    #[inline(always)]
+    fn room(&self) -> i64 {
+        self.room.load(Ordering::Relaxed) as i64
+    }
+
+    #[inline(always)]
+    fn set_room(&self, room: i64) {
+        self.room.store(room as u64, Ordering::Relaxed);
+    }
+
+    /// Whether a slot may be taken although there was no room for it; then the peak is noted.
     #[cold]
     #[inline(never)]
-    fn look_closer(&self, balance: i64) -> bool {
+    fn look_closer(&self) -> bool {
         if self.listed() <= self.reserve {
+            self.set_room(NO_ROOM);
             return false;
         }
-        self.note_peak(balance - 1);
+        self.note_peak(self.balance() - 1);
         true
     }
 
     /// Puts a holder's slot on the local list.
     #[inline(always)]
-    pub(super) fn push(&self, slot: &Slot, index: SlotIndex) {
+    pub(super) fn push(&self, slot: Slot<'_>, index: SlotIndex) {
         self.link(slot, index);
-        self.returns.add(1);
+        self.returned(1);
     }
 
     #[inline(always)]
-    pub(super) fn link(&self, slot: &Slot, index: SlotIndex) {
+    fn returned(&self, slots: u32) {
+        self.returns.add(u64::from(slots));
+        self.set_room(self.room() + i64::from(slots));
+    }
+
+    #[inline(always)]
+    pub(super) fn link(&self, slot: Slot<'_>, index: SlotIndex) {
         let first = self.first.load(Ordering::Relaxed);
         // Last out, first in: then the link is still there, and the next take need not wait for a store to it.
-        if slot.next.load(Ordering::Relaxed) != first {
-            slot.next.store(first, Ordering::Relaxed);
+        if slot.loan.next.load(Ordering::Relaxed) != first {
+            slot.loan.next.store(first, Ordering::Relaxed);
         }
         self.first.store(index.raw(), Ordering::Relaxed);
     }
@@ -356,7 +385,7 @@ impl Shelf {
 
     /// [`take_home`](Self::take_home) of two at once, whose slots do not say yet that they are back.
     #[inline(always)]
-    pub(super) fn take_pair_home(&self, pair: [(SlotIndex, &Slot); 2]) {
+    pub(super) fn take_pair_home(&self, pair: [(SlotIndex, Slot<'_>); 2]) {
         let [(first, slot), (second, below)] = pair;
         slot.take_back();
         below.take_back();
@@ -364,7 +393,7 @@ impl Shelf {
             // As they lay: mostly both links are still there.
             self.link(below, second);
             self.link(slot, first);
-            self.returns.add(2);
+            self.returned(2);
         } else {
             self.take_home(first);
             self.take_home(second);
@@ -373,7 +402,7 @@ impl Shelf {
 
     #[cold]
     #[inline(never)]
-    fn shed_if_beyond(&self, table: &SlotTable, slot: &Slot, index: SlotIndex) -> bool {
+    fn shed_if_beyond(&self, table: &SlotTable, slot: Slot<'_>, index: SlotIndex) -> bool {
         let shed = slot.place_key() >= self.line()
             && self.shared.surplus.push_single(table, index).is_ok();
         if shed {
@@ -425,7 +454,7 @@ impl Shelf {
         let stocked = self.stocked.load(Ordering::Relaxed);
         self.stocked
             .store(stocked.wrapping_add_signed(more), Ordering::Relaxed);
-        self.mark.store(ALWAYS, Ordering::Relaxed);
+        self.set_room(NO_ROOM);
     }
 
     /// Opens a new look at the peak if the last was looked at: what is in use now counts, and so does the next acquire.
@@ -440,7 +469,7 @@ impl Shelf {
         self.window_peak.load(Ordering::Relaxed) == FORGOTTEN
     }
 
-    /// Notes how many are in use with this balance, and sets the mark where that can be more than ever before.
+    /// Notes how many are in use with this balance, and how much room there is from then on.
     fn note_peak(&self, balance: i64) {
         let stocked = self.stocked.load(Ordering::Relaxed) as i64;
         let idle =
@@ -454,9 +483,8 @@ impl Shelf {
             self.window_peak.store(in_use, Ordering::Relaxed);
         }
         let below_peak = i64::from(window_peak.saturating_sub(in_use));
-        let reserve = i64::from(self.reserve) - stocked;
-        let mark = (balance - below_peak).max(reserve);
-        self.mark.store(mark as u64, Ordering::Relaxed);
+        let beyond_reserve = stocked + balance - i64::from(self.reserve);
+        self.set_room(below_peak.min(beyond_reserve));
     }
 
     pub(super) fn idle_of_owner(&self) -> u32 {

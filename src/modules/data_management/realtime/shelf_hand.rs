@@ -7,58 +7,99 @@ use core::ptr::{self, NonNull};
 use super::free_list::{Chain, index_from};
 use super::pool_core::OnRelease;
 use super::shelf::{Kind, NO_LINE, Shelf, Taken};
-use super::slot_table::{NIL, Slot, SlotIndex, SlotTable};
+use super::slot_table::{Loan, NIL, Slot, SlotIndex, SlotTable};
 use crate::sync::atomic::Ordering;
 
-/// A hand that takes nothing: each buffer has to be looked at on its way home.
-const SHUT: u32 = NIL + 1;
-/// On the index in a hand: its buffer is out, as a `Scratch`.
-const OUT: u32 = 1 << 31;
-/// On the index in a hand that is empty: its buffer was taken from here to own, and may come back, or not.
-const LENT: u32 = 1 << 30;
+/// What a hand is that holds nothing. Which buffer it knows, and whether that is there, are words of their own, so that
+/// neither a take nor the return after it has to work out the one from the other.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
+pub(super) enum HandState {
+    /// It knows none.
+    Empty,
+    /// It knows none and takes none: each buffer has to be looked at on its way home.
+    Shut,
+    /// The buffer it knows is out, as a `Scratch`: nobody else's goes here.
+    Out,
+    /// The buffer it knows was taken from here to own, and may come back, or not.
+    Lent,
+}
 
 /// A hand with nothing in it: shut where samples are looked at on their way home, or where the list has to be counted first.
-pub(super) fn empty_hand(on_release: OnRelease, reserve: u32) -> u32 {
+pub(super) fn empty_hand(on_release: OnRelease, reserve: u32) -> HandState {
     if on_release != OnRelease::Scrub && reserve == 0 {
-        NIL
+        HandState::Empty
     } else {
-        SHUT
+        HandState::Shut
     }
 }
 
 // Relaxed throughout, as in `shelf.rs`.
 impl Shelf {
-    /// Takes the buffer at hand for a holder of `samples`.
+    fn hand_is(&self, state: HandState) -> bool {
+        !self.holds() && self.hand_state.load(Ordering::Relaxed) == state as u32
+    }
+
+    fn holds(&self) -> bool {
+        self.hand_capacity.load(Ordering::Relaxed) != 0
+    }
+
+    #[inline(always)]
+    fn set_hand(&self, state: HandState) {
+        self.hand_state.store(state as u32, Ordering::Relaxed);
+    }
+
+    /// The buffer that the hand knows.
+    #[inline(always)]
+    fn known(&self) -> Option<SlotIndex> {
+        index_from(self.hand.load(Ordering::Relaxed))
+    }
+
+    #[inline(always)]
+    fn knows(&self, index: SlotIndex) -> bool {
+        self.hand.load(Ordering::Relaxed) == index.raw()
+    }
+
+    /// Takes the buffer at hand for a holder of `samples`, whatever these are: nothing is at hand for none, or for more than
+    /// it holds.
     #[inline(always)] // See `RealtimePool::scratch`.
-    pub(super) fn take_from_hand(&self, kind: Kind, samples: u32) -> Option<Taken> {
-        let index = index_from(self.hand.load(Ordering::Relaxed))?;
+    pub(super) fn take_from_hand(&self, kind: Kind, samples: usize) -> Option<Taken> {
+        // One comparison for all: none is more than any, less one.
+        if samples.wrapping_sub(1) >= self.hand_capacity.load(Ordering::Relaxed) as usize {
+            return None;
+        }
+        // SAFETY: a hand that holds a buffer knows its index, stored before the capacity by `take_in_hand`.
+        let index = unsafe { SlotIndex::from_raw(self.hand.load(Ordering::Relaxed)) };
+        // The state before the capacity: it counts from then on.
         let count = match kind {
             Kind::Scratch => {
-                self.hand.store(index.raw() | OUT, Ordering::Relaxed);
+                self.set_hand(HandState::Out);
+                self.hand_capacity.store(0, Ordering::Relaxed);
                 self.scratches_at_hand.add(1)
             }
             Kind::Owned => {
                 // As in `pop`: the slot says it before the hand forgets it.
-                self.slot_in_hand().lend(samples);
-                self.hand.store(index.raw() | LENT, Ordering::Relaxed);
+                self.loan_in_hand().lend(samples as u32);
+                self.set_hand(HandState::Lent);
+                self.hand_capacity.store(0, Ordering::Relaxed);
                 self.acquires_at_hand.add(1)
             }
         };
         let samples = self.hand_samples.load(Ordering::Relaxed);
         Some(Taken {
             index,
-            // SAFETY: stored before the index that was there, by `take_in_hand`.
+            // SAFETY: as above.
             samples: unsafe { NonNull::new_unchecked(samples) },
             count,
         })
     }
 
-    /// The slot of the buffer whose index the hand has.
+    /// The loan of the buffer that the hand knows.
     #[inline(always)]
-    fn slot_in_hand(&self) -> &Slot {
-        // SAFETY: stored before the index that is there, by `take_in_hand`: not null, a slot of this pool's table, which
-        // moves none and lives as long as this shelf; its fields are atomic.
-        unsafe { &*self.hand_slot.load(Ordering::Relaxed) }
+    fn loan_in_hand(&self) -> &Loan {
+        // SAFETY: stored before the index that is there, by `take_in_hand`: not null, of this pool's table, which moves none
+        // and lives as long as this shelf; its fields are atomic.
+        unsafe { &*self.hand_loan.load(Ordering::Relaxed) }
     }
 
     /// Takes a buffer home that its holder released here into the hand, if that is empty and open: then nothing has to be
@@ -66,41 +107,49 @@ impl Shelf {
     #[inline(always)]
     pub(super) fn take_in_hand(
         &self,
-        slot: &Slot,
+        slot: Slot<'_>,
         index: SlotIndex,
         samples: NonNull<f32>,
     ) -> bool {
-        let hand = self.hand.load(Ordering::Relaxed);
-        let free = hand == NIL || hand & LENT != 0;
+        let free = self.hand_is(HandState::Empty) || self.hand_is(HandState::Lent);
         if free {
-            self.hand_slot
-                .store(ptr::from_ref(slot).cast_mut(), Ordering::Relaxed);
-            self.hand_samples.store(samples.as_ptr(), Ordering::Relaxed);
+            self.hand_loan
+                .store(ptr::from_ref(slot.loan).cast_mut(), Ordering::Relaxed);
             self.hand.store(index.raw(), Ordering::Relaxed);
+            self.hold(samples);
         }
         free
+    }
+
+    /// The buffer that the hand knows is here again. Its samples may lie elsewhere than before: between the two the memory
+    /// of the slot can have been given back and carved anew.
+    #[inline(always)]
+    fn hold(&self, samples: NonNull<f32>) {
+        self.hand_samples.store(samples.as_ptr(), Ordering::Relaxed);
+        // The last: from here on it is at hand.
+        self.hand_capacity.store(self.samples, Ordering::Relaxed);
     }
 
     /// [`take_in_hand`](Self::take_in_hand) for the buffer that was taken from there last, whose slot is known and not yet
     /// at rest. Most are.
     #[inline(always)]
     pub(super) fn take_back_in_hand(&self, index: SlotIndex, samples: NonNull<f32>) -> bool {
-        let expected = self.hand.load(Ordering::Relaxed) == index.raw() | LENT;
+        // The caller has it, so that it is not here; and a hand that is put down, or shut, knows none.
+        let expected = self.knows(index);
         if expected {
-            self.slot_in_hand().take_back();
-            // Between the two the memory of the slot can have been given back and carved elsewhere.
-            self.hand_samples.store(samples.as_ptr(), Ordering::Relaxed);
-            self.hand.store(index.raw(), Ordering::Relaxed);
+            self.loan_in_hand().take_back();
+            self.hold(samples);
         }
         expected
     }
 
     /// Takes the scratch home that was taken from the hand.
     #[inline(always)]
-    pub(super) fn take_scratch_in_hand(&self, index: SlotIndex) -> bool {
-        let expected = self.hand.load(Ordering::Relaxed) == index.raw() | OUT;
+    pub(super) fn take_scratch_in_hand(&self, index: SlotIndex, samples: NonNull<f32>) -> bool {
+        // As above.
+        let expected = self.knows(index);
         if expected {
-            self.hand.store(index.raw(), Ordering::Relaxed);
+            self.hold(samples);
         }
         expected
     }
@@ -108,46 +157,51 @@ impl Shelf {
     /// Puts the buffer at hand on the list; shuts the hand if buffers that come home have to be looked at. One that is out
     /// as a `Scratch` may come back to it first.
     pub(super) fn put_down(&self, table: &SlotTable) {
-        let at_hand = self.at_hand();
-        if at_hand.is_none() && self.hand.load(Ordering::Relaxed) & OUT != 0 {
+        if self.hand_is(HandState::Out) {
             return;
         }
         // On the list before it leaves the hand: at every moment one of them knows it.
-        if let Some(index) = at_hand {
+        if let Some(index) = self.at_hand() {
             self.push(table.slot(index), index);
         }
-        self.hand.store(self.nothing_at_hand(), Ordering::Relaxed);
+        self.empty_hand(self.nothing_at_hand());
+    }
+
+    fn empty_hand(&self, state: HandState) {
+        self.set_hand(state);
+        self.hand_capacity.store(0, Ordering::Relaxed);
+        self.hand.store(NIL, Ordering::Relaxed);
     }
 
     /// What the hand is when it is put down.
-    fn nothing_at_hand(&self) -> u32 {
+    fn nothing_at_hand(&self) -> HandState {
         if self.line() == NO_LINE {
             empty_hand(self.on_release, self.reserve)
         } else {
-            SHUT
+            HandState::Shut
         }
     }
 
     /// Whether the hand is shut, and need not be any more.
     #[inline(always)]
     pub(super) fn hand_should_open(&self) -> bool {
-        self.hand.load(Ordering::Relaxed) == SHUT && self.nothing_at_hand() == NIL
+        self.hand_is(HandState::Shut) && self.nothing_at_hand() == HandState::Empty
     }
 
     /// Forgets what a dead owner had at hand, or out as a `Scratch` that came from there; answers whether it was out. For
     /// the control half, which finds the slot on no list.
     pub(crate) fn forget_hand(&self) -> bool {
-        let out = self.scratch_out().is_some();
-        if out || self.at_hand().is_some() {
+        let out = self.hand_is(HandState::Out);
+        if out || self.holds() {
             self.returns.add(1);
         }
-        self.hand.store(NIL, Ordering::Relaxed);
+        self.empty_hand(HandState::Empty);
         out
     }
 
     /// The buffer at hand. For others than the owner a racing answer, like all figures.
     pub(super) fn at_hand(&self) -> Option<SlotIndex> {
-        index_from(self.hand.load(Ordering::Relaxed))
+        self.known().filter(|_| self.holds())
     }
 
     /// [`at_hand`](Self::at_hand) as a list, to be looked at while the owner rests.
@@ -161,8 +215,7 @@ impl Shelf {
 
     /// The buffer that is out as a `Scratch` and expected back at hand.
     pub(crate) fn scratch_out(&self) -> Option<SlotIndex> {
-        let hand = self.hand.load(Ordering::Relaxed);
-        index_from(hand & !OUT).filter(|_| hand & OUT != 0)
+        self.known().filter(|_| self.hand_is(HandState::Out))
     }
 }
 
@@ -175,21 +228,20 @@ mod tests {
     #[test]
     fn the_hand_keeps_the_buffer_that_came_home_last() {
         let (table, slots) = SlotTable::of_slots(3);
-        let core = Pinned::for_test();
         let shelf = Shelf::for_test(3, 0);
         shelf.push(table.slot(slots[0]), slots[0]);
         let samples = NonNull::dangling();
         assert!(shelf.take_in_hand(table.slot(slots[1]), slots[1], samples));
         assert!(!shelf.take_in_hand(table.slot(slots[2]), slots[2], samples));
         assert_eq!((shelf.local(), shelf.returned_here()), (2, 2));
-        let scratch = shelf.take(core, Kind::Scratch, 1).unwrap();
+        let scratch = shelf.take(Kind::Scratch, 1).unwrap();
         assert_eq!((scratch.index, shelf.local()), (slots[1], 1));
         // Out, and expected back: nobody else's buffer goes there, and putting down changes nothing.
         assert!(!shelf.take_in_hand(table.slot(slots[2]), slots[2], samples));
         shelf.put_down(&table);
-        assert!(!shelf.take_scratch_in_hand(slots[2]));
+        assert!(!shelf.take_scratch_in_hand(slots[2], samples));
         assert_eq!(shelf.scratch_out(), Some(slots[1]));
-        assert!(shelf.take_scratch_in_hand(slots[1]));
+        assert!(shelf.take_scratch_in_hand(slots[1], samples));
         assert_eq!(
             (shelf.local(), shelf.returned_here(), shelf.hits()),
             (2, 3, 1)

@@ -52,16 +52,16 @@ impl Shelf {
         };
         let chain = list.hold();
         let end = self.last_local(table);
-        end.map_or(&self.first, |last| &last.next)
+        end.map_or(&self.first, |last| &last.loan.next)
             .store(chain.first, Ordering::Relaxed);
         self.stock(i64::from(chain.length));
         list.reopen();
         self.count_returned(&chain)
     }
 
-    fn last_local<'table>(&self, table: &'table SlotTable) -> Option<&'table Slot> {
+    fn last_local<'table>(&self, table: &'table SlotTable) -> Option<Slot<'table>> {
         let (_, mut last) = self.front(table)?;
-        while let Some(next) = index_from(last.next.load(Ordering::Relaxed)) {
+        while let Some(next) = index_from(last.loan.next.load(Ordering::Relaxed)) {
             last = table.slot(next);
         }
         Some(last)
@@ -87,7 +87,7 @@ impl Shelf {
             let chain = list.hold();
             if let Some(last) = chain.last(table) {
                 let below = self.first.load(Ordering::Relaxed);
-                table.slot(last).next.store(below, Ordering::Relaxed);
+                table.slot(last).loan.next.store(below, Ordering::Relaxed);
                 self.first.store(chain.first, Ordering::Relaxed);
             }
             self.stock(i64::from(chain.length));

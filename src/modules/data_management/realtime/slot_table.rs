@@ -45,63 +45,95 @@ impl SlotIndex {
     }
 }
 
-/// What the pool knows about one buffer: 20 bytes.
+/// What of a slot changes with each loan, and is written by the owner and by whoever brings the buffer home: eight to a
+/// cache line, so that few lines go back and forth between them.
+///
+/// `next` belongs to the list the slot is on, or to the slot's holder. `lent` is the requested length with its marks, of
+/// no samples while idle: written by whoever holds the slot, before it leaves a list and before it is put on one.
+pub(crate) struct Loan {
+    pub(super) next: AtomicU32,
+    lent: AtomicU32,
+}
+
+/// What of a slot stays while its buffer is carved, and the count of those that share it.
 ///
 /// `unit`, `region` and `shelf` are written by the control half while the slot is on no list, and published with the
-/// list push that follows. `next` belongs to the list the slot is on, or to the slot's holder. `refs` counts
-/// `BufferRef`s. `lent` is the requested length with its marks, of no samples while idle: written by whoever holds the
-/// slot, before it leaves a list and before it is put on one.
-pub(crate) struct Slot {
+/// list push that follows. `refs` counts `BufferRef`s.
+pub(crate) struct Place {
     /// Offset in its region, in units of 64 bytes.
     unit: AtomicU32,
-    pub(super) next: AtomicU32,
     pub(super) refs: AtomicU32,
-    lent: AtomicU32,
     shelf: AtomicU16,
     region: AtomicU8,
 }
 
-#[cfg(not(loom))]
-const _: () = assert!(size_of::<Slot>() == 20);
+/// What the pool knows about one buffer, in two parts that are stored apart: 20 bytes.
+#[derive(Clone, Copy)]
+pub(crate) struct Slot<'table> {
+    pub(super) loan: &'table Loan,
+    pub(super) place: &'table Place,
+}
 
-impl Slot {
+#[cfg(not(loom))]
+const _: () = assert!(size_of::<Loan>() + size_of::<Place>() == 20);
+
+impl Loan {
+    fn new() -> Self {
+        Self {
+            next: AtomicU32::new(NIL),
+            lent: AtomicU32::new(0),
+        }
+    }
+
+    #[inline(always)]
+    pub(super) fn lend(&self, samples: u32) {
+        self.lent.store(samples, Ordering::Relaxed);
+    }
+
+    #[inline(always)]
+    pub(super) fn take_back(&self) {
+        self.lent.store(0, Ordering::Relaxed);
+    }
+}
+
+impl Place {
     fn new() -> Self {
         Self {
             unit: AtomicU32::new(0),
-            next: AtomicU32::new(NIL),
             refs: AtomicU32::new(0),
-            lent: AtomicU32::new(0),
             shelf: AtomicU16::new(NOWHERE),
             region: AtomicU8::new(0),
         }
     }
+}
 
+impl Slot<'_> {
     /// Relaxed throughout: a slot's words are read by who holds the slot, and the hand-over (list push and take, or a
     /// handle moved by the user) orders them. The control half's walks read them as a racing answer.
     pub(crate) fn carve(&self, region: u8, unit: u32, shelf: u16) {
-        self.unit.store(unit, Ordering::Relaxed);
-        self.shelf.store(shelf, Ordering::Relaxed);
-        self.region.store(region, Ordering::Relaxed);
-        self.lent.store(0, Ordering::Relaxed);
+        self.place.unit.store(unit, Ordering::Relaxed);
+        self.place.shelf.store(shelf, Ordering::Relaxed);
+        self.place.region.store(region, Ordering::Relaxed);
+        self.take_back();
     }
 
     /// Its memory went back to the arena.
     pub(crate) fn uncarve(&self) {
-        self.shelf.store(NOWHERE, Ordering::Relaxed);
+        self.place.shelf.store(NOWHERE, Ordering::Relaxed);
     }
 
     pub(crate) fn is_carved(&self) -> bool {
-        self.shelf.load(Ordering::Relaxed) != NOWHERE
+        self.place.shelf.load(Ordering::Relaxed) != NOWHERE
     }
 
     #[inline(always)]
     pub(crate) fn unit(&self) -> u32 {
-        self.unit.load(Ordering::Relaxed)
+        self.place.unit.load(Ordering::Relaxed)
     }
 
     #[inline(always)]
     pub(crate) fn region(&self) -> u8 {
-        self.region.load(Ordering::Relaxed)
+        self.place.region.load(Ordering::Relaxed)
     }
 
     /// Orders slots by address: region, then unit.
@@ -112,12 +144,12 @@ impl Slot {
 
     #[inline(always)]
     pub(crate) fn shelf(&self) -> u16 {
-        self.shelf.load(Ordering::Relaxed)
+        self.place.shelf.load(Ordering::Relaxed)
     }
 
     #[inline(always)]
     pub(super) fn lend(&self, samples: u32) {
-        self.lent.store(samples, Ordering::Relaxed);
+        self.loan.lend(samples);
     }
 
     pub(super) fn mark_sampled(&self) {
@@ -129,46 +161,54 @@ impl Slot {
     }
 
     fn mark(&self, mark: u32) {
-        let lent = self.lent.load(Ordering::Relaxed);
-        self.lent.store(lent | mark, Ordering::Relaxed);
+        let lent = self.loan.lent.load(Ordering::Relaxed);
+        self.loan.lent.store(lent | mark, Ordering::Relaxed);
     }
 
-    /// The last holder is about to push it to its inbox.
-    #[inline]
-    pub(super) fn leave(&self) {
-        let frozen = self.lent.load(Ordering::Relaxed) & FROZEN;
-        self.lent.store(LEAVING | frozen, Ordering::Relaxed);
+    /// The last holder is about to push it to its inbox. Who that is says whether it was frozen: a load would wait for the
+    /// cache line to come, and the store once more to own it.
+    #[inline(always)]
+    pub(super) fn leave(&self, frozen: bool) {
+        let frozen = if frozen { FROZEN } else { 0 };
+        self.loan.lent.store(LEAVING | frozen, Ordering::Relaxed);
     }
 
     #[inline(always)]
     pub(crate) fn take_back(&self) {
-        self.lent.store(0, Ordering::Relaxed);
+        self.loan.take_back();
     }
 
     /// Samples its holder asked for; 0 while idle.
     pub(crate) fn lent_samples(&self) -> u32 {
-        self.lent.load(Ordering::Relaxed) & MAX_SAMPLES as u32
+        self.loan.lent.load(Ordering::Relaxed) & MAX_SAMPLES as u32
     }
 
     /// Whether the buffer may be in other hands than its half's owner's: frozen, or on its way home after that.
     pub(crate) fn is_frozen(&self) -> bool {
-        self.lent.load(Ordering::Relaxed) & FROZEN != 0
+        self.loan.lent.load(Ordering::Relaxed) & FROZEN != 0
     }
 
     /// Whether nobody has touched the slot since its owner put it on a list.
     pub(crate) fn is_at_rest(&self) -> bool {
-        self.lent.load(Ordering::Relaxed) == 0
+        self.loan.lent.load(Ordering::Relaxed) == 0
     }
 
     pub(crate) fn is_sampled(&self) -> bool {
-        self.lent.load(Ordering::Relaxed) & SAMPLED != 0
+        self.loan.lent.load(Ordering::Relaxed) & SAMPLED != 0
     }
+}
+
+/// Slots that were added together, part by part. Loans begin a cache line.
+#[repr(align(64))]
+struct Chunk {
+    loans: [Loan; CHUNK],
+    places: [Place; CHUNK],
 }
 
 /// All slots of a pool, in chunks of 64 so that growing moves none of them.
 pub(crate) struct SlotTable {
     /// Filled from the front by the control half; null beyond.
-    chunks: Box<[AtomicPtr<Slot>]>,
+    chunks: Box<[AtomicPtr<Chunk>]>,
     /// Slots that exist: written by the control half alone.
     count: AtomicU32,
 }
@@ -196,10 +236,12 @@ impl SlotTable {
             });
         }
         if (count as usize).is_multiple_of(CHUNK) {
-            let chunk: Box<[Slot]> = (0..CHUNK).map(|_| Slot::new()).collect();
+            let chunk = Box::new(Chunk {
+                loans: core::array::from_fn(|_| Loan::new()),
+                places: core::array::from_fn(|_| Place::new()),
+            });
             // Relaxed: another thread learns an index of this chunk only through a list push (release) that follows.
-            self.chunks[count as usize / CHUNK]
-                .store(Box::into_raw(chunk).cast(), Ordering::Relaxed);
+            self.chunks[count as usize / CHUNK].store(Box::into_raw(chunk), Ordering::Relaxed);
         }
         self.count.store(count + 1, Ordering::Relaxed);
         Ok(SlotIndex(count))
@@ -221,7 +263,7 @@ impl SlotTable {
     }
 
     #[inline(always)]
-    pub(crate) fn slot(&self, index: SlotIndex) -> &Slot {
+    pub(crate) fn slot(&self, index: SlotIndex) -> Slot<'_> {
         let (chunk, slot) = (index.0 >> CHUNK_BITS, index.0 as usize % CHUNK);
         // SAFETY: bounds: an index is below `count` of its table, whose chunks up to that count exist and hold 64
         // slots each. Initialised before the index was given out. Shared access only; all fields are atomic. Chunks
@@ -233,14 +275,17 @@ impl SlotTable {
                 .get_unchecked(chunk as usize)
                 .load(Ordering::Relaxed);
             core::hint::assert_unchecked(!chunk.is_null());
-            &*chunk.add(slot)
+            Slot {
+                loan: (*chunk).loans.get_unchecked(slot),
+                place: (*chunk).places.get_unchecked(slot),
+            }
         }
     }
 
     /// Bytes on the heap.
     pub(super) fn heap_bytes(&self) -> usize {
         let chunks = (self.count.load(Ordering::Relaxed) as usize).div_ceil(CHUNK);
-        size_of_val(&*self.chunks) + chunks * CHUNK * size_of::<Slot>()
+        size_of_val(&*self.chunks) + chunks * size_of::<Chunk>()
     }
 }
 
@@ -261,9 +306,9 @@ impl Drop for SlotTable {
         for chunk in &self.chunks {
             let chunk = chunk.load(Ordering::Relaxed);
             if !chunk.is_null() {
-                // SAFETY: made by `Box::into_raw` of a boxed slice of exactly CHUNK slots in `add`, freed once: the
-                // table is being dropped, so nobody else refers to it.
-                drop(unsafe { Box::from_raw(ptr::slice_from_raw_parts_mut(chunk, CHUNK)) });
+                // SAFETY: made by `Box::into_raw` in `add`, freed once: the table is being dropped, so nobody else refers
+                // to it.
+                drop(unsafe { Box::from_raw(chunk) });
             }
         }
     }
@@ -278,7 +323,13 @@ mod tests {
     fn slots_keep_their_address_while_the_table_grows_to_its_limit() {
         let table = SlotTable::new(130);
         let first = table.add().unwrap();
-        let address = ptr::from_ref(table.slot(first));
+        let address = |slot: Slot<'_>| {
+            (
+                ptr::from_ref(slot.loan).addr(),
+                ptr::from_ref(slot.place).addr(),
+            )
+        };
+        let before = address(table.slot(first));
         let capacity = 3 * CHUNK;
         for _ in 1..capacity {
             table.add().unwrap();
@@ -290,7 +341,7 @@ mod tests {
                 capacity
             })
         );
-        assert_eq!(address, ptr::from_ref(table.slot(first)));
+        assert_eq!(address(table.slot(first)), before);
         assert_eq!(table.indices().count(), capacity);
         assert_eq!(table.heap_bytes(), 3 * size_of::<usize>() + capacity * 20);
     }
@@ -306,7 +357,7 @@ mod tests {
         slot.lend(MAX_SAMPLES as u32);
         assert_eq!(marks(), (MAX_SAMPLES as u32, false, false));
         slot.mark_frozen();
-        slot.leave();
+        slot.leave(true);
         assert_eq!((marks(), slot.is_at_rest()), ((0, false, true), false));
         slot.take_back();
         assert_eq!((marks(), slot.is_at_rest()), ((0, false, false), true));
