@@ -134,7 +134,8 @@ impl Shelf {
     /// at rest. Most are.
     #[inline(always)]
     pub(super) fn take_back_in_hand(&self, index: SlotIndex, samples: NonNull<f32>) -> bool {
-        // The caller has it, so that it is not here; and a hand that is put down, or shut, knows none.
+        // The caller has it, so that it is not here; and a hand that is put down, or shut, knows none. What it knows is not on
+        // the list either: nothing comes there but by `push`, when the hand is taken, or after the hand was put down.
         let expected = self.knows(index);
         if expected {
             self.loan_in_hand().take_back();
@@ -146,9 +147,10 @@ impl Shelf {
     /// Takes the scratch home that was taken from the hand.
     #[inline(always)]
     pub(super) fn take_scratch_in_hand(&self, index: SlotIndex, samples: NonNull<f32>) -> bool {
-        // As above.
+        // As above; so it is the one that went out from here, and its slot was left at rest.
         let expected = self.knows(index);
         if expected {
+            debug_assert!(self.loan_in_hand().is_at_rest());
             self.hold(samples);
         }
         expected
@@ -251,6 +253,36 @@ mod tests {
         shelf.put_down(&table);
         assert_eq!((shelf.local(), shelf.returned_here()), (2, 3));
         assert_eq!(shelf.pop(&table, 1).unwrap().0, slots[1]);
+    }
+
+    #[test]
+    fn what_came_to_the_list_is_not_known_to_the_hand() {
+        let (table, slots) = SlotTable::of_slots(1);
+        let (slot, samples) = (table.slot(slots[0]), NonNull::dangling());
+        let shelf = Shelf::for_test(1, 0);
+        assert!(shelf.take_in_hand(slot, slots[0], samples));
+        assert!(shelf.take_from_hand(Kind::Owned, 100).is_some());
+        shelf.shared.inbox.push(slot, slots[0]).unwrap();
+        assert_eq!(shelf.refill(&table), 1);
+        assert!(shelf.pop(&table, 100).is_some());
+        // It is lent, and comes home as what the list gave.
+        assert!(!shelf.take_scratch_in_hand(slots[0], samples));
+        assert!(!shelf.take_back_in_hand(slots[0], samples));
+    }
+
+    #[test]
+    fn nothing_is_at_hand_for_no_samples_or_too_many() {
+        let (table, slots) = SlotTable::of_slots(1);
+        let shelf = Shelf::for_test(1, 0);
+        assert!(shelf.take_from_hand(Kind::Scratch, 1).is_none());
+        assert!(shelf.take_in_hand(table.slot(slots[0]), slots[0], NonNull::dangling()));
+        for samples in [0, shelf.samples as usize + 1, usize::MAX] {
+            assert!(
+                shelf.take_from_hand(Kind::Scratch, samples).is_none(),
+                "{samples}"
+            );
+        }
+        assert!(shelf.take_from_hand(Kind::Scratch, 256).is_some());
     }
 
     #[test]

@@ -94,6 +94,11 @@ impl Loan {
     pub(super) fn take_back(&self) {
         self.lent.store(0, Ordering::Relaxed);
     }
+
+    /// Whether nobody has touched it since its owner took the buffer back.
+    pub(super) fn is_at_rest(&self) -> bool {
+        self.lent.load(Ordering::Relaxed) == 0
+    }
 }
 
 impl Place {
@@ -190,7 +195,7 @@ impl Slot<'_> {
 
     /// Whether nobody has touched the slot since its owner put it on a list.
     pub(crate) fn is_at_rest(&self) -> bool {
-        self.loan.lent.load(Ordering::Relaxed) == 0
+        self.loan.is_at_rest()
     }
 
     pub(crate) fn is_sampled(&self) -> bool {
