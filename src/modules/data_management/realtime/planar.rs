@@ -151,9 +151,12 @@ impl Planes {
         self.shelves[0].take_pair_home(pair);
     }
 
+    /// By value: see [`Held::send_to_owner`].
+    ///
     /// # Safety
     /// The last handle for these buffers, not used again.
-    unsafe fn go_home<const FROZEN: bool>(&mut self) {
+    #[inline(never)]
+    unsafe fn go_home<const FROZEN: bool>(self) {
         for (channel, index) in self.indices().enumerate() {
             let Held { shelf, samples, .. } = self.held(channel, index);
             // SAFETY: the caller's word, channel by channel.
@@ -426,6 +429,7 @@ impl RealtimePool {
 }
 
 impl Drop for PlanarBuffer {
+    #[inline(always)]
     fn drop(&mut self) {
         // SAFETY: the only handle for these buffers, going away.
         unsafe { self.planes.go_home::<false>() }
@@ -497,6 +501,7 @@ impl Clone for PlanarRef {
 }
 
 impl Drop for PlanarRef {
+    #[inline]
     fn drop(&mut self) {
         if drop_reference(self.planes.first_slot()) {
             // SAFETY: the last handle for these buffers, going away.
