@@ -388,14 +388,9 @@ impl DerefMut for PooledBuffer {
 impl Drop for PooledBuffer {
     #[inline(always)]
     fn drop(&mut self) {
-        let Held {
-            shelf,
-            samples,
-            index,
-            ..
-        } = self.held;
+        let held = &self.held;
         // SAFETY: the only handle for its buffer, going away.
-        unsafe { Held::send_to_owner::<false>(shelf, samples, index) }
+        unsafe { Held::send_to_owner::<false>(held.shelf, held.samples, held.index) }
     }
 }
 
@@ -482,14 +477,9 @@ impl Drop for BufferRef {
     #[inline]
     fn drop(&mut self) {
         if drop_reference(self.held.shelf.core.table.slot(self.held.index)) {
-            let Held {
-                shelf,
-                samples,
-                index,
-                ..
-            } = self.held;
+            let held = &self.held;
             // SAFETY: the last handle for its buffer, going away.
-            unsafe { Held::send_to_owner::<true>(shelf, samples, index) }
+            unsafe { Held::send_to_owner::<true>(held.shelf, held.samples, held.index) }
         }
     }
 }
