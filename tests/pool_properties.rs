@@ -435,6 +435,7 @@ impl Bench {
                 };
                 match (held.handle, self.half(half)) {
                     (Handle::Owned(buffer), Some(half)) => half.release(buffer),
+                    (Handle::Planar(buffer), Some(half)) => half.release_planar(buffer),
                     (handle, _) => drop(handle),
                 }
             }

@@ -32,6 +32,7 @@ enum Operation {
     Planar {
         channels: u8,
         frames: u16,
+        release: bool,
     },
     Release {
         owned: u8,
@@ -184,7 +185,11 @@ impl World {
                     drop(one);
                 }
             }
-            Operation::Planar { channels, frames } => {
+            Operation::Planar {
+                channels,
+                frames,
+                release,
+            } => {
                 let mark = self.mark();
                 let Some(half) = self.halves.last() else {
                     return;
@@ -193,7 +198,11 @@ impl World {
                     for channel in 0..planar.channels() {
                         planar.channel_mut(channel).fill(mark);
                     }
-                    self.planar.push((planar.freeze(), mark));
+                    if release {
+                        half.release_planar(planar);
+                    } else {
+                        self.planar.push((planar.freeze(), mark));
+                    }
                 }
             }
             Operation::Release { owned } => {

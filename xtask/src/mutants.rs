@@ -188,8 +188,8 @@ const MUTANTS: [Mutant; 23] = [
         "14 a buffer sent home by each reference",
         (REALTIME, "buffer.rs"),
         (
-            "if slot.place.refs.fetch_sub(1, Ordering::Release) != 1 {",
-            "if slot.place.refs.fetch_sub(1, Ordering::Release) > 2 {",
+            "if refs.fetch_sub(1, Ordering::Release) != 1 {",
+            "if refs.fetch_sub(1, Ordering::Release) > 2 {",
         ),
         "loom_exactly_one",
     ),

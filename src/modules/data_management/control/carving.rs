@@ -98,7 +98,7 @@ impl PoolControl {
             if !fresh {
                 returned = returned.saturating_sub(1);
                 // Not closed: this anchor lives. A fresh one that the inbox cannot count any more passes for a returned one.
-                let _ = shelf.shared.inbox.push(table.slot(index), index);
+                let _ = shelf.shared.inbox.push(table.slot(index).loan, index);
             }
         }
     }

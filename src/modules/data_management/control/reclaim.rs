@@ -111,7 +111,15 @@ impl PoolControl {
             idle.extend(follow(chain, chain.length));
         }
         idle.extend(follow(shelf.follow_local(), shelf.carved()));
-        reclaimed.count += u32::from(shelf.forget_hand());
+        let in_hand = shelf.forget_hand();
+        // On the list already where the owner was putting it down.
+        if let Some((index, out)) = in_hand
+            && !core::mem::replace(&mut known[index.raw() as usize], true)
+        {
+            shelf.returns.add(1);
+            reclaimed.count += u32::from(out);
+            idle.push(index);
+        }
         let rest: Vec<SlotIndex> = table
             .indices()
             .filter(|index| !known[index.raw() as usize])
@@ -167,7 +175,7 @@ mod tests {
     /// What the owner is in the middle of. What it acquires dies with it.
     type Work = fn(&mut RealtimePool);
 
-    const WORKS: [(&str, Work); 8] = [
+    const WORKS: [(&str, Work); 9] = [
         ("scratch", |half| {
             let first = half.scratch(60);
             drop(half.scratch(64));
@@ -188,6 +196,14 @@ mod tests {
             let _ = half.acquire_planar(16, 64);
             drop(half.acquire_planar(2, 200));
             forget(held);
+        }),
+        ("planar and back", |half| {
+            for frames in [64, 64, 200] {
+                drop(half.scratch(60));
+                let _ = half
+                    .acquire_planar(2, frames)
+                    .map(|buffer| half.release_planar(buffer));
+            }
         }),
         ("refill", |half| {
             // More than the local list has.
@@ -276,6 +292,24 @@ mod tests {
                 .exhaustion(reserve)
                 .scrub_on_release(true)
         });
+    }
+
+    #[test]
+    fn the_reserve_is_kept_by_the_next_owner() {
+        let builder = BufferPool::builder().exhaustion(ExhaustionPolicy::Reserve(2));
+        let (mut control, half) = builder.class(64, 3).build().unwrap();
+        let id = half.id();
+        forget(half);
+        // SAFETY: forgotten, and nothing was acquired.
+        unsafe { control.reclaim(id) };
+        let half = control.attach().unwrap();
+        drop(half.scratch(64));
+        let scratch = half.scratch(64);
+        let critical = half.acquire_critical(64).unwrap();
+        drop(scratch);
+        assert!(half.acquire(64).is_err());
+        half.release(critical);
+        assert!(half.acquire(64).is_ok());
     }
 
     #[test]

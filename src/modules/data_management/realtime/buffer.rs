@@ -21,7 +21,7 @@ use super::pool_core::{Core, OnRelease, Pinned};
 use super::realtime_pool::RealtimePool;
 use super::shelf::{Shelf, Taken};
 use super::slot_table::{Slot, SlotIndex};
-use crate::sync::atomic::{Ordering, fence};
+use crate::sync::atomic::{AtomicU32, Ordering, fence};
 
 /// What debug builds leave in released samples: a signalling NaN, so that reading stale audio is heard and seen.
 pub const RELEASED_BITS: u32 = 0x7fa0_dead;
@@ -90,6 +90,11 @@ impl Held {
             index,
             len,
         }
+    }
+
+    #[inline]
+    fn slot(&self) -> Slot<'_> {
+        self.shelf.core.table.slot(self.index)
     }
 
     #[inline]
@@ -203,7 +208,7 @@ impl Held {
         let core = shelf.core;
         let slot = core.table.slot(index);
         slot.leave(FROZEN);
-        core.send_home(shelf, slot, index);
+        core.send_home(shelf, slot.loan, index);
     }
 }
 
@@ -465,7 +470,7 @@ impl Deref for BufferRef {
 impl Clone for BufferRef {
     #[inline]
     fn clone(&self) -> Self {
-        add_reference(self.held.shelf.core.table.slot(self.held.index));
+        add_reference(&self.held.slot().place.refs);
         Self {
             held: Held { ..self.held },
             metadata: self.metadata,
@@ -476,7 +481,7 @@ impl Clone for BufferRef {
 impl Drop for BufferRef {
     #[inline]
     fn drop(&mut self) {
-        if drop_reference(self.held.shelf.core.table.slot(self.held.index)) {
+        if drop_reference(&self.held.slot().place.refs) {
             let held = &self.held;
             // SAFETY: the last handle for its buffer, going away.
             unsafe { Held::send_to_owner::<true>(held.shelf, held.samples, held.index) }
@@ -485,22 +490,23 @@ impl Drop for BufferRef {
 }
 
 #[inline]
-pub(super) fn add_reference(slot: Slot<'_>) {
+pub(super) fn add_reference(refs: &AtomicU32) {
     // Relaxed: made from a live reference, which keeps the buffer; like `Arc`.
-    let before = slot.place.refs.fetch_add(1, Ordering::Relaxed);
+    let before = refs.fetch_add(1, Ordering::Relaxed);
     if before > u32::MAX / 2 {
         // Relaxed: takes back what no reference was made from.
-        slot.place.refs.fetch_sub(1, Ordering::Relaxed);
+        refs.fetch_sub(1, Ordering::Relaxed);
         panic!("too many references to one buffer");
     }
 }
 
-/// Whether this was the last.
+/// Whether this was the last. Takes the count alone: once it is less, another thread may free the pool, and a reference to
+/// anything but an atomic would have to be valid until the return.
 #[inline]
-pub(super) fn drop_reference(slot: Slot<'_>) -> bool {
+pub(super) fn drop_reference(refs: &AtomicU32) -> bool {
     // Release: this thread's reads come before whatever the next holder writes. Pairs with the fence below, in
     // whichever thread drops the last reference.
-    if slot.place.refs.fetch_sub(1, Ordering::Release) != 1 {
+    if refs.fetch_sub(1, Ordering::Release) != 1 {
         return false;
     }
     // Acquire: pairs with the releases above, of all the others.

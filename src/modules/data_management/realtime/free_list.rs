@@ -4,7 +4,7 @@
 //! first slot is the one a pusher linked to. A shut head takes no more pushes.
 #![allow(unsafe_code)] // Turns the index packed in a head back into a slot index.
 
-use super::slot_table::{INDEX_BITS, NIL, Slot, SlotIndex, SlotTable};
+use super::slot_table::{INDEX_BITS, Loan, NIL, SlotIndex, SlotTable};
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::spin_loop;
 
@@ -118,8 +118,7 @@ impl Chain {
 /// A list index, or none at the end.
 #[inline]
 pub(crate) fn index_from(raw: u32) -> Option<SlotIndex> {
-    // SAFETY: lists, and the leak ring, hold only `raw()` of indices of the one table of their pool, and NIL.
-    // A shelf's hand also holds what is above.
+    // SAFETY: lists, the leak ring and a shelf's hand hold only `raw()` of indices of the one table of their pool, and NIL.
     (raw < NIL).then(|| unsafe { SlotIndex::from_raw(raw) })
 }
 
@@ -133,11 +132,11 @@ impl SharedList {
 
     /// Pushes one slot. Lock-free: each retry means that another push or take went through.
     ///
-    /// Takes the slot and no table: the moment the push succeeds another thread may free the pool, and a reference to
-    /// anything but atomics would have to be valid until the return.
+    /// Takes the loan and no table: the moment the push succeeds another thread may free the pool, and a reference to
+    /// anything but atomics (a byte of padding is something) would have to be valid until the return.
     #[inline]
-    pub(super) fn push(&self, slot: Slot<'_>, index: SlotIndex) -> Result<(), Shut> {
-        let next = &slot.loan.next;
+    pub(super) fn push(&self, loan: &Loan, index: SlotIndex) -> Result<(), Shut> {
+        let next = &loan.next;
         let mut head = Head(self.0.load(Ordering::Relaxed));
         loop {
             if head.is_shut() {
@@ -326,13 +325,13 @@ impl Inbox {
     /// As [`SharedList::push`]; fails only once closed. Lock-free: the owner holds one list at a time, and each only
     /// once in a refill.
     #[inline]
-    pub(crate) fn push(&self, slot: Slot<'_>, index: SlotIndex) -> Result<(), Shut> {
+    pub(crate) fn push(&self, loan: &Loan, index: SlotIndex) -> Result<(), Shut> {
         loop {
-            match self.front.push(slot, index) {
+            match self.front.push(loan, index) {
                 Err(Shut::Held) => {}
                 done => return done,
             }
-            match self.side.push(slot, index) {
+            match self.side.push(loan, index) {
                 Err(Shut::Held) => {}
                 done => return done,
             }
@@ -382,7 +381,7 @@ mod tests {
     fn a_head_counts_what_it_holds_and_tells_fresh_from_returned() {
         let (table, slots) = SlotTable::of_slots(3);
         let list = SharedList::new();
-        list.push(table.slot(slots[0]), slots[0]).unwrap();
+        list.push(table.slot(slots[0]).loan, slots[0]).unwrap();
         assert!(list.push_fresh(&table, slots[1]));
         list.push_single(&table, slots[2]).unwrap();
         assert_eq!(list.length(), 3);
@@ -396,17 +395,17 @@ mod tests {
     fn what_comes_while_the_owner_holds_the_inbox_waits_beside() {
         let (table, slots) = SlotTable::of_slots(4);
         let inbox = Inbox::new();
-        inbox.push(table.slot(slots[0]), slots[0]).unwrap();
+        inbox.push(table.slot(slots[0]).loan, slots[0]).unwrap();
         assert_eq!(inbox.front.hold().length, 1);
         assert_eq!(
-            inbox.front.push(table.slot(slots[1]), slots[1]),
+            inbox.front.push(table.slot(slots[1]).loan, slots[1]),
             Err(Shut::Held)
         );
-        inbox.push(table.slot(slots[1]), slots[1]).unwrap();
+        inbox.push(table.slot(slots[1]).loan, slots[1]).unwrap();
         assert!(inbox.push_fresh(&table, slots[2]));
         assert_eq!(inbox.front.take_beside().length, 0);
         inbox.front.reopen();
-        inbox.push(table.slot(slots[3]), slots[3]).unwrap();
+        inbox.push(table.slot(slots[3]).loan, slots[3]).unwrap();
         assert_eq!((inbox.length(), inbox.fresh()), (3, 1));
         assert_eq!(drain(inbox.front.take_beside(), &table), [3]);
         assert_eq!(drain(inbox.side.take(), &table), [2, 1]);
@@ -417,7 +416,10 @@ mod tests {
         let (table, slots) = SlotTable::of_slots(1);
         let list = SharedList::new();
         assert_eq!(list.close().length, 0);
-        assert_eq!(list.push(table.slot(slots[0]), slots[0]), Err(Shut::Closed));
+        assert_eq!(
+            list.push(table.slot(slots[0]).loan, slots[0]),
+            Err(Shut::Closed)
+        );
         assert_eq!(list.push_single(&table, slots[0]), Err(Shut::Closed));
         assert!(!list.push_fresh(&table, slots[0]));
         assert_eq!((list.length(), list.close().length), (0, 0));

@@ -91,11 +91,12 @@ impl Planes {
         (samples.as_ptr(), self.frames as usize)
     }
 
+    /// The handle of one channel. `core` is known from before any channel went home: its shelf may be gone then.
     #[inline]
-    fn held(&self, channel: usize, index: SlotIndex) -> Held {
+    fn held(&self, core: Pinned<Core>, channel: usize, index: SlotIndex) -> Held {
         let (Some(&shelf), Some(&samples)) = (self.shelves.get(channel), self.near.get(channel))
         else {
-            return Held::of_slot(&self.core(), index, self.frames);
+            return Held::of_slot(&core, index, self.frames);
         };
         let taken = Taken {
             index,
@@ -142,11 +143,12 @@ impl Planes {
     /// Brings the first two, which belong to one shelf, home on its owner's thread. The only handle for them.
     #[inline(always)]
     fn bring_pair_home(&mut self) {
+        let core = self.core();
         for channel in 0..NEAR {
             // SAFETY: the only handle, says the caller.
-            unsafe { self.held(channel, self.slots[channel]).wipe() };
+            unsafe { self.held(core, channel, self.slots[channel]).wipe() };
         }
-        let table = &self.core().table;
+        let table = &core.table;
         let pair = self.slots.map(|index| (index, table.slot(index)));
         self.shelves[0].take_pair_home(pair);
     }
@@ -157,8 +159,9 @@ impl Planes {
     /// The last handle for these buffers, not used again.
     #[inline(never)]
     unsafe fn go_home<const FROZEN: bool>(self) {
+        let core = self.core();
         for (channel, index) in self.indices().enumerate() {
-            let Held { shelf, samples, .. } = self.held(channel, index);
+            let Held { shelf, samples, .. } = self.held(core, channel, index);
             // SAFETY: the caller's word, channel by channel.
             unsafe { Held::send_to_owner::<FROZEN>(shelf, samples, index) }
         }
@@ -213,7 +216,11 @@ impl PlanarBuffer {
     pub(super) fn silence(&mut self) {
         for (channel, index) in self.planes.indices().enumerate() {
             // SAFETY: the only handle for these buffers.
-            unsafe { self.planes.held(channel, index).silence() }
+            unsafe {
+                self.planes
+                    .held(self.planes.core(), channel, index)
+                    .silence()
+            }
         }
     }
 
@@ -285,10 +292,10 @@ impl PlanarBuffer {
     /// Touches nothing but handles.
     pub fn into_channels(self) -> impl Iterator<Item = PooledBuffer> {
         let buffer = ManuallyDrop::new(self);
-        let mut indices = buffer.planes.indices().enumerate();
+        let (core, mut indices) = (buffer.planes.core(), buffer.planes.indices().enumerate());
         let channels: [_; MAX_CHANNELS] = core::array::from_fn(|_| {
             let (channel, index) = indices.next()?;
-            let mut one = PooledBuffer::new(buffer.planes.held(channel, index));
+            let mut one = PooledBuffer::new(buffer.planes.held(core, channel, index));
             one.set_metadata(AudioMetadata {
                 channel: channel as u16,
                 ..buffer.metadata
@@ -408,7 +415,10 @@ impl RealtimePool {
     pub fn release_planar(&self, buffer: PlanarBuffer) {
         let mut buffer = ManuallyDrop::new(buffer);
         let [shelf, other] = buffer.planes.shelves;
-        if buffer.channels() != 2 || shelf != other || shelf.owner != self.key {
+        let of_one_list = shelf == other && shelf.owner == self.key;
+        // What the hand knows comes back to it.
+        let known = buffer.planes.slots.iter().any(|&slot| shelf.knows(slot));
+        if buffer.channels() != 2 || !of_one_list || known {
             return self.release_one_by_one(buffer.planes);
         }
         buffer.planes.bring_pair_home();
@@ -421,8 +431,9 @@ impl RealtimePool {
     /// For whoever has forgotten the only handle of the buffers.
     #[inline(never)]
     fn release_one_by_one(&self, planes: Planes) {
+        let core = planes.core();
         for (channel, index) in planes.indices().enumerate() {
-            let held = planes.held(channel, index);
+            let held = planes.held(core, channel, index);
             self.bring_home(held.shelf, held.samples, index);
         }
     }
@@ -492,7 +503,7 @@ impl PlanarRef {
 
 impl Clone for PlanarRef {
     fn clone(&self) -> Self {
-        add_reference(self.planes.first_slot());
+        add_reference(&self.planes.first_slot().place.refs);
         Self {
             planes: self.planes,
             metadata: self.metadata,
@@ -503,7 +514,7 @@ impl Clone for PlanarRef {
 impl Drop for PlanarRef {
     #[inline]
     fn drop(&mut self) {
-        if drop_reference(self.planes.first_slot()) {
+        if drop_reference(&self.planes.first_slot().place.refs) {
             // SAFETY: the last handle for these buffers, going away.
             unsafe { self.planes.go_home::<true>() }
         }
@@ -515,6 +526,19 @@ impl Drop for PlanarRef {
 mod tests {
     use super::MAX_CHANNELS;
     use crate::modules::data_management::BufferPool;
+
+    #[test]
+    fn a_channel_that_the_hand_knows_comes_back_to_it() {
+        let (control, half) = BufferPool::builder().class(64, 4).build().unwrap();
+        drop(half.scratch(64));
+        // The first pair makes the peak, one by one: the first of it comes from the hand.
+        half.release_planar(half.acquire_planar(2, 64).unwrap());
+        assert!(control.is_valid());
+        drop(half.scratch(64));
+        assert!(control.is_valid());
+        let all: Vec<_> = core::iter::from_fn(|| half.acquire(64).ok()).collect();
+        assert_eq!((all.len(), control.is_valid()), (4, true));
+    }
 
     #[test]
     fn the_channels_are_the_same_by_number_in_turn_and_one_by_one() {

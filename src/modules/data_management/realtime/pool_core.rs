@@ -21,7 +21,7 @@ use core::ptr::{self, NonNull};
 
 use super::half::Half;
 use super::shelf::Shelf;
-use super::slot_table::{Slot, SlotIndex, SlotTable};
+use super::slot_table::{Loan, Slot, SlotIndex, SlotTable};
 use crate::modules::data_management::control::arena::{Region, UNIT_BYTES};
 use crate::modules::data_management::error::{PoolError, Table};
 use crate::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
@@ -258,11 +258,11 @@ impl Drop for Core {
 impl Pinned<Core> {
     /// A handle brings its buffer home: one lock-free push, or, after the last anchor, one count.
     ///
-    /// By value: a reference handed in would have to outlive the call, and this call may free what it refers to. The slot's
-    /// parts are all atomic, which need not.
+    /// By value: a reference handed in would have to outlive the call, and this call may free what it refers to. The loan
+    /// need not: it is nothing but atomics.
     #[inline(always)]
-    pub(super) fn send_home(self, shelf: Pinned<Shelf>, slot: Slot<'_>, index: SlotIndex) {
-        if shelf.shared.inbox.push(slot, index).is_err() {
+    pub(super) fn send_home(self, shelf: Pinned<Shelf>, loan: &Loan, index: SlotIndex) {
+        if shelf.shared.inbox.push(loan, index).is_err() {
             self.settle(1);
         }
     }

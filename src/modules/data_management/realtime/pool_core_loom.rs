@@ -103,7 +103,7 @@ fn loom_inbox_loses_nothing_and_shows_the_contents() {
                 thread::spawn(move || {
                     for slot in slots {
                         bench.write(slot);
-                        bench.list.push(bench.table.slot(slot), slot).unwrap();
+                        bench.list.push(bench.table.slot(slot).loan, slot).unwrap();
                     }
                 })
             })
@@ -166,7 +166,7 @@ fn loom_the_last_reference_sees_every_other_reader_gone() {
         let holder = |bench: Arc<Bench>, slot: SlotIndex| {
             // SAFETY: loom checks that nobody writes meanwhile.
             bench.contents[0].with(|contents| assert_eq!(unsafe { *contents }, 0));
-            if drop_reference(bench.table.slot(slot)) {
+            if drop_reference(&bench.table.slot(slot).place.refs) {
                 bench.write(slot);
             }
         };
@@ -303,7 +303,7 @@ fn loom_what_comes_while_the_inbox_is_held_waits_beside_it() {
         let inbox = Arc::new(Inbox::new());
         let push = |bench: &Bench, inbox: &Inbox, slot: SlotIndex| {
             bench.write(slot);
-            inbox.push(bench.table.slot(slot), slot).unwrap();
+            inbox.push(bench.table.slot(slot).loan, slot).unwrap();
         };
         push(&bench, &inbox, slots[0]);
         let (other, its_inbox) = (bench.clone(), inbox.clone());

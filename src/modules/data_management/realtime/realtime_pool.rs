@@ -230,7 +230,11 @@ impl RealtimePool {
             // SAFETY: the caller's word: the only handle for the buffer, forgotten.
             return unsafe { Held::send_to_owner::<false>(shelf, samples, index) };
         }
-        if cfg!(debug_assertions) || !shelf.take_back_in_hand(index, samples) {
+        if cfg!(debug_assertions) {
+            // SAFETY: as above; the length is the buffer's.
+            unsafe { Held::of_words(shelf, samples, index, shelf.samples).wipe() };
+        }
+        if !shelf.take_back_in_hand(index, samples) {
             // SAFETY: as above; only this half's owner releases here, and the shelf is of this half.
             unsafe { Held::return_to_owner(shelf, samples, index) };
         }

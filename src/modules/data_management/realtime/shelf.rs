@@ -49,8 +49,8 @@ pub(crate) struct Taken {
 /// list is in use then, and the peak is exact; or where what is off the list, the buffer at hand included, is no more than
 /// the peak. Whatever looks through the list puts the hand down first.
 ///
-/// There is no length that goes up and down: the next take would have to wait for what the last return stored. Two
-/// counts that only rise, one written by taking and one by returning, do not wait for each other.
+/// What is on the list is the difference of counts that only rise, one of takes and one of returns. The one number that both change is
+/// `room`.
 ///
 /// Three kinds of fields, each on cache lines of their own: what hardly ever changes, and every thread reads that brings
 /// a buffer home; what the owner writes; what other threads write.
@@ -520,7 +520,7 @@ mod tests {
         shelf
             .shared
             .inbox
-            .push(table.slot(slots[3]), slots[3])
+            .push(table.slot(slots[3]).loan, slots[3])
             .unwrap();
         assert_eq!(shelf.refill(&table), 1);
         assert_eq!(shelf.local(), 3);

@@ -82,7 +82,8 @@ impl Shelf {
         let scratches = self.served.get() - self.acquires_listed.get()
             + self.scratches_at_hand.get()
             - self.scratches_told.get();
-        let returns = self.returned_here() - self.returns_told.get();
+        // An owner that died between two of its counts may have told more.
+        let returns = self.returned_here().saturating_sub(self.returns_told.get());
         // Most classes rest in most quanta: nothing is written then.
         if scratches | returns > 0 {
             self.scratches_told.add(scratches);

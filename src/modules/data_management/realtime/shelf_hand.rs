@@ -56,7 +56,7 @@ impl Shelf {
     }
 
     #[inline(always)]
-    fn knows(&self, index: SlotIndex) -> bool {
+    pub(super) fn knows(&self, index: SlotIndex) -> bool {
         self.hand.load(Ordering::Relaxed) == index.raw()
     }
 
@@ -68,7 +68,8 @@ impl Shelf {
         if samples.wrapping_sub(1) >= self.hand_capacity.load(Ordering::Relaxed) as usize {
             return None;
         }
-        // SAFETY: a hand that holds a buffer knows its index, stored before the capacity by `take_in_hand`.
+        // SAFETY: a hand that holds a buffer knows its index and its samples, stored before the capacity: by `take_in_hand`,
+        // and kept until the buffer is back, or the hand put down.
         let index = unsafe { SlotIndex::from_raw(self.hand.load(Ordering::Relaxed)) };
         // The state before the capacity: it counts from then on.
         let count = match kind {
@@ -135,7 +136,7 @@ impl Shelf {
     #[inline(always)]
     pub(super) fn take_back_in_hand(&self, index: SlotIndex, samples: NonNull<f32>) -> bool {
         // The caller has it, so that it is not here; and a hand that is put down, or shut, knows none. What it knows is not on
-        // the list either: nothing comes there but by `push`, when the hand is taken, or after the hand was put down.
+        // the list either: whatever comes there but from a holder finds the hand put down, and holders return it here.
         let expected = self.knows(index);
         if expected {
             self.loan_in_hand().take_back();
@@ -190,15 +191,13 @@ impl Shelf {
         self.hand_is(HandState::Shut) && self.nothing_at_hand() == HandState::Empty
     }
 
-    /// Forgets what a dead owner had at hand, or out as a `Scratch` that came from there; answers whether it was out. For
-    /// the control half, which finds the slot on no list.
-    pub(crate) fn forget_hand(&self) -> bool {
+    /// Forgets what a dead owner had at hand, or out as a `Scratch` that came from there: the buffer, and whether it was
+    /// out. For the control half, which may find it on the list all the same.
+    pub(crate) fn forget_hand(&self) -> Option<(SlotIndex, bool)> {
         let out = self.hand_is(HandState::Out);
-        if out || self.holds() {
-            self.returns.add(1);
-        }
-        self.empty_hand(HandState::Empty);
-        out
+        let known = self.known().filter(|_| out || self.holds());
+        self.empty_hand(self.nothing_at_hand());
+        known.map(|index| (index, out))
     }
 
     /// The buffer at hand. For others than the owner a racing answer, like all figures.
@@ -262,7 +261,7 @@ mod tests {
         let shelf = Shelf::for_test(1, 0);
         assert!(shelf.take_in_hand(slot, slots[0], samples));
         assert!(shelf.take_from_hand(Kind::Owned, 100).is_some());
-        shelf.shared.inbox.push(slot, slots[0]).unwrap();
+        shelf.shared.inbox.push(slot.loan, slots[0]).unwrap();
         assert_eq!(shelf.refill(&table), 1);
         assert!(shelf.pop(&table, 100).is_some());
         // It is lent, and comes home as what the list gave.
@@ -299,6 +298,18 @@ mod tests {
         asked_back.set_line(NO_LINE);
         asked_back.put_down(&table);
         assert!(asked_back.take_in_hand(table.slot(slots[0]), slots[0], samples));
+    }
+
+    #[test]
+    fn a_hand_that_is_shut_stays_shut_when_its_owner_dies() {
+        let (table, slots) = SlotTable::of_slots(1);
+        let take = |shelf: &Shelf| {
+            assert_eq!(shelf.forget_hand(), None);
+            shelf.take_in_hand(table.slot(slots[0]), slots[0], NonNull::dangling())
+        };
+        let scrubbed = Shelf::new(Pinned::for_test(), OnRelease::Scrub, (0, 0), 256, 0);
+        assert!(!take(&scrubbed) && !take(&Shelf::for_test(1, 1)));
+        assert!(take(&Shelf::for_test(1, 0)));
     }
 
     #[test]

@@ -179,7 +179,7 @@ mod tests {
             shelf.settle(&table, 8);
         }
         let inbox = &shelf.shared.inbox;
-        inbox.push(table.slot(slots[2]), slots[2]).unwrap();
+        inbox.push(table.slot(slots[2]).loan, slots[2]).unwrap();
         assert!(shelf.is_astir() && !shelf.is_wanted());
         assert_eq!(shelf.settle(&table, 8), 1);
         assert!(!shelf.is_astir());
@@ -214,7 +214,11 @@ mod tests {
             shelf.push(table.slot(slot), slot);
         }
         for &slot in &slots[3..] {
-            shelf.shared.inbox.push(table.slot(slot), slot).unwrap();
+            shelf
+                .shared
+                .inbox
+                .push(table.slot(slot).loan, slot)
+                .unwrap();
         }
         shelf.set_limit(1);
         for _ in 0..4 {
@@ -239,7 +243,7 @@ mod tests {
         let inbox = &shelf.shared.inbox;
         assert!(inbox.push_fresh(&table, slots[2]));
         for &slot in &slots[3..] {
-            inbox.push(table.slot(slot), slot).unwrap();
+            inbox.push(table.slot(slot).loan, slot).unwrap();
         }
         assert_eq!(shelf.shed(&table, 8), 2);
         assert_eq!((shelf.local(), inbox.length()), (5, 0));
@@ -254,7 +258,11 @@ mod tests {
         let shelf = Shelf::for_test(JOIN_AT_MOST + 2, 0);
         shelf.push(table.slot(slots[0]), slots[0]);
         for &slot in &slots[1..] {
-            shelf.shared.inbox.push(table.slot(slot), slot).unwrap();
+            shelf
+                .shared
+                .inbox
+                .push(table.slot(slot).loan, slot)
+                .unwrap();
         }
         assert_eq!(shelf.shed(&table, 8), 0);
         assert_eq!(shelf.local(), 1);

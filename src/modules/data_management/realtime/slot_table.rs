@@ -70,12 +70,13 @@ pub(crate) struct Place {
 /// What the pool knows about one buffer, in two parts that are stored apart: 20 bytes.
 #[derive(Clone, Copy)]
 pub(crate) struct Slot<'table> {
-    pub(super) loan: &'table Loan,
+    pub(crate) loan: &'table Loan,
     pub(super) place: &'table Place,
 }
 
+// A loan has no padding: see `SharedList::push`.
 #[cfg(not(loom))]
-const _: () = assert!(size_of::<Loan>() + size_of::<Place>() == 20);
+const _: () = assert!(size_of::<Loan>() == 8 && size_of::<Place>() == 12);
 
 impl Loan {
     fn new() -> Self {
