@@ -143,7 +143,7 @@ fn loom_fresh_buffers_are_told_from_returned_ones() {
         let control = thread::spawn(move || assert!(other.list.push_fresh(&other.table, fresh)));
         bench
             .list
-            .push(bench.table.slot(slots[1]), slots[1])
+            .push(bench.table.slot(slots[1]).loan, slots[1])
             .unwrap();
         let first = bench.list.take();
         control.join().unwrap();
