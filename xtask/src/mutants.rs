@@ -42,7 +42,7 @@ const MOVES: (&str, &str) = (REALTIME, "shelf_moves.rs");
 const CORE: (&str, &str) = (REALTIME, "pool_core.rs");
 const HALF: (&str, &str) = (REALTIME, "half.rs");
 
-const MUTANTS: [Mutant; 23] = [
+const MUTANTS: [Mutant; 24] = [
     mutant(
         "1 push relaxed",
         LIST,
@@ -96,10 +96,10 @@ const MUTANTS: [Mutant; 23] = [
     ),
     mutant(
         "7 join without holding",
-        MOVES,
+        LIST,
         (
-            "            let chain = list.hold();",
-            "            let chain = list.peek();",
+            "compare_exchange(head.0, head.0 | HELD, Ordering::Acquire",
+            "compare_exchange(head.0, head.0, Ordering::Acquire",
         ),
         "loom_what_comes_home",
     ),
@@ -119,6 +119,12 @@ const MUTANTS: [Mutant; 23] = [
             "            next.store(head.first(), Ordering::Relaxed);\n            let grown",
             "            let grown",
         ),
+        "loom_shedding",
+    ),
+    mutant(
+        "8 given up beyond its end",
+        MOVES,
+        ("while kept.length > 0\n                && let", "while let"),
         "loom_shedding",
     ),
     mutant(

@@ -265,7 +265,8 @@ impl PoolControl {
     /// Buffers that came back, as far as their halves have seen: what the recycling events add up to.
     #[must_use]
     pub fn recycled(&self) -> u64 {
-        self.anchor.shelves().map(|shelf| shelf.recycled()).sum()
+        let there: u64 = self.anchor.shelves().map(|shelf| shelf.recycled()).sum();
+        there + self.past_recycled
     }
 
     fn overhead_bytes(&self) -> usize {

@@ -141,9 +141,10 @@ impl PoolControl {
         for shelf in drained {
             self.lines.cancel(shelf.id);
             let half = self.anchor.halves().find(|half| half.id == shelf.half);
-            let counted = counts_of(&shelf);
+            let (counted, recycled) = (counts_of(&shelf), shelf.recycled());
             if self.anchor.remove_if_unused(shelf) {
                 add_counts(&mut self.past, &counted);
+                self.past_recycled += recycled;
             } else if let Some(half) = half.filter(|half| half.is_current()) {
                 self.publish_classes(half);
             }

@@ -46,6 +46,8 @@ pub struct PoolControl {
     pub(super) census: Census,
     /// What shelves counted that are gone.
     pub(super) past: Vec<ClassMetrics>,
+    /// What came back to shelves that are gone.
+    pub(super) past_recycled: u64,
     pub(super) shift: u32,
     pub(super) reserve: u32,
     pub(super) reserved_units: usize,
@@ -87,6 +89,7 @@ impl PoolControl {
             slots_per_step: SLOTS_PER_STEP,
             census: Census::default(),
             past: Vec::new(),
+            past_recycled: 0,
             shift: bucket_shift(largest),
             reserve: builder.reserve(),
             reserved_units: 0,

@@ -19,10 +19,17 @@ const INDEX_MASK: u64 = (1 << INDEX_BITS) - 1;
 const ONE_LONGER: u64 = 1 << INDEX_BITS;
 const FRESH_SHIFT: u32 = 2 * INDEX_BITS;
 /// How often the owner tries to put a buffer into its own inbox before it gives it away.
-const ASIDE_ATTEMPTS: u32 = 3;
+const ASIDE_ATTEMPTS: u32 = if cfg!(loom) { 1 } else { 3 };
+/// How often the control half looks whether the owner is done with either list before it takes the inbox for full.
+const FRESH_ATTEMPTS: u32 = if cfg!(loom) { 2 } else { 1000 };
 const HELD: u64 = 1 << 63;
 /// Most fresh buffers an inbox holds at once: `fresh` stays below the closed mark's.
-pub(crate) const MAX_FRESH: u64 = (HELD >> FRESH_SHIFT) - 2;
+pub(crate) const MAX_FRESH: u64 = if cfg!(miri) {
+    // Tests go up to it, and the interpreter is slow.
+    254
+} else {
+    (HELD >> FRESH_SHIFT) - 2
+};
 
 impl Head {
     const EMPTY: Self = Self(NIL as u64);
@@ -64,6 +71,8 @@ impl Head {
 /// Why a slot was not taken.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Shut {
+    /// It holds as many fresh ones as it can count.
+    Full,
     /// The pool is being torn down.
     Closed,
     /// The owner is at it: another push may go through in a moment.
@@ -208,13 +217,16 @@ impl SharedList {
         false
     }
 
-    /// The control half's push of one buffer; refused (`false`) when the list holds as many fresh ones as it can count.
-    pub(super) fn push_fresh(&self, table: &SlotTable, index: SlotIndex) -> bool {
+    /// The control half's push of one buffer.
+    pub(super) fn push_fresh(&self, table: &SlotTable, index: SlotIndex) -> Result<(), Shut> {
         let next = &table.slot(index).loan.next;
         let mut head = Head(self.0.load(Ordering::Relaxed));
         loop {
-            if head.is_shut() || head.fresh() >= MAX_FRESH {
-                return false;
+            if head.is_shut() {
+                return Err(head.why_shut());
+            }
+            if head.fresh() >= MAX_FRESH {
+                return Err(Shut::Full);
             }
             next.store(head.first(), Ordering::Relaxed);
             // Release: as in `push`.
@@ -224,7 +236,7 @@ impl SharedList {
                 Ordering::Release,
                 Ordering::Relaxed,
             ) {
-                Ok(_) => return true,
+                Ok(_) => return Ok(()),
                 Err(now) => head = Head(now),
             }
         }
@@ -242,6 +254,19 @@ impl SharedList {
     pub(super) fn hold(&self) -> Chain {
         // Acquire: as in `take`. Nothing is released: pushers that meet the mark read nothing by it.
         Self::chain(Head(self.0.fetch_add(HELD, Ordering::Acquire)))
+    }
+
+    /// [`hold`](Self::hold), if there is something here, and no more than `most`; not if somebody else pushes at this moment.
+    pub(super) fn hold_at_most(&self, most: u32) -> Option<Chain> {
+        let head = Head(self.0.load(Ordering::Relaxed));
+        if head.is_shut() || !(1..=most).contains(&head.length()) {
+            return None;
+        }
+        // Acquire: as in `take`.
+        self.0
+            .compare_exchange(head.0, head.0 | HELD, Ordering::Acquire, Ordering::Relaxed)
+            .is_ok()
+            .then(|| Self::chain(head))
     }
 
     /// The held chain is the owner's now.
@@ -340,9 +365,24 @@ impl Inbox {
         }
     }
 
-    /// As [`SharedList::push_fresh`].
+    /// The control half's push of one buffer; refused (`false`) when both lists hold as many fresh ones as they can count, or
+    /// are closed. While the owner is at one of them that is not known, so that this looks again, but not for ever: an owner
+    /// may have died there.
     pub(crate) fn push_fresh(&self, table: &SlotTable, index: SlotIndex) -> bool {
-        self.front.push_fresh(table, index) || self.side.push_fresh(table, index)
+        for _ in 0..FRESH_ATTEMPTS {
+            let mut held = false;
+            for list in self.lists() {
+                match list.push_fresh(table, index) {
+                    Ok(()) => return true,
+                    Err(shut) => held |= shut == Shut::Held,
+                }
+            }
+            if !held {
+                return false;
+            }
+            spin_loop();
+        }
+        false
     }
 
     /// Lets nothing in any more; answers how many there were. The owner is gone.
@@ -382,7 +422,7 @@ mod tests {
         let (table, slots) = SlotTable::of_slots(3);
         let list = SharedList::new();
         list.push(table.slot(slots[0]).loan, slots[0]).unwrap();
-        assert!(list.push_fresh(&table, slots[1]));
+        list.push_fresh(&table, slots[1]).unwrap();
         list.push_single(&table, slots[2]).unwrap();
         assert_eq!(list.length(), 3);
         let chain = list.take();
@@ -421,7 +461,7 @@ mod tests {
             Err(Shut::Closed)
         );
         assert_eq!(list.push_single(&table, slots[0]), Err(Shut::Closed));
-        assert!(!list.push_fresh(&table, slots[0]));
+        assert_eq!(list.push_fresh(&table, slots[0]), Err(Shut::Closed));
         assert_eq!((list.length(), list.close().length), (0, 0));
     }
 }

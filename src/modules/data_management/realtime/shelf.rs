@@ -403,6 +403,10 @@ impl Shelf {
     #[cold]
     #[inline(never)]
     fn shed_if_beyond(&self, table: &SlotTable, slot: Slot<'_>, index: SlotIndex) -> bool {
+        // Nobody would collect it.
+        if !self.core.is_controlled() {
+            return false;
+        }
         let shed = slot.place_key() >= self.line()
             && self.shared.surplus.push_single(table, index).is_ok();
         if shed {

@@ -80,11 +80,9 @@ impl Shelf {
     fn join(&self, table: &SlotTable) -> u32 {
         let mut returned = 0;
         for list in self.shared.inbox.lists() {
-            if !(1..=JOIN_AT_MOST).contains(&list.length()) {
+            let Some(chain) = list.hold_at_most(JOIN_AT_MOST) else {
                 continue;
-            }
-            // Others may push until then, so that it takes a few more than were counted.
-            let chain = list.hold();
+            };
             if let Some(last) = chain.last(table) {
                 let below = self.first.load(Ordering::Relaxed);
                 table.slot(last).loan.next.store(below, Ordering::Relaxed);
@@ -140,7 +138,10 @@ impl Shelf {
         if let Some(last) = last
             && !self.shared.inbox.front.push_aside(table, kept, last)
         {
-            while let Some(index) = kept.pop(table) {
+            // No further than its own end: that was linked to what is in the inbox meanwhile.
+            while kept.length > 0
+                && let Some(index) = kept.pop(table)
+            {
                 self.link(table.slot(index), index);
                 self.stock(1);
             }
