@@ -218,9 +218,7 @@ impl BufferRecyclingPool for BufferRecyclingPoolImpl {
     fn get_js_buffer_ref(&mut self, size: usize) -> Result<JSBufferRef, PoolError> {
         let half = self.half.get();
         // Looked at first: an acquire that fails is counted and told, and this one is about to succeed.
-        if let Some(class_samples) = self.control.class_to_grow(half.id(), size)
-            && self.control.grow(class_samples, 1).is_ok()
-        {
+        if let Some(class_samples) = self.control.grow_for(half.id(), size) {
             let at = self
                 .shelves
                 .partition_point(|shelf| shelf.samples < class_samples);
@@ -336,6 +334,47 @@ mod tests {
             .class(256, 2)
             .limit_samples(4096);
         BufferRecyclingPoolImpl::new(builder).unwrap()
+    }
+
+    #[test]
+    fn a_reference_is_made_while_the_limit_allows_it_whatever_was_asked_back() {
+        let builder = BufferPool::builder().class(256, 4).limit_samples(8192);
+        let mut pool = BufferRecyclingPoolImpl::new(builder).unwrap();
+        let held: Vec<_> = (0..4)
+            .map(|_| pool.get_js_buffer_ref(200).unwrap())
+            .collect();
+        // Asks back more than is idle: some of these.
+        pool.control.shrink(256, 3).unwrap();
+        (0..8).for_each(|_| _ = pool.control.step(100));
+        let more: Vec<_> = (0..6).map(|_| pool.get_js_buffer_ref(200)).collect();
+        assert!(more.iter().all(Result::is_ok), "{more:?}");
+        drop(held);
+    }
+
+    #[test]
+    fn a_buffer_number_that_stands_for_other_memory_needs_a_new_array() {
+        let builder = BufferPool::builder()
+            .class(64, 1)
+            .class(256, 2)
+            .limit_samples(4096);
+        let mut pool = BufferRecyclingPoolImpl::new(builder).unwrap();
+        let mut arrays = std::collections::HashMap::new();
+        let mut renumbered = 0;
+        for size in [256, 256, 64, 64, 64, 64, 64, 64] {
+            let buffer = pool.get_js_buffer_ref(size).unwrap();
+            let view = pool.bridge.view(buffer).unwrap();
+            let memory = (view.address, view.capacity);
+            let known = arrays.insert(view.slot, memory);
+            assert_eq!(view.make, known != Some(memory), "{view:?}");
+            renumbered += usize::from(known.is_some_and(|known| known != memory));
+            pool.bridge.end_view(buffer).unwrap();
+            if size == 256 {
+                pool.recycle_js_buffer_ref(buffer).unwrap();
+                pool.control.shrink(256, 2).unwrap();
+                (0..8).for_each(|_| _ = pool.defragment());
+            }
+        }
+        assert!(renumbered > 0, "no number was used again for other memory");
     }
 
     #[test]

@@ -69,14 +69,23 @@ pub struct ObjectCounts {
     pub epochs: u32,
 }
 
+/// An array that JavaScript made: it is of no use once the memory grew, or the number stands for other memory.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+struct Made {
+    /// 0 while there is none.
+    epoch: u32,
+    address: usize,
+    capacity: usize,
+}
+
 /// One participant's bridge: its leases, and what its crossings cost.
 ///
 /// # Real-time
 /// Allocates in [`new`](Self::new) alone.
 pub struct WasmJsBridge {
     leases: LeaseTable,
-    /// Per buffer number, the epoch in which JavaScript made its array.
-    made: Box<[u32]>,
+    /// Per buffer number, the array that JavaScript made.
+    made: Box<[Made]>,
     /// 1 until the memory grows.
     epoch: u32,
     memory_pages: usize,
@@ -96,7 +105,7 @@ impl WasmJsBridge {
     pub fn new(holder: u8, leases: usize, slots: usize) -> Self {
         Self {
             leases: LeaseTable::new(holder, leases),
-            made: vec![0; slots].into_boxed_slice(),
+            made: vec![Made::default(); slots].into_boxed_slice(),
             epoch: 1,
             memory_pages: memory_pages(),
             costs: None,
@@ -143,7 +152,7 @@ impl WasmJsBridge {
         let (slot, capacity) = (leased.slot_index(), leased.capacity());
         let (samples, address) = (leased.samples().len(), leased.samples().as_ptr().addr());
         let writable = matches!(leased, LeasedBuffer::Owned(_));
-        let make = self.must_make(slot);
+        let make = self.must_make(slot, address, capacity);
         if let Some(costs) = self.costs {
             self.bytes_unpooled += samples as u64 * 4 + u64::from(costs.array_bytes);
         }
@@ -245,14 +254,20 @@ impl WasmJsBridge {
         self.leases.heap_bytes() + size_of_val(&*self.made)
     }
 
-    /// Whether JavaScript has no array for this buffer, or one that the memory's growth has detached.
-    fn must_make(&mut self, slot: u32) -> bool {
+    /// Whether JavaScript has no array for this buffer, or one that the memory's growth has detached, or one over the memory
+    /// that the buffer of this number had before it was carved anew.
+    fn must_make(&mut self, slot: u32, address: usize, capacity: usize) -> bool {
         self.look_for_growth(memory_pages());
+        let now = Made {
+            epoch: self.epoch,
+            address,
+            capacity,
+        };
         if let Some(made) = self.made.get_mut(slot as usize) {
-            if *made == self.epoch {
+            if *made == now {
                 return false;
             }
-            *made = self.epoch;
+            *made = now;
         }
         self.objects.views += 1;
         self.bytes_allocated += self.costs.map_or(0, |costs| u64::from(costs.view_bytes));

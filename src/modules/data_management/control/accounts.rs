@@ -56,6 +56,11 @@ pub struct LeakSite {
     pub held_frames: Option<u64>,
 }
 
+/// What a scratch from the hand asked for is not known: it counts as all of its buffer, so that it is no waste.
+fn out_of_hand(shelf: &Shelf) -> u64 {
+    shelf.scratch_out().map_or(0, |_| u64::from(shelf.samples))
+}
+
 impl PoolControl {
     /// Buffers in somebody's hands. Another thread can change that at any moment.
     #[must_use]
@@ -226,7 +231,7 @@ impl PoolControl {
         let shelves = self.anchor.shelves();
         for shelf in shelves.filter(|shelf| counted(shelf.half)) {
             let counts = ClassMetrics {
-                requested_samples: requested(&shelf),
+                requested_samples: requested(&shelf) + out_of_hand(&shelf),
                 ..counts_of(&shelf)
             };
             add_counts(&mut classes, &counts);
@@ -447,6 +452,26 @@ mod tests {
     use super::super::arena::Fit;
     use super::*;
     use crate::modules::data_management::BufferPool;
+
+    #[test]
+    fn what_came_back_to_a_class_that_is_gone_stays_counted() {
+        let (mut control, mut half) = BufferPool::builder()
+            .class(64, 2)
+            .class(128, 2)
+            .build()
+            .unwrap();
+        for _ in 0..10 {
+            half.release(half.acquire(64).unwrap());
+        }
+        assert_eq!(control.recycled(), 10);
+        control.set_classes(&[128]).unwrap();
+        for frame in 0..20 {
+            half.begin_quantum(frame);
+            control.step(100);
+        }
+        assert_eq!(control.anchor.shelves().count(), 1);
+        assert_eq!(control.recycled(), 10);
+    }
 
     /// Each account is put wrong in turn, and right again.
     #[test]

@@ -92,14 +92,20 @@ impl PoolControl {
             });
         let buffers = self.anchor.table.indices().filter_map(|index| {
             let slot = self.anchor.table.slot(index);
-            slot.is_carved().then(|| ArenaSpan {
+            if !slot.is_carved() {
+                return None;
+            }
+            let shelf = self.anchor.core().shelf_of(index);
+            let is_out = slot.lent_samples() > 0 || shelf.scratch_out() == Some(index);
+            Some(ArenaSpan {
                 region: slot.region(),
                 first_sample: slot.unit() as usize * UNIT_SAMPLES,
-                samples: self.anchor.core().shelf_of(index).samples as usize,
+                samples: shelf.samples as usize,
                 count: 1,
-                state: match slot.lent_samples() {
-                    0 => SpanState::Idle,
-                    _ => SpanState::Leased,
+                state: if is_out {
+                    SpanState::Leased
+                } else {
+                    SpanState::Idle
                 },
             })
         });

@@ -129,11 +129,17 @@ impl PoolControl {
             .find(|shelf| shelf.half == half && shelf.samples == samples)
     }
 
-    /// The class that would serve a request on a half, if it has none idle that anybody may take.
-    pub(crate) fn class_to_grow(&self, half: u16, samples: usize) -> Option<usize> {
+    /// Grows the class that would serve a request on a half by one, if it has none idle that anybody may take; answers that
+    /// class if it grew.
+    pub(crate) fn grow_for(&mut self, half: u16, samples: usize) -> Option<usize> {
         let class = self.classes().find(|&class| class >= samples)?;
         let shelf = self.shelf(half, class as u32)?;
-        (samples > 0 && shelf.idle() <= self.reserve).then_some(class)
+        if samples == 0 || shelf.idle_of_owner() > self.reserve {
+            return None;
+        }
+        // What is asked back would be kept in place of the one to be made, in whosever hands it is.
+        self.drain(&shelf, 0);
+        self.grow(class, 1).is_ok().then_some(class)
     }
 
     pub(super) fn has_class(&self, samples: u32) -> bool {

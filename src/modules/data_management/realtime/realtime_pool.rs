@@ -347,7 +347,9 @@ mod tests {
     use crate::modules::data_management::pool_events::{
         BufferPoolAllocation, BufferPoolRecycling, PoolExhausted,
     };
-    use crate::modules::data_management::{BufferPool, PoolControl, RELEASED_BITS};
+    use crate::modules::data_management::{
+        ArenaSpan, BufferPool, PoolControl, RELEASED_BITS, SpanState,
+    };
 
     fn pool(class: usize, buffers: u32) -> (PoolControl, RealtimePool) {
         BufferPool::builder().class(class, buffers).build().unwrap()
@@ -371,6 +373,36 @@ mod tests {
         assert_eq!((control.leased(), control.is_valid()), (0, true));
         assert_eq!(control.metrics().total_allocations, 8);
         assert_eq!(control.metrics().hit_rate_percentage, Some(100.0));
+    }
+
+    #[test]
+    fn nothing_is_given_away_once_nobody_collects() {
+        let (mut control, mut half) = pool(256, 8);
+        let held: Vec<_> = core::iter::from_fn(|| half.acquire(256).ok()).collect();
+        control.shrink(256, 8).unwrap();
+        (0..8).for_each(|_| _ = control.step(100));
+        drop(control);
+        held.into_iter().for_each(|buffer| half.release(buffer));
+        half.begin_quantum(0);
+        let all: Vec<_> = core::iter::from_fn(|| half.acquire(256).ok()).collect();
+        assert_eq!(all.len(), 8);
+    }
+
+    #[test]
+    fn a_scratch_from_the_hand_is_in_use_and_no_waste() {
+        let (control, half) = pool(256, 2);
+        drop(half.scratch(256));
+        let scratch = half.scratch(256);
+        let metrics = control.metrics();
+        assert_eq!(control.leased(), 1);
+        assert_eq!(metrics.internal_waste_percentage, Some(0.0));
+        let in_use = |span: &&ArenaSpan| span.state == SpanState::Leased;
+        assert_eq!(
+            control.arena_map(100).spans.iter().filter(in_use).count(),
+            1
+        );
+        drop(scratch);
+        assert_eq!(control.leased(), 0);
     }
 
     #[test]

@@ -491,7 +491,7 @@ impl Shelf {
         self.set_room(below_peak.min(beyond_reserve));
     }
 
-    pub(super) fn idle_of_owner(&self) -> u32 {
+    pub(crate) fn idle_of_owner(&self) -> u32 {
         self.local() + self.shared.inbox.length()
     }
 }
