@@ -165,7 +165,7 @@ impl Held {
             // SAFETY: the caller's word.
             unsafe { self.wipe() };
         }
-        if !self.shelf.take_scratch_in_hand(self.index, self.samples) {
+        if !self.shelf.take_scratch_in_hand(self.index) {
             // SAFETY: the caller's word: this is the only handle.
             unsafe { Self::return_to_owner(self.shelf, self.samples, self.index) };
         }

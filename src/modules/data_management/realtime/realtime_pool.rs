@@ -234,7 +234,7 @@ impl RealtimePool {
             // SAFETY: as above; the length is the buffer's.
             unsafe { Held::of_words(shelf, samples, index, shelf.samples).wipe() };
         }
-        if !shelf.take_back_in_hand(index, samples) {
+        if !shelf.take_back_in_hand(index) {
             // SAFETY: as above; only this half's owner releases here, and the shelf is of this half.
             unsafe { Held::return_to_owner(shelf, samples, index) };
         }

@@ -117,16 +117,16 @@ impl Shelf {
             self.hand_loan
                 .store(ptr::from_ref(slot.loan).cast_mut(), Ordering::Relaxed);
             self.hand.store(index.raw(), Ordering::Relaxed);
-            self.hold(samples);
+            self.hand_samples.store(samples.as_ptr(), Ordering::Relaxed);
+            self.hold();
         }
         free
     }
 
-    /// The buffer that the hand knows is here again. Its samples may lie elsewhere than before: between the two the memory
-    /// of the slot can have been given back and carved anew.
+    /// The buffer that the hand knows is here again, with the same samples: they would lie elsewhere only after their memory
+    /// was carved anew, and then the hand was put down.
     #[inline(always)]
-    fn hold(&self, samples: NonNull<f32>) {
-        self.hand_samples.store(samples.as_ptr(), Ordering::Relaxed);
+    fn hold(&self) {
         // The last: from here on it is at hand.
         self.hand_capacity.store(self.samples, Ordering::Relaxed);
     }
@@ -134,25 +134,25 @@ impl Shelf {
     /// [`take_in_hand`](Self::take_in_hand) for the buffer that was taken from there last, whose slot is known and not yet
     /// at rest. Most are.
     #[inline(always)]
-    pub(super) fn take_back_in_hand(&self, index: SlotIndex, samples: NonNull<f32>) -> bool {
+    pub(super) fn take_back_in_hand(&self, index: SlotIndex) -> bool {
         // The caller has it, so that it is not here; and a hand that is put down, or shut, knows none. What it knows is not on
         // the list either: whatever comes there but from a holder finds the hand put down, and holders return it here.
         let expected = self.knows(index);
         if expected {
             self.loan_in_hand().take_back();
-            self.hold(samples);
+            self.hold();
         }
         expected
     }
 
     /// Takes the scratch home that was taken from the hand.
     #[inline(always)]
-    pub(super) fn take_scratch_in_hand(&self, index: SlotIndex, samples: NonNull<f32>) -> bool {
+    pub(super) fn take_scratch_in_hand(&self, index: SlotIndex) -> bool {
         // As above; so it is the one that went out from here, and its slot was left at rest.
         let expected = self.knows(index);
         if expected {
             debug_assert!(self.loan_in_hand().is_at_rest());
-            self.hold(samples);
+            self.hold();
         }
         expected
     }
@@ -240,9 +240,9 @@ mod tests {
         // Out, and expected back: nobody else's buffer goes there, and putting down changes nothing.
         assert!(!shelf.take_in_hand(table.slot(slots[2]), slots[2], samples));
         shelf.put_down(&table);
-        assert!(!shelf.take_scratch_in_hand(slots[2], samples));
+        assert!(!shelf.take_scratch_in_hand(slots[2]));
         assert_eq!(shelf.scratch_out(), Some(slots[1]));
-        assert!(shelf.take_scratch_in_hand(slots[1], samples));
+        assert!(shelf.take_scratch_in_hand(slots[1]));
         assert_eq!(
             (shelf.local(), shelf.returned_here(), shelf.hits()),
             (2, 3, 1)
@@ -265,8 +265,8 @@ mod tests {
         assert_eq!(shelf.refill(&table), 1);
         assert!(shelf.pop(&table, 100).is_some());
         // It is lent, and comes home as what the list gave.
-        assert!(!shelf.take_scratch_in_hand(slots[0], samples));
-        assert!(!shelf.take_back_in_hand(slots[0], samples));
+        assert!(!shelf.take_scratch_in_hand(slots[0]));
+        assert!(!shelf.take_back_in_hand(slots[0]));
     }
 
     #[test]
