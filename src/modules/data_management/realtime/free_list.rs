@@ -26,7 +26,7 @@ const HELD: u64 = 1 << 63;
 /// Most fresh buffers an inbox holds at once: `fresh` stays below the closed mark's.
 pub(crate) const MAX_FRESH: u64 = if cfg!(miri) {
     // Tests go up to it, and the interpreter is slow.
-    254
+    1022
 } else {
     (HELD >> FRESH_SHIFT) - 2
 };
