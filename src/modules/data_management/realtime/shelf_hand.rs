@@ -167,10 +167,11 @@ impl Shelf {
         if let Some(index) = self.at_hand() {
             self.push(table.slot(index), index);
         }
-        self.empty_hand(self.nothing_at_hand());
+        self.let_go(self.nothing_at_hand());
     }
 
-    fn empty_hand(&self, state: HandState) {
+    /// Knows none from here on.
+    fn let_go(&self, state: HandState) {
         self.set_hand(state);
         self.hand_capacity.store(0, Ordering::Relaxed);
         self.hand.store(NIL, Ordering::Relaxed);
@@ -196,7 +197,7 @@ impl Shelf {
     pub(crate) fn forget_hand(&self) -> Option<(SlotIndex, bool)> {
         let out = self.hand_is(HandState::Out);
         let known = self.known().filter(|_| out || self.holds());
-        self.empty_hand(self.nothing_at_hand());
+        self.let_go(self.nothing_at_hand());
         known.map(|index| (index, out))
     }
 
