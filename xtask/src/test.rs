@@ -299,26 +299,56 @@ fn garbage(report: &mut Report, name: &str) -> Result<()> {
     node_tests(report, name, &tests, |node| node.env("CHROMIUM", &browser))
 }
 
-/// Serves the page and that of the library's tests in `mode` and runs `web/e2e/*.test.mjs` against it.
 fn e2e(report: &mut Report, name: &str, mode: Mode) -> Result<()> {
+    browser_tests(report, name, mode, |_| true, |node| node)
+}
+
+/// Opens, closes, kills and forgets what the library hands out, `rounds` times each, in both modes.
+pub(crate) fn lifetimes(report: &mut Report, rounds: &str) -> Result<()> {
+    for mode in [Mode::Shared, Mode::Transfer] {
+        let name = format!("lifetimes-{}", mode.name());
+        browser_tests(
+            report,
+            &name,
+            mode,
+            |file| file.starts_with("lifetimes_"),
+            |node| node.env("WAVEPOOL_ROUNDS", rounds),
+        )?;
+    }
+    Ok(())
+}
+
+/// Serves the page and that of the library's tests in `mode` and runs those of `web/e2e/*.test.mjs` against it whose file
+/// name is `wanted`.
+fn browser_tests(
+    report: &mut Report,
+    name: &str,
+    mode: Mode,
+    wanted: fn(&str) -> bool,
+    prepare: impl FnOnce(&mut Command) -> &mut Command,
+) -> Result<()> {
     let browser = setup::chromium()?;
     web::modules()?;
     web::page()?;
     web::library_tests()?;
+    package::build_processors()?;
     let server = Server::start(Site::App, web::free_port()?, mode)?;
     let library = Server::start(Site::LibraryTests, web::free_port()?, mode)?;
     let mut files: Vec<String> = std::fs::read_dir("web/e2e")
         .into_iter()
         .flatten()
         .flatten()
+        .filter(|entry| wanted(&entry.file_name().to_string_lossy()))
         .map(|entry| entry.path().to_string_lossy().into_owned())
         .filter(|path| path.ends_with(".test.mjs"))
         .collect();
     files.sort();
     node_tests(report, name, &files, |node| {
-        node.env("WAVEPOOL_URL", server.url())
+        prepare(node)
+            .env("WAVEPOOL_URL", server.url())
             .env("WAVEPOOL_LIBRARY_URL", library.url())
             .env("WAVEPOOL_MODE", mode.name())
+            .env("WAVEPOOL_FAULTY", package::FAULTY_MODULE)
             .env("CHROMIUM", &browser)
     })
 }

@@ -1,8 +1,8 @@
 //! `cargo xtask verify`: the proofs that take too long, or need too much, for every run.
 
-use std::fs;
 use std::process::{Command, ExitCode};
 use std::time::Instant;
+use std::{env, fs};
 
 use anyhow::{Result, bail};
 
@@ -26,7 +26,18 @@ const FUZZ_FLAGS: &str = "--cfg fuzzing -Cdebug-assertions -Cpasses=sancov-modul
     -Cllvm-args=-sanitizer-coverage-pc-table -Cllvm-args=-sanitizer-coverage-trace-compares";
 
 /// What there is to run, and how it is named.
-const PROOFS: [&str; 6] = ["loom", "mutants", "misuse", "miri", "tsan", "fuzz"];
+const PROOFS: [&str; 7] = [
+    "loom",
+    "mutants",
+    "misuse",
+    "miri",
+    "tsan",
+    "fuzz",
+    "lifetimes",
+];
+/// How often the browser opens and ends everything the library hands out, unless the environment's `WAVEPOOL_ROUNDS` says
+/// otherwise; `cargo xtask test` does so only a few times.
+const LIFETIME_ROUNDS: &str = "10000";
 
 /// Runs each proof that can be had here, or those named, and says which cannot.
 pub(crate) fn run(names: &[String]) -> Result<ExitCode> {
@@ -45,6 +56,13 @@ pub(crate) fn run(names: &[String]) -> Result<ExitCode> {
                 "misuse" => suite(&mut report, proof, Ok(misuse())),
                 "miri" => suite(&mut report, proof, miri()),
                 "tsan" => suite(&mut report, proof, thread_sanitizer()),
+                "lifetimes" => {
+                    let rounds = env::var("WAVEPOOL_ROUNDS");
+                    let rounds = rounds.as_deref().unwrap_or(LIFETIME_ROUNDS);
+                    if let Err(error) = test::lifetimes(&mut report, rounds) {
+                        report.check(proof, Err(error), start.elapsed());
+                    }
+                }
                 "mutants" => report.check(proof, mutants::run(), start.elapsed()),
                 _ => {
                     let result = fuzzer_trips()

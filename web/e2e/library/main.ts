@@ -3,6 +3,7 @@ import * as blocks from './blocks.ts';
 import * as crash from './crash.ts';
 import * as feed from './feed.ts';
 import * as pool from './pool.ts';
+import { lifetimes, type Lifetime } from './lifetimes.ts';
 import * as turns from './turns.ts';
 
 const scenarios = { ...blocks, ...crash, ...feed, ...pool, ...turns };
@@ -10,7 +11,11 @@ const scenarios = { ...blocks, ...crash, ...feed, ...pool, ...turns };
 declare global {
   interface Window {
     scenarios: typeof scenarios;
+    lifetimes: typeof lifetimes;
+    /** The one that runs. */
+    lifetime: Lifetime;
   }
 }
 
 window.scenarios = scenarios;
+window.lifetimes = lifetimes;

@@ -1,0 +1,87 @@
+// Opens and ends what the library hands out, WAVEPOOL_ROUNDS times, and compares what is in use before and after. The page's
+// side of each is in `library/lifetimes.ts`.
+import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
+import { after, before, test } from 'node:test';
+import { launch } from './browser.mjs';
+
+const url = process.env['WAVEPOOL_LIBRARY_URL'] ?? 'http://127.0.0.1:4174/';
+export const mode = process.env['WAVEPOOL_MODE'] ?? 'shared';
+/** `cargo xtask verify lifetimes` sets 10,000. */
+export const rounds = Number(process.env['WAVEPOOL_ROUNDS'] ?? 20);
+/** Rounds before the first count: they make what is made once and kept. */
+const WARM_UP = 8;
+/** Rounds in one call of the page. */
+const BATCH = 100;
+/** How long ends that nobody waits for may take. */
+const SETTLE_MS = 15_000;
+/** The browser's own counts that are compared. */
+const COUNTED = ['AudioHandlers', 'AudioWorkletProcessors', 'JSEventListeners', 'WorkerGlobalScopes'];
+let browser;
+
+before(async () => {
+  browser = await launch(['--js-flags=--expose-gc']);
+});
+
+after(() => browser?.close());
+
+/**
+ * A test that runs the rounds of `window.lifetimes[name]` and then finds every count where it was: the browser's, and what
+ * the lifetime itself counts. `judge` gets what its `end` returned.
+ */
+export function lifetime(name, title, judge = () => {}) {
+  test(`lifetimes: ${title}, ${rounds} rounds`, { timeout: 60_000 + rounds * 1000 }, async () => {
+    const page = await browser.newPage({ bypassCSP: true });
+    const faulty = process.env['WAVEPOOL_FAULTY'];
+    if (faulty) await page.route('**/faulty.wasm', async (route) => route.fulfill({ contentType: 'application/wasm', body: await readFile(faulty) }));
+    const errors = [];
+    page.on('pageerror', (error) => errors.push(error.message));
+    page.on('console', (message) => {
+      if (message.type() === 'error') errors.push(message.text());
+    });
+    try {
+      await page.goto(url);
+      await page.waitForFunction(() => 'lifetimes' in window);
+      await page.evaluate(async ([name, mode]) => (window.lifetime = await window.lifetimes[name](mode)), [name, mode]);
+      await run(page, 0, WARM_UP);
+      const devtools = await page.context().newCDPSession(page);
+      await devtools.send('Performance.enable');
+      const before = await settled(() => count(page, devtools), null);
+      await run(page, WARM_UP, rounds);
+      const after = await settled(() => count(page, devtools), before);
+      assert.deepEqual(after, before);
+      judge(await page.evaluate(() => window.lifetime.end()));
+      assert.deepEqual(errors, []);
+    } finally {
+      await page.close();
+    }
+  });
+}
+
+async function run(page, from, count) {
+  for (let at = from; at < from + count; at += BATCH) {
+    const to = Math.min(at + BATCH, from + count);
+    await page.evaluate(([at, to]) => window.lifetime.rounds(at, to), [at, to]);
+  }
+}
+
+/** What is in use, once everything that nobody refers to was collected. */
+async function count(page, devtools) {
+  const own = await page.evaluate(() => window.lifetime.count());
+  for (let i = 0; i < 2; i++) await devtools.send('HeapProfiler.collectGarbage');
+  const { metrics } = await devtools.send('Performance.getMetrics');
+  const browsers = metrics.filter(({ name }) => COUNTED.includes(name)).map(({ name, value }) => [name, value]);
+  return { ...own, workers: page.workers().length, ...Object.fromEntries(browsers) };
+}
+
+/** The count, once it is the one that is wanted, or stays the same; what is open still ends a little after its rounds. */
+async function settled(count, wanted) {
+  const end = Date.now() + SETTLE_MS;
+  for (let last = null; ; ) {
+    const now = await count();
+    const right = wanted ?? last;
+    if ((right !== null && JSON.stringify(now) === JSON.stringify(right)) || Date.now() > end) return now;
+    last = now;
+    await new Promise((resume) => setTimeout(resume, 300));
+  }
+}
