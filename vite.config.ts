@@ -1,4 +1,5 @@
 import { defineConfig, loadEnv } from 'vite';
+import { buildId } from './web/lib/package/build_id.mjs';
 
 // WebAssembly has to be compiled; nothing else is let in. Once here, for the page's meta tag and for the header.
 const policy = "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'";
@@ -15,6 +16,7 @@ export default defineConfig(({ mode }) => {
   return {
     root: 'web/app',
     base: './',
+    define: { WAVEPOOL_BUILD: JSON.stringify(buildId()) },
     build: {
       outDir: '../dist',
       emptyOutDir: true,

@@ -232,8 +232,8 @@ macro_rules! export_processor {
                 }
 
                 fn open<'a>(worklet: *mut Open) -> &'a mut Open {
-                    // SAFETY: from `processor_open`, never freed, used by the one thread of this instance, which calls one
-                    // export at a time.
+                    // SAFETY: from `processor_open` and not yet closed, says the caller; used by the one thread of this
+                    // instance, which calls one export at a time.
                     unsafe { &mut *worklet }
                 }
 
@@ -243,6 +243,12 @@ macro_rules! export_processor {
                         .map_or(::core::ptr::null_mut(), |worklet| {
                             Box::into_raw(Box::new(worklet))
                         })
+                }
+
+                #[unsafe(no_mangle)]
+                extern "C" fn processor_close(worklet: *mut Open) {
+                    // SAFETY: from `processor_open` and not yet closed, says the caller, who does not use it again.
+                    drop(unsafe { Box::from_raw(worklet) });
                 }
 
                 #[unsafe(no_mangle)]

@@ -17,6 +17,7 @@ const config = {
   root,
   base: './',
   logLevel: 'warn',
+  define: { WAVEPOOL_BUILD: '"lanes"' },
   // In place of both modes' modules: nothing else has to be built for this.
   resolve: { alias: [{ find: /^\.\.\/wasm\/(shared|transfer)\//, replacement: `${root}wasm/` }] },
   build: { target: 'es2022', assetsInlineLimit: 0, modulePreload: { polyfill: false } },

@@ -26,10 +26,10 @@ before(async () => {
 after(() => browser?.close());
 
 /**
- * A test that runs the rounds of `window.lifetimes[name]` and then finds every count where it was: the browser's, and what
- * the lifetime itself counts. `judge` gets what its `end` returned.
+ * A test that runs the rounds of `window.lifetimes[name]` and then finds every count where it was: the browser's, unless it is
+ * among `leaky`, and what the lifetime itself counts. `judge` gets what its `end` returned.
  */
-export function lifetime(name, title, judge = () => {}) {
+export function lifetime(name, title, judge = () => {}, { leaky = [] } = {}) {
   test(`lifetimes: ${title}, ${rounds} rounds`, { timeout: 60_000 + rounds * 1000 }, async () => {
     const page = await browser.newPage({ bypassCSP: true });
     const faulty = process.env['WAVEPOOL_FAULTY'];
@@ -46,9 +46,10 @@ export function lifetime(name, title, judge = () => {}) {
       await run(page, 0, WARM_UP);
       const devtools = await page.context().newCDPSession(page);
       await devtools.send('Performance.enable');
-      const before = await settled(() => count(page, devtools), null);
+      const counted = COUNTED.filter((name) => !leaky.includes(name));
+      const before = await settled(() => count(page, devtools, counted), null);
       await run(page, WARM_UP, rounds);
-      const after = await settled(() => count(page, devtools), before);
+      const after = await settled(() => count(page, devtools, counted), before);
       assert.deepEqual(after, before);
       judge(await page.evaluate(() => window.lifetime.end()));
       assert.deepEqual(errors, []);
@@ -66,11 +67,11 @@ async function run(page, from, count) {
 }
 
 /** What is in use, once everything that nobody refers to was collected. */
-async function count(page, devtools) {
+async function count(page, devtools, counted) {
   const own = await page.evaluate(() => window.lifetime.count());
   for (let i = 0; i < 2; i++) await devtools.send('HeapProfiler.collectGarbage');
   const { metrics } = await devtools.send('Performance.getMetrics');
-  const browsers = metrics.filter(({ name }) => COUNTED.includes(name)).map(({ name, value }) => [name, value]);
+  const browsers = metrics.filter(({ name }) => counted.includes(name)).map(({ name, value }) => [name, value]);
   return { ...own, workers: page.workers().length, ...Object.fromEntries(browsers) };
 }
 

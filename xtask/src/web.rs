@@ -73,6 +73,8 @@ pub(crate) fn page() -> Result<()> {
         "tsconfig.json",
         "vite.config.ts",
         "web/app",
+        "web/lib/package/build_id.mjs",
+        "web/lib/package.json",
         "web/lib/src",
         "web/lib/wasm",
     ];

@@ -6,6 +6,7 @@ import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { build, transformWithOxc } from 'vite';
+import { buildId } from './build_id.mjs';
 
 const path = (relative) => fileURLToPath(new URL(relative, import.meta.url));
 const dist = path('../dist');
@@ -45,6 +46,7 @@ async function bundle(entry, plugins) {
     root: path('..'),
     logLevel: 'warn',
     plugins,
+    define: { WAVEPOOL_BUILD: JSON.stringify(buildId()) },
     build: {
       outDir: dist,
       emptyOutDir: false,

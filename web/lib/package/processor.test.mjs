@@ -1,18 +1,29 @@
 // A crate whose whole code is its DSP, in the shipped worklet file. WAVEPOOL_PROCESSOR is its module, WAVEPOOL_NATIVE what
 // the same crate made natively (`examples/low_pass/examples/render.rs`), WAVEPOOL_FAULTY one that panics when it is told to.
 import assert from 'node:assert/strict';
-import { readFile } from 'node:fs/promises';
+import { cp, readFile, writeFile } from 'node:fs/promises';
 import { after, before, test } from 'node:test';
 import { launch } from '../../e2e/browser.mjs';
 import { serve } from './consumers.mjs';
 
 const wasm = `/${process.env['WAVEPOOL_PROCESSOR']}`;
+const faultyWasm = `/${process.env['WAVEPOOL_FAULTY']}`;
+/** The package as it was built, and a copy of another build, whose processors call an export that no module has. */
+const folders = ['/web/lib/dist', '/target/npm/other_build'];
 const bytes = await readFile(process.env['WAVEPOOL_NATIVE']);
 const native = new Float32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4);
 const length = native.length / 2;
 let browser, server, page;
 
 before(async () => {
+  await cp(`.${folders[0]}`, `.${folders[1]}`, { recursive: true });
+  for (const name of ['index.js', 'worklet.js']) {
+    const file = `.${folders[1]}/${name}`;
+    const shipped = await readFile(file, 'utf8');
+    const other = shipped.replaceAll(/(\d+\.\d+\.\d+)-[0-9a-f]{8}/g, '$1-00000000').replaceAll('.processor_process(', '.processor_other(');
+    assert.notEqual(other, shipped);
+    await writeFile(file, other);
+  }
   server = await serve('.');
   browser = await launch();
   page = await browser.newPage();
@@ -84,19 +95,177 @@ test('a module that is no processor is refused with the reason', async () => {
   assert.match(messages[1], /^bad-option: .*was not made by export_processor!/);
 });
 
-test('a processor that cannot start says so', async () => {
+test('a processor that cannot start says why', async () => {
   const fault = await page.evaluate(async (wasm) => {
     const { openProcessor } = await import('/web/lib/dist/index.js');
-    const context = new OfflineAudioContext({ numberOfChannels: 2, length: 4800, sampleRate: 48_000 });
-    // More channels than the pool has for one block.
-    const filter = await openProcessor(context, { wasm, channels: 32 });
-    const told = new Promise((resolve) => (filter.onFault = resolve));
-    filter.node.connect(context.destination);
+    const context = new OfflineAudioContext({ numberOfChannels: 2, length: 4800, sampleRate: 8000 });
+    const faulty = await openProcessor(context, { wasm });
+    const told = new Promise((resolve) => (faulty.onFault = resolve));
+    faulty.node.connect(context.destination);
     await context.startRendering();
     return Promise.race([told, new Promise((resolve) => setTimeout(resolve, 5000, 'nothing'))]);
-  }, wasm);
-  assert.equal(fault, 'the processor could not be started');
+  }, faultyWasm);
+  assert.match(fault, /^the processor could not be started: panicked at .*told to fail at 8000 Hz/s);
 });
+
+test('channels of a processor are 1 to 16: every other value is refused with its name, the value and the limits', async () => {
+  const messages = await page.evaluate(async (wasm) => {
+    const { openProcessor } = await import('/web/lib/dist/index.js');
+    const context = new OfflineAudioContext({ length: 128, sampleRate: 48_000 });
+    const values = [0, -1, 17, 32, 33, 1.5, NaN, Infinity, 2 ** 32 + 1, '2', null, {}];
+    return Promise.all(values.map((channels) => openProcessor(context, { wasm, channels }).then(() => 'opened', ({ code, message }) => `${code}: ${message}`)));
+  }, wasm);
+  for (const message of messages) assert.match(message, /^bad-option: Invalid processor option: channels must be 1 to 16 \(got .+\)\.$/);
+  const counts = await page.evaluate(async (wasm) => {
+    const { openProcessor } = await import('/web/lib/dist/index.js');
+    const context = new OfflineAudioContext({ length: 128, sampleRate: 48_000 });
+    return Promise.all([1, 16].map((channels) => openProcessor(context, { wasm, channels }).then(({ node }) => node.channelCount)));
+  }, wasm);
+  assert.deepEqual(counts, [1, 16]);
+});
+
+test('unhandled rejections: opening a processor fails once with a typed error, whatever of it fails', async () => {
+  const seen = await page.evaluate(async (wasm) => {
+    const { openProcessor } = await import('/web/lib/dist/index.js');
+    const unhandled = [];
+    window.addEventListener('unhandledrejection', ({ reason }) => unhandled.push(String(reason)));
+    const context = new OfflineAudioContext({ length: 128, sampleRate: 48_000 });
+    const contexts = { 'no worklet': {}, 'a worklet': context };
+    const modules = { 'no module': '/nothing.wasm', 'no address': 'http://[', 'no bytes': new Uint8Array(3), nothing: undefined, module: wasm };
+    const files = { 'no file': '/nothing.js', file: undefined };
+    const codes = {};
+    for (const [c, context] of Object.entries(contexts)) {
+      for (const [m, wasm] of Object.entries(modules)) {
+        for (const [f, workletUrl] of Object.entries(files)) {
+          // What loaded once stays: only what fails is tried again and again.
+          if (m === 'module' && f === 'file') continue;
+          codes[`${c}, ${m}, ${f}`] = await openProcessor(context, { wasm, workletUrl }).then(() => 'opened', ({ code }) => code);
+        }
+      }
+    }
+    await new Promise((resume) => setTimeout(resume, 500));
+    return { unhandled, codes };
+  }, wasm);
+  assert.deepEqual(seen.unhandled, []);
+  for (const [which, code] of Object.entries(seen.codes)) {
+    assert.ok(['no-audio-worklet', 'wasm-unavailable', 'worklet-failed'].includes(code), `${which}: ${code}`);
+  }
+});
+
+test('memory growth in a processor: it plays on, every frame', async () => {
+  const seen = await page.evaluate(async (wasm) => {
+    const { openProcessor } = await import('/web/lib/dist/index.js');
+    const quantum = 128;
+    const context = new OfflineAudioContext({ numberOfChannels: 1, length: 200 * quantum, sampleRate: 48_000 });
+    const source = new ConstantSourceNode(context);
+    const processor = await openProcessor(context, { wasm, channels: 1 });
+    const faults = [];
+    processor.onFault = (message) => faults.push(message);
+    source.connect(processor.node).connect(context.destination);
+    processor.parameters.get('fault').setValueAtTime(2, (100 * quantum) / 48_000);
+    source.start();
+    const rendered = await context.startRendering();
+    return { faults, loud: rendered.getChannelData(0).reduce((sum, sample) => sum + (sample === 1), 0) / quantum };
+  }, faultyWasm);
+  assert.deepEqual(seen, { faults: [], loud: 200 });
+});
+
+test('two builds of the package on one context: each runs its own worklet code', async () => {
+  const seen = await page.evaluate(async ({ wasm, folders }) => {
+    const quantum = 128;
+    const context = new OfflineAudioContext({ numberOfChannels: 2, length: 10 * quantum, sampleRate: 48_000 });
+    const source = new ConstantSourceNode(context);
+    const merger = new ChannelMergerNode(context, { numberOfInputs: 2 });
+    const faults = [];
+    for (const [input, folder] of folders.entries()) {
+      const { openProcessor } = await import(`${folder}/index.js`);
+      const processor = await openProcessor(context, { wasm, channels: 1 });
+      processor.onFault = (message) => faults.push(`${input}: ${message}`);
+      source.connect(processor.node).connect(merger, 0, input);
+    }
+    merger.connect(context.destination);
+    source.start();
+    const rendered = await context.startRendering();
+    await new Promise((resume) => setTimeout(resume, 200));
+    return { faults, heard: [0, 1].map((channel) => rendered.getChannelData(channel)[0]) };
+  }, { wasm: faultyWasm, folders });
+  // The other build calls an export that no module has.
+  assert.deepEqual(seen.heard, [1, 0]);
+  assert.equal(seen.faults.length, 1);
+  assert.match(seen.faults[0], /^1: .*processor_other is not a function/);
+});
+
+test('two builds of the package on one context: taps and feeds of both', async () => {
+  const seen = await page.evaluate(async (folders) => {
+    const context = new AudioContext();
+    const builds = [];
+    for (const folder of folders) {
+      const { Wavepool } = await import(`${folder}/index.js`);
+      const wavepool = await Wavepool.create();
+      const feed = await wavepool.feed(context, { channels: 1, frames: 512 });
+      const tap = await wavepool.tap(feed.node, { window: 256, hop: 256, channels: 1 });
+      builds.push({ wavepool, feed, tap, level: builds.length + 1 });
+    }
+    return Promise.all(builds.map(async ({ wavepool, feed, tap, level }) => {
+      const writing = (async () => {
+        for await (const block of feed.blocks()) block.channel(0).fill(level);
+      })();
+      let heard = 0;
+      for await (const block of tap.blocks()) if ((heard = block.channel(0)[255]) === level) break;
+      feed.close();
+      await writing;
+      await tap.close();
+      return { heard, ...(await wavepool.close()) };
+    }));
+  }, folders);
+  assert.deepEqual(seen, [{ heard: 1, leaked: 0 }, { heard: 2, leaked: 0 }]);
+});
+
+test('a worklet file of another build is refused, and the error says so', async () => {
+  const refused = await page.evaluate(async ({ wasm, folders: [, other] }) => {
+    const { openProcessor } = await import('/web/lib/dist/index.js');
+    const context = new OfflineAudioContext({ length: 128, sampleRate: 48_000 });
+    return openProcessor(context, { wasm, workletUrl: `${other}/worklet.js` }).then(() => 'opened', ({ code, message }) => `${code}: ${message}`);
+  }, { wasm: faultyWasm, folders });
+  assert.match(refused, /^worklet-failed: The worklet file that was loaded has no "wavepool-processor .*another version/);
+});
+
+for (const source of ['an address', 'bytes', 'a module']) {
+  test(`memories of closed processors are used again: 300 quick rounds from ${source}`, async () => {
+    const seen = await page.evaluate(async ({ wasm, source }) => {
+      const { openProcessor, Wavepool } = await import('/web/lib/dist/index.js');
+      const context = new AudioContext();
+      await context.suspend();
+      const bytes = await (await fetch(wasm)).arrayBuffer();
+      const module = await WebAssembly.compile(bytes);
+      const given = { 'an address': () => wasm, bytes: () => bytes.slice(0), 'a module': () => module }[source];
+      const faults = [];
+      for (let round = 0; round < 300; round++) {
+        const processor = await openProcessor(context, { wasm: given() });
+        processor.onFault = (message) => faults.push(message);
+        processor.close();
+      }
+      const last = await openProcessor(context, { wasm: given(), channels: 1 });
+      last.onFault = (message) => faults.push(message);
+      const heard = new AnalyserNode(context);
+      const tone = new ConstantSourceNode(context);
+      tone.connect(last.node).connect(heard);
+      tone.start();
+      await context.resume();
+      const samples = new Float32Array(128);
+      const mayStop = performance.now() + 5000;
+      while (samples[127] !== 1 && performance.now() < mayStop) {
+        await new Promise((resume) => setTimeout(resume, 20));
+        heard.getFloatTimeDomainData(samples);
+      }
+      const wavepool = await Wavepool.create();
+      const { leaked } = await wavepool.close();
+      await context.close();
+      return { faults, heard: samples[127], leaked };
+    }, { wasm: faultyWasm, source });
+    assert.deepEqual(seen, { faults: [], heard: 1, leaked: 0 });
+  });
+}
 
 test('one processor panics, in Rust: its words are told, it is silent from then on, and the other plays on', async () => {
   const seen = await page.evaluate(async (wasm) => {
@@ -116,7 +285,7 @@ test('one processor panics, in Rust: its words are told, it is silent from then 
     const rendered = await context.startRendering();
     const loudFrames = (channel) => rendered.getChannelData(channel).reduce((sum, sample) => sum + (sample === 1), 0) / quantum;
     return { message: await told, faults, loud: [loudFrames(0), loudFrames(1)] };
-  }, `/${process.env['WAVEPOOL_FAULTY']}`);
+  }, faultyWasm);
   assert.match(seen.message, /panicked at .*lib\.rs:\d+:\d+:\ntold to fail with 128 samples of scratch/);
   assert.deepEqual([seen.faults, seen.loud], [[], [100, 200]]);
 });

@@ -62,6 +62,11 @@ export class BufferPool {
     });
   }
 
+  /** Nothing can be leased any more, and every lease has ended. */
+  get closed(): boolean {
+    return this.left;
+  }
+
   /** Leases that are open. */
   get live(): number {
     return this.left ? 0 : this.exports.participant_live(this.participant);

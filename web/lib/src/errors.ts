@@ -6,6 +6,7 @@ export type WavepoolErrorCode =
   | 'wasm-unavailable'
   | 'boot-failed'
   | 'host-failed'
+  | 'host-stuck'
   | 'bad-option'
   | 'stream-refused'
   | 'tap-taken'
@@ -16,7 +17,9 @@ export type WavepoolErrorCode =
   | 'exhausted'
   | 'too-large'
   | 'leases-used-up'
+  | 'out-of-memory'
   | 'worklet-failed'
+  | 'context-closed'
   | 'closed';
 
 /** Every error of this library: a stable code, and a message that says what to do. */

@@ -1,6 +1,7 @@
 import { WavepoolError } from './errors.ts';
 import { FEED_PROCESSOR, ringBytes, type FeedFormat, type FeedOptions, type FeedTicket, type FromFeed, type ToFeed } from './feed_protocol.ts';
 import { FeedWriter, type FeedBlock } from './feed_writer.ts';
+import { workletNode } from './worklet_file.ts';
 
 /**
  * The way back: samples that this page, or a worker that the feed is handed over to, writes are what {@link node} plays.
@@ -41,7 +42,7 @@ export class Feed {
     this.closed = new Promise((settle) => (this.settleClosed = settle));
     const ring = shared ? new SharedArrayBuffer(ringBytes(format)) : null;
     this.ended = new Promise((settle) => (this.settleEnded = settle));
-    this.node = new AudioWorkletNode(context, FEED_PROCESSOR, {
+    this.node = workletNode(context, FEED_PROCESSOR, {
       numberOfInputs: 0,
       numberOfOutputs: 1,
       outputChannelCount: [format.channels],

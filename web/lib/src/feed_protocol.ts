@@ -1,7 +1,8 @@
 /** What crosses between whoever writes a feed and the worklet that plays it. */
+import { build } from './build.ts';
 
 /** The name under which the worklet file registers its processor. */
-export const FEED_PROCESSOR = 'wavepool-feed';
+export const FEED_PROCESSOR = `wavepool-feed ${build}`;
 
 /** How far a writer can be ahead, in seconds and at least in blocks: what is written later sounds later by so much. */
 const SECONDS_AHEAD = 0.1;

@@ -58,6 +58,7 @@ export class Guest {
   lost(leases: number): void {
     if (this.stopped) return;
     this.stopped = true;
+    this.control.close();
     this.gone();
     this.onLost(leases);
   }
@@ -75,6 +76,7 @@ export class Guest {
     this.stopped = true;
     this.host.unwatch(this);
     this.say({ kind: 'farewell' });
+    this.control.close();
     this.gone();
   }
 

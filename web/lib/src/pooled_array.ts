@@ -43,7 +43,8 @@ export class PooledArray implements Disposable {
     this.released = true;
   }
 
+  /** Releases it, unless that was done before, or the pool was closed and has taken it back. */
   [Symbol.dispose](): void {
-    if (!this.released) this.release();
+    if (!this.released && !this.pool.closed) this.release();
   }
 }

@@ -1,13 +1,17 @@
 import { workletFile } from './assets.ts';
 import { WavepoolError } from './errors.ts';
-import { PROCESSOR, PROCESSOR_PARAMETERS, type FromProcessor, type ProcessorExports, type ProcessorOptions } from './processor_protocol.ts';
-import { compileSource, type WasmSource } from './wasm_source.ts';
-import { addWorklet } from './worklet_file.ts';
+import { processorModule } from './processor_module.ts';
+import { PROCESSOR, PROCESSOR_PARAMETERS, type FromProcessor, type ProcessorOptions } from './processor_protocol.ts';
+import type { WasmSource } from './wasm_source.ts';
+import { addWorklet, workletNode } from './worklet_file.ts';
+
+/** As many as a block of the pool can have: `MAX_CHANNELS` of the crate. */
+const MOST_CHANNELS = 16;
 
 export interface ProcessorConfig {
-  /** A module that `wavepool::export_processor!` made. */
+  /** A module that `wavepool::export_processor!` made. An address is fetched once, however many processors are opened. */
   readonly wasm: WasmSource;
-  /** Channels in and out; 2 unless said otherwise. */
+  /** Channels in and out, 1 to 16; 2 unless said otherwise. */
   readonly channels?: number;
   /** Where the worklet file is served, if a bundler moved it. */
   readonly workletUrl?: string | URL;
@@ -31,10 +35,11 @@ export class Processor {
     node.onprocessorerror = () => fault('the processor could not be started');
   }
 
-  /** Ends it: it is disconnected, and its memory goes with its thread's next collection. */
+  /** Ends it: it is disconnected, and its memory is there for the next processor of the same module. Safe to call twice. */
   close(): void {
     this.node.disconnect();
     this.node.port.postMessage(null);
+    this.node.port.close();
   }
 
   [Symbol.dispose](): void {
@@ -51,35 +56,22 @@ export class Processor {
  * lowPass.parameters.get('frequency')?.linearRampToValueAtTime(200, context.currentTime + 1);
  * source.connect(lowPass.node).connect(context.destination);
  * ```
- * @throws {@link WavepoolError} `wasm-unavailable`, `bad-option` for a module that is no processor, `worklet-failed`.
+ * @throws {@link WavepoolError} `wasm-unavailable`, `worklet-failed`; `bad-option` for a module that is no processor and for
+ * channels that cannot be; `out-of-memory` when the browser has no memory for its module; `context-closed`.
  */
 export async function openProcessor(context: BaseAudioContext, config: ProcessorConfig): Promise<Processor> {
-  const channels = config.channels ?? 2;
-  const [module] = await Promise.all([compileSource(config.wasm), addWorklet(context, config.workletUrl ?? workletFile)]);
-  const found = parametersOf(module);
-  const options: ProcessorOptions = { module, channels };
-  const node = new AudioWorkletNode(context, PROCESSOR, {
+  const { wasm, channels = 2, workletUrl = workletFile } = config;
+  if (!Number.isInteger(channels) || channels < 1 || channels > MOST_CHANNELS) {
+    throw new WavepoolError('bad-option', `Invalid processor option: channels must be 1 to ${MOST_CHANNELS} (got ${String(channels)}).`);
+  }
+  const [{ module, key, parameters: found }] = await Promise.all([processorModule(wasm), addWorklet(context, workletUrl)]);
+  const node = workletNode(context, PROCESSOR, {
     channelCount: channels,
     channelCountMode: 'explicit',
     outputChannelCount: [channels],
     parameterData: Object.fromEntries(found.map(({ value }, i) => [PROCESSOR_PARAMETERS[i]!, value])),
-    processorOptions: options,
+    processorOptions: { module, key, channels } satisfies ProcessorOptions,
   });
   const parameters = new Map(found.map(({ name }, i) => [name, node.parameters.get(PROCESSOR_PARAMETERS[i]!)!]));
   return new Processor(node, parameters);
-}
-
-/** What the module says of its parameters. Instantiated here for that alone: it is small, and nothing runs. */
-function parametersOf(module: WebAssembly.Module): { name: string; value: number }[] {
-  const isProcessor = WebAssembly.Module.exports(module).some(({ name }) => name === 'processor_open');
-  const [needs] = WebAssembly.Module.imports(module);
-  if (!isProcessor || needs) {
-    const why = needs ? `it wants "${needs.name}", which a worklet does not have; build it without wavepool's default features` : 'it was not made by export_processor!';
-    throw new WavepoolError('bad-option', `The WebAssembly module is no processor: ${why}.`);
-  }
-  const exports = new WebAssembly.Instance(module, {}).exports as unknown as ProcessorExports;
-  return Array.from({ length: exports.processor_parameters() }, (_, i) => {
-    const name = new Uint8Array(exports.memory.buffer, exports.processor_parameter_name(i), exports.processor_parameter_name_bytes(i));
-    return { name: new TextDecoder().decode(name), value: exports.processor_parameter_default(i) };
-  });
 }

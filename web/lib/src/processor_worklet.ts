@@ -3,19 +3,15 @@ import { messageOf } from './errors.ts';
 import { panicNote } from './instance.ts';
 import { PROCESSOR_PARAMETERS, type FromProcessor, type ProcessorExports, type ProcessorOptions } from './processor_protocol.ts';
 
+/** Instances that are kept for later processors; the one that has waited longest goes when there are more. */
+const MOST_IDLE = 16;
+
+/** Instances whose processors were closed. A browser has few memories, and frees one only when it collects this thread's garbage. */
+const idle: { readonly key: string; readonly exports: ProcessorExports }[] = [];
+
 export class RustProcessor extends AudioWorkletProcessor {
-  private readonly exports: ProcessorExports;
-  private readonly processor: number;
-  private readonly channels: number;
-  /** How many of the declared parameters are the processor's. */
-  private readonly used: number;
-  /** What the processor was last told of each; it begins with its own defaults. */
-  private readonly values: Float32Array;
-  /** One view per channel of the block: the memory does not grow here, and a block stays where it is. */
-  private views: Float32Array[] = [];
-  private frames = 0;
-  private alive = true;
-  private faulted = false;
+  /** Null once it was closed or has failed: nothing refers to its memory any more. */
+  private running: Running | null = null;
 
   /** Ordinary parameters, automation and all. Which of them a processor has is known only when it is made. */
   static get parameterDescriptors(): object[] {
@@ -24,33 +20,75 @@ export class RustProcessor extends AudioWorkletProcessor {
 
   constructor(options: { processorOptions: ProcessorOptions }) {
     super();
-    const { module, channels } = options.processorOptions;
-    this.exports = new WebAssembly.Instance(module, {}).exports as unknown as ProcessorExports;
-    this.channels = channels;
-    this.processor = this.exports.processor_open(sampleRate, channels);
-    if (this.processor === 0) throw new Error('the processor could not be opened');
-    this.used = this.exports.processor_parameters();
-    this.values = new Float32Array(this.used).fill(Number.NaN);
-    this.port.onmessage = () => (this.alive = false);
+    this.port.onmessage = () => this.close();
+    try {
+      this.running = new Running(options.processorOptions);
+    } catch (thrown) {
+      this.tell(`the processor could not be started: ${messageOf(thrown)}`);
+    }
   }
 
   process(inputs: Float32Array[][], outputs: Float32Array[][], parameters: Record<string, Float32Array>): boolean {
-    if (!this.alive) return false;
-    if (this.faulted) return true;
+    if (this.running === null) return false;
     try {
-      this.quantum(inputs[0]!, outputs[0]!, parameters);
+      this.running.quantum(inputs[0]!, outputs[0]!, parameters);
     } catch (thrown) {
       // The outputs are silence unless written. A throw out of process() would tell nobody.
-      this.faulted = true;
-      this.port.postMessage({ fault: panicNote(this.exports, this.exports.memory) ?? messageOf(thrown) } satisfies FromProcessor);
+      const message = this.running.explain(thrown);
+      this.running = null;
+      this.tell(message);
     }
     return true;
   }
 
-  private quantum(input: Float32Array[], output: Float32Array[], parameters: Record<string, Float32Array>): void {
+  private close(): void {
+    const { running } = this;
+    this.running = null;
+    try {
+      running?.close();
+    } catch (thrown) {
+      this.tell(running!.explain(thrown));
+    }
+  }
+
+  private tell(fault: string): void {
+    this.port.postMessage({ fault } satisfies FromProcessor);
+  }
+}
+
+/** One processor in an instance that is its own as long as it is open. */
+class Running {
+  private readonly key: string;
+  private readonly exports: ProcessorExports;
+  private readonly processor: number;
+  private readonly channels: number;
+  /** How many of the declared parameters are the processor's. */
+  private readonly used: number;
+  /** The value that the processor has of each parameter; it begins with its own defaults. */
+  private readonly values: Float32Array;
+  /** One view per channel of the block, on the memory as it was when it had this buffer. */
+  private views: Float32Array[] = [];
+  private buffer: ArrayBufferLike | null = null;
+  private frames = 0;
+
+  constructor({ module, key, channels }: ProcessorOptions) {
+    this.key = key;
+    this.exports = take(key) ?? (new WebAssembly.Instance(module, {}).exports as unknown as ProcessorExports);
+    this.channels = channels;
+    try {
+      this.processor = this.exports.processor_open(sampleRate, channels);
+    } catch (thrown) {
+      throw new Error(this.explain(thrown));
+    }
+    if (this.processor === 0) throw new Error(`it refused ${channels} channels at ${sampleRate} Hz`);
+    this.used = this.exports.processor_parameters();
+    this.values = new Float32Array(this.used).fill(Number.NaN);
+  }
+
+  quantum(input: Float32Array[], output: Float32Array[], parameters: Record<string, Float32Array>): void {
+    const { exports, processor, values } = this;
     const frames = output[0]!.length;
     if (frames !== this.frames) this.resize(frames);
-    const { exports, processor, views, values } = this;
     for (let i = 0; i < this.used; i++) {
       const value = parameters[PROCESSOR_PARAMETERS[i]!]![0]!;
       if (value !== values[i]) {
@@ -58,22 +96,49 @@ export class RustProcessor extends AudioWorkletProcessor {
         exports.processor_set(processor, i, value);
       }
     }
-    for (let channel = 0; channel < views.length; channel++) {
-      if (channel < input.length) views[channel]!.set(input[channel]!);
-      else views[channel]!.fill(0);
+    // Any call may have grown the memory, which detaches its views.
+    if (exports.memory.buffer !== this.buffer) this.view();
+    for (let channel = 0; channel < this.channels; channel++) {
+      if (channel < input.length) this.views[channel]!.set(input[channel]!);
+      else this.views[channel]!.fill(0);
     }
     exports.processor_process(processor);
-    for (let channel = 0; channel < output.length; channel++) output[channel]!.set(views[channel]!);
+    if (exports.memory.buffer !== this.buffer) this.view();
+    for (let channel = 0; channel < output.length; channel++) output[channel]!.set(this.views[channel]!);
   }
 
-  /** The quantum has another length than the last: another block, other views. */
+  /** Ends the processor; its instance is kept for another one. */
+  close(): void {
+    // A module of an earlier version cannot close: its memory goes with this thread's next collection.
+    if (!this.exports.processor_close) return;
+    this.exports.processor_close(this.processor);
+    idle.push({ key: this.key, exports: this.exports });
+    if (idle.length > MOST_IDLE) idle.shift();
+  }
+
+  /** A panic's own words, where there was one. */
+  explain(thrown: unknown): string {
+    return panicNote(this.exports, this.exports.memory) ?? messageOf(thrown);
+  }
+
+  /** The quantum has another length than the last: another block. */
   private resize(frames: number): void {
-    const { exports, processor } = this;
-    if (exports.processor_resize(processor, frames) === 0) throw new Error(`the processor has no block of ${frames} frames`);
+    if (this.exports.processor_resize(this.processor, frames) === 0) throw new Error(`the processor has no block of ${frames} frames`);
     this.frames = frames;
+    this.buffer = null;
+  }
+
+  private view(): void {
+    const { exports, processor, frames } = this;
+    this.buffer = exports.memory.buffer;
     this.views = [];
     for (let channel = 0; channel < this.channels; channel++) {
-      this.views.push(new Float32Array(exports.memory.buffer, exports.processor_channel(processor, channel), frames));
+      this.views.push(new Float32Array(this.buffer, exports.processor_channel(processor, channel), frames));
     }
   }
+}
+
+function take(key: string): ProcessorExports | undefined {
+  const at = idle.findIndex((instance) => instance.key === key);
+  return at < 0 ? undefined : idle.splice(at, 1)[0]!.exports;
 }

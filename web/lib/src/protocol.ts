@@ -2,12 +2,13 @@
  * What crosses between the page, the control worker and the worklet.
  * Messages are for set-up and tear-down; sample blocks use the lanes (shared) or the block port (transfer).
  */
+import { build } from './build.ts';
 import type { FeedFormat } from './feed_protocol.ts';
 import type { ThreadMemory } from './instance.ts';
 import type { Mode } from './mode.ts';
 
 /** The name under which the worklet file registers its processor. */
-export const TAP_PROCESSOR = 'wavepool-tap';
+export const TAP_PROCESSOR = `wavepool-tap ${build}`;
 
 /** 32-bit fields of one copy span: channel, slot, destination sample, source sample, count, address. */
 export const SPAN_FIELDS = 6;

@@ -14,6 +14,7 @@ import {
   type ToTap,
 } from './protocol.ts';
 import type { Snapshot } from './snapshot.ts';
+import { workletNode } from './worklet_file.ts';
 
 /** A worklet in a context that was closed, or whose thread is gone, does not answer. */
 const GOODBYE_MS = 500;
@@ -69,7 +70,7 @@ export class StreamNode {
     let node: StreamNode | null = null;
     try {
       const options: TapOptions = { module, memory, stream, address: opened.tap, config };
-      const worklet = new AudioWorkletNode(source.context, TAP_PROCESSOR, {
+      const worklet = workletNode(source.context, TAP_PROCESSOR, {
         numberOfInputs: 1,
         numberOfOutputs: 1,
         outputChannelCount: [1],

@@ -106,6 +106,15 @@ function copy(from: Float32Array, start: number, count: number, to: Float32Array
   else for (let i = 0; i < count; i++) to[at + i] = from[start + i]!;
 }
 
-registerProcessor(TAP_PROCESSOR, TapProcessor);
-registerProcessor(PROCESSOR, RustProcessor);
-registerProcessor(FEED_PROCESSOR, FeedProcessor);
+/** A name that is taken already is this build's, loaded from another address: names carry the build. */
+function register(name: string, processor: Parameters<typeof registerProcessor>[1]): void {
+  try {
+    registerProcessor(name, processor);
+  } catch (thrown) {
+    if ((thrown as { name?: unknown }).name !== 'NotSupportedError') throw thrown;
+  }
+}
+
+register(TAP_PROCESSOR, TapProcessor);
+register(PROCESSOR, RustProcessor);
+register(FEED_PROCESSOR, FeedProcessor);

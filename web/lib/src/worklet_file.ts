@@ -3,7 +3,7 @@ import { WavepoolError, messageOf } from './errors.ts';
 const added = new WeakMap<BaseAudioContext, Promise<void>>();
 
 /** Loads the worklet file into the context, once. */
-export function addWorklet(context: BaseAudioContext, url: string | URL): Promise<void> {
+export async function addWorklet(context: BaseAudioContext, url: string | URL): Promise<void> {
   if (!context.audioWorklet) {
     throw new WavepoolError(
       'no-audio-worklet',
@@ -22,5 +22,26 @@ export function addWorklet(context: BaseAudioContext, url: string | URL): Promis
     });
     added.set(context, ready);
   }
-  return ready;
+  await ready;
+}
+
+/**
+ * A node of a processor that the worklet file registered.
+ *
+ * @throws {@link WavepoolError} `context-closed`; `worklet-failed` when the file that was loaded is from
+ * another build than this script.
+ */
+export function workletNode(context: BaseAudioContext, name: string, options: AudioWorkletNodeOptions): AudioWorkletNode {
+  try {
+    return new AudioWorkletNode(context, name, options);
+  } catch (thrown) {
+    if (context.state === 'closed') throw new WavepoolError('context-closed', 'The audio context is closed. Create another one.', thrown);
+    if ((thrown as { name?: unknown }).name !== 'InvalidStateError') throw thrown;
+    throw new WavepoolError(
+      'worklet-failed',
+      `The worklet file that was loaded has no "${name}": it is from another version of the package than this script. ` +
+        'Serve the worklet.js that came with it.',
+      thrown,
+    );
+  }
 }

@@ -1,0 +1,17 @@
+// Processors written in Rust: every way in which their use begins and ends.
+import assert from 'node:assert/strict';
+import { lifetime } from './lifetimes.mjs';
+
+/** Instances that the worklet keeps for later processors at most, and processors open at a time. */
+const MOST_INSTANCES = 16 + 8;
+
+lifetime('processors', 'processors opened, closed (also twice), trapped', ({ others, instances }) => {
+  assert.deepEqual(others, []);
+  assert.ok(instances <= MOST_INSTANCES, `${instances} instances`);
+});
+
+// Chromium keeps every AudioWorkletNode whose processor still ran when its context closed, and each of an offline context: seen
+// with a page that has no library. What counts here is that memories come back: there are about 127.
+lifetime('processorsOfContextsThatClose', 'processors of contexts that close', ({ faults }) => assert.deepEqual(faults, []), {
+  leaky: ['AudioHandlers', 'AudioWorkletProcessors', 'JSEventListeners'],
+});
