@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use wasm_bindgen::prelude::*;
 
+use super::activity::{self, Activity};
 use super::closed::Closed;
 use super::exercise::{self, Exercise};
 use super::exports::Lent;
@@ -101,6 +102,8 @@ pub struct Host {
     profile_refused: Option<String>,
     pub(super) feeds: Feeds,
     pub(super) memory: MemoryWatch,
+    /// The next control step is not to end: see [`fault`](Self::fault).
+    spin: bool,
     pub(super) registry: ModuleRegistry,
 }
 
@@ -141,6 +144,7 @@ impl Host {
             profile_refused,
             feeds: Feeds::default(),
             memory: MemoryWatch::start(),
+            spin: false,
             registry,
         })
     }
@@ -313,17 +317,26 @@ impl Host {
     pub fn pump(&mut self) -> usize {
         self.dispatch();
         let mut windows = 0;
-        for stream in self.streams.values_mut() {
+        for (&number, stream) in &mut self.streams {
             if let StreamEnd::Analysed { analysis, .. } = &mut stream.end {
+                activity::begin(Activity::Window, number);
                 while windows < WINDOWS_PER_PUMP && analysis.poll(1) > 0 {
                     windows += 1;
                     dispatch(self.registry.bus());
+                    activity::begin(Activity::Window, number);
                 }
             }
         }
         let now_ms = now();
         if let Some(exercise) = &mut self.exercise {
+            activity::begin(Activity::Exercise, 0);
             exercise.run(now_ms);
+        }
+        activity::begin(Activity::ControlStep, 0);
+        if self.spin {
+            loop {
+                core::hint::spin_loop();
+            }
         }
         let boundary = self.boundary();
         if now_ms - self.ticked_ms >= TICK_MS
@@ -338,18 +351,33 @@ impl Host {
             }
         }
         self.dispatch();
+        activity::begin(Activity::Idle, 0);
         windows
     }
 
-    /// Provokes a fault on purpose, to see that it is noticed: `leak-one` takes a buffer and forgets it.
+    /// Address of what it does at this moment: three words, for whoever sees that it does not answer.
+    #[wasm_bindgen(js_name = activityAddress)]
+    pub fn activity_address(&self) -> usize {
+        activity::address()
+    }
+
+    /// Provokes a fault on purpose, to see that it is noticed: `leak-one` takes a buffer and forgets it, `spin` makes the next
+    /// control step endless.
     ///
     /// # Errors
     /// An unknown name; a pool that has no buffer to leak.
     pub fn fault(&mut self, name: &str) -> Result<(), JsError> {
-        if name != "leak-one" {
-            return Err(JsError::new(&format!(
-                "the fault `{name}` is unknown; there is `leak-one`"
-            )));
+        match name {
+            "leak-one" => {}
+            "spin" => {
+                self.spin = true;
+                return Ok(());
+            }
+            _ => {
+                return Err(JsError::new(&format!(
+                    "the fault `{name}` is unknown; there are `leak-one` and `spin`"
+                )));
+            }
         }
         let data = self.registry.get_mut::<DataManagementModule>();
         let data = data.ok_or_else(|| JsError::new("the pool is not running"))?;
@@ -485,6 +513,7 @@ impl Host {
 
 /// Delivers what waits. The time is told just before, so that nothing is delivered with the time of its publishing.
 fn dispatch(bus: &TypedEventBus) {
+    activity::begin(Activity::Events, 0);
     bus.set_now_ns((now() * 1e6) as u64);
     bus.pump(EVENTS_PER_PUMP);
 }

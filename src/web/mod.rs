@@ -5,6 +5,7 @@
 //! to the consumer; both run on the same memory. **Transfer**: the worklet boots an instance of its own and sends windows,
 //! counts and events in blocks.
 
+mod activity;
 mod allocator;
 mod arrivals;
 mod block_header;

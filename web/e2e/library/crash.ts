@@ -1,7 +1,7 @@
 /** What dies, and what goes on. */
 import type { Mode, Snapshot, Tap } from '../../lib/src/index.ts';
 import type { ToWorker } from './consumer_worker.ts';
-import { Checker, stage } from './sound.ts';
+import { read, stage } from './sound.ts';
 
 const stereo = { window: 2048, hop: 512, channels: 2 };
 
@@ -110,14 +110,4 @@ export async function reclaimTraps(mode: Mode): Promise<Readonly<Record<string, 
   const after = await read(again, 20);
   await again.close();
   return { message, refused, after, ...(await end()) };
-}
-
-/** Reads so many blocks and counts the wrong samples; a window that was skipped meanwhile is no matter here. */
-async function read(tap: Tap, blocks: number): Promise<{ blocks: number; wrong: number }> {
-  const checker = new Checker(stereo.hop);
-  for await (const block of tap.blocks()) {
-    checker.see(block);
-    if (checker.blocks === blocks) break;
-  }
-  return { blocks: checker.blocks, wrong: checker.wrong };
 }

@@ -5,8 +5,9 @@ import * as feed from './feed.ts';
 import * as pool from './pool.ts';
 import { lifetimes, type Lifetime } from './lifetimes.ts';
 import * as turns from './turns.ts';
+import * as watchdog from './watchdog.ts';
 
-const scenarios = { ...blocks, ...crash, ...feed, ...pool, ...turns };
+const scenarios = { ...blocks, ...crash, ...feed, ...pool, ...turns, ...watchdog };
 
 declare global {
   interface Window {

@@ -1,6 +1,6 @@
 /** A sound that tells of every sample where it belongs: the left channel counts frames, the right one counts them down. */
 import { Wavepool, type Mode } from '../../lib/src/index.ts';
-import type { Block } from '../../lib/src/index.ts';
+import type { Block, Tap } from '../../lib/src/index.ts';
 
 /** Samples count in these steps: floats hold them exactly, and they are quiet. */
 const STEP = 2 ** -22;
@@ -86,4 +86,14 @@ export function codeOf(call: () => unknown): string | null {
   } catch (thrown) {
     return (thrown as { code?: string }).code ?? String(thrown);
   }
+}
+
+/** Reads so many blocks and counts the wrong samples; a window that was skipped meanwhile is no matter here. */
+export async function read(tap: Tap, blocks: number): Promise<{ blocks: number; wrong: number }> {
+  const checker = new Checker(0);
+  for await (const block of tap.blocks()) {
+    checker.see(block);
+    if (checker.blocks === blocks) break;
+  }
+  return { blocks: checker.blocks, wrong: checker.wrong };
 }

@@ -3,19 +3,35 @@ import { WavepoolError } from './errors.ts';
 import type { Guest } from './guest.ts';
 import { knock, newKnocks } from './knock.ts';
 import type { FromHost, Holder, HostAnswers, HostRequest, ToHost } from './protocol.ts';
+import { Activity, Watchdog } from './watchdog.ts';
 
-type Waiting = { resolve: (value: never) => void; reject: (error: WavepoolError) => void };
+type Waiting = {
+  readonly kind: HostRequest['kind'];
+  readonly resolve: (value: never) => void;
+  readonly reject: (error: WavepoolError) => void;
+  /** The worker has taken it up. */
+  begun: boolean;
+};
+
+/** How a control worker ends without being asked to: it died, or it is alive and stuck. */
+export type HostFailure = 'host-failed' | 'host-stuck';
 
 /** The page's line to the control worker: one answer or refusal per request. */
 export class HostWorker {
   onSnapshot: (json: string) => void = () => {};
-  onCrash: (message: string) => void = () => {};
+  onCrash: (message: string, failure: HostFailure) => void = () => {};
+  readonly watchdog: Watchdog;
   private readonly worker: Worker;
   private readonly waiting = new Map<number, Waiting>();
   private readonly guests = new Set<Guest>();
   /** Shared mode: wakes the worker, which sleeps within its turns. */
   private knocks: Int32Array | null = null;
   private nextId = 1;
+  /** Its script runs: a file that is slow to load is no worker that is stuck. */
+  private started = false;
+  private booted = false;
+  /** Shared mode: what it does at this moment. */
+  private activity: Activity | null = null;
   /** Why no request can be answered any more. */
   private dead: WavepoolError | null = null;
 
@@ -25,6 +41,13 @@ export class HostWorker {
     this.worker.onerror = (event) => {
       this.fail(`The control worker failed: ${event.message || 'its script did not load'}.`);
     };
+    this.watchdog = new Watchdog({
+      expected: () => this.started && this.waiting.size > 0,
+      booting: () => !this.booted,
+      progress: () => this.activity?.progress ?? 0,
+      ping: () => this.post({ kind: 'ping' }),
+      stuck: (silentMs) => this.stuck(silentMs),
+    });
   }
 
   /** Boots the worker, and watches over it from then on. */
@@ -32,6 +55,8 @@ export class HostWorker {
     const lock = `wavepool ${crypto.randomUUID()}`;
     this.knocks = request.mode === 'shared' ? newKnocks() : null;
     const answer = await this.request<'boot'>({ kind: 'boot', lock, knocks: this.knocks, ...request });
+    this.booted = true;
+    if (answer.memory) this.activity = new Activity(answer.memory, answer.activity);
     void navigator.locks.request(lock, () => this.fail('The control worker is gone.'));
     return answer;
   }
@@ -43,10 +68,15 @@ export class HostWorker {
     if (this.dead) return Promise.reject(this.dead);
     const id = this.nextId++;
     return new Promise<HostAnswers[K]>((resolve, reject) => {
-      this.waiting.set(id, { resolve, reject });
-      this.worker.postMessage({ ...request, id } satisfies ToHost, transfer);
-      if (this.knocks) knock(this.knocks);
+      this.waiting.set(id, { kind: request.kind, resolve, reject, begun: false });
+      this.post({ ...request, id } satisfies ToHost, transfer);
+      this.watchdog.look();
     });
+  }
+
+  private post(message: ToHost, transfer: Transferable[] = []): void {
+    this.worker.postMessage(message, transfer);
+    if (this.knocks) knock(this.knocks);
   }
 
   /** Has the worker take back what the guest's thread held, should it die. */
@@ -74,7 +104,16 @@ export class HostWorker {
   }
 
   private hear(message: FromHost): void {
+    this.watchdog.hear(message.kind === 'alive');
     switch (message.kind) {
+      case 'alive':
+        this.started = true;
+        return this.watchdog.look();
+      case 'begun': {
+        const request = this.waiting.get(message.id);
+        if (request) request.begun = true;
+        return;
+      }
       case 'snapshot':
         return this.onSnapshot(message.json);
       case 'crash':
@@ -93,11 +132,22 @@ export class HostWorker {
     return waiting;
   }
 
-  private fail(message: string, code: 'host-failed' | 'closed' = 'host-failed'): void {
+  /** It would never end by itself, and take a processor all the while. */
+  private stuck(silentMs: number): void {
+    this.worker.terminate();
+    const begun = [...this.waiting.values()].filter((request) => request.begun).map(({ kind }) => kind);
+    const own = 'at work between requests (windows of open streams, a control step of the pool, events)';
+    const doing = this.activity?.description ?? (begun.length > 0 ? 'answering a request' : own);
+    const requests = begun.length > 0 ? `; requests begun and not answered: ${begun.join(', ')}` : '';
+    this.fail(`The control worker is stuck: no progress for ${Math.round(silentMs)} ms while ${doing}${requests}.`, 'host-stuck');
+  }
+
+  private fail(message: string, code: HostFailure | 'closed' = 'host-failed'): void {
     if (this.dead) return;
+    this.watchdog.stop();
     this.dead = new WavepoolError(code, message);
     for (const { reject } of this.waiting.values()) reject(this.dead);
     this.waiting.clear();
-    if (code !== 'closed') this.onCrash(message);
+    if (code !== 'closed') this.onCrash(message, code);
   }
 }

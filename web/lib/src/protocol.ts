@@ -87,7 +87,8 @@ export type HostRequest =
 
 /** What each request is answered with. */
 export interface HostAnswers {
-  boot: { memory: WebAssembly.Memory | null; profileRefused: string | null };
+  /** `activity` is where the worker writes what it does, in the shared memory. */
+  boot: { memory: WebAssembly.Memory | null; activity: number; profileRefused: string | null };
   open: { stream: number; tap: number; reader: number; headerBytes: number };
   close: { snapshot: string };
   metrics: { snapshot: string };
@@ -103,8 +104,12 @@ export interface HostAnswers {
   shutdown: { leaked: number };
 }
 
-export type ToHost = HostRequest & { id: number };
+export type ToHost = (HostRequest & { id: number }) | { kind: 'ping' };
 export type FromHost =
+  /** In answer to a ping, when its files are loaded, and between long pieces of work. */
+  | { kind: 'alive' }
+  /** The request was taken up. */
+  | { kind: 'begun'; id: number }
   | { kind: 'answer'; id: number; value: HostAnswers[keyof HostAnswers] }
   | { kind: 'refusal'; id: number; message: string }
   | { kind: 'snapshot'; json: string }

@@ -34,6 +34,8 @@ export class StreamNode {
   private readonly host: HostWorker;
   private readonly stream: number;
   private goodbye: (() => void) | null = null;
+  /** The control worker is watched while this context runs. */
+  private followed = false;
   /** The processor threw: its thread will not call it again. */
   private failed = false;
   private workletStopped = false;
@@ -85,6 +87,8 @@ export class StreamNode {
       source.connect(worklet);
       // Silent, but connected: a node that leads nowhere is not run.
       worklet.connect(source.context.destination);
+      host.watchdog.follow(source.context);
+      node.followed = true;
       return node;
     } catch (thrown) {
       if (node) {
@@ -118,6 +122,8 @@ export class StreamNode {
 
   /** Closes the stream in the worker, as far as its threads have stopped; resolves with the snapshot after it. */
   async close(): Promise<Snapshot> {
+    if (this.followed) this.host.watchdog.unfollow(this.source.context);
+    this.followed = false;
     const { stream, workletStopped, workletTrapped, guest } = this;
     const threads = guest.takeThread();
     if (workletStopped && this.thread) {

@@ -1,7 +1,7 @@
 import { workletFile } from './assets.ts';
 import { WavepoolError, messageOf } from './errors.ts';
 import { Feed } from './feed.ts';
-import { HostWorker } from './host_worker.ts';
+import { HostWorker, type HostFailure } from './host_worker.ts';
 import { chooseMode, type Mode, type ModeChoice, type ModeRequest } from './mode.ts';
 import { ProfileStore } from './profile_store.ts';
 import type { Metrics, Snapshot } from './snapshot.ts';
@@ -59,7 +59,7 @@ export class Wavepool {
   private host!: HostWorker;
   private wasm!: GuestWasm;
   private refusedProfile: string | null = null;
-  private crashed: (message: string) => void = () => {};
+  private crashed: (message: string, failure: HostFailure) => void = () => {};
   private readonly workletUrl: string | URL;
   private readonly store: ProfileStore | null;
   private heard: (snapshot: Snapshot) => void = () => {};
@@ -69,6 +69,7 @@ export class Wavepool {
   private nextFeed = 1;
   private readonly places: PoolPlace[] = [];
   private pagePool: Promise<BufferPool> | null = null;
+  private restarting: Promise<void> | null = null;
 
   private constructor(choice: ModeChoice, boot: Boot, workletUrl: string | URL, store: ProfileStore | null) {
     this.mode = choice.mode;
@@ -106,7 +107,7 @@ export class Wavepool {
       throw new WavepoolError('boot-failed', `The audio pool could not start: ${messageOf(thrown)}`, thrown);
     }
     host.onSnapshot = (json) => this.hear(JSON.parse(json) as Snapshot);
-    host.onCrash = (message) => void this.crash(message);
+    host.onCrash = (message, failure) => void this.crash(message, failure);
   }
 
   /**
@@ -130,7 +131,14 @@ export class Wavepool {
 
   /** Buffers of the pool for the page's own use; the same ones each time. */
   pool(): Promise<BufferPool> {
-    this.pagePool ??= this.openPlace().then((place) => BufferPool.open(place.ticket));
+    if (this.pagePool === null) {
+      const opening = this.openPlace().then((place) => BufferPool.open(place.ticket));
+      this.pagePool = opening;
+      // What was refused once may be possible later.
+      opening.catch(() => {
+        if (this.pagePool === opening) this.pagePool = null;
+      });
+    }
     return this.pagePool;
   }
 
@@ -213,34 +221,47 @@ export class Wavepool {
   }
 
   /**
-   * Called if the control worker has died, by a failure of its own or because somebody ended it. Every tap, tuner and pool is
-   * closed by then (a feed plays on); {@link restart} makes a new beginning.
+   * Called if the control worker has died, by a failure of its own or because somebody ended it (`host-failed`), or if it is
+   * alive and stuck (`host-stuck`): no progress for about a second while a tap or a tuner runs, or a request waits. The
+   * message says what it was doing. Every tap, tuner and pool is closed by then (a feed plays on), and every call that
+   * waited was rejected; {@link restart} makes a new beginning.
    */
-  onCrash(callback: (message: string) => void): void {
+  onCrash(callback: (message: string, failure: HostFailure) => void): void {
     this.crashed = callback;
   }
 
-  /** Whatever hung on the worker ends: loops finish, nodes leave the graph. */
-  private async crash(message: string): Promise<void> {
-    await Promise.allSettled([...this.open].map((open) => open.close()));
-    this.places.length = 0;
+  private async crash(message: string, failure: HostFailure): Promise<void> {
+    await this.abandon();
+    this.crashed(message, failure);
+  }
+
+  /** Whatever hung on a worker that is gone ends: loops finish, nodes leave the graph. */
+  private async abandon(): Promise<void> {
+    const left = [...this.open, ...this.places.splice(0)];
     this.pagePool = null;
-    this.crashed(message);
+    await Promise.allSettled(left.map((open) => open.close()));
   }
 
   /**
-   * After a crash: another control worker with a pool of its own, on which taps and tuners can be opened again.
+   * After a crash: another control worker with a pool of its own, on which taps and tuners can be opened again. What was open
+   * is closed.
    *
    * @throws {@link WavepoolError} `boot-failed`
    */
-  async restart(): Promise<void> {
+  restart(): Promise<void> {
+    this.restarting ??= this.startAgain().finally(() => (this.restarting = null));
+    return this.restarting;
+  }
+
+  private async startAgain(): Promise<void> {
     this.host.terminate();
+    await this.abandon();
     await this.start();
     for (const [feed, tell] of this.feeds) tell(feed.underruns);
   }
 
-  /** Provokes a fault on purpose, to see that it is noticed. `leak-one` keeps one buffer for ever. */
-  async fault(name: 'leak-one'): Promise<void> {
+  /** Provokes a fault on purpose, to see that it is noticed. `leak-one` keeps one buffer for ever, `spin` has the control worker hang. */
+  async fault(name: 'leak-one' | 'spin'): Promise<void> {
     await this.host.request<'fault'>({ kind: 'fault', name });
   }
 

@@ -20,6 +20,8 @@ const LONGEST_TURN_MS = 30_000;
 /** Transfer mode is woken by blocks; this is for the pool's own step and the snapshots. */
 const IDLE_TURN_MS = 20;
 const SNAPSHOT_MS = 50;
+/** Several long pieces of work in one turn are no reason for the page's watchdog to take this thread for stuck. */
+const LONGEST_SILENCE_MS = 200;
 /** How long a closing stream waits for the worklet's last block. */
 const LAST_WORD_MS = 500;
 
@@ -31,6 +33,7 @@ let exercising = false;
 let tracks: Tracks | null = null;
 let turnComing = false;
 let lastSnapshot = 0;
+let lastSaid = 0;
 const open = new Map<number, BlockReceiver | null>();
 const participants = new Set<number>();
 /** Shared mode: where the page knocks. */
@@ -41,6 +44,8 @@ turns.port1.onmessage = turn;
 self.onmessage = async (event: MessageEvent<ToHost>) => {
   door?.hear();
   const request = event.data;
+  if (request.kind === 'ping') return say({ kind: 'alive' });
+  say({ kind: 'begun', id: request.id });
   try {
     say({ kind: 'answer', id: request.id, value: await answer(request) });
   } catch (thrown) {
@@ -70,15 +75,15 @@ async function answer(request: HostRequest): Promise<HostAnswers[keyof HostAnswe
       receiver?.close();
       open.delete(request.stream);
       keepPolling();
-      host.pump();
+      step(host);
       const lost = request.workletTrapped || receiver?.heardLastWord === false;
       host.closeStream(request.stream, request.workletStopped, request.consumerStopped, lost);
       for (const thread of request.threads) freeThread(wasm, thread);
-      host.pump();
+      step(host);
       return { snapshot: tell(host.snapshot()) };
     }
     case 'metrics':
-      host.pump();
+      step(host);
       return { snapshot: tell(host.snapshot()) };
     case 'openPool': {
       const participant = host.openParticipant();
@@ -122,19 +127,21 @@ async function boot(request: Extract<HostRequest, { kind: 'boot' }>): Promise<Ho
   await new Promise((held) => void navigator.locks.request(request.lock, () => new Promise(() => held(null))));
   const shared = request.mode === 'shared';
   const glue = shared ? await import('../wasm/shared/wavepool.js') : await import('../wasm/transfer/wavepool.js');
+  // Files are loaded: from here on it is this thread that takes its time.
+  say({ kind: 'alive' });
   wasm = glue.initSync({ module: request.module }) as InitOutput;
   const { mode, reason, profile } = request;
   host = new glue.Host(JSON.stringify({ mode, mode_reason: reason, profile }));
   if (request.tracks) tracks = new Tracks(host);
   if (request.knocks) door = new Door(request.knocks);
-  return { memory: shared ? wasm.memory : null, profileRefused: host.profileRefused() ?? null };
+  return { memory: shared ? wasm.memory : null, activity: host.activityAddress(), profileRefused: host.profileRefused() ?? null };
 }
 
 function closePool(host: Host, wasm: InitOutput, participant: number, threads: readonly ThreadMemory[]): void {
   participants.delete(participant);
   host.closeParticipant(participant, false);
   for (const thread of threads) freeThread(wasm, thread);
-  host.pump();
+  step(host);
   tell(host.snapshot());
   keepPolling();
 }
@@ -159,7 +166,7 @@ function reclaim(host: Host, holder: Holder): number {
   let leases = 0;
   if ('stream' in holder) leases = host.reclaimReader(holder.stream);
   else if (participants.delete(holder.participant)) leases = host.closeParticipant(holder.participant, true);
-  host.pump();
+  step(host);
   keepPolling();
   return leases;
 }
@@ -193,10 +200,16 @@ function comeAgain(): void {
   else setTimeout(turn, IDLE_TURN_MS);
 }
 
+/** A piece of work, after which the page hears from this thread if it has not for a while. */
+function step(host: Host): void {
+  host.pump();
+  if (performance.now() - lastSaid > LONGEST_SILENCE_MS) say({ kind: 'alive' });
+}
+
 function pump(): void {
   if (host === null) return;
   try {
-    host.pump();
+    step(host);
     tracks?.draw();
     const now = performance.now();
     if (now - lastSnapshot >= SNAPSHOT_MS) {
@@ -229,5 +242,6 @@ function tell(json: string): string {
 }
 
 function say(message: FromHost): void {
+  lastSaid = performance.now();
   self.postMessage(message);
 }
