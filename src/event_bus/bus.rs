@@ -266,10 +266,11 @@ impl TypedEventBus {
 
     /// Sets the time, in nanoseconds of any epoch: the host's clock, since wasm has none. Call it before each
     /// [`pump`](Self::pump). Time then stands still until the next call, so that a latency leaves out at most the
-    /// length of one pump.
+    /// length of one pump. Only differences count, also where the number comes round after
+    /// [`u64::MAX`]; a time before the last one is ignored. Events that were published before the first call are counted from it on.
     #[cfg(target_arch = "wasm32")]
     pub fn set_now_ns(&self, now: u64) {
-        self.inner.core.clock.set_ns(now);
+        self.inner.core.clock.set_host_ns(now);
     }
 }
 
@@ -421,6 +422,29 @@ mod tests {
             3,
             "numbers are not used again"
         );
+    }
+
+    #[cfg(target_arch = "wasm32")]
+    #[wasm_bindgen_test::wasm_bindgen_test]
+    fn set_now_ns_measures_differences_in_any_epoch() {
+        let edges = (0..64).flat_map(|bit| [(1_u64 << bit) - 1, 1 << bit]);
+        // Unix time, and a count that comes round between two calls.
+        for epoch in edges.chain([1_764_500_000_000_000_000, u64::MAX - 100_000]) {
+            let bus = TypedEventBus::default();
+            let _guard = bus.subscribe(|_: &Beat| ()).unwrap();
+            let publisher = bus.publisher().unwrap();
+            // Before the host has told the time at all.
+            publisher.publish(Beat(0));
+            let mut now = epoch;
+            for (age, late) in [(0, 0), (499_999, 0), (500_001, 1), (1 << 55, 2), (2, 2)] {
+                bus.set_now_ns(now);
+                publisher.publish(Beat(age));
+                now = now.wrapping_add(age);
+                bus.set_now_ns(now);
+                bus.pump(9);
+                assert_eq!(bus.stats().critical.late, late, "epoch {epoch}, age {age}");
+            }
+        }
     }
 
     #[derive(Clone, Copy, Serialize)]

@@ -58,12 +58,7 @@ impl TypedEventBus {
             else {
                 break;
             };
-            let age_ns = self
-                .inner
-                .core
-                .clock
-                .now_ns()
-                .saturating_sub(cell.stamp_ns());
+            let age_ns = cell.age_ns(self.inner.core.clock.now_ns());
             let Some((id, priority)) = state.declared(cell.slot()) else {
                 continue;
             };

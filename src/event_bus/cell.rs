@@ -10,12 +10,13 @@ use super::event::{Event, MAX_EVENT_BYTES};
 pub(crate) type Payload = [MaybeUninit<u64>; MAX_EVENT_BYTES / 8];
 
 const STAMP_BITS: u32 = 56;
+const STAMP_MASK: u64 = (1 << STAMP_BITS) - 1;
 
 /// Invariant: `payload` was written from the type that owns interest slot `slot()` on the cell's bus.
 #[derive(Clone, Copy)]
 #[repr(C, align(64))]
 pub(crate) struct EventCell {
-    /// Interest slot in the top byte, stamp in nanoseconds below (56 bits: 2.2 years).
+    /// Interest slot in the top byte, stamp in nanoseconds below: 56 bits, which come round every 834 days.
     header: u64,
     payload: Payload,
 }
@@ -56,7 +57,13 @@ impl EventCell {
     }
 
     pub(crate) const fn stamp_ns(&self) -> u64 {
-        self.header & ((1 << STAMP_BITS) - 1)
+        self.header & STAMP_MASK
+    }
+
+    /// How long ago the event was stamped, by a clock that has not gone back since. Exact for 834 days at any time, since
+    /// only the difference counts.
+    pub(crate) const fn age_ns(&self, now_ns: u64) -> u64 {
+        now_ns.wrapping_sub(self.stamp_ns()) & STAMP_MASK
     }
 
     pub(crate) const fn payload(&self) -> &Payload {
@@ -75,7 +82,7 @@ impl EventCell {
 }
 
 const fn header(slot: u8, stamp_ns: u64) -> u64 {
-    ((slot as u64) << STAMP_BITS) | (stamp_ns & ((1 << STAMP_BITS) - 1))
+    ((slot as u64) << STAMP_BITS) | (stamp_ns & STAMP_MASK)
 }
 
 #[cfg(test)]
@@ -111,5 +118,23 @@ mod tests {
         assert_eq!((cell.slot(), cell.stamp_ns()), (255, (1 << 56) - 1));
         // SAFETY: the cell was made from a `Padded` above.
         assert_eq!(unsafe { *cell.event::<Padded>() }, event);
+    }
+
+    #[test]
+    fn event_age_is_exact_at_any_uptime() {
+        let age_of =
+            |stamp, now| EventCell::from_parts(7, stamp, [MaybeUninit::uninit(); 7]).age_ns(now);
+        for bit in 0..64 {
+            for off in -2_i64..=2 {
+                let stamp = (1_u64 << bit).wrapping_add_signed(off);
+                for age in [0, 1, 499_999, 500_001, 1 << 32, (1 << 55) + 1, STAMP_MASK] {
+                    assert_eq!(
+                        age_of(stamp, stamp.wrapping_add(age)),
+                        age,
+                        "stamped at {stamp}"
+                    );
+                }
+            }
+        }
     }
 }

@@ -44,8 +44,7 @@ impl TypedEventBus {
                 let mut state = lock(&self.inner.state);
                 state.take().and_then(|taken| {
                     // Read after the cell was seen, so that the latency is not too short.
-                    let now = self.inner.core.clock.now_ns();
-                    let latency = now.saturating_sub(taken.cell.stamp_ns());
+                    let latency = taken.cell.age_ns(self.inner.core.clock.now_ns());
                     state
                         .deliver(taken.cell.slot(), latency)
                         .map(|delivery| (taken, delivery))

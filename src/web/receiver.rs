@@ -87,7 +87,9 @@ impl Receiver {
             counts.set_made(head.made);
             counts.set_allocator_calls(head.allocator_calls);
         }
-        let crossing_ns = now_ms.saturating_sub(head.sent_ms) * 1_000_000;
+        let crossing_ns = now_ms
+            .saturating_sub(head.sent_ms)
+            .saturating_mul(1_000_000);
         // SAFETY: the cells were drained by the worklet's instance of the module that this instance was made from (the
         // page hands the same one to both), and copied byte by byte; event types are plain values.
         unsafe { bus.inject_cells(cells, crossing_ns) }?;
