@@ -27,11 +27,13 @@
 //! [`RealtimePool`]: modules::data_management::RealtimePool
 //! [`PoolControl`]: modules::data_management::PoolControl
 
+mod contain;
 pub mod event_bus;
 pub mod modules;
 #[cfg(target_arch = "wasm32")]
 mod panic_note;
 pub mod registry;
+mod stopwatch;
 mod sync;
 #[cfg(all(target_arch = "wasm32", feature = "page"))]
 pub mod web;

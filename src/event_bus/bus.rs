@@ -1,7 +1,7 @@
 //! The bus's shared face: subscribing, declaring, making publishers, reading figures.
 #![allow(unsafe_code)] // A typed handler reads a cell's bytes as its own type; the slot says that they are.
 
-use core::any::TypeId;
+use core::any::{TypeId, type_name_of_val};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use serde::Serialize;
@@ -11,17 +11,24 @@ use super::clock::Clock;
 use super::error::BusError;
 use super::event::{Event, EventRecord, EventsDropped, Priority};
 use super::interest::{Interest, MAX_TYPES};
-use super::lane::{LaneReader, LaneWriter, lane};
+use super::lane::{self, LaneReader, LaneWriter, lane};
 use super::publisher::{Core, Publisher};
 use super::state::{State, TypeEntry};
 use super::stats::BusStats;
 use super::subscriber::{Handler, Subscriber};
+use super::watchdog::HandlerWatch;
 use crate::sync::atomic::{AtomicU64, Ordering};
+
+/// The most cells of one lane: 64 MiB.
+pub const MAX_LANE_CELLS: usize = 1 << 20;
+/// Announcements of drops that wait for a handler.
+const MAX_ANNOUNCEMENTS: usize = 1024;
 
 /// How large a bus is. Lanes are allocated per publisher, when it is made: 64 bytes a cell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BusConfig {
-    /// Cells in each publisher's Critical lane; lane sizes are rounded up to powers of two.
+    /// Cells in each publisher's Critical lane, at most [`MAX_LANE_CELLS`]; lane sizes are rounded up to powers of two,
+    /// 0 to 1.
     pub critical_cells: usize,
     /// Cells in each publisher's High lane.
     pub high_cells: usize,
@@ -65,10 +72,12 @@ pub struct TypedEventBus {
 
 pub(crate) struct Inner {
     pub(crate) core: Arc<Core>,
-    /// Tables and counts; held for moments, never while a handler runs.
+    /// Tables and counts; held for moments, never while user code runs or is dropped.
     pub(crate) state: Mutex<State>,
-    /// Held by whoever dispatches, so that two pumps cannot put one lane's events out of order.
+    /// Held by whoever dispatches, so that two pumps cannot put one lane's events out of order. It is tried and never
+    /// waited for, since handlers run while it is held.
     pub(crate) turn: Mutex<()>,
+    pub(crate) watch: HandlerWatch,
     config: BusConfig,
 }
 
@@ -98,12 +107,12 @@ impl TypedEventBus {
         let core = Arc::new(Core {
             interest: Interest::new(),
             clock: Clock::new(),
-            inline_panics: AtomicU64::new(0),
+            panics: AtomicU64::new(0),
         });
-        // One announcement waits per publisher and lane.
-        let high = config.max_publishers * Priority::ALL.len();
-        let (writers, readers) = lanes([1, high, 1]);
-        let announcer = Publisher::new(core.clone(), writers, 0);
+        // One announcement waits per publisher and lane; of very many publishers some wait for the next pump.
+        let announcements = config.max_publishers.saturating_mul(Priority::ALL.len());
+        let (writers, readers) = split([1, announcements.min(MAX_ANNOUNCEMENTS), 1].map(lane));
+        let announcer = Publisher::new(core.clone(), Weak::new(), writers, 0);
         let mut state = State::new(announcer, readers);
         let dropped = TypeEntry::of::<EventsDropped>(to_json::<EventsDropped>);
         let slot = core.interest.slot_or_insert::<EventsDropped>();
@@ -112,6 +121,7 @@ impl TypedEventBus {
             core,
             state: Mutex::new(state),
             turn: Mutex::new(()),
+            watch: HandlerWatch::default(),
             config,
         };
         Self {
@@ -125,7 +135,8 @@ impl TypedEventBus {
     /// Allocates the lanes, all that the publisher will ever need.
     ///
     /// # Errors
-    /// [`BusError::TooManyPublishers`]. A dropped publisher counts until a pump has delivered what it left.
+    /// [`BusError::TooManyPublishers`]: a dropped publisher counts until a pump has delivered what it left.
+    /// [`BusError::LaneTooLarge`] for a lane of more than [`MAX_LANE_CELLS`], [`BusError::NoMemory`].
     pub fn publisher(&self) -> Result<Publisher, BusError> {
         let BusConfig {
             critical_cells,
@@ -133,15 +144,21 @@ impl TypedEventBus {
             normal_cells,
             max_publishers,
         } = self.inner.config;
+        self.free_spent_publishers();
         let mut state = lock(&self.inner.state);
-        state.tidy();
         if state.publishers() == max_publishers {
             return Err(BusError::TooManyPublishers {
                 limit: max_publishers,
             });
         }
-        let lanes = lanes([critical_cells, high_cells, normal_cells]);
-        Ok(state.add_publisher(self.inner.core.clone(), lanes))
+        let [critical, high, normal] = [critical_cells, high_cells, normal_cells];
+        let lanes = split([
+            try_lane("critical_cells", critical)?,
+            try_lane("high_cells", high)?,
+            try_lane("normal_cells", normal)?,
+        ]);
+        let bus = Arc::downgrade(&self.inner);
+        Ok(state.add_publisher(self.inner.core.clone(), bus, lanes))
     }
 
     /// Makes a type known: it gets its JSON form and appears in [`types`](Self::types). Subscribing does it too.
@@ -208,6 +225,7 @@ impl TypedEventBus {
         &self,
         mut handler: impl FnMut(&E) + Send + 'static,
     ) -> Result<Subscription, BusError> {
+        let name = type_name_of_val(&handler);
         let handler = Handler::Cell(Box::new(move |cell: &EventCell| {
             // SAFETY: this handler is called with cells of `E`'s slot only. A cell gets that slot from `publish::<E>`
             // (the table compares `TypeId`s) or from carried cells, whose caller vouches for them.
@@ -215,7 +233,7 @@ impl TypedEventBus {
         }));
         let mut state = lock(&self.inner.state);
         let slot = self.declare_in::<E>(&mut state)?;
-        let subscriber = Subscriber::new(handler);
+        let subscriber = Subscriber::new(self.inner.core.clone(), name, handler);
         state.add_subscriber(Some(slot), subscriber.clone());
         self.inner.core.interest.add(slot, 1);
         Ok(Subscription {
@@ -230,7 +248,9 @@ impl TypedEventBus {
         &self,
         handler: impl FnMut(&EventRecord) + Send + 'static,
     ) -> Subscription {
-        let subscriber = Subscriber::new(Handler::Record(Box::new(handler)));
+        let name = type_name_of_val(&handler);
+        let handler = Handler::Record(Box::new(handler));
+        let subscriber = Subscriber::new(self.inner.core.clone(), name, handler);
         let mut state = lock(&self.inner.state);
         state.add_subscriber(None, subscriber.clone());
         self.want_everything(&mut state);
@@ -258,7 +278,7 @@ impl TypedEventBus {
             high,
             normal,
             // Relaxed: a count.
-            subscriber_panics: state.panics + self.inner.core.inline_panics.load(Ordering::Relaxed),
+            subscriber_panics: self.inner.core.panics.load(Ordering::Relaxed),
             publishers: state.publishers(),
             bytes_reserved: state.bytes(),
         }
@@ -281,8 +301,19 @@ fn to_json<E: Event>(cell: &EventCell) -> serde_json::Value {
         .unwrap_or_else(|error| serde_json::json!({ "error": error.to_string() }))
 }
 
-fn lanes(cells: [usize; 3]) -> ([LaneWriter; 3], [LaneReader; 3]) {
-    let [(w0, r0), (w1, r1), (w2, r2)] = cells.map(lane);
+fn try_lane(field: &'static str, cells: usize) -> Result<(LaneWriter, LaneReader), BusError> {
+    if cells > MAX_LANE_CELLS {
+        return Err(BusError::LaneTooLarge {
+            field,
+            cells,
+            limit: MAX_LANE_CELLS,
+        });
+    }
+    lane::try_lane(cells).map_err(|_| BusError::NoMemory { field, cells })
+}
+
+fn split(lanes: [(LaneWriter, LaneReader); 3]) -> ([LaneWriter; 3], [LaneReader; 3]) {
+    let [(w0, r0), (w1, r1), (w2, r2)] = lanes;
     ([w0, w1, w2], [r0, r1, r2])
 }
 
@@ -310,7 +341,7 @@ impl Drop for Subscription {
                 }
             }
         }
-        // After the lock: the handler's captures may use the bus when they are dropped.
+        // After the lock: the handler's captures may use the bus when they are dropped. A panic of theirs is counted.
         self.subscriber.end();
     }
 }

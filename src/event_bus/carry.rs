@@ -10,7 +10,7 @@ use super::error::BusError;
 use super::subscriber::Taken;
 
 /// Marks publishers of another instance, so that their numbers do not meet ours.
-const FROM_AFAR: u32 = 1 << 31;
+pub(crate) const FROM_AFAR: u32 = 1 << 31;
 
 /// An event outside of any bus. Slots and clocks differ between instances; numbers and ages do not.
 #[derive(Clone, Copy)]
@@ -33,7 +33,11 @@ impl TypedEventBus {
     ///
     /// [`drain_cells`]: Self::drain_cells
     pub fn carry_all(&self) {
-        self.want_everything(&mut lock(&self.inner.state));
+        let mut state = lock(&self.inner.state);
+        if !state.carries {
+            state.carries = true;
+            self.want_everything(&mut state);
+        }
     }
 
     /// Takes events out of the lanes, Critical first, and writes them to `out` as whole cells; returns the bytes
@@ -45,8 +49,8 @@ impl TypedEventBus {
     /// For the worklet of an unshared instance: no allocation, and the locks it takes are free there (one thread).
     /// At most `out.len() / CARRIED_CELL_BYTES` events.
     pub fn drain_cells(&self, out: &mut [MaybeUninit<u8>]) -> usize {
+        self.free_spent_publishers();
         let mut state = lock(&self.inner.state);
-        state.tidy();
         let mut cells = out.chunks_exact_mut(CARRIED_CELL_BYTES);
         let mut written = 0;
         while cells.len() > 0 {
@@ -87,7 +91,8 @@ impl TypedEventBus {
     /// caller knows of the way here.
     ///
     /// # Errors
-    /// [`BusError::TornCells`] (nothing was delivered), [`BusError::UnknownEvent`] (those before it were).
+    /// [`BusError::TornCells`], [`BusError::UnknownEvent`]; [`BusError::Delivering`] while another thread pumps, and
+    /// within a handler. Nothing was delivered then.
     ///
     /// # Safety
     /// The bytes are whole cells, unchanged, from [`drain_cells`](Self::drain_cells) of an instance of this very
@@ -104,20 +109,32 @@ impl TypedEventBus {
                 cell_bytes: CARRIED_CELL_BYTES,
             });
         }
+        let Some(_turn) = self.try_turn() else {
+            return Err(BusError::Delivering);
+        };
+        // SAFETY: the chunks have the size of a cell; the caller says that `drain_cells` wrote them.
+        let cells =
+            cells.map(|cell| unsafe { cell.as_ptr().cast::<CarriedCell>().read_unaligned() });
+        let unknown = {
+            let state = lock(&self.inner.state);
+            let mut ids = cells.clone().map(|cell| cell.id).enumerate();
+            ids.find(|&(_, id)| state.slot_of(id).is_none())
+        };
+        if let Some((index, id)) = unknown {
+            return Err(BusError::UnknownEvent { id, index });
+        }
         let mut report = PumpReport::default();
-        for (index, cell) in cells.enumerate() {
-            // SAFETY: the chunk has the size of a cell; the caller says that `drain_cells` wrote it.
-            let carried = unsafe { cell.as_ptr().cast::<CarriedCell>().read_unaligned() };
-            let CarriedCell {
-                id,
-                publisher,
-                seq,
-                age_ns,
-                payload,
-            } = carried;
-            let slot = lock(&self.inner.state).slot_of(id);
-            let Some(slot) = slot else {
-                return Err(BusError::UnknownEvent { id, index });
+        for CarriedCell {
+            id,
+            publisher,
+            seq,
+            age_ns,
+            payload,
+        } in cells
+        {
+            // Found just now, and types are never taken away.
+            let Some(slot) = lock(&self.inner.state).slot_of(id) else {
+                continue;
             };
             let cell = EventCell::from_parts(slot, 0, payload);
             let taken = Taken {

@@ -1,8 +1,9 @@
 //! The pump: takes events out of lanes and hands them to subscribers.
 
-use std::sync::TryLockError;
+use std::sync::{MutexGuard, TryLockError};
 
 use super::bus::{TypedEventBus, lock};
+use super::state::State;
 use super::subscriber::{Delivery, Taken};
 
 /// What one pump did.
@@ -12,7 +13,7 @@ pub struct PumpReport {
     pub delivered: usize,
     /// Events whose subscribers had left.
     pub unclaimed: usize,
-    /// Handlers that panicked.
+    /// Panics that were caught: of handlers, of `Serialize`, and of the drops of what these left.
     pub panics: usize,
 }
 
@@ -28,21 +29,61 @@ impl TypedEventBus {
     /// Takes up to `max_events` out of the lanes, Critical first (looked at again after every event), and calls their
     /// subscribers. Does nothing when another thread is pumping, or when a handler calls it.
     ///
+    /// It returns, also when handlers publish or publishers are faster than they: at most as many events are taken as all
+    /// lanes can hold, whatever `max_events` is.
+    ///
     /// # Real-time
     /// No: it locks, and runs other people's code. It belongs to a control thread or worker.
     pub fn pump(&self, max_events: usize) -> PumpReport {
-        let _turn = match self.inner.turn.try_lock() {
-            Ok(turn) => turn,
-            Err(TryLockError::Poisoned(turn)) => turn.into_inner(),
-            Err(TryLockError::WouldBlock) => return PumpReport::default(),
+        self.pump_while(max_events, || true)
+    }
+
+    /// [`pump`](Self::pump), as long as `goes_on` says so, which is asked before each event.
+    pub(crate) fn pump_while(&self, max_events: usize, goes_on: impl Fn() -> bool) -> PumpReport {
+        let Some(_turn) = self.try_turn() else {
+            return PumpReport::default();
         };
-        let mut report = PumpReport::default();
         self.inner.core.clock.now_ns();
-        lock(&self.inner.state).tidy();
-        while report.taken() < max_events {
+        self.free_spent_publishers_watched();
+        let limit = max_events.min(lock(&self.inner.state).cells());
+        self.deliver(limit, State::take, goes_on)
+    }
+
+    /// The events that wait now become due: [`deliver_due`](Self::deliver_due) delivers them.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(crate) fn make_due(&self) {
+        lock(&self.inner.state).make_due();
+    }
+
+    /// Delivers what is due and nothing that was published later, as long as `goes_on` says so.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(crate) fn deliver_due(&self, goes_on: impl Fn() -> bool) {
+        if let Some(_turn) = self.try_turn() {
+            self.deliver(usize::MAX, State::take_due, goes_on);
+            self.free_spent_publishers_watched();
+        }
+    }
+
+    /// The right to dispatch, unless another call has it: a handler's, or another thread's.
+    pub(crate) fn try_turn(&self) -> Option<MutexGuard<'_, ()>> {
+        match self.inner.turn.try_lock() {
+            Ok(turn) => Some(turn),
+            Err(TryLockError::Poisoned(turn)) => Some(turn.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
+    }
+
+    fn deliver(
+        &self,
+        limit: usize,
+        take: impl Fn(&mut State) -> Option<Taken>,
+        goes_on: impl Fn() -> bool,
+    ) -> PumpReport {
+        let mut report = PumpReport::default();
+        while report.taken() < limit && goes_on() {
             let next = {
                 let mut state = lock(&self.inner.state);
-                state.take().and_then(|taken| {
+                take(&mut state).and_then(|taken| {
                     // Read after the cell was seen, so that the latency is not too short.
                     let latency = taken.cell.age_ns(self.inner.core.clock.now_ns());
                     state
@@ -56,7 +97,28 @@ impl TypedEventBus {
         report
     }
 
-    /// Delivers an event that came from another instance.
+    /// Announces drops, and frees what dropped publishers left. Their inline handlers are dropped without a lock.
+    pub(crate) fn free_spent_publishers(&self) {
+        let publishers = {
+            let mut state = lock(&self.inner.state);
+            state.announce_drops();
+            state.publishers()
+        };
+        // As many as there are now: what their handlers' drops leave waits for the next time.
+        for _ in 0..publishers {
+            let spent = lock(&self.inner.state).take_spent();
+            let Some(spent) = spent else { break };
+            drop(spent);
+        }
+    }
+
+    /// The same for whoever has the turn: only their calls are watched.
+    fn free_spent_publishers_watched(&self) {
+        let _call = self.inner.watch.enter(None, "drop of inline handlers");
+        self.free_spent_publishers();
+    }
+
+    /// Delivers an event that came from another instance. The caller has the turn.
     pub(crate) fn deliver_carried(&self, taken: &Taken, age_ns: u64, report: &mut PumpReport) {
         let delivery = lock(&self.inner.state).deliver(taken.cell.slot(), age_ns);
         if let Some(delivery) = delivery {
@@ -70,11 +132,7 @@ impl TypedEventBus {
         } else {
             report.unclaimed += 1;
         }
-        let panics = delivery.run(taken);
-        if panics > 0 {
-            report.panics += panics;
-            lock(&self.inner.state).panics += panics as u64;
-        }
+        report.panics += delivery.run(taken, &self.inner.core, &self.inner.watch);
     }
 }
 

@@ -4,6 +4,7 @@
 
 use core::cell::Cell;
 use core::mem::MaybeUninit;
+use std::collections::TryReserveError;
 
 use super::cell::EventCell;
 use super::event::Event;
@@ -52,16 +53,29 @@ pub(crate) struct LaneReader {
     head: usize,
 }
 
-/// A lane of at least `capacity` cells (rounded up to a power of two).
+/// A lane of at least `capacity` cells (rounded up to a power of two): at most half of what `usize` can hold.
+pub(crate) fn try_lane(capacity: usize) -> Result<(LaneWriter, LaneReader), TryReserveError> {
+    let capacity = capacity.max(1).next_power_of_two();
+    let mut cells = Vec::new();
+    cells.try_reserve_exact(capacity)?;
+    cells.extend((0..capacity).map(|_| UnsafeCell::new(MaybeUninit::uninit())));
+    Ok(over(cells.into_boxed_slice()))
+}
+
+/// [`try_lane`] for few cells: without memory it aborts, as allocations do.
 pub(crate) fn lane(capacity: usize) -> (LaneWriter, LaneReader) {
     let capacity = capacity.max(1).next_power_of_two();
+    let cells = (0..capacity).map(|_| UnsafeCell::new(MaybeUninit::uninit()));
+    over(cells.collect())
+}
+
+/// Both ends of a lane over these cells, a power of two.
+fn over(cells: Box<[UnsafeCell<MaybeUninit<EventCell>>]>) -> (LaneWriter, LaneReader) {
     let ring = Arc::new(Ring {
         head: Padded(AtomicUsize::new(0)),
         tail: Padded(AtomicUsize::new(0)),
         dropped: AtomicU64::new(0),
-        cells: (0..capacity)
-            .map(|_| UnsafeCell::new(MaybeUninit::uninit()))
-            .collect(),
+        cells,
     });
     let writer = LaneWriter {
         ring: ring.clone(),
@@ -149,9 +163,13 @@ impl LaneReader {
         self.len() == 0
     }
 
+    pub(crate) fn capacity(&self) -> usize {
+        self.ring.cells.len()
+    }
+
     /// Free cells. The writer may use them at any time.
     pub(crate) fn room(&self) -> usize {
-        self.ring.cells.len() - self.len()
+        self.capacity() - self.len()
     }
 
     /// Events that met a full lane so far.

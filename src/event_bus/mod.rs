@@ -9,7 +9,10 @@
 //! - when nobody subscribes to a type, nothing is written;
 //! - events of one publisher and one lane arrive in order, each at most once;
 //! - a full lane drops what comes next, counts it, and [`EventsDropped`] tells subscribers;
-//! - a panicking subscriber is caught (natively) and counted, and the others go on;
+//! - a panicking subscriber is caught (natively) and counted, also where what it held is dropped, and the others go on;
+//! - handlers run, and are dropped, while no lock of the bus is held;
+//! - pumps and shutdown end, also while handlers or faster publishers go on publishing;
+//! - a handler that does not return is told to whoever asks [`TypedEventBus::stuck_handler`];
 //! - a subscription ends when its guard is dropped.
 //!
 //! Not promised: an order between lanes or between publishers; delivery when nobody pumps; isolation from a handler
@@ -53,14 +56,16 @@ mod subscriber;
 mod test_events;
 #[cfg(not(target_arch = "wasm32"))]
 mod thread;
+mod watchdog;
 
-pub use bus::{BusConfig, EventType, Subscription, TypedEventBus};
+pub use bus::{BusConfig, EventType, MAX_LANE_CELLS, Subscription, TypedEventBus};
 pub use carry::CARRIED_CELL_BYTES;
 pub use dispatch::PumpReport;
 pub use error::BusError;
 pub use event::{Event, EventRecord, EventsDropped, MAX_EVENT_BYTES, Priority, fnv1a};
 pub use publisher::{MAX_INLINE_HANDLERS, Published, Publisher};
-pub use queue::EventQueue;
+pub use queue::{EventQueue, MAX_QUEUE_EVENTS};
 pub use stats::{BusStats, LaneStats, Latency};
 #[cfg(not(target_arch = "wasm32"))]
-pub use thread::DispatcherThread;
+pub use thread::{DispatcherHealth, DispatcherThread};
+pub use watchdog::{STUCK_AFTER, StuckHandler};

@@ -2,13 +2,16 @@
 #![deny(clippy::disallowed_types)] // No lock: real-time.
 
 use core::any::Any;
-use std::sync::{Arc, OnceLock};
+use core::cell::Cell;
+use std::sync::{Arc, OnceLock, Weak};
 
+use super::bus::{Inner, TypedEventBus};
 use super::clock::Clock;
 use super::error::BusError;
 use super::event::{Event, Priority};
 use super::interest::Interest;
 use super::lane::LaneWriter;
+use crate::contain::count_panics;
 use crate::sync::atomic::{AtomicU64, Ordering};
 
 /// How many inline handlers a publisher takes: what runs within `publish` stays bounded.
@@ -18,8 +21,20 @@ pub const MAX_INLINE_HANDLERS: usize = 8;
 pub(crate) struct Core {
     pub(crate) interest: Interest,
     pub(crate) clock: Clock,
-    /// Panics of inline handlers, which were caught.
-    pub(crate) inline_panics: AtomicU64,
+    /// Panics of user code that were caught, on whichever thread.
+    pub(crate) panics: AtomicU64,
+}
+
+impl Core {
+    /// Runs user code, and counts its panics and those of their payloads' drops. The caller holds no lock.
+    pub(crate) fn count_panics(&self, code: impl FnOnce()) -> usize {
+        let panics = count_panics(code);
+        if panics > 0 {
+            // Relaxed: a count.
+            self.panics.fetch_add(panics as u64, Ordering::Relaxed);
+        }
+        panics
+    }
 }
 
 /// What became of an event on its way into a lane.
@@ -37,7 +52,18 @@ type InlineHandler = Box<dyn Fn(&dyn Any) + Send + Sync>;
 
 /// A publisher's inline handlers, from the first on. The dispatching side holds them too, only so that it is the one
 /// that frees them.
-pub(crate) type InlineHandlers = [OnceLock<InlineHandler>; MAX_INLINE_HANDLERS];
+pub(crate) struct InlineHandlers {
+    handlers: [OnceLock<InlineHandler>; MAX_INLINE_HANDLERS],
+    core: Arc<Core>,
+}
+
+impl Drop for InlineHandlers {
+    fn drop(&mut self) {
+        for handler in self.handlers.iter_mut().filter_map(OnceLock::take) {
+            self.core.count_panics(|| drop(handler));
+        }
+    }
+}
 
 /// One thread's way into the bus: `Send`, so that it can be made here and used there, and not `Sync`.
 ///
@@ -58,16 +84,25 @@ pub struct Publisher {
     id: u32,
     inline: Arc<InlineHandlers>,
     inline_count: usize,
+    /// Whether inline handlers are running.
+    within_inline: Cell<bool>,
+    bus: Weak<Inner>,
 }
 
 impl Publisher {
-    pub(crate) fn new(core: Arc<Core>, lanes: [LaneWriter; 3], id: u32) -> Self {
+    pub(crate) fn new(core: Arc<Core>, bus: Weak<Inner>, lanes: [LaneWriter; 3], id: u32) -> Self {
+        let inline = InlineHandlers {
+            handlers: Default::default(),
+            core: core.clone(),
+        };
         Self {
             core,
             lanes,
             id,
-            inline: Arc::default(),
+            inline: Arc::new(inline),
             inline_count: 0,
+            within_inline: Cell::new(false),
+            bus,
         }
     }
 
@@ -125,11 +160,26 @@ impl Publisher {
         inline || self.core.interest.wanted::<E>().is_some()
     }
 
+    /// Makes a type known to this publisher's bus, as [`TypedEventBus::declare`] does: JSON subscribers get its events from
+    /// then on. Whoever is handed a publisher declares with it what they are going to publish (see
+    /// `docs/decisions/0134-attaching-a-publisher-declares.md`). Does nothing once the bus is gone.
+    ///
+    /// # Real-time
+    /// No: it locks and allocates. Declare before the publisher goes to its thread.
+    ///
+    /// # Errors
+    /// [`BusError::NameTaken`], [`BusError::TooManyTypes`].
+    pub fn declare<E: Event>(&self) -> Result<(), BusError> {
+        self.bus
+            .upgrade()
+            .map_or(Ok(()), |inner| TypedEventBus { inner }.declare::<E>())
+    }
+
     /// Adds a handler that runs within `publish`, on the publishing thread, before the event is queued. By adding it
     /// you declare it real-time safe: it does not allocate, lock, wait or make system calls, and takes microseconds.
     ///
-    /// A handler that panics is caught natively and counted ([`BusStats::subscriber_panics`](super::BusStats)). It
-    /// must not publish the same event type through this publisher: that would not end.
+    /// A handler that panics is caught natively and counted ([`BusStats::subscriber_panics`](super::BusStats)). What it
+    /// publishes through this same publisher is queued and passes no inline handler, so that `publish` always ends.
     ///
     /// # Real-time
     /// No: it allocates. Add handlers before the publisher goes to its thread.
@@ -154,7 +204,7 @@ impl Publisher {
                 "only Critical events are handled inline"
             )
         };
-        let Some(free) = self.inline.get(self.inline_count) else {
+        let Some(free) = self.inline.handlers.get(self.inline_count) else {
             return Err(BusError::TooManyInlineHandlers {
                 limit: MAX_INLINE_HANDLERS,
             });
@@ -172,13 +222,13 @@ impl Publisher {
 
     #[inline(never)] // Keeps its unwinding out of `publish`, which most events pass without it.
     fn run_inline(&self, event: &dyn Any) {
-        for handler in self.inline.iter().map_while(OnceLock::get) {
-            let run = core::panic::AssertUnwindSafe(|| handler(event));
-            if std::panic::catch_unwind(run).is_err() {
-                // Relaxed: a count.
-                self.core.inline_panics.fetch_add(1, Ordering::Relaxed);
-            }
+        if self.within_inline.replace(true) {
+            return;
         }
+        for handler in self.inline.handlers.iter().map_while(OnceLock::get) {
+            self.core.count_panics(|| handler(event));
+        }
+        self.within_inline.set(false);
     }
 }
 

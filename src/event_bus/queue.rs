@@ -8,6 +8,9 @@ use super::error::BusError;
 use super::event::Event;
 use crate::sync::atomic::{AtomicU64, Ordering};
 
+/// The most events of one [`EventQueue`].
+pub const MAX_QUEUE_EVENTS: usize = 1 << 20;
+
 /// Events of one type for a thread of your own. If it is slow, this queue alone loses events, and counts them.
 #[derive(Debug)]
 pub struct EventQueue<E> {
@@ -17,11 +20,17 @@ pub struct EventQueue<E> {
 }
 
 impl TypedEventBus {
-    /// Subscribes with a queue of `capacity` events (at least one) instead of a handler.
+    /// Subscribes with a queue of `capacity` events (0 stands for 1) instead of a handler.
     ///
     /// # Errors
-    /// As [`declare`](Self::declare).
+    /// [`BusError::QueueTooLong`] above [`MAX_QUEUE_EVENTS`]; otherwise as [`declare`](Self::declare).
     pub fn queue<E: Event>(&self, capacity: usize) -> Result<EventQueue<E>, BusError> {
+        if capacity > MAX_QUEUE_EVENTS {
+            return Err(BusError::QueueTooLong {
+                capacity,
+                limit: MAX_QUEUE_EVENTS,
+            });
+        }
         let (sender, events) = sync_channel(capacity.max(1));
         let missed = Arc::new(AtomicU64::new(0));
         let count = missed.clone();

@@ -1,8 +1,10 @@
 //! What the bus's lock guards: types and their subscribers, publishers' lanes, counts.
 
 use core::any::TypeId;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
+use super::bus::Inner;
+use super::carry::FROM_AFAR;
 use super::cell::EventCell;
 use super::event::{Event, EventsDropped, Priority};
 use super::interest::SLOTS;
@@ -35,7 +37,7 @@ impl TypeEntry {
 }
 
 /// A publisher's lanes, seen from here.
-struct Source {
+pub(crate) struct Source {
     id: u32,
     readers: [LaneReader; 3],
     inline: Arc<InlineHandlers>,
@@ -45,6 +47,8 @@ struct Source {
     tallied: [u64; 3],
     /// Drops not yet announced.
     unannounced: [u64; 3],
+    /// Events that a final delivery still has to deliver: they come before all others of their lane.
+    due: [usize; 3],
 }
 
 impl Source {
@@ -56,6 +60,7 @@ impl Source {
             taken: [0; 3],
             tallied: [0; 3],
             unannounced: [0; 3],
+            due: [0; 3],
         }
     }
 
@@ -74,12 +79,17 @@ impl Source {
     }
 }
 
+/// Publishers of this instance are numbered from 1 to here.
+const LAST_ID: u32 = FROM_AFAR - 1;
+
 /// Everything the bus's lock guards. No user code runs under it.
 pub(crate) struct State {
     /// By interest slot.
     pub(crate) types: [Option<TypeEntry>; SLOTS],
     /// Subscribers of everything, carrying included.
     pub(crate) everything: u32,
+    /// Whether carrying is among them.
+    pub(crate) carries: bool,
     records: Subscribers,
     /// The first is the announcer's.
     sources: Vec<Source>,
@@ -89,7 +99,6 @@ pub(crate) struct State {
     /// Per lane: the source to look at first, so that none starves another.
     turn: [usize; 3],
     tallies: [LaneTally; 3],
-    pub(crate) panics: u64,
 }
 
 impl State {
@@ -97,6 +106,7 @@ impl State {
         Self {
             types: [const { None }; SLOTS],
             everything: 0,
+            carries: false,
             records: Arc::new([]),
             sources: vec![Source::new(
                 announcer.id(),
@@ -107,7 +117,6 @@ impl State {
             announcer,
             turn: [0; 3],
             tallies: Priority::ALL.map(LaneTally::new),
-            panics: 0,
         }
     }
 
@@ -115,16 +124,28 @@ impl State {
     pub(crate) fn add_publisher(
         &mut self,
         core: Arc<Core>,
+        bus: Weak<Inner>,
         (writers, readers): ([LaneWriter; 3], [LaneReader; 3]),
     ) -> Publisher {
-        let publisher = Publisher::new(core, writers, self.next_id);
-        self.next_id += 1;
+        let publisher = Publisher::new(core, bus, writers, self.fresh_id());
         self.sources.push(Source::new(
             publisher.id(),
             readers,
             publisher.inline_handlers(),
         ));
         publisher
+    }
+
+    /// A number that no publisher has, and that none had among the last two thousand million.
+    fn fresh_id(&mut self) -> u32 {
+        loop {
+            let id = self.next_id;
+            // From 1 on again, since 0 is the announcer, and the highest bit marks publishers of other instances.
+            self.next_id = if id == LAST_ID { 1 } else { id + 1 };
+            if self.sources.iter().all(|source| source.id != id) {
+                return id;
+            }
+        }
     }
 
     /// Publishers, the announcer apart.
@@ -202,8 +223,14 @@ impl State {
         lanes + self.tallies.iter().map(LaneTally::bytes).sum::<usize>()
     }
 
-    /// Brings the drop counts up to date, announces new ones, and frees what dropped publishers left.
-    pub(crate) fn tidy(&mut self) {
+    /// Events that the lanes can hold.
+    pub(crate) fn cells(&self) -> usize {
+        let lanes = self.sources.iter().flat_map(|source| &source.readers);
+        lanes.map(LaneReader::capacity).sum()
+    }
+
+    /// Brings the drop counts up to date, and announces new ones.
+    pub(crate) fn announce_drops(&mut self) {
         let (announcements, sources) = self.sources.split_at_mut(1);
         let mut room = announcements[0].readers[Priority::High.lane()].room();
         for source in &mut *sources {
@@ -228,19 +255,51 @@ impl State {
                 source.unannounced[lane] = 0;
             }
         }
-        self.sources
-            .retain_mut(|source| source.id == self.announcer.id() || !source.is_spent());
+    }
+
+    /// Takes out a dropped publisher of which nothing is left to deliver. The caller drops it after unlocking: its inline
+    /// handlers are code of the user's.
+    pub(crate) fn take_spent(&mut self) -> Option<Source> {
+        let announcer = self.announcer.id();
+        let mut sources = self.sources.iter_mut();
+        let index = sources.position(|source| source.id != announcer && source.is_spent())?;
+        Some(self.sources.remove(index))
+    }
+
+    /// Makes the events that wait now due: see [`take_due`](Self::take_due).
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(crate) fn make_due(&mut self) {
+        self.announce_drops();
+        for source in &mut self.sources {
+            for (due, lane) in source.due.iter_mut().zip(&source.readers) {
+                *due = lane.len();
+            }
+        }
     }
 
     /// The oldest event of the highest lane that has one, publishers taking turns.
     pub(crate) fn take(&mut self) -> Option<Taken> {
+        self.take_where(|_, _| true)
+    }
+
+    /// [`take`](Self::take), but only what waited when [`make_due`](Self::make_due) was called.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(crate) fn take_due(&mut self) -> Option<Taken> {
+        self.take_where(|source, lane| source.due[lane] > 0)
+    }
+
+    fn take_where(&mut self, wanted: impl Fn(&Source, usize) -> bool) -> Option<Taken> {
         let sources = self.sources.len();
         for priority in Priority::ALL {
             let lane = priority.lane();
             for step in 0..sources {
                 let index = (self.turn[lane] + step) % sources;
                 let source = &mut self.sources[index];
+                if !wanted(source, lane) {
+                    continue;
+                }
                 if let Some(cell) = source.readers[lane].take() {
+                    source.due[lane] = source.due[lane].saturating_sub(1);
                     self.turn[lane] = index + 1;
                     let seq = source.taken[lane];
                     source.taken[lane] += 1;
@@ -276,5 +335,21 @@ impl State {
         } else {
             tally.unclaimed += 1;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event_bus::TypedEventBus;
+    use crate::event_bus::bus::lock;
+
+    #[test]
+    fn publisher_numbers_come_round_and_leave_out_those_in_use() {
+        let bus = TypedEventBus::default();
+        let first = bus.publisher().unwrap();
+        lock(&bus.inner.state).next_id = LAST_ID;
+        let ids = [(); 3].map(|()| bus.publisher().unwrap().id());
+        assert_eq!((first.id(), ids), (1, [LAST_ID, 2, 3]));
     }
 }

@@ -18,7 +18,8 @@ pub struct BusStats {
     pub high: LaneStats,
     /// The Normal lanes of all publishers.
     pub normal: LaneStats,
-    /// Handlers that panicked and were caught, inline ones included.
+    /// Panics of user code that were caught, on whichever thread: of handlers (inline ones, too), of `Serialize`, and of the
+    /// drops of handlers and of panics' payloads.
     pub subscriber_panics: u64,
     /// Publishers whose lanes exist.
     pub publishers: usize,

@@ -1,56 +1,90 @@
 //! Handlers, and handing one event to them.
+//!
+//! A handler, and whatever it holds, is code of the user's: it is called and dropped while no lock of the bus is held, and
+//! its panics are caught and counted: see `docs/decisions/0131-handlers-are-taken-out-to-be-called.md`.
 
-use core::panic::AssertUnwindSafe;
-use std::panic::catch_unwind;
+use core::mem;
 use std::sync::{Arc, Mutex};
 
 use super::bus::lock;
 use super::cell::EventCell;
 use super::event::{EventRecord, Priority};
-use crate::sync::atomic::{AtomicBool, Ordering};
+use super::publisher::Core;
+use super::watchdog::HandlerWatch;
 
 pub(crate) enum Handler {
     Cell(Box<dyn FnMut(&EventCell) + Send>),
     Record(Box<dyn FnMut(&EventRecord) + Send>),
 }
 
+/// Where a subscriber's handler is.
+enum Place {
+    Idle(Handler),
+    /// With the call that is under way.
+    Running,
+    Ended,
+}
+
 /// A handler that can be ended from anywhere, its own call included.
 pub(crate) struct Subscriber {
-    ended: AtomicBool,
-    /// `None` once ended. Locked for the length of a call; only the dispatching side waits for it.
-    handler: Mutex<Option<Handler>>,
+    core: Arc<Core>,
+    /// The handler's type: for a closure it names the function that contains it.
+    name: &'static str,
+    /// Locked for moments: the handler is taken out before it is called or dropped.
+    place: Mutex<Place>,
 }
 
 impl Subscriber {
-    pub(crate) fn new(handler: Handler) -> Arc<Self> {
+    pub(crate) fn new(core: Arc<Core>, name: &'static str, handler: Handler) -> Arc<Self> {
         Arc::new(Self {
-            ended: AtomicBool::new(false),
-            handler: Mutex::new(Some(handler)),
+            core,
+            name,
+            place: Mutex::new(Place::Idle(handler)),
         })
     }
 
     /// Ends the subscription and drops the handler, or leaves that to the call that is under way.
     pub(crate) fn end(&self) {
-        // Release pairs with the Acquire in `call`: a call that begins after this sees it.
-        self.ended.store(true, Ordering::Release);
-        if let Ok(mut handler) = self.handler.try_lock() {
-            drop(handler.take());
-        }
+        let place = mem::replace(&mut *lock(&self.place), Place::Ended);
+        self.core.count_panics(|| drop(place));
     }
 
-    /// Returns false when the handler panicked.
-    fn call(&self, run: impl FnOnce(&mut Handler)) -> bool {
-        let mut handler = lock(&self.handler);
-        // Acquire pairs with the Release in `end`.
-        let ended = || self.ended.load(Ordering::Acquire);
-        let calm = match &mut *handler {
-            Some(handler) if !ended() => catch_unwind(AssertUnwindSafe(|| run(handler))).is_ok(),
-            _ => true,
+    /// Calls the handler unless it ended; returns how many panics were caught.
+    fn call(
+        &self,
+        watch: &HandlerWatch,
+        event: &'static str,
+        run: impl FnOnce(&mut Handler),
+    ) -> usize {
+        let mut handler = {
+            let mut place = lock(&self.place);
+            match mem::replace(&mut *place, Place::Running) {
+                Place::Idle(handler) => handler,
+                // `Running` is not met here: one thread dispatches at a time, and a handler that dispatches is refused.
+                other => {
+                    *place = other;
+                    return 0;
+                }
+            }
         };
-        if ended() {
-            drop(handler.take());
+        let _call = watch.enter(Some(event), self.name);
+        let panics = self.core.count_panics(|| run(&mut handler));
+        {
+            let mut place = lock(&self.place);
+            if matches!(*place, Place::Running) {
+                *place = Place::Idle(handler);
+                return panics;
+            }
         }
-        calm
+        // Ended during the call.
+        panics + self.core.count_panics(|| drop(handler))
+    }
+}
+
+impl Drop for Subscriber {
+    fn drop(&mut self) {
+        // Otherwise a panic would leave whatever drops the bus.
+        self.end();
     }
 }
 
@@ -77,24 +111,25 @@ impl Delivery {
         !self.subscribers.is_empty() || !self.records.is_empty()
     }
 
-    /// Calls the handlers; returns how many panicked.
-    pub(crate) fn run(&self, taken: &Taken) -> usize {
+    /// Calls the handlers; returns how many panics were caught.
+    pub(crate) fn run(&self, taken: &Taken, core: &Core, watch: &HandlerWatch) -> usize {
         let mut panics = 0;
         for subscriber in &*self.subscribers {
-            let calm = subscriber.call(|handler| {
+            panics += subscriber.call(watch, self.name, |handler| {
                 if let Handler::Cell(handler) = handler {
                     handler(&taken.cell);
                 }
             });
-            panics += usize::from(!calm);
         }
         if self.records.is_empty() {
             return panics;
         }
-        // The event's own `Serialize` may panic too.
-        let Ok(data) = catch_unwind(AssertUnwindSafe(|| (self.to_json)(&taken.cell))) else {
-            return panics + 1;
-        };
+        // The event's own `Serialize` is the user's code, too.
+        let mut data = None;
+        let serialize = watch.enter(Some(self.name), "Serialize");
+        panics += core.count_panics(|| data = Some((self.to_json)(&taken.cell)));
+        drop(serialize);
+        let Some(data) = data else { return panics };
         let record = EventRecord {
             version: EventRecord::VERSION,
             name: self.name,
@@ -104,12 +139,11 @@ impl Delivery {
             data,
         };
         for subscriber in &*self.records {
-            let calm = subscriber.call(|handler| {
+            panics += subscriber.call(watch, self.name, |handler| {
                 if let Handler::Record(handler) = handler {
                     handler(&record);
                 }
             });
-            panics += usize::from(!calm);
         }
         panics
     }

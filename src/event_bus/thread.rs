@@ -1,11 +1,12 @@
-//! The native dispatcher.
+//! The native dispatcher. How it ends: `docs/decisions/0132-a-final-delivery-is-what-was-pending.md`.
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::bus::TypedEventBus;
-use crate::sync::atomic::{AtomicBool, Ordering};
+use super::watchdog::StuckHandler;
+use crate::sync::atomic::{AtomicU8, Ordering};
 
 /// How often it looks while events come: publishers do not wake it, since waking is a system call.
 const POLL: Duration = Duration::from_micros(100);
@@ -13,16 +14,40 @@ const POLL: Duration = Duration::from_micros(100);
 const LONGEST_POLL: Duration = Duration::from_millis(5);
 /// Empty looks before the pauses grow: 0.1 s, many audio callbacks.
 const PATIENCE: u32 = 1_000;
-/// Events per pump, so that stopping is noticed under any flood.
+/// Events per pump.
 const BATCH: usize = 1_024;
+/// How long dropping the dispatcher waits for one call of a handler to return.
+const LONGEST_CALL: Duration = Duration::from_secs(3);
 
-/// A thread that pumps a bus. Dropping it delivers what is waiting and joins the thread.
+/// What the thread is to do: pump; deliver what is due, then end; end at once.
+const PUMP: u8 = 0;
+const FINISH: u8 = 1;
+const ABANDON: u8 = 2;
+
+/// A thread that pumps a bus, until it is dropped.
 ///
 /// It polls every 100 µs while events come. After 0.1 s without any, its pauses grow to 5 ms.
+///
+/// Dropping it delivers the events that were pending when the drop began, waits for their handlers, and joins the thread.
+/// What is published meanwhile, by handlers or by publishers that are faster than they, stays in its lane. A handler that
+/// has not returned after 3 s is not waited for: the thread is left to end by itself when the handler returns, and delivers
+/// nothing more. If another thread is pumping at that moment, the delivery is left to it.
 #[derive(Debug)]
 pub struct DispatcherThread {
-    stop: Arc<AtomicBool>,
+    bus: TypedEventBus,
+    order: Arc<AtomicU8>,
     thread: Option<JoinHandle<()>>,
+}
+
+/// How a [`DispatcherThread`] is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DispatcherHealth {
+    /// It delivers, or waits for events.
+    Running,
+    /// It cannot go on before this handler returns.
+    Stuck(StuckHandler),
+    /// The thread has ended although nobody dropped it.
+    Ended,
 }
 
 impl DispatcherThread {
@@ -31,29 +56,49 @@ impl DispatcherThread {
     /// # Errors
     /// When the operating system refuses a thread.
     pub fn spawn(bus: &TypedEventBus) -> std::io::Result<Self> {
-        let stop = Arc::new(AtomicBool::new(false));
-        let (stopped, bus) = (stop.clone(), bus.clone());
-        let run = move || {
-            let mut empty_looks = 0_u32;
-            // Acquire pairs with the Release in `drop`: what was published before it is delivered below.
-            while !stopped.load(Ordering::Acquire) {
-                if bus.pump(BATCH).taken() > 0 {
-                    empty_looks = 0;
-                    continue;
-                }
-                empty_looks = empty_looks.saturating_add(1);
-                std::thread::park_timeout(pause(empty_looks));
-            }
-            while bus.pump(BATCH).taken() > 0 {}
+        let order = Arc::new(AtomicU8::new(PUMP));
+        let thread = {
+            let (order, bus) = (order.clone(), bus.clone());
+            std::thread::Builder::new()
+                .name("wavepool-events".into())
+                .spawn(move || dispatch(&bus, &order))?
         };
-        let thread = std::thread::Builder::new()
-            .name("wavepool-events".into())
-            .spawn(run)?;
         Ok(Self {
-            stop,
+            bus: bus.clone(),
+            order,
             thread: Some(thread),
         })
     }
+
+    /// How it is doing at this moment: a handler that does not return is told from
+    /// [`STUCK_AFTER`](super::STUCK_AFTER) on, and until it returns.
+    ///
+    /// # Real-time
+    /// No: it locks. It never waits for a handler, so that any other thread may ask at any time.
+    #[must_use]
+    pub fn health(&self) -> DispatcherHealth {
+        if self.thread.as_ref().is_none_or(JoinHandle::is_finished) {
+            return DispatcherHealth::Ended;
+        }
+        let stuck = self.bus.stuck_handler();
+        stuck.map_or(DispatcherHealth::Running, DispatcherHealth::Stuck)
+    }
+}
+
+/// What the thread does.
+fn dispatch(bus: &TypedEventBus, order: &AtomicU8) {
+    // Acquire pairs with the Release in `drop`: what was made due before it is seen below.
+    let order = || order.load(Ordering::Acquire);
+    let mut empty_looks = 0_u32;
+    while order() == PUMP {
+        if bus.pump_while(BATCH, || order() == PUMP).taken() > 0 {
+            empty_looks = 0;
+            continue;
+        }
+        empty_looks = empty_looks.saturating_add(1);
+        std::thread::park_timeout(pause(empty_looks));
+    }
+    bus.deliver_due(|| order() == FINISH);
 }
 
 /// The pause after so many empty looks: [`POLL`], then doubling every [`PATIENCE`] / 8 looks.
@@ -67,16 +112,27 @@ fn pause(empty_looks: u32) -> Duration {
 
 impl Drop for DispatcherThread {
     fn drop(&mut self) {
-        // Release pairs with the Acquire in the thread's loop.
-        self.stop.store(true, Ordering::Release);
-        if let Some(thread) = self.thread.take() {
-            thread.thread().unpark();
-            // A handler that drops the dispatcher runs on this very thread, which then ends by itself.
-            if thread.thread().id() != std::thread::current().id() {
-                // The thread catches its handlers' panics; one of its own was printed by the panic hook.
-                let _ = thread.join();
-            }
+        let Some(thread) = self.thread.take() else {
+            return;
+        };
+        self.bus.make_due();
+        // Release pairs with the Acquire in `dispatch`.
+        self.order.store(FINISH, Ordering::Release);
+        thread.thread().unpark();
+        // A handler that drops the dispatcher runs on this very thread, which then ends by itself.
+        if thread.thread().id() == std::thread::current().id() {
+            return;
         }
+        while !thread.is_finished() {
+            if self.bus.inner.watch.running_for(LONGEST_CALL).is_some() {
+                // Release: as above.
+                self.order.store(ABANDON, Ordering::Release);
+                return;
+            }
+            std::thread::sleep(POLL);
+        }
+        // The thread catches its handlers' panics; one of its own was printed by the panic hook.
+        let _ = thread.join();
     }
 }
 

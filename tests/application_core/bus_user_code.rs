@@ -1,0 +1,302 @@
+//! Handlers, what they hold, `Serialize` and panics' payloads run and are dropped while no lock of the bus is held.
+
+use std::panic::panic_any;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use serde::{Serialize, Serializer};
+use wavepool::event_bus::{DispatcherThread, Event, Priority, Published, TypedEventBus};
+
+use super::{Later, OnDrop, Soon, Urgent, returns, until};
+
+/// Uses every part of the bus that takes one of its locks.
+fn use_everything(bus: &TypedEventBus) {
+    drop(bus.subscribe(|_: &Later| ()).unwrap());
+    drop(bus.subscribe_json(|_| ()));
+    drop(bus.queue::<Soon>(4).unwrap());
+    bus.declare::<Urgent>().unwrap();
+    let publisher = bus.publisher().unwrap();
+    publisher.declare::<Later>().unwrap();
+    publisher.publish(Later(0));
+    bus.pump(usize::MAX);
+    bus.drain_cells(&mut []);
+    let _ = (bus.stats(), bus.types(), bus.stuck_handler());
+}
+
+fn uses_everything_when_dropped(bus: &TypedEventBus) -> OnDrop<impl FnMut() + use<>> {
+    let bus = bus.clone();
+    OnDrop(move || use_everything(&bus))
+}
+
+/// A panic's payload whose drop panics, with a payload whose drop panics.
+struct PanicsWhenDropped;
+impl Drop for PanicsWhenDropped {
+    fn drop(&mut self) {
+        panic_any(PanicsWhenDropped);
+    }
+}
+
+#[test]
+fn deadlock_free_when_an_inline_handler_owns_a_subscription() {
+    returns("pumping what a dropped publisher left", || {
+        let bus = TypedEventBus::default();
+        for free in [
+            (|bus| _ = bus.pump(9)) as fn(&TypedEventBus),
+            |bus| drop(bus.publisher()),
+            |bus| _ = bus.drain_cells(&mut []),
+        ] {
+            let guard = bus.subscribe(|_: &Later| ()).unwrap();
+            let queue = bus.queue::<Soon>(4).unwrap();
+            let held = Mutex::new((guard, queue, uses_everything_when_dropped(&bus)));
+            let mut publisher = bus.publisher().unwrap();
+            publisher
+                .add_inline(move |_: &Urgent| drop(held.lock()))
+                .unwrap();
+            publisher.publish(Urgent(1));
+            drop(publisher);
+            free(&bus);
+            // One more for those that the drop itself made.
+            bus.pump(9);
+            bus.pump(9);
+            assert_eq!(bus.stats().publishers, 0);
+        }
+        assert_eq!(bus.stats().subscriber_panics, 0);
+    });
+}
+
+#[test]
+fn deadlock_free_when_handlers_and_serialize_use_the_bus() {
+    static BUS: Mutex<Option<TypedEventBus>> = Mutex::new(None);
+
+    #[derive(Clone, Copy)]
+    struct Busy;
+    impl Serialize for Busy {
+        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            let bus = BUS.lock().unwrap().clone().unwrap();
+            use_everything(&bus);
+            serializer.serialize_unit()
+        }
+    }
+    impl Event for Busy {
+        const NAME: &'static str = "Busy";
+        const PRIORITY: Priority = Priority::High;
+    }
+
+    returns("handlers that use the bus", || {
+        let bus = TypedEventBus::default();
+        *BUS.lock().unwrap() = Some(bus.clone());
+        let (typed, json) = (bus.clone(), bus.clone());
+        let guards = (
+            bus.subscribe(move |_: &Busy| use_everything(&typed))
+                .unwrap(),
+            bus.subscribe_json(move |_| use_everything(&json)),
+        );
+        let inline = bus.clone();
+        let mut publisher = bus.publisher().unwrap();
+        publisher
+            .add_inline(move |_: &Urgent| use_everything(&inline))
+            .unwrap();
+        publisher.publish(Busy);
+        publisher.publish(Urgent(0));
+        assert!(bus.pump(100).delivered > 1);
+        drop((guards, publisher));
+        bus.pump(100);
+        assert_eq!(bus.stats().subscriber_panics, 0);
+        *BUS.lock().unwrap() = None;
+    });
+}
+
+#[test]
+fn deadlock_free_when_what_a_handler_holds_uses_the_bus() {
+    returns("dropping handlers", || {
+        let bus = TypedEventBus::default();
+        // Ended from outside, ended by itself within its call, and ended by the end of the bus.
+        let held = uses_everything_when_dropped(&bus);
+        drop(bus.subscribe(move |_: &Urgent| _ = &held).unwrap());
+        let held = uses_everything_when_dropped(&bus);
+        let own = Arc::new(Mutex::new(None));
+        let within = own.clone();
+        let guard = bus.subscribe(move |_: &Urgent| {
+            let _held = &held;
+            drop(within.lock().unwrap().take());
+        });
+        *own.lock().unwrap() = Some(guard.unwrap());
+        bus.publisher().unwrap().publish(Urgent(1));
+        assert_eq!(bus.pump(1).delivered, 1);
+        let other = TypedEventBus::default();
+        let held = uses_everything_when_dropped(&bus);
+        std::mem::forget(other.subscribe(move |_: &Urgent| _ = &held).unwrap());
+        drop(other);
+        assert_eq!(bus.stats().subscriber_panics, 0);
+    });
+}
+
+#[test]
+fn deadlock_free_when_a_handler_owns_the_dispatcher() {
+    returns("dropping the guard", || {
+        let bus = TypedEventBus::default();
+        let publisher = bus.publisher().unwrap();
+        for round in 0..20 {
+            let dispatcher = Arc::new(Mutex::new(None::<DispatcherThread>));
+            let owned = dispatcher.clone();
+            let guard = bus.subscribe(move |_: &Urgent| drop(owned.lock())).unwrap();
+            *dispatcher.lock().unwrap() = Some(DispatcherThread::spawn(&bus).unwrap());
+            drop(dispatcher);
+            for _ in 0..round * 10 {
+                publisher.publish(Urgent(round));
+            }
+            drop(guard);
+        }
+        // An inline handler that owns the dispatcher which drops it.
+        let mut publisher = bus.publisher().unwrap();
+        let dispatcher = Mutex::new(DispatcherThread::spawn(&bus).unwrap());
+        publisher
+            .add_inline(move |_: &Urgent| drop(dispatcher.lock()))
+            .unwrap();
+        drop(publisher);
+        until("the dispatcher drops itself", || {
+            bus.stats().publishers == 1
+        });
+        assert_eq!(bus.stats().subscriber_panics, 0);
+    });
+}
+
+#[test]
+fn panicking_drops_are_counted_and_the_dispatcher_goes_on() {
+    returns("a dispatcher among panics", || {
+        let bus = TypedEventBus::default();
+        let calls = Arc::new(AtomicUsize::new(0));
+        let count = calls.clone();
+        // Ends itself, and what it holds panics when it is dropped: one panic, on the dispatcher.
+        let own = Arc::new(Mutex::new(None));
+        let within = own.clone();
+        let held = OnDrop(|| panic!("on purpose"));
+        *own.lock().unwrap() = Some(
+            bus.subscribe(move |_: &Urgent| {
+                let _held = &held;
+                drop(within.lock().unwrap().take());
+            })
+            .unwrap(),
+        );
+        // The payload of its panic panics, too: two for each event.
+        let _payload = bus
+            .subscribe(|_: &Urgent| panic_any(PanicsWhenDropped))
+            .unwrap();
+        let _json = bus.subscribe_json(|_| panic_any(PanicsWhenDropped));
+        let _good = bus
+            .subscribe(move |_: &Urgent| _ = count.fetch_add(1, Ordering::Relaxed))
+            .unwrap();
+        let dispatcher = DispatcherThread::spawn(&bus).unwrap();
+        let publisher = bus.publisher().unwrap();
+        for n in 0..100 {
+            assert_eq!(publisher.publish(Urgent(n)), Published::Queued);
+        }
+        drop(dispatcher);
+        assert_eq!(calls.load(Ordering::Relaxed), 100);
+        assert_eq!(bus.stats().subscriber_panics, 1 + 100 * (2 + 2));
+    });
+}
+
+#[test]
+fn panicking_drops_stay_with_the_bus_wherever_they_happen() {
+    returns("panicking drops", || {
+        let bus = TypedEventBus::default();
+        let panics = || bus.stats().subscriber_panics;
+        let held = OnDrop(|| panic!("on purpose"));
+        drop(bus.subscribe(move |_: &Urgent| _ = &held).unwrap());
+        assert_eq!(panics(), 1, "where the guard is dropped");
+
+        for free in [
+            (|bus| _ = bus.pump(0)) as fn(&TypedEventBus),
+            |bus| drop(bus.publisher()),
+            |bus| _ = bus.drain_cells(&mut []),
+        ] {
+            let before = panics();
+            let mut publisher = bus.publisher().unwrap();
+            for _ in 0..3 {
+                let held = OnDrop(|| panic_any(PanicsWhenDropped));
+                let hold = move |_: &Urgent| {
+                    let _held = &held;
+                    panic_any(PanicsWhenDropped)
+                };
+                publisher.add_inline(hold).unwrap();
+            }
+            publisher.publish(Urgent(0));
+            assert_eq!(panics() - before, 6, "within publish");
+            drop(publisher);
+            free(&bus);
+            bus.pump(0);
+            assert_eq!(panics() - before, 12, "where a spent publisher is freed");
+        }
+
+        // On the audio side, when the publisher is the last that is left, and at the end of the bus.
+        let mut publisher = bus.publisher().unwrap();
+        let held = OnDrop(|| panic!("on purpose"));
+        publisher.add_inline(move |_: &Urgent| _ = &held).unwrap();
+        for _ in 0..2 {
+            let held = OnDrop(|| panic!("on purpose"));
+            std::mem::forget(bus.subscribe(move |_: &Urgent| _ = &held).unwrap());
+        }
+        drop(bus);
+        std::thread::spawn(move || drop(publisher)).join().unwrap();
+    });
+}
+
+#[test]
+fn serialize_that_panics_is_counted_and_the_others_go_on() {
+    #[derive(Clone, Copy)]
+    struct Unspeakable;
+    impl Serialize for Unspeakable {
+        fn serialize<S: Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
+            panic_any(PanicsWhenDropped)
+        }
+    }
+    impl Event for Unspeakable {
+        const NAME: &'static str = "Unspeakable";
+        const PRIORITY: Priority = Priority::High;
+    }
+    let bus = TypedEventBus::default();
+    bus.declare::<Unspeakable>().unwrap();
+    bus.declare::<Later>().unwrap();
+    let records = Arc::new(Mutex::new(Vec::new()));
+    let seen = records.clone();
+    let _guard = bus.subscribe_json(move |record| seen.lock().unwrap().push(record.name));
+    let publisher = bus.publisher().unwrap();
+    publisher.publish(Unspeakable);
+    publisher.publish(Later(1));
+    assert_eq!(bus.pump(9).panics, 2);
+    assert_eq!(*records.lock().unwrap(), ["Later"]);
+}
+
+#[test]
+fn inline_recursion_ends() {
+    use std::cell::RefCell;
+    use std::rc::Rc;
+    use wavepool::event_bus::Publisher;
+
+    thread_local! {
+        static OWN: RefCell<Option<Rc<Publisher>>> = const { RefCell::new(None) };
+    }
+    static CALLS: AtomicUsize = AtomicUsize::new(0);
+
+    let bus = TypedEventBus::default();
+    let queue = bus.queue::<Urgent>(9).unwrap();
+    let mut publisher = bus.publisher().unwrap();
+    publisher
+        .add_inline(|urgent: &Urgent| {
+            CALLS.fetch_add(1, Ordering::Relaxed);
+            let own = OWN.with_borrow(Clone::clone).unwrap();
+            assert_eq!(own.publish(Urgent(urgent.0 + 1)), Published::Queued);
+        })
+        .unwrap();
+    let publisher = Rc::new(publisher);
+    OWN.set(Some(publisher.clone()));
+    publisher.publish(Urgent(1));
+    publisher.publish(Urgent(10));
+    assert_eq!(CALLS.load(Ordering::Relaxed), 2);
+    bus.pump(9);
+    let seen: Vec<_> = std::iter::from_fn(|| queue.try_next())
+        .map(|e| e.0)
+        .collect();
+    assert_eq!(seen, [2, 1, 11, 10]);
+}

@@ -1,0 +1,70 @@
+//! The event bus and the module registry when the code they call misbehaves: it panics, also where it is dropped; it does
+//! not return; it uses the bus from where it runs; it publishes without end. And every number that they take.
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
+mod bus_numbers;
+mod bus_shutdown;
+mod bus_user_code;
+
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+use wavepool::event_bus::{Event, Priority};
+
+macro_rules! events {
+    ($($Name:ident $priority:ident,)*) => {$(
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+        struct $Name(u64);
+        impl Event for $Name {
+            const NAME: &'static str = stringify!($Name);
+            const PRIORITY: Priority = Priority::$priority;
+        }
+    )*};
+}
+
+events! {
+    Urgent Critical,
+    Soon High,
+    Later Normal,
+}
+
+/// Longer than anything here takes on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Runs `work` on a thread of its own: a deadlock in it fails this test, and not the whole run.
+fn returns<R: Send + 'static>(what: &str, work: impl FnOnce() -> R + Send + 'static) -> R {
+    let (send, result) = mpsc::channel();
+    let thread = std::thread::spawn(move || {
+        let result = work();
+        // Nobody waits any more once the patience is over.
+        let _ = send.send(result);
+    });
+    match result.recv_timeout(PATIENCE) {
+        Ok(result) => result,
+        Err(mpsc::RecvTimeoutError::Timeout) => panic!("{what} has not returned"),
+        Err(mpsc::RecvTimeoutError::Disconnected) => match thread.join() {
+            Err(panic) => std::panic::resume_unwind(panic),
+            Ok(()) => panic!("{what} returned nothing"),
+        },
+    }
+}
+
+/// Waits until `done`.
+fn until(what: &str, done: impl Fn() -> bool) -> Duration {
+    let start = Instant::now();
+    while !done() {
+        assert!(start.elapsed() < PATIENCE, "{what}");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    start.elapsed()
+}
+
+/// Does something when it is dropped.
+struct OnDrop<F: FnMut()>(F);
+
+impl<F: FnMut()> Drop for OnDrop<F> {
+    fn drop(&mut self) {
+        (self.0)();
+    }
+}
