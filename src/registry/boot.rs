@@ -1,15 +1,15 @@
 //! Boots modules, keeps them, stops them.
 
-use core::any::{Any, TypeId};
-use core::panic::AssertUnwindSafe;
-use std::panic::catch_unwind;
+use core::any::Any;
 
-use super::error::RegistryError;
+use super::error::{ModulePanic, RegistryError};
 use super::module::{
-    Configs, InitContext, Module, ModuleDescriptor, ModuleHealth, ModuleRegistration,
+    Configs, Health, InitContext, Module, ModuleDescriptor, ModuleHealth, ModuleRegistration,
 };
 use super::order::boot_order;
-use crate::event_bus::TypedEventBus;
+use super::watchdog::Watchdog;
+use crate::contain::contain;
+use crate::event_bus::{STUCK_AFTER, TypedEventBus};
 
 /// A module that exists.
 pub(crate) struct Booted {
@@ -32,13 +32,14 @@ pub struct RegistryBuilder {
     bus: TypedEventBus,
     configs: Configs,
     registrations: Vec<ModuleRegistration>,
+    watchdog: Watchdog,
 }
 
 impl RegistryBuilder {
     /// Gives modules a value; one per type, the last one counts.
     #[must_use]
     pub fn configure<C: Any + Send>(mut self, config: C) -> Self {
-        self.configs.insert(TypeId::of::<C>(), Box::new(config));
+        self.configs.insert(config);
         self
     }
 
@@ -49,39 +50,32 @@ impl RegistryBuilder {
         self
     }
 
+    /// Tells other threads of calls that do not return, those of the boot itself included.
+    #[must_use]
+    pub fn watchdog(&self) -> Watchdog {
+        self.watchdog.clone()
+    }
+
     /// Makes, initialises and starts the modules, each after those it depends on.
     ///
     /// # Errors
     /// [`RegistryError`]. What was initialised has then been stopped, in reverse order.
     pub fn boot(self) -> Result<ModuleRegistry, RegistryError> {
         let order = boot_order(&self.registrations)?;
-        // Dropped on an error (or a panic) below, it stops what it holds: that is the roll-back.
+        // Dropped on an error below, it stops what it holds: that is the roll-back.
         let mut registry = ModuleRegistry {
             bus: self.bus,
             modules: Vec::with_capacity(order.len()),
+            watchdog: self.watchdog,
         };
-        for ModuleRegistration {
-            descriptor,
-            construct,
-        } in order
-        {
-            let mut module = construct();
-            let mut ctx = InitContext {
-                bus: &registry.bus,
-                configs: &self.configs,
-                earlier: &mut registry.modules,
-                dependencies: descriptor.dependencies,
-            };
-            module
-                .init(&mut ctx)
-                .map_err(|cause| RegistryError::InitFailed {
-                    module: descriptor.name,
-                    cause,
-                })?;
-            registry.modules.push(Booted { descriptor, module });
+        for registration in order {
+            registry.add(registration, &self.configs)?;
         }
         for Booted { descriptor, module } in &mut registry.modules {
-            module.start().map_err(|cause| RegistryError::StartFailed {
+            guard(&registry.watchdog, descriptor.name, "start", || {
+                module.start()
+            })?
+            .map_err(|cause| RegistryError::StartFailed {
                 module: descriptor.name,
                 cause,
             })?;
@@ -106,6 +100,22 @@ pub struct ModuleRegistry {
     bus: TypedEventBus,
     /// In order of boot.
     modules: Vec<Booted>,
+    watchdog: Watchdog,
+}
+
+/// Runs code of a module: a panic becomes an error, and a call that does not return is seen by the watchdog.
+fn guard<R>(
+    watchdog: &Watchdog,
+    module: &'static str,
+    call: &'static str,
+    code: impl FnOnce() -> R,
+) -> Result<R, ModulePanic> {
+    let _call = watchdog.tracker(module).enter(call);
+    contain(code).map_err(|caught| ModulePanic {
+        module,
+        call,
+        message: caught.into_message(),
+    })
 }
 
 impl ModuleRegistry {
@@ -125,8 +135,9 @@ impl ModuleRegistry {
     #[must_use]
     pub fn by_hand(bus: TypedEventBus) -> RegistryBuilder {
         RegistryBuilder {
+            watchdog: Watchdog::new(bus.clone()),
             bus,
-            configs: Configs::new(),
+            configs: Configs::default(),
             registrations: Vec::new(),
         }
     }
@@ -169,32 +180,107 @@ impl ModuleRegistry {
         self.modules.iter().map(|booted| &booted.descriptor)
     }
 
-    /// How each module is doing, in order of boot.
+    /// How each module is doing, in order of boot. A module that panics when it is asked has failed, and so has one with a
+    /// call that does not return ([`CallTracker`](super::CallTracker)): that one is not asked, since it might not answer.
+    ///
+    /// While this thread is inside a module, other threads ask the [`watchdog`](Self::watchdog).
     #[must_use]
     pub fn health(&self) -> Vec<ModuleHealth> {
-        let health = |booted: &Booted| ModuleHealth {
-            name: booted.descriptor.name,
-            version: booted.descriptor.version,
-            health: booted.module.health(),
+        let stuck = self.watchdog.running_for(STUCK_AFTER);
+        let health = |booted: &Booted| {
+            let ModuleDescriptor { name, version, .. } = booted.descriptor;
+            let health = match stuck.iter().find(|call| call.module == name) {
+                Some(call) => Health::Failed(format!(
+                    "has not returned from `{}` for {:.1?}",
+                    call.call, call.running_for
+                )),
+                None => guard(&self.watchdog, name, "health", || booted.module.health())
+                    .unwrap_or_else(|panic| {
+                        Health::Failed(format!("panicked in `health`: {}", panic.message))
+                    }),
+            };
+            ModuleHealth {
+                name,
+                version,
+                health,
+            }
         };
         self.modules.iter().map(health).collect()
     }
 
+    /// Tells other threads of calls that do not return.
+    #[must_use]
+    pub fn watchdog(&self) -> Watchdog {
+        self.watchdog.clone()
+    }
+
     /// Stops the modules in reverse order of boot, as dropping does.
-    pub fn shutdown(self) {
-        drop(self);
+    ///
+    /// # Errors
+    /// [`RegistryError::ShutdownPanicked`]. All modules have been stopped all the same.
+    pub fn shutdown(mut self) -> Result<(), RegistryError> {
+        let panics = self.stop_all();
+        if panics.is_empty() {
+            Ok(())
+        } else {
+            Err(RegistryError::ShutdownPanicked { panics })
+        }
+    }
+
+    /// Makes and initialises a module.
+    fn add(
+        &mut self,
+        ModuleRegistration {
+            descriptor,
+            construct,
+        }: ModuleRegistration,
+        configs: &Configs,
+    ) -> Result<(), RegistryError> {
+        let name = descriptor.name;
+        let mut module = guard(&self.watchdog, name, "construct", construct)?;
+        let mut ctx = InitContext {
+            bus: &self.bus,
+            configs,
+            earlier: &mut self.modules,
+            descriptor,
+            watchdog: &self.watchdog,
+        };
+        let failure = match guard(&self.watchdog, name, "init", || module.init(&mut ctx)) {
+            Ok(Ok(())) => {
+                self.modules.push(Booted { descriptor, module });
+                return Ok(());
+            }
+            Ok(Err(cause)) => RegistryError::InitFailed {
+                module: name,
+                cause,
+            },
+            Err(panic) => panic.into(),
+        };
+        // What it failed with is what the host has to know: a panic of its drop was printed by the panic hook.
+        let _ = guard(&self.watchdog, name, "drop", || drop(module));
+        Err(failure)
+    }
+
+    /// Stops and drops every module, the last one first. No module's panic keeps the others from stopping.
+    fn stop_all(&mut self) -> Vec<ModulePanic> {
+        let mut panics = Vec::new();
+        while let Some(Booted {
+            descriptor,
+            mut module,
+        }) = self.modules.pop()
+        {
+            let name = descriptor.name;
+            panics.extend(guard(&self.watchdog, name, "stop", || module.stop()).err());
+            panics.extend(guard(&self.watchdog, name, "drop", || drop(module)).err());
+        }
+        panics
     }
 }
 
 impl Drop for ModuleRegistry {
     fn drop(&mut self) {
-        while let Some(mut booted) = self.modules.pop() {
-            // One module's panic must not keep the others from stopping; the panic hook has reported it.
-            let _ = catch_unwind(AssertUnwindSafe(|| {
-                booted.module.stop();
-                drop(booted);
-            }));
-        }
+        // Nobody is there to be told; the panic hook has printed them.
+        self.stop_all();
     }
 }
 
@@ -330,7 +416,7 @@ mod tests {
             registry.modules().map(|m| m.name).collect::<Vec<_>>(),
             ["a", "b", "c"]
         );
-        registry.shutdown();
+        registry.shutdown().unwrap();
         assert_eq!(diary.read(), ["stop c", "stop b", "stop a"]);
     }
 
@@ -456,8 +542,11 @@ mod tests {
             mock.expect_init().return_once(|_| panic!("on purpose"));
             Box::new(mock)
         });
-        let builder = three(&diary).register(mock);
-        assert!(catch_unwind(AssertUnwindSafe(|| builder.boot())).is_err());
+        let error = three(&diary).register(mock).boot().unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "module `mock` panicked in `init`: on purpose"
+        );
         assert!(diary.read().ends_with(&ROLLED_BACK.map(String::from)));
     }
 
@@ -471,7 +560,11 @@ mod tests {
             mock.expect_stop().return_once(|| panic!("on purpose"));
             Box::new(mock)
         });
-        three(&diary).register(mock).boot().unwrap().shutdown();
+        let error = three(&diary).register(mock).boot().unwrap().shutdown();
+        assert_eq!(
+            error.unwrap_err().to_string(),
+            "module `mock` panicked in `stop`: on purpose"
+        );
         assert!(diary.read().ends_with(&ROLLED_BACK.map(String::from)));
     }
 }

@@ -2,7 +2,19 @@
 
 use super::module::{ModuleError, Version};
 
-/// Why the modules did not boot. Whatever had been initialised was stopped again, in reverse order.
+/// Code of a module panicked. The panic was caught.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("module `{module}` panicked in `{call}`: {message}")]
+pub struct ModulePanic {
+    /// Whose code.
+    pub module: &'static str,
+    /// Where: `construct`, `init`, `start`, `health`, `stop` or `drop`.
+    pub call: &'static str,
+    /// What it panicked with.
+    pub message: String,
+}
+
+/// Why the modules did not boot, or did not stop well. Whatever had been initialised was stopped, in reverse order.
 #[derive(Debug, thiserror::Error)]
 pub enum RegistryError {
     /// Two registrations have one name.
@@ -27,12 +39,36 @@ pub enum RegistryError {
         /// What is missing.
         dependency: &'static str,
     },
+    /// A registration has no name.
+    #[error("a module of version {version} is registered without a name; give its descriptor one")]
+    Unnamed {
+        /// Its version.
+        version: Version,
+    },
     /// A dependency is there but older than asked for.
-    #[error("module `{module}` needs `{dependency}` {minimum} or newer, but {found} is registered")]
+    #[error(
+        "module `{module}` needs `{dependency}` {minimum} or newer{}, but {found} is registered",
+        below(*minimum)
+    )]
     DependencyTooOld {
         /// Who needs it.
         module: &'static str,
         /// What is too old.
+        dependency: &'static str,
+        /// The version asked for.
+        minimum: Version,
+        /// The version found.
+        found: Version,
+    },
+    /// A dependency is there but so much newer that it may have changed: see [`Version::satisfies`].
+    #[error(
+        "module `{module}` needs `{dependency}` {minimum} or newer{}, but {found} is registered",
+        below(*minimum)
+    )]
+    DependencyTooNew {
+        /// Who needs it.
+        module: &'static str,
+        /// What is too new.
         dependency: &'static str,
         /// The version asked for.
         minimum: Version,
@@ -61,4 +97,18 @@ pub enum RegistryError {
         /// What it said.
         cause: ModuleError,
     },
+    /// A module panicked while the modules booted.
+    #[error(transparent)]
+    Panicked(#[from] ModulePanic),
+    /// Modules panicked while they were stopped. All of them were stopped and dropped all the same.
+    #[error("{}", panics.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    ShutdownPanicked {
+        /// Every panic, in the order in which they came.
+        panics: Vec<ModulePanic>,
+    },
+}
+
+fn below(minimum: Version) -> String {
+    let below = minimum.first_incompatible();
+    below.map_or_else(String::new, |below| format!(" and older than {below}"))
 }

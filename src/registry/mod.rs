@@ -35,13 +35,15 @@ mod boot;
 mod error;
 mod module;
 mod order;
+mod watchdog;
 
 pub use boot::{ModuleRegistry, RegistryBuilder};
-pub use error::RegistryError;
+pub use error::{ModulePanic, RegistryError};
 pub use module::{
     Dependency, Health, InitContext, Module, ModuleDescriptor, ModuleError, ModuleHealth,
     ModuleRegistration, Version,
 };
+pub use watchdog::{CallTracker, StuckCall, TrackedCall, Watchdog};
 
 /// Runs the constructors that `inventory` placed in the wasm module, once per memory, however often and from
 /// however many instances it is called. [`RegistryBuilder::boot`] calls it.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::error::RegistryError;
-use super::module::ModuleRegistration;
+use super::module::{Dependency, ModuleDescriptor, ModuleRegistration};
 
 type ByName<'a> = BTreeMap<&'static str, &'a ModuleRegistration>;
 
@@ -14,6 +14,11 @@ pub(crate) fn boot_order(
     let mut by_name = ByName::new();
     for registration in registrations {
         let name = registration.descriptor.name;
+        if name.is_empty() {
+            return Err(RegistryError::Unnamed {
+                version: registration.descriptor.version,
+            });
+        }
         if let Some(first) = by_name.insert(name, registration) {
             let (first, second) = (first.descriptor.version, registration.descriptor.version);
             return Err(RegistryError::Duplicate {
@@ -24,57 +29,98 @@ pub(crate) fn boot_order(
         }
     }
     let mut order = Vec::with_capacity(by_name.len());
-    let mut path = Vec::new();
+    // What has been met: whether it is in the order, or on the path to be.
+    let mut met = BTreeMap::new();
     for registration in by_name.values() {
-        visit(registration, &by_name, &mut path, &mut order)?;
+        visit(registration, &by_name, &mut met, &mut order)?;
     }
     Ok(order)
 }
 
-/// Depth first: appends what `registration` needs, then itself. `path` is the way down to it.
-fn visit(
-    registration: &ModuleRegistration,
-    by_name: &ByName<'_>,
-    path: &mut Vec<&'static str>,
+/// Depth first: appends what `registration` needs, then itself. Without recursion, since a chain may be long.
+fn visit<'a>(
+    registration: &'a ModuleRegistration,
+    by_name: &ByName<'a>,
+    met: &mut BTreeMap<&'static str, Place>,
     order: &mut Vec<ModuleRegistration>,
 ) -> Result<(), RegistryError> {
-    let module = registration.descriptor.name;
-    if order.iter().any(|done| done.descriptor.name == module) {
+    if met.contains_key(registration.descriptor.name) {
         return Ok(());
     }
-    if let Some(start) = path.iter().position(|name| *name == module) {
-        let path = path[start..].iter().copied().chain([module]).collect();
-        return Err(RegistryError::Cycle { path });
-    }
-    path.push(module);
-    for dependency in registration.descriptor.dependencies {
-        let Some(found) = by_name.get(dependency.name) else {
-            return Err(RegistryError::MissingDependency {
-                module,
-                dependency: dependency.name,
-            });
+    // Each module on the way down, and how many of its dependencies have been looked at.
+    let mut path = vec![(registration, 0)];
+    met.insert(registration.descriptor.name, Place::OnPath);
+    while let Some((module, looked_at)) = path.last_mut() {
+        let module = *module;
+        let Some(dependency) = module.descriptor.dependencies.get(*looked_at) else {
+            met.insert(module.descriptor.name, Place::InOrder);
+            order.push(*module);
+            path.pop();
+            continue;
         };
-        if found.descriptor.version < dependency.minimum {
-            return Err(RegistryError::DependencyTooOld {
-                module,
-                dependency: dependency.name,
-                minimum: dependency.minimum,
-                found: found.descriptor.version,
-            });
+        *looked_at += 1;
+        let found = find(&module.descriptor, dependency, by_name)?;
+        let name = found.descriptor.name;
+        match met.get(name) {
+            Some(Place::InOrder) => {}
+            Some(Place::OnPath) => {
+                let names = path.iter().map(|(module, _)| module.descriptor.name);
+                let path = names.skip_while(|on_path| *on_path != name).chain([name]);
+                return Err(RegistryError::Cycle {
+                    path: path.collect(),
+                });
+            }
+            None => {
+                met.insert(name, Place::OnPath);
+                path.push((found, 0));
+            }
         }
-        visit(found, by_name, path, order)?;
     }
-    path.pop();
-    order.push(*registration);
     Ok(())
+}
+
+enum Place {
+    OnPath,
+    InOrder,
+}
+
+/// The module that a dependency names, if its version will do.
+fn find<'a>(
+    module: &ModuleDescriptor,
+    dependency: &Dependency,
+    by_name: &ByName<'a>,
+) -> Result<&'a ModuleRegistration, RegistryError> {
+    let (module, Dependency { name, minimum }) = (module.name, *dependency);
+    let Some(found) = by_name.get(name) else {
+        return Err(RegistryError::MissingDependency {
+            module,
+            dependency: name,
+        });
+    };
+    let version = found.descriptor.version;
+    if version < minimum {
+        return Err(RegistryError::DependencyTooOld {
+            module,
+            dependency: name,
+            minimum,
+            found: version,
+        });
+    }
+    if !version.satisfies(minimum) {
+        return Err(RegistryError::DependencyTooNew {
+            module,
+            dependency: name,
+            minimum,
+            found: version,
+        });
+    }
+    Ok(found)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::registry::{
-        Dependency, InitContext, Module, ModuleDescriptor, ModuleError, Version,
-    };
+    use crate::registry::{InitContext, Module, ModuleError, Version};
 
     struct Nothing;
     impl Module for Nothing {
@@ -144,14 +190,18 @@ mod tests {
     }
 
     #[test]
-    fn a_dependency_may_be_newer_but_not_older() {
+    fn dependency_versions_are_a_range() {
         let audio = module("audio", V, const { &[needs("pool")] });
         assert_eq!(
             refusal(&[audio, module("pool", Version(1, 1, 9), &[])]),
-            "module `audio` needs `pool` 1.2.3 or newer, but 1.1.9 is registered"
+            "module `audio` needs `pool` 1.2.3 or newer and older than 2.0.0, but 1.1.9 is registered"
         );
         assert_eq!(
-            order(&[audio, module("pool", Version(2, 0, 0), &[])]),
+            refusal(&[audio, module("pool", Version(7, 0, 0), &[])]),
+            "module `audio` needs `pool` 1.2.3 or newer and older than 2.0.0, but 7.0.0 is registered"
+        );
+        assert_eq!(
+            order(&[audio, module("pool", Version(1, 3, 0), &[])]),
             ["pool", "audio"]
         );
     }

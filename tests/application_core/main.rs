@@ -5,6 +5,8 @@
 mod bus_numbers;
 mod bus_shutdown;
 mod bus_user_code;
+mod modules;
+mod watchdogs;
 
 use std::sync::mpsc;
 use std::time::{Duration, Instant};

@@ -54,7 +54,7 @@ pub fn run(quanta: u64) -> Result<Report, Box<dyn Error>> {
     let modules = registry.health();
     drop(guard);
     drop(realtime);
-    registry.shutdown();
+    registry.shutdown()?;
     let events = core::mem::take(&mut *events.lock().unwrap_or_else(PoisonError::into_inner));
     Ok(Report { modules, events })
 }

@@ -11,9 +11,10 @@ use super::pool_optimization::PoolOptimizationEngine;
 use super::realtime::realtime_pool::RealtimePool;
 use super::sizing::sizing_profile::{ProfileError, SizingProfile};
 use super::sizing::sizing_rules::SizingPolicy;
-use crate::event_bus::{Publisher, TypedEventBus};
+use crate::event_bus::{BusError, Publisher, TypedEventBus};
 use crate::registry::{
-    Health, InitContext, Module, ModuleDescriptor, ModuleError, ModuleRegistration, Version,
+    CallTracker, Health, InitContext, Module, ModuleDescriptor, ModuleError, ModuleRegistration,
+    Version,
 };
 
 /// The pool may grow to this many times its first half's share, unless the host says otherwise.
@@ -74,6 +75,8 @@ pub struct DataManagementModule {
 
 struct Parts {
     bus: TypedEventBus,
+    /// For the registry's watchdog.
+    calls: CallTracker,
     publisher: Publisher,
     control: PoolControl,
     /// Built with the pool, given to the first who asks.
@@ -94,9 +97,9 @@ pub enum DataManagementError {
     /// The pool refused.
     #[error(transparent)]
     Pool(#[from] super::PoolError),
-    /// The bus refused a publisher.
-    #[error("the event bus has no publisher left")]
-    NoPublisher,
+    /// The bus refused.
+    #[error(transparent)]
+    Bus(#[from] BusError),
 }
 
 impl Module for DataManagementModule {
@@ -111,6 +114,7 @@ impl Module for DataManagementModule {
         first.attach_publisher(ctx.bus().publisher()?);
         self.parts = Some(Parts {
             bus: ctx.bus().clone(),
+            calls: ctx.call_tracker(),
             publisher: ctx.bus().publisher()?,
             control,
             first: Some(first),
@@ -147,10 +151,7 @@ impl DataManagementModule {
         if let Some(first) = parts.first.take() {
             return Ok(first);
         }
-        let publisher = parts
-            .bus
-            .publisher()
-            .map_err(|_| DataManagementError::NoPublisher)?;
+        let publisher = parts.bus.publisher()?;
         let mut half = parts.control.attach()?;
         half.attach_publisher(publisher);
         Ok(half)
@@ -179,10 +180,7 @@ impl DataManagementModule {
         let manager = match parts.audio_buffers.take() {
             Some(manager) => manager,
             None => {
-                let publisher = parts
-                    .bus
-                    .publisher()
-                    .map_err(|_| DataManagementError::NoPublisher)?;
+                let publisher = parts.bus.publisher()?;
                 let mut half = parts.control.attach_with(&parts.audio_buffer_mix)?;
                 half.attach_publisher(publisher);
                 AudioBufferManagerImpl::new(half)
@@ -244,12 +242,14 @@ impl DataManagementModule {
 
     /// The scheduled control step: collects, measures, alerts, sizes, defragments while that alert is raised, tells the
     /// bus. Call it every few milliseconds to a few hundred; nothing else needs to be called for the pool to keep
-    /// itself. None before `init`.
+    /// itself. None before `init`. One that does not return is reported by the registry's
+    /// [`Watchdog`](crate::registry::Watchdog).
     ///
     /// # Real-time
     /// For the control side. Bounded: see [`PoolKeeper::step`].
     pub fn tick(&mut self, now_ms: f64) -> Option<KeeperReport> {
         let parts = self.parts.as_mut()?;
+        let _call = parts.calls.enter("tick");
         if let Some(manager) = &mut parts.audio_buffers {
             // The control side owns this half.
             manager.half_mut().begin_round();
@@ -310,8 +310,37 @@ mod tests {
             .unwrap();
         module.tick(1.0);
         assert_eq!(module.control().unwrap().leased(), 2);
-        registry.shutdown();
+        registry.shutdown().unwrap();
         assert!(first.acquire(100).is_ok());
+    }
+
+    #[test]
+    fn watchdog_sees_the_control_step() {
+        use std::sync::atomic::{AtomicBool, Ordering};
+        use std::time::{Duration, Instant};
+
+        let mut registry = ModuleRegistry::builder(TypedEventBus::default())
+            .boot()
+            .unwrap();
+        let watchdog = registry.watchdog();
+        let seen = AtomicBool::new(false);
+        let start = Instant::now();
+        let late = || start.elapsed() > Duration::from_secs(20);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let running = || watchdog.running_for(Duration::ZERO);
+                while !running().iter().any(|call| call.call == "tick") && !late() {
+                    std::thread::yield_now();
+                }
+                seen.store(!late(), Ordering::Relaxed);
+            });
+            let module = registry.get_mut::<DataManagementModule>().unwrap();
+            while !seen.load(Ordering::Relaxed) && !late() {
+                module.tick(start.elapsed().as_secs_f64() * 1000.0);
+            }
+        });
+        assert!(seen.load(Ordering::Relaxed), "no tick was ever under way");
+        assert_eq!(watchdog.running_for(Duration::ZERO), []);
     }
 
     #[test]

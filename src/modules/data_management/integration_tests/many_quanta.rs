@@ -201,5 +201,5 @@ fn a_hundred_thousand_quanta_leave_every_account_in_agreement() {
     assert_eq!(reserved[5..], [reserved[5]; 5]);
     assert_eq!(starved, 0);
     drop(ledger);
-    registry.shutdown();
+    registry.shutdown().unwrap();
 }

@@ -1,0 +1,200 @@
+//! Which calls of modules are under way, for whoever asks from another thread: see
+//! `docs/decisions/0130-watchdogs-are-asked.md`.
+
+use core::fmt;
+use core::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::event_bus::{STUCK_AFTER, TypedEventBus};
+use crate::stopwatch::Stopwatch;
+
+/// Reports calls that do not return. A registry belongs to one thread, and while that thread is inside a module it cannot
+/// ask for [`health`](super::ModuleRegistry::health); this handle is for every other thread. Clones are the same watchdog.
+///
+/// It sees the calls that the registry makes (`construct`, `init`, `start`, `health`, `stop`, `drop`), those that modules
+/// report through a [`CallTracker`] (the pool's `tick`, for one), and the bus's handlers.
+///
+/// # Real-time
+/// Not for the audio thread: it locks. It never waits for the call it reports.
+///
+/// # Examples
+/// ```
+/// use wavepool::event_bus::TypedEventBus;
+/// use wavepool::registry::ModuleRegistry;
+///
+/// let registry = ModuleRegistry::by_hand(TypedEventBus::default()).boot()?;
+/// let watchdog = registry.watchdog();
+/// std::thread::spawn(move || {
+///     // Every second or so.
+///     for stuck in watchdog.stuck_calls() {
+///         eprintln!("{stuck}"); // module `data_management` has not returned from `tick` for 1.2s
+///     }
+/// });
+/// # Ok::<(), wavepool::registry::RegistryError>(())
+/// ```
+#[derive(Clone)]
+pub struct Watchdog {
+    calls: Arc<Calls>,
+    bus: TypedEventBus,
+}
+
+/// A call that began [`STUCK_AFTER`] ago or earlier and has not returned.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StuckCall {
+    /// Name of the module; `event_bus` for a handler.
+    pub module: &'static str,
+    /// Which call.
+    pub call: String,
+    /// How long ago it began.
+    pub running_for: Duration,
+}
+
+impl fmt::Display for StuckCall {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            module,
+            call,
+            running_for,
+        } = self;
+        write!(
+            f,
+            "module `{module}` has not returned from `{call}` for {running_for:.1?}"
+        )
+    }
+}
+
+/// Lets a module's own calls be seen by the [`Watchdog`]: taken from the [`InitContext`](super::InitContext), kept, and asked
+/// for a guard at the beginning of each call that somebody may wait for.
+#[derive(Clone)]
+pub struct CallTracker {
+    calls: Arc<Calls>,
+    module: &'static str,
+}
+
+/// The call lasts until this is dropped.
+#[must_use = "dropping it ends the call"]
+pub struct TrackedCall {
+    calls: Arc<Calls>,
+    number: u64,
+}
+
+#[derive(Default)]
+struct Calls {
+    /// Locked for moments and never while a module's code runs.
+    running: Mutex<Running>,
+}
+
+#[derive(Default)]
+struct Running {
+    next_number: u64,
+    calls: Vec<Call>,
+}
+
+struct Call {
+    number: u64,
+    module: &'static str,
+    name: &'static str,
+    running: Stopwatch,
+}
+
+impl Calls {
+    fn lock(&self) -> MutexGuard<'_, Running> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Watchdog {
+    pub(super) fn new(bus: TypedEventBus) -> Self {
+        Self {
+            calls: Arc::default(),
+            bus,
+        }
+    }
+
+    /// The calls that do not return, the oldest first. On WebAssembly always empty: it has no clock, and the page watches its
+    /// workers.
+    #[must_use]
+    pub fn stuck_calls(&self) -> Vec<StuckCall> {
+        let mut stuck = self.running_for(STUCK_AFTER);
+        stuck.extend(self.bus.stuck_handler().map(|handler| StuckCall {
+            module: "event_bus",
+            call: format!(
+                "{} ({})",
+                handler.subscriber,
+                handler.event.unwrap_or("no event")
+            ),
+            running_for: handler.running_for,
+        }));
+        stuck.sort_by_key(|call| core::cmp::Reverse(call.running_for));
+        stuck
+    }
+
+    /// The calls of modules that began at least `limit` ago.
+    pub(crate) fn running_for(&self, limit: Duration) -> Vec<StuckCall> {
+        let running = self.calls.lock();
+        let calls = running.calls.iter().map(|call| StuckCall {
+            module: call.module,
+            call: call.name.to_owned(),
+            running_for: call.running.elapsed(),
+        });
+        calls.filter(|call| call.running_for >= limit).collect()
+    }
+
+    pub(super) fn tracker(&self, module: &'static str) -> CallTracker {
+        CallTracker {
+            calls: self.calls.clone(),
+            module,
+        }
+    }
+}
+
+impl CallTracker {
+    /// Begins a call of this name, which lasts until the guard is dropped.
+    ///
+    /// # Real-time
+    /// No: it locks and may allocate.
+    pub fn enter(&self, name: &'static str) -> TrackedCall {
+        let mut running = self.calls.lock();
+        let number = running.next_number;
+        running.next_number += 1;
+        running.calls.push(Call {
+            number,
+            module: self.module,
+            name,
+            running: Stopwatch::start(),
+        });
+        TrackedCall {
+            calls: self.calls.clone(),
+            number,
+        }
+    }
+}
+
+impl Drop for TrackedCall {
+    fn drop(&mut self) {
+        let mut running = self.calls.lock();
+        running.calls.retain(|call| call.number != self.number);
+    }
+}
+
+impl fmt::Debug for Watchdog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.stuck_calls()).finish()
+    }
+}
+
+impl fmt::Debug for CallTracker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CallTracker")
+            .field("module", &self.module)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for TrackedCall {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TrackedCall")
+            .field("number", &self.number)
+            .finish_non_exhaustive()
+    }
+}
