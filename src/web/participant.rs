@@ -74,7 +74,7 @@ impl Participant {
             .ok_or("the module data_management is not running")?;
         let mix: Vec<_> = control.classes().map(|class| (class, BUFFERS)).collect();
         let mut half = control.attach_with(&mix)?;
-        half.attach_publisher(publisher);
+        half.attach_publisher(publisher)?;
         let slots = control.slots().count();
         Ok(Box::new(Self {
             bridge: WasmJsBridge::new(holder, MOST_LEASES, slots),

@@ -5,6 +5,7 @@
 mod bus_numbers;
 mod bus_shutdown;
 mod bus_user_code;
+mod declared_events;
 mod modules;
 mod watchdogs;
 

@@ -55,8 +55,11 @@ pub(crate) fn start() -> (RealtimeLoop, Others) {
         .build()
         .expect("pool");
     let bus = TypedEventBus::default();
-    half.attach_publisher(bus.publisher().expect("publisher"));
-    control.attach_publisher(bus.publisher().expect("publisher"));
+    half.attach_publisher(bus.publisher().expect("publisher"))
+        .expect("attached");
+    control
+        .attach_publisher(bus.publisher().expect("publisher"))
+        .expect("attached");
     let own = bus.publisher().expect("publisher");
     let subscriptions = [
         bus.subscribe(|_: &BufferPoolAllocation| ()).expect("room"),

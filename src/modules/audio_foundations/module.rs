@@ -205,7 +205,7 @@ impl AudioFoundationsModule {
             .control_mut()
             .ok_or(AudioError::NotInitialised)?
             .attach_with(mix)?;
-        pool.attach_publisher(publisher);
+        pool.attach_publisher(publisher)?;
         Ok(pool)
     }
 

@@ -110,8 +110,8 @@ impl Module for DataManagementModule {
             .unwrap_or_default();
         pool_events::declare_all(ctx.bus())?;
         let (mut control, mut first) = config.pool.build()?;
-        control.attach_publisher(ctx.bus().publisher()?);
-        first.attach_publisher(ctx.bus().publisher()?);
+        control.attach_publisher(ctx.bus().publisher()?)?;
+        first.attach_publisher(ctx.bus().publisher()?)?;
         self.parts = Some(Parts {
             bus: ctx.bus().clone(),
             calls: ctx.call_tracker(),
@@ -153,7 +153,7 @@ impl DataManagementModule {
         }
         let publisher = parts.bus.publisher()?;
         let mut half = parts.control.attach()?;
-        half.attach_publisher(publisher);
+        half.attach_publisher(publisher)?;
         Ok(half)
     }
 
@@ -182,7 +182,7 @@ impl DataManagementModule {
             None => {
                 let publisher = parts.bus.publisher()?;
                 let mut half = parts.control.attach_with(&parts.audio_buffer_mix)?;
-                half.attach_publisher(publisher);
+                half.attach_publisher(publisher)?;
                 AudioBufferManagerImpl::new(half)
             }
         };

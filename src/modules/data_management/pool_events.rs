@@ -30,6 +30,12 @@ macro_rules! events {
             Ok(())
         }
 
+        /// The same, on the bus of a publisher.
+        pub(super) fn declare_for(publisher: &crate::event_bus::Publisher) -> Result<(), crate::event_bus::BusError> {
+            $(publisher.declare::<$Name>()?;)*
+            Ok(())
+        }
+
         /// The names of all pool events.
         pub const NAMES: &[&str] = &[$(stringify!($Name)),*];
     };

@@ -23,8 +23,11 @@ impl Ours {
         }
         let (mut control, mut half) = builder.build().expect("pool");
         let bus = TypedEventBus::default();
-        control.attach_publisher(bus.publisher().expect("publisher"));
-        half.attach_publisher(bus.publisher().expect("publisher"));
+        control
+            .attach_publisher(bus.publisher().expect("publisher"))
+            .expect("attached");
+        half.attach_publisher(bus.publisher().expect("publisher"))
+            .expect("attached");
         Self {
             half,
             _control: control,

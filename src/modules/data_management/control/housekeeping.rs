@@ -221,7 +221,7 @@ mod tests {
             .leak_sampling(1)
             .build()
             .unwrap();
-        control.attach_publisher(bus.publisher().unwrap());
+        control.attach_publisher(bus.publisher().unwrap()).unwrap();
         assert_eq!(control.report_leaks(|_| false), 0);
         half.begin_quantum(128);
         let (leaked, kept) = (half.acquire(50).unwrap(), half.acquire(64).unwrap());
@@ -248,7 +248,7 @@ mod tests {
         let bus = TypedEventBus::default();
         let (told, _guard) = seen::<LeasesReclaimed>(&bus);
         let (mut control, half) = BufferPool::builder().class(64, 4).build().unwrap();
-        control.attach_publisher(bus.publisher().unwrap());
+        control.attach_publisher(bus.publisher().unwrap()).unwrap();
         let mut leases = LeaseTable::new(3, 4);
         for _ in 0..2 {
             leases.open(half.acquire(64).unwrap()).unwrap();

@@ -5,9 +5,9 @@ use super::arena::{FreeRuns, MemorySource, units};
 use super::census::Census;
 use super::line_search::{LineSearches, SLOTS_PER_STEP};
 use super::pool_builder::PoolBuilder;
-use crate::event_bus::{Event, Publisher};
+use crate::event_bus::{BusError, Event, Publisher};
 use crate::modules::data_management::error::PoolError;
-use crate::modules::data_management::pool_events::PoolGrown;
+use crate::modules::data_management::pool_events::{PoolGrown, declare_for};
 use crate::modules::data_management::pool_metrics::ClassMetrics;
 use crate::modules::data_management::realtime::class_table::bucket_shift;
 use crate::modules::data_management::realtime::free_list::Chain;
@@ -112,9 +112,15 @@ impl PoolControl {
         }
     }
 
-    /// Events of the control half go out here.
-    pub fn attach_publisher(&mut self, publisher: Publisher) {
+    /// Events of the control half go out here. The pool's event types are declared on the publisher's bus, so that JSON
+    /// subscribers get them all.
+    ///
+    /// # Errors
+    /// The bus's, when it cannot declare the types: the publisher is not attached then.
+    pub fn attach_publisher(&mut self, publisher: Publisher) -> Result<(), BusError> {
+        declare_for(&publisher)?;
         *self.publisher.get() = Some(publisher);
+        Ok(())
     }
 
     pub(super) fn tell<E: Event>(&mut self, event: E) {

@@ -5,7 +5,7 @@ use super::pool_control::PoolControl;
 use crate::event_bus::Publisher;
 use crate::modules::data_management::pool_events::{
     HitRateLow, JSGCPressureReduction, MemoryOverheadHigh, PoolFragmentation, PoolMetricsSnapshot,
-    PoolOptimization,
+    PoolOptimization, declare_for,
 };
 use crate::modules::data_management::pool_metrics::{BoundaryCounts, PoolCounts, PoolMetrics};
 use crate::modules::data_management::pool_monitor::{
@@ -86,6 +86,13 @@ impl PoolKeeper {
         publisher: Option<&Publisher>,
         add: impl FnOnce(&mut PoolCounts),
     ) -> KeeperReport {
+        if let Some(publisher) = publisher
+            && now_ms >= self.snapshot_at_ms
+        {
+            // Whoever brings a publisher of their own need not declare anything. A bus that has no room for more types
+            // leaves out the JSON form.
+            let _ = declare_for(publisher);
+        }
         let looks = control.looks();
         let collected = control.step(COLLECT_BUDGET);
         let mut counts = control.counts_of_step();
@@ -305,7 +312,7 @@ mod tests {
                     pool.class(samples, buffers)
                 });
             let (control, mut half) = pool.limit_samples(1 << 20).build().unwrap();
-            half.attach_publisher(bus.publisher().unwrap());
+            half.attach_publisher(bus.publisher().unwrap()).unwrap();
             let policy = SizingPolicy {
                 window_ms: 50.0,
                 ..Default::default()

@@ -320,7 +320,7 @@ mod tests {
         let _guard =
             bus.subscribe(move |event: &LeasesReclaimed| sink.lock().unwrap().push(*event));
         let (mut control, mut half) = BufferPool::builder().class(64, 4).build().unwrap();
-        control.attach_publisher(bus.publisher().unwrap());
+        control.attach_publisher(bus.publisher().unwrap()).unwrap();
         half.begin_quantum(128);
         forget(half.scratch(10));
         forget(half.acquire(64));

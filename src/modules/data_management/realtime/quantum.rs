@@ -7,8 +7,10 @@
 
 use super::realtime_pool::RealtimePool;
 use super::shelf::Shelf;
-use crate::event_bus::Publisher;
-use crate::modules::data_management::pool_events::{BufferPoolAllocation, BufferPoolRecycling};
+use crate::event_bus::{BusError, Publisher};
+use crate::modules::data_management::pool_events::{
+    BufferPoolAllocation, BufferPoolRecycling, declare_for,
+};
 
 /// Buffers one class looks at, to shed them, in one quantum: enough for several hundred to change hands within 50 ms,
 /// few enough to take less than a microsecond.
@@ -46,10 +48,15 @@ impl RealtimePool {
     /// From now on this half's events go out here. Control side: attach before the half goes to its thread.
     ///
     /// Who subscribes later to allocations or recyclings hears of them from the next [`begin_quantum`](Self::begin_quantum)
-    /// on.
-    pub fn attach_publisher(&mut self, publisher: Publisher) {
+    /// on. The pool's event types are declared on the publisher's bus, so that JSON subscribers get them all.
+    ///
+    /// # Errors
+    /// The bus's, when it cannot declare the types: the publisher is not attached then.
+    pub fn attach_publisher(&mut self, publisher: Publisher) -> Result<(), BusError> {
+        declare_for(&publisher)?;
         self.publisher = Some(publisher);
         self.listen();
+        Ok(())
     }
 
     /// Begins a callback: takes up a new class table if there is one, sheds a few surplus buffers if the control half asked

@@ -539,7 +539,7 @@ mod tests {
             bus.subscribe(move |_: &PoolExhausted| c.lock().unwrap().2 += 1),
         );
         let (control, mut half) = pool(64, 4);
-        half.attach_publisher(bus.publisher().unwrap());
+        half.attach_publisher(bus.publisher().unwrap()).unwrap();
         for quantum in 0..10 {
             half.begin_quantum(quantum * 128);
             let held: Vec<_> = core::iter::from_fn(|| half.acquire(64).ok()).collect();
