@@ -1,5 +1,6 @@
 /** What the lifetime tests open and end by name (`../lifetimes.mjs`), and how a page counts what is in use. */
 import type { Mode } from '../../lib/src/index.ts';
+import * as feed from './lifetimes_feed.ts';
 import * as pool from './lifetimes_pool.ts';
 import * as processor from './lifetimes_processor.ts';
 
@@ -12,7 +13,7 @@ export interface Lifetime {
   end(): Promise<unknown>;
 }
 
-export const lifetimes = { ...pool, ...processor } satisfies Record<string, (mode: Mode) => Promise<Lifetime>>;
+export const lifetimes = { ...feed, ...pool, ...processor } satisfies Record<string, (mode: Mode) => Promise<Lifetime>>;
 
 /** Runs rounds, `abreast` of them at a time. */
 export async function inTurn(from: number, to: number, abreast: number, round: (number: number) => Promise<void>): Promise<void> {

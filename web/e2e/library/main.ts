@@ -2,12 +2,16 @@
 import * as blocks from './blocks.ts';
 import * as crash from './crash.ts';
 import * as feed from './feed.ts';
+import * as feedClose from './feed_close.ts';
+import * as feedLive from './feed_live.ts';
+import * as feedRefusals from './feed_refusals.ts';
+import * as feedSound from './feed_sound.ts';
 import * as pool from './pool.ts';
 import { lifetimes, type Lifetime } from './lifetimes.ts';
 import * as turns from './turns.ts';
 import * as watchdog from './watchdog.ts';
 
-const scenarios = { ...blocks, ...crash, ...feed, ...pool, ...turns, ...watchdog };
+const scenarios = { ...blocks, ...crash, ...feed, ...feedClose, ...feedLive, ...feedRefusals, ...feedSound, ...pool, ...turns, ...watchdog };
 
 declare global {
   interface Window {

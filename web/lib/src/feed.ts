@@ -1,13 +1,17 @@
-import { WavepoolError } from './errors.ts';
-import { FEED_PROCESSOR, ringBytes, type FeedFormat, type FeedOptions, type FeedTicket, type FromFeed, type ToFeed } from './feed_protocol.ts';
+import type { FeedNode } from './feed_node.ts';
+import type { FeedTicket } from './feed_protocol.ts';
 import { FeedWriter, type FeedBlock } from './feed_writer.ts';
-import { workletNode } from './worklet_file.ts';
+
+/** A feed that nobody can reach any more is closed when it has played what was written. */
+const forgotten = new FinalizationRegistry<FeedNode>((node) => node.forget());
 
 /**
  * The way back: samples that this page, or a worker that the feed is handed over to, writes are what {@link node} plays.
  *
  * When the writer is late the last sample fades out within 64 frames, and what comes after fades in: an underrun is a gap,
  * never a click, and is counted. (Silence alone would click; a held sample alone would be a constant pressure.)
+ *
+ * A feed ends by itself when its context is closed, and when the worker that writes it dies: see {@link onFault}.
  *
  * @example
  * ```ts
@@ -22,80 +26,82 @@ import { workletNode } from './worklet_file.ts';
 export class Feed {
   /** Connect it to whatever is to hear it. */
   readonly node: AudioWorkletNode;
-  /** Times that the writer was late. */
-  underruns = 0;
-  /** Called at each of them. */
-  onUnderrun: (underruns: number) => void = () => {};
   /** Settles when everything was played after the writer's `end`, or the feed was closed. */
   readonly ended: Promise<void>;
   /** Settles when the feed was closed. */
   readonly closed: Promise<void>;
-  private settleClosed: () => void = () => {};
-  private readonly tell: (underruns: number) => void;
-  private settleEnded: () => void = () => {};
-  private ticket: FeedTicket | null;
+  private readonly inner: FeedNode;
   private writer: FeedWriter | null = null;
 
   /** @internal */
-  constructor(context: BaseAudioContext, format: FeedFormat, shared: boolean, tell: (underruns: number) => void) {
-    this.tell = tell;
-    this.closed = new Promise((settle) => (this.settleClosed = settle));
-    const ring = shared ? new SharedArrayBuffer(ringBytes(format)) : null;
-    this.ended = new Promise((settle) => (this.settleEnded = settle));
-    this.node = workletNode(context, FEED_PROCESSOR, {
-      numberOfInputs: 0,
-      numberOfOutputs: 1,
-      outputChannelCount: [format.channels],
-      processorOptions: { format, ring } satisfies FeedOptions,
-    });
-    if (ring) {
-      this.ticket = { format, lane: { mode: 'shared', ring }, ports: [] };
-    } else {
-      const { port1, port2 } = new MessageChannel();
-      this.node.port.postMessage({ port: port1 } satisfies ToFeed, [port1]);
-      this.ticket = { format, lane: { mode: 'transfer', port: port2 }, ports: [port2] };
-    }
-    this.node.port.onmessage = ({ data }: MessageEvent<FromFeed>) => {
-      if (data.kind === 'ended') return this.settleEnded();
-      this.underruns = data.underruns;
-      this.tell(data.underruns);
-      this.onUnderrun(data.underruns);
-    };
+  constructor(inner: FeedNode) {
+    this.inner = inner;
+    this.node = inner.node;
+    this.ended = inner.ended;
+    this.closed = inner.closed;
+    forgotten.register(this, inner);
+  }
+
+  /** Times that the writer was late. */
+  get underruns(): number {
+    return this.inner.figures.underruns;
+  }
+
+  /** Live feeds: frames that were dropped because they came later than the latency. */
+  get lateFrames(): number {
+    return this.inner.figures.lateFrames;
+  }
+
+  /** Frames written and not played yet. In transfer mode, if another thread writes, as of a quarter of a second ago. */
+  get bufferedFrames(): number {
+    return this.inner.figures.bufferedFrames;
+  }
+
+  /** The latency that the feed keeps, in frames: what was asked for in whole blocks. */
+  get latencyFrames(): number {
+    return this.inner.format.latencyFrames;
+  }
+
+  /** Called at each underrun with their number. */
+  get onUnderrun(): (underruns: number) => void {
+    return this.inner.onUnderrun;
+  }
+
+  set onUnderrun(callback: (underruns: number) => void) {
+    this.inner.onUnderrun = callback;
+  }
+
+  /** Called when the feed ends for another reason than `end` or `close`: its context was closed, its writer's worker died. */
+  set onFault(callback: (message: string) => void) {
+    this.inner.onFault = callback;
   }
 
   /**
    * Blocks to be written on this thread: see {@link FeedWriter.blocks}.
    *
-   * @throws {@link WavepoolError} `tap-taken` when the feed was handed over.
+   * @throws {@link WavepoolError} `tap-taken` when the feed was handed over; `closed`.
    */
   blocks(): AsyncGenerator<FeedBlock, void, undefined> {
     return this.here().blocks();
   }
 
-  /** No more will be written on this thread; what was written is still played. */
+  /** No more will be written on this thread; what was sent is still played. Safe to call twice. */
   end(): void {
-    this.here().end();
+    if (!this.inner.isClosed) this.here().end();
   }
 
   /**
    * Has another thread write, for good. Post the ticket with its ports, and give it to `openFeed` there.
    *
-   * @throws {@link WavepoolError} `tap-taken` when it is written here, or was handed over before.
+   * @throws {@link WavepoolError} `tap-taken` when it is written here, or was handed over before; `closed`.
    */
   handOver(): FeedTicket {
-    const { ticket } = this;
-    if (ticket === null) throw taken();
-    this.ticket = null;
-    return ticket;
+    return this.inner.handOver();
   }
 
-  /** Takes the node out of the graph; loops that write end. */
+  /** Takes the node out of the graph and ends its processor; loops that write end, on every thread. Safe to call twice. */
   close(): void {
-    this.node.disconnect();
-    this.node.port.close();
-    this.writer?.end();
-    this.settleEnded();
-    this.settleClosed();
+    this.inner.close();
   }
 
   [Symbol.dispose](): void {
@@ -103,12 +109,7 @@ export class Feed {
   }
 
   private here(): FeedWriter {
-    if (this.ticket !== null) this.writer = FeedWriter.open(this.handOver());
-    if (this.writer === null) throw taken();
+    this.writer ??= FeedWriter.here(this.inner.format, this.inner.openOutlet());
     return this.writer;
   }
-}
-
-function taken(): WavepoolError {
-  return new WavepoolError('tap-taken', 'This feed was handed over to another thread. Write it there, or open a second feed.');
 }

@@ -1,12 +1,8 @@
-/** What crosses between whoever writes a feed and the worklet that plays it. */
+/** What crosses between whoever writes a feed, the worklet that plays it, and the page that opened it. */
 import { build } from './build.ts';
 
 /** The name under which the worklet file registers its processor. */
 export const FEED_PROCESSOR = `wavepool-feed ${build}`;
-
-/** How far a writer can be ahead, in seconds and at least in blocks: what is written later sounds later by so much. */
-const SECONDS_AHEAD = 0.1;
-const LEAST_BLOCKS = 3;
 
 export interface FeedFormat {
   /** In Hz. */
@@ -14,15 +10,28 @@ export interface FeedFormat {
   readonly channels: number;
   /** Frames per block. */
   readonly frames: number;
+  /** The latency that the feed keeps, in frames: whole blocks. */
+  readonly latencyFrames: number;
+  /** Whether the source sets the pace, and not the feed. */
+  readonly live: boolean;
 }
 
-/** Blocks that circulate between writer and worklet. */
-export function blocksAhead({ sampleRate, frames }: FeedFormat): number {
-  return Math.max(LEAST_BLOCKS, Math.ceil((SECONDS_AHEAD * sampleRate) / frames));
+/** Blocks that circulate between writer and worklet. A live feed has room for what comes in a burst after a delay. */
+export function blockCount({ frames, latencyFrames, live }: FeedFormat): number {
+  return (latencyFrames / frames) * (live ? 2 : 1);
 }
 
-/** Words in front of a shared ring: blocks written so far, blocks played so far, 1 once the last one was written. */
-export const RING = { written: 0, played: 1, ended: 2, words: 4 } as const;
+/**
+ * 32-bit cells in front of a shared ring. `written` and `played` count blocks and wrap around at 2^32, so they are only ever
+ * compared by their wrapping difference, see {@link blocksBetween}. `ended` is 1 once the last block was written.
+ * `underruns` and `lateFrames` stop at their maximum.
+ */
+export const RING = { written: 0, played: 1, ended: 2, underruns: 3, lateFrames: 4, cells: 8 } as const;
+
+/** Blocks written and not played yet: correct across the wrap, because a ring never has 2^31 blocks. */
+export function blocksBetween(played: number, written: number): number {
+  return (written - played) | 0;
+}
 
 /** Shared mode: one ring of blocks. Transfer mode: blocks go by message, and come back. */
 export type FeedLane =
@@ -35,6 +44,10 @@ export interface FeedTicket {
   readonly format: FeedFormat;
   /** @internal */
   readonly lane: FeedLane;
+  /** Web Lock that the writer's thread holds, so that the page learns of its death. @internal */
+  readonly lock: string;
+  /** The writer's line to the page. @internal */
+  readonly control: MessagePort;
   readonly ports: readonly MessagePort[];
 }
 
@@ -44,18 +57,33 @@ export interface FeedOptions {
   readonly ring: SharedArrayBuffer | null;
 }
 
-export type ToFeed = { readonly port: MessagePort };
-export type FromFeed = { kind: 'underrun'; underruns: number } | { kind: 'ended' };
+/** How a feed is doing. */
+export interface FeedState {
+  readonly underruns: number;
+  readonly lateFrames: number;
+  /** Frames written and not played yet. */
+  readonly bufferedFrames: number;
+}
+
+export type ToFeed = { readonly kind: 'port'; readonly port: MessagePort } | { readonly kind: 'end' | 'close' };
+export type FromFeed = { readonly kind: 'state'; readonly state: FeedState } | { readonly kind: 'ended' };
+
+/** Transfer mode, from worklet to writer: a block that was played, or a new state. */
+export type ToFeedWriter = ArrayBuffer | FeedState;
+
+/** From the page to a writer on another thread, and back. */
+export type ToWriterControl = 'closed';
+export type FromWriterControl = 'opened' | 'ended';
 
 export function ringBytes(format: FeedFormat): number {
-  return 4 * (RING.words + blocksAhead(format) * format.channels * format.frames);
+  return 4 * (RING.cells + blockCount(format) * format.channels * format.frames);
 }
 
 /** The channels of each of the ring's blocks. */
 export function ringBlocks(ring: SharedArrayBuffer, format: FeedFormat): Float32Array[][] {
   const { channels, frames } = format;
-  const view = (index: number): Float32Array => new Float32Array(ring, 4 * (RING.words + index * frames), frames);
-  return Array.from({ length: blocksAhead(format) }, (_, block) =>
+  const view = (index: number): Float32Array => new Float32Array(ring, 4 * (RING.cells + index * frames), frames);
+  return Array.from({ length: blockCount(format) }, (_, block) =>
     Array.from({ length: channels }, (_, channel) => view(block * channels + channel)),
   );
 }

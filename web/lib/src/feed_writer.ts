@@ -1,6 +1,8 @@
 import { WavepoolError } from './errors.ts';
-import { blocksAhead, channelsOf, RING, ringBlocks, type FeedFormat, type FeedLane, type FeedTicket } from './feed_protocol.ts';
-import { nap } from './nap.ts';
+import { openOutlet, type FeedOutlet } from './feed_outlet.ts';
+import { ringBytes, type FeedFormat, type FeedTicket, type FromWriterControl, type ToWriterControl } from './feed_protocol.ts';
+import { hold } from './join.ts';
+import { NoSuchChannelError } from './refusal.ts';
 
 /** A block to be written: `channelCount` × `frames` samples, -1 to 1 at full scale. What is not written is what was there before. */
 export interface FeedBlock {
@@ -8,134 +10,154 @@ export interface FeedBlock {
   readonly frames: number;
   /** Frame of the feed with which the block begins: the sum of what was written before. */
   readonly firstFrame: number;
+  /**
+   * Its samples, to be written until the next block is asked for. NaN and infinities are played as zeros.
+   *
+   * @throws {@link WavepoolError} `no-such-channel`; `stale-lease` when the block is on its way already.
+   */
   channel(channel: number): Float32Array;
 }
 
-/** Where the writer's blocks come from and go to. */
-interface Outlet {
-  /** The channels of a block that is free; null if none is. */
-  free(): readonly Float32Array[] | null;
-  /** The block at hand is complete. */
-  send(): void;
-  arrival(): Promise<void>;
-  end(): void;
-}
+/** A writer that nobody can use any more has ended. */
+const forgotten = new FinalizationRegistry<() => void>((end) => end());
+/** A copied ticket would make a second writer of the same ring. */
+const opened = new WeakSet<FeedTicket>();
 
 /** Writes a feed on this thread, page or worker. */
 export class FeedWriter {
   readonly format: FeedFormat;
-  private readonly outlet: Outlet;
+  private readonly outlet: FeedOutlet;
+  /** Does not refer to the writer. */
+  private readonly finish: () => void;
+  /** Settles when the page has been told that this thread writes. */
+  private readonly ready: Promise<unknown>;
   private written = 0;
-  private ended = false;
+  /** A loop writes at this moment. */
+  private writing = false;
 
-  private constructor(format: FeedFormat, outlet: Outlet) {
+  private constructor(format: FeedFormat, outlet: FeedOutlet, finish: () => void, ready: Promise<unknown>) {
     this.format = format;
     this.outlet = outlet;
+    this.finish = finish;
+    this.ready = ready;
+    forgotten.register(this, finish);
   }
 
-  /** @internal */
-  static open({ format, lane }: FeedTicket): FeedWriter {
-    return new FeedWriter(format, openOutlet(lane, format));
+  /** On the thread that opened the feed. @internal */
+  static here(format: FeedFormat, outlet: FeedOutlet): FeedWriter {
+    return new FeedWriter(format, outlet, () => outlet.end(), Promise.resolve());
+  }
+
+  /** On the thread that the feed was handed over to. @internal */
+  static open(ticket: FeedTicket): FeedWriter {
+    if (!isTicket(ticket)) {
+      throw new WavepoolError('bad-option', 'Invalid feed ticket: pass what `feed.handOver()` returned, posted together with its ports.');
+    }
+    if (opened.has(ticket)) throw new WavepoolError('tap-taken', 'This feed ticket was opened before. Write with the first writer.');
+    opened.add(ticket);
+    const { format, lane, lock, control } = ticket;
+    const outlet = openOutlet(lane, format);
+    const say = (message: FromWriterControl): void => control.postMessage(message);
+    // The page waits for the lock once it is held, and so learns when this thread dies. Where there are no locks it does not learn it.
+    const holding = hold(lock).then(
+      (letGo) => {
+        say('opened');
+        return letGo;
+      },
+      () => () => {},
+    );
+    control.onmessage = (_: MessageEvent<ToWriterControl>) => {
+      outlet.close();
+      control.close();
+      void holding.then((letGo) => letGo());
+    };
+    const finish = (): void => {
+      outlet.end();
+      say('ended');
+    };
+    return new FeedWriter(format, outlet, finish, holding);
+  }
+
+  /** Times that the writer was late. */
+  get underruns(): number {
+    return this.outlet.state().underruns;
+  }
+
+  /** Live feeds: frames that were dropped because they came later than the latency. */
+  get lateFrames(): number {
+    return this.outlet.state().lateFrames;
+  }
+
+  /** Frames written and not played yet, in whole blocks. */
+  get bufferedFrames(): number {
+    return this.outlet.state().bufferedFrames;
   }
 
   /**
-   * Blocks to be written, each as soon as there is room; a block is on its way when the next one is asked for. Leave the
-   * loop to stop writing (the block at hand is then not played), and call {@link end} when there is no more to come.
+   * Blocks to be written, each as soon as there is room; a block is on its way when the next one is asked for. The loop ends
+   * when the feed is closed. Leave it to stop writing (the current block is then not played), and call {@link end} when there
+   * is no more to come.
    *
-   * @throws {@link WavepoolError} `closed` after {@link end}.
+   * @throws {@link WavepoolError} `closed` after {@link end} or the feed's `close`; `tap-taken` while another loop writes.
    */
   async *blocks(): AsyncGenerator<FeedBlock, void, undefined> {
-    if (this.ended) throw new WavepoolError('closed', 'This feed has ended. Open another one.');
-    const { channels: channelCount, frames } = this.format;
-    while (!this.ended) {
-      const channels = this.outlet.free();
-      if (channels === null) {
-        await this.outlet.arrival();
-        continue;
+    if (this.outlet.over) throw new WavepoolError('closed', 'This feed has ended. Open another one.');
+    if (this.writing) throw new WavepoolError('tap-taken', 'Another loop writes this feed. Leave that one first.');
+    this.writing = true;
+    let block: Block | null = null;
+    try {
+      // Before the first block: the page learns of the death of a thread that has written anything.
+      await this.ready;
+      while (!this.outlet.over) {
+        const channels = this.outlet.free();
+        if (channels === null) {
+          await this.outlet.arrival();
+          continue;
+        }
+        block = new Block(channels, this.format.frames, this.written);
+        yield block;
+        block.sent = true;
+        if (this.outlet.over) return;
+        this.written += this.format.frames;
+        this.outlet.send();
       }
-      const channel = (index: number): Float32Array => {
-        const samples = channels[index];
-        if (samples) return samples;
-        throw new WavepoolError('no-such-channel', `There is no channel ${index}: the feed has ${channelCount}, counted from 0.`);
-      };
-      yield { channelCount, frames, firstFrame: this.written, channel };
-      this.written += frames;
-      this.outlet.send();
+    } finally {
+      if (block !== null) block.sent = true;
+      this.writing = false;
     }
   }
 
-  /** What was written is still played; then the node falls silent, which is no underrun. */
+  /** What was sent is still played; then the node falls silent, which is no underrun. Safe to call twice. */
   end(): void {
-    this.ended = true;
-    this.outlet.end();
+    if (!this.outlet.over) this.finish();
   }
 }
 
-function openOutlet(lane: FeedLane, format: FeedFormat): Outlet {
-  return lane.mode === 'shared' ? new RingOutlet(lane.ring, format) : new MessageOutlet(lane.port, format);
+function isTicket(given: FeedTicket | null | undefined): boolean {
+  if (!(given?.control instanceof MessagePort)) return false;
+  const { lane, format } = given;
+  return lane.mode === 'shared' ? lane.ring.byteLength === ringBytes(format) : lane.port instanceof MessagePort;
 }
 
-class RingOutlet implements Outlet {
-  private readonly state: Int32Array;
-  private readonly blocks: Float32Array[][];
-  private written = 0;
+class Block implements FeedBlock {
+  /** The samples are the worklet's from then on. */
+  sent = false;
+  readonly channelCount: number;
+  readonly frames: number;
+  readonly firstFrame: number;
+  private readonly channels: readonly Float32Array[];
 
-  constructor(ring: SharedArrayBuffer, format: FeedFormat) {
-    this.state = new Int32Array(ring, 0, RING.words);
-    this.blocks = ringBlocks(ring, format);
+  constructor(channels: readonly Float32Array[], frames: number, firstFrame: number) {
+    this.channels = channels;
+    this.channelCount = channels.length;
+    this.frames = frames;
+    this.firstFrame = firstFrame;
   }
 
-  free(): readonly Float32Array[] | null {
-    const ahead = this.written - Atomics.load(this.state, RING.played);
-    return ahead === this.blocks.length ? null : this.blocks[this.written % this.blocks.length]!;
-  }
-
-  send(): void {
-    this.written += 1;
-    Atomics.store(this.state, RING.written, this.written);
-  }
-
-  arrival(): Promise<void> {
-    return nap();
-  }
-
-  end(): void {
-    Atomics.store(this.state, RING.ended, 1);
-  }
-}
-
-class MessageOutlet implements Outlet {
-  private readonly port: MessagePort;
-  private readonly format: FeedFormat;
-  private readonly idle: ArrayBuffer[] = [];
-  private wake: () => void = () => {};
-
-  constructor(port: MessagePort, format: FeedFormat) {
-    this.port = port;
-    this.format = format;
-    for (let i = blocksAhead(format); i > 0; i--) this.idle.push(new ArrayBuffer(4 * format.channels * format.frames));
-    port.onmessage = ({ data }: MessageEvent<ArrayBuffer>) => {
-      this.idle.push(data);
-      this.wake();
-    };
-  }
-
-  free(): readonly Float32Array[] | null {
-    const [block] = this.idle;
-    return block ? channelsOf(block, this.format) : null;
-  }
-
-  send(): void {
-    const block = this.idle.shift()!;
-    this.port.postMessage(block, [block]);
-  }
-
-  arrival(): Promise<void> {
-    return new Promise((wake) => (this.wake = wake));
-  }
-
-  end(): void {
-    this.port.postMessage(null);
-    this.wake();
+  channel(channel: number): Float32Array {
+    if (this.sent) throw new WavepoolError('stale-lease', 'This block of a feed was sent. Write each block before asking for the next.');
+    const samples = Number.isInteger(channel) ? this.channels[channel] : undefined;
+    if (samples === undefined) throw new NoSuchChannelError(channel, this.channelCount);
+    return samples;
   }
 }

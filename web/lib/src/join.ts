@@ -34,7 +34,7 @@ export async function join<T extends Joined>(
 }
 
 /** Holds a Web Lock, which the browser takes back when this thread dies: that is how the others know. */
-function hold(name: string): Promise<() => void> {
+export function hold(name: string): Promise<() => void> {
   return new Promise((held, refused) => {
     navigator.locks.request(name, () => new Promise<void>((letGo) => held(letGo))).catch(refused);
   });

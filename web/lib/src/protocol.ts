@@ -78,7 +78,7 @@ export type HostRequest =
   | { kind: 'closePool'; participant: number; threads: readonly ThreadMemory[] }
   /** The holder's thread is dead. */
   | { kind: 'reclaim'; holder: Holder }
-  | { kind: 'tellFeed'; feed: number; format: FeedFormat; underruns: number }
+  | { kind: 'tellFeed'; feed: number; format: FeedFormat; underruns: number; lateFrames: number }
   | { kind: 'forgetFeed'; feed: number }
   | { kind: 'fault'; name: string }
   | { kind: 'exercise'; on: boolean }

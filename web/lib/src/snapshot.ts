@@ -130,8 +130,14 @@ export interface FeedFigures {
   readonly channels: number;
   /** Frames per block. */
   readonly frames: number;
+  /** The latency that the feed keeps, in frames. */
+  readonly latency_frames: number;
+  /** Whether the source sets the pace, and not the feed. */
+  readonly live: boolean;
   /** Times that the writer was late. */
   readonly underruns: number;
+  /** Live feeds: frames that were dropped because they came later than the latency. */
+  readonly late_frames: number;
 }
 
 export interface ClassMetrics {

@@ -1,7 +1,11 @@
 import { workletFile } from './assets.ts';
 import { WavepoolError, messageOf } from './errors.ts';
 import { Feed } from './feed.ts';
+import { FeedNode } from './feed_node.ts';
+import { feedFormat, type FeedConfig } from './feed_options.ts';
+import type { FeedState } from './feed_protocol.ts';
 import { HostWorker, type HostFailure } from './host_worker.ts';
+import { poolClosed, whileContextRuns } from './lifetime.ts';
 import { chooseMode, type Mode, type ModeChoice, type ModeRequest } from './mode.ts';
 import { ProfileStore } from './profile_store.ts';
 import type { Metrics, Snapshot } from './snapshot.ts';
@@ -35,12 +39,6 @@ export interface TapConfig {
   readonly channels: number;
 }
 
-export interface FeedConfig {
-  readonly channels: number;
-  /** Frames per block: a multiple of 128 is best. About 0.1 s of blocks, at least three, can be written ahead. */
-  readonly frames: number;
-}
-
 /** What every control worker of this page begins with. */
 interface Boot {
   readonly mode: Mode;
@@ -65,11 +63,13 @@ export class Wavepool {
   private heard: (snapshot: Snapshot) => void = () => {};
   private readonly open = new Set<Tap | Tuner>();
   /** With what tells the control worker of each. */
-  private readonly feeds = new Map<Feed, (underruns: number) => void>();
+  private readonly feeds = new Map<FeedNode, (state: FeedState) => void>();
   private nextFeed = 1;
   private readonly places: PoolPlace[] = [];
   private pagePool: Promise<BufferPool> | null = null;
   private restarting: Promise<void> | null = null;
+  /** Set by the first {@link close}; nothing can be opened from then on. */
+  private closing: Promise<{ leaked: number }> | null = null;
 
   private constructor(choice: ModeChoice, boot: Boot, workletUrl: string | URL, store: ProfileStore | null) {
     this.mode = choice.mode;
@@ -130,7 +130,8 @@ export class Wavepool {
   }
 
   /** Buffers of the pool for the page's own use; the same ones each time. */
-  pool(): Promise<BufferPool> {
+  async pool(): Promise<BufferPool> {
+    this.refuseClosed();
     if (this.pagePool === null) {
       const opening = this.openPlace().then((place) => BufferPool.open(place.ticket));
       this.pagePool = opening;
@@ -157,47 +158,61 @@ export class Wavepool {
   /**
    * A node that plays what you write: see {@link Feed}.
    *
-   * @throws {@link WavepoolError} `bad-option` for a block that is none.
+   * @throws {@link WavepoolError} `bad-option` with the option and its limits; `closed`; `context-closed`.
    */
-  async feed(context: BaseAudioContext, { channels, frames }: FeedConfig): Promise<Feed> {
-    const whole = (number: number, most: number): boolean => Number.isInteger(number) && number >= 1 && number <= most;
-    if (!whole(channels, 32) || !whole(frames, 1 << 16)) {
-      throw new WavepoolError('bad-option', `Blocks of ${channels} channels and ${frames} frames cannot be: 1 to 32 and 1 to 65536 can.`);
-    }
-    await addWorklet(context, this.workletUrl);
-    const format = { sampleRate: context.sampleRate, channels, frames };
-    const number = this.nextFeed++;
+  async feed(context: BaseAudioContext, config: FeedConfig): Promise<Feed> {
+    this.refuseClosed();
+    const format = feedFormat(context, config);
+    await whileContextRuns(context, addWorklet(context, this.workletUrl));
+    this.refuseClosed();
+    const feed = this.nextFeed++;
     // For snapshots; a control worker that has died makes none.
-    const tell = (underruns: number): void => {
-      this.host.request<'tellFeed'>({ kind: 'tellFeed', feed: number, format, underruns }).catch(() => undefined);
+    const tell = ({ underruns, lateFrames }: FeedState): void => {
+      this.host.request<'tellFeed'>({ kind: 'tellFeed', feed, format, underruns, lateFrames }).catch(() => undefined);
     };
-    const feed = new Feed(context, format, this.mode === 'shared', tell);
-    this.feeds.set(feed, tell);
-    void feed.closed.then(() => {
-      this.feeds.delete(feed);
-      this.host.request<'forgetFeed'>({ kind: 'forgetFeed', feed: number }).catch(() => undefined);
+    const node = new FeedNode(context, format, this.mode === 'shared', tell);
+    this.feeds.set(node, tell);
+    void node.closed.then(() => {
+      this.feeds.delete(node);
+      this.host.request<'forgetFeed'>({ kind: 'forgetFeed', feed }).catch(() => undefined);
     });
-    tell(0);
-    return feed;
+    tell(node.figures);
+    return new Feed(node);
   }
 
   private async openPlace(): Promise<PoolPlace> {
+    this.refuseClosed();
     const place = await PoolPlace.open(this.host, this.wasm);
+    await this.closeIfClosing(place);
     this.places.push(place);
     return place;
   }
 
   private async listen(node: AudioNode, config: TapConfig, consumer: 'tuner' | 'reader'): Promise<StreamNode> {
+    this.refuseClosed();
     await addWorklet(node.context, this.workletUrl);
     const { window, hop, channels } = config;
     const stream = { sample_rate: node.context.sampleRate, window, hop, channels, consumer };
     return StreamNode.open(node, this.host, stream, this.wasm);
   }
 
-  private remember<T extends Tap | Tuner>(opened: T): T {
+  private async remember<T extends Tap | Tuner>(opened: T): Promise<T> {
+    await this.closeIfClosing(opened);
     this.open.add(opened);
     void opened.closed.then(() => this.open.delete(opened));
     return opened;
+  }
+
+  /** The one guard of every method. */
+  private refuseClosed(): void {
+    if (this.closing) throw poolClosed();
+  }
+
+  /** What was still opening when the pool was closed is closed too, and refused. */
+  private async closeIfClosing(opened: { close(): Promise<unknown> }): Promise<void> {
+    // Its part in the control worker has ended with that, which `close` may report.
+    if (this.closing) await opened.close().catch(() => undefined);
+    this.refuseClosed();
   }
 
   /**
@@ -205,6 +220,7 @@ export class Wavepool {
    * in it as they last told: a worklet's with each block, a {@link pool}'s four times a second.
    */
   async metrics(): Promise<Metrics> {
+    this.refuseClosed();
     const { snapshot } = await this.host.request<'metrics'>({ kind: 'metrics' });
     const { pool, objects, feeds } = JSON.parse(snapshot) as Snapshot;
     return { ...pool, objects, feeds };
@@ -246,9 +262,10 @@ export class Wavepool {
    * After a crash: another control worker with a pool of its own, on which taps and tuners can be opened again. What was open
    * is closed.
    *
-   * @throws {@link WavepoolError} `boot-failed`
+   * @throws {@link WavepoolError} `boot-failed`; `closed` after {@link close}.
    */
-  restart(): Promise<void> {
+  async restart(): Promise<void> {
+    this.refuseClosed();
     this.restarting ??= this.startAgain().finally(() => (this.restarting = null));
     return this.restarting;
   }
@@ -257,26 +274,30 @@ export class Wavepool {
     this.host.terminate();
     await this.abandon();
     await this.start();
-    for (const [feed, tell] of this.feeds) tell(feed.underruns);
+    for (const [feed, tell] of this.feeds) tell(feed.figures);
   }
 
   /** Provokes a fault on purpose, to see that it is noticed. `leak-one` keeps one buffer for ever, `spin` has the control worker hang. */
   async fault(name: 'leak-one' | 'spin'): Promise<void> {
+    this.refuseClosed();
     await this.host.request<'fault'>({ kind: 'fault', name });
   }
 
   /** Begins or ends a second user's demand on the pool, odd sizes in changing numbers, to see the sizing at work. */
   async exercise(on: boolean): Promise<void> {
+    this.refuseClosed();
     await this.host.request<'exercise'>({ kind: 'exercise', on });
   }
 
   /** Begins to record what is asked of the pool. */
   async startRecording(): Promise<void> {
+    this.refuseClosed();
     await this.host.request<'record'>({ kind: 'record', on: true });
   }
 
   /** Ends the recording: JSON for `cargo xtask plan --trace FILE`; `null` if none was under way. */
   async stopRecording(): Promise<string | null> {
+    this.refuseClosed();
     return (await this.host.request<'record'>({ kind: 'record', on: false })).trace;
   }
 
@@ -285,8 +306,17 @@ export class Wavepool {
     await this.close();
   }
 
-  /** Closes all taps, tuners, feeds and pools, and the worker; resolves with the number of buffers that never came back. */
-  async close(): Promise<{ leaked: number }> {
+  /**
+   * Closes all taps, tuners, feeds and pools, and the worker; resolves with the number of buffers that never came back. Safe to
+   * call twice. Every other method is refused from then on.
+   */
+  close(): Promise<{ leaked: number }> {
+    this.closing ??= this.end();
+    return this.closing;
+  }
+
+  private async end(): Promise<{ leaked: number }> {
+    await this.restarting?.catch(() => undefined);
     try {
       for (const feed of this.feeds.keys()) feed.close();
       await Promise.all([...this.open, ...this.places].map((open) => open.close()));

@@ -98,8 +98,8 @@ async function answer(request: HostRequest): Promise<HostAnswers[keyof HostAnswe
     case 'reclaim':
       return { leases: reclaim(host, request.holder) };
     case 'tellFeed': {
-      const { sampleRate, channels, frames } = request.format;
-      host.tellFeed(request.feed, sampleRate, channels, frames, request.underruns);
+      const { sampleRate, channels, frames, latencyFrames, live } = request.format;
+      host.tellFeed(request.feed, sampleRate, channels, frames, latencyFrames, live, request.underruns, request.lateFrames);
       return null;
     }
     case 'forgetFeed':

@@ -1,4 +1,5 @@
 import { WavepoolError, messageOf } from './errors.ts';
+import { contextClosed } from './lifetime.ts';
 
 const added = new WeakMap<BaseAudioContext, Promise<void>>();
 
@@ -14,6 +15,7 @@ export async function addWorklet(context: BaseAudioContext, url: string | URL): 
   if (!ready) {
     ready = context.audioWorklet.addModule(url).catch((thrown: unknown) => {
       added.delete(context);
+      if (context.state === 'closed') throw contextClosed();
       throw new WavepoolError(
         'worklet-failed',
         `The worklet file could not be loaded from ${String(url)}: ${messageOf(thrown)}. Serve it as JavaScript from the page's own origin.`,
@@ -35,7 +37,7 @@ export function workletNode(context: BaseAudioContext, name: string, options: Au
   try {
     return new AudioWorkletNode(context, name, options);
   } catch (thrown) {
-    if (context.state === 'closed') throw new WavepoolError('context-closed', 'The audio context is closed. Create another one.', thrown);
+    if (context.state === 'closed') throw contextClosed();
     if ((thrown as { name?: unknown }).name !== 'InvalidStateError') throw thrown;
     throw new WavepoolError(
       'worklet-failed',

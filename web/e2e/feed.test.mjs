@@ -1,0 +1,102 @@
+// Feeds in a real browser: what they play, how late, what they refuse, and that closing them ends everything.
+import assert from 'node:assert/strict';
+import { mode, scenario } from './scenario.mjs';
+
+scenario('feedBitPatterns', 'feed: any bit pattern is played as it is, or as zero if it is not finite', (outcomes) => {
+  for (const { wrong, notFinite, afterEnd, compared, ...format } of outcomes) {
+    assert.deepEqual({ wrong, notFinite, afterEnd }, { wrong: 0, notFinite: 0, afterEnd: 0 }, JSON.stringify(format));
+    assert.ok(compared >= 4000);
+  }
+  assert.equal(outcomes.length, 5);
+});
+
+scenario('feedSilence', 'feed: silence is zeros, also after a block that ends with NaN or infinities', (outcomes) => {
+  for (const outcome of outcomes) assert.deepEqual({ ...outcome, last: 0 }, { last: 0, finite: true, zeros: true, heard: true }, String(outcome.last));
+  assert.equal(outcomes.length, 6);
+});
+
+if (mode === 'shared') {
+  scenario('feedCounterWrap', "feed: the ring's counters wrap around at 2^31 and 2^32 without a lost or repeated block", (outcomes) => {
+    const frames = 80 * 256;
+    for (const { steps, ...rest } of outcomes) {
+      // A paced feed fades in at once; a live one after its latency, one step more.
+      assert.ok(steps >= frames - 65 && steps <= frames, `${steps} steps, ${JSON.stringify(rest)}`);
+      const { beyond, underruns, lateFrames, bufferedFrames } = rest;
+      assert.deepEqual([beyond, underruns, lateFrames, bufferedFrames], [0, 0, 0, 0], JSON.stringify(rest));
+    }
+    assert.equal(outcomes.length, 6);
+  });
+}
+
+scenario('feedLatency', 'feed: live feeds keep one latency, also after the writer was late', ({ start, onTime, afterStall, latencyFrames, told, leaked }) => {
+  assert.deepEqual(told, Array(5).fill({ live: true, latency_frames: latencyFrames }));
+  for (const [when, { latency }] of Object.entries({ start, onTime, afterStall })) {
+    const spread = Math.max(...latency) - Math.min(...latency);
+    assert.ok(spread <= 256, `${when}: latencies of ${latency} frames`);
+    // Windows and blocks of 256 frames on the way, and a quantum.
+    for (const frames of latency) assert.ok(Math.abs(frames - latencyFrames) <= 3 * 256, `${when}: ${frames} frames, target ${latencyFrames}`);
+  }
+  onTime.underruns.forEach((underruns, i) => {
+    if (underruns === start.underruns[i]) assert.equal(onTime.late[i], start.late[i], 'frames of an on-time writer were dropped');
+  });
+  for (const late of afterStall.late) assert.ok(late > 0);
+  assert.equal(leaked, 0);
+});
+
+scenario(
+  'feedsClosed',
+  'feed: close ends the processor, the writer and its loop, on the page, in a worker, and with the pool',
+  (seen) => assert.deepEqual(seen, { whileOpen: 0, neverWritten: 0, written: 0, loopsEnded: 220, withThePool: 0, loopsEndedAtLast: 230 }),
+);
+
+scenario(
+  'poolClosed',
+  'closed pool: every method is refused, and so is what was opening',
+  ({ closed, whileOpening, after, again, left }) => {
+    assert.deepEqual(whileOpening, Array(5).fill('closed'));
+    assert.deepEqual([...new Set(Object.values(after))], ['closed'], JSON.stringify(after));
+    assert.equal(Object.keys(after).length, 11);
+    assert.deepEqual([closed, again, left], [{ leaked: 0 }, { leaked: 0 }, 0]);
+  },
+);
+
+scenario('feedOptions', 'feed: impossible options are refused with the option, the value and the limits', ({ refused, accepted, leaked }) => {
+  for (const [what, code, message] of refused) {
+    assert.equal(code, 'bad-option', what);
+    assert.match(message, /^Invalid feed format: .+ \(got .+\)\.$/, what);
+    assert.ok(message.includes(what.split(' ')[0]), `${what}: ${message}`);
+  }
+  assert.equal(refused.length, 50);
+  const said = Object.fromEntries(refused.map(([what, , message]) => [what, message]));
+  assert.equal(said['channels zero'], 'Invalid feed format: channels must be a whole number from 1 to 32 (got 0).');
+  assert.equal(said['frames text'], 'Invalid feed format: frames must be a whole number from 1 to 65536 (got "2").');
+  assert.deepEqual(accepted.map(({ latencyFrames }) => latencyFrames), [4864, 3, 3 * 65_536, 480_000, 1024]);
+  assert.equal(leaked, 0);
+});
+
+scenario('feedCalls', 'feed: calls at the wrong time or with impossible numbers are refused with a typed error', (codes) => {
+  for (const [what, code] of Object.entries(codes)) assert.equal(code, expected(what), what);
+  assert.equal(Object.keys(codes).length, 30);
+});
+
+function expected(what) {
+  if (what.startsWith('channel ')) return 'no-such-channel';
+  if (what.startsWith('ticket ')) return 'bad-option';
+  return {
+    'a second loop': 'tap-taken',
+    'a block that was sent': 'stale-lease',
+    'a loop after the first': 'accepted',
+    'handed over while it is written here': 'tap-taken',
+    'end twice': 'accepted',
+    'a loop after the end': 'closed',
+    'close twice': 'accepted',
+    'end after close': 'accepted',
+    'a loop after close': 'closed',
+    'handed over after close': 'closed',
+    'written here after it was handed over': 'tap-taken',
+    'handed over twice': 'tap-taken',
+    'a ticket opened twice': 'tap-taken',
+    'a writer after close': 'closed',
+    'on a closed context': 'context-closed',
+  }[what];
+}
