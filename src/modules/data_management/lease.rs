@@ -303,7 +303,7 @@ impl<B> LeaseTable<B> {
         size_of_val(&*self.entries) + size_of_val(&*self.ring)
     }
 
-    fn check_room(&self) -> Result<(), PoolError> {
+    pub(super) fn check_room(&self) -> Result<(), PoolError> {
         if self.free > 0 {
             return Ok(());
         }

@@ -78,6 +78,9 @@ struct Made {
     capacity: usize,
 }
 
+/// Buffers whose typed array JavaScript keeps, at most: the bridge has a word for each.
+pub const MAX_VIEWS: usize = 1 << 16;
+
 /// One participant's bridge: its leases, and what its crossings cost.
 ///
 /// # Real-time
@@ -96,8 +99,8 @@ pub struct WasmJsBridge {
 }
 
 impl WasmJsBridge {
-    /// A bridge for `holder`, with room for `leases` at once, over a pool of `slots` buffers (a buffer beyond counts as
-    /// newly made at each view).
+    /// A bridge for `holder`, with room for `leases` at once, over a pool of `slots` buffers (a buffer beyond, or beyond
+    /// [`MAX_VIEWS`], counts as newly made at each view).
     ///
     /// # Panics
     /// As for [`LeaseTable::new`].
@@ -105,7 +108,7 @@ impl WasmJsBridge {
     pub fn new(holder: u8, leases: usize, slots: usize) -> Self {
         Self {
             leases: LeaseTable::new(holder, leases),
-            made: vec![Made::default(); slots].into_boxed_slice(),
+            made: vec![Made::default(); slots.min(MAX_VIEWS)].into_boxed_slice(),
             epoch: 1,
             memory_pages: memory_pages(),
             costs: None,
@@ -124,13 +127,14 @@ impl WasmJsBridge {
     /// A zeroed buffer for JavaScript.
     ///
     /// # Errors
-    /// Those of [`RealtimePool::acquire_silent`] and [`LeaseTable::open`].
+    /// Those of [`RealtimePool::acquire_silent`] and [`LeaseTable::open`]; nothing was taken then.
     #[track_caller]
     pub fn acquire(
         &mut self,
         half: &RealtimePool,
         samples: usize,
     ) -> Result<JSBufferRef, PoolError> {
+        self.leases.check_room()?;
         self.open(half.acquire_silent(samples)?)
     }
 
@@ -154,7 +158,8 @@ impl WasmJsBridge {
         let writable = matches!(leased, LeasedBuffer::Owned(_));
         let make = self.must_make(slot, address, capacity);
         if let Some(costs) = self.costs {
-            self.bytes_unpooled += samples as u64 * 4 + u64::from(costs.array_bytes);
+            let bytes = samples as u64 * 4 + u64::from(costs.array_bytes);
+            self.bytes_unpooled = self.bytes_unpooled.saturating_add(bytes);
         }
         Ok(BufferView {
             slot,
@@ -220,16 +225,21 @@ impl WasmJsBridge {
     /// Counts a message JavaScript had to make, with `bytes` of contents.
     pub fn count_message(&mut self, bytes: u64) {
         self.objects.messages += 1;
-        if let Some(costs) = self.costs {
-            self.bytes_allocated += bytes + u64::from(costs.message_bytes);
-        }
+        self.count_bytes(bytes, |costs| costs.message_bytes);
     }
 
     /// Counts a buffer JavaScript had to make for transfers, with `bytes` of contents.
     pub fn count_buffer(&mut self, bytes: u64) {
         self.objects.buffers += 1;
-        if let Some(costs) = self.costs {
-            self.bytes_allocated += bytes + u64::from(costs.array_bytes);
+        self.count_bytes(bytes, |costs| costs.array_bytes);
+    }
+
+    /// Counts what an object weighs, with `bytes` of contents, once it is known.
+    fn count_bytes(&mut self, bytes: u64, of_object: fn(&ObjectCosts) -> u32) {
+        if let Some(costs) = &self.costs {
+            let object = u64::from(of_object(costs));
+            let bytes = bytes.saturating_add(object);
+            self.bytes_allocated = self.bytes_allocated.saturating_add(bytes);
         }
     }
 
@@ -270,7 +280,7 @@ impl WasmJsBridge {
             *made = now;
         }
         self.objects.views += 1;
-        self.bytes_allocated += self.costs.map_or(0, |costs| u64::from(costs.view_bytes));
+        self.count_bytes(0, |costs| costs.view_bytes);
         true
     }
 

@@ -63,6 +63,29 @@ impl RealtimePool {
         None
     }
 
+    /// Whether so many buffers can be taken for requests of a class, one after the other.
+    ///
+    /// Wait-free: each refill walks over fewer buffers than asked for, and the reserve.
+    pub(super) fn has_idle(&self, own: Pinned<Shelf>, buffers: u32) -> bool {
+        let missing = self.missing(&own, buffers);
+        if missing == 0 || !self.options.borrow {
+            return missing == 0;
+        }
+        let larger = self.table.above(own.samples);
+        larger.is_some_and(|larger| self.missing(&larger, missing) == 0)
+    }
+
+    /// How many of so many buffers a class lacks, when its inbox is taken in.
+    fn missing(&self, shelf: &Shelf, buffers: u32) -> u32 {
+        // As in `search`.
+        for _ in 0..2 {
+            if shelf.available() < buffers {
+                self.refill(shelf);
+            }
+        }
+        buffers.saturating_sub(shelf.available())
+    }
+
     fn refill(&self, shelf: &Shelf) {
         let returned = shelf.refill(&self.anchor.table);
         self.tell_recycling(shelf, returned);

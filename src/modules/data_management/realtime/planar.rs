@@ -330,8 +330,8 @@ impl RealtimePool {
     /// Wait-free, per channel as [`acquire`](Self::acquire), and cheaper than that for two.
     ///
     /// # Errors
-    /// [`ChannelCount`](PoolError::ChannelCount), and as for [`scratch`](Self::scratch); then every channel already
-    /// acquired is back.
+    /// [`ChannelCount`](PoolError::ChannelCount), and as for [`scratch`](Self::scratch): then nothing was taken, and one refused
+    /// request is counted.
     #[track_caller]
     pub fn acquire_planar(
         &self,
@@ -355,7 +355,13 @@ impl RealtimePool {
             // Made where it is returned: a handle that others may be pushed to is put together elsewhere, and copied.
             return Ok(PlanarBuffer::new(pair.each_ref(), 2, frames as u32));
         }
-        self.acquire_one_by_one(channels, frames, bucket, own, site)
+        // Only this half takes what is idle, so that it is still there when the channels are taken one by one.
+        if channels > 1 && !self.has_idle(own, channels as u32) {
+            self.half.0.count_demand(bucket, 1);
+            return Err(self.refuse(frames));
+        }
+        let planar = self.acquire_one_by_one(channels, frames, bucket, own, site);
+        planar.ok_or_else(|| self.refuse(frames))
     }
 
     #[inline(never)]
@@ -366,31 +372,24 @@ impl RealtimePool {
         bucket: usize,
         own: Pinned<Shelf>,
         site: &'static Location<'static>,
-    ) -> Result<PlanarBuffer, PoolError> {
+    ) -> Option<PlanarBuffer> {
         let take = || self.take_of(bucket, own, frames, site);
-        let Some(first) = take() else {
-            return Err(self.refuse(frames));
-        };
+        let first = take()?;
         if channels == 1 {
-            return Ok(PlanarBuffer::new([&first, &first], 1, frames as u32));
+            return Some(PlanarBuffer::new([&first, &first], 1, frames as u32));
         }
         let Some(second) = take() else {
-            let error = self.refuse(frames);
             self.release(PooledBuffer::new(first));
-            return Err(error);
+            return None;
         };
         let mut buffer = PlanarBuffer::new([&first, &second], 2, frames as u32);
         let mut last = second.index;
         while buffer.channels() < channels {
-            let Some(held) = take() else {
-                let error = self.refuse(frames);
-                self.release_planar(buffer);
-                return Err(error);
-            };
+            let held = take()?;
             buffer.push(last, held.index);
             last = held.index;
         }
-        Ok(buffer)
+        Some(buffer)
     }
 
     /// [`acquire_planar`](Self::acquire_planar), zeroed.

@@ -10,6 +10,11 @@ impl Shelf {
         self.listed() + u32::from(self.at_hand().is_some())
     }
 
+    /// What may be taken without the inbox: exact for the owner.
+    pub(super) fn available(&self) -> u32 {
+        self.local().saturating_sub(self.reserve)
+    }
+
     pub(super) fn listed(&self) -> u32 {
         let carved = i64::from(self.carved());
         let mut local = 0;
