@@ -1,5 +1,6 @@
 //! Named audio buffers with a format and a position; their samples come from the pool, and go back to it.
 
+use core::fmt;
 use std::collections::BTreeMap;
 
 use super::error::PoolError;
@@ -31,27 +32,74 @@ pub struct StreamAccount {
     pub refused: u64,
 }
 
+/// The beginning of a name, as an error carries it: an error made on an audio thread must not allocate.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct ShortName {
+    bytes: [u8; Self::MAX_BYTES],
+    len: u8,
+    is_whole: bool,
+}
+
+impl ShortName {
+    /// Bytes that are kept of a name.
+    pub const MAX_BYTES: usize = 30;
+
+    fn new(name: &str) -> Self {
+        let len = name.floor_char_boundary(Self::MAX_BYTES);
+        let mut bytes = [0; Self::MAX_BYTES];
+        bytes[..len].copy_from_slice(&name.as_bytes()[..len]);
+        Self {
+            bytes,
+            len: len as u8,
+            is_whole: len == name.len(),
+        }
+    }
+
+    /// What is kept of the name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        // Whole characters of a string.
+        core::str::from_utf8(&self.bytes[..usize::from(self.len)]).unwrap_or_default()
+    }
+}
+
+impl fmt::Display for ShortName {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let rest = if self.is_whole { "" } else { "…" };
+        write!(out, "{}{rest}", self.as_str())
+    }
+}
+
+impl fmt::Debug for ShortName {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "\"{self}\"")
+    }
+}
+
 /// Why a named buffer could not be had.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+///
+/// # Real-time
+/// `Copy`: making, returning and dropping one never allocates.
+#[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
 pub enum AudioBufferError {
     /// There is one of this name.
     #[error("audio buffer `{name}` exists already; remove it first")]
     NameTaken {
         /// The name.
-        name: String,
+        name: ShortName,
     },
     /// There is none of this name.
-    #[error("there is no audio buffer `{name}`")]
+    #[error("there is no audio buffer `{name}`; create it first")]
     Unknown {
         /// The name.
-        name: String,
+        name: ShortName,
     },
-    /// A sample rate that is none.
-    #[error("{0} is no sample rate")]
-    SampleRate(
-        /// The rate in mHz, so that errors can be compared.
-        u64,
-    ),
+    /// A sample rate that no stream can have.
+    #[error("sample_rate_hz must be finite and above 0 (got {sample_rate_hz})")]
+    SampleRate {
+        /// The rate given.
+        sample_rate_hz: f32,
+    },
     /// The pool refused.
     #[error(transparent)]
     Pool(#[from] PoolError),
@@ -185,13 +233,13 @@ impl AudioBufferManagerImpl {
         format: AudioFormat,
     ) -> Result<&mut AudioBuffer, AudioBufferError> {
         if !(format.sample_rate_hz.is_finite() && format.sample_rate_hz > 0.0) {
-            return Err(AudioBufferError::SampleRate(
-                (format.sample_rate_hz * 1000.0) as u64,
-            ));
+            return Err(AudioBufferError::SampleRate {
+                sample_rate_hz: format.sample_rate_hz,
+            });
         }
         if self.buffers.contains_key(name) {
             return Err(AudioBufferError::NameTaken {
-                name: name.to_owned(),
+                name: ShortName::new(name),
             });
         }
         let buffer = AudioBuffer {
@@ -310,7 +358,7 @@ fn draw(
 
 fn unknown(name: &str) -> AudioBufferError {
     AudioBufferError::Unknown {
-        name: name.to_owned(),
+        name: ShortName::new(name),
     }
 }
 
@@ -411,7 +459,9 @@ mod tests {
         };
         assert_eq!(
             manager.create("x", silent).err(),
-            Some(AudioBufferError::SampleRate(0))
+            Some(AudioBufferError::SampleRate {
+                sample_rate_hz: 0.0
+            })
         );
         let long = AudioFormat {
             frames: 65,

@@ -21,7 +21,7 @@ mod unshared;
 mod wasm_js_bridge;
 
 pub use audio_buffer_manager::{
-    AudioBuffer, AudioBufferError, AudioBufferManagerImpl, AudioFormat, StreamAccount,
+    AudioBuffer, AudioBufferError, AudioBufferManagerImpl, AudioFormat, ShortName, StreamAccount,
 };
 pub use buffer_recycling_pool::{BufferRecyclingPool, BufferRecyclingPoolImpl};
 pub use control::accounts::{LeakReport, LeakSite, SlotInfo};
@@ -44,4 +44,6 @@ pub use realtime::buffer::{AudioMetadata, BufferRef, PooledBuffer, RELEASED_BITS
 pub use realtime::exhaustion::ExhaustionPolicy;
 pub use realtime::planar::{MAX_CHANNELS, PlanarBuffer, PlanarRef};
 pub use realtime::realtime_pool::RealtimePool;
-pub use wasm_js_bridge::{BufferView, JSBufferRef, ObjectCosts, ObjectCounts, WasmJsBridge};
+pub use wasm_js_bridge::{
+    BufferView, JSBufferRef, MAX_VIEWS, ObjectCosts, ObjectCounts, WasmJsBridge,
+};

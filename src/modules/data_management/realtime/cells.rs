@@ -22,7 +22,7 @@ impl Counter {
     }
 }
 
-/// No stream comes so far.
+/// No frame.
 const NONE: u64 = u64::MAX;
 
 /// A frame of a stream, or none.
@@ -33,9 +33,10 @@ impl FrameCell {
         Self(AtomicU64::new(NONE))
     }
 
-    /// The one writer only.
+    /// The one writer only. The very last frame counts as the one before.
     pub(super) fn set(&self, frame: Option<u64>) {
-        self.0.store(frame.unwrap_or(NONE), Ordering::Relaxed);
+        let frame = frame.map_or(NONE, |frame| frame.min(NONE - 1));
+        self.0.store(frame, Ordering::Relaxed);
     }
 
     pub(crate) fn get(&self) -> Option<u64> {
