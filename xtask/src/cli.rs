@@ -103,7 +103,7 @@ const COMMANDS: [(&str, &str); 9] = [
     ("coverage", "line coverage of the native tests"),
     (
         "verify [PROOF...]",
-        "the long proofs: loom, mutants, misuse, miri, tsan, fuzz, lifetimes; or those named",
+        "the long proofs: loom, mutants, misuse, miri, tsan, fuzz, lifetimes, mixes; or those named",
     ),
 ];
 

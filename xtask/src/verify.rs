@@ -26,7 +26,7 @@ const FUZZ_FLAGS: &str = "--cfg fuzzing -Cdebug-assertions -Cpasses=sancov-modul
     -Cllvm-args=-sanitizer-coverage-pc-table -Cllvm-args=-sanitizer-coverage-trace-compares";
 
 /// What there is to run, and how it is named.
-const PROOFS: [&str; 7] = [
+const PROOFS: [&str; 8] = [
     "loom",
     "mutants",
     "misuse",
@@ -34,10 +34,15 @@ const PROOFS: [&str; 7] = [
     "tsan",
     "fuzz",
     "lifetimes",
+    "mixes",
 ];
 /// How often the browser opens and ends everything the library hands out, unless the environment's `WAVEPOOL_ROUNDS` says
 /// otherwise; `cargo xtask test` does so only a few times.
 const LIFETIME_ROUNDS: &str = "10000";
+
+/// Random mixes that are built, unless the environment's `WAVEPOOL_MIXES` says otherwise; `cargo xtask test` builds a few
+/// hundred.
+const MIXES: &str = "20000";
 
 /// Runs each proof that can be had here, or those named, and says which cannot.
 pub(crate) fn run(names: &[String]) -> Result<ExitCode> {
@@ -63,6 +68,7 @@ pub(crate) fn run(names: &[String]) -> Result<ExitCode> {
                         report.check(proof, Err(error), start.elapsed());
                     }
                 }
+                "mixes" => suite(&mut report, proof, Ok(mixes())),
                 "mutants" => report.check(proof, mutants::run(), start.elapsed()),
                 _ => {
                     let result = fuzzer_trips()
@@ -115,6 +121,16 @@ fn misuse() -> Command {
         .env("RUSTC_BOOTSTRAP", "1")
         // Build scripts look at that variable, too: elsewhere they would run again each time.
         .env("CARGO_TARGET_DIR", "target/misuse");
+    cargo
+}
+
+/// Pools of random mixes and of capacity plans, with halves of their own: none is refused.
+fn mixes() -> Command {
+    let mut cargo = process::cargo();
+    cargo.args(["test", "--package", "wavepool", "--lib", "mixes::limit"]);
+    let count = env::var("WAVEPOOL_MIXES");
+    cargo.env("WAVEPOOL_MIXES", count.as_deref().unwrap_or(MIXES));
+    cargo.env("CARGO_PROFILE_TEST_OPT_LEVEL", "2");
     cargo
 }
 

@@ -89,6 +89,12 @@ pub enum PoolError {
         /// The most a pool has.
         most: usize,
     },
+    /// One class stands twice in a mix.
+    #[error("class {samples} is given twice: add its numbers of buffers up")]
+    ClassGivenTwice {
+        /// The class.
+        samples: usize,
+    },
     /// The pool has no such class.
     #[error(
         "there is no class of {samples} samples, the nearest has {nearest}: `PoolControl::classes` lists them"

@@ -4,7 +4,14 @@
 mod every_event;
 mod ledger;
 mod many_quanta;
+#[cfg(not(target_arch = "wasm32"))]
+mod mixes;
+#[cfg(not(target_arch = "wasm32"))]
+mod numbers_at_entry;
+mod owners;
 mod player;
+#[cfg(not(target_arch = "wasm32"))]
+mod refusals;
 mod restarts;
 
 use super::DataManagementModule;

@@ -5,6 +5,7 @@ use core::panic::Location;
 use super::arena::{UNIT_BYTES, UNIT_SAMPLES, units};
 use super::census::Census;
 use super::line_search::Purpose;
+use super::past_counts::Totals;
 use super::pool_control::PoolControl;
 use crate::modules::data_management::pool_metrics::{ClassMetrics, PoolCounts, PoolMetrics};
 use crate::modules::data_management::realtime::class_table::BUCKETS;
@@ -77,11 +78,17 @@ impl PoolControl {
         self.anchor.table.indices().filter(carved).map(|index| {
             let shelf = self.anchor.core().shelf_of(index);
             let slot = self.anchor.table.slot(index);
+            // What a scratch from the cache asked for is not known: it counts as all of its buffer, as in the metrics.
+            let lent_samples = if shelf.scratch_out() == Some(index) {
+                shelf.samples
+            } else {
+                slot.lent_samples()
+            };
             SlotInfo {
                 index: index.raw(),
                 address: self.anchor.samples_at(slot).as_ptr().addr(),
                 samples: shelf.samples as usize,
-                lent_samples: slot.lent_samples() as usize,
+                lent_samples: lent_samples as usize,
                 half: shelf.half,
             }
         })
@@ -172,7 +179,7 @@ impl PoolControl {
     pub fn count_into(&self, counts: &mut PoolCounts) {
         let requested = Census::taken_now(&self.anchor.table);
         let requested = |shelf: &Shelf| requested[usize::from(shelf.id) % MAX_SHELVES];
-        self.count_halves(counts, requested, |_| true);
+        self.count_halves(counts, requested, false);
     }
 
     /// [`counts`](Self::counts) for a control step: what holders asked for is of the last look at every slot, of which each
@@ -180,7 +187,7 @@ impl PoolControl {
     pub(super) fn counts_of_step(&mut self) -> PoolCounts {
         self.census.advance(&self.anchor.table);
         let mut counts = PoolCounts::default();
-        self.count_halves(&mut counts, self.requested_lately(), |_| true);
+        self.count_halves(&mut counts, self.requested_lately(), false);
         counts
     }
 
@@ -191,22 +198,20 @@ impl PoolControl {
     /// What the halves counted whose sizes follow demand, with the limit that the others leave them. `all` are the counts
     /// of every half.
     pub(super) fn demand_counts(&self, all: &PoolCounts) -> PoolCounts {
-        if self
-            .anchor
-            .shelves()
-            .all(|shelf| self.follows_demand(shelf.half))
-        {
+        let mut shelves = self.anchor.shelves();
+        if self.past.is_all_of_demand() && shelves.all(|shelf| self.follows_demand(shelf.half)) {
             return all.clone();
         }
+        drop(shelves);
         let mut counts = PoolCounts::default();
         let requested = self.requested_lately();
-        self.count_halves(&mut counts, requested, |half| self.follows_demand(half));
+        self.count_halves(&mut counts, requested, true);
         let own = self.anchor.shelves();
         let own = own.filter(|shelf| !self.follows_demand(shelf.half));
         let taken: usize = own
-            .map(|shelf| shelf.carved() as usize * units(shelf.samples as usize))
+            .map(|shelf| shelf.carved() as usize * shelf.samples as usize)
             .sum();
-        counts.bytes_limit = bytes(self.limit_units.saturating_sub(taken));
+        counts.bytes_limit = sample_bytes(self.limit_samples.saturating_sub(taken));
         counts
     }
 
@@ -214,7 +219,7 @@ impl PoolControl {
         &self,
         counts: &mut PoolCounts,
         requested: impl Fn(&Shelf) -> u64,
-        counted: impl Fn(u16) -> bool,
+        demand_only: bool,
     ) {
         let mut classes = core::mem::take(&mut counts.classes);
         classes.clear();
@@ -225,14 +230,14 @@ impl PoolControl {
                 ..ClassMetrics::default()
             });
         }
-        for past in &self.past {
+        for past in self.past.classes(demand_only) {
             add_counts(&mut classes, past);
         }
         let shelves = self.anchor.shelves();
-        for shelf in shelves.filter(|shelf| counted(shelf.half)) {
+        for shelf in shelves.filter(|shelf| !demand_only || self.follows_demand(shelf.half)) {
             let counts = ClassMetrics {
                 requested_samples: requested(&shelf) + out_of_hand(&shelf),
-                ..counts_of(&shelf)
+                ..counts_since(&shelf, self.past.of(&shelf))
             };
             add_counts(&mut classes, &counts);
         }
@@ -246,13 +251,12 @@ impl PoolControl {
         for class in &mut classes {
             class.retired = !self.has_class(class.samples as u32);
         }
-        let padding_samples = |class: &ClassMetrics| class.carved as usize * padding(class.samples);
         *counts = PoolCounts {
-            padding_bytes: classes.iter().map(padding_samples).sum::<usize>() * size_of::<f32>(),
+            padding_bytes: sample_bytes(self.padding_samples()),
             classes,
             overhead_bytes: self.overhead_bytes(),
             bytes_reserved: bytes(self.reserved_units),
-            bytes_limit: bytes(self.limit_units),
+            bytes_limit: sample_bytes(self.limit_samples),
             bytes_shelved: 0,
             short_run_samples: self.free.short() * UNIT_SAMPLES,
             largest_free_run_samples: self.free.largest() as usize * UNIT_SAMPLES,
@@ -271,7 +275,7 @@ impl PoolControl {
     #[must_use]
     pub fn recycled(&self) -> u64 {
         let there: u64 = self.anchor.shelves().map(|shelf| shelf.recycled()).sum();
-        there + self.past_recycled
+        there + self.past.recycled()
     }
 
     fn overhead_bytes(&self) -> usize {
@@ -282,7 +286,7 @@ impl PoolControl {
             + self.classes.capacity() * size_of::<(u32, u32)>()
             + self.leaks_told.capacity() * size_of::<u32>()
             + self.own_mix.capacity() * size_of::<u16>()
-            + self.past.capacity() * size_of::<ClassMetrics>()
+            + self.past.heap_bytes()
     }
 
     /// [`PoolMetrics::fragmentation_percentage`] alone.
@@ -298,6 +302,15 @@ impl PoolControl {
         let collected = self.collected.0.length as usize * self.collected.1 as usize;
         let samples: usize = self.anchor.shelves().map(shelved).sum();
         (samples + collected) * size_of::<f32>()
+    }
+
+    /// Samples that carved buffers take of the arena beyond their capacity.
+    pub(super) fn padding_samples(&self) -> usize {
+        let (chain, samples) = &self.collected;
+        let collected = chain.length as usize * padding(*samples as usize);
+        let of_shelf =
+            |shelf: Pinned<Shelf>| shelf.carved() as usize * padding(shelf.samples as usize);
+        self.anchor.shelves().map(of_shelf).sum::<usize>() + collected
     }
 
     /// [`is_valid`](Self::is_valid), where it is known that nobody is in the middle of anything: no half has an owner, and
@@ -394,6 +407,11 @@ impl PoolControl {
     }
 }
 
+/// Of what can be told in bytes.
+const fn sample_bytes(samples: usize) -> usize {
+    samples.saturating_mul(size_of::<f32>())
+}
+
 /// Samples that a buffer takes of the arena beyond its capacity.
 const fn padding(samples: usize) -> usize {
     units(samples) * UNIT_SAMPLES - samples
@@ -403,7 +421,8 @@ pub(super) const fn bytes(units: usize) -> usize {
     units * UNIT_BYTES
 }
 
-pub(super) fn counts_of(shelf: &Shelf) -> ClassMetrics {
+/// What a shelf has, and what it counted since `before`.
+pub(super) fn counts_since(shelf: &Shelf, before: Totals) -> ClassMetrics {
     ClassMetrics {
         samples: shelf.samples as usize,
         carved: u64::from(shelf.carved()),
@@ -411,10 +430,11 @@ pub(super) fn counts_of(shelf: &Shelf) -> ClassMetrics {
         leased: u64::from(shelf.leased()),
         high_water: u64::from(shelf.peak()),
         recent_high_water: u64::from(shelf.window_peak()),
-        hits: shelf.hits(),
-        borrowed: shelf.borrowed.get(),
+        // A racing look at the hits may be one short of an earlier one.
+        hits: shelf.hits().saturating_sub(before.hits),
+        borrowed: shelf.borrowed.get().saturating_sub(before.borrowed),
         created: 0,
-        exhausted: shelf.exhausted.get(),
+        exhausted: shelf.exhausted.get().saturating_sub(before.exhausted),
         requested_samples: 0,
         draining: u64::from(shelf.draining()),
         retired: false,

@@ -242,15 +242,31 @@ impl FreeRuns {
             .runs
             .get(at)
             .filter(|run| run.place_key() < fit.below)?;
-        let before = run.before(fit.align);
+        Some(self.split(at, run.before(fit.align), fit.units))
+    }
+
+    /// Carves a buffer at this very place, which lies within one free run.
+    pub(super) fn take_at(&mut self, place: Run) -> Option<Run> {
+        let after = self.runs.partition_point(|run| run.key() <= place.key());
+        let at = after.checked_sub(1).filter(|&at| {
+            let run = self.runs[at];
+            run.region == place.region && place.end() <= run.end()
+        })?;
+        let before = place.unit - self.runs[at].unit;
+        Some(self.split(at, before, place.units))
+    }
+
+    /// Takes `units` out of a run, from `before` units behind its start.
+    fn split(&mut self, at: usize, before: u32, units: u32) -> Run {
+        let run = self.runs[at];
         let taken = Run {
             unit: run.unit + before,
-            units: fit.units,
+            units,
             ..run
         };
         let after = Run {
             unit: taken.end(),
-            units: run.units - before - fit.units,
+            units: run.units - before - units,
             ..run
         };
         match (before > 0, after.units > 0) {
@@ -262,10 +278,10 @@ impl FreeRuns {
                 self.runs.insert(at + 1, after);
             }
         }
-        self.total -= fit.units as usize;
+        self.total -= units as usize;
         self.short -= self.short_of(run.units);
         self.short += self.short_of(before) + self.short_of(after.units);
-        Some(taken)
+        taken
     }
 
     /// What a run of so many units adds to `short`.

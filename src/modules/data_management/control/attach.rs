@@ -10,8 +10,9 @@ use crate::modules::data_management::realtime::shelf::Shelf;
 use crate::modules::data_management::sizing::class_boundaries::MAX_CLASSES;
 
 impl PoolControl {
-    /// A further real-time half, with the mix of the builder. A half whose owner was dropped is taken over with what it
-    /// has, and filled up.
+    /// A further real-time half, with the mix of the builder. A half whose owner was dropped is used again: its idle buffers
+    /// go back first, and what was asked of its former owner ([`trim`](Self::trim), [`shrink`](Self::shrink),
+    /// [`replenish_below`](Self::replenish_below)) is over. Its buffers that are still out come home to it.
     ///
     /// Of classes that came after the pool was built it has nothing until [`step`](Self::step) has seen it ask; and what it
     /// does not use for long, sizing gives to others. Who has to have buffers from the first request on, or for a rare
@@ -29,8 +30,14 @@ impl PoolControl {
     /// half whose needs are known, a stream's or an engine's: no sizing plan takes from it or counts on it.
     ///
     /// # Errors
-    /// As for `attach`; [`UnknownClass`](PoolError::UnknownClass).
+    /// As for `attach`; [`UnknownClass`](PoolError::UnknownClass), and [`ClassGivenTwice`](PoolError::ClassGivenTwice).
     pub fn attach_with(&mut self, mix: &[(usize, u32)]) -> Result<RealtimePool, PoolError> {
+        let mut rest = mix.iter();
+        while let Some(&(samples, _)) = rest.next() {
+            if rest.as_slice().iter().any(|&(other, _)| other == samples) {
+                return Err(PoolError::ClassGivenTwice { samples });
+            }
+        }
         let known = |&(samples, buffers): &(usize, u32)| {
             let class = u32::try_from(samples).ok();
             let class = class.filter(|&class| self.has_class(class));
@@ -45,28 +52,52 @@ impl PoolControl {
     }
 
     fn attach_mix(&mut self, mix: &[(u32, u32)], own: bool) -> Result<RealtimePool, PoolError> {
-        let orphan = self.anchor.halves().find(|half| !half.is_attached());
-        let half = match orphan {
+        let unowned = self.anchor.halves().find(|half| !half.is_attached());
+        let half = match unowned {
             Some(half) => {
                 half.take_up_for_nobody();
+                self.forget_owner(half);
                 half.adopt();
                 half
             }
             None => self.make_half()?,
         };
+        // Made before it is filled: its drop leaves the half without owner if that fails.
+        let realtime = RealtimePool::new(self.anchor.another(), half, self.options);
+        let wanted = |&(samples, buffers): &(u32, u32)| {
+            let shelf = self.shelf(half.id, samples)?;
+            (buffers > 0).then_some((shelf, buffers))
+        };
+        let wanted: Vec<_> = mix.iter().filter_map(wanted).collect();
+        self.carve_mix(&wanted)?;
+        let followed_demand = self.follows_demand(half.id);
+        if followed_demand == own {
+            for shelf in self.anchor.shelves().filter(|shelf| shelf.half == half.id) {
+                self.past.take_over(&shelf, followed_demand);
+            }
+        }
         self.own_mix.retain(|&id| id != half.id);
         if own {
             self.own_mix.push(half.id);
         }
-        // Made before it is filled: if that fails, its drop hands what it got to the next step.
-        let realtime = RealtimePool::new(self.anchor.another(), half, self.options);
-        // Largest first: each begins where its size divides the place.
-        for &(samples, buffers) in mix.iter().rev() {
-            if let Some(shelf) = self.shelf(half.id, samples) {
-                self.carve(shelf, buffers.saturating_sub(shelf.idle()))?;
-            }
-        }
         Ok(realtime)
+    }
+
+    /// Ends what was asked of the former owner of a half, and gives its idle buffers back: see
+    /// [0143](../../../../docs/decisions/0143-what-was-asked-of-an-owner-ends-with-it.md).
+    fn forget_owner(&mut self, half: Pinned<Half>) {
+        let shelves: Vec<_> = self
+            .anchor
+            .shelves()
+            .filter(|shelf| shelf.half == half.id)
+            .collect();
+        for shelf in shelves {
+            self.drain(&shelf, 0);
+            shelf.set_target(0);
+            let is_retired = !self.has_class(shelf.samples);
+            shelf.set_limit(if is_retired { 0 } else { u32::MAX });
+            self.give_back_idle(&shelf);
+        }
     }
 
     pub(super) fn make_half(&mut self) -> Result<Pinned<Half>, PoolError> {

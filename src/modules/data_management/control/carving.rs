@@ -1,6 +1,7 @@
 //! The control half's hold on the arena: buffers are carved from it, and given back.
 
 use super::arena::{Fit, Region, Run, UNIT_BYTES, UNIT_SAMPLES, natural_alignment, units};
+use super::placement::{Placed, Wanted, fill_run, fill_runs, total_units};
 use super::pool_control::PoolControl;
 use crate::modules::data_management::error::{PoolError, Table};
 use crate::modules::data_management::realtime::free_list::{Chain, MAX_FRESH};
@@ -28,44 +29,88 @@ const GROWTH_SHARE: usize = 2;
 impl PoolControl {
     /// Carves `count` buffers for a shelf and pushes them to its inbox; all or none.
     pub(crate) fn carve(&mut self, shelf: Pinned<Shelf>, count: u32) -> Result<(), PoolError> {
-        let size = units(shelf.samples as usize) as u32;
-        if u64::from(count) > MAX_FRESH {
-            return Err(too_many(count as usize));
-        }
-        if u64::from(count) + u64::from(shelf.shared.inbox.fresh()) > MAX_FRESH {
-            return Err(INBOX_FULL);
-        }
-        let align = self.make_room(size, count)?;
+        self.check_tables(&[(shelf, count)])?;
+        let align = self.make_room(shelf.samples, count)?;
+        let draining = shelf.draining();
         if count > 0 {
-            // What is carved now may lie beyond it.
+            // What is carved now may lie beyond the line.
             self.drain(&shelf, 0);
         }
-        let mut fit = Fit::new(size, align);
+        let mut fit = Fit::new(units(shelf.samples as usize) as u32, align);
         for done in 0..count {
             if let Err(error) = self.carve_one(&shelf, &mut fit) {
                 self.uncarve_fresh(&shelf, done);
+                self.drain(&shelf, draining);
                 return Err(error);
             }
         }
         Ok(())
     }
 
+    /// [`carve`](Self::carve) for several shelves, placed together so that no memory is lost between their buffers; all or
+    /// none.
+    pub(super) fn carve_mix(&mut self, mix: &[(Pinned<Shelf>, u32)]) -> Result<(), PoolError> {
+        self.check_tables(mix)?;
+        let placed = self.place(mix)?;
+        let mut done = vec![0; mix.len()];
+        for Placed { class, run } in placed {
+            let (shelf, _) = mix[class];
+            if done[class] == 0 {
+                self.drain(&shelf, 0);
+            }
+            let carved = match self.free.take_at(run) {
+                Some(run) => self.carve_run(&shelf, run),
+                None => Err(self.limit_reached(shelf.samples as usize, 0)),
+            };
+            if let Err(error) = carved {
+                for ((shelf, _), done) in mix.iter().zip(done) {
+                    self.uncarve_fresh(shelf, done);
+                }
+                return Err(error);
+            }
+            done[class] += 1;
+        }
+        Ok(())
+    }
+
+    /// Whether inboxes and the slot table have room for so many more buffers.
+    fn check_tables(&self, mix: &[(Pinned<Shelf>, u32)]) -> Result<(), PoolError> {
+        for (shelf, count) in mix {
+            if u64::from(*count) > MAX_FRESH {
+                return Err(too_many(*count as usize));
+            }
+            if u64::from(*count) + u64::from(shelf.shared.inbox.fresh()) > MAX_FRESH {
+                return Err(INBOX_FULL);
+            }
+        }
+        let count: u64 = mix.iter().map(|&(_, count)| u64::from(count)).sum();
+        let table = &self.anchor.table;
+        if count > u64::from(self.spare.length) + table.unused() as u64 {
+            return Err(PoolError::TableFull {
+                table: Table::Slots,
+                capacity: table.capacity(),
+            });
+        }
+        Ok(())
+    }
+
     /// Carves one buffer.
     pub(super) fn carve_one(&mut self, shelf: &Shelf, fit: &mut Fit) -> Result<(), PoolError> {
+        let run = self.free.take(fit);
+        let run = run.ok_or_else(|| self.limit_reached(shelf.samples as usize, 0))?;
+        self.carve_run(shelf, run)
+    }
+
+    /// Makes a buffer of a run that was just taken.
+    fn carve_run(&mut self, shelf: &Shelf, run: Run) -> Result<(), PoolError> {
         let table = &self.anchor.table;
-        let index = match self.spare.pop(table) {
-            Some(index) => index,
-            None => table.add()?,
-        };
-        let Some(run) = self.free.take(fit) else {
-            self.spare.push(table, index);
-            return Err(self.limit_reached(fit.units, 1, 0));
-        };
+        let index = self.spare.pop(table).map_or_else(|| table.add(), Ok);
+        let index = index.inspect_err(|_| self.free.give(run))?;
         table.slot(index).carve(run.region, run.unit, shelf.id);
         shelf.add_carved(1);
         if !shelf.shared.inbox.push_fresh(table, index) {
             shelf.sub_carved(1);
-            self.uncarve(index, fit.units);
+            self.uncarve(index, run.units);
             return Err(INBOX_FULL);
         }
         Ok(())
@@ -122,34 +167,84 @@ impl PoolControl {
         self.spare.push(&self.anchor.table, index);
     }
 
-    /// Sees to it that `count` buffers of `size` units fit, and says at multiples of what: of their natural alignment, from
+    /// Sees to it that `count` buffers of one class fit, and says at multiples of what: of their natural alignment, from
     /// what is free or by one new region; where there is no room for that, anywhere.
-    fn make_room(&mut self, size: u32, count: u32) -> Result<u32, PoolError> {
-        let align = natural_alignment(size);
-        let fits = self.free.fits(&Fit::new(size, align), count as usize);
-        let missing = count as usize - fits;
+    fn make_room(&mut self, samples: u32, count: u32) -> Result<u32, PoolError> {
+        let (samples, size) = (samples as usize, units(samples as usize) as u32);
+        let (count, align) = (count as usize, natural_alignment(size));
+        let missing = count - self.free.fits(&Fit::new(size, align), count);
         if missing == 0 {
             return Ok(align);
         }
-        let needed = missing.saturating_mul(size as usize);
-        let room = self.room_units();
-        let anywhere = self.free.fits(&Fit::new(size, 1), count as usize);
-        let fits_anywhere = anywhere == count as usize;
-        if fits_anywhere && (needed > room || usize::from(self.regions) == MAX_REGIONS) {
+        let room = self.room_samples();
+        let missing_anywhere = count - self.free.fits(&Fit::new(size, 1), count);
+        let may_add = missing.saturating_mul(samples) <= room && self.may_add_region();
+        if missing_anywhere == 0 && !may_add {
             return Ok(1);
         }
-        if needed > room {
-            return Err(self.limit_reached(size, count, fits));
+        let (missing, align) = if may_add {
+            (missing, align)
+        } else {
+            (missing_anywhere, 1)
+        };
+        let cost = missing.saturating_mul(samples);
+        if cost > room {
+            let available = (count - missing).saturating_mul(samples);
+            return Err(self.limit_reached(count.saturating_mul(samples), available));
         }
+        let needed = missing.saturating_mul(size as usize);
         // So large that the limit is reached before the regions run out; twice what there was where the limit is far.
-        let share = room / (MAX_REGIONS - usize::from(self.regions)).max(1);
+        let share = room / UNIT_SAMPLES / (MAX_REGIONS - usize::from(self.regions)).max(1);
         let ahead = share.clamp(self.reserved_units / GROWTH_SHARE, self.reserved_units);
-        let region = needed.max(ahead).min(room);
-        match self.add_region(region) {
-            Err(PoolError::OutOfMemory { .. }) if region > needed => self.add_region(needed)?,
-            answer => answer?,
-        }
+        let ahead = ahead
+            .saturating_sub(needed)
+            .min((room - cost) / UNIT_SAMPLES);
+        match self.add_region(needed.saturating_add(ahead)) {
+            Err(PoolError::OutOfMemory { .. }) if ahead > 0 => self.add_region(needed)?,
+            region => region?,
+        };
         Ok(align)
+    }
+
+    /// Where the buffers of a mix go: side by side in one free run, or in a region of their own; where the limit leaves no
+    /// room for that, in several runs, and what fits in none of these in a region.
+    fn place(&mut self, mix: &[(Pinned<Shelf>, u32)]) -> Result<Vec<Placed>, PoolError> {
+        let class = |&(shelf, count): &(Pinned<Shelf>, u32)| Wanted {
+            units: units(shelf.samples as usize) as u32,
+            count,
+        };
+        let wanted: Vec<Wanted> = mix.iter().map(class).collect();
+        let total = total_units(&wanted);
+        if total == 0 {
+            return Ok(Vec::new());
+        }
+        let runs: Vec<Run> = self.free.iter().collect();
+        if let Some(run) = runs.iter().find(|run| run.units as usize >= total) {
+            return Ok(fill_run(*run, &wanted));
+        }
+        let samples = |wanted: &[Wanted]| {
+            let classes = mix.iter().zip(wanted);
+            let samples = classes.map(|((shelf, _), class)| {
+                (shelf.samples as usize).saturating_mul(class.count as usize)
+            });
+            samples.fold(0, usize::saturating_add)
+        };
+        let requested = samples(&wanted);
+        if requested <= self.room_samples() && self.may_add_region() {
+            match self.add_region(total) {
+                Err(PoolError::OutOfMemory { .. }) => {}
+                region => return Ok(fill_run(region?, &wanted)),
+            }
+        }
+        let (mut placed, left) = fill_runs(&runs, &wanted);
+        if samples(&left) > self.room_samples() {
+            return Err(self.limit_reached(requested, requested - samples(&left)));
+        }
+        if samples(&left) > 0 {
+            let region = self.add_region(total_units(&left))?;
+            placed.extend(fill_run(region, &left));
+        }
+        Ok(placed)
     }
 
     /// What recycled vectors hold now.
@@ -160,31 +255,33 @@ impl PoolControl {
     /// Samples the pool may still take, in the arena or on shelves of vectors.
     #[must_use]
     pub fn room_samples(&self) -> usize {
-        self.room_units().saturating_mul(UNIT_SAMPLES)
+        let reserved = self.reserved_units.saturating_mul(UNIT_SAMPLES);
+        let taken = reserved.saturating_sub(self.padding_samples());
+        let taken = taken.saturating_add(self.shelved_samples);
+        self.limit_samples.saturating_sub(taken)
     }
 
     /// The limit, arena and shelves together.
     pub(crate) const fn limit_samples(&self) -> usize {
-        self.limit_units.saturating_mul(UNIT_SAMPLES)
+        self.limit_samples
     }
 
-    fn room_units(&self) -> usize {
-        let taken = self.reserved_units + units(self.shelved_samples);
-        self.limit_units.saturating_sub(taken)
-    }
-
-    /// `count` buffers of `size` units do not fit, only `fits` of what is free.
-    fn limit_reached(&self, size: u32, count: u32, fits: usize) -> PoolError {
-        let samples = |buffers: usize| buffers.saturating_mul(size as usize * UNIT_SAMPLES);
+    /// `requested` samples do not fit, only `free` of them in what is free.
+    fn limit_reached(&self, requested: usize, free: usize) -> PoolError {
         PoolError::LimitReached {
-            requested: samples(count as usize),
-            available: samples(fits).saturating_add(self.room_samples()),
-            limit: self.limit_samples(),
+            requested,
+            available: free.saturating_add(self.room_samples()),
+            limit: self.limit_samples,
         }
     }
 
-    pub(super) fn add_region(&mut self, units: usize) -> Result<(), PoolError> {
-        if usize::from(self.regions) == MAX_REGIONS {
+    fn may_add_region(&self) -> bool {
+        usize::from(self.regions) < MAX_REGIONS
+    }
+
+    /// Takes one more region from the system; returns the run it is.
+    pub(super) fn add_region(&mut self, units: usize) -> Result<Run, PoolError> {
+        if !self.may_add_region() {
             return Err(PoolError::TableFull {
                 table: Table::Regions,
                 capacity: MAX_REGIONS,
@@ -201,12 +298,13 @@ impl PoolControl {
         self.regions = id + 1;
         self.reserved_units += units;
         self.largest_region_units = self.largest_region_units.max(run_units);
-        self.free.give(Run {
+        let run = Run {
             region: id,
             unit: 0,
             units: run_units,
-        });
-        Ok(())
+        };
+        self.free.give(run);
+        Ok(run)
     }
 }
 

@@ -65,7 +65,12 @@ impl PoolControl {
         let mut left = buffers;
         for shelf in shelves {
             let draining = shelf.draining();
-            let more = left.min(shelf.carved().saturating_sub(draining));
+            // What the class is filled up to again would only be carved anew.
+            let kept = match shelf.target() {
+                0 => 0,
+                target => shelf.window_peak().saturating_add(target),
+            };
+            let more = left.min(shelf.carved().saturating_sub(draining).saturating_sub(kept));
             self.drain(&shelf, draining + more);
             left -= more;
         }
@@ -115,7 +120,7 @@ impl PoolControl {
                 continue;
             }
             let needed = with_margin(u64::from(shelf.window_peak()))
-                .max(u64::from(shelf.leased() + shelf.target()));
+                .max(u64::from(shelf.window_peak()) + u64::from(shelf.target()));
             let excess = u64::from(shelf.carved()).saturating_sub(needed) as u32;
             if excess > shelf.draining() {
                 self.drain(&shelf, excess);
@@ -223,16 +228,6 @@ impl PoolControl {
             self.drain(shelf, draining + filled);
         }
         filled
-    }
-
-    /// Lets up to `buffers` stay that were asked back; answers how many.
-    pub(super) fn keep_draining(&mut self, shelf: &Shelf, buffers: u32) -> u32 {
-        let draining = shelf.draining();
-        let kept = draining.min(buffers);
-        if kept > 0 {
-            self.drain(shelf, draining - kept);
-        }
-        kept
     }
 
     /// Has owners look for what became idle since; a line that nothing lies beyond any more goes.

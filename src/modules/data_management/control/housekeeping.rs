@@ -1,12 +1,13 @@
 //! What the control half does again and again, in bounded steps: collect, give back, replenish, reclaim.
 
-use super::accounts::{add_counts, counts_of};
+use super::accounts::counts_since;
 use super::arena::units;
 use super::pool_control::PoolControl;
 use crate::modules::data_management::lease::LeaseTable;
 use crate::modules::data_management::pool_events::{
     BufferLeaked, BufferPoolRecycling, LeasesReclaimed,
 };
+use crate::modules::data_management::realtime::free_list::Chain;
 use crate::modules::data_management::realtime::pool_core::Pinned;
 use crate::modules::data_management::realtime::shelf::Shelf;
 
@@ -86,14 +87,7 @@ impl PoolControl {
         for shelf in core.shelves() {
             let mut chain = shelf.shared.surplus.take();
             if chain.length == 0 && !self.is_attached(shelf.half) {
-                chain = shelf.take_local();
-                for list in shelf.shared.inbox.lists() {
-                    if chain.length == 0 {
-                        chain = list.take();
-                        let returned = shelf.count_returned(&chain);
-                        self.tell_recycled(&shelf, returned);
-                    }
-                }
+                chain = self.take_idle(&shelf);
             }
             if chain.length > 0 {
                 shelf.sub_carved(chain.length);
@@ -102,6 +96,35 @@ impl PoolControl {
             }
         }
         false
+    }
+
+    /// The next list of idle buffers of a shelf whose half has no owner.
+    fn take_idle(&mut self, shelf: &Shelf) -> Chain {
+        let mut chain = shelf.take_local();
+        for list in shelf.shared.inbox.lists() {
+            if chain.length == 0 {
+                chain = list.take();
+                let returned = shelf.count_returned(&chain);
+                self.tell_recycled(shelf, returned);
+            }
+        }
+        chain
+    }
+
+    /// Gives what is idle on a shelf back to the arena. Its half has no owner.
+    pub(super) fn give_back_idle(&mut self, shelf: &Shelf) {
+        let size = units(shelf.samples as usize) as u32;
+        let mut chain = shelf.shared.surplus.take();
+        loop {
+            shelf.sub_carved(chain.length);
+            while let Some(index) = chain.pop(&self.anchor.table) {
+                self.uncarve(index, size);
+            }
+            chain = self.take_idle(shelf);
+            if chain.length == 0 {
+                return;
+            }
+        }
     }
 
     /// Buffers that came home to a half without owner are told here, since nobody else does.
@@ -122,12 +145,25 @@ impl PoolControl {
         let shelves: Vec<_> = self.anchor.shelves().collect();
         for shelf in shelves {
             let short = shelf.target().saturating_sub(shelf.idle()).min(*budget);
-            if short > 0 && self.is_attached(shelf.half) && self.carve(shelf, short).is_ok() {
-                *budget -= short;
-                replenished += short;
+            if short > 0 && self.is_attached(shelf.half) {
+                let carved = self.carve_up_to(shelf, short);
+                *budget -= carved;
+                replenished += carved;
             }
         }
         replenished
+    }
+
+    /// Carves `count` buffers, or as many as there is room for.
+    fn carve_up_to(&mut self, shelf: Pinned<Shelf>, count: u32) -> u32 {
+        if self.carve(shelf, count).is_ok() {
+            return count;
+        }
+        let mut carved = 0;
+        while carved < count && self.carve(shelf, 1).is_ok() {
+            carved += 1;
+        }
+        carved
     }
 
     /// Frees shelves of classes that are gone, once their last buffer is back.
@@ -141,10 +177,11 @@ impl PoolControl {
         for shelf in drained {
             self.lines.cancel(shelf.id);
             let half = self.anchor.halves().find(|half| half.id == shelf.half);
-            let (counted, recycled) = (counts_of(&shelf), shelf.recycled());
+            let counted = counts_since(&shelf, self.past.of(&shelf));
+            let (id, recycled) = (shelf.id, shelf.recycled());
+            let follows_demand = self.follows_demand(shelf.half);
             if self.anchor.remove_if_unused(shelf) {
-                add_counts(&mut self.past, &counted);
-                self.past_recycled += recycled;
+                self.past.keep(id, &counted, recycled, follows_demand);
             } else if let Some(half) = half.filter(|half| half.is_current()) {
                 self.publish_classes(half);
             }

@@ -7,11 +7,14 @@ mod attach;
 pub(crate) mod carving;
 mod census;
 mod class_change;
+mod class_limits;
 pub mod defragmentation;
 pub(crate) mod housekeeping;
 mod line_search;
 #[cfg(all(feature = "mapped", not(target_arch = "wasm32")))]
 pub(crate) mod mapped_wav;
+mod past_counts;
+mod placement;
 pub(crate) mod pool_builder;
 pub(crate) mod pool_control;
 pub mod pool_keeper;

@@ -1,6 +1,6 @@
 //! From a wish to a pool: what is reserved, what it may grow to, what happens when it runs out.
 
-use super::arena::{MemorySource, UNIT_BYTES, UNIT_SAMPLES, units};
+use super::arena::{MemorySource, UNIT_SAMPLES, units};
 use super::carving::too_many;
 use super::pool_control::PoolControl;
 use crate::modules::data_management::error::PoolError;
@@ -18,7 +18,8 @@ pub const DEFAULT_MIX: [(usize, u32); 5] =
 
 /// One acquire in this many has its call site recorded, unless the builder says otherwise.
 const SAMPLE_EVERY: u32 = 64;
-/// Slots are reserved for buffers of this size when the limit is filled; more, smaller ones run into `TableFull`.
+/// Slots are reserved for buffers of this size when the limit is filled, or of the smallest class of the mix if that is
+/// smaller. More buffers, of classes that are learned later, run into `TableFull`.
 const SMALLEST_SLOT_SAMPLES: usize = 64;
 
 /// The entry to the pool.
@@ -87,16 +88,19 @@ impl PoolBuilder {
         self
     }
 
-    /// Sample memory the control half may take in all, the first half's share included. Less than that share means no
-    /// growth, which is also the default.
+    /// Samples that the control half may take in all, the first half's share included: those of buffers, and of memory that
+    /// is carved into none. Less than that share means no growth, which is also the default.
+    ///
+    /// Each buffer begins and ends on a multiple of 64 bytes. What it is rounded up by is not part of the limit; metrics
+    /// count it as overhead.
     #[must_use]
     pub const fn limit_samples(mut self, samples: usize) -> Self {
         self.limit_samples = samples;
         self
     }
 
-    /// Sample memory to take at once, beyond what the mix needs: up to there the control half grows without asking the
-    /// system.
+    /// Samples for which memory is taken at once, those of the mix included: up to there the control half grows without
+    /// asking the system.
     #[must_use]
     pub const fn reserve_samples(mut self, samples: usize) -> Self {
         self.reserve_samples = samples;
@@ -150,19 +154,17 @@ impl PoolBuilder {
         }
         self.mix.sort_unstable();
         check_classes(self.mix.iter().map(|&(samples, _)| samples))?;
-        let share = self.share_units().max(self.reserve_samples / UNIT_SAMPLES);
         let most = self.mix.iter().map(|&(_, buffers)| buffers).max();
         if let Some(buffers) = most.filter(|&buffers| u64::from(buffers) > MAX_FRESH) {
             return Err(too_many(buffers as usize));
         }
-        // So that it can be told in bytes.
-        let limit = (self.limit_samples / UNIT_SAMPLES)
-            .max(share)
-            .min(usize::MAX / UNIT_BYTES);
-        let most_slots = (limit / units(SMALLEST_SLOT_SAMPLES)).max(self.buffers());
+        let share = self.share_samples().max(self.reserve_samples);
+        let limit = self.limit_samples.max(share);
+        let smallest = self.mix.first().map_or(1, |&(samples, _)| samples);
+        let most_slots = (limit / smallest.min(SMALLEST_SLOT_SAMPLES)).max(self.buffers());
         let core = Core::new(most_slots);
         let mut control = PoolControl::new(core, &self, limit);
-        control.add_region(share)?;
+        control.add_region(self.share_units().max(self.reserve_units()))?;
         let half = control.attach()?;
         Ok((control, half))
     }
@@ -173,8 +175,7 @@ impl PoolBuilder {
             if self.mix.is_empty() {
                 self.mix = DEFAULT_MIX.to_vec();
             }
-            let share = self.share_units().saturating_mul(UNIT_SAMPLES);
-            self.limit_samples = share.saturating_mul(shares);
+            self.limit_samples = self.share_samples().saturating_mul(shares);
         }
         self
     }
@@ -203,7 +204,7 @@ impl PoolBuilder {
                 needed: largest(&self.mix).unwrap_or(0),
             });
         }
-        let share = self.share_units().saturating_mul(UNIT_SAMPLES);
+        let share = self.share_samples();
         let limit = self
             .limit_samples
             .max(share)
@@ -216,11 +217,32 @@ impl PoolBuilder {
         Ok(self)
     }
 
-    /// Units of memory one half starts with.
+    /// Samples of the buffers one half starts with, and units of memory they take.
+    fn share_samples(&self) -> usize {
+        self.share(|samples| samples)
+    }
+
     fn share_units(&self) -> usize {
-        let class =
-            |&(samples, buffers): &(usize, u32)| units(samples).saturating_mul(buffers as usize);
+        self.share(units)
+    }
+
+    fn share(&self, of_buffer: impl Fn(usize) -> usize) -> usize {
+        let class = |&(samples, buffers): &(usize, u32)| {
+            of_buffer(samples).saturating_mul(buffers as usize)
+        };
         self.mix.iter().map(class).fold(0, usize::saturating_add)
+    }
+
+    /// Units that hold the samples to reserve in buffers of any of the classes. Classes of so few samples that rounding more
+    /// than doubles them are not taken into account.
+    fn reserve_units(&self) -> usize {
+        let reserve = self.reserve_samples as u128;
+        let of_class = |&(samples, _): &(usize, u32)| {
+            (reserve * units(samples) as u128).div_ceil(samples.max(1) as u128)
+        };
+        let most = 2 * reserve.div_ceil(UNIT_SAMPLES as u128);
+        let needed = self.mix.iter().map(of_class).max().unwrap_or(0).min(most);
+        usize::try_from(needed).unwrap_or(usize::MAX)
     }
 
     fn buffers(&self) -> usize {

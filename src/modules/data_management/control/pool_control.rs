@@ -4,11 +4,11 @@ use super::accounts::bytes;
 use super::arena::{FreeRuns, MemorySource, units};
 use super::census::Census;
 use super::line_search::{LineSearches, SLOTS_PER_STEP};
+use super::past_counts::PastCounts;
 use super::pool_builder::PoolBuilder;
 use crate::event_bus::{BusError, Event, Publisher};
 use crate::modules::data_management::error::PoolError;
 use crate::modules::data_management::pool_events::{PoolGrown, declare_for};
-use crate::modules::data_management::pool_metrics::ClassMetrics;
 use crate::modules::data_management::realtime::class_table::bucket_shift;
 use crate::modules::data_management::realtime::free_list::Chain;
 use crate::modules::data_management::realtime::pool_core::{
@@ -44,16 +44,14 @@ pub struct PoolControl {
     pub(super) slots_per_step: u32,
     /// What the holders of buffers asked for, by the last look at every slot.
     pub(super) census: Census,
-    /// What shelves counted that are gone.
-    pub(super) past: Vec<ClassMetrics>,
-    /// What came back to shelves that are gone.
-    pub(super) past_recycled: u64,
+    pub(super) past: PastCounts,
     pub(super) shift: u32,
     pub(super) reserve: u32,
     pub(super) reserved_units: usize,
     /// Of one region, at most.
     pub(super) largest_region_units: u32,
-    pub(super) limit_units: usize,
+    /// What all buffers, free memory and recycled vectors may take; what buffers are rounded up by comes on top.
+    pub(super) limit_samples: usize,
     /// What recycled vectors take of the limit.
     pub(super) shelved_samples: usize,
     pub(super) regions: u8,
@@ -70,7 +68,7 @@ pub struct PoolControl {
 }
 
 impl PoolControl {
-    pub(super) fn new(core: Core, builder: &PoolBuilder, limit_units: usize) -> Self {
+    pub(super) fn new(core: Core, builder: &PoolBuilder, limit_samples: usize) -> Self {
         let largest = builder.mix.last().map_or(1, |&(samples, _)| samples);
         let mut free = FreeRuns::default();
         free.set_largest_class(units(largest) as u32);
@@ -88,13 +86,12 @@ impl PoolControl {
             looks_left: SLOTS_PER_STEP,
             slots_per_step: SLOTS_PER_STEP,
             census: Census::default(),
-            past: Vec::new(),
-            past_recycled: 0,
+            past: PastCounts::default(),
             shift: bucket_shift(largest),
             reserve: builder.reserve(),
             reserved_units: 0,
             largest_region_units: 0,
-            limit_units,
+            limit_samples,
             shelved_samples: 0,
             regions: 0,
             options: HalfOptions {
@@ -143,9 +140,10 @@ impl PoolControl {
         if samples == 0 || shelf.idle_of_owner() > self.reserve {
             return None;
         }
-        // What is asked back would be kept in place of the one to be made, in whosever hands it is.
-        self.drain(&shelf, 0);
-        self.grow(class, 1).is_ok().then_some(class)
+        // Not `grow`: that would keep a buffer that was asked back in place of the one to be made, and it may be leased.
+        self.carve(shelf, 1).ok()?;
+        self.has_grown(&shelf, 1);
+        Some(class)
     }
 
     pub(super) fn has_class(&self, samples: u32) -> bool {
@@ -184,18 +182,31 @@ impl PoolControl {
             .ok_or(PoolError::NoHalf {
                 class_samples: size,
             })?;
-        let kept = self.keep_draining(&shelf, count);
-        self.carve(shelf, count - kept)?;
+        if count == 0 {
+            return Ok(());
+        }
+        // What was asked back stays first; a class that gets new buffers gives none back.
+        let kept = shelf.draining().min(count);
+        if kept < count {
+            self.carve(shelf, count - kept)?;
+        } else {
+            self.drain(&shelf, shelf.draining() - kept);
+        }
+        self.has_grown(&shelf, count);
+        Ok(())
+    }
+
+    /// A limit below what there is now is over.
+    fn has_grown(&mut self, shelf: &Shelf, count: u32) {
         if shelf.limit() < shelf.idle() {
             shelf.set_limit(u32::MAX);
         }
         self.tell(PoolGrown {
-            class_samples: size,
+            class_samples: shelf.samples,
             count,
             bytes_held: self.bytes_held() as u64,
             bytes_reserved: bytes(self.reserved_units) as u64,
         });
-        Ok(())
     }
 
     pub(super) fn is_attached(&self, half: u16) -> bool {
@@ -207,41 +218,6 @@ impl PoolControl {
     /// Whether a half's buffers are sized by demand, not by its owner.
     pub(super) fn follows_demand(&self, half: u16) -> bool {
         !self.own_mix.contains(&half)
-    }
-
-    /// Sheds idle buffers of a class above `keep` in each half: each quantum a few, collected by [`step`](Self::step).
-    ///
-    /// Only its owner can take buffers off a half's list: a half that begins no quantum keeps what it has until it does,
-    /// or is dropped.
-    ///
-    /// # Errors
-    /// [`UnknownClass`](PoolError::UnknownClass).
-    pub fn trim(&mut self, class_samples: usize, keep: u32) -> Result<(), PoolError> {
-        self.each_shelf(class_samples, |shelf| shelf.set_limit(keep))
-    }
-
-    /// Lets each [`step`](Self::step) fill a class of each half up to `idle` idle buffers.
-    ///
-    /// # Errors
-    /// [`UnknownClass`](PoolError::UnknownClass).
-    pub fn replenish_below(&mut self, class_samples: usize, idle: u32) -> Result<(), PoolError> {
-        self.each_shelf(class_samples, |shelf| shelf.set_target(idle))
-    }
-
-    fn each_shelf(
-        &self,
-        class_samples: usize,
-        mut change: impl FnMut(&Shelf),
-    ) -> Result<(), PoolError> {
-        let of_class = |shelf: &Pinned<Shelf>| shelf.samples as usize == class_samples;
-        let mut found = false;
-        for shelf in self.anchor.shelves().filter(of_class) {
-            change(&shelf);
-            found = true;
-        }
-        found
-            .then_some(())
-            .ok_or_else(|| self.unknown_class(class_samples))
     }
 
     pub(super) fn unknown_class(&self, samples: usize) -> PoolError {

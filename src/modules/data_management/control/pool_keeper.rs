@@ -434,7 +434,7 @@ mod tests {
     #[test]
     fn a_change_of_classes_without_room_still_goes_through() {
         let mut host = Host::new(&[(1024, 8)]);
-        host.control.limit_units = 8 * 64;
+        host.control.limit_samples = 8 * 1024;
         let held: Vec<_> = (0..8).map(|_| host.half.acquire(600).unwrap()).collect();
         let class = |samples, buffers| ClassBuffers { samples, buffers };
         let classes = vec![class(608, 8), class(1024, 0)];

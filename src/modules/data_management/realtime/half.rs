@@ -129,6 +129,9 @@ impl Half {
         // Relaxed: the new owner is made from the control half's thread, and moved by the user.
         self.attached.store(1, Ordering::Relaxed);
         self.set_heard(false);
+        // Frames of the former owner's stream say nothing about the next one's.
+        self.frame.set(None);
+        self.sites.forget_frames();
     }
 
     /// Offers the owner a new table; one it never picked up is freed.

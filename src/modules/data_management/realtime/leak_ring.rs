@@ -109,6 +109,11 @@ impl LeakRing {
         None
     }
 
+    /// The stream that the frames were counted in is over. For the control half, while the half has no owner.
+    pub(super) fn forget_frames(&self) {
+        self.entries.iter().for_each(|entry| entry.frame.set(None));
+    }
+
     /// What was recorded; an entry that is being written at this moment is left out.
     pub(crate) fn iter(&self) -> impl Iterator<Item = Sampled> {
         self.entries.iter().filter_map(|entry| {

@@ -26,8 +26,8 @@ use crate::modules::data_management::control::arena::{Region, UNIT_BYTES};
 use crate::modules::data_management::error::{PoolError, Table};
 use crate::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
 
-/// Regions a pool can grow to.
-pub(crate) const MAX_REGIONS: usize = if cfg!(loom) { 1 } else { 16 };
+/// Regions a pool can grow to: one for the mix of each half, and as many for growth.
+pub(crate) const MAX_REGIONS: usize = if cfg!(loom) { 1 } else { 2 * MAX_HALVES };
 /// Real-time halves on one control.
 pub(crate) const MAX_HALVES: usize = if cfg!(loom) { 2 } else { 16 };
 /// Shelves of all halves, old classes that still drain included.

@@ -88,7 +88,7 @@ impl RealtimePool {
             table: half.current(),
             key: HalfKey::new(anchor.core(), half.id),
             half: Owner(half),
-            first_frame: half.frame.get(),
+            first_frame: None,
             options,
             publisher: None,
             quantum: Quantum::new(options.sample_every),
@@ -329,7 +329,7 @@ impl RealtimePool {
 impl Drop for RealtimePool {
     fn drop(&mut self) {
         for shelf in self.table.all() {
-            shelf.put_down(&self.anchor.table);
+            shelf.flush_cache(&self.anchor.table);
             self.tell_untold(shelf, 0);
         }
     }

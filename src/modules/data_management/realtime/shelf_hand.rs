@@ -170,6 +170,17 @@ impl Shelf {
         self.let_go(self.nothing_at_hand());
     }
 
+    /// [`put_down`](Self::put_down) for moments at which no `Scratch` can be alive: one that is still out was leaked, and will
+    /// not come back. From then on its slot says that it is lent, like that of any other buffer that is out.
+    pub(super) fn flush_cache(&self, table: &SlotTable) {
+        if let Some(leaked) = self.scratch_out() {
+            // The slot before the cache forgets it, as in `take_from_hand`.
+            table.slot(leaked).lend(self.samples);
+            self.let_go(self.nothing_at_hand());
+        }
+        self.put_down(table);
+    }
+
     /// Knows none from here on.
     fn let_go(&self, state: HandState) {
         self.set_hand(state);

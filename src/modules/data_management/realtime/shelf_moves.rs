@@ -34,6 +34,7 @@ impl Shelf {
         self.is_window_forgotten()
             || self.line() != NO_LINE
             || self.hand_should_open()
+            || self.scratch_out().is_some()
             || shared.looks.load(Ordering::Relaxed) > self.looked_at.get()
             // All of them are seldom more than the limit.
             || (self.carved() > self.limit() && self.idle_of_owner() > self.limit())
@@ -100,7 +101,7 @@ impl Shelf {
     /// yet, so that in the end all of them are seen. With nothing to look at, it joins the inbox to the local list.
     /// Begins a new look at the peak if it is time. Wait-free; for `begin_quantum`. Answers like `refill`.
     pub(super) fn shed(&self, table: &SlotTable, most: u32) -> u32 {
-        self.put_down(table);
+        self.flush_cache(table);
         self.begin_window();
         let idle = self.idle_of_owner();
         let too_many = idle.saturating_sub(self.shared.limit.load(Ordering::Relaxed));

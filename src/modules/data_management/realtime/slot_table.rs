@@ -258,6 +258,11 @@ impl SlotTable {
         self.chunks.len() * CHUNK
     }
 
+    /// Slots that can still be added.
+    pub(crate) fn unused(&self) -> usize {
+        self.capacity() - self.count.load(Ordering::Relaxed) as usize
+    }
+
     /// Every slot so far.
     pub(crate) fn indices(&self) -> impl Iterator<Item = SlotIndex> + use<> {
         self.indices_from(0)

@@ -1,0 +1,64 @@
+//! What is asked of every half for one class: to keep no more idle, or to be filled up.
+
+use super::pool_control::PoolControl;
+use crate::modules::data_management::error::PoolError;
+use crate::modules::data_management::realtime::pool_core::Pinned;
+use crate::modules::data_management::realtime::shelf::Shelf;
+
+impl PoolControl {
+    /// Sheds idle buffers of a class above `keep` in each half: each quantum a few, collected by [`step`](Self::step).
+    ///
+    /// Only its owner can take buffers off a half's list: a half that begins no quantum keeps what it has until it does,
+    /// or is dropped. The limit holds until the class grows beyond it, or the half has another owner.
+    ///
+    /// Of `trim` and [`replenish_below`](Self::replenish_below) the later call wins: with a `keep` that is no more than what
+    /// a class is filled up to, filling it up ends.
+    ///
+    /// # Errors
+    /// [`UnknownClass`](PoolError::UnknownClass).
+    pub fn trim(&mut self, class_samples: usize, keep: u32) -> Result<(), PoolError> {
+        self.each_shelf(class_samples, |shelf| {
+            if keep <= shelf.target() {
+                shelf.set_target(0);
+            }
+            shelf.set_limit(keep);
+        })
+    }
+
+    /// Lets each [`step`](Self::step) fill a class of each half that is attached now up to `idle` idle buffers, as far as the
+    /// limit allows; until the half has another owner. [`shrink`](Self::shrink) and sizing plans leave as many idle.
+    ///
+    /// Of [`trim`](Self::trim) and `replenish_below` the later call wins: with an `idle` that is no less than what is kept,
+    /// trimming ends.
+    ///
+    /// # Errors
+    /// [`UnknownClass`](PoolError::UnknownClass).
+    pub fn replenish_below(&mut self, class_samples: usize, idle: u32) -> Result<(), PoolError> {
+        // A class that is gone drains.
+        let is_active = u32::try_from(class_samples).is_ok_and(|samples| self.has_class(samples));
+        self.each_shelf(class_samples, |shelf| {
+            if is_active {
+                if idle >= shelf.limit() {
+                    shelf.set_limit(u32::MAX);
+                }
+                shelf.set_target(idle);
+            }
+        })
+    }
+
+    fn each_shelf(
+        &self,
+        class_samples: usize,
+        mut change: impl FnMut(&Shelf),
+    ) -> Result<(), PoolError> {
+        let of_class = |shelf: &Pinned<Shelf>| shelf.samples as usize == class_samples;
+        let mut found = false;
+        for shelf in self.anchor.shelves().filter(of_class) {
+            change(&shelf);
+            found = true;
+        }
+        found
+            .then_some(())
+            .ok_or_else(|| self.unknown_class(class_samples))
+    }
+}

@@ -1,0 +1,114 @@
+//! Counts that outlive what was counted: those of shelves that are gone, and those of a half from before its owner changed.
+//!
+//! Sizing looks at the halves whose sizes follow demand. A half that changes from these to a mix of its own, or back, must
+//! neither take its counts away from them nor bring other ones: what it counted before stays where it was counted, so that
+//! no total ever falls. See [0142](../../../../docs/decisions/0142-counts-stay-where-they-were-counted.md).
+
+use super::accounts::{add_counts, counts_since};
+use crate::modules::data_management::pool_metrics::ClassMetrics;
+use crate::modules::data_management::realtime::shelf::Shelf;
+
+/// What a shelf had counted at some moment.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Totals {
+    pub(super) hits: u64,
+    pub(super) borrowed: u64,
+    pub(super) exhausted: u64,
+}
+
+impl Totals {
+    fn of(shelf: &Shelf) -> Self {
+        Self {
+            hits: shelf.hits(),
+            borrowed: shelf.borrowed.get(),
+            exhausted: shelf.exhausted.get(),
+        }
+    }
+}
+
+/// See the module.
+#[derive(Default)]
+pub(super) struct PastCounts {
+    all: Vec<ClassMetrics>,
+    /// The part of `all` that was counted while the half's sizes followed demand.
+    of_demand: Vec<ClassMetrics>,
+    /// What of a shelf's counts is in `all`, by the shelf's number. Most shelves have none.
+    taken_over: Vec<(u16, Totals)>,
+    recycled: u64,
+}
+
+impl PastCounts {
+    /// By class; of all halves, or of those whose sizes follow demand.
+    pub(super) fn classes(&self, demand_only: bool) -> &[ClassMetrics] {
+        if demand_only {
+            &self.of_demand
+        } else {
+            &self.all
+        }
+    }
+
+    /// Whether every count in here is of halves whose sizes follow demand.
+    pub(super) fn is_all_of_demand(&self) -> bool {
+        self.all == self.of_demand
+    }
+
+    /// Buffers that came back to shelves that are gone.
+    pub(super) const fn recycled(&self) -> u64 {
+        self.recycled
+    }
+
+    /// What of a shelf's counts was taken over.
+    pub(super) fn of(&self, shelf: &Shelf) -> Totals {
+        let mut taken_over = self.taken_over.iter();
+        let found = taken_over.find(|(id, _)| *id == shelf.id);
+        found.map_or_else(Totals::default, |&(_, totals)| totals)
+    }
+
+    /// Takes over what a shelf has counted so far; from now on it counts for somebody else.
+    pub(super) fn take_over(&mut self, shelf: &Shelf, follows_demand: bool) {
+        let counted = counts_since(shelf, self.of(shelf));
+        if counted.acquires() == 0 {
+            return;
+        }
+        let past = ClassMetrics {
+            samples: counted.samples,
+            hits: counted.hits,
+            borrowed: counted.borrowed,
+            exhausted: counted.exhausted,
+            ..ClassMetrics::default()
+        };
+        self.add(&past, follows_demand);
+        self.taken_over.retain(|&(id, _)| id != shelf.id);
+        self.taken_over.push((shelf.id, Totals::of(shelf)));
+    }
+
+    /// Keeps what was counted by a shelf that is gone.
+    pub(super) fn keep(
+        &mut self,
+        shelf: u16,
+        counted: &ClassMetrics,
+        recycled: u64,
+        follows_demand: bool,
+    ) {
+        let past = ClassMetrics {
+            // Of a moment that is over.
+            recent_high_water: 0,
+            ..counted.clone()
+        };
+        self.add(&past, follows_demand);
+        self.taken_over.retain(|&(id, _)| id != shelf);
+        self.recycled += recycled;
+    }
+
+    fn add(&mut self, past: &ClassMetrics, follows_demand: bool) {
+        add_counts(&mut self.all, past);
+        if follows_demand {
+            add_counts(&mut self.of_demand, past);
+        }
+    }
+
+    pub(super) fn heap_bytes(&self) -> usize {
+        (self.all.capacity() + self.of_demand.capacity()) * size_of::<ClassMetrics>()
+            + self.taken_over.capacity() * size_of::<(u16, Totals)>()
+    }
+}
