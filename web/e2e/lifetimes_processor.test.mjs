@@ -14,4 +14,5 @@ lifetime('processors', 'processors opened, closed (also twice), trapped', ({ oth
 // with a page that has no library. What counts here is that memories come back: there are about 127.
 lifetime('processorsOfContextsThatClose', 'processors of contexts that close', ({ faults }) => assert.deepEqual(faults, []), {
   leaky: ['AudioHandlers', 'AudioWorkletProcessors', 'JSEventListeners'],
+  per: 20,
 });

@@ -170,6 +170,30 @@ test('memory growth in a processor: it plays on, every frame', async () => {
   assert.deepEqual(seen, { faults: [], loud: 200 });
 });
 
+for (const renderSizeHint of [64, 1000, 4096, 5000, 8192, 20_000]) {
+  test(`a render quantum of ${renderSizeHint} frames is processed whole`, async () => {
+    const seen = await page.evaluate(async ({ wasm, renderSizeHint }) => {
+      const { openProcessor } = await import('/web/lib/dist/index.js');
+      const length = 3 * renderSizeHint;
+      const context = new OfflineAudioContext({ numberOfChannels: 2, length, sampleRate: 48_000, renderSizeHint });
+      const noise = new AudioBuffer({ numberOfChannels: 2, length, sampleRate: 48_000 });
+      for (const channel of [0, 1]) noise.getChannelData(channel).forEach((_, i, samples) => (samples[i] = (channel + 1) * (i + 1)));
+      const source = new AudioBufferSourceNode(context, { buffer: noise });
+      const processor = await openProcessor(context, { wasm });
+      const faults = [];
+      processor.onFault = (message) => faults.push(message);
+      source.connect(processor.node).connect(context.destination);
+      source.start();
+      const rendered = await context.startRendering();
+      const wrong = [0, 1].map((channel) => rendered.getChannelData(channel).findIndex((sample, i) => sample !== (channel + 1) * (i + 1)));
+      return { faults, wrong, quantum: context.renderQuantumSize };
+    }, { wasm: faultyWasm, renderSizeHint });
+    // Where the browser does not know the option, the quantum stays as it was.
+    assert.ok([renderSizeHint, 128, undefined].includes(seen.quantum), `${seen.quantum}`);
+    assert.deepEqual([seen.faults, seen.wrong], [[], [-1, -1]]);
+  });
+}
+
 test('two builds of the package on one context: each runs its own worklet code', async () => {
   const seen = await page.evaluate(async ({ wasm, folders }) => {
     const quantum = 128;

@@ -1,5 +1,5 @@
 import { controlWorker } from './assets.ts';
-import { WavepoolError } from './errors.ts';
+import { WavepoolError, messageOf } from './errors.ts';
 import type { Guest } from './guest.ts';
 import { knock, newKnocks } from './knock.ts';
 import type { FromHost, Holder, HostAnswers, HostRequest, ToHost } from './protocol.ts';
@@ -57,7 +57,9 @@ export class HostWorker {
     const answer = await this.request<'boot'>({ kind: 'boot', lock, knocks: this.knocks, ...request });
     this.booted = true;
     if (answer.memory) this.activity = new Activity(answer.memory, answer.activity);
-    void navigator.locks.request(lock, () => this.fail('The control worker is gone.'));
+    navigator.locks
+      .request(lock, () => this.fail('The control worker is gone.'))
+      .catch((thrown: unknown) => this.fail(`The control worker cannot be watched: ${messageOf(thrown)}.`));
     return answer;
   }
 

@@ -6,6 +6,9 @@ import { PROCESSOR_PARAMETERS, type FromProcessor, type ProcessorExports, type P
 /** Instances that are kept for later processors; the one that has waited longest goes when there are more. */
 const MOST_IDLE = 16;
 
+/** Frames that a processor's block has at most; a longer quantum is processed in several. */
+const MOST_FRAMES = 4096;
+
 /** Instances whose processors were closed. A browser has few memories, and frees one only when it collects this thread's garbage. */
 const idle: { readonly key: string; readonly exports: ProcessorExports }[] = [];
 
@@ -87,8 +90,6 @@ class Running {
 
   quantum(input: Float32Array[], output: Float32Array[], parameters: Record<string, Float32Array>): void {
     const { exports, processor, values } = this;
-    const frames = output[0]!.length;
-    if (frames !== this.frames) this.resize(frames);
     for (let i = 0; i < this.used; i++) {
       const value = parameters[PROCESSOR_PARAMETERS[i]!]![0]!;
       if (value !== values[i]) {
@@ -96,15 +97,22 @@ class Running {
         exports.processor_set(processor, i, value);
       }
     }
+    const frames = output[0]!.length;
+    for (let from = 0; from < frames; from += this.frames) this.block(input, output, from, Math.min(frames - from, MOST_FRAMES));
+  }
+
+  private block(input: Float32Array[], output: Float32Array[], from: number, frames: number): void {
+    const { exports } = this;
+    if (frames !== this.frames) this.resize(frames);
     // Any call may have grown the memory, which detaches its views.
     if (exports.memory.buffer !== this.buffer) this.view();
     for (let channel = 0; channel < this.channels; channel++) {
-      if (channel < input.length) this.views[channel]!.set(input[channel]!);
+      if (channel < input.length) this.views[channel]!.set(part(input[channel]!, from, frames));
       else this.views[channel]!.fill(0);
     }
-    exports.processor_process(processor);
+    exports.processor_process(this.processor);
     if (exports.memory.buffer !== this.buffer) this.view();
-    for (let channel = 0; channel < output.length; channel++) output[channel]!.set(this.views[channel]!);
+    for (let channel = 0; channel < output.length; channel++) part(output[channel]!, from, frames).set(this.views[channel]!);
   }
 
   /** Ends the processor; its instance is kept for another one. */
@@ -121,7 +129,7 @@ class Running {
     return panicNote(this.exports, this.exports.memory) ?? messageOf(thrown);
   }
 
-  /** The quantum has another length than the last: another block. */
+  /** Another length than the last: another block. */
   private resize(frames: number): void {
     if (this.exports.processor_resize(this.processor, frames) === 0) throw new Error(`the processor has no block of ${frames} frames`);
     this.frames = frames;
@@ -136,6 +144,11 @@ class Running {
       this.views.push(new Float32Array(this.buffer, exports.processor_channel(processor, channel), frames));
     }
   }
+}
+
+/** A quantum in one block needs no further array, which would be garbage. */
+function part(samples: Float32Array, from: number, frames: number): Float32Array {
+  return frames === samples.length ? samples : samples.subarray(from, from + frames);
 }
 
 function take(key: string): ProcessorExports | undefined {

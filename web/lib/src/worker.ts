@@ -124,7 +124,9 @@ async function answer(request: HostRequest): Promise<HostAnswers[keyof HostAnswe
 
 async function boot(request: Extract<HostRequest, { kind: 'boot' }>): Promise<HostAnswers['boot']> {
   // Held for as long as this worker lives: the page waits for it, and so hears when it does not.
-  await new Promise((held) => void navigator.locks.request(request.lock, () => new Promise(() => held(null))));
+  await new Promise((held, refused) => {
+    navigator.locks.request(request.lock, () => new Promise(() => held(null))).catch(refused);
+  });
   const shared = request.mode === 'shared';
   const glue = shared ? await import('../wasm/shared/wavepool.js') : await import('../wasm/transfer/wavepool.js');
   // Files are loaded: from here on it is this thread that takes its time.
