@@ -1,6 +1,7 @@
 /** What the tests call by name: each scenario answers with plain figures, which the test judges. */
 import * as blocks from './blocks.ts';
 import * as crash from './crash.ts';
+import * as entry from './entry.ts';
 import * as feed from './feed.ts';
 import * as feedClose from './feed_close.ts';
 import * as feedLive from './feed_live.ts';
@@ -11,7 +12,19 @@ import { lifetimes, type Lifetime } from './lifetimes.ts';
 import * as turns from './turns.ts';
 import * as watchdog from './watchdog.ts';
 
-const scenarios = { ...blocks, ...crash, ...feed, ...feedClose, ...feedLive, ...feedRefusals, ...feedSound, ...pool, ...turns, ...watchdog };
+const scenarios = {
+  ...blocks,
+  ...crash,
+  ...entry,
+  ...feed,
+  ...feedClose,
+  ...feedLive,
+  ...feedRefusals,
+  ...feedSound,
+  ...pool,
+  ...turns,
+  ...watchdog,
+};
 
 declare global {
   interface Window {

@@ -115,7 +115,7 @@ test('channels of a processor are 1 to 16: every other value is refused with its
     const values = [0, -1, 17, 32, 33, 1.5, NaN, Infinity, 2 ** 32 + 1, '2', null, {}];
     return Promise.all(values.map((channels) => openProcessor(context, { wasm, channels }).then(() => 'opened', ({ code, message }) => `${code}: ${message}`)));
   }, wasm);
-  for (const message of messages) assert.match(message, /^bad-option: Invalid processor option: channels must be 1 to 16 \(got .+\)\.$/);
+  for (const message of messages) assert.match(message, /^bad-option: Invalid processor option channels: must be a whole number from 1 to 16 \(got .+\)\.$/);
   const counts = await page.evaluate(async (wasm) => {
     const { openProcessor } = await import('/web/lib/dist/index.js');
     const context = new OfflineAudioContext({ length: 128, sampleRate: 48_000 });

@@ -1,4 +1,5 @@
 import { WavepoolError } from './errors.ts';
+import { shown } from './options.ts';
 import type { Mode } from './snapshot.ts';
 
 export type { Mode } from './snapshot.ts';
@@ -30,7 +31,7 @@ export function chooseMode(requested: ModeRequest): ModeChoice {
     default:
       throw new WavepoolError(
         'bad-option',
-        `Mode "${String(requested)}" is unknown. Use "auto", "shared" or "transfer".`,
+        `Invalid mode: must be "auto", "shared" or "transfer" (got ${shown(requested)}).`,
       );
   }
 }

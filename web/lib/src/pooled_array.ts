@@ -19,10 +19,10 @@ export class PooledArray implements Disposable {
   /**
    * The samples, to read and (unless the buffer is shared) to write.
    *
-   * @throws {@link StaleLeaseError} after the release.
+   * @throws {@link StaleLeaseError} after the release; `closed` after the pool was closed.
    */
   view(): Float32Array {
-    if (this.array === null || this.released) this.array = this.pool.view(this.lease);
+    if (this.array === null || this.released || this.pool.closed) this.array = this.pool.view(this.lease);
     return this.array;
   }
 

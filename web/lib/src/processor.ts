@@ -1,8 +1,9 @@
 import { workletFile } from './assets.ts';
-import { WavepoolError } from './errors.ts';
+import { optionsObject, wholeNumber } from './options.ts';
 import { processorModule } from './processor_module.ts';
 import { PROCESSOR, PROCESSOR_PARAMETERS, type FromProcessor, type ProcessorOptions } from './processor_protocol.ts';
 import type { WasmSource } from './wasm_source.ts';
+import { checkUrl } from './wavepool_options.ts';
 import { addWorklet, workletNode } from './worklet_file.ts';
 
 /** As many as a block of the pool can have: `MAX_CHANNELS` of the crate. */
@@ -60,10 +61,10 @@ export class Processor {
  * channels that cannot be; `out-of-memory` when the browser has no memory for its module; `context-closed`.
  */
 export async function openProcessor(context: BaseAudioContext, config: ProcessorConfig): Promise<Processor> {
-  const { wasm, channels = 2, workletUrl = workletFile } = config;
-  if (!Number.isInteger(channels) || channels < 1 || channels > MOST_CHANNELS) {
-    throw new WavepoolError('bad-option', `Invalid processor option: channels must be 1 to ${MOST_CHANNELS} (got ${String(channels)}).`);
-  }
+  optionsObject('context', 'an AudioContext or an OfflineAudioContext', context);
+  const { wasm, channels = 2, workletUrl = workletFile } = optionsObject('processor options', 'an object with `wasm`', config);
+  wholeNumber('processor option channels', channels, 1, MOST_CHANNELS);
+  checkUrl('processor option workletUrl', workletUrl);
   const [{ module, key, parameters: found }] = await Promise.all([processorModule(wasm), addWorklet(context, workletUrl)]);
   const node = workletNode(context, PROCESSOR, {
     channelCount: channels,

@@ -6,7 +6,7 @@ import { feedFormat, type FeedConfig } from './feed_options.ts';
 import type { FeedState } from './feed_protocol.ts';
 import { HostWorker, type HostFailure } from './host_worker.ts';
 import { poolClosed, whileContextRuns } from './lifetime.ts';
-import { chooseMode, type Mode, type ModeChoice, type ModeRequest } from './mode.ts';
+import type { Mode, ModeChoice } from './mode.ts';
 import { ProfileStore } from './profile_store.ts';
 import type { Metrics, Snapshot } from './snapshot.ts';
 import { BufferPool } from './buffer_pool.ts';
@@ -15,21 +15,9 @@ import type { GuestWasm, PoolTicket } from './protocol.ts';
 import { StreamNode } from './stream_node.ts';
 import { Tap } from './tap.ts';
 import { Tuner } from './tuner.ts';
-import { compile, type WasmSource } from './wasm_source.ts';
+import { compile } from './wasm_source.ts';
+import { checkOptions, type WavepoolOptions } from './wavepool_options.ts';
 import { addWorklet } from './worklet_file.ts';
-
-export interface WavepoolOptions {
-  /** Default `auto`: shared memory where the page is cross-origin isolated, transferred buffers elsewhere. */
-  readonly mode?: ModeRequest;
-  /** Where the worklet file is served, if a bundler moved it. */
-  readonly workletUrl?: string | URL;
-  /** The WebAssembly module, if it is not to be fetched from beside the script: see {@link WasmSource}. */
-  readonly wasm?: WasmSource;
-  /** A name under which this browser keeps what the pool learned, so that the next start begins with it. Default: not kept. */
-  readonly remember?: string;
-  /** Draws control steps, sizing plans and alerts in the Performance panel of Chromium's developer tools. Default: no. */
-  readonly devtoolsTracks?: boolean;
-}
 
 export interface TapConfig {
   /** Frames per window, 256 to 4096. */
@@ -84,9 +72,13 @@ export class Wavepool {
     return this.refusedProfile;
   }
 
-  /** Compiles the module, starts the control worker and boots its registry. */
+  /**
+   * Compiles the module, starts the control worker and boots its registry.
+   *
+   * @throws {@link WavepoolError} `bad-option`, `not-isolated`, `no-webassembly`, `wasm-unavailable`, `boot-failed`
+   */
   static async create(options: WavepoolOptions = {}): Promise<Wavepool> {
-    const choice = chooseMode(options.mode ?? 'auto');
+    const choice = checkOptions(options);
     const module = await compile(choice.mode, options.wasm);
     const store = options.remember === undefined ? null : new ProfileStore(options.remember);
     const boot = { mode: choice.mode, reason: choice.reason, module, tracks: options.devtoolsTracks ?? false };

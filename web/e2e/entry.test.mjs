@@ -1,0 +1,63 @@
+// Numbers and options at the entry of the library: right, or a typed error before anything has changed.
+import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
+import { after, before, test } from 'node:test';
+import { launch } from './browser.mjs';
+
+const url = process.env['WAVEPOOL_LIBRARY_URL'] ?? 'http://127.0.0.1:4174/';
+const mode = process.env['WAVEPOOL_MODE'] ?? 'shared';
+let browser;
+
+before(async () => {
+  browser = await launch();
+});
+
+after(() => browser?.close());
+
+async function scenario(name) {
+  const page = await browser.newPage();
+  try {
+    const errors = [];
+    page.on('pageerror', (error) => errors.push(error.message));
+    await page.route('**/faulty.wasm', async (route) => route.fulfill({ contentType: 'application/wasm', body: await readFile(process.env['WAVEPOOL_FAULTY']) }));
+    await page.goto(url);
+    await page.waitForFunction(() => 'scenarios' in window);
+    const seen = await page.evaluate(([name, mode]) => window.scenarios[name](mode), [name, mode]);
+    // An unhandled rejection is a page error, too.
+    assert.deepEqual(errors, []);
+    return seen;
+  } finally {
+    await page.close();
+  }
+}
+
+test('pool: sizes and leases that cannot be are refused, and nothing changes', { timeout: 60_000 }, async () => {
+  const seen = await scenario('poolNumbers');
+  for (const { given, code, message } of seen.sizes) assert.ok(code === 'bad-option', `${given}: ${code} ${message}`);
+  for (const { given, code, message } of seen.tooLarge) assert.ok(code === 'too-large', `${given}: ${code} ${message}`);
+  for (const { given, code, message } of seen.leases) {
+    assert.ok(['stale-lease', 'wrong-participant'].includes(code), `${given}: ${code} ${message}`);
+  }
+  assert.ok(seen.fitting.every((fits) => fits));
+  assert.equal(seen.untouched, true);
+});
+
+test('pool: `using` a borrowed array of a pool that was closed throws nothing at the end of the scope', { timeout: 60_000 }, async () => {
+  const { atScopesEnd, live, isClosed, closed } = await scenario('poolNumbers');
+  assert.deepEqual([atScopesEnd, live, isClosed], [null, 0, true]);
+  assert.deepEqual(closed, Array(6).fill('closed'));
+});
+
+test('options of Wavepool.create that cannot be are refused with their name', { timeout: 60_000 }, async () => {
+  for (const { given, code, message } of await scenario('wavepoolOptions')) {
+    assert.ok(code === 'bad-option' || (given === 'wasm' && code === 'wasm-unavailable'), `${given}: ${code} ${message}`);
+    assert.match(message.toLowerCase(), new RegExp(given.toLowerCase()));
+  }
+});
+
+test('arguments of openProcessor that cannot be are refused with their name', { timeout: 60_000 }, async () => {
+  const codes = { context: ['bad-option', 'no-audio-worklet'], options: ['bad-option'], wasm: ['wasm-unavailable'], channels: ['bad-option'] };
+  for (const { given, code, message } of await scenario('processorArguments')) {
+    assert.ok(codes[given].includes(code), `${given}: ${code} ${message}`);
+  }
+});
