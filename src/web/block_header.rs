@@ -2,16 +2,15 @@
 
 use core::mem::MaybeUninit;
 
-use crate::modules::audio_foundations::CaptureCounters;
+use crate::modules::audio_foundations::{CAPTURE_FIELDS, CaptureCounters};
 use crate::modules::data_management::pool_metrics::{ClassMetrics, PoolCounts};
 
 /// Bytes of a header; the samples follow it.
 pub(crate) const HEADER_BYTES: usize = 4096;
 const MAX_CLASSES: usize = 16;
 const CLASS_FIELDS: usize = 13;
-/// First frame, sequence, time, three kinds of objects, allocator calls, recycled buffers; capture counters, pool counts, class count, length of the cells.
-const FIXED_FIELDS: usize = 8 + CAPTURE_FIELDS + 6 + 1 + 1;
-const CAPTURE_FIELDS: usize = 6;
+/// First frame, number of frames, sequence, time, three kinds of objects, allocator calls, recycled buffers; capture counters, pool counts, class count, length of the cells.
+const FIXED_FIELDS: usize = 9 + CAPTURE_FIELDS + 6 + 1 + 1;
 const FIELDS: usize = FIXED_FIELDS + MAX_CLASSES * CLASS_FIELDS;
 const CELL_BYTES: usize = HEADER_BYTES - FIELDS * 8;
 
@@ -32,6 +31,8 @@ pub(crate) struct Head {
     pub(crate) sequence: u64,
     /// First frame of the block's window.
     pub(crate) first_frame: u64,
+    /// Its frames: fewer than the block has room for in the last one of a stream that delivers what is left.
+    pub(crate) frames: u64,
     /// When it was written, by `Date.now`.
     pub(crate) sent_ms: u64,
     /// JavaScript objects that the writer's side has made: views, messages, buffers.
@@ -85,6 +86,7 @@ impl Header {
         };
         for value in [
             head.first_frame,
+            head.frames,
             head.sequence,
             head.sent_ms,
             head.made[0],
@@ -122,6 +124,7 @@ impl Header {
         let mut get = || fields.next().copied().unwrap_or(0);
         let head = Head {
             first_frame: get(),
+            frames: get(),
             sequence: get(),
             sent_ms: get(),
             made: core::array::from_fn(|_| get()),
@@ -217,11 +220,12 @@ mod tests {
         let head = Head {
             sequence: 12,
             first_frame: 9,
+            frames: 14,
             sent_ms: 10,
             made: [11, 12, 13],
             allocator_calls: 12,
             recycled: 8,
-            capture: CaptureCounters::from_fields([1, 2, 3, 4, 5, u64::MAX]),
+            capture: CaptureCounters::from_fields([1, 2, 3, 4, 5, 6, u64::MAX]),
         };
         header.write(&head, &counts(), |cells| {
             cells[..3].fill(MaybeUninit::new(42));

@@ -7,11 +7,40 @@ use super::recording::Recording;
 use super::snapshot::{Snapshot, Tally};
 use super::stream::{Stream, StreamEnd};
 use super::unit_costs::{self, Made, weigh};
+use crate::modules::audio_foundations::{MAX_OVERLAP, MIN_WINDOW};
 use crate::modules::data_management::pool_metrics::{BoundaryCounts, PoolCounts};
-use crate::modules::data_management::{DataManagementModule, PoolMetrics};
+use crate::modules::data_management::{DataManagementModule, MAX_CHANNELS, PoolMetrics};
 
 #[wasm_bindgen]
 impl Host {
+    /// What a stream can be: `{"window": [least, most], "most_channels", "most_overlap"}`, as JSON.
+    #[wasm_bindgen(js_name = streamLimits)]
+    pub fn stream_limits(&self) -> String {
+        let data = self.registry.get::<DataManagementModule>();
+        let control = data.and_then(|data| data.control());
+        let most_window = control.and_then(|control| control.classes().max());
+        serde_json::json!({
+            "window": [MIN_WINDOW, most_window.unwrap_or(MIN_WINDOW)],
+            "most_channels": MAX_CHANNELS,
+            "most_overlap": MAX_OVERLAP,
+        })
+        .to_string()
+    }
+
+    /// Windows that a stream's audio side has delivered so far, without the upper half of the count.
+    #[wasm_bindgen(js_name = windowsDelivered)]
+    pub fn windows_delivered(&self, stream: u32) -> u32 {
+        let stream = self.streams.get(&stream);
+        stream.map_or(0, |stream| stream.counts.read().windows as u32)
+    }
+
+    /// Windows of a stream that can wait to be read.
+    #[wasm_bindgen(js_name = queueWindows)]
+    pub fn queue_windows(&self, stream: u32) -> usize {
+        let stream = self.streams.get(&stream);
+        stream.map_or(0, |stream| stream.config.queue_windows())
+    }
+
     /// Everything a dashboard shows, as JSON: see `Snapshot` in the web library. Notes and events are those since the
     /// last snapshot.
     ///

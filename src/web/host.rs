@@ -449,6 +449,10 @@ impl Host {
             self.close_stream(stream, true, true, false);
         }
         self.pump();
+        // Readers that have not stopped: what they hold is given up now.
+        if !self.abandoned_readers.is_empty() {
+            self.count_leaks();
+        }
         self.leaked
     }
 
@@ -483,9 +487,15 @@ impl Host {
 
     /// Once nobody is left who may hold a buffer, what is still out has leaked.
     pub(super) fn settle(&mut self) {
-        if !self.streams.is_empty() || !self.participants.is_empty() {
+        // A reader of a closed stream still has its blocks, and gives them back when it is done with them.
+        let held = !self.abandoned_readers.is_empty();
+        if held || !self.streams.is_empty() || !self.participants.is_empty() {
             return;
         }
+        self.count_leaks();
+    }
+
+    fn count_leaks(&mut self) {
         if let Some(exercise) = &mut self.exercise {
             exercise.let_go();
         }

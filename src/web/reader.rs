@@ -89,11 +89,19 @@ exports! {
         let window = reader.leases.get(Lease::from_raw(lease)).map(|window| window.metadata().first_frame);
         reader.refuse(window).map_or(-1.0, |frame| frame as f64)
     }
+    /// Frames of a leased window: fewer than the stream's others have in the last one, if that is delivered. 0 if refused.
+    fn reader_frames(reader: &mut Reader, lease: u32) -> u32 {
+        let window = reader.leases.get(Lease::from_raw(lease));
+        let frames = window.map(|window| reader.counts.frames_of(window.metadata().first_frame, window.frames()));
+        reader.refuse(frames).map_or(0, |frames| frames as u32)
+    }
     /// Gives a window back; 0, or the refusal's code.
     fn reader_release(reader: &mut Reader, lease: u32) -> u32 {
         let released = reader.leases.release(Lease::from_raw(lease));
         reader.refuse(released).map_or(reader.refusal.code(), |()| 0)
     }
+    /// 1 while no further lease is to be had: the queue is not looked at then.
+    fn reader_is_full(reader: &mut Reader) -> u32 { u32::from(reader.leases.is_full()) }
     /// Windows that are leased.
     fn reader_live(reader: &mut Reader) -> usize { reader.leases.live() }
     /// Where the last refusal is: its code, and three numbers.

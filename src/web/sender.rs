@@ -103,21 +103,22 @@ impl Sender {
             return;
         };
         control.count_into(&mut self.counts);
-        let first_frame = self
-            .taken
-            .as_ref()
-            .map_or(0, |window| window.metadata().first_frame);
+        let (first_frame, frames) = self.taken.as_ref().map_or((0, 0), |window| {
+            let first_frame = window.metadata().first_frame;
+            (first_frame, counts.frames_of(first_frame, window.frames()))
+        });
         let bus = self.registry.bus();
         self.headers += 1;
         let head = Head {
             sequence: self.headers,
             first_frame,
+            frames: frames as u64,
             sent_ms: wall_ms as u64,
             made: counts.made_by_worklet(),
             allocator_calls: counts.allocator_calls(),
             recycled: control.recycled(),
             capture: CaptureCounters {
-                windows: capture.windows - self.unsent,
+                windows: self.sent(capture.windows),
                 skipped_windows: capture.skipped_windows + self.unsent,
                 // The window under way included: its block carries this header.
                 bytes_copied: capture.bytes_copied
@@ -128,6 +129,11 @@ impl Sender {
         };
         self.header
             .write(&head, &self.counts, |cells| bus.drain_cells(cells));
+    }
+
+    /// Of so many windows that were delivered to the queue, those that left in a block.
+    pub(super) const fn sent(&self, delivered: u64) -> u64 {
+        delivered - self.unsent
     }
 
     pub(super) fn header_address(&self) -> usize {

@@ -58,6 +58,7 @@ pub(super) struct StreamFigures {
     windows: u64,
     skipped_windows: u64,
     interrupted_windows: u64,
+    lost_frames: u64,
     /// None before the first window.
     bytes_copied_per_window: Option<u64>,
     /// Calls of the allocator from the audio thread since its first quantum.
@@ -88,6 +89,7 @@ impl Stream {
             windows: counters.windows,
             skipped_windows: counters.skipped_windows,
             interrupted_windows: counters.interrupted_windows,
+            lost_frames: counters.lost_frames,
             bytes_copied_per_window: counters.bytes_copied.checked_div(counters.windows),
             allocator_calls: self.counts.allocator_calls(),
         }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::unit_costs::Made;
-use crate::modules::audio_foundations::CaptureCounters;
+use crate::modules::audio_foundations::{CAPTURE_FIELDS, CaptureCounters};
 use crate::sync::atomic::{AtomicU64, Ordering};
 
 /// Written by the audio thread after each quantum, read by the host. Each field is exact; together they may be a quantum apart.
@@ -12,12 +12,14 @@ pub(super) struct StreamCounts(Arc<Cells>);
 
 #[derive(Debug, Default)]
 struct Cells {
-    capture: [AtomicU64; 6],
+    capture: [AtomicU64; CAPTURE_FIELDS],
     /// JavaScript objects made by the worklet's side of the boundary (views, messages, buffers), and views of the consumer's.
     made: [AtomicU64; 3],
     consumer_views: AtomicU64,
     /// Calls of the allocator from the audio thread since its first quantum.
     allocator_calls: AtomicU64,
+    /// The last window, if it is not full: its first frame plus 1 (0: there is none), and its frames.
+    partial: [AtomicU64; 2],
 }
 
 impl StreamCounts {
@@ -32,6 +34,25 @@ impl StreamCounts {
         // Relaxed: see `publish`.
         let fields = core::array::from_fn(|i| self.0.capture[i].load(Ordering::Relaxed));
         CaptureCounters::from_fields(fields)
+    }
+
+    /// Before the window is queued.
+    pub(super) fn set_partial(&self, first_frame: u64, frames: usize) {
+        let [begin, length] = &self.0.partial;
+        // Relaxed: the window's own way through the queue orders these stores before the loads in `frames_of`.
+        length.store(frames as u64, Ordering::Relaxed);
+        begin.store(first_frame.saturating_add(1), Ordering::Relaxed);
+    }
+
+    /// The frames of a window that came through the queue: `full`, unless it is the one of `set_partial`.
+    pub(super) fn frames_of(&self, first_frame: u64, full: usize) -> usize {
+        let [begin, length] = &self.0.partial;
+        // Relaxed: see `set_partial`. The loads for another window may see either value, of which none names that window.
+        if begin.load(Ordering::Relaxed) == first_frame.saturating_add(1) {
+            length.load(Ordering::Relaxed) as usize
+        } else {
+            full
+        }
     }
 
     pub(super) fn set_made(&self, made: [u64; 3]) {

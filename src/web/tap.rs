@@ -10,7 +10,7 @@ use super::block_header::HEADER_BYTES;
 use super::exports::exports;
 use super::sender::Sender;
 use super::stream_counts::StreamCounts;
-use crate::modules::audio_foundations::{Capture, CopySpan, StreamConfig};
+use crate::modules::audio_foundations::{Capture, CopySpan, MAX_QUANTUM_FRAMES, StreamConfig};
 use crate::panic_note;
 
 /// The audio side of one stream.
@@ -21,6 +21,8 @@ pub(super) struct Tap {
     /// The plan of the quantum under way.
     plan: *const CopySpan,
     next_frame: u64,
+    /// First frame of the quantum under way.
+    quantum: u64,
     counts: StreamCounts,
     /// What this thread's count of allocator calls was at the first quantum.
     calls_before: Option<u64>,
@@ -35,6 +37,7 @@ impl Tap {
             capture: Some(capture),
             plan: ptr::null(),
             next_frame: 0,
+            quantum: 0,
             counts,
             calls_before: None,
             sender,
@@ -46,17 +49,20 @@ impl Tap {
         self.half
     }
 
-    fn begin(&mut self, frames: u32) -> u32 {
+    fn begin(&mut self, frames: u32, from: u32) -> u32 {
         let Some(capture) = &mut self.capture else {
             return 0;
         };
         self.calls_before.get_or_insert_with(allocator::calls);
-        if let Some(sender) = &self.sender {
-            sender.tell_time(self.next_frame);
+        if from == 0 {
+            self.quantum = self.next_frame;
+            self.next_frame += u64::from(frames);
+            if let Some(sender) = &self.sender {
+                sender.tell_time(self.quantum);
+            }
         }
-        let plan = capture.begin(frames as usize, self.next_frame);
+        let plan = capture.begin_part(frames as usize, from as usize, self.quantum);
         self.plan = plan.as_ptr();
-        self.next_frame += u64::from(frames);
         plan.len() as u32
     }
 
@@ -80,6 +86,18 @@ impl Tap {
         self.counts.publish(*capture.counters());
         self.count_allocator_calls();
         completed as u32
+    }
+
+    /// The length of the last window is published before the window is: its reader then finds both.
+    fn flush(&mut self) {
+        let Some(capture) = &mut self.capture else {
+            return;
+        };
+        if let Some((first_frame, frames)) = capture.partial() {
+            self.counts.set_partial(first_frame, frames);
+            capture.flush();
+            self.counts.publish(*capture.counters());
+        }
     }
 
     /// All of this thread's since the first quantum, whatever they were for.
@@ -112,14 +130,22 @@ extern "C" fn tap_open(
 }
 
 exports! {
-    /// Plans the copies for this many frames; returns the number of spans.
-    fn tap_begin(tap: &mut Tap, frames: u32) -> u32 { tap.begin(frames) }
+    /// Plans the copies for a quantum of this many frames: those from the frame `from` on, at most `tap_most_frames` of them.
+    /// Returns the number of spans.
+    fn tap_begin(tap: &mut Tap, frames: u32, from: u32) -> u32 { tap.begin(frames, from) }
     /// Address of the spans that `tap_begin` planned.
     fn tap_spans(tap: &mut Tap) -> *const CopySpan { tap.plan }
     /// Ends the quantum; returns the windows it completed.
     fn tap_commit(tap: &mut Tap) -> u32 { tap.commit() }
     /// A quantum without input; returns the windows it completed.
     fn tap_silence(tap: &mut Tap, frames: u32) -> u32 { tap.silence(frames) }
+    /// Delivers the oldest window that is not full, as the last one of the stream.
+    fn tap_flush(tap: &mut Tap) { tap.flush(); }
+    /// Windows that were delivered so far, without the upper half of the count.
+    fn tap_windows(tap: &mut Tap) -> u32 {
+        let delivered = tap.counts.read().windows;
+        tap.sender.as_ref().map_or(delivered, |sender| sender.sent(delivered)) as u32
+    }
     /// Transfer mode: takes the next finished window; 0 if there is none.
     fn tap_take(tap: &mut Tap) -> u32 { tap.sender.as_mut().map_or(0, |sender| u32::from(sender.take())) }
     /// Writes counts and waiting event cells into the header; `wall_ms` is now by `Date.now`.
@@ -148,6 +174,12 @@ exports! {
             sender.give_back(sent != 0);
         }
     }
+}
+
+/// The most frames that one call of `tap_begin` plans.
+#[unsafe(no_mangle)]
+extern "C" fn tap_most_frames() -> u32 {
+    MAX_QUANTUM_FRAMES as u32
 }
 
 /// Bytes of a header.

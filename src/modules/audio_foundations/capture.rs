@@ -9,6 +9,9 @@ use super::stream::StreamConfig;
 use crate::event_bus::Publisher;
 use crate::modules::data_management::{AudioMetadata, PlanarBuffer, PlanarRef, RealtimePool};
 
+/// The most silence that one call of [`Capture::push_silence`] takes: more than 20 s at 48 kHz.
+pub const MAX_SILENCE_FRAMES: usize = 1 << 20;
+
 /// One stretch to copy: `count` samples of input channel `channel`, from sample `src` of the quantum, into the buffer
 /// `slot` at sample `dst`. All numbers, so that JavaScript can read the plan out of memory and do the copying.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,21 +44,28 @@ pub struct CaptureCounters {
     pub skipped_windows: u64,
     /// Windows given up because the stream had a gap, a restart or an uncommitted plan.
     pub interrupted_windows: u64,
+    /// Frames that were never given to the capture: those of gaps, whether or not a window was open then.
+    pub lost_frames: u64,
     /// Sample bytes copied into windows that were delivered, skipped for want of room, or interrupted. As long as none
     /// but the first happens this is windows × window × channels × 4: each sample is copied once into each window.
     pub bytes_copied: u64,
 }
 
+/// Numbers that [`CaptureCounters`] consists of.
+#[cfg(all(target_arch = "wasm32", feature = "page"))]
+pub(crate) const CAPTURE_FIELDS: usize = 7;
+
 #[cfg(all(target_arch = "wasm32", feature = "page"))]
 impl CaptureCounters {
     /// As plain numbers, to cross between threads and memories.
-    pub(crate) const fn to_fields(self) -> [u64; 6] {
+    pub(crate) const fn to_fields(self) -> [u64; CAPTURE_FIELDS] {
         let Self {
             quanta,
             frames,
             windows,
             skipped_windows,
             interrupted_windows,
+            lost_frames,
             bytes_copied,
         } = self;
         [
@@ -64,18 +74,20 @@ impl CaptureCounters {
             windows,
             skipped_windows,
             interrupted_windows,
+            lost_frames,
             bytes_copied,
         ]
     }
 
     /// The other way round.
-    pub(crate) const fn from_fields(fields: [u64; 6]) -> Self {
+    pub(crate) const fn from_fields(fields: [u64; CAPTURE_FIELDS]) -> Self {
         let [
             quanta,
             frames,
             windows,
             skipped_windows,
             interrupted_windows,
+            lost_frames,
             bytes_copied,
         ] = fields;
         Self {
@@ -84,6 +96,7 @@ impl CaptureCounters {
             windows,
             skipped_windows,
             interrupted_windows,
+            lost_frames,
             bytes_copied,
         }
     }
@@ -95,7 +108,7 @@ impl CaptureCounters {
 /// are copied straight from the input, once; when it is full it is frozen and queued for the
 /// [`Analysis`](super::Analysis). A window for which the pool has no buffer, or the queue no room, is skipped, counted
 /// and announced by [`WindowSkipped`]; audio goes on. A quantum that does not follow the one before starts the windows
-/// afresh, so that none has a hole.
+/// afresh, so that none has a hole; the frames between are counted as lost.
 ///
 /// # Real-time
 /// All methods: no allocation, no lock, steps bounded by the windows open at once. Dropping it releases its windows,
@@ -104,6 +117,8 @@ pub struct Capture {
     // First, so that windows still open go home before their half does.
     reblocker: Reblocker<PlanarBuffer>,
     copies: Vec<CopySpan>,
+    /// The plan under way does not begin its quantum.
+    continues: bool,
     outlet: Outlet,
 }
 
@@ -130,6 +145,7 @@ impl Capture {
         Self {
             reblocker: Reblocker::new(config.window, config.hop),
             copies: Vec::with_capacity(most_open * config.channels),
+            continues: false,
             outlet: Outlet {
                 stream,
                 config,
@@ -152,16 +168,28 @@ impl Capture {
         })
     }
 
-    /// Takes `frames` frames of silence, for when the source is not connected; returns how many windows it completed.
+    /// Takes `frames` frames of silence, for when the source is not connected; returns how many windows it completed. At
+    /// most [`MAX_SILENCE_FRAMES`] of them, so that the call ends: the others count as lost.
     pub fn push_silence(&mut self, frames: usize, first_frame: u64) -> usize {
+        let frames = frames.min(MAX_SILENCE_FRAMES);
         self.in_quanta(frames, first_frame, |_, _, samples| samples.fill(0.0))
     }
 
-    /// Plans the copying of one quantum of at most [`MAX_QUANTUM_FRAMES`] frames, for whoever does it elsewhere. Without
-    /// the [`commit`](Self::commit) that follows it, the windows it touched are given up.
+    /// Plans the copying of one quantum, for whoever does it elsewhere: of its first [`MAX_QUANTUM_FRAMES`] frames. A longer
+    /// one goes on with [`begin_part`](Self::begin_part), or the other frames count as lost. Without the
+    /// [`commit`](Self::commit) that follows each plan, the windows it touched are given up.
     pub fn begin(&mut self, frames: usize, first_frame: u64) -> &[CopySpan] {
+        self.begin_part(frames, 0, first_frame)
+    }
+
+    /// Plans a part of a quantum of `frames` frames that begins with `first_frame`: from its frame `from` on, at most
+    /// [`MAX_QUANTUM_FRAMES`] of them. The spans count their samples from the beginning of the quantum.
+    pub fn begin_part(&mut self, frames: usize, from: usize, first_frame: u64) -> &[CopySpan] {
+        let first_frame = first_frame.saturating_add(from as u64);
         self.outlet.begin(first_frame);
-        self.reblocker.begin(frames, first_frame, &mut self.outlet);
+        self.continues = from > 0;
+        self.reblocker
+            .begin(frames.saturating_sub(from), first_frame, &mut self.outlet);
         self.copies.clear();
         for (span, window) in self.reblocker.plan() {
             for channel in 0..window.channels() {
@@ -170,7 +198,7 @@ impl Capture {
                     slot: window.slot_index(channel),
                     dst: span.dst as u32,
                     address: window.channel(channel)[span.dst..].as_ptr().addr(),
-                    src: span.src as u32,
+                    src: (from + span.src) as u32,
                     count: span.count as u32,
                 });
             }
@@ -189,9 +217,27 @@ impl Capture {
         let Some((frames, completed)) = self.reblocker.commit(&mut self.outlet, copy) else {
             return 0;
         };
-        self.outlet.counters.quanta += 1;
+        self.outlet.counters.quanta += u64::from(!self.continues);
         self.outlet.counters.frames += frames as u64;
         completed
+    }
+
+    /// The window that [`flush`](Self::flush) would deliver: its first frame, and how many frames it has.
+    #[must_use]
+    pub fn partial(&self) -> Option<(u64, usize)> {
+        self.reblocker.partial()
+    }
+
+    /// Ends the stream: delivers the oldest window that is not full yet, the rest of it silent. It has every frame that no
+    /// delivered window has, so the others are dropped. Returns whether there was one that the queue had room for.
+    pub fn flush(&mut self) -> bool {
+        let Some((first_frame, filled, mut window)) = self.reblocker.take_partial() else {
+            return false;
+        };
+        for samples in window.iter_mut() {
+            samples[filled..].fill(0.0);
+        }
+        self.outlet.deliver(first_frame, filled, window)
     }
 
     /// What it has done so far.
@@ -230,6 +276,7 @@ impl Capture {
             let part = (frames - from).min(MAX_QUANTUM_FRAMES);
             let first_frame = first_frame.saturating_add(from as u64);
             self.outlet.begin(first_frame);
+            self.continues = from > 0;
             self.reblocker.begin(part, first_frame, &mut self.outlet);
             completed += self.carry_out(|span, window| {
                 for (channel, samples) in window.iter_mut().enumerate() {
@@ -284,6 +331,19 @@ impl Outlet {
         });
     }
 
+    /// Queues a window; false if it found no room, which is counted.
+    fn deliver(&mut self, first_frame: u64, filled: usize, window: PlanarBuffer) -> bool {
+        self.count_copied(filled);
+        let delivered = self.queue.push(window.freeze()).is_ok();
+        if delivered {
+            self.counters.windows += 1;
+        } else {
+            self.counters.skipped_windows += 1;
+            self.skip(first_frame, SkipReason::QueueFull);
+        }
+        delivered
+    }
+
     fn count_copied(&mut self, filled: usize) {
         let samples = filled * self.config.channels;
         self.counters.bytes_copied += (samples * size_of::<f32>()) as u64;
@@ -310,13 +370,7 @@ impl WindowStore<PlanarBuffer> for Outlet {
     }
 
     fn complete(&mut self, first_frame: u64, window: PlanarBuffer) {
-        self.count_copied(self.config.window);
-        if self.queue.push(window.freeze()).is_ok() {
-            self.counters.windows += 1;
-        } else {
-            self.counters.skipped_windows += 1;
-            self.skip(first_frame, SkipReason::QueueFull);
-        }
+        self.deliver(first_frame, self.config.window, window);
     }
 
     fn abandon(&mut self, first_frame: u64, filled: usize, window: PlanarBuffer) {
@@ -324,6 +378,10 @@ impl WindowStore<PlanarBuffer> for Outlet {
         self.counters.interrupted_windows += 1;
         self.skip(first_frame, SkipReason::Interrupted);
         drop(window);
+    }
+
+    fn lose(&mut self, frames: u64) {
+        self.counters.lost_frames = self.counters.lost_frames.saturating_add(frames);
     }
 }
 
@@ -410,6 +468,103 @@ mod tests {
             assert!(planned_windows.next_window().is_none());
         }
         assert_eq!(planned.counters(), here.counters());
+    }
+
+    #[test]
+    fn quantum_of_any_length_in_parts_gives_every_window() {
+        for frames in [1, 128, 4095, 4096, 4097, 8192, 10_000, 16_384] {
+            let mut rig = Rig::boot();
+            let (mut capture, mut windows) = rig.open(MONO);
+            let mut memory: HashMap<u32, Vec<f32>> = HashMap::new();
+            let (quanta, mut delivered) = (40_000_usize.div_ceil(frames), 0);
+            for quantum in 0..quanta {
+                let at = (quantum * frames) as u64;
+                let input = ramp(at, frames);
+                for from in (0..frames).step_by(MAX_QUANTUM_FRAMES) {
+                    for span in capture.begin_part(frames, from, at) {
+                        let slot = memory.entry(span.slot).or_insert_with(|| vec![0.0; 1024]);
+                        let (dst, src) = (span.dst as usize, span.src as usize);
+                        let count = span.count as usize;
+                        slot[dst..dst + count].copy_from_slice(&input[src..src + count]);
+                    }
+                    capture.commit();
+                    while let Some(window) = windows.next_window() {
+                        let first = window.metadata().first_frame;
+                        assert_eq!(first, delivered * 256, "quanta of {frames}");
+                        assert_eq!(memory[&window.slot_index(0)], ramp(first, 1024));
+                        delivered += 1;
+                    }
+                }
+            }
+            let counters = *capture.counters();
+            assert_eq!(counters.quanta, quanta as u64);
+            assert_eq!(counters.frames, (quanta * frames) as u64);
+            assert_eq!(delivered, (counters.frames - 1024) / 256 + 1);
+            assert_eq!((counters.skipped_windows, counters.lost_frames), (0, 0));
+        }
+    }
+
+    #[test]
+    fn lost_frames_are_counted_where_no_window_was_open() {
+        let mut rig = Rig::boot();
+        let (mut capture, _windows) = rig.open(StreamConfig { hop: 1024, ..MONO });
+        // Each window ends with the part that was planned: no window is interrupted by what is left out.
+        for quantum in 0..3 {
+            capture.begin(8192, quantum * 8192);
+            capture.commit();
+        }
+        let counters = *capture.counters();
+        assert_eq!(counters.interrupted_windows, 0);
+        assert_eq!(
+            (counters.frames, counters.lost_frames),
+            (3 * 4096, 2 * 4096)
+        );
+        // Time that goes backwards is a restart.
+        capture.process(&[&[0.0; 128]], 0);
+        assert_eq!(capture.counters().lost_frames, 2 * 4096);
+    }
+
+    #[test]
+    fn silence_of_any_length_ends() {
+        let mut rig = Rig::boot();
+        let (mut capture, _windows) = rig.open(MONO);
+        capture.push_silence(usize::MAX, 0);
+        assert_eq!(capture.counters().frames, MAX_SILENCE_FRAMES as u64);
+        capture.push_silence(1, u64::MAX);
+        let lost = u64::MAX - MAX_SILENCE_FRAMES as u64;
+        assert_eq!(capture.counters().lost_frames, lost);
+    }
+
+    #[test]
+    fn flush_delivers_what_fills_no_window() {
+        for frames in [1_u64, 255, 1023, 1024, 1025, 1280, 3000, 4096] {
+            let mut rig = Rig::boot();
+            let (mut capture, mut windows) = rig.open(MONO);
+            // What an earlier window left in the buffer must not be in the last one.
+            play(&mut capture, &vec![9.0; 2048], 0);
+            while windows.next_window().is_some() {}
+            let begin = 1_000_000;
+            play(&mut capture, &ramp(begin, frames as usize), begin);
+            let complete = std::iter::from_fn(|| windows.next_window()).count() as u64;
+            assert_eq!(complete, (frames + 256).saturating_sub(1024) / 256);
+            let (first, filled) = capture.partial().unwrap();
+            assert_eq!(
+                (first, first + filled as u64),
+                (begin + complete * 256, begin + frames)
+            );
+            assert!(capture.flush());
+            let last = windows.next_window().unwrap();
+            assert_eq!(last.metadata().first_frame, first);
+            assert_eq!(last.channel(0)[..filled], ramp(first, filled));
+            assert!(
+                last.channel(0)[filled..]
+                    .iter()
+                    .all(|sample| *sample == 0.0)
+            );
+            assert!(windows.next_window().is_none() && !capture.flush());
+            drop((capture, windows, last));
+            assert_eq!(rig.leased(), 0);
+        }
     }
 
     #[test]

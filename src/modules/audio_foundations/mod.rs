@@ -29,7 +29,9 @@ pub use analysis::{Analyser, Analysis, AnalysisCounters, Reading};
 pub use audio_events::{
     LevelMeasured, PitchDetected, SkipReason, StreamClosed, StreamOpened, WindowSkipped,
 };
-pub use capture::{Capture, CaptureCounters, CopySpan};
+#[cfg(all(target_arch = "wasm32", feature = "page"))]
+pub(crate) use capture::CAPTURE_FIELDS;
+pub use capture::{Capture, CaptureCounters, CopySpan, MAX_SILENCE_FRAMES};
 pub use engine::{Engine, EngineCounters};
 pub use level::{FLOOR_DBFS, Level};
 pub use module::AudioFoundationsModule;

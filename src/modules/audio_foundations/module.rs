@@ -14,11 +14,6 @@ use crate::registry::{
     Dependency, InitContext, Module, ModuleDescriptor, ModuleError, ModuleRegistration, Version,
 };
 
-/// The longest that audio may wait in the queue while the analysis does not read: after it, windows are skipped. Longer
-/// would hold more memory for sound nobody sees in time.
-const QUEUE_SECONDS: f32 = 0.5;
-/// The queue's length in windows, whatever the hop.
-const QUEUE_WINDOWS: core::ops::RangeInclusive<usize> = 8..=64;
 /// The longest quantum that a stream's buffers are counted for; longer ones may skip windows.
 const USUAL_QUANTUM: usize = 1024;
 /// Blocks of each class and channel that an engine starts with: the quantum's own, and one for each processor at a time.
@@ -84,8 +79,7 @@ impl AudioFoundationsModule {
         config.check()?;
         self.streams += 1;
         let class = class_for(data, config.window)?;
-        let queued = (QUEUE_SECONDS * config.sample_rate_hz / config.hop as f32) as usize;
-        let queued = queued.clamp(*QUEUE_WINDOWS.start(), *QUEUE_WINDOWS.end());
+        let queued = config.queue_windows();
         let open = (USUAL_QUANTUM + config.window - 2) / config.hop + 1;
         // One more is in the hands of its reader.
         let buffers = config.channels * (open + queued + 1);

@@ -6,7 +6,7 @@
 
 use std::collections::VecDeque;
 
-/// The most frames one plan covers. Frames above it count as lost: the next quantum then does not follow.
+/// The most frames one plan covers. What a longer quantum has beyond it takes a plan of its own, or counts as lost.
 pub const MAX_QUANTUM_FRAMES: usize = 4096;
 
 /// Where windows come from and go to.
@@ -17,6 +17,8 @@ pub(super) trait WindowStore<T> {
     fn complete(&mut self, first_frame: u64, window: T);
     /// A window that will never have more than its first `filled` samples.
     fn abandon(&mut self, first_frame: u64, filled: usize, window: T);
+    /// So many frames between the last committed quantum and this one were never given.
+    fn lose(&mut self, frames: u64);
 }
 
 /// Copy `count` samples of the quantum, from `src`, into an open window, at `dst`.
@@ -102,6 +104,10 @@ impl<T> Reblocker<T> {
             while let Some(open) = self.open.pop_front() {
                 store.abandon(open.first_frame, open.filled, open.window);
             }
+            if let Some(missed) = self.next_frame {
+                // A restart at an earlier frame has missed nothing.
+                store.lose(first_frame.saturating_sub(missed));
+            }
             self.next_window = first_frame;
         }
         self.next_frame = Some(first_frame);
@@ -152,6 +158,25 @@ impl<T> Reblocker<T> {
         Some((plan.frames, completed))
     }
 
+    /// The oldest window that is not full, which has every sample since its first frame: that frame, and how many they are.
+    pub(super) fn partial(&self) -> Option<(u64, usize)> {
+        let open = self.open.front().filter(|open| open.filled > 0)?;
+        Some((open.first_frame, open.filled))
+    }
+
+    /// Hands over the window that [`partial`](Self::partial) names. The others have nothing that it does not have.
+    pub(super) fn take_partial(&mut self) -> Option<(u64, usize, T)> {
+        self.partial()?;
+        self.plan = None;
+        let Open {
+            first_frame,
+            filled,
+            window,
+        } = self.open.pop_front()?;
+        self.open.clear();
+        Some((first_frame, filled, window))
+    }
+
     /// The frame after the last committed one, 0 before the first.
     pub(super) fn next_frame(&self) -> u64 {
         self.next_frame.unwrap_or(0)
@@ -174,6 +199,7 @@ mod tests {
         asked: usize,
         skipped: Vec<u64>,
         abandoned: Vec<u64>,
+        lost: u64,
         complete: Vec<(u64, Window)>,
     }
 
@@ -192,6 +218,9 @@ mod tests {
         fn abandon(&mut self, first_frame: u64, filled: usize, window: Window) {
             assert!(window[..filled].iter().all(Option::is_some));
             self.abandoned.push(first_frame);
+        }
+        fn lose(&mut self, frames: u64) {
+            self.lost += frames;
         }
     }
 
@@ -250,9 +279,11 @@ mod tests {
             let mut store = Store { length: window, fail, ..Store::default() };
             let mut stretches = vec![(start, start)];
             let mut at = start;
-            let mut completed = 0;
+            let (mut completed, mut missed) = (0, 0);
             for (frames, gap) in quanta {
                 if let Some(gap) = gap {
+                    // Before the first quantum there is nothing to miss.
+                    missed += if at == start { 0 } else { gap };
                     at += gap;
                     stretches.push((at, at));
                 }
@@ -271,6 +302,14 @@ mod tests {
             }
             let accounted = store.complete.len() + store.skipped.len() + store.abandoned.len() + reblocker.open.len();
             prop_assert_eq!(accounted, begun(&stretches, hop as u64));
+            prop_assert_eq!(store.lost, missed);
+            // What is left over begins where no complete window has been, and ends with the last frame heard.
+            if let Some((first, filled, samples)) = reblocker.take_partial() {
+                prop_assert_eq!(first + filled as u64, at);
+                prop_assert!(samples[..filled].iter().copied().eq((first..at).map(Some)));
+                prop_assert!(samples[filled..].iter().all(Option::is_none));
+                prop_assert!(reblocker.take_partial().is_none());
+            }
         }
     }
 
@@ -312,7 +351,7 @@ mod tests {
     }
 
     #[test]
-    fn frames_above_the_most_of_a_quantum_are_a_gap() {
+    fn lost_frames_above_the_most_of_a_quantum_are_counted() {
         let (mut reblocker, mut store) = stream(4096, 4096);
         play(&mut reblocker, &mut store, MAX_QUANTUM_FRAMES + 1, 0);
         assert_eq!(store.complete.len(), 1);
@@ -323,6 +362,7 @@ mod tests {
             MAX_QUANTUM_FRAMES as u64 + 1,
         );
         assert_eq!(reblocker.open[0].first_frame, 4097);
+        assert_eq!(store.lost, 1);
     }
 
     #[test]

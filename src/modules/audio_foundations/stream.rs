@@ -11,6 +11,10 @@ pub const MIN_WINDOW: usize = 256;
 /// The most windows that one sample can be in. Each of them is open, and costs a copy, at the same time.
 pub const MAX_OVERLAP: usize = 64;
 
+const QUEUE_SECONDS: f32 = 0.5;
+/// The queue's length in windows, whatever the hop.
+const QUEUE_WINDOWS: core::ops::RangeInclusive<usize> = 8..=64;
+
 /// Rate, channels, and how the stream is cut into windows.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct StreamConfig {
@@ -26,6 +30,13 @@ pub struct StreamConfig {
 }
 
 impl StreamConfig {
+    /// Windows that can wait to be read. Later ones are skipped. Longer would hold more memory
+    /// for sound nobody sees in time.
+    pub(crate) fn queue_windows(&self) -> usize {
+        let windows = (QUEUE_SECONDS * self.sample_rate_hz / self.hop as f32) as usize;
+        windows.clamp(*QUEUE_WINDOWS.start(), *QUEUE_WINDOWS.end())
+    }
+
     pub(super) fn check(&self) -> Result<(), AudioError> {
         check_format(self.sample_rate_hz, self.channels)?;
         if self.window < MIN_WINDOW {
