@@ -16,7 +16,21 @@ after(() => browser?.close());
 
 /** A test of one scenario, which must not have complained to the console by its end. */
 export function scenario(name, title, judge) {
-  test(title, { timeout: 60_000 }, async () => {
+  onPage(title, async (page) => judge(await run(page, name)));
+}
+
+/** Scenarios that run at once, on one page: by their names, a title and a judgement each, which make a test of their own. */
+export function sideBySide(title, scenarios) {
+  onPage(title, async (page, context) => {
+    const outcomes = await Promise.all(Object.keys(scenarios).map((name) => run(page, name)));
+    for (const [at, [name, judge]] of Object.values(scenarios).entries()) await context.test(name, () => judge(outcomes[at]));
+  });
+}
+
+const run = (page, name) => page.evaluate(([name, mode]) => window.scenarios[name](mode), [name, mode]);
+
+function onPage(title, work) {
+  test(title, { timeout: 60_000 }, async (context) => {
     const page = await browser.newPage();
     const errors = [];
     page.on('pageerror', (error) => errors.push(error.message));
@@ -26,7 +40,7 @@ export function scenario(name, title, judge) {
     try {
       await page.goto(url);
       await page.waitForFunction(() => 'scenarios' in window);
-      judge(await page.evaluate(([name, mode]) => window.scenarios[name](mode), [name, mode]));
+      await work(page, context);
       assert.deepEqual(errors, []);
     } finally {
       await page.close();

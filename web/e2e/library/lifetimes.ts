@@ -3,6 +3,7 @@ import type { Mode } from '../../lib/src/index.ts';
 import * as feed from './lifetimes_feed.ts';
 import * as pool from './lifetimes_pool.ts';
 import * as processor from './lifetimes_processor.ts';
+import * as tap from './lifetimes_tap.ts';
 
 /** One kind of thing whose rounds of opening and ending leave nothing behind. */
 export interface Lifetime {
@@ -13,7 +14,7 @@ export interface Lifetime {
   end(): Promise<unknown>;
 }
 
-export const lifetimes = { ...feed, ...pool, ...processor } satisfies Record<string, (mode: Mode) => Promise<Lifetime>>;
+export const lifetimes = { ...feed, ...pool, ...processor, ...tap } satisfies Record<string, (mode: Mode) => Promise<Lifetime>>;
 
 /** Runs rounds, `abreast` of them at a time. */
 export async function inTurn(from: number, to: number, abreast: number, round: (number: number) => Promise<void>): Promise<void> {

@@ -9,6 +9,9 @@ import * as feedRefusals from './feed_refusals.ts';
 import * as feedSound from './feed_sound.ts';
 import * as pool from './pool.ts';
 import { lifetimes, type Lifetime } from './lifetimes.ts';
+import * as tapClose from './tap_close.ts';
+import * as tapOffline from './tap_offline.ts';
+import * as tapTiming from './tap_timing.ts';
 import * as turns from './turns.ts';
 import * as watchdog from './watchdog.ts';
 
@@ -22,6 +25,9 @@ const scenarios = {
   ...feedRefusals,
   ...feedSound,
   ...pool,
+  ...tapClose,
+  ...tapOffline,
+  ...tapTiming,
   ...turns,
   ...watchdog,
 };

@@ -13,9 +13,8 @@ export interface Stage {
   end(): Promise<{ leaked: number }>;
 }
 
-export async function stage(mode: Mode): Promise<Stage> {
-  const wavepool = await Wavepool.create({ mode });
-  const context = new AudioContext();
+/** Plays the sound into a context, from now on. */
+export function play(context: BaseAudioContext): AudioBufferSourceNode {
   const buffer = new AudioBuffer({ numberOfChannels: 2, length: SECONDS * context.sampleRate, sampleRate: context.sampleRate });
   const [left, right] = [buffer.getChannelData(0), buffer.getChannelData(1)];
   for (let frame = 0; frame < buffer.length; frame++) {
@@ -24,6 +23,13 @@ export async function stage(mode: Mode): Promise<Stage> {
   }
   const source = new AudioBufferSourceNode(context, { buffer });
   source.start();
+  return source;
+}
+
+export async function stage(mode: Mode, options: AudioContextOptions = {}): Promise<Stage> {
+  const wavepool = await Wavepool.create({ mode });
+  const context = new AudioContext(options);
+  const source = play(context);
   return {
     wavepool,
     context,

@@ -1,7 +1,7 @@
 import { Block } from './block.ts';
 import { WavepoolError } from './errors.ts';
 import { join } from './join.ts';
-import type { StreamConfig, TapTicket } from './protocol.ts';
+import type { Leave, StreamConfig, TapTicket } from './protocol.ts';
 import type { ReaderExports } from './reader_exports.ts';
 import { SharedWindows } from './shared_windows.ts';
 import { TransferWindows } from './transfer_windows.ts';
@@ -20,6 +20,10 @@ export class BlockReader {
   /** The one block object that iterations and callbacks see. */
   private readonly current: Block;
   private reading = false;
+  /** For a window. */
+  private waiting = false;
+  /** Called when the loop waits for a window, or has ended. */
+  private idle: () => void = () => {};
 
   private constructor(source: WindowSource, config: StreamConfig) {
     this.sampleRate = config.sample_rate;
@@ -27,7 +31,7 @@ export class BlockReader {
     this.frames = config.window;
     this.hop = config.hop;
     this.source = source;
-    this.current = new Block(source, config.channels, config.window);
+    this.current = new Block(source, config.channels);
   }
 
   /** @internal Takes a ticket's windows over to this thread. */
@@ -36,15 +40,31 @@ export class BlockReader {
     return join(ticket, lane.mode === 'shared' ? lane.wasm : null, (exports) => {
       const source =
         lane.mode === 'shared'
-          ? new SharedWindows(exports as unknown as ReaderExports, lane.reader, lane.wasm.memory, config.window)
+          ? new SharedWindows(exports as unknown as ReaderExports, lane.reader, lane.wasm.memory, lane.wake)
           : new TransferWindows(lane.windows, lane.host, lane.headerBytes, config.channels, config.window);
       return new BlockReader(source, config);
     });
   }
 
   /** @internal */
-  leave(): Promise<void> {
-    return this.source.close();
+  leave(how: Leave): Promise<void> {
+    return this.source.leave(how);
+  }
+
+  /** @internal */
+  async catchUp(windows: number): Promise<number> {
+    const { source } = this;
+    while (this.reading && !source.ended && ((windows - source.taken) | 0) > 0) {
+      await new Promise<void>((resolve) => (this.idle = resolve));
+    }
+    // The last of them has been taken: wait until the loop asks for another, with which it is given back.
+    if (this.reading && !this.waiting) await new Promise<void>((resolve) => (this.idle = resolve));
+    return source.released;
+  }
+
+  /** @internal */
+  get held(): boolean {
+    return this.source.held;
   }
 
   /**
@@ -84,6 +104,9 @@ export class BlockReader {
   private finish(): void {
     this.reading = false;
     this.current[Symbol.dispose]();
+    this.idle();
+    // What the loop has left is nobody's any more.
+    if (this.source.ended) void this.source.leave('leave');
   }
 
   /** The next window becomes the current block; false when the tap is closed. */
@@ -95,7 +118,11 @@ export class BlockReader {
         this.current.begin(lease);
         return true;
       }
+      if (this.source.ended) return false;
+      this.waiting = true;
+      this.idle();
       await this.source.arrival();
+      this.waiting = false;
     }
     return false;
   }

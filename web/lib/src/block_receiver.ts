@@ -64,9 +64,14 @@ export class BlockReceiver {
 
   /** Many in one message, which is garbage on the audio thread; all at once if it has none left, which a bare header tells. */
   private sendHome(block: ArrayBuffer): void {
+    this.home.push(block);
+    if (this.home.length >= BLOCKS_HOME || block.byteLength === this.host.headerBytes()) this.sendAllHome();
+  }
+
+  /** Also those that wait for more. */
+  sendAllHome(): void {
     const { home } = this;
-    home.push(block);
-    if (home.length < BLOCKS_HOME && block.byteLength !== this.host.headerBytes()) return;
+    if (home.length === 0) return;
     this.ports.worklet.postMessage(home, home);
     this.host.countObjects(0, 1, 0);
     this.home = [];

@@ -51,6 +51,11 @@ export class BlockSender {
     };
   }
 
+  /** Blocks with samples that have left and are not back. */
+  get out(): number {
+    return this.blocks.length - this.idle;
+  }
+
   /** Sends every finished window. */
   send(): void {
     while (this.exports.tap_take(this.tap) !== 0) {

@@ -1,9 +1,11 @@
 import type { HostWorker } from './host_worker.ts';
 import type { ThreadMemory } from './instance.ts';
-import type { FromGuest, Holder, ToGuest } from './protocol.ts';
+import type { FromGuest, Holder, Leave, ToGuest } from './protocol.ts';
 
 /** A thread that does not answer for so long is taken to be busy, or gone. */
 const GOODBYE_MS = 500;
+/** A context that renders offline waits so long for a reader's thread to take part at all. */
+const JOINED_MS = 10_000;
 
 /**
  * The page's line to a thread that takes part in the pool: this one, or a worker of the page's. The thread holds a Web
@@ -13,7 +15,7 @@ export class Guest {
   /** The thread's end, for its ticket. */
   readonly port: MessagePort;
   readonly lock = `wavepool ${crypto.randomUUID()}`;
-  /** It will not touch the memory again; a guest that was never invited has stopped. */
+  /** It does not touch the memory: it has not joined yet, or has left. */
   stopped = true;
   /** Called when its thread has died, with the number of leases that were taken back. */
   onLost: (leases: number) => void = () => {};
@@ -22,6 +24,14 @@ export class Guest {
   /** What the thread was given in the shared memory, until that is given back. */
   private thread: ThreadMemory | null = null;
   private gone: () => void = () => {};
+  /** No ticket is accepted any more. */
+  private closed = false;
+  private joined = false;
+  /** Nobody waits for it, though it may still come. */
+  private absent = false;
+  /** It is to catch up with so many windows as soon as it has joined. */
+  private missing: number | null = null;
+  private caughtUp: (released: number | null) => void = () => {};
 
   constructor(host: HostWorker, holder: Holder) {
     const { port1, port2 } = new MessageChannel();
@@ -29,29 +39,71 @@ export class Guest {
     this.port = port2;
     this.control = port1;
     this.control.onmessage = ({ data }: MessageEvent<FromGuest>) => {
-      if (data.kind === 'opened') {
+      if (data.kind === 'joining') {
+        this.join(holder);
+      } else if (data.kind === 'opened') {
         this.thread = data.thread;
-        host.watch(this, holder);
+      } else if (data.kind === 'caughtUp') {
+        this.caughtUp(data.released);
+      } else if (data.kind === 'leaving') {
+        this.gone();
       } else {
         this.depart();
       }
     };
   }
 
-  /** Its ticket is about to leave: from now on it may come at any moment. */
-  invite(): void {
+  /** It holds its lock by now, so that its death is noticed from here on. */
+  private join(holder: Holder): void {
+    if (this.closed) return this.say({ kind: 'refused' });
     this.stopped = false;
+    this.joined = true;
+    this.host.watch(this, holder);
+    this.say({ kind: 'welcome' });
+    if (this.missing !== null) this.say({ kind: 'catchUp', windows: this.missing });
   }
 
-  /** Asks it to go; settles when it has, or does not answer. `late` is called if it goes after that. */
-  async leave(late: () => void): Promise<void> {
+  /**
+   * Asks it to go; settles when it has, when it says that its user still has something, or when it does not answer. `late` is
+   * called once if it goes after that.
+   */
+  async leave(how: Leave, late: () => void): Promise<void> {
+    this.closed = true;
     if (this.stopped) return;
     await new Promise<void>((resolve) => {
-      this.gone = resolve;
-      setTimeout(resolve, GOODBYE_MS);
-      this.say({ kind: 'leave' });
+      const timer = setTimeout(resolve, GOODBYE_MS);
+      this.gone = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+      this.say({ kind: how });
     });
-    this.gone = late;
+    this.gone = this.stopped ? () => {} : late;
+  }
+
+  /** Settles when it has seen so many windows, with how many it has given back; `null` when there is nobody to wait for. */
+  catchUp(windows: number): Promise<number | null> {
+    if (this.joined ? this.stopped : this.absent) return Promise.resolve(null);
+    return new Promise((resolve) => {
+      const timer = this.joined ? undefined : setTimeout(() => this.missed(), JOINED_MS);
+      this.caughtUp = (released) => {
+        this.missing = null;
+        clearTimeout(timer);
+        resolve(released);
+      };
+      if (this.joined) this.say({ kind: 'catchUp', windows });
+      else this.missing = windows;
+    });
+  }
+
+  /** Whoever was given the ticket does not open it: nobody waits for that again. */
+  private missed(): void {
+    this.absent = true;
+    this.giveUpCatchingUp();
+  }
+
+  giveUpCatchingUp(): void {
+    this.caughtUp(null);
   }
 
   /** Its thread is known to be dead. */
@@ -60,6 +112,7 @@ export class Guest {
     this.stopped = true;
     this.control.close();
     this.gone();
+    this.caughtUp(null);
     this.onLost(leases);
   }
 

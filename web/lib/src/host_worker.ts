@@ -98,6 +98,11 @@ export class HostWorker {
     this.guests.delete(guest);
   }
 
+  /** Throws why no request can be answered any more, if so. */
+  check(): void {
+    if (this.dead) throw this.dead;
+  }
+
   terminate(): void {
     this.worker.terminate();
     // In the middle of a turn it would end with that only.

@@ -1,10 +1,15 @@
+import { WavepoolError } from './errors.ts';
 import { instantiateBareLater, threadOf } from './instance.ts';
-import type { FromGuest, GuestWasm, Ticket, ToGuest } from './protocol.ts';
+import type { FromGuest, GuestWasm, Leave, Ticket, ToGuest } from './protocol.ts';
 
 /** What a thread has that takes part in the pool. */
 export interface Joined {
-  /** Gives everything back, and touches nothing of the pool's afterwards. */
-  leave(): Promise<void>;
+  /** Stops as it is asked to; settles when it touches nothing of the pool's any more. May be called again, to revoke. */
+  leave(how: Leave): Promise<void>;
+  /** After the call of {@link leave}: its user still has something, for as long as that pleases. */
+  readonly held?: boolean;
+  /** A reader: settles when it has seen so many windows, or nobody reads, with how many it has given back. */
+  catchUp?(windows: number): Promise<number>;
 }
 
 /**
@@ -17,19 +22,44 @@ export async function join<T extends Joined>(
   open: (exports: WebAssembly.Exports) => T,
 ): Promise<T> {
   const letGo = await hold(lock);
+  const say = (message: FromGuest): void => control.postMessage(message);
+  // What the page says before this thread is ready is heard then.
+  const early: ToGuest[] = [];
+  const welcome = await new Promise<boolean>((answered) => {
+    control.onmessage = ({ data }: MessageEvent<ToGuest>) => {
+      if (data.kind === 'welcome' || data.kind === 'refused') answered(data.kind === 'welcome');
+      else early.push(data);
+    };
+    say({ kind: 'joining' });
+  });
+  if (!welcome) {
+    letGo();
+    control.close();
+    throw new WavepoolError('closed', 'What this ticket is for was closed before it was opened. Ask the page for another ticket.');
+  }
   const exports = wasm ? await instantiateBareLater(wasm.module, wasm.memory) : {};
   const joined = open(exports);
-  const say = (message: FromGuest): void => control.postMessage(message);
-  control.onmessage = async ({ data }: MessageEvent<ToGuest>) => {
-    if (data.kind === 'leave') {
-      await joined.leave();
-      say({ kind: 'left' });
-    } else {
+  let gone = false;
+  const hear = async (data: ToGuest): Promise<void> => {
+    if (data.kind === 'farewell') {
       letGo();
-      control.close();
+      return control.close();
     }
+    if (data.kind === 'catchUp') {
+      return say({ kind: 'caughtUp', released: (await joined.catchUp?.(data.windows)) ?? 0 });
+    }
+    if (data.kind === 'welcome' || data.kind === 'refused') return;
+    const left = joined.leave(data.kind);
+    if (joined.held) say({ kind: 'leaving' });
+    await left;
+    if (gone) return;
+    gone = true;
+    say({ kind: 'left' });
   };
+  control.onmessage = ({ data }: MessageEvent<ToGuest>) => void hear(data);
   say({ kind: 'opened', thread: wasm?.memory ? threadOf(exports) : null });
+  // Whoever opened it begins to read first.
+  setTimeout(() => early.forEach((data) => void hear(data)));
   return joined;
 }
 

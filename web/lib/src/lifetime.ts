@@ -1,5 +1,16 @@
 import { WavepoolError } from './errors.ts';
 
+/** Why a tap or a tuner is closed. */
+export type CloseReason =
+  /** By its own `close()`, or by that of the pool. */
+  | 'closed'
+  /** Its `AudioContext` was closed, or its `OfflineAudioContext` has rendered everything. */
+  | 'context-closed'
+  /** The worker that read the tap has died. */
+  | 'reader-lost'
+  /** The control worker has died. */
+  | 'host-failed';
+
 /**
  * Calls `closed` once when the context closes: in a later task, or now if it is closed already. Returns how to stop
  * watching, which is safe to call at any time.

@@ -4,7 +4,7 @@ const WORKER_NAP_MS = 0.05;
 const PAGE_NAP_MS = 4;
 
 /** A page has a document, a worker has none; only a worker may block. */
-const mayBlock = typeof document === 'undefined' && typeof SharedArrayBuffer === 'function';
+export const mayBlock = typeof document === 'undefined' && typeof SharedArrayBuffer === 'function';
 let cell: Int32Array | null = null;
 let channel: MessageChannel | null = null;
 

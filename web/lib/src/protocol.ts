@@ -6,6 +6,7 @@ import { build } from './build.ts';
 import type { FeedFormat } from './feed_protocol.ts';
 import type { ThreadMemory } from './instance.ts';
 import type { Mode } from './mode.ts';
+import type { WakeLane } from './wake.ts';
 
 /** The name under which the worklet file registers its processor. */
 export const TAP_PROCESSOR = `wavepool-tap ${build}`;
@@ -25,6 +26,17 @@ export interface StreamConfig {
   readonly hop: number;
   /** Who reads the windows: the analysis in the control worker, or JavaScript. */
   readonly consumer: 'tuner' | 'reader';
+  /** The last window is delivered although it is not full. */
+  readonly flush: boolean;
+}
+
+/** What Rust's constants and the pool's classes allow a stream. */
+export interface StreamLimits {
+  /** Frames: least and most. */
+  readonly window: readonly [number, number];
+  readonly most_channels: number;
+  /** Windows that one sample can be in: what the hop must not be below. */
+  readonly most_overlap: number;
 }
 
 /** Of them this many go home to the worklet in one message. */
@@ -71,8 +83,10 @@ export type HostRequest =
       profile: string | null;
       tracks: boolean;
     }
-  | { kind: 'open'; config: StreamConfig; ports: HostPorts | null }
+  | { kind: 'open'; config: StreamConfig; ports: HostPorts | null; wake: WakeLane | null }
   | CloseRequest
+  /** Reads what waits, and sends blocks back to the worklet. */
+  | { kind: 'catchUp'; stream: number }
   | { kind: 'metrics' }
   | { kind: 'openPool'; counts: MessagePort | null }
   | { kind: 'closePool'; participant: number; threads: readonly ThreadMemory[] }
@@ -88,9 +102,10 @@ export type HostRequest =
 /** What each request is answered with. */
 export interface HostAnswers {
   /** `activity` is where the worker writes what it does, in the shared memory. */
-  boot: { memory: WebAssembly.Memory | null; activity: number; profileRefused: string | null };
-  open: { stream: number; tap: number; reader: number; headerBytes: number };
+  boot: { memory: WebAssembly.Memory | null; activity: number; profileRefused: string | null; limits: StreamLimits };
+  open: { stream: number; tap: number; reader: number; headerBytes: number; queueWindows: number };
   close: { snapshot: string };
+  catchUp: null;
   metrics: { snapshot: string };
   openPool: { participant: number; address: number };
   closePool: null;
@@ -130,15 +145,38 @@ export interface BlockPorts {
   readonly counts: MessagePort;
 }
 
-export type ToTap = { kind: 'blocks'; ports: BlockPorts } | { kind: 'close' };
-export type FromTap = { kind: 'ready'; thread: ThreadMemory | null } | { kind: 'closed' } | { kind: 'fault'; message: string };
+/** How far the audio side of a stream is: windows delivered so far, and in transfer mode blocks that are out. */
+export interface Progress {
+  readonly windows: number;
+  readonly out: number;
+}
+
+export type ToTap = { kind: 'blocks'; ports: BlockPorts } | { kind: 'close' | 'report' };
+export type FromTap =
+  | { kind: 'ready'; thread: ThreadMemory | null }
+  | { kind: 'closed' }
+  | { kind: 'progress'; progress: Progress }
+  | { kind: 'fault'; message: string };
 
 /**
- * What the page and a thread that takes part in the pool say to each other: the page asks it to leave, it tells of both, and
- * lets go of its lock when the page bids it farewell.
+ * How a thread that takes part in the pool is asked to stop. `leave`: it takes nothing more, and gives back what its user does
+ * not have. `finish`: it first delivers what waits. `revoke`: it gives back what its user has, too.
  */
-export type ToGuest = { kind: 'leave' | 'farewell' };
-export type FromGuest = { kind: 'opened'; thread: ThreadMemory | null } | { kind: 'left' };
+export type Leave = 'leave' | 'finish' | 'revoke';
+
+/**
+ * What the page and a thread that takes part in the pool say to each other. The thread asks to join, and touches nothing of the
+ * pool's before it is welcome; a ticket to what has been closed is refused. The page asks it to stop; it says that it is
+ * leaving while its user still has something, and that it has left when it uses the pool no more. It releases its lock when
+ * the page bids it farewell.
+ */
+export type ToGuest = { kind: Leave | 'welcome' | 'refused' | 'farewell' } | { kind: 'catchUp'; windows: number };
+export type FromGuest =
+  | { kind: 'joining' }
+  | { kind: 'opened'; thread: ThreadMemory | null }
+  | { kind: 'leaving' | 'left' }
+  /** It has seen so many windows as it was to catch up with, or nobody reads; so many of them it has given back. */
+  | { kind: 'caughtUp'; released: number };
 
 /** What a thread instantiates that takes part. `memory` is `null` in transfer mode: it gets its own. */
 export interface GuestWasm {
@@ -155,7 +193,12 @@ export interface Ticket {
 
 /** The way of the windows to a JavaScript consumer. */
 export type ConsumerLane =
-  | { readonly mode: 'shared'; readonly wasm: GuestWasm & { readonly memory: WebAssembly.Memory }; readonly reader: number }
+  | {
+      readonly mode: 'shared';
+      readonly wasm: GuestWasm & { readonly memory: WebAssembly.Memory };
+      readonly reader: number;
+      readonly wake: WakeLane;
+    }
   | { readonly mode: 'transfer'; readonly windows: MessagePort; readonly host: MessagePort; readonly headerBytes: number };
 
 /** A tap on its way to the thread that will read it: give it to `openTap` there. */

@@ -6,6 +6,10 @@ export interface ReaderExports {
   reader_address(reader: number, lease: number, channel: number): number;
   /** First frame of a leased window; -1 if refused. */
   reader_first_frame(reader: number, lease: number): number;
+  /** Frames of a leased window; 0 if refused. */
+  reader_frames(reader: number, lease: number): number;
+  /** 1 while as many windows are leased as can be. */
+  reader_is_full(reader: number): number;
   /** Gives a window back; 0, or the refusal's code. */
   reader_release(reader: number, lease: number): number;
   /** Windows that are leased. */

@@ -1,7 +1,9 @@
 import { KeptViews } from './kept_views.ts';
+import { doze, mayBlock, nap } from './nap.ts';
+import type { Leave } from './protocol.ts';
 import type { ReaderExports } from './reader_exports.ts';
 import { refusalAt } from './refusal.ts';
-import { doze, nap } from './nap.ts';
+import { Sleeper, type WakeLane } from './wake.ts';
 import type { WindowSource } from './window_source.ts';
 
 /** Looks at the queue within one turn of a worker's. */
@@ -11,27 +13,44 @@ const LOOKS = 8;
 export class SharedWindows implements WindowSource {
   /** The reader must not be touched then: its memory may be somebody else's. */
   closed = false;
+  /** Asked to leave: the audio side has stopped by then, so the queue only gets shorter. */
+  ended = false;
+  taken = 0;
+  released = 0;
   private readonly exports: ReaderExports;
   private readonly reader: number;
   private readonly memory: WebAssembly.Memory;
-  private readonly frames: number;
   private readonly views: KeptViews;
+  private readonly sleeper: Sleeper;
+  private readonly left: Promise<void>;
+  private settleLeft: () => void = () => {};
+  /** After the call of `leave`: windows that wait are dropped. */
+  private discarding = false;
   private told = 0;
   /** A window leased while looking out for one. */
   private found = 0;
 
-  constructor(exports: ReaderExports, reader: number, memory: WebAssembly.Memory, frames: number) {
+  constructor(exports: ReaderExports, reader: number, memory: WebAssembly.Memory, wake: WakeLane) {
     this.exports = exports;
     this.reader = reader;
     this.memory = memory;
-    this.frames = frames;
     this.views = new KeptViews(memory);
+    this.sleeper = new Sleeper(wake);
+    this.left = new Promise((settle) => (this.settleLeft = settle));
+  }
+
+  get held(): boolean {
+    return this.ended && !this.closed;
   }
 
   take(): number {
-    if (this.closed) return 0;
-    const lease = this.found || this.exports.reader_take(this.reader);
+    if (this.closed || this.discarding) return 0;
+    const lease = this.found || this.next();
     this.found = 0;
+    if (lease === 0 && this.ended) {
+      this.discarding = true;
+      this.closeWhenEmpty();
+    }
     return lease;
   }
 
@@ -41,35 +60,80 @@ export class SharedWindows implements WindowSource {
     return frame;
   }
 
+  frames(lease: number): number {
+    return this.exports.reader_frames(this.reader, lease);
+  }
+
   channel(lease: number, channel: number): Float32Array {
     // WebAssembly would cut 0.5 down to 0.
     const address = this.exports.reader_address(this.reader, lease, channel >>> 0 === channel ? channel : -1);
     if (address === 0) throw this.refused();
-    const view = this.views.at(address, this.frames);
+    const view = this.views.at(address, this.frames(lease));
     if (this.views.made !== this.told) this.tell();
     return view;
   }
 
   release(lease: number): void {
     if (this.exports.reader_release(this.reader, lease) !== 0) throw this.refused();
+    this.released = (this.released + 1) >>> 0;
+    // Whoever has as many as there can be waits for this, not for a window.
+    this.sleeper.wake();
+    this.closeWhenEmpty();
   }
 
   /**
-   * The worklet wakes nobody, which would be a system call: whoever waits looks again and again. A worker does so some times
-   * before it gives up its turn, which would let the window wait as long again.
+   * The worklet wakes nobody, which would be a system call. A worker looks again and again, some times before it gives up its
+   * turn, which would let the window wait as long again. A page is woken by the control worker, which looks for it.
    */
-  arrival(): Promise<void> {
-    for (let looks = LOOKS; looks > 0 && doze(); looks--) {
-      this.found = this.take();
-      if (this.found !== 0) return Promise.resolve();
+  async arrival(): Promise<void> {
+    if (mayBlock) {
+      for (let looks = LOOKS; looks > 0 && doze(); looks--) {
+        this.found = this.take();
+        if (this.found !== 0) return;
+      }
+      return nap();
     }
-    return nap();
+    const woken = this.sleeper.sleep();
+    if (this.exports.reader_is_full(this.reader) !== 0) return woken;
+    this.sleeper.arm(this.taken);
+    this.found = this.take();
+    if (this.found === 0) return woken;
+    this.sleeper.disarm();
+  }
+
+  leave(how: Leave): Promise<void> {
+    this.ended = true;
+    if (how === 'finish') this.found = this.take();
+    else this.discard();
+    if (how === 'revoke') this.close();
+    this.sleeper.wake();
+    this.closeWhenEmpty();
+    return this.left;
+  }
+
+  /** Windows that were never handed out are given back: the queue holds so many, and nobody fills it any more. */
+  private discard(): void {
+    if (this.closed) return;
+    for (let lease = this.take(); lease !== 0; lease = this.take()) this.exports.reader_release(this.reader, lease);
+    this.discarding = true;
+  }
+
+  private next(): number {
+    const lease = this.exports.reader_take(this.reader);
+    if (lease !== 0) this.taken = (this.taken + 1) >>> 0;
+    return lease;
+  }
+
+  private closeWhenEmpty(): void {
+    if (this.ended && this.discarding && !this.closed && this.exports.reader_live(this.reader) === 0) this.close();
   }
 
   /** What is still leased goes home with the reader, which the host takes back. */
-  close(): Promise<void> {
+  private close(): void {
+    if (this.closed) return;
     this.closed = true;
-    return Promise.resolve();
+    this.sleeper.close();
+    this.settleLeft();
   }
 
   private tell(): void {

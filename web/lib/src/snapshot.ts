@@ -56,6 +56,8 @@ export interface StreamFigures {
   readonly skipped_windows: number;
   /** Windows given up because the stream had a gap. */
   readonly interrupted_windows: number;
+  /** Frames that never reached the tap: those of gaps, whether or not a window was open then. */
+  readonly lost_frames: number;
   /** `null` before the first window. */
   readonly bytes_copied_per_window: number | null;
   /** Calls of the WebAssembly allocator from the audio thread since its first quantum: 0, or it may have waited. */

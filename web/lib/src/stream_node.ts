@@ -2,6 +2,7 @@ import { WavepoolError } from './errors.ts';
 import { Guest } from './guest.ts';
 import type { HostWorker } from './host_worker.ts';
 import type { ThreadMemory } from './instance.ts';
+import { contextClosed, whenContextCloses, whileContextRuns } from './lifetime.ts';
 import {
   TAP_PROCESSOR,
   type BlockPorts,
@@ -9,30 +10,42 @@ import {
   type FromTap,
   type GuestWasm,
   type HostPorts,
+  type Progress,
   type StreamConfig,
   type TapOptions,
   type ToTap,
 } from './protocol.ts';
+import { OfflinePacer, type Paced } from './offline_pacer.ts';
 import type { Snapshot } from './snapshot.ts';
+import { newWakeLanes } from './wake.ts';
 import { workletNode } from './worklet_file.ts';
 
 /** A worklet in a context that was closed, or whose thread is gone, does not answer. */
 const GOODBYE_MS = 500;
 const READY_MS = 5000;
+/** A context that renders offline waits no longer for blocks that nobody keeps: some thread is gone then. */
+const CATCH_UP_MS = 2000;
 
 /** The audio side of a tap or a tuner: the node that listens to another one, and its stream in the control worker. */
-export class StreamNode {
+export class StreamNode implements Paced {
   /** Called once if the audio side fails; the node then stays silent. */
   onFault: (message: string) => void = () => {};
+  /** Called once if the context closes while this is open. */
+  onContextClosed: () => void = () => {};
   readonly config: StreamConfig;
   /** The way of the windows to a JavaScript consumer; null if the stream has none. */
   readonly lane: ConsumerLane | null;
+  /** What the queue, or the blocks that circulate, hold of the stream: half of it, so that the other half is a reserve. */
+  readonly framesAhead: number;
   /** That consumer's thread. */
   readonly guest: Guest;
   private readonly source: AudioNode;
   private readonly node: AudioWorkletNode;
   private readonly host: HostWorker;
   private readonly stream: number;
+  private readonly unwatch: () => void;
+  private reported: (progress: Progress | null) => void = () => {};
+  private stopping = false;
   private goodbye: (() => void) | null = null;
   /** The control worker is watched while this context runs. */
   private followed = false;
@@ -50,6 +63,7 @@ export class StreamNode {
     stream: number,
     config: StreamConfig,
     lane: ConsumerLane | null,
+    queueWindows: number,
   ) {
     this.source = source;
     this.node = node;
@@ -57,20 +71,25 @@ export class StreamNode {
     this.stream = stream;
     this.config = config;
     this.lane = lane;
+    this.framesAhead = Math.floor(queueWindows / 2) * config.hop;
     this.guest = new Guest(host, { stream });
+    this.unwatch = whenContextCloses(source.context, () => this.onContextClosed());
   }
 
   /** Opens the stream in the worker, then the node; resolves when the worklet runs. What fails half-way is closed again. */
   static async open(source: AudioNode, host: HostWorker, config: StreamConfig, wasm: GuestWasm): Promise<StreamNode> {
     const { module, memory } = wasm;
     const ways = memory ? null : blockWays(config);
-    const opened = await host.request<'open'>({ kind: 'open', config, ports: ways?.host ?? null }, portsOf(ways?.host));
+    const [wake, waker] = memory && config.consumer === 'reader' ? newWakeLanes() : [null, null];
+    const request = { kind: 'open', config, ports: ways?.host ?? null, wake: waker } as const;
+    const opened = await host.request<'open'>(request, [...portsOf(ways?.host), ...(waker ? [waker.port] : [])]);
     const { stream, reader, headerBytes } = opened;
     let lane: ConsumerLane | null = null;
-    if (memory && reader !== 0) lane = { mode: 'shared', wasm: { module, memory }, reader };
+    if (memory && wake && reader !== 0) lane = { mode: 'shared', wasm: { module, memory }, reader, wake };
     else if (ways?.consumer) lane = { mode: 'transfer', ...ways.consumer, headerBytes };
     let node: StreamNode | null = null;
     try {
+      if (source.context.state === 'closed') throw contextClosed();
       const options: TapOptions = { module, memory, stream, address: opened.tap, config };
       const worklet = workletNode(source.context, TAP_PROCESSOR, {
         numberOfInputs: 1,
@@ -81,43 +100,84 @@ export class StreamNode {
         channelInterpretation: 'speakers',
         processorOptions: options,
       });
-      node = new StreamNode(source, worklet, host, stream, config, lane);
-      await node.ready();
+      node = new StreamNode(source, worklet, host, stream, config, lane, opened.queueWindows);
+      await whileContextRuns(source.context, node.ready());
+      host.check();
       if (ways) node.say({ kind: 'blocks', ports: ways.worklet }, portsOf(ways.worklet));
       source.connect(worklet);
       // Silent, but connected: a node that leads nowhere is not run.
       worklet.connect(source.context.destination);
       host.watchdog.follow(source.context);
       node.followed = true;
+      OfflinePacer.add(source.context, node);
       return node;
     } catch (thrown) {
-      if (node) {
-        await node.stop();
-        await node.close();
-      } else {
-        const stopped = { workletStopped: true, consumerStopped: true, workletTrapped: false } as const;
-        await host.request<'close'>({ kind: 'close', stream, ...stopped, threads: [] });
-      }
+      const stopped = { workletStopped: true, consumerStopped: true, workletTrapped: false } as const;
+      const closing = node ? node.end() : host.request<'close'>({ kind: 'close', stream, ...stopped, threads: [] });
+      // What went wrong first is the error.
+      await closing.catch(() => undefined);
       throw thrown;
     }
   }
 
+  /** Ends everything. */
+  async end(): Promise<Snapshot> {
+    await this.stop();
+    return this.close();
+  }
+
   /** Ends the audio side; settles when its thread has answered, or is taken to be late. */
   async stop(): Promise<void> {
-    disconnect(this.source, this.node);
+    this.unwatch();
+    this.stopping = true;
+    OfflinePacer.delete(this.source.context, this);
+    this.reported(null);
+    this.guest.giveUpCatchingUp();
     this.workletStopped = await new Promise<boolean>((resolve) => {
-      this.goodbye = () => resolve(true);
       // A context that is closed runs nothing any more; any other thread may only be late.
-      setTimeout(() => resolve(this.source.context.state === 'closed' || this.failed), GOODBYE_MS);
+      const timer = setTimeout(() => resolve(this.source.context.state === 'closed' || this.failed), GOODBYE_MS);
+      this.goodbye = () => {
+        clearTimeout(timer);
+        resolve(true);
+      };
       this.say({ kind: 'close' });
     });
+    // Only now: a node that is disconnected hears silence, which would end up in the last windows.
+    disconnect(this.source, this.node);
     if (this.workletStopped) return this.node.port.close();
     // Should it answer later, its memory can still be given back.
     this.goodbye = () => {
       this.workletStopped = true;
       this.node.port.close();
-      void this.close();
+      // A control worker that has died frees nothing.
+      this.close().catch(() => undefined);
     };
+  }
+
+  /**
+   * Settles when the consumer has read every window so far, and in transfer mode the blocks are back but for those it keeps. At
+   * once when nobody reads, or the stream is being closed.
+   */
+  async catchUp(): Promise<void> {
+    const giveUp = Date.now() + CATCH_UP_MS;
+    for (;;) {
+      const progress = await this.progress();
+      if (progress === null) return;
+      const released = this.lane === null ? progress.windows : await this.guest.catchUp(progress.windows);
+      if (released === null || this.stopping) return;
+      await this.host.request<'catchUp'>({ kind: 'catchUp', stream: this.stream });
+      // Those on their way come back in a moment: there is nothing else to wait for.
+      if (progress.out <= progress.windows - released || Date.now() > giveUp) return;
+    }
+  }
+
+  /** How far the audio side is; `null` when it does not answer any more. */
+  private progress(): Promise<Progress | null> {
+    if (this.stopping || this.failed) return Promise.resolve(null);
+    return new Promise((resolve) => {
+      this.reported = resolve;
+      this.say({ kind: 'report' });
+    });
   }
 
   /** Closes the stream in the worker, as far as its threads have stopped; resolves with the snapshot after it. */
@@ -138,7 +198,7 @@ export class StreamNode {
   private ready(): Promise<void> {
     return new Promise((resolve, reject) => {
       const late = 'The audio worklet did not start within 5 seconds. Let the context run (`context.resume()` after a click), then try again.';
-      setTimeout(() => reject(new WavepoolError('worklet-failed', late)), READY_MS);
+      const timer = setTimeout(() => reject(new WavepoolError('worklet-failed', late)), READY_MS);
       this.node.onprocessorerror = () => {
         this.failed = true;
         const message = 'The audio worklet could not start. Reload the page; if it stays, report the browser version.';
@@ -148,9 +208,11 @@ export class StreamNode {
       this.node.port.onmessage = (event: MessageEvent<FromTap>) => {
         const message = event.data;
         if (message.kind === 'ready') {
+          clearTimeout(timer);
           this.thread = message.thread;
           resolve();
-        } else if (message.kind === 'closed') this.goodbye?.();
+        } else if (message.kind === 'progress') this.reported(message.progress);
+        else if (message.kind === 'closed') this.goodbye?.();
         else {
           this.workletTrapped = true;
           this.onFault(message.message);

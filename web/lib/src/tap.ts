@@ -1,12 +1,17 @@
 import type { Block } from './block.ts';
-import { BlockReader } from './block_reader.ts';
-import { WavepoolError } from './errors.ts';
+import type { CloseReason } from './lifetime.ts';
 import type { TapTicket } from './protocol.ts';
 import type { StreamFigures } from './snapshot.ts';
-import type { StreamNode } from './stream_node.ts';
+import type { TapSession } from './tap_session.ts';
+
+/** Closes taps that the page has forgotten: nobody can read them any more. */
+const forgotten = new FinalizationRegistry<TapSession>((session) => session.forget());
 
 /**
  * Listens to a node and cuts its sound into windows for JavaScript: here, or in a worker that the tap is handed over to.
+ *
+ * A tap stays open until it, its pool or its context is closed. One that is collected as garbage is closed too, unless it
+ * was handed over; but when that happens is up to the browser, so close what you open.
  *
  * @example
  * ```ts
@@ -17,28 +22,21 @@ import type { StreamNode } from './stream_node.ts';
  * ```
  */
 export class Tap {
-  /** Settles when the tap was closed, by whomever. */
-  readonly closed: Promise<void>;
-  private settleClosed: () => void = () => {};
-  private readonly stream: StreamNode;
-  /** Not yet with its consumer. */
-  private ticket: TapTicket | null;
-  private reader: Promise<BlockReader> | null = null;
-  private closing: Promise<StreamFigures> | null = null;
+  /**
+   * Settles when the tap was closed, with the reason. When its context is closed, or an `OfflineAudioContext` has rendered
+   * everything, the tap closes by itself: a loop that reads it gets the windows that wait, and ends.
+   */
+  readonly closed: Promise<CloseReason>;
+  private readonly session: TapSession;
+  private onFaultCallback: (message: string) => void = () => {};
 
   /** @internal */
-  constructor(stream: StreamNode) {
-    this.stream = stream;
-    const { config, lane, guest } = stream;
-    if (lane === null) throw new Error('a tap needs a stream for a reader');
-    const { lock, port: control } = guest;
-    const ports = lane.mode === 'transfer' ? [control, lane.windows, lane.host] : [control];
-    this.ticket = { config, lane, lock, control, ports };
-    guest.onLost = (leases) => {
-      this.stream.onFault(`the thread that read this tap is gone; ${leases} of its windows were taken back`);
-      void this.close();
-    };
-    this.closed = new Promise((settle) => (this.settleClosed = settle));
+  constructor(session: TapSession) {
+    this.session = session;
+    this.closed = session.closed;
+    const self = new WeakRef(this);
+    session.onFault = (message) => self.deref()?.onFaultCallback(message);
+    forgotten.register(this, session, this);
   }
 
   /**
@@ -46,17 +44,17 @@ export class Tap {
    * reads the tap dies: what it held is taken back, and the tap closed.
    */
   set onFault(callback: (message: string) => void) {
-    this.stream.onFault = callback;
+    this.onFaultCallback = callback;
   }
 
   /**
    * The windows as they come, read on this thread, until the tap is closed. Each block is valid until the next is asked
-   * for, unless kept.
+   * for, unless kept; a tap that is closed meanwhile takes none away.
    *
    * @throws {@link WavepoolError} `tap-taken` when the tap was handed over, or another loop reads it.
    */
   async *blocks(): AsyncGenerator<Block, void, undefined> {
-    yield* (await this.here()).blocks();
+    yield* (await this.session.here()).blocks();
   }
 
   /**
@@ -66,7 +64,7 @@ export class Tap {
    * @throws {@link WavepoolError} `tap-taken` when the tap was handed over, or another loop reads it.
    */
   async forEach(read: (block: Block) => void): Promise<void> {
-    await (await this.here()).forEach(read);
+    await (await this.session.here()).forEach(read);
   }
 
   /**
@@ -81,41 +79,23 @@ export class Tap {
    * @throws {@link WavepoolError} `tap-taken` when it is read here, or was handed over before.
    */
   handOver(): TapTicket {
-    const { ticket } = this;
-    if (ticket === null) throw taken();
-    this.ticket = null;
-    this.stream.guest.invite();
+    const ticket = this.session.handOver();
+    // Somebody else reads it now.
+    forgotten.unregister(this);
     return ticket;
   }
 
-  /** Ends the stream and every loop that reads it; resolves with its final figures. Safe to call twice. */
+  /**
+   * Ends the stream, and the loop that reads it once its body is done: the block at hand and kept ones stay valid until
+   * they are released. Resolves with the stream's final figures. Safe to call twice, and in the loop itself.
+   */
   close(): Promise<StreamFigures> {
-    this.closing ??= this.end().finally(this.settleClosed);
-    return this.closing;
+    return this.session.end('closed');
   }
 
   /** For `await using`. */
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.close();
+    this.close().catch(() => undefined);
+    await this.closed;
   }
-
-  private here(): Promise<BlockReader> {
-    if (this.ticket !== null) this.reader = BlockReader.open(this.handOver());
-    return this.reader ?? Promise.reject(taken());
-  }
-
-  private async end(): Promise<StreamFigures> {
-    await this.stream.stop();
-    // Blocks that nobody reads are still on their way to the host.
-    if (this.ticket !== null) await this.here();
-    // Should it go only later, what it held is given back then.
-    await this.stream.guest.leave(() => void this.stream.close());
-    const { closed_stream: figures } = await this.stream.close();
-    if (figures === null) throw new WavepoolError('host-failed', 'The control worker knows nothing of the stream that was closed.');
-    return figures;
-  }
-}
-
-function taken(): WavepoolError {
-  return new WavepoolError('tap-taken', 'This tap was handed over to another thread. Read it there, or open a second tap.');
 }

@@ -9,14 +9,20 @@ export interface TapExports extends PanicNote {
   readonly memory: WebAssembly.Memory;
   /** Boots an instance of its own and opens a stream on it (transfer mode). 0 if the options were refused. */
   tap_open(stream: number, sampleRate: number, channels: number, window: number, hop: number): number;
-  /** Plans the copies for this many frames; returns the number of spans. */
-  tap_begin(tap: number, frames: number): number;
+  /** The most frames that one call of `tap_begin` plans. */
+  tap_most_frames(): number;
+  /** Plans the copies for a quantum of this many frames, from the frame `from` on; returns the number of spans. */
+  tap_begin(tap: number, frames: number, from: number): number;
   /** Address of the spans that `tap_begin` planned. */
   tap_spans(tap: number): number;
   /** Ends the quantum; returns the windows it completed. */
   tap_commit(tap: number): number;
   /** A quantum without input. */
   tap_silence(tap: number, frames: number): number;
+  /** Delivers the oldest window that is not full, as the last one of the stream. */
+  tap_flush(tap: number): void;
+  /** Windows delivered so far. */
+  tap_windows(tap: number): number;
   /** Transfer mode: takes the next finished window; 0 if there is none. */
   tap_take(tap: number): number;
   /** Writes counts and waiting event cells into the header; `wallMs` is `Date.now()`. */

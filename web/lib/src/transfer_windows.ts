@@ -1,3 +1,4 @@
+import type { Leave } from './protocol.ts';
 import { NoSuchChannelError, StaleLeaseError } from './refusal.ts';
 import type { WindowSource } from './window_source.ts';
 
@@ -9,6 +10,7 @@ const MOST_LEASE = 0x3fff_ffff;
 interface Held {
   readonly block: ArrayBuffer;
   readonly firstFrame: number;
+  readonly frames: number;
   readonly channels: readonly Float32Array[];
 }
 
@@ -18,27 +20,36 @@ interface Held {
  */
 export class TransferWindows implements WindowSource {
   closed = false;
+  ended = false;
+  /** Blocks are this thread's own: after the last header has left nobody waits for them. */
+  readonly held = false;
+  taken = 0;
+  released = 0;
   private readonly windows: MessagePort;
   private readonly host: MessagePort;
   private readonly headerBytes: number;
   private readonly channels: number;
-  private readonly frames: number;
+  /** That a block has room for. */
+  private readonly frameBytes: number;
   private readonly arrived: ArrayBuffer[] = [];
-  private readonly held = new Map<number, Held>();
+  private readonly leased = new Map<number, Held>();
   private last = 0;
   private wake: () => void = () => {};
-  private readonly ended: Promise<void>;
+  private readonly lastBlock: Promise<void>;
+  private left: Promise<void> | null = null;
+  /** After the call of `leave`: blocks that wait are sent on. */
+  private discarding = false;
 
   constructor(windows: MessagePort, host: MessagePort, headerBytes: number, channels: number, frames: number) {
     this.windows = windows;
     this.host = host;
     this.headerBytes = headerBytes;
     this.channels = channels;
-    this.frames = frames;
-    this.ended = new Promise((end) => {
+    this.frameBytes = frames * Float32Array.BYTES_PER_ELEMENT;
+    this.lastBlock = new Promise((end) => {
       windows.onmessage = ({ data: block }: MessageEvent<ArrayBuffer | null>) => {
         if (block === null) end();
-        else if (this.closed) this.sendOn(block);
+        else if (this.discarding) this.sendOn(block);
         else this.arrived.push(block);
         this.wake();
       };
@@ -48,18 +59,25 @@ export class TransferWindows implements WindowSource {
   take(): number {
     const block = this.arrived.shift();
     if (block === undefined) return 0;
+    this.taken = (this.taken + 1) >>> 0;
     this.last = (this.last % MOST_LEASE) + 1;
-    const bytes = this.frames * Float32Array.BYTES_PER_ELEMENT;
-    this.held.set(this.last, {
+    const [firstFrame, length] = new BigUint64Array(block, 0, 2);
+    const frames = Number(length);
+    this.leased.set(this.last, {
       block,
-      firstFrame: Number(new BigUint64Array(block, 0, 1)[0]),
-      channels: Array.from({ length: this.channels }, (_, i) => new Float32Array(block, this.headerBytes + i * bytes, this.frames)),
+      firstFrame: Number(firstFrame),
+      frames,
+      channels: Array.from({ length: this.channels }, (_, i) => new Float32Array(block, this.headerBytes + i * this.frameBytes, frames)),
     });
     return this.last;
   }
 
   firstFrame(lease: number): number {
     return this.find(lease).firstFrame;
+  }
+
+  frames(lease: number): number {
+    return this.find(lease).frames;
   }
 
   channel(lease: number, channel: number): Float32Array {
@@ -70,7 +88,8 @@ export class TransferWindows implements WindowSource {
 
   release(lease: number): void {
     const { block } = this.find(lease);
-    this.held.delete(lease);
+    this.leased.delete(lease);
+    this.released = (this.released + 1) >>> 0;
     this.sendOn(block);
   }
 
@@ -79,24 +98,42 @@ export class TransferWindows implements WindowSource {
     return new Promise((wake) => (this.wake = wake));
   }
 
-  async close(): Promise<void> {
-    this.closed = true;
-    this.wake();
+  leave(how: Leave): Promise<void> {
+    if (how !== 'finish') this.discard();
+    if (how === 'revoke') {
+      this.closed = true;
+      for (const lease of [...this.leased.keys()]) this.release(lease);
+    }
+    this.left ??= this.part();
+    return this.left;
+  }
+
+  private discard(): void {
+    this.discarding = true;
     for (const block of this.arrived.splice(0)) this.sendOn(block);
-    for (const { block } of this.held.values()) this.sendOn(block);
-    this.held.clear();
+  }
+
+  /**
+   * What is here stays here, to be read to the end: the host gets the headers, with their counts and events, and no blocks any
+   * more.
+   */
+  private async part(): Promise<void> {
     // A worklet that died sends no end.
-    await Promise.race([this.ended, new Promise((resume) => setTimeout(resume, LAST_BLOCKS_MS))]);
+    await Promise.race([this.lastBlock, new Promise((resume) => setTimeout(resume, LAST_BLOCKS_MS))]);
+    const here = [...this.arrived, ...[...this.leased.values()].map(({ block }) => block)];
+    for (const block of here) this.host.postMessage(block.slice(0, this.headerBytes));
     this.host.postMessage(null);
     this.windows.close();
+    this.ended = true;
+    this.wake();
   }
 
   private sendOn(block: ArrayBuffer): void {
-    this.host.postMessage(block, [block]);
+    if (!this.ended) this.host.postMessage(block, [block]);
   }
 
   private find(lease: number): Held {
-    const held = this.held.get(lease);
+    const held = this.leased.get(lease);
     if (held === undefined) throw new StaleLeaseError(lease);
     return held;
   }

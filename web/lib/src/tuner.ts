@@ -1,11 +1,12 @@
+import type { CloseReason } from './lifetime.ts';
 import type { Snapshot } from './snapshot.ts';
 import type { StreamNode } from './stream_node.ts';
 
 /** Level and pitch of what a node plays, measured by the control worker and told in snapshots. */
 export class Tuner {
-  /** Settles when the tuner was closed, by whomever. */
-  readonly closed: Promise<void>;
-  private settleClosed: () => void = () => {};
+  /** Settles when the tuner was closed, with the reason. It closes by itself when its context is closed. */
+  readonly closed: Promise<CloseReason>;
+  private settleClosed: (reason: CloseReason) => void = () => {};
   private readonly stream: StreamNode;
   private closing: Promise<Snapshot> | null = null;
 
@@ -13,6 +14,7 @@ export class Tuner {
   constructor(stream: StreamNode) {
     this.stream = stream;
     this.closed = new Promise((settle) => (this.settleClosed = settle));
+    stream.onContextClosed = () => this.closeQuietly('context-closed');
   }
 
   /** Called once if the audio side fails; the node then stays silent and the tuner should be closed. */
@@ -25,12 +27,25 @@ export class Tuner {
    * home. Safe to call twice.
    */
   close(): Promise<Snapshot> {
-    this.closing ??= this.end().finally(this.settleClosed);
-    return this.closing;
+    return this.end('closed');
   }
 
-  private async end(): Promise<Snapshot> {
-    await this.stream.stop();
-    return this.stream.close();
+  /** For `await using`. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.closeQuietly('closed');
+    await this.closed;
+  }
+
+  private closeQuietly(reason: CloseReason): void {
+    this.end(reason).catch(() => undefined);
+  }
+
+  /** @internal The first reason counts. */
+  end(reason: CloseReason): Promise<Snapshot> {
+    this.closing ??= this.stream
+      .stop()
+      .then(() => this.stream.close())
+      .finally(() => this.settleClosed(reason));
+    return this.closing;
   }
 }

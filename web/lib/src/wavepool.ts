@@ -5,27 +5,21 @@ import { FeedNode } from './feed_node.ts';
 import { feedFormat, type FeedConfig } from './feed_options.ts';
 import type { FeedState } from './feed_protocol.ts';
 import { HostWorker, type HostFailure } from './host_worker.ts';
-import { poolClosed, whileContextRuns } from './lifetime.ts';
+import { contextClosed, poolClosed, whileContextRuns, type CloseReason } from './lifetime.ts';
 import type { Mode, ModeChoice } from './mode.ts';
 import { ProfileStore } from './profile_store.ts';
 import type { Metrics, Snapshot } from './snapshot.ts';
 import { BufferPool } from './buffer_pool.ts';
 import { PoolPlace } from './pool_place.ts';
-import type { GuestWasm, PoolTicket } from './protocol.ts';
+import type { GuestWasm, PoolTicket, StreamConfig, StreamLimits } from './protocol.ts';
 import { StreamNode } from './stream_node.ts';
 import { Tap } from './tap.ts';
+import { streamConfig, type TapConfig } from './tap_config.ts';
+import { TapSession } from './tap_session.ts';
 import { Tuner } from './tuner.ts';
 import { compile } from './wasm_source.ts';
 import { checkOptions, type WavepoolOptions } from './wavepool_options.ts';
 import { addWorklet } from './worklet_file.ts';
-
-export interface TapConfig {
-  /** Frames per window, 256 to 4096. */
-  readonly window: number;
-  /** Frames between the starts of two windows, at most `window`. */
-  readonly hop: number;
-  readonly channels: number;
-}
 
 /** What every control worker of this page begins with. */
 interface Boot {
@@ -41,15 +35,18 @@ export class Wavepool {
   /** Why this mode was chosen, as a sentence. */
   readonly modeReason: string;
   private readonly boot: Boot;
-  // Both set by `start`, which `create` awaits before anybody sees this.
+  // Set by `start`, which `create` awaits before anybody sees this.
   private host!: HostWorker;
   private wasm!: GuestWasm;
+  private limits!: StreamLimits;
   private refusedProfile: string | null = null;
   private crashed: (message: string, failure: HostFailure) => void = () => {};
   private readonly workletUrl: string | URL;
   private readonly store: ProfileStore | null;
   private heard: (snapshot: Snapshot) => void = () => {};
-  private readonly open = new Set<Tap | Tuner>();
+  private readonly open = new Set<TapSession | Tuner>();
+  /** Closed, with a reader that still has blocks. */
+  private readonly held = new Set<TapSession>();
   /** With what tells the control worker of each. */
   private readonly feeds = new Map<FeedNode, (state: FeedState) => void>();
   private nextFeed = 1;
@@ -90,13 +87,18 @@ export class Wavepool {
   private async start(): Promise<void> {
     const host = new HostWorker();
     try {
-      const { memory, profileRefused } = await host.boot({ ...this.boot, profile: this.store?.profile ?? null });
+      const { memory, profileRefused, limits } = await host.boot({ ...this.boot, profile: this.store?.profile ?? null });
       this.host = host;
       this.wasm = { module: this.boot.module, memory };
+      this.limits = limits;
       this.refusedProfile = profileRefused;
     } catch (thrown) {
       host.terminate();
       throw new WavepoolError('boot-failed', `The audio pool could not start: ${messageOf(thrown)}`, thrown);
+    }
+    if (this.closing) {
+      host.terminate();
+      throw poolClosed();
     }
     host.onSnapshot = (json) => this.hear(JSON.parse(json) as Snapshot);
     host.onCrash = (message, failure) => void this.crash(message, failure);
@@ -106,10 +108,14 @@ export class Wavepool {
    * Listens to `node` and cuts its sound into windows for JavaScript: see {@link Tap}. The sound is mixed to `channels` by
    * the browser's own rules.
    *
-   * @throws {@link WavepoolError} `stream-refused` with the numbers, when there can be no such windows or no more taps.
+   * @throws {@link WavepoolError} `bad-option` with the limits and the value, for options that cannot be; `stream-refused` when
+   * there can be no more taps; `context-closed`; `closed`.
    */
   async tap(node: AudioNode, config: TapConfig): Promise<Tap> {
-    return this.remember(new Tap(await this.listen(node, config, 'reader')));
+    const session = this.remember(new TapSession(await this.listen(node, config, 'reader')));
+    this.held.add(session);
+    void session.released.then(() => this.held.delete(session));
+    return new Tap(session);
   }
 
   /**
@@ -180,16 +186,19 @@ export class Wavepool {
     return place;
   }
 
-  private async listen(node: AudioNode, config: TapConfig, consumer: 'tuner' | 'reader'): Promise<StreamNode> {
+  private async listen(node: AudioNode, config: TapConfig, consumer: StreamConfig['consumer']): Promise<StreamNode> {
     this.refuseClosed();
+    const stream = streamConfig(node, config, consumer, this.limits);
+    if (node.context.state === 'closed') throw contextClosed();
     await addWorklet(node.context, this.workletUrl);
-    const { window, hop, channels } = config;
-    const stream = { sample_rate: node.context.sampleRate, window, hop, channels, consumer };
-    return StreamNode.open(node, this.host, stream, this.wasm);
+    const opened = await StreamNode.open(node, this.host, stream, this.wasm);
+    if (!this.closing) return opened;
+    // It was not there yet when the others were closed.
+    await opened.end().catch(() => undefined);
+    throw poolClosed();
   }
 
-  private async remember<T extends Tap | Tuner>(opened: T): Promise<T> {
-    await this.closeIfClosing(opened);
+  private remember<T extends TapSession | Tuner>(opened: T): T {
     this.open.add(opened);
     void opened.closed.then(() => this.open.delete(opened));
     return opened;
@@ -243,11 +252,15 @@ export class Wavepool {
     this.crashed(message, failure);
   }
 
+  private closeOpen(reason: CloseReason): Promise<unknown> {
+    return Promise.allSettled([...this.open].map((open) => open.end(reason)));
+  }
+
   /** Whatever hung on a worker that is gone ends: loops finish, nodes leave the graph. */
   private async abandon(): Promise<void> {
-    const left = [...this.open, ...this.places.splice(0)];
+    const places = this.places.splice(0);
     this.pagePool = null;
-    await Promise.allSettled(left.map((open) => open.close()));
+    await Promise.all([this.closeOpen('host-failed'), Promise.allSettled(places.map((place) => place.close()))]);
   }
 
   /**
@@ -259,7 +272,7 @@ export class Wavepool {
   async restart(): Promise<void> {
     this.refuseClosed();
     this.restarting ??= this.startAgain().finally(() => (this.restarting = null));
-    return this.restarting;
+    await this.restarting;
   }
 
   private async startAgain(): Promise<void> {
@@ -293,9 +306,9 @@ export class Wavepool {
     return (await this.host.request<'record'>({ kind: 'record', on: false })).trace;
   }
 
-  /** For `await using`. */
+  /** For `await using`: nothing is left to be done for a pool whose control worker has died. */
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.close();
+    await this.close().catch(() => undefined);
   }
 
   /**
@@ -311,7 +324,9 @@ export class Wavepool {
     await this.restarting?.catch(() => undefined);
     try {
       for (const feed of this.feeds.keys()) feed.close();
-      await Promise.all([...this.open, ...this.places].map((open) => open.close()));
+      await this.closeOpen('closed');
+      await Promise.all([...this.held].map((tap) => tap.revoke()));
+      await Promise.all(this.places.map((place) => place.close()));
       return await this.host.request<'shutdown'>({ kind: 'shutdown' });
     } finally {
       this.host.terminate();

@@ -1,11 +1,12 @@
 /** The control side: owns the registry, the pool's control half, the analysis and the bus's dispatch. */
 import { messageOf } from './errors.ts';
 import { panicNote, type ThreadMemory } from './instance.ts';
-import type { FromHost, Holder, HostAnswers, HostRequest, ToHost } from './protocol.ts';
+import type { FromHost, Holder, HostAnswers, HostRequest, StreamLimits, ToHost } from './protocol.ts';
 import type { Host, InitOutput } from '../wasm/shared/wavepool.js';
 import { BlockReceiver } from './block_receiver.ts';
 import { Door } from './knock.ts';
 import { Tracks } from './tracks.ts';
+import { Wakers } from './wake.ts';
 
 /**
  * Shared mode: how long the worker sleeps between polls while a stream is open, within the Critical lane's 0.5 ms. The
@@ -38,6 +39,9 @@ const open = new Map<number, BlockReceiver | null>();
 const participants = new Set<number>();
 /** Shared mode: where the page knocks. */
 let door: Door | null = null;
+/** Shared mode: readers that may not block. */
+const wakers = new Wakers();
+const windowsDelivered = (stream: number): number => host?.windowsDelivered(stream) ?? 0;
 const turns = new MessageChannel();
 turns.port1.onmessage = turn;
 
@@ -65,8 +69,9 @@ async function answer(request: HostRequest): Promise<HostAnswers[keyof HostAnswe
         ? new BlockReceiver(host, wasm.memory, stream, request.config, request.ports, pump, crash)
         : null;
       open.set(stream, receiver);
+      if (request.wake) wakers.add(stream, request.wake);
       keepPolling();
-      return { stream, tap: host.tapAddress(stream), reader: host.readerAddress(stream), headerBytes: host.headerBytes() };
+      return { stream, tap: host.tapAddress(stream), reader: host.readerAddress(stream), headerBytes: host.headerBytes(), queueWindows: host.queueWindows(stream) };
     }
     case 'close': {
       const receiver = open.get(request.stream);
@@ -74,6 +79,7 @@ async function answer(request: HostRequest): Promise<HostAnswers[keyof HostAnswe
       if (receiver) await Promise.race([receiver.ended, pause(LAST_WORD_MS)]);
       receiver?.close();
       open.delete(request.stream);
+      wakers.delete(request.stream);
       keepPolling();
       step(host);
       const lost = request.workletTrapped || receiver?.heardLastWord === false;
@@ -82,6 +88,11 @@ async function answer(request: HostRequest): Promise<HostAnswers[keyof HostAnswe
       step(host);
       return { snapshot: tell(host.snapshot()) };
     }
+    case 'catchUp':
+      // Its context waits, so the windows come to an end.
+      while (host.pump() > 0);
+      open.get(request.stream)?.sendAllHome();
+      return null;
     case 'metrics':
       step(host);
       return { snapshot: tell(host.snapshot()) };
@@ -136,7 +147,7 @@ async function boot(request: Extract<HostRequest, { kind: 'boot' }>): Promise<Ho
   host = new glue.Host(JSON.stringify({ mode, mode_reason: reason, profile }));
   if (request.tracks) tracks = new Tracks(host);
   if (request.knocks) door = new Door(request.knocks);
-  return { memory: shared ? wasm.memory : null, activity: host.activityAddress(), profileRefused: host.profileRefused() ?? null };
+  return { memory: shared ? wasm.memory : null, activity: host.activityAddress(), profileRefused: host.profileRefused() ?? null, limits: JSON.parse(host.streamLimits()) as StreamLimits };
 }
 
 function closePool(host: Host, wasm: InitOutput, participant: number, threads: readonly ThreadMemory[]): void {
@@ -212,6 +223,7 @@ function pump(): void {
   if (host === null) return;
   try {
     step(host);
+    wakers.poll(windowsDelivered);
     tracks?.draw();
     const now = performance.now();
     if (now - lastSnapshot >= SNAPSHOT_MS) {

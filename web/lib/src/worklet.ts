@@ -23,6 +23,8 @@ class TapProcessor extends AudioWorkletProcessor {
   /** The whole memory, twice: it never grows here, so these views last, and no others are needed. */
   private readonly floats: Float32Array;
   private readonly words: Uint32Array;
+  private readonly mostFrames: number;
+  private readonly flush: boolean;
   private sender: BlockSender | null = null;
   private alive = true;
   private faulted = false;
@@ -39,9 +41,15 @@ class TapProcessor extends AudioWorkletProcessor {
     this.floats = new Float32Array(this.memory.buffer);
     this.words = new Uint32Array(this.memory.buffer);
     this.exports.tap_objects(this.tap, VIEWS, 0, 0);
+    this.mostFrames = this.exports.tap_most_frames();
+    this.flush = config.flush;
     this.port.onmessage = (event: MessageEvent<ToTap>) => {
       if (event.data.kind === 'blocks') {
         this.sender = new BlockSender(this.exports, this.tap, this.memory, config, event.data.ports);
+        // Windows may have come before the blocks to send them in.
+        this.sender.send();
+      } else if (event.data.kind === 'report') {
+        this.report();
       } else {
         this.close();
       }
@@ -73,21 +81,34 @@ class TapProcessor extends AudioWorkletProcessor {
     if (this.floats.byteLength !== this.memory.buffer.byteLength) throw new Error('the audio memory has grown');
     if (input.length === 0) {
       exports.tap_silence(this.tap, frames);
-    } else {
-      const count = exports.tap_begin(this.tap, frames);
+      if (this.sender !== null) this.sender.send();
+      return;
+    }
+    // A quantum can be longer than what one plan covers: then it takes several, each of which may complete windows.
+    for (let from = 0; from < frames; from += this.mostFrames) {
+      const count = exports.tap_begin(this.tap, frames, from);
       const words = this.words;
       for (let i = 0, at = exports.tap_spans(this.tap) / 4; i < count; i++, at += SPAN_FIELDS) {
         copy(input[words[at]!]!, words[at + 3]!, words[at + 4]!, this.floats, words[at + 5]! / 4);
       }
       exports.tap_commit(this.tap);
+      if (this.sender !== null) this.sender.send();
     }
-    if (this.sender !== null) this.sender.send();
+  }
+
+  /** For a context that is suspended until what it has rendered was read. */
+  private report(): void {
+    const windows = this.faulted ? 0 : this.exports.tap_windows(this.tap);
+    this.say({ kind: 'progress', progress: { windows, out: this.sender?.out ?? 0 } });
   }
 
   private close(): void {
     this.alive = false;
     try {
-      if (!this.faulted) this.sender?.finish();
+      if (!this.faulted) {
+        if (this.flush) this.exports.tap_flush(this.tap);
+        this.sender?.finish();
+      }
     } catch (thrown) {
       this.fault(thrown);
     }

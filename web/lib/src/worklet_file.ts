@@ -1,5 +1,5 @@
 import { WavepoolError, messageOf } from './errors.ts';
-import { contextClosed } from './lifetime.ts';
+import { contextClosed, whileContextRuns } from './lifetime.ts';
 
 const added = new WeakMap<BaseAudioContext, Promise<void>>();
 
@@ -24,7 +24,7 @@ export async function addWorklet(context: BaseAudioContext, url: string | URL): 
     });
     added.set(context, ready);
   }
-  await ready;
+  await whileContextRuns(context, ready);
 }
 
 /**

@@ -12,6 +12,7 @@ const facts: readonly Fact[] = [
   ['Windows', ({ stream }) => (stream ? count(stream.windows) : '—')],
   ['Skipped', ({ stream }) => (stream ? count(stream.skipped_windows) : '—')],
   ['Interrupted', ({ stream }) => (stream ? count(stream.interrupted_windows) : '—')],
+  ['Lost frames', ({ stream }) => (stream ? count(stream.lost_frames) : '—')],
   ['Copied per window', ({ stream }) => (stream ? measured(stream.bytes_copied_per_window, bytes) : '—')],
   ['Modules', ({ modules }) => modules.map(({ name, state }) => `${name.replaceAll('_', ' ')} ${state}`).join(', ') || '—'],
 ];

@@ -1,0 +1,88 @@
+/** The frames of a render quantum, where the browser does not say. */
+const USUAL_QUANTUM = 128;
+/** How often a time that the context refuses is moved on. */
+const MOST_TRIES = 16;
+
+let warned = false;
+
+/** Once: what is missing then is counted, but a page that does not look would not know why. */
+function warn(): void {
+  if (warned) return;
+  warned = true;
+  console.warn('Wavepool: this browser cannot suspend an OfflineAudioContext, so its taps and tuners skip windows that are not read in time. See `skipped_windows`.');
+}
+
+/** A stream whose windows are to be read before more of them are rendered. */
+export interface Paced {
+  /** Frames that can be rendered while nothing is read. */
+  readonly framesAhead: number;
+  /** Settles when everything that was rendered so far has been read, or will not be. */
+  catchUp(): Promise<void>;
+}
+
+const pacers = new WeakMap<OfflineAudioContext, OfflinePacer>();
+
+/**
+ * An `OfflineAudioContext` renders as fast as it can, faster than anybody reads. So it is suspended again and again, until what
+ * it has rendered was read: nothing is skipped, and memory stays bounded. See decision 0161.
+ */
+export class OfflinePacer {
+  private readonly context: OfflineAudioContext;
+  private readonly streams = new Set<Paced>();
+  /** Frames for which a suspension is scheduled. */
+  private readonly scheduled = new Set<number>();
+
+  private constructor(context: OfflineAudioContext) {
+    this.context = context;
+  }
+
+  /** Paces the context by this stream too, if it renders offline and can be suspended. */
+  static add(context: BaseAudioContext, stream: Paced): void {
+    const offline = typeof OfflineAudioContext === 'function' && context instanceof OfflineAudioContext;
+    if (!offline) return;
+    if (typeof context.suspend !== 'function') return warn();
+    const pacer = pacers.get(context) ?? new OfflinePacer(context);
+    pacers.set(context, pacer);
+    pacer.streams.add(stream);
+    pacer.schedule(stream.framesAhead);
+  }
+
+  static delete(context: BaseAudioContext, stream: Paced): void {
+    pacers.get(context as OfflineAudioContext)?.streams.delete(stream);
+  }
+
+  /** One suspension so many frames from now. */
+  private schedule(ahead: number): void {
+    const { sampleRate, currentTime } = this.context;
+    const quantum = (this.context as { renderQuantumSize?: number }).renderQuantumSize ?? USUAL_QUANTUM;
+    const now = Math.round(currentTime * sampleRate);
+    const frame = now + Math.max(Math.floor(ahead / quantum), 1) * quantum;
+    // An earlier one will schedule this one.
+    for (const other of this.scheduled) if (other > now && other <= frame) return;
+    this.suspendAt(frame, quantum, MOST_TRIES);
+  }
+
+  private suspendAt(frame: number, quantum: number, tries: number): void {
+    const { context, scheduled } = this;
+    if (frame >= context.length || tries === 0) return;
+    scheduled.add(frame);
+    const refused = (): void => {
+      scheduled.delete(frame);
+      // The page has a suspension of its own there, or the context, which runs already, is past it.
+      this.suspendAt(frame + quantum * 2 ** (MOST_TRIES - tries), quantum, tries - 1);
+    };
+    context.suspend(frame / context.sampleRate).then(() => {
+      scheduled.delete(frame);
+      return this.pause();
+    }, refused);
+  }
+
+  /** The next one is scheduled at once, so that it has been accepted when the context goes on. */
+  private async pause(): Promise<void> {
+    const streams = [...this.streams];
+    if (streams.length > 0) this.schedule(Math.min(...streams.map(({ framesAhead }) => framesAhead)));
+    await Promise.allSettled(streams.map((stream) => stream.catchUp()));
+    // The page may have resumed it.
+    await this.context.resume().catch(() => undefined);
+  }
+}
