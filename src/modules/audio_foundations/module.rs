@@ -62,8 +62,11 @@ impl AudioFoundationsModule {
         data: &mut DataManagementModule,
         config: StreamConfig,
     ) -> Result<(Capture, Analysis), AudioError> {
+        let before = self.streams;
         let (capture, windows) = self.open_windows(data, config)?;
-        let analyser = self.analyser(data, config)?;
+        let analyser = self
+            .analyser(data, config, self.streams)
+            .inspect_err(|_| self.streams = before)?;
         Ok((capture, Analysis::new(windows, analyser)))
     }
 
@@ -77,7 +80,6 @@ impl AudioFoundationsModule {
         config: StreamConfig,
     ) -> Result<(Capture, Windows), AudioError> {
         config.check()?;
-        self.streams += 1;
         let class = class_for(data, config.window)?;
         let queued = config.queue_windows();
         let open = (USUAL_QUANTUM + config.window - 2) / config.hop + 1;
@@ -86,7 +88,7 @@ impl AudioFoundationsModule {
         let pool = self.attach(data, &[(class, buffers as u32)])?;
         let (queue, windows) = rtrb::RingBuffer::new(queued);
         let publisher = self.bus()?.publisher()?;
-        let capture = Capture::new(self.streams, config, pool, publisher, queue);
+        let capture = Capture::new(self.next_stream(), config, pool, publisher, queue);
         Ok((capture, Windows::new(windows)))
     }
 
@@ -101,8 +103,13 @@ impl AudioFoundationsModule {
     ) -> Result<u32, AudioError> {
         config.check()?;
         class_for(data, config.window)?;
-        self.streams += 1;
-        Ok(self.streams)
+        Ok(self.next_stream())
+    }
+
+    /// For a stream that nothing keeps from being opened: one that is refused changes nothing.
+    const fn next_stream(&mut self) -> u32 {
+        self.streams = self.streams.wrapping_add(1);
+        self.streams
     }
 
     /// The next stream gets this number: for an instance whose events are delivered beside those of others.
@@ -120,26 +127,23 @@ impl AudioFoundationsModule {
         config: StreamConfig,
     ) -> Result<Analyser, AudioError> {
         config.check()?;
-        self.streams += 1;
-        self.analyser(data, config)
+        let analyser = self.analyser(data, config, self.streams.wrapping_add(1))?;
+        self.next_stream();
+        Ok(analyser)
     }
 
     fn analyser(
         &self,
         data: &mut DataManagementModule,
         config: StreamConfig,
+        stream: u32,
     ) -> Result<Analyser, AudioError> {
+        config.check()?;
         let detector = PitchDetector::new(config.sample_rate_hz, config.window);
         let class = class_for(data, detector.work_samples())?;
         let pool = self.attach(data, &[(class, PitchWork::BUFFERS)])?;
         let publisher = self.bus()?.publisher()?;
-        Ok(Analyser::new(
-            self.streams,
-            config,
-            detector,
-            pool,
-            publisher,
-        ))
+        Ok(Analyser::new(stream, config, detector, pool, publisher))
     }
 
     /// Opens an engine: a chain of processors between an input and an output.
@@ -161,9 +165,8 @@ impl AudioFoundationsModule {
             .collect();
         let pool = self.attach(data, &mix)?;
         let publisher = self.bus()?.publisher()?;
-        self.streams += 1;
         Ok(Engine::new(
-            self.streams,
+            self.next_stream(),
             sample_rate_hz,
             channels,
             chain,
@@ -185,7 +188,8 @@ impl AudioFoundationsModule {
     ) -> Result<RealtimePool, AudioError> {
         config.check()?;
         let class = class_for(data, config.window)?;
-        self.attach(data, &[(class, config.channels as u32 * windows)])
+        let buffers = (config.channels as u32).saturating_mul(windows);
+        self.attach(data, &[(class, buffers)])
     }
 
     /// A pool half with these buffers, whose events reach the bus.
@@ -252,6 +256,63 @@ mod tests {
             .get_two_mut::<AudioFoundationsModule, DataManagementModule>();
         let (audio, data) = modules.unwrap();
         audio.open_stream(data, config)
+    }
+
+    #[test]
+    fn stream_config_of_any_numbers_is_opened_or_refused() {
+        let mut rig = Rig::boot();
+        let rates = [
+            0.0,
+            -1.0,
+            0.5,
+            1.0,
+            8000.0,
+            f32::MAX,
+            f32::INFINITY,
+            f32::NAN,
+        ];
+        let sizes = [0, 1, 255, 256, 257, 4096, 4097, 1 << 31, usize::MAX];
+        let channels = [0, 1, 16, 17, usize::MAX];
+        let (mut opened, mut refused) = (0, 0);
+        for sample_rate_hz in rates {
+            for window in sizes {
+                for hop in sizes {
+                    for channels in channels {
+                        let config = StreamConfig {
+                            sample_rate_hz,
+                            channels,
+                            window,
+                            hop,
+                        };
+                        let possible = (1.0..f32::INFINITY).contains(&sample_rate_hz)
+                            && (256..=4096).contains(&window)
+                            && (window.div_ceil(64)..=window).contains(&hop)
+                            && (1..=16).contains(&channels);
+                        match try_open(&mut rig, config) {
+                            Ok((mut capture, analysis)) => {
+                                assert!(possible, "{config:?}");
+                                opened += 1;
+                                // No number was used up by those that were refused.
+                                assert_eq!(capture.stream(), opened);
+                                play(&mut capture, &[0.5; 256], 0);
+                                drop((capture, analysis));
+                                // The places of publishers that are gone are free once their events were delivered.
+                                assert_eq!(rig.events("StreamClosed").len(), 1);
+                            }
+                            Err(error) => {
+                                assert!(!possible, "{config:?}: {error}");
+                                refused += 1;
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        assert!(
+            opened > 20 && refused > 1000,
+            "{opened} opened, {refused} refused"
+        );
+        assert_eq!(rig.leased(), 0);
     }
 
     #[test]

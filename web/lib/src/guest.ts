@@ -26,6 +26,7 @@ export class Guest {
   private gone: () => void = () => {};
   /** No ticket is accepted any more. */
   private closed = false;
+  private invited = false;
   private joined = false;
   /** Nobody waits for it, though it may still come. */
   private absent = false;
@@ -51,6 +52,16 @@ export class Guest {
         this.depart();
       }
     };
+  }
+
+  /** Its ticket is about to leave: from now on it may come at any moment. */
+  invite(): void {
+    this.invited = true;
+  }
+
+  /** There will be nobody: a port that is listened to would otherwise stay for as long as the page. */
+  dismiss(): void {
+    if (!this.invited) this.control.close();
   }
 
   /** It holds its lock by now, so that its death is noticed from here on. */

@@ -15,6 +15,7 @@ export class PoolPlace {
     this.guest = new Guest(host, { participant });
     const { lock, port: control } = this.guest;
     this.ticket = { wasm, participant: address, holder: participant, lock, control, counts, ports: counts ? [control, counts] : [control] };
+    this.guest.invite();
   }
 
   /** In transfer mode the thread will make a pool of its own, and tell the control worker what it counts. */

@@ -185,6 +185,7 @@ export class StreamNode implements Paced {
     if (this.followed) this.host.watchdog.unfollow(this.source.context);
     this.followed = false;
     const { stream, workletStopped, workletTrapped, guest } = this;
+    guest.dismiss();
     const threads = guest.takeThread();
     if (workletStopped && this.thread) {
       threads.push(this.thread);

@@ -45,6 +45,7 @@ export class TapSession {
     const { ticket } = this;
     if (ticket === null) throw taken();
     this.ticket = null;
+    this.stream.guest.invite();
     return ticket;
   }
 
