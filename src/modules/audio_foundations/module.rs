@@ -300,7 +300,12 @@ mod tests {
                                 assert_eq!(rig.events("StreamClosed").len(), 1);
                             }
                             Err(error) => {
-                                assert!(!possible, "{config:?}: {error}");
+                                // Without control steps the pool's memory is in use by other classes at some point.
+                                let full = matches!(
+                                    error,
+                                    AudioError::Pool(PoolError::LimitReached { .. })
+                                );
+                                assert!(!possible || full, "{config:?}: {error}");
                                 refused += 1;
                             }
                         }
