@@ -231,9 +231,10 @@ impl TypedEventBus {
             // (the table compares `TypeId`s) or from carried cells, whose caller vouches for them.
             handler(unsafe { cell.event::<E>() });
         }));
+        // Before the lock, and with a drop that cannot panic, in case the type is refused.
+        let subscriber = Subscriber::new(self.inner.core.clone(), name, handler);
         let mut state = lock(&self.inner.state);
         let slot = self.declare_in::<E>(&mut state)?;
-        let subscriber = Subscriber::new(self.inner.core.clone(), name, handler);
         state.add_subscriber(Some(slot), subscriber.clone());
         self.inner.core.interest.add(slot, 1);
         Ok(Subscription {

@@ -205,6 +205,7 @@ impl Publisher {
             )
         };
         let Some(free) = self.inline.handlers.get(self.inline_count) else {
+            self.core.count_panics(|| drop(handler));
             return Err(BusError::TooManyInlineHandlers {
                 limit: MAX_INLINE_HANDLERS,
             });

@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use serde::{Serialize, Serializer};
-use wavepool::event_bus::{DispatcherThread, Event, Priority, Published, TypedEventBus};
+use wavepool::event_bus::{
+    DispatcherThread, Event, MAX_INLINE_HANDLERS, Priority, Published, TypedEventBus,
+};
 
 use super::{Later, OnDrop, Soon, Urgent, returns, until};
 
@@ -197,6 +199,14 @@ fn panicking_drops_are_counted_and_the_dispatcher_goes_on() {
     });
 }
 
+/// Has the name of another event.
+#[derive(Clone, Copy, Serialize)]
+struct Impostor;
+impl Event for Impostor {
+    const NAME: &'static str = "Urgent";
+    const PRIORITY: Priority = Priority::High;
+}
+
 #[test]
 fn panicking_drops_stay_with_the_bus_wherever_they_happen() {
     returns("panicking drops", || {
@@ -228,6 +238,18 @@ fn panicking_drops_stay_with_the_bus_wherever_they_happen() {
             bus.pump(0);
             assert_eq!(panics() - before, 12, "where a spent publisher is freed");
         }
+
+        // Where a handler is refused.
+        let before = panics();
+        let held = OnDrop(|| panic!("on purpose"));
+        assert!(bus.subscribe(move |_: &Impostor| _ = &held).is_err());
+        let mut publisher = bus.publisher().unwrap();
+        for _ in 0..MAX_INLINE_HANDLERS {
+            publisher.add_inline(|_: &Urgent| ()).unwrap();
+        }
+        let held = OnDrop(|| panic!("on purpose"));
+        assert!(publisher.add_inline(move |_: &Urgent| _ = &held).is_err());
+        assert_eq!(panics() - before, 2);
 
         // On the audio side, when the publisher is the last that is left, and at the end of the bus.
         let mut publisher = bus.publisher().unwrap();

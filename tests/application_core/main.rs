@@ -53,14 +53,18 @@ fn returns<R: Send + 'static>(what: &str, work: impl FnOnce() -> R + Send + 'sta
     }
 }
 
-/// Waits until `done`.
+/// Waits until `done`; returns how long that took, less the longest time for which a busy machine kept this thread from
+/// looking.
 fn until(what: &str, done: impl Fn() -> bool) -> Duration {
     let start = Instant::now();
+    let (mut looked, mut stall) = (start, Duration::ZERO);
     while !done() {
         assert!(start.elapsed() < PATIENCE, "{what}");
         std::thread::sleep(Duration::from_millis(1));
+        stall = stall.max(looked.elapsed());
+        looked = Instant::now();
     }
-    start.elapsed()
+    start.elapsed().saturating_sub(stall)
 }
 
 /// Does something when it is dropped.

@@ -43,7 +43,7 @@ impl Gate {
     }
 }
 
-/// A machine that is busy wakes whoever waits late.
+/// Within this time a stuck call has to be told.
 const A_SECOND: Duration = Duration::from_secs(1);
 
 /// The handler is told while it is inside the gate, and no longer afterwards.
