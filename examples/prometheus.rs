@@ -26,14 +26,21 @@ fn main() -> Result<(), Box<dyn Error>> {
     let recorder = PrometheusBuilder::new().build_recorder();
     let text = recorder.handle();
     metrics::set_global_recorder(recorder)?;
+    let mut registry = ModuleRegistry::builder(TypedEventBus::default()).boot()?;
+    // This thread asks while the other one is inside the module, where it may be stuck.
+    let watchdog = registry.watchdog();
     std::thread::spawn(move || {
         loop {
             // A client that went away is not this server's trouble.
-            let _ = answer(&listener, || text.render());
+            let _ = answer(&listener, || {
+                let (figures, stuck) = (text.render(), watchdog.stuck_calls().len());
+                format!(
+                    "{figures}# TYPE wavepool_stuck_calls gauge\nwavepool_stuck_calls {stuck}\n"
+                )
+            });
         }
     });
 
-    let mut registry = ModuleRegistry::builder(TypedEventBus::default()).boot()?;
     let pool = registry
         .get_mut::<DataManagementModule>()
         .ok_or("the module data_management is not linked")?;

@@ -2,7 +2,8 @@
 
 use std::panic::panic_any;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, mpsc};
+use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 use wavepool::event_bus::{
@@ -160,6 +161,34 @@ fn deadlock_free_when_a_handler_owns_the_dispatcher() {
             bus.stats().publishers == 1
         });
         assert_eq!(bus.stats().subscriber_panics, 0);
+    });
+}
+
+#[test]
+fn deadlock_free_when_the_dispatcher_is_about_to_call_the_handler_that_owns_it() {
+    returns("dropping the guard", || {
+        let bus = TypedEventBus::default();
+        let (entered, within) = mpsc::channel();
+        let (go_on, gate) = mpsc::channel::<()>();
+        // Called first: while it runs, the other handler's call is the next.
+        let _first = bus
+            .subscribe(move |_: &Urgent| {
+                entered.send(()).unwrap();
+                gate.recv().unwrap();
+            })
+            .unwrap();
+        let dispatcher = Arc::new(Mutex::new(None::<DispatcherThread>));
+        let owned = dispatcher.clone();
+        let guard = bus.subscribe(move |_: &Urgent| drop(owned.lock())).unwrap();
+        *dispatcher.lock().unwrap() = Some(DispatcherThread::spawn(&bus).unwrap());
+        drop(dispatcher);
+        bus.publisher().unwrap().publish(Urgent(0));
+        within.recv().unwrap();
+        let dropping = std::thread::spawn(move || drop(guard));
+        // Time to get as far as waiting for the dispatcher.
+        std::thread::sleep(Duration::from_millis(200));
+        go_on.send(()).unwrap();
+        dropping.join().unwrap();
     });
 }
 
