@@ -143,6 +143,14 @@ pub enum PoolError {
         /// Whose table was asked.
         asked: u8,
     },
+    /// Leases carry their holder's number in four bits.
+    #[error("{holder} is no holder's number: holders are numbered from 0 to {most}")]
+    NoSuchHolder {
+        /// The number given.
+        holder: u8,
+        /// The largest there is.
+        most: u8,
+    },
     /// The lease is live, but not in a state in which this may be done.
     #[error("lease {lease:#x} is {state}, which does not allow {asked}")]
     IllegalMove {

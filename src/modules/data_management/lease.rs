@@ -5,6 +5,9 @@
 //! its life, and is never 0. Entries are used again first in, first out, so that a stale number stays stale for as many
 //! leases as possible: all generations of all entries, 2^26 leases.
 //!
+//! Each table begins with another generation, so that a lease of one is stale in every other one with the same holder's
+//! number: a later participant's, or another pool's (`docs/decisions/0154`). See [`LeaseTable::seed`].
+//!
 //! | from \ asked | view | end view | share | cross | release |
 //! |---|---|---|---|---|---|
 //! | allocated | viewed | refused | allocated, twice | recycled | recycled |
@@ -14,8 +17,12 @@
 //! A view that was handed out cannot be taken back by any means: after a release it is the caller's duty not to look.
 //! Debug builds overwrite released samples, so that one who does look sees it.
 
+use core::mem::ManuallyDrop;
+
 use super::error::{LeaseMove, LeaseState, PoolError, Table};
 use super::realtime::buffer::{BufferRef, PooledBuffer};
+#[cfg(not(loom))]
+use crate::sync::atomic::{AtomicU32, Ordering};
 
 /// Bits of a lease number.
 pub const LEASE_BITS: u32 = 30;
@@ -24,6 +31,21 @@ pub const MAX_HOLDERS: u8 = 16;
 /// Leases one participant can hold.
 pub const MAX_LEASES: usize = 1 << 12;
 const HOLDER_SHIFT: u32 = LEASE_BITS - MAX_HOLDERS.trailing_zeros();
+
+/// 2^32 divided by the golden ratio: multiples of it, modulo 2^32, stay far apart from each other however many there are.
+const SEED_STEP: u32 = 0x9e37_79b9;
+/// Of the next table: see [`LeaseTable::seed`].
+#[cfg(not(loom))]
+static NEXT_SEED: AtomicU32 = AtomicU32::new(0);
+
+/// Another one for each table.
+fn next_seed() -> u32 {
+    // Relaxed: each call gets a value of its own; nothing else is reached through it.
+    #[cfg(not(loom))]
+    return NEXT_SEED.fetch_add(SEED_STEP, Ordering::Relaxed);
+    #[cfg(loom)] // Whose atomics cannot be static.
+    SEED_STEP
+}
 
 /// The number of a lease. Any `u32` can claim to be one; the table tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -99,10 +121,12 @@ impl From<BufferRef> for LeasedBuffer {
 }
 
 /// Invariant: `buffer` is there exactly while `state` is not `Recycled`.
+///
+/// The table drops the buffers itself, so that [`LeaseTable::abandon`] can free the entries without.
 struct Entry<B> {
     generation: u32,
     state: LeaseState,
-    buffer: Option<B>,
+    buffer: Option<ManuallyDrop<B>>,
 }
 
 /// The leases of one participant: on single buffers, or on whatever else it holds (`LeaseTable<PlanarRef>`: windows).
@@ -133,13 +157,26 @@ pub struct LeaseTable<B = LeasedBuffer> {
 }
 
 impl LeaseTable {
-    /// A table for `holder` with room for `most` leases, rounded up to a power of two, at most [`MAX_LEASES`].
+    /// A table for `holder` with room for `most` leases, rounded up to a power of two, at least 1 and at most
+    /// [`MAX_LEASES`].
     ///
     /// # Panics
-    /// `holder` of [`MAX_HOLDERS`] or above.
+    /// `holder` of [`MAX_HOLDERS`] or above; [`try_of`](Self::try_of) returns an error instead.
     #[must_use]
     pub fn new(holder: u8, most: usize) -> Self {
         Self::of(holder, most)
+    }
+
+    /// Chooses where the sequence begins from which tables made from now on take their first generation.
+    ///
+    /// Tables of one instance of this library never share it. Several instances on one page each have a sequence of
+    /// their own: seed each differently (a random number will do), or a lease of one may be taken for one of another.
+    /// With `n` bits of generation (16 in a table of 1,024 leases), a lease meets its own generation in a table that was
+    /// seeded at random with a probability of 2^-n.
+    #[cfg(not(loom))]
+    pub fn seed(seed: u32) {
+        // Relaxed: see `next_seed`.
+        NEXT_SEED.store(seed, Ordering::Relaxed);
     }
 
     /// A further lease on the same samples, which are frozen from now on.
@@ -160,11 +197,12 @@ impl LeaseTable {
     pub fn share_out(&mut self, lease: Lease) -> Result<BufferRef, PoolError> {
         let at = self.find(lease, LeaseMove::Share, LeaseState::Allocated)?;
         let buffer = &mut self.entries[at].buffer;
-        let shared = match buffer.take().ok_or(stale(lease))? {
+        let taken = buffer.take().ok_or(stale(lease))?;
+        let shared = match ManuallyDrop::into_inner(taken) {
             LeasedBuffer::Owned(owned) => owned.freeze(),
             LeasedBuffer::Shared(shared) => shared,
         };
-        *buffer = Some(LeasedBuffer::Shared(shared.clone()));
+        *buffer = Some(ManuallyDrop::new(LeasedBuffer::Shared(shared.clone())));
         Ok(shared)
     }
 }
@@ -176,13 +214,32 @@ impl<B> LeaseTable<B> {
     /// As for `new`.
     #[must_use]
     pub fn of(holder: u8, most: usize) -> Self {
-        assert!(holder < MAX_HOLDERS, "holders are numbered from 0 to 15");
+        match Self::try_of(holder, most) {
+            Ok(table) => table,
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// [`of`](Self::of) that returns an error.
+    ///
+    /// # Errors
+    /// [`NoSuchHolder`](PoolError::NoSuchHolder).
+    pub fn try_of(holder: u8, most: usize) -> Result<Self, PoolError> {
+        if holder >= MAX_HOLDERS {
+            return Err(PoolError::NoSuchHolder {
+                holder,
+                most: MAX_HOLDERS - 1,
+            });
+        }
         let entries = most.clamp(1, MAX_LEASES).next_power_of_two();
-        Self {
+        let last = last_generation(entries);
+        // The high bits of the seeds are those that are far apart.
+        let generation = ((u64::from(next_seed()) * u64::from(last)) >> 32) as u32 + 1;
+        Ok(Self {
             holder,
             entries: (0..entries)
                 .map(|_| Entry {
-                    generation: 1,
+                    generation,
                     state: LeaseState::Recycled,
                     buffer: None,
                 })
@@ -190,7 +247,7 @@ impl<B> LeaseTable<B> {
             ring: (0..entries as u16).collect(),
             next_free: 0,
             free: entries,
-        }
+        })
     }
 
     /// Leases a buffer.
@@ -204,7 +261,7 @@ impl<B> LeaseTable<B> {
         self.free -= 1;
         let entry = &mut self.entries[at];
         entry.state = LeaseState::Allocated;
-        entry.buffer = Some(buffer.into());
+        entry.buffer = Some(ManuallyDrop::new(buffer.into()));
         Ok(self.number(at))
     }
 
@@ -217,7 +274,7 @@ impl<B> LeaseTable<B> {
         let at = self.find(lease, LeaseMove::View, LeaseState::Allocated)?;
         let entry = &mut self.entries[at];
         entry.state = LeaseState::Viewed;
-        entry.buffer.as_mut().ok_or(stale(lease))
+        entry.buffer.as_deref_mut().ok_or(stale(lease))
     }
 
     /// Stops looking.
@@ -236,7 +293,7 @@ impl<B> LeaseTable<B> {
     /// As for [`view`](Self::view).
     pub fn get(&self, lease: Lease) -> Result<&B, PoolError> {
         let at = self.live_entry(lease)?;
-        self.entries[at].buffer.as_ref().ok_or(stale(lease))
+        self.entries[at].buffer.as_deref().ok_or(stale(lease))
     }
 
     /// Where a live lease is in its life.
@@ -280,6 +337,13 @@ impl<B> LeaseTable<B> {
             .count()
     }
 
+    /// Frees the table without dropping what is leased: its participant died in the middle of a change, so that neither
+    /// the entries nor what they hold are to be trusted. Whoever calls this takes the buffers back by other means, such as
+    /// [`PoolControl::reclaim_all`](crate::modules::data_management::PoolControl::reclaim_all); otherwise they leak.
+    pub fn abandon(mut self) {
+        self.entries = Box::default();
+    }
+
     /// Whose leases these are.
     #[must_use]
     pub const fn holder(&self) -> u8 {
@@ -314,15 +378,15 @@ impl<B> LeaseTable<B> {
     }
 
     fn end(&mut self, at: usize) -> Option<B> {
-        let generations = 1 << (HOLDER_SHIFT - self.entry_bits());
+        let generations = last_generation(self.entries.len());
         let entry = &mut self.entries[at];
         let buffer = entry.buffer.take()?;
         entry.state = LeaseState::Recycled;
-        entry.generation = (entry.generation % (generations - 1)) + 1;
+        entry.generation = (entry.generation % generations) + 1;
         let last = (self.next_free + self.free) % self.ring.len();
         self.ring[last] = at as u16;
         self.free += 1;
-        Some(buffer)
+        Some(ManuallyDrop::into_inner(buffer))
     }
 
     const fn entry_bits(&self) -> u32 {
@@ -359,6 +423,17 @@ impl<B> LeaseTable<B> {
         }
         Ok(at)
     }
+}
+
+impl<B> Drop for LeaseTable<B> {
+    fn drop(&mut self) {
+        self.reclaim();
+    }
+}
+
+/// The largest generation in a table of so many entries; the smallest is 1.
+const fn last_generation(entries: usize) -> u32 {
+    (1 << (HOLDER_SHIFT - entries.trailing_zeros())) - 1
 }
 
 const fn stale(lease: Lease) -> PoolError {
@@ -485,6 +560,93 @@ mod tests {
             })
         ));
         assert_eq!((held.len(), control.leased()), (2, 2));
+    }
+
+    #[test]
+    fn a_foreign_lease_of_the_same_holder_is_stale_in_every_other_table() {
+        let (control, half) = BufferPool::builder().class(64, 200).build().unwrap();
+        // As two pools on one page have them, and two participants one after the other.
+        let mut tables: Vec<_> = (0..8).map(|_| LeaseTable::new(0, 1024)).collect();
+        let mut leases = Vec::new();
+        for table in &mut tables {
+            let owned = table.open(half.acquire(64).unwrap()).unwrap();
+            let frozen = table.open(half.acquire(64).unwrap().freeze()).unwrap();
+            leases.push([owned, frozen, table.share(frozen).unwrap()]);
+        }
+        for (at, table) in tables.iter_mut().enumerate() {
+            for (of, leases) in leases.iter().enumerate().filter(|&(of, _)| of != at) {
+                for &lease in leases {
+                    assert!(is_stale(table.view(lease)), "{of} in {at}");
+                    assert!(is_stale(table.share(lease)), "{of} in {at}");
+                    assert!(is_stale(table.cross(lease)), "{of} in {at}");
+                    assert!(is_stale(table.release(lease)), "{of} in {at}");
+                }
+            }
+            assert_eq!(table.live(), 3);
+        }
+        assert_eq!(control.leased(), 16);
+    }
+
+    #[test]
+    fn holder_and_size_of_a_table_are_taken_or_refused_from_0_to_their_maxima() {
+        for holder in 0..=u8::MAX {
+            let table = LeaseTable::<LeasedBuffer>::try_of(holder, 1);
+            match table {
+                Ok(table) => assert_eq!((table.holder(), holder < MAX_HOLDERS), (holder, true)),
+                Err(error) => {
+                    assert_eq!(error, PoolError::NoSuchHolder { holder, most: 15 });
+                    assert!(holder >= MAX_HOLDERS);
+                }
+            }
+        }
+        for most in [
+            0,
+            1,
+            2,
+            3,
+            255,
+            256,
+            4095,
+            MAX_LEASES,
+            MAX_LEASES + 1,
+            usize::MAX,
+        ] {
+            let table = LeaseTable::new(15, most);
+            let entries = most.clamp(1, MAX_LEASES).next_power_of_two();
+            assert_eq!((table.entries.len(), table.live()), (entries, 0));
+        }
+        let (_control, half) = pool();
+        let mut table = LeaseTable::new(15, 8);
+        let lease = table.open(half.acquire(64).unwrap()).unwrap();
+        for raw in [
+            0,
+            1,
+            u32::MAX,
+            1 << 30,
+            1 << 31,
+            lease.raw() | 1 << 30,
+            lease.raw() ^ 1,
+        ] {
+            let claimed = Lease::from_raw(raw);
+            assert!(
+                table.get(claimed).is_err() && table.release(claimed).is_err(),
+                "{raw:#x}"
+            );
+        }
+        assert_eq!(table.live(), 1);
+    }
+
+    #[test]
+    fn an_abandoned_table_drops_nothing() {
+        let (control, half) = pool();
+        let mut table = LeaseTable::new(0, 4);
+        table.open(half.acquire(64).unwrap()).unwrap();
+        table.abandon();
+        assert_eq!(control.leased(), 1);
+        let mut table = LeaseTable::new(0, 4);
+        table.open(half.acquire(64).unwrap()).unwrap();
+        drop(table);
+        assert_eq!(control.leased(), 1);
     }
 
     #[test]

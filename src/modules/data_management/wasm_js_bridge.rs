@@ -103,11 +103,23 @@ impl WasmJsBridge {
     /// [`MAX_VIEWS`], counts as newly made at each view).
     ///
     /// # Panics
-    /// As for [`LeaseTable::new`].
+    /// As for [`LeaseTable::new`]; [`try_new`](Self::try_new) returns an error instead.
     #[must_use]
     pub fn new(holder: u8, leases: usize, slots: usize) -> Self {
+        Self::over(LeaseTable::new(holder, leases), slots)
+    }
+
+    /// [`new`](Self::new) that returns an error.
+    ///
+    /// # Errors
+    /// [`NoSuchHolder`](PoolError::NoSuchHolder).
+    pub fn try_new(holder: u8, leases: usize, slots: usize) -> Result<Self, PoolError> {
+        Ok(Self::over(LeaseTable::try_of(holder, leases)?, slots))
+    }
+
+    fn over(leases: LeaseTable, slots: usize) -> Self {
         Self {
-            leases: LeaseTable::new(holder, leases),
+            leases,
             made: vec![Made::default(); slots.min(MAX_VIEWS)].into_boxed_slice(),
             epoch: 1,
             memory_pages: memory_pages(),
@@ -116,6 +128,11 @@ impl WasmJsBridge {
             bytes_allocated: 0,
             bytes_unpooled: 0,
         }
+    }
+
+    /// [`LeaseTable::abandon`] for the bridge.
+    pub fn abandon(self) {
+        self.leases.abandon();
     }
 
     /// Says what JavaScript objects weigh on this engine, as a benchmark measured it. Until then objects are counted,
