@@ -126,7 +126,9 @@ pub struct Capture {
 struct Outlet {
     stream: u32,
     config: StreamConfig,
-    pool: RealtimePool,
+    half: u16,
+    /// None once the capture has been closed or abandoned.
+    pool: Option<RealtimePool>,
     publisher: Publisher,
     queue: rtrb::Producer<PlanarRef>,
     counters: CaptureCounters,
@@ -149,7 +151,8 @@ impl Capture {
             outlet: Outlet {
                 stream,
                 config,
-                pool,
+                half: pool.id(),
+                pool: Some(pool),
                 publisher,
                 queue,
                 counters: CaptureCounters::default(),
@@ -248,8 +251,28 @@ impl Capture {
 
     /// The number of its pool half, for a host that has seen its thread die.
     #[must_use]
-    pub fn half(&self) -> u16 {
-        self.outlet.pool.id()
+    pub const fn half(&self) -> u16 {
+        self.outlet.half
+    }
+
+    /// Ends the stream, as dropping does, but returns the pool half: as long as that is kept, no other stream gets it. For
+    /// a host that cannot tell yet whether the windows that went to another thread will all be released.
+    #[must_use]
+    pub fn close(mut self) -> Option<RealtimePool> {
+        self.outlet.pool.take()
+    }
+
+    /// Takes apart a capture whose thread died in the middle of something: frees its memory and drops its publishers, so
+    /// that their places on the bus are given back, but touches neither its open windows nor the lists of its half.
+    /// Returns the number of the half, which stays attached, for
+    /// [`PoolControl::reclaim`](crate::modules::data_management::PoolControl::reclaim). Publishes nothing.
+    pub fn abandon(mut self) -> u16 {
+        self.reblocker.forget();
+        // Where the dead thread was in publishing is not known: its lanes take nothing more.
+        self.outlet.opened = false;
+        let half = self.outlet.pool.take();
+        drop(half.map(RealtimePool::abandon));
+        self.half()
     }
 
     /// The stream's number in its events.
@@ -309,7 +332,9 @@ impl Drop for Capture {
 
 impl Outlet {
     fn begin(&mut self, first_frame: u64) {
-        self.pool.begin_quantum(first_frame);
+        if let Some(pool) = &mut self.pool {
+            pool.begin_quantum(first_frame);
+        }
         if !self.opened {
             self.opened = true;
             self.publisher.publish(StreamOpened {
@@ -352,10 +377,10 @@ impl Outlet {
 
 impl WindowStore<PlanarBuffer> for Outlet {
     fn open(&mut self, first_frame: u64) -> Option<PlanarBuffer> {
-        let acquired = self
-            .pool
-            .acquire_planar(self.config.channels, self.config.window);
-        if let Ok(mut window) = acquired {
+        let pool = self.pool.as_ref();
+        let acquired =
+            pool.map(|pool| pool.acquire_planar(self.config.channels, self.config.window));
+        if let Some(Ok(mut window)) = acquired {
             window.set_metadata(AudioMetadata {
                 sample_rate_hz: self.config.sample_rate_hz,
                 channels: self.config.channels as u16,
@@ -387,13 +412,58 @@ impl WindowStore<PlanarBuffer> for Outlet {
 
 #[cfg(test)]
 #[cfg(not(loom))]
+#[allow(unsafe_code)] // Takes over from a thread that a test has stopped.
 mod tests {
     use super::super::test_rig::{MONO, Rig, play};
     use super::*;
+    use crate::sync::atomic::stop_after;
     use std::collections::HashMap;
 
     fn ramp(from: u64, frames: usize) -> Vec<f32> {
         (from..).take(frames).map(|frame| frame as f32).collect()
+    }
+
+    #[test]
+    fn a_capture_that_died_anywhere_leaves_no_buffer_no_publisher_and_no_half_behind() {
+        let mut rig = Rig::boot();
+        let before = (rig.publishers(), rig.leased());
+        for stores in (0..).step_by(if cfg!(miri) { 97 } else { 1 }) {
+            let (mut capture, mut windows) = rig.open_windows(MONO);
+            play(&mut capture, &[0.5; 2000], 0);
+            let held = windows.next_window();
+            let done = stop_after(stores, || {
+                play(&mut capture, &[0.5; 700], 2000);
+            });
+            let half = capture.abandon();
+            // What was queued is taken back with what the reader held.
+            core::mem::forget((held, windows));
+            // SAFETY: worklet and reader are gone, with all their windows.
+            let reclaimed = unsafe { rig.control().reclaim_all(half) };
+            assert!(reclaimed.count >= 1, "stopped after {stores}");
+            assert_eq!(
+                (rig.publishers(), rig.leased()),
+                before,
+                "stopped after {stores}"
+            );
+            if done < stores {
+                break;
+            }
+        }
+    }
+
+    #[test]
+    fn a_closed_capture_keeps_its_half_until_that_is_dropped() {
+        let mut rig = Rig::boot();
+        let (mut capture, windows) = rig.open_windows(MONO);
+        play(&mut capture, &[0.5; 4096], 0);
+        let half = capture.half();
+        let kept = capture.close().unwrap();
+        assert_eq!(kept.id(), half);
+        let (next, _next_windows) = rig.open_windows(MONO);
+        assert_ne!(next.half(), half);
+        drop((kept, windows, next));
+        let (again, _again_windows) = rig.open_windows(MONO);
+        assert_eq!((again.half(), rig.leased()), (half, 0));
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! sample is copied straight into every window that has it, once, and never moved again. The copying itself may be
 //! done by JavaScript: [`Reblocker::begin`] says what to copy, [`Reblocker::commit`] believes that it was done.
 
+use core::mem::ManuallyDrop;
 use std::collections::VecDeque;
 
 /// The most frames one plan covers. What a longer quantum has beyond it takes a plan of its own, or counts as lost.
@@ -32,7 +33,8 @@ pub(super) struct Span {
 struct Open<T> {
     first_frame: u64,
     filled: usize,
-    window: T,
+    /// Dropped by the re-blocker, so that [`Reblocker::forget`] can leave it out.
+    window: ManuallyDrop<T>,
 }
 
 /// A quantum that is being heard.
@@ -102,7 +104,8 @@ impl<T> Reblocker<T> {
         let frames = frames.min(MAX_QUANTUM_FRAMES);
         if self.plan.take().is_some() || self.next_frame != Some(first_frame) {
             while let Some(open) = self.open.pop_front() {
-                store.abandon(open.first_frame, open.filled, open.window);
+                let window = ManuallyDrop::into_inner(open.window);
+                store.abandon(open.first_frame, open.filled, window);
             }
             if let Some(missed) = self.next_frame {
                 // A restart at an earlier frame has missed nothing.
@@ -121,7 +124,7 @@ impl<T> Reblocker<T> {
                 self.open.push_back(Open {
                     first_frame: self.next_window,
                     filled: 0,
-                    window,
+                    window: ManuallyDrop::new(window),
                 });
             }
             self.next_window = self.next_window.saturating_add(self.hop as u64);
@@ -131,8 +134,9 @@ impl<T> Reblocker<T> {
     /// The plan and the memory of each of its windows, for whoever copies elsewhere.
     pub(super) fn plan(&self) -> impl Iterator<Item = (Span, &T)> {
         let (plan, length) = (self.plan, self.window);
-        let span = move |open| Some((plan?.span(open, length), &open.window));
-        self.open.iter().filter_map(span)
+        self.open
+            .iter()
+            .filter_map(move |open| Some((plan?.span(open, length), &*open.window)))
     }
 
     /// Carries the plan out: `copy` is given each open window and what belongs into it, or has copied it before. Hands over
@@ -152,7 +156,7 @@ impl<T> Reblocker<T> {
         }
         let mut completed = 0;
         while let Some(open) = self.open.pop_front_if(|open| open.filled == self.window) {
-            store.complete(open.first_frame, open.window);
+            store.complete(open.first_frame, ManuallyDrop::into_inner(open.window));
             completed += 1;
         }
         Some((plan.frames, completed))
@@ -173,13 +177,31 @@ impl<T> Reblocker<T> {
             filled,
             window,
         } = self.open.pop_front()?;
-        self.open.clear();
-        Some((first_frame, filled, window))
+        self.drop_open();
+        Some((first_frame, filled, ManuallyDrop::into_inner(window)))
+    }
+
+    fn drop_open(&mut self) {
+        while let Some(open) = self.open.pop_front() {
+            drop(ManuallyDrop::into_inner(open.window));
+        }
+    }
+
+    /// Frees its own memory without dropping the open windows, or reading anything of them: its thread died in the middle
+    /// of something.
+    pub(super) fn forget(&mut self) {
+        self.open = VecDeque::new();
     }
 
     /// The frame after the last committed one, 0 before the first.
     pub(super) fn next_frame(&self) -> u64 {
         self.next_frame.unwrap_or(0)
+    }
+}
+
+impl<T> Drop for Reblocker<T> {
+    fn drop(&mut self) {
+        self.drop_open();
     }
 }
 

@@ -2,9 +2,9 @@
 
 use std::sync::{Arc, Mutex};
 
-use super::{Analysis, AudioFoundationsModule, Capture, Engine, Processor, StreamConfig};
+use super::{Analysis, AudioFoundationsModule, Capture, Engine, Processor, StreamConfig, Windows};
 use crate::event_bus::{EventRecord, Subscription, TypedEventBus};
-use crate::modules::data_management::DataManagementModule;
+use crate::modules::data_management::{DataManagementModule, PoolControl};
 use crate::registry::ModuleRegistry;
 
 pub(super) const MONO: StreamConfig = StreamConfig {
@@ -42,6 +42,23 @@ impl Rig {
     pub(super) fn open(&mut self, config: StreamConfig) -> (Capture, Analysis) {
         let (audio, data) = self.modules();
         audio.open_stream(data, config).unwrap()
+    }
+
+    pub(super) fn open_windows(&mut self, config: StreamConfig) -> (Capture, Windows) {
+        let (audio, data) = self.modules();
+        audio.open_windows(data, config).unwrap()
+    }
+
+    pub(super) fn control(&mut self) -> &mut PoolControl {
+        self.modules().1.control_mut().unwrap()
+    }
+
+    /// Publishers on the bus, once everything they published has been delivered.
+    pub(super) fn publishers(&self) -> usize {
+        let bus = self.registry.bus();
+        while bus.pump(1024).taken() > 0 {}
+        bus.pump(0);
+        bus.stats().publishers
     }
 
     pub(super) fn engine(&mut self, channels: usize, chain: Vec<Box<dyn Processor>>) -> Engine {

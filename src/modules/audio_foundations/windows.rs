@@ -1,28 +1,55 @@
 //! The consuming end of a stream that nobody here analyses: windows for whoever wants the samples.
 
 use crate::modules::data_management::PlanarRef;
+use crate::sync::atomic::{AtomicU32, Ordering};
 
 /// Takes the windows that a [`Capture`](super::Capture) queued, oldest first.
 ///
 /// # Real-time
 /// No allocation, no lock, no loop. A window that is dropped goes home by one lock-free push per channel.
-pub struct Windows(rtrb::Consumer<PlanarRef>);
+pub struct Windows {
+    queue: rtrb::Consumer<PlanarRef>,
+    /// 1 while a window is being taken out of the queue.
+    taking: AtomicU32,
+}
 
 impl Windows {
-    pub(super) const fn new(queue: rtrb::Consumer<PlanarRef>) -> Self {
-        Self(queue)
+    pub(super) fn new(queue: rtrb::Consumer<PlanarRef>) -> Self {
+        Self {
+            queue,
+            taking: AtomicU32::new(0),
+        }
     }
 
     /// The next window; none if the queue is empty.
     pub fn next_window(&mut self) -> Option<PlanarRef> {
-        self.0.pop().ok()
+        if self.queue.is_empty() {
+            return None;
+        }
+        // Relaxed: the queue's own release, of the place that becomes free, comes after it.
+        self.taking.store(1, Ordering::Relaxed);
+        let window = self.queue.pop().ok();
+        // Release: comes after everything that `pop` stored. Read by whoever takes over from a thread that died.
+        self.taking.store(0, Ordering::Release);
+        window
+    }
+
+    /// Ends the reading side for a thread that died, wherever it was. What is queued is released, unless the thread was
+    /// just taking a window: nobody can tell then which of the queue's places it had given back, so the queue's memory is
+    /// leaked with what is in it. The caller takes that back by
+    /// [`PoolControl::reclaim_all`](crate::modules::data_management::PoolControl::reclaim_all).
+    pub fn abandon(self) {
+        // Acquire: pairs with the release in `next_window`.
+        if self.taking.load(Ordering::Acquire) == 1 {
+            core::mem::forget(self);
+        }
     }
 
     /// Whether the capture is gone and every window it queued was taken.
     #[must_use]
     pub fn is_finished(&self) -> bool {
         // In this order: what was queued before the capture went is then seen.
-        self.0.is_abandoned() && self.0.is_empty()
+        self.queue.is_abandoned() && self.queue.is_empty()
     }
 }
 

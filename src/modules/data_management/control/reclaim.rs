@@ -11,6 +11,9 @@
 //! | is between two of the owner's lists | on none, and at rest: its word was cleared before it left, or after it came home |
 //! | is with a holder who died with the owner | on no list, lent, and not frozen |
 //! | is with others, or on its way home from them | on no list, and frozen |
+//!
+//! Whether a frozen buffer is with others or was lost with the dead (a count says how many references there are, not whose),
+//! nothing in the pool tells. A host that knows that nobody else can hold one says so: [`PoolControl::reclaim_all`].
 #![allow(unsafe_code)] // Only the host knows that a thread is dead.
 
 use super::pool_control::PoolControl;
@@ -49,6 +52,27 @@ impl PoolControl {
     /// [`PooledBuffer`]: crate::modules::data_management::PooledBuffer
     /// [`PlanarBuffer`]: crate::modules::data_management::PlanarBuffer
     pub unsafe fn reclaim(&mut self, half: u16) -> Reclaimed {
+        // SAFETY: the caller's word; frozen buffers are left alone.
+        unsafe { self.take_over(half, false) }
+    }
+
+    /// [`reclaim`](Self::reclaim) that takes back frozen buffers as well, for a half whose buffers went to nobody but the
+    /// dead: a reference that was lost between two tables, or in the middle of being made or dropped, is found in no other
+    /// way.
+    ///
+    /// # Safety
+    /// As for `reclaim`; and no [`BufferRef`] or [`PlanarRef`] to a buffer of this half is used again, not even dropped.
+    ///
+    /// [`BufferRef`]: crate::modules::data_management::BufferRef
+    /// [`PlanarRef`]: crate::modules::data_management::PlanarRef
+    pub unsafe fn reclaim_all(&mut self, half: u16) -> Reclaimed {
+        // SAFETY: the caller's word, for frozen buffers too.
+        unsafe { self.take_over(half, true) }
+    }
+
+    /// # Safety
+    /// As for `reclaim`; with `frozen`, as for `reclaim_all`.
+    unsafe fn take_over(&mut self, half: u16, frozen: bool) -> Reclaimed {
         let mut reclaimed = Reclaimed::default();
         let mut halves = self.anchor.halves();
         let Some(dead) = halves.find(|other| other.id == half && other.is_attached()) else {
@@ -65,7 +89,7 @@ impl PoolControl {
                 // Nobody listened to its owner, who has not kept count.
                 shelf.untold();
             }
-            self.rebuild(&shelf, &mut reclaimed);
+            self.rebuild(&shelf, frozen, &mut reclaimed);
         }
         if let Some(table) = self.table_of(dead) {
             dead.renew(table);
@@ -82,8 +106,8 @@ impl PoolControl {
         reclaimed
     }
 
-    /// Makes a list of everything of a shelf that nobody alive can hold.
-    fn rebuild(&mut self, shelf: &Pinned<Shelf>, reclaimed: &mut Reclaimed) {
+    /// Makes a list of everything of a shelf that nobody alive can hold; with `frozen`, nobody alive holds frozen ones.
+    fn rebuild(&mut self, shelf: &Pinned<Shelf>, frozen: bool, reclaimed: &mut Reclaimed) {
         let core = self.anchor.core();
         let table = &core.table;
         let mut known = vec![false; table.indices().count()];
@@ -127,12 +151,12 @@ impl PoolControl {
             .collect();
         for index in rest {
             let slot = table.slot(index);
-            if slot.is_frozen() {
+            if slot.is_frozen() && !frozen {
                 reclaimed.shared += 1;
                 continue;
             }
             if !slot.is_at_rest() {
-                // SAFETY: its holder is dead, says the caller of `reclaim`: this is the only handle.
+                // SAFETY: its holder is dead, says the caller of `take_over`: this is the only handle.
                 unsafe { Held::of_slot(&core, index, 1).wipe() };
                 shelf.returns.add(1);
                 reclaimed.count += 1;
@@ -292,6 +316,91 @@ mod tests {
                 .exhaustion(reserve)
                 .scrub_on_release(true)
         });
+    }
+
+    /// What a participant that JavaScript uses is in the middle of: frozen buffers included, of which nobody else has one.
+    const SHARING: [(&str, Work); 3] = [
+        ("freeze and share", |half| {
+            let Ok(buffer) = half.acquire(60) else { return };
+            let shared = buffer.freeze();
+            let further = shared.clone();
+            forget((shared, further));
+        }),
+        ("share and release", |half| {
+            let Ok(buffer) = half.acquire(64) else { return };
+            let shared = buffer.freeze();
+            let further = shared.clone();
+            drop(shared);
+            drop(further);
+        }),
+        ("frozen windows", |half| {
+            for frames in [64, 200] {
+                let Ok(window) = half.acquire_planar(3, frames) else {
+                    return;
+                };
+                drop(window.freeze());
+            }
+        }),
+    ];
+
+    #[test]
+    fn frozen_buffers_of_an_owner_stopped_before_any_store_come_back_where_nobody_else_has_one() {
+        for (name, work) in SHARING.into_iter().chain(WORKS) {
+            for stores in 0.. {
+                let (mut control, mut half, shared) = pool(BufferPool::builder());
+                let done = stop_after(stores, || work(&mut half));
+                forget(shared);
+                let (id, _) = half.abandon();
+                // SAFETY: abandoned, with all that it acquired, and what was shared is forgotten.
+                let reclaimed = unsafe { control.reclaim_all(id) };
+                let seen = (reclaimed.shared, control.leased(), control.is_valid());
+                assert_eq!(seen, (0, 0, true), "{name} stopped after {stores}");
+                assert!(reclaimed.count >= 2, "{name} stopped after {stores}");
+                let next = control.attach().unwrap();
+                assert_eq!(next.id(), id);
+                drop(next);
+                while !control.step(100).complete {}
+                assert_eq!(control.bytes_held(), 0, "{name} stopped after {stores}");
+                if done < stores || cfg!(miri) && stores > 40 {
+                    break;
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn publishers_of_dead_owners_make_room_once_what_they_published_is_delivered() {
+        let bus = TypedEventBus::default();
+        let told = Arc::new(Mutex::new((0, 0)));
+        let (on_allocation, on_reclaim) = (told.clone(), told.clone());
+        let _guards = (
+            bus.subscribe(move |event: &BufferPoolAllocation| {
+                on_allocation.lock().unwrap().0 += event.count;
+            }),
+            bus.subscribe(move |event: &LeasesReclaimed| {
+                on_reclaim.lock().unwrap().1 += event.count;
+            }),
+        );
+        let (mut control, first) = BufferPool::builder().class(64, 2).build().unwrap();
+        drop(first);
+        control.attach_publisher(bus.publisher().unwrap()).unwrap();
+        const DEAD: u32 = 1000;
+        for dead in 0..DEAD {
+            let mut half = control.attach_with(&[(64, 2)]).unwrap();
+            let publisher = bus.publisher();
+            let publisher = publisher.unwrap_or_else(|error| panic!("{dead}: {error}"));
+            half.attach_publisher(publisher).unwrap();
+            half.begin_round();
+            forget(half.acquire(64));
+            let (id, publisher) = half.abandon();
+            drop(publisher);
+            // SAFETY: abandoned, and what it acquired is forgotten.
+            unsafe { control.reclaim(id) };
+            bus.pump(usize::MAX);
+        }
+        assert_eq!(*told.lock().unwrap(), (DEAD, DEAD));
+        bus.pump(0);
+        assert_eq!((bus.stats().publishers, control.leased()), (1, 0));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 use core::cell::Cell;
 use core::marker::PhantomData;
+use core::mem::ManuallyDrop;
 use core::panic::Location;
 use core::ptr::NonNull;
 
@@ -101,6 +102,20 @@ impl RealtimePool {
     #[must_use]
     pub fn id(&self) -> u16 {
         self.half.0.id
+    }
+
+    /// Takes apart a half whose owner died in the middle of something, without touching its lists. Returns its number, for
+    /// [`PoolControl::reclaim`], and its publisher: dropped, that gives its place on the bus back, once what it had
+    /// published is delivered. Nothing may be published through it any more.
+    ///
+    /// Until the control half reclaims it, the half stays attached.
+    ///
+    /// [`PoolControl::reclaim`]: crate::modules::data_management::PoolControl::reclaim
+    #[must_use]
+    pub fn abandon(self) -> (u16, Option<Publisher>) {
+        // Neither its lists are handed over nor its hold on the core is given up: `reclaim` does both.
+        let mut half = ManuallyDrop::new(self);
+        (half.id(), half.publisher.take())
     }
 
     /// A buffer for this borrow. See [`Scratch`].
