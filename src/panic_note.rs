@@ -1,45 +1,35 @@
 //! The last panic's message, where JavaScript can read it after the trap: a panic on wasm ends in `unreachable`, which says nothing.
-#![allow(unsafe_code)] // A fixed buffer that the panic hook writes and JavaScript reads after the instance has stopped.
+//!
+//! Each thread has a note of its own: threads of one memory go on when one of them panics, and their errors are not its.
+#![allow(unsafe_code)] // Exports by name.
 
-use core::cell::UnsafeCell;
+use core::cell::{Cell, RefCell};
 use core::fmt::{self, Write};
-
-use crate::sync::atomic::{AtomicUsize, Ordering};
 
 const MOST_BYTES: usize = 512;
 
-struct Note {
-    text: UnsafeCell<[u8; MOST_BYTES]>,
-    /// Bytes written; `usize::MAX` while the hook writes.
-    length: AtomicUsize,
+thread_local! {
+    static TEXT: RefCell<[u8; MOST_BYTES]> = const { RefCell::new([0; MOST_BYTES]) };
+    static LENGTH: Cell<usize> = const { Cell::new(0) };
 }
 
-// SAFETY: `text` is written only by the thread that moved `length` from 0 to the mark, and read after that thread stored it.
-unsafe impl Sync for Note {}
-
-static NOTE: Note = Note {
-    text: UnsafeCell::new([0; MOST_BYTES]),
-    length: AtomicUsize::new(0),
-};
-
-/// Makes panics leave their message and place. The first one counts: what follows are its consequences.
+/// Makes panics leave their message and place. A thread's first one counts: what follows are its consequences.
 pub(crate) fn install() {
     std::panic::set_hook(Box::new(|panic| {
-        // Acquire, release: one thread wins; pairs with the load in `panic_note_bytes`.
-        if NOTE
-            .length
-            .compare_exchange(0, usize::MAX, Ordering::AcqRel, Ordering::Relaxed)
-            .is_err()
-        {
+        if LENGTH.get() > 0 {
             return;
         }
-        // SAFETY: this thread alone moved `length` away from 0, and nobody moves it back.
-        let text = unsafe { &mut *NOTE.text.get() };
-        let mut cut = Cut { text, used: 0 };
-        // A full buffer ends the message early.
-        let _ = write!(cut, "{panic}");
-        let used = cut.used;
-        NOTE.length.store(used, Ordering::Release);
+        TEXT.with(|text| {
+            if let Ok(mut text) = text.try_borrow_mut() {
+                let mut cut = Cut {
+                    text: &mut text,
+                    used: 0,
+                };
+                // A full buffer ends the message early.
+                let _ = write!(cut, "{panic}");
+                LENGTH.set(cut.used);
+            }
+        });
     }));
 }
 
@@ -63,17 +53,14 @@ impl Write for Cut<'_> {
     }
 }
 
-/// Address of the message.
+/// Address of this thread's message.
 #[unsafe(no_mangle)]
 extern "C" fn panic_note() -> usize {
-    NOTE.text.get() as usize
+    TEXT.with(|text| text.as_ptr().addr())
 }
 
-/// Bytes of the message; 0 if nothing panicked.
+/// Bytes of this thread's message; 0 if it has not panicked.
 #[unsafe(no_mangle)]
 extern "C" fn panic_note_bytes() -> usize {
-    match NOTE.length.load(Ordering::Acquire) {
-        usize::MAX => 0,
-        length => length,
-    }
+    LENGTH.get()
 }
