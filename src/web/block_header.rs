@@ -11,6 +11,15 @@ const MAX_CLASSES: usize = 16;
 const CLASS_FIELDS: usize = 13;
 /// First frame, number of frames, sequence, time, three kinds of objects, allocator calls, recycled buffers; capture counters, pool counts, class count, length of the cells.
 const FIXED_FIELDS: usize = 9 + CAPTURE_FIELDS + 6 + 1 + 1;
+/// Of these, the sizes of the pool; and the last two.
+const SIZE_FIELDS: core::ops::Range<usize> = 9 + CAPTURE_FIELDS..9 + CAPTURE_FIELDS + 5;
+const CELLS_FIELD: usize = FIXED_FIELDS - 2;
+const CLASSES_FIELD: usize = FIXED_FIELDS - 1;
+/// What a count can be at most: whole numbers up to here survive JavaScript, and sums of all that can be open do not
+/// overflow.
+const MOST_COUNT: u64 = 1 << 53;
+/// What a size can be at most: a memory's.
+const MOST_BYTES: u64 = u32::MAX as u64;
 const FIELDS: usize = FIXED_FIELDS + MAX_CLASSES * CLASS_FIELDS;
 const CELL_BYTES: usize = HEADER_BYTES - FIELDS * 8;
 
@@ -116,10 +125,34 @@ impl Header {
     }
 
     /// Reads what [`write`](Self::write) wrote; the event cells are returned as they are.
+    ///
+    /// Another thread wrote it, perhaps not by `write`: every number is checked before the first is used.
     pub(crate) fn read(
         &self,
         pool: &mut PoolCounts,
     ) -> Result<(Head, &[MaybeUninit<u8>]), DamagedHeader> {
+        let cells = at_most(
+            "length of the event cells",
+            self.fields[CELLS_FIELD],
+            CELL_BYTES as u64,
+        )?;
+        let classes = at_most(
+            "number of classes",
+            self.fields[CLASSES_FIELD],
+            MAX_CLASSES as u64,
+        )?;
+        for &bytes in &self.fields[SIZE_FIELDS] {
+            at_most("a size", bytes, MOST_BYTES)?;
+        }
+        for &count in &self.fields[..FIXED_FIELDS + classes * CLASS_FIELDS] {
+            at_most("a count", count, MOST_COUNT)?;
+        }
+        for class in self.fields[FIXED_FIELDS..]
+            .chunks_exact(CLASS_FIELDS)
+            .take(classes)
+        {
+            at_most("a class in samples", class[0], MOST_BYTES)?;
+        }
         let mut fields = self.fields.iter();
         let mut get = || fields.next().copied().unwrap_or(0);
         let head = Head {
@@ -138,8 +171,9 @@ impl Header {
         pool.short_run_samples = get() as usize;
         pool.largest_free_run_samples = get() as usize;
         pool.buffers_leaked = get();
-        let cells = at_most("length of the event cells", get(), CELL_BYTES)?;
-        let classes = at_most("number of classes", get(), MAX_CLASSES)?;
+        // Both were read above.
+        get();
+        get();
         pool.classes.clear();
         pool.classes.extend((0..classes).map(|_| ClassMetrics {
             samples: get() as usize,
@@ -160,8 +194,7 @@ impl Header {
     }
 }
 
-fn at_most(field: &'static str, value: u64, limit: usize) -> Result<usize, DamagedHeader> {
-    let limit = limit as u64;
+fn at_most(field: &'static str, value: u64, limit: u64) -> Result<usize, DamagedHeader> {
     if value > limit {
         return Err(DamagedHeader {
             field,
@@ -225,7 +258,7 @@ mod tests {
             made: [11, 12, 13],
             allocator_calls: 12,
             recycled: 8,
-            capture: CaptureCounters::from_fields([1, 2, 3, 4, 5, 6, u64::MAX]),
+            capture: CaptureCounters::from_fields([1, 2, 3, 4, 5, 6, MOST_COUNT]),
         };
         header.write(&head, &counts(), |cells| {
             cells[..3].fill(MaybeUninit::new(42));
@@ -235,6 +268,33 @@ mod tests {
         let (read, cells) = header.read(&mut pool).unwrap();
         assert_eq!((read, cells.len()), (head, 3));
         assert_eq!(pool, counts());
+    }
+
+    #[wasm_bindgen_test]
+    fn header_numbers_beyond_their_limits_are_refused_and_change_nothing() {
+        let head = Head::default();
+        for field in 0..FIXED_FIELDS + 2 * CLASS_FIELDS {
+            let limit = match field {
+                CELLS_FIELD => CELL_BYTES as u64,
+                CLASSES_FIELD => MAX_CLASSES as u64,
+                _ if SIZE_FIELDS.contains(&field) => MOST_BYTES,
+                _ if field >= FIXED_FIELDS && (field - FIXED_FIELDS) % CLASS_FIELDS == 0 => {
+                    MOST_BYTES
+                }
+                _ => MOST_COUNT,
+            };
+            let mut header = Header::boxed();
+            header.write(&head, &counts(), |_| 0);
+            let mut pool = PoolCounts::default();
+            header.fields[field] = limit;
+            assert!(header.read(&mut pool).is_ok(), "{field}");
+            for damaged in [limit + 1, u64::MAX] {
+                header.fields[field] = damaged;
+                let before = pool.clone();
+                let error = header.read(&mut pool).err().map(|error| error.value);
+                assert_eq!((error, &pool), (Some(damaged), &before), "{field}");
+            }
+        }
     }
 
     #[wasm_bindgen_test]

@@ -113,7 +113,8 @@ impl Host {
     #[wasm_bindgen(js_name = countBuffers)]
     pub fn count_buffers(&mut self, buffers: u32, bytes: u32) {
         self.made.buffers += u64::from(buffers);
-        self.made.buffer_bytes += u64::from(buffers) * u64::from(bytes);
+        let bytes = u64::from(buffers) * u64::from(bytes);
+        self.made.buffer_bytes = self.made.buffer_bytes.saturating_add(bytes);
     }
 }
 

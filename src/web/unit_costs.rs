@@ -41,7 +41,7 @@ impl core::ops::AddAssign for Made {
         self.views += other.views;
         self.messages += other.messages;
         self.buffers += other.buffers;
-        self.buffer_bytes += other.buffer_bytes;
+        self.buffer_bytes = self.buffer_bytes.saturating_add(other.buffer_bytes);
     }
 }
 
@@ -76,10 +76,8 @@ pub(super) fn weigh(made: Made, crossed: Crossings, costs: Option<ObjectCosts>) 
         [costs.view_bytes, costs.message_bytes, costs.array_bytes].map(u64::from);
     BoundaryCounts {
         objects,
-        bytes_allocated: made.views * view
-            + made.messages * message
-            + made.buffers * array
-            + made.buffer_bytes,
+        bytes_allocated: (made.views * view + made.messages * message + made.buffers * array)
+            .saturating_add(made.buffer_bytes),
         bytes_unpooled: crossed.windows * message + crossed.arrays * array + crossed.sample_bytes,
     }
 }

@@ -251,12 +251,15 @@ impl PoolCounts {
             }
         }
         self.classes.sort_unstable_by_key(|class| class.samples);
-        self.overhead_bytes += other.overhead_bytes;
-        self.padding_bytes += other.padding_bytes;
-        self.bytes_reserved += other.bytes_reserved;
-        self.bytes_limit += other.bytes_limit;
-        self.bytes_shelved += other.bytes_shelved;
-        self.short_run_samples += other.short_run_samples;
+        // Saturating: pools of other memories tell of these, and theirs may add up to more than this one can address.
+        self.overhead_bytes = self.overhead_bytes.saturating_add(other.overhead_bytes);
+        self.padding_bytes = self.padding_bytes.saturating_add(other.padding_bytes);
+        self.bytes_reserved = self.bytes_reserved.saturating_add(other.bytes_reserved);
+        self.bytes_limit = self.bytes_limit.saturating_add(other.bytes_limit);
+        self.bytes_shelved = self.bytes_shelved.saturating_add(other.bytes_shelved);
+        self.short_run_samples = self
+            .short_run_samples
+            .saturating_add(other.short_run_samples);
         self.largest_free_run_samples = self
             .largest_free_run_samples
             .max(other.largest_free_run_samples);

@@ -1,4 +1,5 @@
 import type { Host } from '../wasm/transfer/wavepool.js';
+import { messageOf } from './errors.ts';
 import { BLOCKS_HOME, blocksInFlight, type HostPorts, type StreamConfig } from './protocol.ts';
 
 /** Views per block on this side, all of its header. */
@@ -23,6 +24,7 @@ export class BlockReceiver {
   private readonly stream: number;
   private readonly config: StreamConfig;
   private readonly ports: HostPorts;
+  private refused = false;
   /** Blocks that were read and have not gone home yet. */
   private home: ArrayBuffer[] = [];
 
@@ -50,16 +52,36 @@ export class BlockReceiver {
             if (port === ports.worklet) this.heardLastWord = true;
             return end();
           }
+          if (!this.isBlock(block)) return;
           try {
             this.receive(block);
             received();
           } catch (thrown) {
-            failed(thrown);
+            // A trap leaves the host in the middle of something; a header that was refused changed nothing.
+            if (thrown instanceof WebAssembly.RuntimeError) failed(thrown);
+            else this.refuse(messageOf(thrown));
           }
           this.sendHome(block);
         };
       });
     this.ended = Promise.all(senders.map(hear));
+  }
+
+  /** Other threads post what they like. */
+  private isBlock(message: unknown): message is ArrayBuffer {
+    const { config } = this;
+    const header = this.host.headerBytes();
+    const whole = header + config.channels * config.window * Float32Array.BYTES_PER_ELEMENT;
+    const bytes = message instanceof ArrayBuffer ? message.byteLength : null;
+    if (bytes === header || bytes === whole) return true;
+    this.refuse(`a block must be a buffer of ${header} or ${whole} bytes (got ${bytes ?? String(message)})`);
+    return false;
+  }
+
+  /** Told once: whoever sends one sends many. */
+  private refuse(why: string): void {
+    if (!this.refused) console.warn(`wavepool: blocks of stream ${this.stream} are refused: ${why}`);
+    this.refused = true;
   }
 
   /** Many in one message, which is garbage on the audio thread; all at once if it has none left, which a bare header tells. */
