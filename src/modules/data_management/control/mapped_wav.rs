@@ -20,6 +20,9 @@ use crate::modules::data_management::realtime::slot_table::MAX_SAMPLES;
 /// The one layout that can be handed out as it is stored.
 const FORMAT_IEEE_FLOAT: u16 = 3;
 const FORMAT_EXTENSIBLE: u16 = 0xfffe;
+/// Bytes of a format chunk that are read, in either form.
+const FORMAT_BYTES: usize = 16;
+const EXTENSIBLE_BYTES: usize = 26;
 const SAMPLE_BYTES: usize = size_of::<f32>();
 
 /// Why a file cannot be mapped as samples.
@@ -48,13 +51,31 @@ pub enum WavError {
         /// Channels.
         channels: u16,
     },
+    /// No channels, or no time: a file that cannot be played.
+    #[error("the format chunk says {what} is {value}: it must be 1 or more")]
+    Zero {
+        /// Which of its numbers.
+        what: &'static str,
+        /// The number in the file.
+        value: u32,
+    },
+    /// A chunk too short for what it has to say.
+    #[error("the {chunk} chunk has {bytes} bytes, at least {least} are needed")]
+    ShortChunk {
+        /// Which chunk.
+        chunk: &'static str,
+        /// Its length by its own header.
+        bytes: usize,
+        /// The length it needs.
+        least: usize,
+    },
     /// The samples do not start on a multiple of four bytes.
     #[error("the samples start at byte {offset}, which is not a multiple of 4")]
     Misaligned {
         /// Where they start.
         offset: usize,
     },
-    /// The samples are fewer than the header says, or none.
+    /// The samples are fewer than the header says.
     #[error("the header promises {promised} bytes of samples, the file has {found}")]
     Truncated {
         /// What the header says.
@@ -188,6 +209,7 @@ impl MappedWav {
             });
         }
         let channels = usize::from(self.channels);
+        // Below 2^30: the header counts bytes in 32 bits, and the window ends within the data.
         let length = (frames * channels) as u32;
         let slots = &self.anchor.table;
         // Only for reports: the handle has the length.
@@ -235,17 +257,28 @@ fn read_header(bytes: &[u8]) -> Result<Header, WavError> {
         let (length, body) = (length as usize, at + 8);
         match &bytes[at..at + 4] {
             b"fmt " => {
-                format =
-                    Some(read_format(bytes, body).ok_or_else(|| missing("whole format chunk"))?)
+                let body = bytes.get(body..).unwrap_or(&[]);
+                let format_chunk = body
+                    .get(..length)
+                    .ok_or_else(|| missing("whole format chunk"))?;
+                format = Some(read_format(format_chunk)?);
             }
             b"data" => {
                 let (channels, sample_rate_hz) =
-                    format.ok_or_else(|| missing("format chunk before the data"))??;
+                    format.ok_or_else(|| missing("format chunk before the data"))?;
                 let found = bytes.len() - body;
-                if length > found || length < SAMPLE_BYTES * usize::from(channels) {
+                if length > found {
                     return Err(WavError::Truncated {
                         promised: length,
                         found,
+                    });
+                }
+                let least = SAMPLE_BYTES * usize::from(channels);
+                if length < least {
+                    return Err(WavError::ShortChunk {
+                        chunk: "data",
+                        bytes: length,
+                        least,
                     });
                 }
                 if !body.is_multiple_of(SAMPLE_BYTES) {
@@ -266,24 +299,38 @@ fn read_header(bytes: &[u8]) -> Result<Header, WavError> {
     Err(missing("data chunk"))
 }
 
-/// Channels and rate, if the samples can be mapped; none if the chunk is cut off.
-fn read_format(bytes: &[u8], at: usize) -> Option<Result<(u16, f32), WavError>> {
-    let (tag, channels) = (word16(bytes, at)?, word16(bytes, at + 2)?);
-    let (rate, bits) = (word32(bytes, at + 4)?, word16(bytes, at + 14)?);
+/// Channels and rate, if the samples can be mapped.
+fn read_format(chunk: &[u8]) -> Result<(u16, f32), WavError> {
+    let short = |least| WavError::ShortChunk {
+        chunk: "format",
+        bytes: chunk.len(),
+        least,
+    };
+    let word = |at| word16(chunk, at).ok_or_else(|| short(FORMAT_BYTES));
+    let (tag, channels, bits) = (word(0)?, word(2)?, word(14)?);
+    let rate = word32(chunk, 4).ok_or_else(|| short(FORMAT_BYTES))?;
     // The extensible form has the real format at the start of its GUID.
     let format = if tag == FORMAT_EXTENSIBLE {
-        word16(bytes, at + 24)?
+        word16(chunk, 24).ok_or_else(|| short(EXTENSIBLE_BYTES))?
     } else {
         tag
     };
-    if format != FORMAT_IEEE_FLOAT || bits != 32 || channels == 0 {
-        return Some(Err(WavError::NotFloat {
+    for (what, value) in [
+        ("the number of channels", channels.into()),
+        ("the sample rate", rate),
+    ] {
+        if value == 0 {
+            return Err(WavError::Zero { what, value });
+        }
+    }
+    if format != FORMAT_IEEE_FLOAT || bits != 32 {
+        return Err(WavError::NotFloat {
             format,
             bits,
             channels,
-        }));
+        });
     }
-    Some(Ok((channels, rate as f32)))
+    Ok((channels, rate as f32))
 }
 
 fn word16(bytes: &[u8], at: usize) -> Option<u16> {
@@ -375,6 +422,75 @@ mod tests {
         std::fs::remove_file(path).unwrap();
     }
 
+    /// A copy of `file` with `bytes` at `at`.
+    fn set(file: &[u8], at: usize, bytes: &[u8]) -> Vec<u8> {
+        let mut copy = file.to_vec();
+        copy[at..at + bytes.len()].copy_from_slice(bytes);
+        copy
+    }
+
+    #[test]
+    fn mapped_window_capacity_is_its_length_and_never_beyond_the_mapping() {
+        let path = file("capacity", 32, hound::SampleFormat::Float);
+        let bytes = std::fs::metadata(&path).unwrap().len() as usize;
+        let wav = open(&path, 4).unwrap();
+        let first = wav.window(0, 1).unwrap();
+        let start = first.address();
+        for (first_frame, frames) in [(0, 1), (0, FRAMES), (10, 100), (FRAMES - 1, 1)] {
+            let window = wav.window(first_frame, frames).unwrap();
+            assert_eq!(window.capacity(), window.len());
+            let end = window.address() + window.capacity() * SAMPLE_BYTES;
+            assert!(end - start <= bytes, "{first_frame} + {frames}");
+            let again = window.clone();
+            assert_eq!((again.capacity(), again.len()), (2 * frames, 2 * frames));
+        }
+        std::fs::remove_file(path).unwrap();
+    }
+
+    #[test]
+    fn hostile_wav_headers_are_refused_or_read_within_the_file() {
+        let path = file("hostile", 32, hound::SampleFormat::Float);
+        let good = std::fs::read(&path).unwrap();
+        let data = good.windows(4).position(|word| word == b"data").unwrap();
+        let opened = |bytes: &[u8]| {
+            std::fs::write(&path, bytes).unwrap();
+            open(&path, 1)
+        };
+        let zero = |bytes: &[u8]| match opened(bytes) {
+            Err(WavError::Zero { what, value: 0 }) => what,
+            other => panic!("{:?}", other.err()),
+        };
+        assert_eq!(zero(&set(&good, 22, &[0; 2])), "the number of channels");
+        assert_eq!(zero(&set(&good, 24, &[0; 4])), "the sample rate");
+        // Every 16- and 32-bit field of the headers, one after the other and in pairs of extremes.
+        let extremes = [0, 1, 2, 15, 16, 0x7fff_ffff, 0xffff_fffe, 0xffff_ffff_u32];
+        let fields = (0..data + 8).step_by(2);
+        for (at, value) in fields.flat_map(|at| extremes.map(|value| (at, value))) {
+            for width in [2, 4] {
+                let bytes = set(&good, at, &value.to_le_bytes()[..width]);
+                match opened(&bytes) {
+                    Ok(wav) => {
+                        assert!(wav.channels() > 0 && wav.sample_rate_hz() >= 1.0);
+                        let samples = wav.frames() * usize::from(wav.channels());
+                        assert!(wav.frames() > 0 && samples * SAMPLE_BYTES <= bytes.len());
+                        let window = wav.window(0, wav.frames()).unwrap();
+                        assert_eq!(window.capacity(), samples);
+                        std::hint::black_box(window[samples - 1]);
+                    }
+                    Err(error) => assert!(
+                        !matches!(error, WavError::Pool(_)),
+                        "byte {at}, {value:#x}: {error}"
+                    ),
+                }
+            }
+        }
+        // Cut off anywhere.
+        for length in (0..data + 16).chain([good.len() - 1]) {
+            assert!(opened(&good[..length]).is_err(), "{length} bytes");
+        }
+        std::fs::remove_file(path).unwrap();
+    }
+
     #[test]
     fn other_files_are_refused_each_in_its_own_words() {
         let path = file("int", 16, hound::SampleFormat::Int);
@@ -430,6 +546,14 @@ mod tests {
             WavError::NotWav {
                 missing: "format chunk before the data",
                 ..
+            }
+        ));
+        assert!(matches!(
+            refused(&set(&good, 4 + 8 + 4, &0u32.to_le_bytes())),
+            WavError::ShortChunk {
+                chunk: "format",
+                bytes: 0,
+                least: FORMAT_BYTES
             }
         ));
         assert!(matches!(

@@ -433,10 +433,14 @@ impl BufferRef {
         buffer.freeze()
     }
 
-    /// Samples the buffer could hold: its class.
+    /// Samples the buffer could hold: its class. A window of a mapped file has its own length, since the file may end with it.
     #[must_use]
     pub fn capacity(&self) -> usize {
-        self.held.shelf.samples as usize
+        match self.held.shelf.on_release {
+            #[cfg(all(feature = "mapped", not(target_arch = "wasm32")))]
+            OnRelease::ReadOnly => self.held.len as usize,
+            OnRelease::Leave | OnRelease::Scrub => self.held.shelf.samples as usize,
+        }
     }
 
     /// The number of the buffer in its pool.
