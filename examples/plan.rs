@@ -89,11 +89,15 @@ fn figures(report: &ReplayReport) -> String {
 }
 
 fn capacity(streams: &[String]) -> Result<(), Box<dyn Error>> {
-    let needs = streams
-        .iter()
-        .map(|stream| stream.parse())
-        .collect::<Result<Vec<StreamNeed>, _>>()?;
-    let plan = CapacityPlan::for_streams(&needs);
+    let mut needs: Vec<StreamNeed> = Vec::new();
+    for stream in streams {
+        let need = stream.parse().and_then(|need: StreamNeed| {
+            need.buffers()?;
+            Ok(need)
+        });
+        needs.push(need.map_err(|error| format!("stream \"{stream}\": {error}"))?);
+    }
+    let plan = CapacityPlan::for_streams(&needs)?;
     for (stream, need) in streams.iter().zip(&plan.streams) {
         println!(
             "{stream}: {} buffers of {} samples",

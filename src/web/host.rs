@@ -409,7 +409,7 @@ impl Host {
     /// Begins to record demand; a recording under way is thrown away.
     ///
     /// # Errors
-    /// A bus without room for subscribers.
+    /// A bus without room for subscribers; a stream whose sample rate is none.
     #[wasm_bindgen(js_name = startRecording)]
     pub fn start_recording(&mut self) -> Result<(), JsError> {
         let stream = self.streams.values().next_back();

@@ -26,7 +26,7 @@ pub(super) struct Inspector {
 impl Inspector {
     pub(super) fn new() -> Self {
         Self {
-            demand: Demand::new(WINDOW_MS),
+            demand: Demand::of_window(WINDOW_MS),
             inspected_ms: f64::NEG_INFINITY,
         }
     }

@@ -26,9 +26,20 @@ pub(super) struct RecordingFigures {
     dropped: u64,
 }
 
+/// Why no recording could be begun.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum RecordingError {
+    /// The bus has no room for its subscribers.
+    #[error(transparent)]
+    Bus(#[from] BusError),
+    /// The stream's sample rate is none.
+    #[error(transparent)]
+    Rate(#[from] TraceError),
+}
+
 impl Recording {
-    pub(super) fn start(bus: &TypedEventBus, sample_rate_hz: f64) -> Result<Self, BusError> {
-        let recorder = TraceRecorder::new(sample_rate_hz, QUANTUM_FRAMES, MOST_OPS);
+    pub(super) fn start(bus: &TypedEventBus, sample_rate_hz: f64) -> Result<Self, RecordingError> {
+        let recorder = TraceRecorder::new(sample_rate_hz, QUANTUM_FRAMES, MOST_OPS)?;
         let recorder = Arc::new(Mutex::new(recorder));
         let (on_allocation, on_recycling) = (recorder.clone(), recorder.clone());
         let _subscriptions = [

@@ -62,7 +62,7 @@ fn a_keeper_with_a_publisher_of_its_own_declares_its_events() {
     let (names, _guard) = subscribe_json(&bus);
     let (mut control, _half) = pool();
     let publisher = bus.publisher().unwrap();
-    let mut keeper = PoolKeeper::new(AlertRules::default(), None);
+    let mut keeper = PoolKeeper::new(AlertRules::default(), None).unwrap();
     keeper.step(0.0, &mut control, Some(&publisher), |_| ());
     bus.pump(usize::MAX);
     assert!(names.lock().unwrap().contains(&"PoolMetricsSnapshot"));

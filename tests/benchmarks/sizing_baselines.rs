@@ -2,53 +2,11 @@
 
 use std::collections::HashMap;
 
-use serde::{Deserialize, Serialize};
 use wavepool::modules::data_management::sizing::demand_trace::{DemandTrace, TraceOpKind};
 
 use crate::COUNTING;
-
-/// One row of the benchmark's result. What a case does not have, or nobody measured, is null.
-#[derive(Debug, Default, Clone, Serialize, Deserialize)]
-pub(crate) struct Row {
-    pub(crate) trace: String,
-    pub(crate) case: String,
-    pub(crate) hit_rate_pct: Option<f64>,
-    pub(crate) fragmentation_pct_max: Option<f64>,
-    pub(crate) fragmentation_pct_after_defragment: Option<f64>,
-    pub(crate) internal_waste_pct: Option<f64>,
-    pub(crate) overhead_pct: Option<f64>,
-    pub(crate) bytes_held_peak: Option<u64>,
-    pub(crate) bytes_held_mean: Option<u64>,
-    pub(crate) bytes_used_peak: u64,
-    pub(crate) bytes_reserved: Option<u64>,
-    pub(crate) exhaustions: u64,
-    pub(crate) pages_grown: Option<u64>,
-    pub(crate) control_step_us_p99: Option<f64>,
-    pub(crate) control_step_us_max: Option<f64>,
-}
-
-/// Most bytes the trace asks for at once, in samples asked for: the same for every case, whatever it refuses.
-pub(crate) fn bytes_used_peak(trace: &DemandTrace, from_frame: u64) -> u64 {
-    let mut sizes = vec![0; trace.buffers()];
-    let (mut used, mut peak) = (0, 0);
-    for op in trace.ops() {
-        let size = &mut sizes[op.buffer as usize];
-        match op.kind {
-            TraceOpKind::Acquire(samples) => *size = u64::from(samples) * 4,
-            TraceOpKind::Release => {
-                used -= std::mem::take(size);
-                continue;
-            }
-        }
-        used += *size;
-        peak = if op.frame >= from_frame {
-            peak.max(used)
-        } else {
-            0
-        };
-    }
-    peak
-}
+use crate::sizing_limits::Row;
+use crate::sizing_replays::bytes_used_peak;
 
 #[derive(Default)]
 struct Mean {
@@ -240,4 +198,47 @@ pub(crate) fn fixed_buckets(trace: &DemandTrace, warm_from_frame: u64) -> Row {
         bytes_reserved: Some(held_peak),
         ..Row::default()
     }
+}
+
+/// What the rows, rivals' among them, fall short of beside their own limits.
+pub(crate) fn shortcomings(rows: &[Row]) -> Vec<String> {
+    let row = |trace: &str, case: &str| {
+        rows.iter()
+            .find(|row| row.trace == trace && row.case == case)
+    };
+    let mut found = Vec::new();
+    let mut expect = |name: &str, figure: Option<f64>, limit: Option<f64>| {
+        let holds = figure
+            .zip(limit)
+            .is_some_and(|(figure, limit)| figure <= limit);
+        if !holds {
+            found.push(format!(
+                "{name} is {figure:?}, at most {limit:?} is allowed"
+            ));
+        }
+    };
+    let system = row("adversarial", "system-allocator");
+    // Where the system's allocator does not tell, there is nothing to compare.
+    if let Some(held) = system.and_then(Row::held_per_used) {
+        let ours = row("adversarial", "ours").and_then(Row::held_per_used);
+        expect(
+            "adversarial: bytes held ÷ bytes used, beside the system allocator's,",
+            ours,
+            Some(held),
+        );
+    }
+    let ours = row("odd-sizes-held-out", "ours").and_then(|row| row.internal_waste_pct);
+    let powers = row("odd-sizes-held-out", "fixed-buckets").and_then(|row| row.internal_waste_pct);
+    expect(
+        "odd-sizes-held-out: internal waste, beside a third of that of powers of two,",
+        ours,
+        powers.map(|powers| powers / 3.0),
+    );
+    let grown = row("phase-shift", "ours").and_then(|row| row.pages_grown);
+    expect(
+        "phase-shift: pages by which WebAssembly memory grew after the first cycle",
+        Some(grown.unwrap_or(0) as f64),
+        Some(0.0),
+    );
+    found
 }

@@ -7,6 +7,8 @@
 
 mod record;
 mod sizing_baselines;
+mod sizing_limits;
+mod sizing_replays;
 mod sizing_traces;
 mod sizing_tuner;
 
@@ -17,12 +19,11 @@ use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::time::{ClockId, clock_gettime};
-use sizing_baselines::{Row, bytes_used_peak, fixed_buckets, system_allocator};
+use sizing_baselines::{fixed_buckets, system_allocator};
+use sizing_limits::{LIMITS, Row};
+use sizing_replays::{ours, scenario};
 use sizing_traces::Scenario;
-use wavepool::modules::data_management::BufferPool;
 use wavepool::modules::data_management::sizing::demand_trace::DemandTrace;
-use wavepool::modules::data_management::sizing::sizing_rules::SizingPolicy;
-use wavepool::modules::data_management::sizing::trace_replay::{ReplayOptions, replay};
 
 /// The system allocator, counting the bytes that are out.
 pub(crate) struct Counting {
@@ -55,80 +56,10 @@ unsafe impl GlobalAlloc for Counting {
     }
 }
 
-/// 8 MB, taken at the start: no control step asks the system for memory.
-const RESERVE_SAMPLES: usize = 2 << 20;
-
-/// Buffers one control step may move: what it collects, plans both ways, and defragments, and a change of classes with
-/// all their first buffers.
-const OPERATIONS_PER_STEP: u32 = 256 + 2 * 128 + 32 + 1024;
-
-/// Slots one control step may look at, in all its parts, and free runs: no trace has more than a few thousand of these.
-const LOOKS_PER_STEP: u32 = 2 * 4096 + 2048 + 16_384;
-
 /// What this thread has run: a machine that is busy with other things does not make a control step longer.
 fn thread_us() -> f64 {
     let now = clock_gettime(ClockId::ThreadCPUTime);
     now.tv_sec as f64 * 1e6 + now.tv_nsec as f64 / 1e3
-}
-
-/// One configuration for every trace: a few buffers of the default classes, all else is learned.
-fn options(score_from_frame: u64) -> ReplayOptions {
-    let pool = [256, 512, 1024, 2048, 4096]
-        .into_iter()
-        .fold(BufferPool::builder(), |pool, samples| {
-            pool.class(samples, 8)
-        });
-    ReplayOptions {
-        pool: pool.reserve_samples(RESERVE_SAMPLES),
-        policy: Some(SizingPolicy::default()),
-        quanta_per_step: 1,
-        score_from_frame,
-        clock_us: Some(thread_us),
-    }
-}
-
-fn ours(scenario: &Scenario) -> Result<Row, Box<dyn Error>> {
-    let options = options(scenario.warm_from_frame);
-    let pool = match &scenario.start_from {
-        Some(profile) => profile
-            .mix()
-            .iter()
-            .fold(BufferPool::builder(), |pool, class| {
-                pool.class(class.samples, class.buffers)
-            })
-            .reserve_samples(RESERVE_SAMPLES),
-        None => options.pool.clone(),
-    };
-    let report = replay(&scenario.trace, &ReplayOptions { pool, ..options })?;
-    let quantile = |q: f64| {
-        let times = &report.control_step_us;
-        let rank = (times.len() as f64 * q).ceil() as usize;
-        times.get(rank.saturating_sub(1)).copied()
-    };
-    assert!(
-        report.control_step_operations_max <= OPERATIONS_PER_STEP
-            && report.control_step_looks_max <= LOOKS_PER_STEP,
-        "a control step is bounded: {} moved, {} looked at",
-        report.control_step_operations_max,
-        report.control_step_looks_max
-    );
-    Ok(Row {
-        trace: scenario.name.to_owned(),
-        case: "ours".to_owned(),
-        hit_rate_pct: report.hit_rate_percentage(),
-        fragmentation_pct_max: Some(report.fragmentation_percentage_max),
-        fragmentation_pct_after_defragment: Some(report.fragmentation_percentage_after_defragment),
-        internal_waste_pct: report.internal_waste_percentage_mean,
-        overhead_pct: report.memory_overhead_percentage,
-        bytes_held_peak: Some(report.bytes_held_peak),
-        bytes_held_mean: Some(report.bytes_held_mean),
-        bytes_used_peak: bytes_used_peak(&scenario.trace, scenario.warm_from_frame),
-        bytes_reserved: Some(report.bytes_reserved),
-        exhaustions: report.exhausted,
-        pages_grown: None,
-        control_step_us_p99: quantile(0.99),
-        control_step_us_max: quantile(1.0),
-    })
 }
 
 /// The system allocator's heap is measured in a process that does nothing else.
@@ -200,101 +131,6 @@ fn pages_grown() -> Option<u64> {
     String::from_utf8(run.stdout).ok()?.trim().parse().ok()
 }
 
-/// All traces, with what is derived from others: a second start, classes learned on one half and scored on the other,
-/// and the recording of the tuner.
-fn scenarios() -> Result<Vec<Scenario>, Box<dyn Error>> {
-    let mut scenarios = sizing_traces::all()?;
-    let find = |name| {
-        scenarios
-            .iter()
-            .find(|scenario: &&Scenario| scenario.name == name)
-            .ok_or("no such trace")
-    };
-    let steady = find("steady")?.trace.clone();
-    let [learn, score] = sizing_traces::halves(&find("odd-sizes")?.trace)?;
-    for (name, first, second) in [
-        ("steady-second-start", steady.clone(), steady),
-        ("odd-sizes-held-out", learn, score),
-    ] {
-        let report = replay(&first, &options(0))?;
-        scenarios.push(Scenario {
-            name,
-            trace: second,
-            warm_from_frame: 0,
-            start_from: report.profile,
-        });
-    }
-    let trace = sizing_tuner::record()?;
-    let warm_from_frame = sizing_tuner::FIRST_CYCLE_SECONDS * trace.sample_rate_hz as u64;
-    scenarios.push(Scenario {
-        name: "tuner",
-        trace,
-        warm_from_frame,
-        start_from: None,
-    });
-    Ok(scenarios)
-}
-
-/// What the figures must be; times are reported, not judged.
-fn shortcomings(rows: &[Row]) -> Vec<String> {
-    let mut found = Vec::new();
-    let mut expect = |holds: bool, row: &Row, what: &str| {
-        if !holds {
-            found.push(format!("{}: {what}", row.trace));
-        }
-    };
-    for row in rows.iter().filter(|row| row.case == "ours") {
-        let held = row.bytes_held_peak.unwrap_or(0) as f64 / row.bytes_used_peak.max(1) as f64;
-        let fragmentation = row.fragmentation_pct_max.unwrap_or(100.0);
-        let rival = |case: &str| {
-            rows.iter()
-                .find(|other| other.trace == row.trace && other.case == case)
-        };
-        expect(
-            row.fragmentation_pct_after_defragment < Some(1.0),
-            row,
-            "fragmentation of 1 % or more after defragment()",
-        );
-        expect(
-            row.pages_grown.unwrap_or(0) == 0,
-            row,
-            "WebAssembly memory grew after the first cycle",
-        );
-        match row.trace.as_str() {
-            "adversarial" => {
-                let system = rival("system-allocator").and_then(|system| system.bytes_held_peak);
-                let system = system.map_or(f64::INFINITY, |peak| {
-                    peak as f64 / row.bytes_used_peak.max(1) as f64
-                });
-                expect(held <= system, row, "holds more than the system allocator");
-                continue;
-            }
-            _ => expect(held <= 1.3, row, "holds more than 1.3 x the peak of use"),
-        }
-        if row.trace == "phase-shift-instant" {
-            // Faster than anybody can follow: its hit rate is reported beside the others.
-            continue;
-        }
-        expect(fragmentation < 5.0, row, "fragmentation of 5 % or more");
-        expect(row.hit_rate_pct >= Some(99.9), row, "hit rate below 99.9 %");
-        expect(row.overhead_pct < Some(1.0), row, "overhead of 1 % or more");
-        if row.trace.ends_with("second-start") {
-            expect(row.hit_rate_pct == Some(100.0), row, "a warm start missed");
-        }
-        if row.trace == "odd-sizes-held-out" {
-            let powers = rival("fixed-buckets")
-                .and_then(|fixed| fixed.internal_waste_pct)
-                .unwrap_or(0.0);
-            expect(
-                row.internal_waste_pct <= Some(powers / 3.0),
-                row,
-                "cuts less than two thirds of the waste",
-            );
-        }
-    }
-    found
-}
-
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let value = |name: &str| {
@@ -311,8 +147,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         return Ok(out.write_all(serde_json::json!(row).to_string().as_bytes())?);
     }
     let mut rows = Vec::new();
-    for scenario in &scenarios()? {
-        let mut ours = ours(scenario)?;
+    for limits in LIMITS {
+        let scenario = &scenario(limits.trace)?;
+        let mut ours = ours(scenario, Some(thread_us))?;
         if scenario.name == "phase-shift" {
             ours.pages_grown = pages_grown();
         }
@@ -330,10 +167,13 @@ fn main() -> Result<(), Box<dyn Error>> {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         record::keep(&csv(&rows)?, "-sizing", cores)?;
     }
-    match shortcomings(&rows) {
-        none if none.is_empty() => Ok(()),
-        some => Err(some.join("; ").into()),
+    let ours = rows.iter().filter(|row| row.case == "ours");
+    let mut found: Vec<_> = ours.flat_map(sizing_limits::shortcomings).collect();
+    found.extend(sizing_baselines::shortcomings(&rows));
+    if found.is_empty() {
+        return Ok(());
     }
+    Err(found.join("; ").into())
 }
 
 /// The rows under their JSON names; what is null is left empty.
@@ -360,9 +200,6 @@ fn csv(rows: &[Row]) -> Result<String, serde_json::Error> {
 fn describe(row: &Row) -> String {
     let number =
         |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |value| format!("{value:.3}"));
-    let held = row
-        .bytes_held_peak
-        .map(|held| held as f64 / row.bytes_used_peak.max(1) as f64);
     format!(
         "{:22} {:16} hit {:>8} frag {:>7}/{:>6} waste {:>7} over {:>6} held/used {:>6} exhausted {:>6} step us {:>7}/{:>8}",
         row.trace,
@@ -372,7 +209,7 @@ fn describe(row: &Row) -> String {
         number(row.fragmentation_pct_after_defragment),
         number(row.internal_waste_pct),
         number(row.overhead_pct),
-        number(held),
+        number(row.held_per_used()),
         row.exhaustions,
         number(row.control_step_us_p99),
         number(row.control_step_us_max),

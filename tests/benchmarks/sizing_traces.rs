@@ -291,15 +291,16 @@ fn adversarial() -> Result<Scenario, TraceError> {
     Scenario::new("adversarial", population.finish()?, 0)
 }
 
-/// All of them, the recording of the tuner apart.
-pub(crate) fn all() -> Result<Vec<Scenario>, TraceError> {
-    Ok(vec![
-        steady()?,
-        ramp()?,
-        phase_shift("phase-shift", 20)?,
-        phase_shift("phase-shift-instant", 1)?,
-        bursts()?,
-        odd_sizes()?,
-        adversarial()?,
-    ])
+/// One of them, by its name.
+pub(crate) fn named(name: &str) -> Result<Scenario, TraceError> {
+    match name {
+        "steady" => steady(),
+        "ramp" => ramp(),
+        "phase-shift" => phase_shift("phase-shift", 20),
+        "phase-shift-instant" => phase_shift("phase-shift-instant", 1),
+        "bursts" => bursts(),
+        "odd-sizes" => odd_sizes(),
+        "adversarial" => adversarial(),
+        _ => panic!("no trace is called {name}"),
+    }
 }

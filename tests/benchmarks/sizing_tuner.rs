@@ -25,7 +25,7 @@ pub(crate) fn record() -> Result<DemandTrace, Box<dyn Error>> {
         f64::from(RATE_HZ),
         QUANTUM as u32,
         1 << 20,
-    )));
+    )?));
     let sink = Arc::clone(&recorder);
     let _allocations = bus.subscribe(move |event: &BufferPoolAllocation| {
         if let (Ok(mut recorder), Some(frame)) = (sink.lock(), event.first_frame) {

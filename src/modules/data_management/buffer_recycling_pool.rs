@@ -9,7 +9,6 @@ use super::control::pool_control::PoolControl;
 use super::control::pool_keeper::PoolKeeper;
 use super::error::PoolError;
 use super::pool_metrics::{ClassMetrics, PoolCounts, PoolMetrics};
-use super::pool_monitor::AlertRules;
 use super::realtime::realtime_pool::RealtimePool;
 use super::sizing::sizing_rules::SizingPolicy;
 use super::unshared::Unshared;
@@ -115,7 +114,6 @@ impl BufferRecyclingPoolImpl {
     /// Those of [`PoolBuilder::build`].
     pub fn new(builder: PoolBuilder) -> Result<Self, PoolError> {
         let (control, half) = builder.or_limit_of_shares(2).build()?;
-        let policy = SizingPolicy::default();
         let shelves = control
             .classes()
             .map(|samples| VecShelf {
@@ -133,8 +131,8 @@ impl BufferRecyclingPoolImpl {
             control,
             half: Unshared::new(half),
             shelves,
-            window_ms: policy.window_ms,
-            keeper: PoolKeeper::new(AlertRules::default(), Some(policy)),
+            window_ms: SizingPolicy::default().window_ms,
+            keeper: PoolKeeper::default(),
             now_ms: 0.0,
         })
     }

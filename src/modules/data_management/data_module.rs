@@ -109,6 +109,7 @@ impl Module for DataManagementModule {
             .cloned()
             .unwrap_or_default();
         pool_events::declare_all(ctx.bus())?;
+        let keeper = PoolKeeper::new(config.alerts, config.sizing)?;
         let (mut control, mut first) = config.pool.build()?;
         control.attach_publisher(ctx.bus().publisher()?)?;
         first.attach_publisher(ctx.bus().publisher()?)?;
@@ -121,7 +122,7 @@ impl Module for DataManagementModule {
             audio_buffers: None,
             audio_buffer_mix: config.audio_buffers,
             boundary: BoundaryCounts::default(),
-            keeper: PoolKeeper::new(config.alerts, config.sizing),
+            keeper,
         });
         Ok(())
     }
@@ -381,7 +382,7 @@ mod tests {
     fn a_profile_of_another_application_is_refused() {
         let refused = |classes| {
             DataManagementConfig::default()
-                .with_profile(&SizingProfile::new(classes, usize::MAX))
+                .with_profile(&SizingProfile::new(classes, usize::MAX).unwrap())
                 .unwrap_err()
                 .to_string()
         };
@@ -391,6 +392,6 @@ mod tests {
             "sizing profile ends at 256 samples, 4096 are needed"
         );
         assert!(refused(vec![]).contains("ends at 0 samples"));
-        assert!(refused(vec![class(4096, u32::MAX)]).contains("the limit is 16252928"));
+        assert!(refused(vec![class(4096, 1000)]).contains("the limit is 16252928"));
     }
 }

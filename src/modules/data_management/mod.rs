@@ -1,5 +1,6 @@
 //! The buffer pool and everything that keeps it: handles, metrics, sizing, defragmentation.
 
+mod alert_rules;
 mod audio_buffer_manager;
 mod buffer_recycling_pool;
 pub mod control;
@@ -16,7 +17,9 @@ pub mod pool_metrics;
 pub mod pool_monitor;
 pub mod pool_optimization;
 mod realtime;
+mod setting_error;
 pub mod sizing;
+mod step_clock;
 mod unshared;
 mod wasm_js_bridge;
 
@@ -44,6 +47,7 @@ pub use realtime::buffer::{AudioMetadata, BufferRef, PooledBuffer, RELEASED_BITS
 pub use realtime::exhaustion::ExhaustionPolicy;
 pub use realtime::planar::{MAX_CHANNELS, PlanarBuffer, PlanarRef};
 pub use realtime::realtime_pool::RealtimePool;
+pub use setting_error::SettingError;
 pub use wasm_js_bridge::{
     BufferView, JSBufferRef, MAX_VIEWS, ObjectCosts, ObjectCounts, WasmJsBridge,
 };

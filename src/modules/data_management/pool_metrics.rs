@@ -170,32 +170,34 @@ statistics! {
 }
 
 impl ClassMetrics {
-    /// Adds what another pool counted of the same class. High-water marks add up to a bound: they may be of different moments.
+    /// Adds what another pool counted of the same class; sums stop at the largest number. High-water marks add up to a bound: they may be of different moments.
     fn add(&mut self, other: &Self) {
-        self.carved += other.carved;
-        self.idle += other.idle;
-        self.leased += other.leased;
-        self.high_water += other.high_water;
-        self.hits += other.hits;
-        self.borrowed += other.borrowed;
-        self.created += other.created;
-        self.exhausted += other.exhausted;
-        self.requested_samples += other.requested_samples;
-        self.recent_high_water += other.recent_high_water;
+        add(&mut self.carved, other.carved);
+        add(&mut self.idle, other.idle);
+        add(&mut self.leased, other.leased);
+        add(&mut self.high_water, other.high_water);
+        add(&mut self.hits, other.hits);
+        add(&mut self.borrowed, other.borrowed);
+        add(&mut self.created, other.created);
+        add(&mut self.exhausted, other.exhausted);
+        add(&mut self.requested_samples, other.requested_samples);
+        add(&mut self.recent_high_water, other.recent_high_water);
         self.retired &= other.retired;
-        self.draining += other.draining;
+        add(&mut self.draining, other.draining);
     }
 
     /// Requests of this class that its own idle buffers did not serve.
     #[must_use]
     pub fn misses(&self) -> u64 {
-        self.borrowed + self.created + self.exhausted
+        self.borrowed
+            .saturating_add(self.created)
+            .saturating_add(self.exhausted)
     }
 
     /// Requests of this class.
     #[must_use]
     pub fn acquires(&self) -> u64 {
-        self.hits + self.misses()
+        self.hits.saturating_add(self.misses())
     }
 }
 
@@ -251,27 +253,48 @@ impl PoolCounts {
             }
         }
         self.classes.sort_unstable_by_key(|class| class.samples);
-        // Saturating: pools of other memories tell of these, and theirs may add up to more than this one can address.
-        self.overhead_bytes = self.overhead_bytes.saturating_add(other.overhead_bytes);
-        self.padding_bytes = self.padding_bytes.saturating_add(other.padding_bytes);
-        self.bytes_reserved = self.bytes_reserved.saturating_add(other.bytes_reserved);
-        self.bytes_limit = self.bytes_limit.saturating_add(other.bytes_limit);
-        self.bytes_shelved = self.bytes_shelved.saturating_add(other.bytes_shelved);
-        self.short_run_samples = self
-            .short_run_samples
-            .saturating_add(other.short_run_samples);
+        add_size(&mut self.overhead_bytes, other.overhead_bytes);
+        add_size(&mut self.padding_bytes, other.padding_bytes);
+        add_size(&mut self.bytes_reserved, other.bytes_reserved);
+        add_size(&mut self.bytes_limit, other.bytes_limit);
+        add_size(&mut self.bytes_shelved, other.bytes_shelved);
+        add_size(&mut self.short_run_samples, other.short_run_samples);
         self.largest_free_run_samples = self
             .largest_free_run_samples
             .max(other.largest_free_run_samples);
-        self.leases_reclaimed += other.leases_reclaimed;
-        self.buffers_leaked += other.buffers_leaked;
-        self.boundary.objects += other.boundary.objects;
-        self.boundary.bytes_allocated += other.boundary.bytes_allocated;
-        self.boundary.bytes_unpooled += other.boundary.bytes_unpooled;
+        add(&mut self.leases_reclaimed, other.leases_reclaimed);
+        add(&mut self.buffers_leaked, other.buffers_leaked);
+        add(&mut self.boundary.objects, other.boundary.objects);
+        add(
+            &mut self.boundary.bytes_allocated,
+            other.boundary.bytes_allocated,
+        );
+        add(
+            &mut self.boundary.bytes_unpooled,
+            other.boundary.bytes_unpooled,
+        );
     }
 }
 
 const SAMPLE_BYTES: usize = size_of::<f32>();
+
+/// Adds a count to a sum that stops at the largest number: counts of another memory, or read from a file, may be anything.
+fn add(sum: &mut u64, count: u64) {
+    *sum = sum.saturating_add(count);
+}
+
+/// [`add`] for sizes.
+fn add_size(sum: &mut usize, size: usize) {
+    *sum = sum.saturating_add(size);
+}
+
+/// Bytes of so many buffers of so many samples, at most `usize::MAX`.
+pub(crate) fn sample_bytes(samples: usize, buffers: u64) -> usize {
+    usize::try_from(buffers)
+        .unwrap_or(usize::MAX)
+        .saturating_mul(samples)
+        .saturating_mul(SAMPLE_BYTES)
+}
 
 impl PoolMetrics {
     /// Computes every figure from the pool's counts.
@@ -285,38 +308,42 @@ impl PoolMetrics {
     /// [`from_counts`](Self::from_counts) into an existing value, so that a periodic step does not allocate once
     /// `classes` has its capacity.
     pub fn refresh(&mut self, counts: &PoolCounts) {
-        let sum = |field: fn(&ClassMetrics) -> u64| counts.classes.iter().map(field).sum::<u64>();
+        let sum = |field: fn(&ClassMetrics) -> u64| {
+            let fields = counts.classes.iter().map(field);
+            fields.fold(0, u64::saturating_add)
+        };
         let bytes = |field: fn(&ClassMetrics) -> u64| {
-            counts
-                .classes
-                .iter()
-                .map(|class| field(class) as usize * class.samples * SAMPLE_BYTES)
-                .sum::<usize>()
+            let classes = counts.classes.iter();
+            let bytes = classes.map(|class| sample_bytes(class.samples, field(class)));
+            bytes.fold(0, usize::saturating_add)
         };
         self.pool_hits = sum(|class| class.hits);
         self.borrowed = sum(|class| class.borrowed);
         self.created = sum(|class| class.created);
         self.exhausted = sum(|class| class.exhausted);
-        self.pool_misses = self.borrowed + self.created + self.exhausted;
-        self.total_allocations = self.pool_hits + self.pool_misses;
+        self.pool_misses = sum(ClassMetrics::misses);
+        self.total_allocations = self.pool_hits.saturating_add(self.pool_misses);
         self.hit_rate_percentage = percentage(self.pool_hits as f64, self.total_allocations as f64);
         self.leased = sum(|class| class.leased);
         self.bytes_leased = bytes(|class| class.leased);
         self.bytes_held = bytes(|class| class.carved);
         self.bytes_reserved = counts.bytes_reserved;
         self.bytes_limit = counts.bytes_limit;
-        self.sample_bytes = counts.bytes_reserved - counts.padding_bytes + counts.bytes_shelved;
-        self.memory_overhead_bytes = counts.overhead_bytes + counts.padding_bytes;
+        self.sample_bytes = counts
+            .bytes_reserved
+            .saturating_sub(counts.padding_bytes)
+            .saturating_add(counts.bytes_shelved);
+        self.memory_overhead_bytes = counts.overhead_bytes.saturating_add(counts.padding_bytes);
         self.memory_overhead_percentage =
             percentage(self.memory_overhead_bytes as f64, self.sample_bytes as f64);
         // An arena without memory has no byte in a short run.
         self.fragmentation_percentage = percentage(
-            (counts.short_run_samples * SAMPLE_BYTES) as f64,
+            counts.short_run_samples as f64 * SAMPLE_BYTES as f64,
             counts.bytes_reserved as f64,
         )
         .unwrap_or(0.0);
         self.largest_free_run_samples = counts.largest_free_run_samples;
-        let requested = sum(|class| class.requested_samples) as usize * SAMPLE_BYTES;
+        let requested = sample_bytes(1, sum(|class| class.requested_samples));
         self.internal_waste_percentage = percentage(
             self.bytes_leased.saturating_sub(requested) as f64,
             self.bytes_leased as f64,
@@ -444,6 +471,47 @@ mod tests {
             assert!(table.iter().all(|s| s.since <= METRICS_VERSION
                 && !s.meaning.is_empty()
                 && !s.formula.is_empty()));
+        }
+    }
+
+    #[test]
+    fn counts_up_to_their_largest_give_finite_figures_and_overflow_nothing() {
+        let numbers = [0, 1, u64::from(u32::MAX), u64::MAX - 1, u64::MAX];
+        for (a, b) in numbers.into_iter().flat_map(|a| numbers.map(|b| (a, b))) {
+            let class = ClassMetrics {
+                samples: b as usize,
+                carved: a,
+                leased: b,
+                hits: a,
+                borrowed: b,
+                created: a,
+                exhausted: b,
+                draining: a,
+                requested_samples: b,
+                ..Default::default()
+            };
+            let mut counts = PoolCounts {
+                classes: vec![class.clone(), class],
+                overhead_bytes: a as usize,
+                padding_bytes: b as usize,
+                bytes_reserved: a as usize,
+                bytes_shelved: b as usize,
+                short_run_samples: b as usize,
+                buffers_leaked: a,
+                boundary: BoundaryCounts {
+                    objects: a,
+                    bytes_allocated: b,
+                    bytes_unpooled: a,
+                },
+                ..Default::default()
+            };
+            counts.add(&counts.clone());
+            let metrics = PoolMetrics::from_counts(&counts);
+            for (statistic, value) in metrics.figures() {
+                let value = value.unwrap_or(0.0);
+                assert!(value.is_finite(), "{}: {value}", statistic.name);
+            }
+            assert!(metrics.hit_rate_percentage.unwrap_or(0.0) <= 100.0);
         }
     }
 

@@ -2,7 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
+pub use super::alert_rules::{AlertRules, Threshold};
 use super::pool_metrics::PoolMetrics;
+use super::setting_error::SettingError;
+use super::step_clock::StepClock;
 
 /// What an alert is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -48,51 +51,6 @@ pub struct AlertState {
     pub clear: Option<f64>,
 }
 
-/// A threshold with the distance the figure must come back before the alert ends.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Threshold {
-    /// The alert is raised beyond this.
-    pub raise: f32,
-    /// The alert ends once the figure is on the good side of this.
-    pub clear: f32,
-}
-
-/// The alert rules. The default is the story's: hit rate below 90 %, overhead above 3 %, fragmentation above 5 %.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct AlertRules {
-    /// Hit rate over one window, in percent.
-    pub hit_rate: Threshold,
-    /// Memory overhead, in percent.
-    pub memory_overhead: Threshold,
-    /// Fragmentation, in percent.
-    pub fragmentation: Threshold,
-    /// Length of the hit rate's window, and how long no request may be refused before exhaustion is over.
-    pub window_ms: f64,
-    /// A window with fewer requests than this says nothing about the hit rate.
-    pub minimum_requests: u64,
-}
-
-impl Default for AlertRules {
-    fn default() -> Self {
-        Self {
-            hit_rate: Threshold {
-                raise: 90.0,
-                clear: 92.0,
-            },
-            memory_overhead: Threshold {
-                raise: 3.0,
-                clear: 2.5,
-            },
-            fragmentation: Threshold {
-                raise: 5.0,
-                clear: 4.0,
-            },
-            window_ms: 1000.0,
-            minimum_requests: 50,
-        }
-    }
-}
-
 /// Turns successive snapshots into alerts.
 ///
 /// # Real-time
@@ -100,6 +58,7 @@ impl Default for AlertRules {
 #[derive(Debug, Clone)]
 pub struct PoolMetricsMonitor {
     rules: AlertRules,
+    clock: StepClock,
     active: [Option<Alert>; KINDS.len()],
     /// What each rule judged last.
     judged: [Option<f64>; KINDS.len()],
@@ -125,12 +84,27 @@ const KINDS: [AlertKind; 5] = [
     AlertKind::Leaked,
 ];
 
+/// A monitor of the default rules.
+impl Default for PoolMetricsMonitor {
+    fn default() -> Self {
+        Self::of_checked(AlertRules::default())
+    }
+}
+
 impl PoolMetricsMonitor {
     /// A monitor that has seen nothing yet.
-    #[must_use]
-    pub fn new(rules: AlertRules) -> Self {
+    ///
+    /// # Errors
+    /// Those of [`AlertRules::check`].
+    pub fn new(rules: AlertRules) -> Result<Self, SettingError> {
+        rules.check()?;
+        Ok(Self::of_checked(rules))
+    }
+
+    fn of_checked(rules: AlertRules) -> Self {
         Self {
             rules,
+            clock: StepClock::default(),
             active: [None; KINDS.len()],
             judged: [None; KINDS.len()],
             window: None,
@@ -140,12 +114,14 @@ impl PoolMetricsMonitor {
         }
     }
 
-    /// Looks at a snapshot taken at `now_ms`; yields the alerts that begin or end with it.
+    /// Looks at a snapshot taken at `now_ms`; yields the alerts that begin or end with it. A time before the last one, or
+    /// one that is no number, counts as the last one.
     pub fn observe(
         &mut self,
         now_ms: f64,
         metrics: &PoolMetrics,
     ) -> impl Iterator<Item = Alert> + use<> {
+        let now_ms = self.clock.at(now_ms);
         let rules = self.rules;
         let mut changes = [None; KINDS.len()];
         if let Some(rate) = self.windowed_hit_rate(now_ms, metrics) {
@@ -222,7 +198,7 @@ impl PoolMetricsMonitor {
     }
 
     fn judge(&mut self, kind: AlertKind, value: f32, threshold: Threshold) -> Option<Alert> {
-        let bad_is_low = threshold.raise < threshold.clear;
+        let bad_is_low = kind == AlertKind::HitRateLow;
         let beyond = |limit: f32| {
             if bad_is_low {
                 value < limit
@@ -291,7 +267,54 @@ mod tests {
     use super::*;
 
     fn monitor() -> PoolMetricsMonitor {
-        PoolMetricsMonitor::new(AlertRules::default())
+        PoolMetricsMonitor::new(AlertRules::default()).unwrap()
+    }
+
+    #[test]
+    fn a_threshold_without_hysteresis_is_judged_on_the_right_side() {
+        let same = Threshold {
+            raise: 90.0,
+            clear: 90.0,
+        };
+        let rules = AlertRules {
+            hit_rate: same,
+            minimum_requests: 1,
+            ..AlertRules::default()
+        };
+        for (hits, raised) in [(95, false), (50, true)] {
+            let mut monitor = PoolMetricsMonitor::new(rules).unwrap();
+            let metrics = |share: u64| PoolMetrics {
+                pool_hits: hits * share,
+                total_allocations: 100 * share,
+                ..Default::default()
+            };
+            drop(monitor.observe(0.0, &metrics(0)));
+            drop(monitor.observe(2000.0, &metrics(10)));
+            assert_eq!(monitor.is_active(AlertKind::HitRateLow), raised);
+        }
+    }
+
+    #[test]
+    fn a_clock_that_goes_back_or_gives_nan_does_not_stop_the_monitor() {
+        let mut monitor = monitor();
+        let exhausted = |exhausted| PoolMetrics {
+            exhausted,
+            ..Default::default()
+        };
+        drop(monitor.observe(1000.0, &exhausted(1)));
+        for given in [
+            f64::NAN,
+            f64::INFINITY,
+            f64::NEG_INFINITY,
+            0.0,
+            f64::MAX,
+            -5.0,
+        ] {
+            drop(monitor.observe(given, &exhausted(1)));
+            assert!(monitor.is_active(AlertKind::Exhausted));
+        }
+        drop(monitor.observe(1995.0, &exhausted(1)));
+        assert!(!monitor.is_active(AlertKind::Exhausted));
     }
 
     fn kinds(

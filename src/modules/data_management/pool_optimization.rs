@@ -2,12 +2,14 @@
 //! plans did.
 
 use super::pool_metrics::PoolMetrics;
+use super::setting_error::SettingError;
 use super::sizing::class_boundaries::{BoundarySearch, ClassProposal, MAX_CLASSES};
 use super::sizing::demand::Demand;
 use super::sizing::histograms::WINDOWS;
 use super::sizing::sizing_plan::{AppliedPlan, Effect, MemoryPressure, SizingPlan, SizingStep};
-use super::sizing::sizing_profile::{ClassBuffers, SizingProfile};
+use super::sizing::sizing_profile::{ClassBuffers, MAX_BUFFERS_AT_ONCE, SizingProfile};
 use super::sizing::sizing_rules::{SizingPolicy, plan};
+use super::step_clock::StepClock;
 
 /// What a profile lets a start hold ÷ peak of use: below what the rules allow, so that growth has room.
 const HELD_AT_START: f64 = 1.15;
@@ -20,6 +22,7 @@ const SEARCH_BUDGET: usize = 4096;
 #[derive(Debug, Clone)]
 pub struct PoolOptimizationEngine {
     policy: SizingPolicy,
+    clock: StepClock,
     pressure: MemoryPressure,
     demand: Demand,
     search: Option<BoundarySearch>,
@@ -37,13 +40,28 @@ struct Measuring {
     requests: u64,
 }
 
+/// An engine of the default policy.
+impl Default for PoolOptimizationEngine {
+    fn default() -> Self {
+        Self::of_checked(SizingPolicy::default())
+    }
+}
+
 impl PoolOptimizationEngine {
     /// An engine that has seen nothing yet.
-    #[must_use]
-    pub fn new(policy: SizingPolicy) -> Self {
+    ///
+    /// # Errors
+    /// Those of [`SizingPolicy::check`].
+    pub fn new(policy: SizingPolicy) -> Result<Self, SettingError> {
+        policy.check()?;
+        Ok(Self::of_checked(policy))
+    }
+
+    fn of_checked(policy: SizingPolicy) -> Self {
         Self {
-            demand: Demand::new(policy.window_ms),
+            demand: Demand::of_window(policy.window_ms),
             policy,
+            clock: StepClock::default(),
             pressure: MemoryPressure::None,
             search: None,
             sizes_observed: 0,
@@ -58,12 +76,14 @@ impl PoolOptimizationEngine {
         self.pressure = pressure;
     }
 
-    /// Looks at a snapshot; a plan when something should change. The caller applies it, in full, before the next look.
+    /// Looks at a snapshot; a plan when something should change. The caller applies it, in full, before the next look. A
+    /// time before the last one, or one that is no number, counts as the last one.
     ///
     /// # Real-time
     /// For the control side. Bounded by the number of classes and a portion of the boundary search; allocates only
     /// when it plans.
     pub fn step(&mut self, now_ms: f64, metrics: &PoolMetrics) -> Option<SizingPlan> {
+        let now_ms = self.clock.at(now_ms);
         self.demand.observe(now_ms, metrics);
         self.measure(now_ms, metrics);
         let proposal = self.learn(metrics);
@@ -96,7 +116,7 @@ impl PoolOptimizationEngine {
     /// Counts `count` requests of `samples` samples, for learning the classes.
     pub fn observe_size(&mut self, samples: usize, count: u64) {
         self.demand.add_size(samples, count);
-        self.sizes_observed += count;
+        self.sizes_observed = self.sizes_observed.saturating_add(count);
     }
 
     /// What was asked of the pool lately.
@@ -123,10 +143,11 @@ impl PoolOptimizationEngine {
             let began_with = if is_aged { 0 } else { class.expected };
             ClassBuffers {
                 samples: class.samples,
-                buffers: u32::try_from(peak.max(began_with)).unwrap_or(u32::MAX),
+                // A start can carve no more at once; what is missing grows again.
+                buffers: peak.max(began_with).min(MAX_BUFFERS_AT_ONCE.into()) as u32,
             }
         });
-        SizingProfile::new(
+        SizingProfile::of_checked(
             classes.collect(),
             ((self.demand.peak_bytes() as f64 * HELD_AT_START) as usize)
                 .max(self.demand.configured_bytes()),
@@ -140,12 +161,16 @@ impl PoolOptimizationEngine {
         if now_ms - measuring.applied.applied_at_ms < self.policy.window_ms {
             return;
         }
-        let requests = metrics.total_allocations - measuring.requests;
-        let hits = metrics.pool_hits - measuring.hits;
+        // Counts fall when a half goes whose requests they hold: then nothing was measured.
+        let requests = metrics.total_allocations.checked_sub(measuring.requests);
+        let hits = metrics.pool_hits.checked_sub(measuring.hits);
+        let counted = requests
+            .zip(hits)
+            .filter(|&(requests, hits)| requests > 0 && hits <= requests);
         measuring.applied.measured = Some(Effect {
             bytes_held: metrics.bytes_held,
-            hit_rate_percentage: (requests > 0)
-                .then(|| (hits as f64 / requests as f64 * 100.0) as f32),
+            hit_rate_percentage: counted
+                .map(|(requests, hits)| (hits as f64 / requests as f64 * 100.0) as f32),
             internal_waste_percentage: metrics.internal_waste_percentage,
         });
         self.last = self.measuring.take().map(|measuring| measuring.applied);
@@ -166,7 +191,9 @@ impl PoolOptimizationEngine {
         }
         let proposal = self.search.as_mut()?.advance(SEARCH_BUDGET)?;
         self.search = None;
-        self.search_at = self.sizes_observed + self.demand.sizes.requests();
+        self.search_at = self
+            .sizes_observed
+            .saturating_add(self.demand.sizes.requests());
         Some(proposal)
     }
 }
@@ -205,7 +232,7 @@ pub(super) mod tests {
             };
             Self {
                 metrics,
-                engine: PoolOptimizationEngine::new(policy),
+                engine: PoolOptimizationEngine::new(policy).unwrap(),
                 now_ms: 0.0,
             }
         }

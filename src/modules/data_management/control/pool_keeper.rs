@@ -13,8 +13,10 @@ use crate::modules::data_management::pool_monitor::{
 };
 use crate::modules::data_management::pool_optimization::PoolOptimizationEngine;
 use crate::modules::data_management::realtime::class_table::BUCKETS;
+use crate::modules::data_management::setting_error::SettingError;
 use crate::modules::data_management::sizing::sizing_plan::{SizingPlan, SizingStep};
 use crate::modules::data_management::sizing::sizing_rules::SizingPolicy;
+use crate::modules::data_management::step_clock::StepClock;
 
 /// Buffers collected or replenished in one step, beside those the plan moves.
 const COLLECT_BUDGET: u32 = 256;
@@ -50,6 +52,7 @@ pub struct PoolKeeper {
     monitor: PoolMetricsMonitor,
     engine: Option<PoolOptimizationEngine>,
     metrics: PoolMetrics,
+    clock: StepClock,
     /// Requests by size as last read.
     sizes_read: [u32; BUCKETS],
     steps: u32,
@@ -58,14 +61,33 @@ pub struct PoolKeeper {
     boundary_told: BoundaryCounts,
 }
 
+/// A keeper of the default rules and the default policy.
+impl Default for PoolKeeper {
+    fn default() -> Self {
+        Self::of(
+            PoolMetricsMonitor::default(),
+            Some(PoolOptimizationEngine::default()),
+        )
+    }
+}
+
 impl PoolKeeper {
     /// A keeper that has seen nothing yet. Without a policy sizes stay as built.
-    #[must_use]
-    pub fn new(rules: AlertRules, policy: Option<SizingPolicy>) -> Self {
+    ///
+    /// # Errors
+    /// Those of [`AlertRules::check`] and [`SizingPolicy::check`].
+    pub fn new(rules: AlertRules, policy: Option<SizingPolicy>) -> Result<Self, SettingError> {
+        let monitor = PoolMetricsMonitor::new(rules)?;
+        let engine = policy.map(PoolOptimizationEngine::new).transpose()?;
+        Ok(Self::of(monitor, engine))
+    }
+
+    fn of(monitor: PoolMetricsMonitor, engine: Option<PoolOptimizationEngine>) -> Self {
         Self {
-            monitor: PoolMetricsMonitor::new(rules),
-            engine: policy.map(PoolOptimizationEngine::new),
+            monitor,
+            engine,
             metrics: PoolMetrics::default(),
+            clock: StepClock::default(),
             sizes_read: [0; BUCKETS],
             steps: 0,
             snapshot_at_ms: f64::NEG_INFINITY,
@@ -74,7 +96,8 @@ impl PoolKeeper {
         }
     }
 
-    /// One step at `now_ms`. `add` puts in what the pool does not count itself: the boundary, leaks, shelved vectors.
+    /// One step at `now_ms`. `add` puts in what the pool does not count itself: the boundary, leaks, shelved vectors. A time
+    /// before the last one, or one that is no number, counts as the last one.
     ///
     /// # Real-time
     /// For the control side. At most 256 buffers are collected, twice the policy's `buffers_per_step`
@@ -86,6 +109,7 @@ impl PoolKeeper {
         publisher: Option<&Publisher>,
         add: impl FnOnce(&mut PoolCounts),
     ) -> KeeperReport {
+        let now_ms = self.clock.at(now_ms);
         if let Some(publisher) = publisher
             && now_ms >= self.snapshot_at_ms
         {
@@ -217,8 +241,8 @@ impl PoolKeeper {
             pool_misses: metrics.pool_misses,
             bytes_held: metrics.bytes_held as u64,
             bytes_reserved: metrics.bytes_reserved as u64,
-            leased: metrics.leased as u32,
-            exhausted: metrics.exhausted as u32,
+            leased: u32::try_from(metrics.leased).unwrap_or(u32::MAX),
+            exhausted: u32::try_from(metrics.exhausted).unwrap_or(u32::MAX),
             fragmentation_percentage: metrics.fragmentation_percentage,
             memory_overhead_percentage: metrics.memory_overhead_percentage.unwrap_or(f32::NAN),
         });
@@ -318,7 +342,7 @@ mod tests {
                 ..Default::default()
             };
             let publisher = bus.publisher().unwrap();
-            let keeper = PoolKeeper::new(AlertRules::default(), Some(policy));
+            let keeper = PoolKeeper::new(AlertRules::default(), Some(policy)).unwrap();
             Self {
                 bus,
                 publisher,
@@ -404,7 +428,7 @@ mod tests {
         };
         for &turn in turns {
             let mut host = Host::new(&[256, 512, 1024, 2048, 4096].map(|samples| (samples, 64)));
-            host.keeper = PoolKeeper::new(AlertRules::default(), Some(policy.clone()));
+            host.keeper = PoolKeeper::new(AlertRules::default(), Some(policy.clone())).unwrap();
             let mut held = VecDeque::new();
             for quantum in 0..8 * turn {
                 host.half.begin_quantum(quantum as u64 * 128);
@@ -449,7 +473,7 @@ mod tests {
     #[test]
     fn alerts_become_events() {
         let mut host = Host::new(&[(256, 2)]);
-        host.keeper = PoolKeeper::new(AlertRules::default(), None);
+        host.keeper = PoolKeeper::new(AlertRules::default(), None).unwrap();
         let (low, _low) = tally::<HitRateLow>(&host.bus);
         let (overhead, _overhead) = tally::<MemoryOverheadHigh>(&host.bus);
         let (refused, _refused) = tally::<PoolExhausted>(&host.bus);
@@ -475,7 +499,7 @@ mod tests {
     #[test]
     fn fragmentation_raises_its_event_and_is_worked_on() {
         let mut host = Host::new(&[(256, 64), (1024, 1)]);
-        host.keeper = PoolKeeper::new(AlertRules::default(), None);
+        host.keeper = PoolKeeper::new(AlertRules::default(), None).unwrap();
         let (told, _told) = tally::<PoolFragmentation>(&host.bus);
         let mut held: Vec<_> = (0..64).map(|_| host.half.acquire(256).unwrap()).collect();
         held.sort_unstable_by_key(|buffer| buffer.as_ptr().addr());

@@ -222,7 +222,7 @@ proptest! {
     ) {
         let (mut control, half) = pool(1 << 16);
         let policy = SizingPolicy { window_ms: 20.0, ..SizingPolicy::default() };
-        let mut keeper = PoolKeeper::new(AlertRules::default(), Some(policy));
+        let mut keeper = PoolKeeper::new(AlertRules::default(), Some(policy)).unwrap();
         let (mut halves, mut now_ms, mut total, mut used) = (vec![half], 0.0, 0, 0);
         for change in changes {
             match change {
@@ -264,7 +264,7 @@ fn hit_rate_of_halves_that_are_gone_is_not_measured() {
         window_ms: 50.0,
         ..SizingPolicy::default()
     };
-    let mut keeper = PoolKeeper::new(AlertRules::default(), Some(policy));
+    let mut keeper = PoolKeeper::new(AlertRules::default(), Some(policy)).unwrap();
     let mut now_ms = 0.0;
     let mut step = |control: &mut PoolControl| {
         now_ms += 5.0;

@@ -29,8 +29,8 @@ impl ClassProposal {
     /// Waste ÷ capacity handed out, in percent.
     #[must_use]
     pub fn waste_percentage(&self) -> f64 {
-        let capacity = (self.wasted_samples + self.requested_samples).max(1);
-        self.wasted_samples as f64 / capacity as f64 * 100.0
+        let capacity = self.wasted_samples.saturating_add(self.requested_samples);
+        self.wasted_samples as f64 / capacity.max(1) as f64 * 100.0
     }
 }
 
@@ -42,15 +42,15 @@ pub fn wasted_samples(sizes: &SizeHistogram, classes: &[usize]) -> u64 {
         .iter()
         .filter_map(|(size, count)| {
             let class = classes.iter().find(|&&class| class >= size)?;
-            Some((class - size) as u64 * count)
+            Some(((class - size) as u64).saturating_mul(count))
         })
-        .sum()
+        .fold(0, u64::saturating_add)
 }
 
 /// The search, which can be advanced in portions so that a control step stays short.
 ///
 /// `best[k][j]` is the least waste when the smallest `j` sizes are served by `k + 1` classes, the largest of which is
-/// size `j - 1`; `cut[k][j]` is how many sizes the smaller classes serve then.
+/// size `j - 1`; `cut[k][j]` is how many sizes the smaller classes serve then. Sums stop at `u64::MAX`.
 #[derive(Debug, Clone)]
 pub struct BoundarySearch {
     sizes: Vec<usize>,
@@ -58,7 +58,7 @@ pub struct BoundarySearch {
     requests: Vec<u64>,
     samples: Vec<u64>,
     best: Vec<Vec<u64>>,
-    cut: Vec<Vec<u16>>,
+    cut: Vec<Vec<u32>>,
     max_classes: usize,
 }
 
@@ -77,21 +77,24 @@ impl BoundarySearch {
         };
         let unseen = (sizes.largest() < largest).then_some((largest, 0));
         for (size, count) in sizes.iter().chain(unseen) {
+            let before = search.sizes.len();
             search.sizes.push(size);
             search
                 .requests
-                .push(search.requests[search.sizes.len() - 1] + count);
+                .push(search.requests[before].saturating_add(count));
+            let samples = (size as u64).saturating_mul(count);
             search
                 .samples
-                .push(search.samples[search.sizes.len() - 1] + size as u64 * count);
+                .push(search.samples[before].saturating_add(samples));
         }
         search
     }
 
     /// Waste when one class serves the sizes `from..to`.
     fn waste(&self, from: usize, to: usize) -> u64 {
-        self.sizes[to - 1] as u64 * (self.requests[to] - self.requests[from])
-            - (self.samples[to] - self.samples[from])
+        (self.sizes[to - 1] as u64)
+            .saturating_mul(self.requests[to] - self.requests[from])
+            .saturating_sub(self.samples[to] - self.samples[from])
     }
 
     /// Goes on for at most about `budget` comparisons, always at least one cell; the proposal once it is done.
@@ -146,7 +149,7 @@ impl BoundarySearch {
         } else {
             // Fewer sizes than classes: the cell of the layer below serves them without a cut.
             for from in 0..to {
-                let waste = self.best[layer - 1][from] + self.waste(from, to);
+                let waste = self.best[layer - 1][from].saturating_add(self.waste(from, to));
                 if waste < least {
                     (least, at) = (waste, from);
                 }
@@ -154,7 +157,7 @@ impl BoundarySearch {
             comparisons = to;
         }
         self.best[layer].push(least);
-        self.cut[layer].push(at as u16);
+        self.cut[layer].push(at as u32);
         comparisons
     }
 
@@ -166,8 +169,8 @@ impl BoundarySearch {
         let layer = (0..self.best.len())
             .find(|&layer| {
                 (layer + 1..self.best.len()).all(|more| {
-                    self.best[layer][count] - self.best[more][count]
-                        <= worth * (more - layer) as u64
+                    self.best[layer][count].saturating_sub(self.best[more][count])
+                        <= worth.saturating_mul((more - layer) as u64)
                 })
             })
             .unwrap_or(0);
@@ -180,7 +183,7 @@ impl BoundarySearch {
         let mut classes = Vec::with_capacity(layer + 1);
         while to > 0 {
             classes.push(self.sizes[to - 1]);
-            to = usize::from(self.cut[layer][to]);
+            to = self.cut[layer][to] as usize;
             layer = layer.saturating_sub(1);
         }
         classes.reverse();
@@ -273,6 +276,20 @@ mod tests {
         let proposal = BoundarySearch::new(&histogram(&[(480, 1000)]), 4096, 16).finish();
         assert_eq!(proposal.classes, [480, 4096]);
         assert_eq!(proposal.wasted_samples, 0);
+    }
+
+    #[test]
+    fn extreme_sizes_and_counts_overflow_nothing() {
+        let extremes = [(1, u64::MAX), (usize::MAX, u64::MAX), (1 << 40, 1), (16, 3)];
+        for largest in [0, 1, usize::MAX] {
+            for max_classes in [0, 1, 16, usize::MAX] {
+                let search = BoundarySearch::new(&histogram(&extremes), largest, max_classes);
+                let proposal = search.clone().finish();
+                assert!(proposal.classes.is_sorted() && !proposal.classes.is_empty());
+                assert!((0.0..=100.0).contains(&proposal.waste_percentage()));
+                assert!(search.least_waste().classes.len() <= MAX_CLASSES);
+            }
+        }
     }
 
     #[test]

@@ -10,7 +10,7 @@ use super::demand::{ClassDemand, Demand};
 use super::histograms::WINDOWS;
 use super::sizing_plan::{MemoryPressure, Strategy};
 use super::sizing_rules::SizingPolicy;
-use crate::modules::data_management::pool_metrics::{ClassMetrics, PoolMetrics};
+use crate::modules::data_management::pool_metrics::{ClassMetrics, PoolMetrics, sample_bytes};
 
 /// The share of control steps whose peak the idle target covers.
 pub(super) const QUANTILE: f64 = 0.999;
@@ -38,7 +38,7 @@ pub(super) struct Marks {
 }
 
 pub(crate) fn with_margin(buffers: u64) -> u64 {
-    buffers + ((buffers as f64 * MARGIN).ceil() as u64).max(1)
+    buffers.saturating_add(((buffers as f64 * MARGIN).ceil() as u64).max(1))
 }
 
 impl Marks {
@@ -61,11 +61,16 @@ impl Marks {
         // Within known use a rise is followed at once and a quarter as far again; beyond it, only a trend. A falling trend
         // is followed as far as it takes buffers to come home.
         let trend = demand.trend();
-        let fall = demand.peak.saturating_add_signed(trend * FALL_STEPS);
+        let fall = demand
+            .peak
+            .saturating_add_signed(trend.saturating_mul(FALL_STEPS));
         let rise = demand.peak.saturating_add_signed(trend);
         let ahead = match trend {
             ..0 => fall,
-            _ => (demand.peak + demand.rise() * 5 / 4)
+            _ => demand
+                .peak
+                .saturating_add(demand.rise())
+                .saturating_add(demand.rise() / 4)
                 .min(long.max(demand.expected))
                 .max(rise),
         };
@@ -154,15 +159,14 @@ fn set_targets(
     // What was asked back is held until it has come home.
     let draining = classes
         .iter()
-        .map(|class| class.draining as usize * class.samples * size_of::<f32>());
-    let draining = draining.sum::<usize>() as f64;
+        .map(|class| sample_bytes(class.samples, class.draining) as f64);
+    let draining: f64 = draining.sum();
     let passes: [fn(&Marks) -> u64; 3] = [|mark| mark.long, |mark| mark.recent, |mark| mark.now];
     for (pass, floor) in passes.into_iter().enumerate() {
         let bytes = |buffers: fn(&Marks, u64) -> u64| -> f64 {
             let each = marks.iter().zip(classes);
-            let samples =
-                each.map(|(mark, class)| buffers(mark, floor(mark)) * class.samples as u64);
-            (samples.sum::<u64>() as usize * size_of::<f32>()) as f64
+            each.map(|(mark, class)| sample_bytes(class.samples, buffers(mark, floor(mark))) as f64)
+                .sum()
         };
         let held = bytes(|mark, _| mark.target) + draining;
         let excess = bytes(|mark, floor| mark.target.saturating_sub(floor));
@@ -188,7 +192,7 @@ fn set_targets(
     // those that need it now.
     for (mark, class) in marks.iter_mut().zip(classes) {
         let staying = staying(class);
-        let little = staying..=staying + staying / LITTLE;
+        let little = staying..=staying.saturating_add(staying / LITTLE);
         if mark.now <= staying && little.contains(&mark.target) {
             mark.target = staying;
         }

@@ -3,7 +3,10 @@
 //! Fed by the control step from counters the real-time half writes anyway; costs that half nothing further.
 
 use super::histograms::{SizeHistogram, SlidingHistogram, WINDOWS};
-use crate::modules::data_management::pool_metrics::{ClassMetrics, PoolMetrics};
+use super::sizing_rules::WINDOW_LIMITS_MS;
+use crate::modules::data_management::pool_metrics::{ClassMetrics, PoolMetrics, sample_bytes};
+use crate::modules::data_management::setting_error::{SettingError, check};
+use crate::modules::data_management::step_clock::StepClock;
 
 /// Sizes are forgotten by half when more requests than this were counted: rare requests are remembered for longer.
 const SIZES_REMEMBERED: u64 = 1 << 16;
@@ -55,7 +58,9 @@ impl ClassDemand {
     fn observe(&mut self, now_ms: f64, class: &ClassMetrics) {
         let peak = class.recent_high_water.max(class.leased);
         if std::mem::replace(&mut self.seen, true) {
-            self.changes = [peak as i64 - self.peak as i64, self.changes[0]];
+            let change = i64::try_from(i128::from(peak) - i128::from(self.peak));
+            let most = if peak > self.peak { i64::MAX } else { i64::MIN };
+            self.changes = [change.unwrap_or(most), self.changes[0]];
         } else {
             self.expected = class.carved;
         }
@@ -91,6 +96,7 @@ pub struct Demand {
     /// Most samples in use at once in each window.
     peak_samples: [u64; WINDOWS],
     window_ms: f64,
+    clock: StepClock,
     /// Time spent with requests in the current window, short pauses included, and since the last of them.
     active_ms: f64,
     pause_ms: f64,
@@ -103,14 +109,23 @@ pub struct Demand {
 
 impl Demand {
     /// Nothing observed yet; windows of `window_ms` of activity.
-    #[must_use]
-    pub fn new(window_ms: f64) -> Self {
+    ///
+    /// # Errors
+    /// [`SettingError`] when the windows are shorter than a millisecond or longer than a day.
+    pub fn new(window_ms: f64) -> Result<Self, SettingError> {
+        check("Demand::window_ms", window_ms, WINDOW_LIMITS_MS)?;
+        Ok(Self::of_window(window_ms))
+    }
+
+    /// [`new`](Self::new) for a length that was checked.
+    pub(crate) fn of_window(window_ms: f64) -> Self {
         Self {
             classes: Vec::new(),
             sizes: SizeHistogram::default(),
             sizes_of_late: SizeHistogram::default(),
             peak_samples: [0; WINDOWS],
             window_ms,
+            clock: StepClock::default(),
             active_ms: 0.0,
             pause_ms: 0.0,
             last_ms: None,
@@ -120,11 +135,12 @@ impl Demand {
         }
     }
 
-    /// Takes in a snapshot.
+    /// Takes in a snapshot. A time before the last one, or one that is no number, counts as the last one.
     ///
     /// # Real-time
     /// For the control side. Allocates only when a class appears for the first time; bounded by the number of classes.
     pub fn observe(&mut self, now_ms: f64, metrics: &PoolMetrics) {
+        let now_ms = self.clock.at(now_ms);
         self.configured_bytes.get_or_insert(metrics.bytes_held);
         self.age(now_ms, metrics.total_allocations);
         self.follow_classes(&metrics.classes);
@@ -133,7 +149,9 @@ impl Demand {
         }
         // What a retired class still has out goes over to others, in other capacities.
         let active = self.classes.iter().filter(|class| !class.retired);
-        let used: u64 = active.map(|class| class.peak * class.samples as u64).sum();
+        let used = active
+            .map(|class| class.peak.saturating_mul(class.samples as u64))
+            .fold(0, u64::saturating_add);
         let peak = &mut self.peak_samples[self.rotations % WINDOWS];
         *peak = used.max(*peak);
     }
@@ -150,7 +168,7 @@ impl Demand {
         self.peak_samples
             .iter()
             .max()
-            .map_or(0, |&samples| samples as usize * size_of::<f32>())
+            .map_or(0, |&samples| sample_bytes(1, samples))
     }
 
     /// What the host configured, until demand has aged: before, nothing is known that would justify taking it back.
@@ -285,7 +303,7 @@ mod tests {
 
     #[test]
     fn peak_rise_and_pauses_follow_the_counters() {
-        let mut demand = Demand::new(1000.0);
+        let mut demand = Demand::new(1000.0).unwrap();
         demand.observe(0.0, &snapshot(2, 4, 10));
         demand.observe(10.0, &snapshot(2, 9, 20));
         let class = &demand.classes[0];
@@ -302,7 +320,7 @@ mod tests {
 
     #[test]
     fn silence_does_not_age() {
-        let mut demand = Demand::new(10.0);
+        let mut demand = Demand::new(10.0).unwrap();
         demand.observe(0.0, &snapshot(8, 8, 1));
         for step in 1..100 {
             demand.observe(f64::from(step) * 10.0, &snapshot(0, 0, 1));
@@ -319,7 +337,7 @@ mod tests {
     #[test]
     fn requests_now_and_then_age_like_those_of_every_step() {
         let age = |steps_per_request: u64| {
-            let mut demand = Demand::new(100.0);
+            let mut demand = Demand::new(100.0).unwrap();
             let steps = 1..;
             let aged = steps.map(|step| {
                 demand.observe(
@@ -338,7 +356,7 @@ mod tests {
 
     #[test]
     fn new_classes_expect_their_share_of_the_old_ones() {
-        let mut demand = Demand::new(1000.0);
+        let mut demand = Demand::new(1000.0).unwrap();
         demand.observe(0.0, &snapshot(8, 8, 5));
         demand.add_size(96, 30);
         demand.add_size(240, 10);
@@ -353,7 +371,7 @@ mod tests {
 
     #[test]
     fn sizes_of_one_class_that_take_turns_each_expect_all_of_it() {
-        let mut demand = Demand::new(1000.0);
+        let mut demand = Demand::new(1000.0).unwrap();
         demand.observe(0.0, &snapshot(8, 8, 1000));
         demand.add_size(240, 1000);
         for step in 1..20 {
@@ -366,7 +384,7 @@ mod tests {
 
     #[test]
     fn what_a_retired_class_served_is_expected_of_the_one_that_serves_it_now() {
-        let mut demand = Demand::new(1000.0);
+        let mut demand = Demand::new(1000.0).unwrap();
         let mut retired = snapshot(8, 8, 1000);
         let class = ClassMetrics {
             samples: 128,
@@ -381,7 +399,7 @@ mod tests {
 
     #[test]
     fn classes_that_go_on_keep_their_record() {
-        let mut demand = Demand::new(1000.0);
+        let mut demand = Demand::new(1000.0).unwrap();
         demand.observe(0.0, &snapshot(5, 5, 5));
         let mut next = snapshot(5, 5, 5);
         next.classes.insert(

@@ -1,11 +1,21 @@
 //! A recording of what was asked of the pool and when it came back, to be replayed offline.
 
-use std::collections::VecDeque;
-
 use serde::{Deserialize, Serialize};
+
+pub use super::trace_recorder::TraceRecorder;
+use crate::modules::data_management::realtime::slot_table::MAX_SAMPLES;
 
 /// Version of the recorded form.
 pub const TRACE_VERSION: u16 = 1;
+/// Most operations of a trace.
+pub const MAX_OPERATIONS: usize = 1 << 22;
+/// Most quanta from the first frame to the last operation, each of which a replay plays: three hours at 48 kHz with quanta
+/// of 128 frames.
+pub const MAX_QUANTA: u64 = 1 << 22;
+/// Most buffers of a trace: a replay keeps a place for each.
+pub const MAX_BUFFERS: u32 = 1 << 20;
+/// Frames per second of a trace.
+const SAMPLE_RATES_HZ: core::ops::RangeInclusive<f64> = 1.0..=10_000_000.0;
 
 /// One acquire or release. Serialises as `[frame, buffer, samples]`, where no samples means the release.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,17 +63,47 @@ impl From<TraceOp> for (u64, u32, u32) {
     }
 }
 
-/// A recording of demand.
+/// A recording of demand. Making or reading one checks it: a replay of any trace ends.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "Recorded")]
 pub struct DemandTrace {
     version: u16,
-    /// Frames per second, which turns frames into time.
-    pub sample_rate_hz: f64,
-    /// Frames handled at once: the real-time half begins a quantum this often.
-    pub quantum_frames: u32,
+    sample_rate_hz: f64,
+    quantum_frames: u32,
     /// Requests the recorder had no room for.
     pub dropped: u64,
     ops: Vec<TraceOp>,
+}
+
+/// The recorded form, before it is checked.
+#[derive(Deserialize)]
+struct Recorded {
+    version: u16,
+    sample_rate_hz: f64,
+    quantum_frames: u32,
+    dropped: u64,
+    ops: Vec<TraceOp>,
+}
+
+impl TryFrom<Recorded> for DemandTrace {
+    type Error = TraceError;
+
+    fn try_from(recorded: Recorded) -> Result<Self, TraceError> {
+        if recorded.version != TRACE_VERSION {
+            return Err(TraceError::Version {
+                found: recorded.version,
+            });
+        }
+        let trace = Self::new(
+            recorded.sample_rate_hz,
+            recorded.quantum_frames,
+            recorded.ops,
+        )?;
+        Ok(Self {
+            dropped: recorded.dropped,
+            ..trace
+        })
+    }
 }
 
 /// A recording that cannot be replayed.
@@ -82,13 +122,35 @@ pub enum TraceError {
     },
     /// Time that is none.
     #[error(
-        "demand trace has {sample_rate_hz} frames per second and quanta of {quantum_frames} frames: both must be above zero"
+        "demand trace has {sample_rate_hz} frames per second and quanta of {quantum_frames} frames: {least} to {most} frames per second and quanta of at least 1 frame are needed",
+        least = SAMPLE_RATES_HZ.start(),
+        most = SAMPLE_RATES_HZ.end()
     )]
     Clock {
         /// Frames per second.
         sample_rate_hz: f64,
         /// Frames per quantum.
         quantum_frames: u32,
+    },
+    /// More operations than a replay plays.
+    #[error(
+        "demand trace has {count} operations, at most {MAX_OPERATIONS} are replayed; record a shorter one"
+    )]
+    TooLong {
+        /// Operations of the trace.
+        count: usize,
+    },
+    /// A number that a replay cannot use.
+    #[error("demand trace, operation {index}: {what} must be at most {most} (got {value})")]
+    Number {
+        /// Its place in the list, from 0.
+        index: usize,
+        /// Which of its numbers.
+        what: &'static str,
+        /// The number in the file.
+        value: u64,
+        /// The largest that is accepted.
+        most: u64,
     },
     /// An operation that cannot have happened.
     #[error("demand trace, operation {index}: {what}")]
@@ -101,37 +163,93 @@ pub enum TraceError {
 }
 
 impl DemandTrace {
-    /// A trace of operations that are ordered by frame.
+    /// A trace of operations that are ordered by frame, with so many frames per second and per quantum.
     ///
     /// # Errors
-    /// When an operation cannot have happened, or the clock is none.
+    /// When there are more operations than [`MAX_OPERATIONS`], one cannot have happened or has a number that a replay
+    /// cannot use, or the clock is none.
     pub fn new(
         sample_rate_hz: f64,
         quantum_frames: u32,
         ops: Vec<TraceOp>,
     ) -> Result<Self, TraceError> {
-        Self {
+        check_clock(sample_rate_hz, quantum_frames)?;
+        if ops.len() > MAX_OPERATIONS {
+            return Err(TraceError::TooLong { count: ops.len() });
+        }
+        let mut live = std::collections::HashSet::new();
+        let mut frame = 0;
+        for (index, op) in ops.iter().enumerate() {
+            let most_frame = last_frame(quantum_frames);
+            let (what, value, most) = match op.kind {
+                _ if op.frame > most_frame => ("the frame", op.frame, most_frame),
+                _ if op.buffer >= MAX_BUFFERS => (
+                    "the buffer's number",
+                    op.buffer.into(),
+                    u64::from(MAX_BUFFERS) - 1,
+                ),
+                TraceOpKind::Acquire(samples) if samples as usize > MAX_SAMPLES => {
+                    ("the size", samples.into(), MAX_SAMPLES as u64)
+                }
+                _ => ("", 0, 0),
+            };
+            if value > most {
+                return Err(TraceError::Number {
+                    index,
+                    what,
+                    value,
+                    most,
+                });
+            }
+            let wrong = match op.kind {
+                _ if op.frame < frame => Some("earlier than the one before it"),
+                TraceOpKind::Acquire(0) => Some("acquires a buffer of no samples"),
+                TraceOpKind::Acquire(_) if !live.insert(op.buffer) => {
+                    Some("acquires a buffer that is in use")
+                }
+                TraceOpKind::Release if !live.remove(&op.buffer) => {
+                    Some("releases a buffer that is not in use")
+                }
+                _ => None,
+            };
+            if let Some(what) = wrong {
+                return Err(TraceError::Operation { index, what });
+            }
+            frame = op.frame;
+        }
+        Ok(Self {
             version: TRACE_VERSION,
             sample_rate_hz,
             quantum_frames,
             dropped: 0,
             ops,
-        }
-        .checked()
+        })
     }
 
     /// Reads a recorded trace.
     ///
     /// # Errors
-    /// When the text is not a trace, is of another version, or holds an operation that cannot have happened.
+    /// When the text is not a trace, is of another version, or as for [`new`](Self::new).
     pub fn from_json(text: &str) -> Result<Self, TraceError> {
-        serde_json::from_str::<Self>(text)?.checked()
+        serde_json::from_str::<Recorded>(text)?.try_into()
     }
 
     /// The form to save.
     #[must_use]
     pub fn to_json(&self) -> String {
         serde_json::json!(self).to_string()
+    }
+
+    /// Frames per second, which turns frames into time.
+    #[must_use]
+    pub const fn sample_rate_hz(&self) -> f64 {
+        self.sample_rate_hz
+    }
+
+    /// Frames handled at once: the real-time half begins a quantum this often.
+    #[must_use]
+    pub const fn quantum_frames(&self) -> u32 {
+        self.quantum_frames
     }
 
     /// The operations, ordered by frame. Every buffer is acquired before it is released, and once at a time.
@@ -149,175 +267,21 @@ impl DemandTrace {
             .max()
             .unwrap_or(0)
     }
-
-    fn checked(self) -> Result<Self, TraceError> {
-        if self.version != TRACE_VERSION {
-            return Err(TraceError::Version {
-                found: self.version,
-            });
-        }
-        if !(self.sample_rate_hz.is_finite()
-            && self.sample_rate_hz > 0.0
-            && self.quantum_frames > 0)
-        {
-            let Self {
-                sample_rate_hz,
-                quantum_frames,
-                ..
-            } = self;
-            return Err(TraceError::Clock {
-                sample_rate_hz,
-                quantum_frames,
-            });
-        }
-        let mut live = std::collections::HashSet::new();
-        let mut frame = 0;
-        for (index, op) in self.ops.iter().enumerate() {
-            let wrong = match op.kind {
-                _ if op.frame < frame => Some("earlier than the one before it"),
-                TraceOpKind::Acquire(_) if !live.insert(op.buffer) => {
-                    Some("acquires a buffer that is in use")
-                }
-                TraceOpKind::Release if !live.remove(&op.buffer) => {
-                    Some("releases a buffer that is not in use")
-                }
-                _ => None,
-            };
-            if let Some(what) = wrong {
-                return Err(TraceError::Operation { index, what });
-            }
-            frame = op.frame;
-        }
-        Ok(self)
-    }
 }
 
-/// Records a trace from allocation and recycling events, on the side that dispatches them.
-///
-/// A recycling event counts buffers and does not name them: within a class the oldest is taken to have come back
-/// first. Returns of buffers acquired before the recording began are left out.
-#[derive(Debug, Clone)]
-pub struct TraceRecorder {
-    sample_rate_hz: f64,
-    quantum_frames: u32,
-    capacity: usize,
-    first_frame: Option<u64>,
-    dropped: u64,
-    ops: Vec<TraceOp>,
-    /// Buffers in use per class, oldest first.
-    live: Vec<(usize, VecDeque<u32>)>,
-    free: Vec<u32>,
-    numbers: u32,
+pub(super) fn check_clock(sample_rate_hz: f64, quantum_frames: u32) -> Result<(), TraceError> {
+    if SAMPLE_RATES_HZ.contains(&sample_rate_hz) && quantum_frames > 0 {
+        return Ok(());
+    }
+    Err(TraceError::Clock {
+        sample_rate_hz,
+        quantum_frames,
+    })
 }
 
-impl TraceRecorder {
-    /// A recorder for at most `capacity` operations; later requests are counted as dropped.
-    #[must_use]
-    pub fn new(sample_rate_hz: f64, quantum_frames: u32, capacity: usize) -> Self {
-        Self {
-            sample_rate_hz,
-            quantum_frames,
-            capacity,
-            first_frame: None,
-            dropped: 0,
-            ops: Vec::new(),
-            live: Vec::new(),
-            free: Vec::new(),
-            numbers: 0,
-        }
-    }
-
-    /// `count` requests for `requested` samples each were served by the class of `class_samples`; 0 where the size
-    /// was not told: then it counts as the whole class.
-    pub fn acquired(&mut self, frame: u64, class_samples: usize, requested: usize, count: u64) {
-        let frame = self.relative(frame);
-        let samples = if requested == 0 {
-            class_samples
-        } else {
-            requested
-        };
-        for _ in 0..count {
-            // Room for the release is kept, so that every recorded request can end.
-            let in_use: usize = self.live.iter().map(|(_, live)| live.len()).sum();
-            if self.ops.len() + in_use + 2 > self.capacity {
-                self.dropped += 1;
-                continue;
-            }
-            let buffer = self.free.pop().unwrap_or_else(|| {
-                self.numbers += 1;
-                self.numbers - 1
-            });
-            self.class(class_samples).push_back(buffer);
-            self.ops.push(TraceOp {
-                frame,
-                buffer,
-                kind: TraceOpKind::Acquire(samples as u32),
-            });
-        }
-    }
-
-    /// `count` buffers of the class of `class_samples` came back.
-    pub fn released(&mut self, frame: u64, class_samples: usize, count: u64) {
-        let frame = self.relative(frame);
-        for _ in 0..count {
-            let Some(buffer) = self.class(class_samples).pop_front() else {
-                return;
-            };
-            self.free.push(buffer);
-            self.ops.push(TraceOp {
-                frame,
-                buffer,
-                kind: TraceOpKind::Release,
-            });
-        }
-    }
-
-    /// Requests recorded so far.
-    #[must_use]
-    pub fn requests(&self) -> u64 {
-        let acquires = |op: &&TraceOp| matches!(op.kind, TraceOpKind::Acquire(_));
-        self.ops.iter().filter(acquires).count() as u64
-    }
-
-    /// Requests there was no room for.
-    #[must_use]
-    pub const fn dropped(&self) -> u64 {
-        self.dropped
-    }
-
-    /// The trace so far. Events of several threads may have come out of order; the trace is in order of frames.
-    ///
-    /// # Errors
-    /// When the clock given to the recorder is none.
-    pub fn finish(mut self) -> Result<DemandTrace, TraceError> {
-        // Events of one publisher come in order; a late one of another must not end a buffer before it began.
-        let mut frame = 0;
-        for op in &mut self.ops {
-            frame = op.frame.max(frame);
-            op.frame = frame;
-        }
-        let trace = DemandTrace::new(self.sample_rate_hz, self.quantum_frames, self.ops)?;
-        Ok(DemandTrace {
-            dropped: self.dropped,
-            ..trace
-        })
-    }
-
-    fn relative(&mut self, frame: u64) -> u64 {
-        frame.saturating_sub(*self.first_frame.get_or_insert(frame))
-    }
-
-    fn class(&mut self, samples: usize) -> &mut VecDeque<u32> {
-        let at = self
-            .live
-            .iter()
-            .position(|(class, _)| *class == samples)
-            .unwrap_or_else(|| {
-                self.live.push((samples, VecDeque::new()));
-                self.live.len() - 1
-            });
-        &mut self.live[at].1
-    }
+/// The last frame that a replay reaches with [`MAX_QUANTA`].
+pub(super) const fn last_frame(quantum_frames: u32) -> u64 {
+    MAX_QUANTA * quantum_frames as u64
 }
 
 #[cfg(test)]
@@ -329,51 +293,81 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_of_a_class_comes_back_first() {
-        let mut recorder = TraceRecorder::new(48_000.0, 128, 100);
-        recorder.released(1000, 256, 3);
-        recorder.acquired(1000, 256, 200, 2);
-        recorder.acquired(1128, 512, 512, 1);
-        recorder.released(1256, 256, 1);
-        recorder.acquired(1384, 256, 100, 1);
-        let trace = recorder.finish().unwrap();
-        assert_eq!(
-            trace.ops(),
-            [
-                op(0, 0, 200),
-                op(0, 1, 200),
-                op(128, 2, 512),
-                op(256, 0, 0),
-                op(384, 0, 100)
-            ]
-        );
-        assert_eq!(trace.buffers(), 3);
-        assert_eq!(DemandTrace::from_json(&trace.to_json()).unwrap(), trace);
+    fn trace_numbers_beyond_the_limits_of_a_replay_are_refused_with_operation_value_and_limit() {
+        let last = last_frame(128);
+        let most = u64::from(MAX_BUFFERS) - 1;
+        let samples = MAX_SAMPLES as u64;
+        let table = [
+            (op(u64::MAX, 0, 256), "the frame", u64::MAX, last),
+            (op(last + 1, 0, 256), "the frame", last + 1, last),
+            (
+                op(0, u32::MAX, 256),
+                "the buffer's number",
+                u32::MAX.into(),
+                most,
+            ),
+            (
+                op(0, u32::MAX - 1, 256),
+                "the buffer's number",
+                u64::from(u32::MAX) - 1,
+                most,
+            ),
+            (
+                op(0, MAX_BUFFERS, 256),
+                "the buffer's number",
+                most + 1,
+                most,
+            ),
+            (op(0, 0, u32::MAX), "the size", u32::MAX.into(), samples),
+            (
+                op(0, 0, samples as u32 + 1),
+                "the size",
+                samples + 1,
+                samples,
+            ),
+        ];
+        for (wrong, what, value, most) in table {
+            let ops = vec![op(0, 7, 16), op(0, 7, 0), wrong];
+            let json = serde_json::json!({
+                "version": 1, "sample_rate_hz": 48_000.0, "quantum_frames": 128, "dropped": 0, "ops": &ops,
+            });
+            let message =
+                format!("demand trace, operation 2: {what} must be at most {most} (got {value})");
+            let made = DemandTrace::new(48_000.0, 128, ops).unwrap_err();
+            assert_eq!(made.to_string(), message);
+            let read = DemandTrace::from_json(&json.to_string()).unwrap_err();
+            assert_eq!(read.to_string(), message);
+            // Serde's own way in is checked too.
+            let direct = serde_json::from_value::<DemandTrace>(json).unwrap_err();
+            assert_eq!(direct.to_string(), message);
+        }
+        let largest = [op(0, MAX_BUFFERS - 1, samples as u32), op(last, 0, 1)];
+        assert!(DemandTrace::new(48_000.0, 128, largest.to_vec()).is_ok());
+        for (rate, quantum) in [
+            (0.0, 1),
+            (-1.0, 1),
+            (f64::NAN, 1),
+            (f64::INFINITY, 1),
+            (0.5, 1),
+            (1e8, 1),
+            (1.0, 0),
+        ] {
+            assert!(matches!(
+                DemandTrace::new(rate, quantum, vec![]),
+                Err(TraceError::Clock { .. })
+            ));
+        }
+        assert!(DemandTrace::new(1.0, u32::MAX, vec![op(1, 0, 1)]).is_ok());
     }
 
     #[test]
-    fn a_full_recorder_still_takes_every_release() {
-        let mut recorder = TraceRecorder::new(48_000.0, 128, 6);
-        recorder.acquired(0, 256, 256, 10);
-        recorder.released(1, 256, 10);
-        let trace = recorder.finish().unwrap();
-        assert_eq!((trace.ops().len(), trace.dropped), (6, 7));
-    }
-
-    #[test]
-    fn late_events_do_not_break_the_order() {
-        let mut recorder = TraceRecorder::new(48_000.0, 128, 100);
-        recorder.acquired(1000, 256, 256, 1);
-        recorder.acquired(1300, 256, 256, 1);
-        recorder.released(1100, 256, 2);
-        let frames: Vec<u64> = recorder
-            .finish()
-            .unwrap()
-            .ops()
-            .iter()
-            .map(|op| op.frame)
-            .collect();
-        assert_eq!(frames, [0, 300, 300, 300]);
+    fn a_trace_of_too_many_operations_is_refused_with_their_number() {
+        let error = |count| DemandTrace::new(48_000.0, 128, vec![op(0, 0, 16); count]).unwrap_err();
+        let too_many = MAX_OPERATIONS + 1;
+        assert!(matches!(error(too_many), TraceError::TooLong { count } if count == too_many));
+        // As many as there may be are looked at one by one.
+        let error = error(MAX_OPERATIONS);
+        assert!(matches!(error, TraceError::Operation { index: 1, .. }));
     }
 
     #[test]
@@ -405,6 +399,10 @@ mod tests {
         assert!(matches!(
             DemandTrace::from_json("[]"),
             Err(TraceError::Json(_))
+        ));
+        assert!(matches!(
+            TraceRecorder::new(48_000.0, 0, 1),
+            Err(TraceError::Clock { .. })
         ));
         let old = DemandTrace::new(1.0, 1, vec![])
             .unwrap()

@@ -1,7 +1,5 @@
 //! Counts by value over sliding windows, and counts by request size.
 
-use serde::{Deserialize, Serialize};
-
 /// Request sizes are told apart in steps of this many samples: one cache line, the grain in which the arena is carved.
 pub const GRANULE_SAMPLES: usize = 16;
 
@@ -147,44 +145,46 @@ impl SlidingHistogram {
 }
 
 /// How often each size was asked for, in steps of [`GRANULE_SAMPLES`].
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SizeHistogram {
-    counts: Vec<u64>,
+    /// Granule and count, ascending by granule: memory follows the number of different sizes, not the largest of them.
+    counts: Vec<(usize, u64)>,
 }
 
 impl SizeHistogram {
-    /// Counts `count` requests of `samples` samples.
+    /// Counts `count` requests of `samples` samples. Counts stop at `u64::MAX`.
     ///
-    /// Allocates when the size is larger than any before.
+    /// Allocates when the size was never asked for before.
     pub fn add(&mut self, samples: usize, count: u64) {
         let granule = samples.saturating_sub(1) / GRANULE_SAMPLES;
-        if granule >= self.counts.len() {
-            self.counts.resize(granule + 1, 0);
+        match self
+            .counts
+            .binary_search_by_key(&granule, |&(granule, _)| granule)
+        {
+            Ok(at) => self.counts[at].1 = self.counts[at].1.saturating_add(count),
+            Err(at) => self.counts.insert(at, (granule, count)),
         }
-        self.counts[granule] += count;
     }
 
     /// Size (rounded up to the granule) and count, ascending, for sizes that were asked for.
     pub fn iter(&self) -> impl Iterator<Item = (usize, u64)> + '_ {
-        let granules = self.counts.iter().enumerate();
-        granules
-            .filter(|(_, count)| **count > 0)
-            .map(|(i, &count)| ((i + 1) * GRANULE_SAMPLES, count))
+        let asked = self.counts.iter().filter(|&&(_, count)| count > 0);
+        asked.map(|&(granule, count)| (size_of_granule(granule), count))
     }
 
     /// The largest size that was asked for, 0 when none was.
     #[must_use]
     pub fn largest(&self) -> usize {
-        self.counts
-            .iter()
-            .rposition(|&count| count > 0)
-            .map_or(0, |i| (i + 1) * GRANULE_SAMPLES)
+        let asked = self.counts.iter().rfind(|&&(_, count)| count > 0);
+        asked.map_or(0, |&(granule, _)| size_of_granule(granule))
     }
 
     /// Number of requests.
     #[must_use]
     pub fn requests(&self) -> u64 {
-        self.counts.iter().sum()
+        self.counts
+            .iter()
+            .fold(0, |sum, &(_, count)| sum.saturating_add(count))
     }
 
     /// Requests that fall into the class of `samples` when the next smaller class has `below`.
@@ -192,14 +192,18 @@ impl SizeHistogram {
     pub fn requests_between(&self, below: usize, samples: usize) -> u64 {
         self.iter()
             .filter(|&(size, _)| size > below && size <= samples)
-            .map(|(_, count)| count)
-            .sum()
+            .fold(0, |sum: u64, (_, count)| sum.saturating_add(count))
     }
 
     /// Halves every count, so that old habits fade.
     pub fn fade(&mut self) {
-        self.counts.iter_mut().for_each(|count| *count /= 2);
+        self.counts.iter_mut().for_each(|(_, count)| *count /= 2);
     }
+}
+
+/// The largest size that falls into the granule.
+fn size_of_granule(granule: usize) -> usize {
+    granule.saturating_add(1).saturating_mul(GRANULE_SAMPLES)
 }
 
 #[cfg(test)]
@@ -273,5 +277,19 @@ mod tests {
         );
         assert_eq!((sizes.largest(), sizes.requests()), (64, 9));
         assert_eq!(sizes.requests_between(16, 64), 7);
+    }
+
+    #[test]
+    fn extreme_sizes_and_counts_are_counted_without_memory_or_overflow() {
+        let mut sizes = SizeHistogram::default();
+        for samples in [0, 1, usize::MAX - 1, usize::MAX] {
+            sizes.add(samples, u64::MAX);
+            sizes.add(samples, 1);
+        }
+        assert_eq!(sizes.iter().count(), 2);
+        assert_eq!((sizes.largest(), sizes.requests()), (usize::MAX, u64::MAX));
+        assert_eq!(sizes.requests_between(0, usize::MAX), u64::MAX);
+        sizes.fade();
+        assert_eq!(sizes.requests_between(0, 16), u64::MAX / 2);
     }
 }

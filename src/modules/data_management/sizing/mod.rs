@@ -9,4 +9,5 @@ pub mod histograms;
 pub mod sizing_plan;
 pub mod sizing_profile;
 pub mod sizing_rules;
+mod trace_recorder;
 pub mod trace_replay;

@@ -8,8 +8,10 @@ use super::demand::Demand;
 use super::sizing_plan::{
     ClassTarget, Effect, MemoryPressure, PLAN_VERSION, PlannedStep, Reason, SizingPlan, SizingStep,
 };
-use super::sizing_profile::ClassBuffers;
-use crate::modules::data_management::pool_metrics::{ClassMetrics, PoolMetrics};
+use super::sizing_profile::{ClassBuffers, MAX_BUFFERS_AT_ONCE};
+use crate::modules::data_management::pool_metrics::{ClassMetrics, PoolMetrics, sample_bytes};
+use crate::modules::data_management::realtime::slot_table::MAX_SAMPLES;
+use crate::modules::data_management::setting_error::{SettingError, check};
 
 /// Held ÷ limit from which memory is short, and very short, without the host saying so.
 const MODERATE_FILL: f64 = 0.9;
@@ -18,12 +20,15 @@ const CRITICAL_FILL: f64 = 0.97;
 const SAVED_WASTE: f64 = 0.5;
 const WASTE_WORTH_LEARNING: f64 = 5.0;
 
+/// How long a window of observation may be: from a millisecond to a day.
+pub(crate) const WINDOW_LIMITS_MS: core::ops::RangeInclusive<f64> = 1.0..=86_400_000.0;
+
 /// What the optimizer may do.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SizingPolicy {
-    /// Length of a demand window. Memory falls back only after [`WINDOWS`](super::histograms::WINDOWS) of them.
+    /// Length of a demand window, from a millisecond to a day. Memory falls back only after [`WINDOWS`](super::histograms::WINDOWS) of them.
     pub window_ms: f64,
-    /// Buffers carved or taken back in one control step, at most.
+    /// Buffers carved or taken back in one control step, at most: from one to as many as a half can be handed at once.
     pub buffers_per_step: u32,
     /// Whether a class may be left to borrow from the next larger one (the pool's exhaustion policy must allow it).
     pub may_borrow: bool,
@@ -42,6 +47,29 @@ impl Default for SizingPolicy {
             learn_classes: true,
             floors: Vec::new(),
         }
+    }
+}
+
+impl SizingPolicy {
+    /// Whether an optimizer accepts this policy.
+    ///
+    /// # Errors
+    /// [`SettingError`] with the first setting that is outside of its limits.
+    pub fn check(&self) -> Result<(), SettingError> {
+        check("SizingPolicy::window_ms", self.window_ms, WINDOW_LIMITS_MS)?;
+        check(
+            "SizingPolicy::buffers_per_step",
+            self.buffers_per_step.into(),
+            1.0..=f64::from(MAX_BUFFERS_AT_ONCE),
+        )?;
+        for floor in &self.floors {
+            check(
+                "SizingPolicy::floors.samples",
+                floor.samples as f64,
+                1.0..=MAX_SAMPLES as f64,
+            )?;
+        }
+        Ok(())
     }
 }
 
@@ -87,7 +115,7 @@ fn steps(
     let mut steps = Vec::new();
     steps.extend(learned.map(|proposal| change_classes(proposal, classes, demand)));
     let bytes = |class: &ClassMetrics, buffers: u64| {
-        (buffers as usize * class.samples * size_of::<f32>()) as i64
+        i64::try_from(sample_bytes(class.samples, buffers)).unwrap_or(i64::MAX)
     };
     // What is taken back first can be carved again in the same step.
     let mut left = u64::from(policy.buffers_per_step);
@@ -160,11 +188,13 @@ fn change_classes(
         };
         below = samples;
         let buffers = if expected > 0.0 {
-            with_margin(expected.ceil() as u64) as u32
+            u32::try_from(with_margin(expected.ceil() as u64)).unwrap_or(u32::MAX)
         } else {
             0
         };
-        bytes += ClassBuffers { samples, buffers }.bytes();
+        bytes = ClassBuffers { samples, buffers }
+            .bytes()
+            .saturating_add(bytes);
         ClassBuffers { samples, buffers }
     });
     PlannedStep {
@@ -172,7 +202,7 @@ fn change_classes(
             classes: classes.collect(),
         },
         reason: Reason::WastedSamples,
-        bytes_held_change: bytes as i64,
+        bytes_held_change: i64::try_from(bytes).unwrap_or(i64::MAX),
     }
 }
 
@@ -209,12 +239,14 @@ fn describe(
             requests += class.acquires() as f64;
         }
     }
-    let change: i64 = steps.iter().map(|step| step.bytes_held_change).sum();
+    let change = steps
+        .iter()
+        .fold(0i64, |sum, step| sum.saturating_add(step.bytes_held_change));
     let going = metrics
         .classes
         .iter()
-        .map(|class| class.draining as usize * class.samples * size_of::<f32>());
-    let settled = metrics.bytes_held.saturating_sub(going.sum());
+        .map(|class| sample_bytes(class.samples, class.draining));
+    let settled = going.fold(metrics.bytes_held, usize::saturating_sub);
     SizingPlan {
         version: PLAN_VERSION,
         pressure,
@@ -238,7 +270,8 @@ fn describe(
             internal_waste_percentage: metrics.internal_waste_percentage,
         },
         expected: Effect {
-            bytes_held: settled.saturating_add_signed(change as isize),
+            bytes_held: settled
+                .saturating_add_signed(isize::try_from(change).unwrap_or(isize::MAX)),
             hit_rate_percentage: (requests > 0.0).then(|| (covered / requests * 100.0) as f32),
             internal_waste_percentage: learned
                 .map_or(metrics.internal_waste_percentage, |proposal| {
@@ -263,6 +296,131 @@ mod tests {
         assert_eq!(pressed(120), None);
         assert_eq!(pressed(110), Some(MemoryPressure::Moderate));
         assert_eq!(pressed(101), Some(MemoryPressure::Critical));
+    }
+
+    #[test]
+    fn policies_outside_of_their_limits_are_refused_with_name_value_and_limits() {
+        use crate::modules::data_management::pool_optimization::PoolOptimizationEngine;
+        use crate::modules::data_management::setting_error::tests::NEVER_ACCEPTED;
+        let refused = |policy: SizingPolicy| PoolOptimizationEngine::new(policy).unwrap_err();
+        let default = SizingPolicy::default;
+        for window_ms in NEVER_ACCEPTED
+            .into_iter()
+            .chain([0.0, 0.999, 86_400_001.0, f64::MAX])
+        {
+            let error = refused(SizingPolicy {
+                window_ms,
+                ..default()
+            });
+            assert_eq!(
+                (error.setting, error.least),
+                ("SizingPolicy::window_ms", 1.0)
+            );
+        }
+        for buffers_per_step in [0, MAX_BUFFERS_AT_ONCE + 1, u32::MAX] {
+            let error = refused(SizingPolicy {
+                buffers_per_step,
+                ..default()
+            });
+            assert_eq!(
+                error.to_string(),
+                format!(
+                    "invalid SizingPolicy::buffers_per_step: must be 1 to {MAX_BUFFERS_AT_ONCE} (got {buffers_per_step})"
+                )
+            );
+        }
+        for samples in [0, MAX_SAMPLES + 1, usize::MAX] {
+            let floors = vec![ClassBuffers {
+                samples,
+                buffers: 1,
+            }];
+            let error = refused(SizingPolicy {
+                floors,
+                ..default()
+            });
+            assert_eq!(error.setting, "SizingPolicy::floors.samples");
+        }
+        for (window_ms, buffers_per_step) in [(1.0, 1), (86_400_000.0, MAX_BUFFERS_AT_ONCE)] {
+            let floors = vec![ClassBuffers {
+                samples: MAX_SAMPLES,
+                buffers: u32::MAX,
+            }];
+            let policy = SizingPolicy {
+                window_ms,
+                buffers_per_step,
+                floors,
+                ..default()
+            };
+            assert!(PoolOptimizationEngine::new(policy).is_ok());
+        }
+    }
+
+    #[test]
+    fn plans_of_extreme_metrics_overflow_nothing() {
+        let numbers = [0, 1, u64::from(u32::MAX), u64::MAX / 2, u64::MAX];
+        let pressures = [
+            MemoryPressure::None,
+            MemoryPressure::Moderate,
+            MemoryPressure::Critical,
+        ];
+        for ((a, b), pressure) in (numbers.into_iter().flat_map(|a| numbers.map(|b| (a, b))))
+            .flat_map(|pair| pressures.map(|pressure| (pair, pressure)))
+        {
+            let class = |samples, carved, leased| ClassMetrics {
+                samples,
+                carved,
+                leased,
+                recent_high_water: leased,
+                hits: a,
+                exhausted: b,
+                draining: a / 2,
+                ..Default::default()
+            };
+            let mut bench = Bench::new(
+                &[],
+                SizingPolicy {
+                    floors: vec![ClassBuffers {
+                        samples: 16,
+                        buffers: u32::MAX,
+                    }],
+                    may_borrow: true,
+                    ..SizingPolicy::default()
+                },
+            );
+            bench.engine.set_memory_pressure(pressure);
+            bench.engine.observe_size(a as usize, b);
+            bench.engine.observe_size(b as usize, a);
+            let times = [
+                0.0,
+                5.0,
+                f64::NAN,
+                10.0,
+                -1.0,
+                f64::INFINITY,
+                1000.0,
+                2000.0,
+            ];
+            for (step, now_ms) in times.into_iter().enumerate() {
+                let (first, second) = if step % 2 == 0 { (a, b) } else { (b, a) };
+                let metrics = PoolMetrics {
+                    bytes_limit: a as usize,
+                    bytes_held: b as usize,
+                    pool_hits: first,
+                    total_allocations: second,
+                    classes: vec![class(16, first, second), class(usize::MAX, second, first)],
+                    ..Default::default()
+                };
+                if let Some(plan) = bench.engine.step(now_ms, &metrics) {
+                    let text = serde_json::to_string(&plan).unwrap();
+                    assert!(!text.is_empty() && !plan.to_string().is_empty());
+                }
+                let last = bench.engine.last_plan().and_then(|plan| plan.measured);
+                let hit_rate = last.and_then(|effect| effect.hit_rate_percentage);
+                assert!((0.0..=100.0).contains(&hit_rate.unwrap_or(0.0)));
+            }
+            let json = bench.engine.profile().to_json();
+            assert!(json.contains("bytes_budget"));
+        }
     }
 
     #[test]

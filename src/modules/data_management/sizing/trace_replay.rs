@@ -14,6 +14,7 @@ use crate::modules::data_management::pool_monitor::AlertRules;
 use crate::modules::data_management::pool_optimization::PoolOptimizationEngine;
 use crate::modules::data_management::realtime::buffer::PooledBuffer;
 use crate::modules::data_management::realtime::realtime_pool::RealtimePool;
+use crate::modules::data_management::setting_error::{SettingError, check};
 
 /// How to play a trace.
 #[derive(Debug, Clone)]
@@ -22,13 +23,24 @@ pub struct ReplayOptions {
     pub pool: PoolBuilder,
     /// What the optimizer may do; none plays without any control step.
     pub policy: Option<SizingPolicy>,
-    /// Quanta from one control step to the next.
+    /// Quanta from one control step to the next, at least one.
     pub quanta_per_step: u32,
     /// Requests, use and memory are counted from this frame on.
     pub score_from_frame: u64,
     /// Microseconds of the clock that times control steps: the thread's own, say, which a busy machine does not falsify.
     /// None times nothing.
     pub clock_us: Option<fn() -> f64>,
+}
+
+/// Why a trace cannot be played.
+#[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
+pub enum ReplayError {
+    /// An option, the policy's included, is outside of its limits.
+    #[error(transparent)]
+    Setting(#[from] SettingError),
+    /// The pool cannot be built, or a request is larger than its largest class.
+    #[error(transparent)]
+    Pool(#[from] PoolError),
 }
 
 /// What came of it.
@@ -82,15 +94,22 @@ impl ReplayReport {
 /// Plays `trace`: every buffer with an even number is released by its owner, every other one dropped, as if by another
 /// thread.
 ///
+/// Bounded by the operations and quanta of the trace, which a [`DemandTrace`] limits.
+///
 /// # Errors
-/// When the pool cannot be built, or a request is larger than its largest class. A request that finds no buffer is
-/// counted, and its release left out.
-pub fn replay(trace: &DemandTrace, options: &ReplayOptions) -> Result<ReplayReport, PoolError> {
+/// When an option is outside of its limits, the pool cannot be built, or a request is larger than its largest class. A
+/// request that finds no buffer is counted, and its release left out.
+pub fn replay(trace: &DemandTrace, options: &ReplayOptions) -> Result<ReplayReport, ReplayError> {
+    check(
+        "ReplayOptions::quanta_per_step",
+        options.quanta_per_step.into(),
+        1.0..=u32::MAX.into(),
+    )?;
+    let keeper = match options.policy.clone() {
+        Some(policy) => Some(PoolKeeper::new(AlertRules::default(), Some(policy))?),
+        None => None,
+    };
     let (control, realtime) = options.pool.clone().build()?;
-    let keeper = options
-        .policy
-        .clone()
-        .map(|policy| PoolKeeper::new(AlertRules::default(), Some(policy)));
     let mut player = Player {
         clock_us: options.clock_us,
         control,
@@ -111,12 +130,12 @@ pub fn replay(trace: &DemandTrace, options: &ReplayOptions) -> Result<ReplayRepo
         if scored && pages.is_none() {
             pages = memory_pages();
         }
-        while quantum < op.frame / u64::from(trace.quantum_frames) {
+        while quantum < op.frame / u64::from(trace.quantum_frames()) {
             quantum += 1;
-            let frame = quantum * u64::from(trace.quantum_frames);
+            let frame = quantum * u64::from(trace.quantum_frames());
             player.realtime.begin_quantum(frame);
-            if quantum.is_multiple_of(u64::from(options.quanta_per_step.max(1))) {
-                player.control_step(frame as f64 / trace.sample_rate_hz * 1000.0, scored);
+            if quantum.is_multiple_of(u64::from(options.quanta_per_step)) {
+                player.control_step(frame as f64 / trace.sample_rate_hz() * 1000.0, scored);
             }
             player.look_at_held(scored);
         }
@@ -315,7 +334,7 @@ mod tests {
         // The interpreter is slow.
         let windows = if cfg!(miri) { 80 } else { 400 };
         let trace = DemandTrace::new(48_000.0, 128, stream_ops(&stream, windows)).unwrap();
-        let plan = CapacityPlan::for_streams(std::slice::from_ref(&stream));
+        let plan = CapacityPlan::for_streams(std::slice::from_ref(&stream)).unwrap();
         let build = |less: u32| {
             let classes = plan.classes.iter();
             classes.fold(BufferPool::builder(), |pool, class| {
@@ -332,7 +351,7 @@ mod tests {
     #[test]
     fn a_floor_from_a_capacity_plan_survives_the_optimizer() {
         let stream: StreamNeed = "48000:1:1024/256:20".parse().unwrap();
-        let plan = CapacityPlan::for_streams(&[stream]);
+        let plan = CapacityPlan::for_streams(&[stream]).unwrap();
         let pool = plan
             .classes
             .iter()
@@ -423,15 +442,56 @@ mod tests {
     }
 
     #[test]
+    fn replay_options_outside_of_their_limits_are_refused_with_name_and_limits() {
+        use crate::modules::data_management::setting_error::tests::NEVER_ACCEPTED;
+        let trace = DemandTrace::new(48_000.0, 128, vec![(0, 0, 16).into()]).unwrap();
+        let pool = BufferPool::builder().class(256, 1);
+        let refused = |options: ReplayOptions| match replay(&trace, &options) {
+            Err(ReplayError::Setting(error)) => error.setting,
+            other => panic!("{other:?}"),
+        };
+        let default = options(pool.clone(), None);
+        assert_eq!(
+            refused(ReplayOptions {
+                quanta_per_step: 0,
+                ..default.clone()
+            }),
+            "ReplayOptions::quanta_per_step"
+        );
+        for window_ms in NEVER_ACCEPTED.into_iter().chain([0.0, -0.0, 0.5, 1e9]) {
+            let policy = Some(SizingPolicy {
+                window_ms,
+                ..SizingPolicy::default()
+            });
+            let refused = refused(ReplayOptions {
+                policy,
+                ..default.clone()
+            });
+            assert_eq!(refused, "SizingPolicy::window_ms");
+        }
+        for (quanta_per_step, score_from_frame) in [(1, 0), (u32::MAX, u64::MAX)] {
+            let report = replay(
+                &trace,
+                &ReplayOptions {
+                    quanta_per_step,
+                    score_from_frame,
+                    ..default.clone()
+                },
+            );
+            assert!(report.is_ok());
+        }
+    }
+
+    #[test]
     fn a_request_that_no_class_holds_is_an_error() {
         let trace = DemandTrace::new(48_000.0, 128, vec![(0, 0, 5000).into()]).unwrap();
         let result = replay(&trace, &options(BufferPool::builder().class(256, 1), None));
         assert_eq!(
             result,
-            Err(PoolError::TooLarge {
+            Err(ReplayError::Pool(PoolError::TooLarge {
                 requested: 5000,
                 largest: 256
-            })
+            }))
         );
     }
 }
