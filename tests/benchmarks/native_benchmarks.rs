@@ -102,7 +102,7 @@ fn measure(bench: &'static str) -> Vec<Row> {
 fn main() {
     let wish = Wish::read();
     if let Some((bench, place)) = wish.count {
-        return instructions::child(&bench, place);
+        return instructions::child(one_thread::contenders(&bench).swap_remove(place));
     }
     // Before any thread is bound to one.
     let cores = std::thread::available_parallelism().map_or(1, usize::from);

@@ -27,7 +27,7 @@ type Suite = (
 
 /// Name for the command line, what it is, the work. In the order of what they need: compilers
 /// first, browsers last.
-const SUITES: [Suite; 15] = [
+const SUITES: [Suite; 16] = [
     ("fmt", "formatting", fmt),
     ("clippy", "lints, natively and for WebAssembly", clippy),
     ("native", "native tests and doctests", |report, _| {
@@ -37,6 +37,11 @@ const SUITES: [Suite; 15] = [
         "native-features",
         "the library's native tests with its optional features",
         native_features,
+    ),
+    (
+        "counts",
+        "what the benchmarks count, on an optimised library",
+        counts,
     ),
     (
         "loom",
@@ -193,6 +198,33 @@ fn native_features(report: &mut Report, name: &str) -> Result<()> {
         missing => bail!("declared, but did not run: {}", missing.join(", ")),
     });
     suite(report, name, parse_libtest(&text), start.elapsed(), result);
+    Ok(())
+}
+
+/// The benchmarks' counts. Only the library and the test are compiled anew, with optimisation: what they depend on is there.
+fn counts(report: &mut Report, name: &str) -> Result<()> {
+    let start = Instant::now();
+    let mut cargo = process::cargo();
+    cargo.args(["test", "--package", "wavepool"]);
+    cargo.args(["--test", "benchmark_counts"]);
+    for setting in [
+        "opt-level=3",
+        "codegen-units=1",
+        "debug-assertions=false",
+        "overflow-checks=false",
+        "debug=false",
+    ] {
+        let setting = format!("profile.dev.package.wavepool.{setting}");
+        cargo.args(["--config", &setting]);
+    }
+    let (status, text) = process::tee(cargo.args(["--", "--show-output"]))?;
+    suite(
+        report,
+        name,
+        parse_libtest(&text),
+        start.elapsed(),
+        process::check(&cargo, status),
+    );
     Ok(())
 }
 

@@ -3,7 +3,7 @@
 use std::process::Command;
 use std::{env, fs};
 
-use super::one_thread::{Work, contenders, expected};
+use super::one_thread::{Contender, Work, contenders, expected};
 use super::rows::Row;
 
 /// Operations counted.
@@ -20,23 +20,29 @@ fn counted_instructions(run: &mut dyn FnMut(Work, usize) -> f32) -> f32 {
 }
 
 /// The child: warms up, then runs what is counted.
-pub(crate) fn child(bench: &str, place: usize) {
-    let mut contenders = contenders(bench);
-    let run = &mut contenders[place].batch;
+pub(crate) fn child(mut contender: Contender) {
+    let run = &mut contender.batch;
     run(WORK, COUNT);
     assert_eq!(counted_instructions(&mut **run), expected(COUNT));
 }
 
-fn count(bench: &str, place: usize) -> Option<f64> {
+/// Whether callgrind is installed.
+pub(crate) fn can_be_counted() -> bool {
+    let valgrind = Command::new("valgrind").arg("--version").output();
+    valgrind.is_ok_and(|valgrind| valgrind.status.success())
+}
+
+/// Instructions of one operation in a child of this program. `child` adds what makes the program run [`child`].
+pub(crate) fn count(child: impl FnOnce(&mut Command)) -> Option<f64> {
     let out = env::temp_dir().join(format!("wavepool-callgrind-{}", std::process::id()));
-    let output = Command::new("valgrind")
+    let mut valgrind = Command::new("valgrind");
+    valgrind
         .args(["--tool=callgrind", "--collect-atstart=no"])
         .arg("--toggle-collect=*counted_instructions*")
         .arg(format!("--callgrind-out-file={}", out.display()))
-        .arg(env::current_exe().ok()?)
-        .args(["--count", bench, &place.to_string()])
-        .output()
-        .ok()?;
+        .arg(env::current_exe().ok()?);
+    child(&mut valgrind);
+    let output = valgrind.output().ok()?;
     let text = fs::read_to_string(&out).unwrap_or_default();
     let _ = fs::remove_file(&out);
     assert!(
@@ -52,18 +58,23 @@ fn count(bench: &str, place: usize) -> Option<f64> {
 
 /// Nothing where valgrind is not installed; the reason is printed.
 pub(crate) fn measure() -> Vec<Row> {
-    if Command::new("valgrind").arg("--version").output().is_err() {
+    if !can_be_counted() {
         println!("instructions: not measured, valgrind is not installed");
         return Vec::new();
     }
+    let counted = |bench: &str, place: usize| {
+        count(|valgrind| {
+            valgrind.args(["--count", bench, &place.to_string()]);
+        })
+    };
     let mut rows = Vec::new();
     for (bench, mark) in COUNTED {
         let names: Vec<_> = contenders(bench).iter().map(|one| one.name).collect();
-        let Some(ours) = count(bench, 0) else {
+        let Some(ours) = counted(bench, 0) else {
             continue;
         };
         for (place, name) in names.iter().enumerate().skip(1) {
-            if let Some(theirs) = count(bench, place) {
+            if let Some(theirs) = counted(bench, place) {
                 let case = format!("{name}{mark}");
                 rows.push(Row::against(
                     "instructions",
