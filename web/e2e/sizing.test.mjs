@@ -21,7 +21,12 @@ function onPage(name, body, { address = url, profile, ...options } = {}) {
   test(name, async () => {
     const context = await browser.newContext(options);
     if (profile !== undefined) {
-      await context.addInitScript(([key, text]) => sessionStorage.length === 0 && localStorage.setItem(key, text), [kept, profile]);
+      await context.addInitScript(([key, text]) => {
+        // Only before the first visit: a reload meets what that one left.
+        if (sessionStorage.getItem('seeded') !== null) return;
+        sessionStorage.setItem('seeded', 'yes');
+        localStorage.setItem(key, text);
+      }, [kept, profile]);
     }
     const { page, errors } = await openPage(context, address);
     try {
@@ -82,12 +87,26 @@ const useless = {
   'one that is cut off': ['{"version":1,"classes":[{"sam', /not a sizing profile/],
   'one of another version': ['{"version":9,"classes":[],"bytes_budget":0}', /version 9/],
   'one of an application with smaller buffers': ['{"version":1,"classes":[{"samples":256,"buffers":4}],"bytes_budget":9999}', /ends at 256 samples, 4096 are needed/],
-  'one that asks for too much': ['{"version":1,"classes":[{"samples":4096,"buffers":4000000000}],"bytes_budget":4000000000}', /the limit is/],
+  'one that asks for too much': ['{"version":1,"classes":[{"samples":4096,"buffers":30000}],"bytes_budget":4000000000}', /the limit is/],
+  'one with more buffers of a class than a pool is built with': [
+    '{"version":1,"classes":[{"samples":16,"buffers":40000},{"samples":4096,"buffers":4}],"bytes_budget":9999999}',
+    /class 0: buffers must be 0 to 32766 \(got 40000\)/,
+  ],
+  'one with a buffer larger than any': [
+    '{"version":1,"classes":[{"samples":4294967295,"buffers":1}],"bytes_budget":9999999}',
+    /class 0: samples must be 1 to \d+ \(got 4294967295\)/,
+  ],
+  'one with negative numbers': ['{"version":1,"classes":[{"samples":-4096,"buffers":1}],"bytes_budget":9999999}', /not a sizing profile/],
 };
 for (const [name, [profile, reason]] of Object.entries(useless)) {
   onPage(`a kept profile that is of no use is left out with its reason: ${name}`, async (page) => {
     assert.match(await page.textContent('#mode-reason'), reason);
     assert.equal(await notice(page), '');
+    // The next visit does not meet it again.
+    assert.equal(await page.evaluate((key) => localStorage.getItem(key), kept), null);
+    await page.reload();
+    await page.waitForFunction(() => 'wavepoolDemo' in window);
+    assert.doesNotMatch(await page.textContent('#mode-reason'), /could not be used/);
     await press(page, 'tone');
     await page.waitForFunction((key) => localStorage.getItem(key).includes('"samples":2048'), kept, { timeout: 10_000 });
     const last = await stop(page);

@@ -13,6 +13,16 @@ export class ProfileStore {
     return this.kept;
   }
 
+  /** Forgets a profile that could not be used, so that the next visit does not meet it again. */
+  forget(): void {
+    this.kept = null;
+    try {
+      localStorage.removeItem(this.key);
+    } catch {
+      // Switched off.
+    }
+  }
+
   keep(profile: string): void {
     if (profile === this.kept) return;
     this.kept = profile;

@@ -85,9 +85,23 @@ export class Wavepool {
   }
 
   private async start(): Promise<void> {
+    const profile = this.store?.profile ?? null;
+    try {
+      await this.startWith(profile);
+    } catch (thrown) {
+      if (profile === null || this.closing) throw thrown;
+      // The profile may be what the worker could not start with.
+      await this.startWith(null);
+      this.refusedProfile = messageOf(thrown);
+    }
+    if (this.refusedProfile !== null) this.store?.forget();
+  }
+
+  /** Starts a control worker whose pool begins with `profile`. */
+  private async startWith(profile: string | null): Promise<void> {
     const host = new HostWorker();
     try {
-      const { memory, profileRefused, limits } = await host.boot({ ...this.boot, profile: this.store?.profile ?? null });
+      const { memory, profileRefused, limits } = await host.boot({ ...this.boot, profile });
       this.host = host;
       this.wasm = { module: this.boot.module, memory };
       this.limits = limits;
