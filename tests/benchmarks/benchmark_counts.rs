@@ -29,9 +29,9 @@ use native::one_thread::contender;
 use native::ours::{OursOwned, OursScratch};
 use sizing_limits::{LIMITS, Limits, Row, shortcomings};
 
-/// Instructions of one acquire, touch and release, at most: benchmark, limit. The native benchmark, whose library is
-/// optimised across crates too, counts 45 and 59.
-const INSTRUCTIONS_MOST: [(&str, f64); 2] = [("scratch", 45.0), ("acquire", 59.0)];
+/// Instructions of one acquire, touch and release, at most. Without optimisation across crates, which the native benchmark
+/// has and which counts 45 and 59 there, a few calls are not inlined.
+const INSTRUCTIONS_MOST: [(&str, f64); 2] = [("scratch", 72.5), ("acquire", 100.0)];
 /// Says to the child which benchmark it is to run.
 const COUNTED: &str = "WAVEPOOL_COUNTED";
 

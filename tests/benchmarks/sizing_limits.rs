@@ -103,9 +103,9 @@ pub(crate) const LIMITS: [Limits; 10] = [
     // Made to fragment whatever leaves buffers in place: see `adversarial`.
     Limits {
         trace: "adversarial",
-        hit_rate_pct_least: 85.0,
-        refused_most: 5000,
-        fragmentation_pct_most: 25.0,
+        hit_rate_pct_least: 88.0,
+        refused_most: 4000,
+        fragmentation_pct_most: 18.0,
         internal_waste_pct_most: 1.0,
         overhead_pct_most: 2.0,
         held_per_used_most: 1.75,

@@ -401,7 +401,8 @@ impl PoolControl {
                 slot.is_carved() && slot.shelf() == shelf.id && slot.place_key() >= shelf.line()
             });
             // Where a further line is looked for, the shelf says how many are to lie beyond that one.
-            self.lines.purpose(shelf.id) == Some(Purpose::Drain)
+            let purpose = self.lines.purpose(shelf.id);
+            matches!(purpose, Some(Purpose::Drain | Purpose::DrainFirst))
                 || beyond.count() == shelf.draining() as usize
         })
     }

@@ -85,13 +85,24 @@ impl PoolControl {
     /// # Real-time
     /// For the control side. Bounded by a number of buffers; call again, some quanta later, while not `complete`.
     pub fn defragment(&mut self) -> DefragmentationResult {
+        self.run_defragmentation(Self::drain_excess)
+    }
+
+    /// [`defragment`](Self::defragment) for a pool whose sizes follow demand, as often as every control step: it asks nothing
+    /// back. What was idle since the last step may be wanted in the next: only a plan knows. See
+    /// `docs/decisions/0147-a-plan-alone-asks-back-in-use.md`.
+    pub(super) fn defragment_beside_plans(&mut self) -> DefragmentationResult {
+        self.run_defragmentation(|_| ())
+    }
+
+    fn run_defragmentation(&mut self, ask_back: fn(&mut Self)) -> DefragmentationResult {
         let before_percentage = self.fragmentation_percentage();
         let mut left = DEFRAGMENTATION_STEPS;
         self.looks_left = self.slots_per_step;
         let free_before = self.free.total();
         let collected = self.collect(&mut left);
         let bytes_collected = bytes(self.free.total() - free_before);
-        self.drain_excess();
+        ask_back(self);
         let (refilled, bytes_refilled) = self.fill_gaps(&mut left);
         self.look_for_draining();
         let draining: u32 = self.anchor.shelves().map(|shelf| shelf.draining()).sum();
@@ -140,7 +151,10 @@ impl PoolControl {
         let mut wanted = *left;
         for shelf in shelves {
             let can_go = shelf.idle().saturating_sub(shelf.draining()).min(wanted);
-            let under_way = matches!(self.lines.purpose(shelf.id), Some(Purpose::Fill(_)));
+            let under_way = matches!(
+                self.lines.purpose(shelf.id),
+                Some(Purpose::Fill(_) | Purpose::DrainFirst)
+            );
             if can_go == 0 || under_way {
                 continue;
             }
@@ -168,13 +182,21 @@ impl PoolControl {
     /// Asks for the line that `buffers` of the shelf lie beyond, instead of any other. It is drawn by
     /// [`draw_lines`](Self::draw_lines).
     pub(crate) fn drain(&mut self, shelf: &Shelf, buffers: u32) {
+        let purpose = match self.lines.purpose(shelf.id) {
+            Some(Purpose::DrainFirst) => Purpose::DrainFirst,
+            _ => Purpose::Drain,
+        };
+        self.drain_as(purpose, shelf, buffers);
+    }
+
+    fn drain_as(&mut self, purpose: Purpose, shelf: &Shelf, buffers: u32) {
         self.lines.cancel(shelf.id);
         if buffers == 0 || buffers < shelf.draining() {
             shelf.set_line(NO_LINE);
         }
         shelf.set_draining(buffers);
         if buffers > 0 {
-            self.find_line(shelf, Purpose::Drain, buffers);
+            self.find_line(shelf, purpose, buffers);
         }
     }
 
@@ -195,7 +217,7 @@ impl PoolControl {
                     continue;
                 };
                 match line.purpose {
-                    Purpose::Drain => draw(&shelf, line),
+                    Purpose::Drain | Purpose::DrainFirst => draw(&shelf, line),
                     Purpose::Fill(most) => {
                         let done = self.fill_below(&shelf, line, most);
                         filled += done;
@@ -224,8 +246,12 @@ impl PoolControl {
         } else if filled == 0 && most > 1 && draining == 0 {
             // Perhaps the highest of them lies above a gap.
             self.find_line(shelf, Purpose::Fill(1), 1);
-        } else if draining + filled > 0 {
+        } else if filled > 0 {
             self.drain(shelf, draining + filled);
+        } else if draining > 0 {
+            // This search may have taken the place of one to drain the class. Were the next one to do so again, the two would
+            // follow each other for ever, and nothing that was asked back would go.
+            self.drain_as(Purpose::DrainFirst, shelf, draining);
         }
         filled
     }
@@ -394,6 +420,32 @@ mod tests {
         settle(&mut control, &mut half);
         assert_eq!(control.metrics().classes[0].carved, with_margin(10));
         assert!(control.bytes_held() < before);
+    }
+
+    #[test]
+    fn defragment_gives_back_what_is_idle_although_a_gap_above_it_cannot_be_filled() {
+        // The reserve ends in a run that is too short for the largest class, above every buffer that would fit in it.
+        let pool = BufferPool::builder().class(SMALL, 64).class(LARGE, 4);
+        let pool = pool.reserve_samples(64 * SMALL + 4 * LARGE + 2 * SMALL);
+        let (mut control, mut half) = pool.build().unwrap();
+        // A search for a line takes several runs, as in a pool of many thousand buffers.
+        control.slots_per_step = 16;
+        drop(acquire(&half, 64));
+        settle(&mut control, &mut half);
+        assert!(control.fragmentation_percentage() > 0.0);
+        control.begin_peak_window();
+        for quantum in 0..64 {
+            control.defragment();
+            half.begin_quantum(quantum * 128);
+        }
+        let metrics = control.metrics();
+        // No use, and the margin of one buffer.
+        let left = metrics
+            .classes
+            .iter()
+            .map(|class| (class.carved, class.draining));
+        assert_eq!(left.collect::<Vec<_>>(), [(1, 0), (1, 0)]);
+        assert!(control.is_valid());
     }
 
     #[test]

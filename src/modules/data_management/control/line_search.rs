@@ -17,6 +17,8 @@ const STRETCHES: usize = 1 << STRETCHES_LOG2;
 pub(super) enum Purpose {
     /// What lies beyond it goes back.
     Drain,
+    /// The same, and no search to fill gaps takes its place: the last one did, and found no gap to fill.
+    DrainFirst,
     /// Up to so many gaps below it are filled, and as many buffers beyond it go back instead.
     Fill(u32),
 }

@@ -138,7 +138,10 @@ impl PoolKeeper {
             report.operations += apply(plan, control, publisher);
         }
         if self.monitor.is_active(AlertKind::Fragmentation) && now_ms >= self.defragment_at_ms {
-            let result = control.defragment();
+            let result = match self.engine {
+                Some(_) => control.defragment_beside_plans(),
+                None => control.defragment(),
+            };
             report.operations += result.steps;
             if result.complete {
                 self.defragment_at_ms = now_ms + DEFRAGMENT_MS;
