@@ -31,7 +31,7 @@ use sizing_limits::{LIMITS, Limits, Row, shortcomings};
 
 /// Instructions of one acquire, touch and release, at most. Without optimisation across crates, which the native benchmark
 /// has and which counts 45 and 59 there, a few calls are not inlined.
-const INSTRUCTIONS_MOST: [(&str, f64); 2] = [("scratch", 72.5), ("acquire", 100.0)];
+const INSTRUCTIONS_MOST: [(&str, f64); 2] = [("scratch", 72.5), ("acquire", 78.5)];
 /// Says to the child which benchmark it is to run.
 const COUNTED: &str = "WAVEPOOL_COUNTED";
 
@@ -91,18 +91,37 @@ fn hot_path_instructions_keep_to_their_limits() {
         println!("instructions of the hot path: not measured, valgrind is not installed");
         return;
     }
+    let mut found = Vec::new();
     for (bench, most) in INSTRUCTIONS_MOST {
         let child = ["--ignored", "--exact", "counted_child", "--test-threads=1"];
         let counted = instructions::count(|valgrind| {
             valgrind.args(child).env(COUNTED, bench);
         });
         println!("instructions of {bench}: {counted:?}");
-        let counted = counted.expect("callgrind's file has a total");
-        assert!(
-            counted <= most,
-            "{bench} takes {counted} instructions, at most {most} are allowed"
-        );
+        found.extend(instruction_shortcoming(bench, counted, most));
     }
+    assert!(found.is_empty(), "{}", found.join("; "));
+}
+
+fn instruction_shortcoming(bench: &str, counted: Option<f64>, most: f64) -> Option<String> {
+    match counted {
+        None => Some(format!("{bench}: callgrind's file has no total")),
+        Some(counted) if counted <= most => None,
+        Some(counted) => Some(format!(
+            "{bench} takes {counted} instructions, at most {most} are allowed"
+        )),
+    }
+}
+
+#[test]
+fn the_limit_of_instructions_trips_with_both_numbers() {
+    assert_eq!(instruction_shortcoming("scratch", Some(72.5), 72.5), None);
+    assert_eq!(
+        instruction_shortcoming("scratch", Some(73.0), 72.5).as_deref(),
+        Some("scratch takes 73 instructions, at most 72.5 are allowed")
+    );
+    assert!(instruction_shortcoming("scratch", None, 72.5).is_some());
+    assert!(instruction_shortcoming("scratch", Some(f64::NAN), 72.5).is_some());
 }
 
 #[test]
