@@ -55,7 +55,7 @@ self.onmessage = async (event: MessageEvent<ToHost>) => {
   } catch (thrown) {
     // A trap leaves the host in the middle of something: that is no refusal of this request alone.
     if (thrown instanceof WebAssembly.RuntimeError) crash(thrown);
-    else say({ kind: 'refusal', id: request.id, message: describe(thrown) });
+    else say({ kind: 'refusal', id: request.id, message: messageOf(thrown) });
   }
 };
 
@@ -166,10 +166,15 @@ function hearParticipant(host: Host, wasm: InitOutput, participant: number, coun
     // It may have closed meanwhile.
     if (address === 0) return counts.close();
     try {
-      new Uint8Array(wasm.memory.buffer, address, header.byteLength).set(new Uint8Array(header));
+      const bytes = host.headerBytes();
+      if (!(header instanceof ArrayBuffer) || header.byteLength !== bytes) throw new RangeError(`a header must be a buffer of ${bytes} bytes`);
+      new Uint8Array(wasm.memory.buffer, address, bytes).set(new Uint8Array(header));
       host.receiveParticipant(participant);
     } catch (thrown) {
-      crash(thrown);
+      // A trap leaves the host in the middle of something; anything else is that thread's fault alone.
+      if (thrown instanceof WebAssembly.RuntimeError) return crash(thrown);
+      counts.close();
+      console.warn(`wavepool: the figures of participant ${participant} are not read any more: ${messageOf(thrown)}`);
     }
   };
 }
