@@ -35,6 +35,8 @@ mod panic_note;
 pub mod registry;
 mod stopwatch;
 mod sync;
+#[cfg(any(test, all(target_arch = "wasm32", feature = "page")))]
+mod thread_slots;
 #[cfg(all(target_arch = "wasm32", feature = "page"))]
 pub mod web;
 pub mod worklet;

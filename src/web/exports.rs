@@ -1,56 +1,143 @@
 //! Raw exports: numbers in, numbers out, past wasm-bindgen, so that a crossing costs a call and nothing else.
-#![allow(unsafe_code)] // JavaScript holds Rust values as numbers; they are references again here, and in the end freed.
 
 use core::mem::ManuallyDrop;
 
-/// Declares exports that get what JavaScript names by its address as a reference.
+use crate::registry::ModuleError;
+use crate::thread_slots::{MOST_LENT, Slots};
+
+use super::thread_memory::ThreadMemory;
+
+/// Something that another thread uses by its number.
+pub(super) trait Lendable: Send + Sized + 'static {
+    /// What it is, for people.
+    const NAME: &'static str;
+    /// The one table of its kind.
+    fn slots() -> &'static Slots<Self>;
+}
+
+/// Gives a type its table.
+macro_rules! lendable {
+    ($This:ty, $name:literal) => {
+        impl $crate::web::exports::Lendable for $This {
+            const NAME: &'static str = $name;
+
+            fn slots() -> &'static $crate::thread_slots::Slots<Self> {
+                static SLOTS: $crate::thread_slots::Slots<$This> =
+                    $crate::thread_slots::Slots::new();
+                &SLOTS
+            }
+        }
+    };
+}
+
+/// Declares exports that get what JavaScript names by its number. A number under which nothing is lent gets the answer
+/// after `else`.
 macro_rules! exports {
-    ($($(#[$doc:meta])* fn $name:ident($this:ident: &mut $This:ty $(, $arg:ident: $Arg:ty)*) $(-> $Out:ty)? $body:block)*) => {$(
+    ($($(#[$doc:meta])* fn $name:ident($this:ident: &mut $This:ty $(, $arg:ident: $Arg:ty)*) $(-> $Out:ty)? $body:block else $refused:expr;)*) => {$(
         $(#[$doc])*
-        ///
-        /// # Safety
-        /// The address is of one that is open, and this is the thread it belongs to.
         #[unsafe(no_mangle)]
-        unsafe extern "C" fn $name($this: *mut $This $(, $arg: $Arg)*) $(-> $Out)? {
-            // SAFETY: made by `Box::into_raw` and not yet closed, says the caller, so it is aligned, initialised and
-            // alive; the host does not touch it between opening and closing it, and the thread it belongs to is one.
-            let $this: &mut $This = unsafe { &mut *$this };
+        pub(super) extern "C" fn $name(number: u32 $(, $arg: $Arg)*) $(-> $Out)? {
+            let Some(mut inside) = <$This as $crate::web::exports::Lendable>::slots().enter(number) else {
+                return $refused;
+            };
+            let $this: &mut $This = &mut inside;
             $body
         }
     )*};
 }
-pub(super) use exports;
+pub(super) use {exports, lendable};
 
-/// Something that another thread uses by its address until it is closed.
-pub(super) struct Lent<T>(*mut T);
+/// What the host knows of the end of a thread that it lent something to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ThreadEnd {
+    /// It may still run.
+    Running,
+    /// It said that it has stopped; what it was lent tells whether that is so.
+    Left,
+    /// It was ended, or never began.
+    Gone,
+}
 
-impl<T> Lent<T> {
-    pub(super) fn new(value: Box<T>) -> Self {
-        Self(Box::into_raw(value))
-    }
-
-    pub(super) fn address(&self) -> usize {
-        self.0 as usize
-    }
-
-    /// For when its thread is known to be dead.
-    pub(super) fn of_the_dead(&mut self) -> &mut T {
-        // SAFETY: from `Box::into_raw`, not freed while `self` lives; the only thread that used it is gone, says the caller.
-        unsafe { &mut *self.0 }
-    }
-
-    /// For when its thread has said that it will not use it again, or is gone.
-    pub(super) fn take_back(self) -> Box<T> {
-        let value = ManuallyDrop::new(self);
-        // SAFETY: from `Box::into_raw`, and not dropped by `Lent`; nobody else uses it, says the caller.
-        unsafe { Box::from_raw(value.0) }
+impl From<u8> for ThreadEnd {
+    /// By JavaScript's numbers; what is none of them says nothing of an end.
+    fn from(number: u8) -> Self {
+        match number {
+            1 => Self::Left,
+            2 => Self::Gone,
+            _ => Self::Running,
+        }
     }
 }
 
-impl<T> Drop for Lent<T> {
-    fn drop(&mut self) {
-        // SAFETY: from `Box::into_raw`, freed here or by `take_back`. The host drops it when its thread has said that it will
-        // not use it again (or is gone), so nobody else does.
-        drop(unsafe { Box::from_raw(self.0) });
+/// What came back from a thread.
+pub(super) enum Returned<T> {
+    /// As the thread left it.
+    Whole(Box<T>),
+    /// The thread ended in the middle of a change.
+    Broken(Box<T>),
+}
+
+/// Something that another thread uses by its number, with the memory that this thread runs on (shared mode).
+pub(super) struct Lent<T: Lendable> {
+    number: u32,
+    /// Freed only when the thread has ended.
+    memory: ManuallyDrop<ThreadMemory>,
+    kind: core::marker::PhantomData<T>,
+}
+
+impl<T: Lendable> Lent<T> {
+    pub(super) fn new(value: Box<T>) -> Result<Self, ModuleError> {
+        let refused = |_| format!("{MOST_LENT} {}s are open, the most there can be", T::NAME);
+        Ok(Self {
+            number: T::slots().lend(value).map_err(refused)?,
+            memory: ManuallyDrop::new(ThreadMemory::new()),
+            kind: core::marker::PhantomData,
+        })
     }
+
+    /// What its thread calls it by.
+    pub(super) const fn number(&self) -> u32 {
+        self.number
+    }
+
+    /// Where its thread's stack ends and its thread-locals begin.
+    pub(super) fn thread_address(&self) -> usize {
+        self.memory.address()
+    }
+
+    /// Looks at it, or changes it, while its thread is not inside.
+    pub(super) fn with<R>(&self, change: impl FnOnce(&mut T) -> R) -> Option<R> {
+        T::slots()
+            .enter(self.number)
+            .map(|mut inside| change(&mut inside))
+    }
+
+    /// Takes it back if its thread has ended; the number is stale then. What cannot be taken back stays lent.
+    ///
+    /// # Safety
+    /// With `Gone`, the thread does not run any more, and never will.
+    #[allow(unsafe_code)] // Passes the caller's word on.
+    pub(super) unsafe fn take_back(self, end: ThreadEnd) -> Result<Returned<T>, Self> {
+        let slots = T::slots();
+        match end {
+            ThreadEnd::Running => return Err(self),
+            ThreadEnd::Left if !slots.has_left(self.number) => return Err(self),
+            ThreadEnd::Left | ThreadEnd::Gone => {}
+        }
+        let returned = match slots.take_back(self.number) {
+            Some(whole) => Returned::Whole(whole),
+            // SAFETY: only a thread that is gone is inside here: one that has left is not.
+            None => match unsafe { slots.take_broken(self.number) } {
+                Some(broken) => Returned::Broken(broken),
+                None => return Err(self),
+            },
+        };
+        drop(ManuallyDrop::into_inner(self.memory));
+        Ok(returned)
+    }
+}
+
+/// Lends something within an instance that one thread has for itself (transfer mode); 0 if there is no room.
+pub(super) fn lend_here<T: Lendable>(value: Box<T>) -> u32 {
+    T::slots().lend(value).unwrap_or(0)
 }

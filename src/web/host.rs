@@ -1,5 +1,5 @@
 //! The control side of a page: registry, streams, dispatch. Lives in a worker. What it tells of itself: `figures`.
-#![allow(unsafe_code)] // The half of a worklet that trapped is taken over.
+#![allow(unsafe_code)] // What threads held that have ended is taken over.
 
 use std::collections::BTreeMap;
 
@@ -8,8 +8,9 @@ use wasm_bindgen::prelude::*;
 
 use super::activity::{self, Activity};
 use super::closed::Closed;
+use super::closing::Closing;
 use super::exercise::{self, Exercise};
-use super::exports::Lent;
+use super::exports::{Lent, ThreadEnd};
 use super::feed::Feed;
 use super::feeds::Feeds;
 use super::inspection::Inspector;
@@ -23,11 +24,13 @@ use super::stream_counts::StreamCounts;
 use super::tap::Tap;
 use super::tracks::Tracks;
 use super::unit_costs::Made;
-use crate::event_bus::TypedEventBus;
+use crate::event_bus::{Publisher, TypedEventBus};
 use crate::modules::audio_foundations::{AudioFoundationsModule, StreamConfig};
 use crate::modules::data_management::pool_events::LeasesReclaimed;
 use crate::modules::data_management::sizing::sizing_profile::SizingProfile;
-use crate::modules::data_management::{DataManagementConfig, DataManagementModule, PoolControl};
+use crate::modules::data_management::{
+    DataManagementConfig, DataManagementModule, LeaseTable, PoolControl,
+};
 use crate::panic_note;
 use crate::registry::{ModuleError, ModuleRegistry};
 
@@ -62,6 +65,9 @@ pub(super) struct HostOptions {
     pub(super) mode_reason: String,
     /// What an earlier run learned, as the page kept it.
     profile: Option<String>,
+    /// Where the generations of this instance's leases begin: see [`LeaseTable::seed`].
+    #[serde(default)]
+    seed: u32,
 }
 
 #[derive(Debug, Deserialize)]
@@ -83,15 +89,16 @@ pub struct Host {
     // Streams hold pool halves: they go before the registry.
     pub(super) streams: BTreeMap<u32, Stream>,
     pub(super) closed: Closed,
-    /// What is in the hands of threads that never said that they had stopped, by the number of the closed stream.
-    abandoned_taps: BTreeMap<u32, Lent<Tap>>,
-    abandoned_readers: BTreeMap<u32, Lent<Reader>>,
+    /// Closed streams of which a thread may still run, by number.
+    pub(super) closing: BTreeMap<u32, Closing>,
     pub(super) holders: Holders,
     pub(super) participants: Participants,
     /// Buffers still leased when the last stream had closed.
     pub(super) leaked: u64,
     /// JavaScript objects made on this side of the boundary, messages and transferred buffers of both sides.
     pub(super) made: Made,
+    /// For what the host itself has to tell: its own from the start, so that there is room for it when there is for nobody.
+    publisher: Publisher,
     /// When the pool's control step last ran.
     ticked_ms: f64,
     pub(super) feed: Feed,
@@ -109,8 +116,8 @@ pub struct Host {
 
 #[wasm_bindgen]
 impl Host {
-    /// Boots the registry. `options` is `{"mode": "shared" | "transfer", "mode_reason": string, "profile": string | null}`.
-    /// A profile that cannot be used is left out: see [`profileRefused`](Self::profile_refused).
+    /// Boots the registry. `options` is `{"mode": "shared" | "transfer", "mode_reason": string, "profile": string | null,
+    /// "seed": number}`; the seed makes the leases of this instance differ from those of others. A profile that cannot be used is left out: see [`profileRefused`](Self::profile_refused).
     ///
     /// # Errors
     /// Options that cannot be read; a module that does not boot, by name.
@@ -121,7 +128,9 @@ impl Host {
         if options.mode == Mode::Shared {
             memory::reserve();
         }
+        LeaseTable::seed(options.seed);
         let bus = TypedEventBus::default();
+        let publisher = bus.publisher()?;
         let feed = Feed::subscribe(&bus)?;
         let (config, profile_refused) = begin_with(options.profile.as_deref());
         let registry = ModuleRegistry::builder(bus).configure(config).boot()?;
@@ -129,12 +138,12 @@ impl Host {
             options,
             streams: BTreeMap::new(),
             closed: Closed::default(),
-            abandoned_taps: BTreeMap::new(),
-            abandoned_readers: BTreeMap::new(),
+            closing: BTreeMap::new(),
             holders: Holders::default(),
             participants: Participants::default(),
             leaked: 0,
             made: Made::default(),
+            publisher,
             ticked_ms: f64::NEG_INFINITY,
             feed,
             inspector: Inspector::new(),
@@ -204,22 +213,29 @@ impl Host {
                 let (capture, analysis) = audio.open_stream(data, config)?;
                 let number = capture.stream();
                 let end = StreamEnd::Analysed {
-                    tap: Lent::new(Tap::new(capture, counts.clone(), None)),
+                    tap: Lent::new(Tap::new(capture, counts.clone(), None))?,
                     analysis: Box::new(analysis),
                 };
                 (number, end)
             }
             (Mode::Shared, Consumer::Reader) => {
                 let holder = self.holders.take()?;
-                let (capture, windows) = audio
-                    .open_windows(data, config)
-                    .inspect_err(|_| self.holders.give_back(holder))?;
-                let number = capture.stream();
-                let end = StreamEnd::Read {
-                    tap: Lent::new(Tap::new(capture, counts.clone(), None)),
-                    reader: Lent::new(Reader::new(holder, windows, counts.clone())),
-                };
-                (number, end)
+                let opened = audio.open_windows(data, config).map_err(ModuleError::from);
+                let lent = opened.and_then(|(capture, windows)| {
+                    let number = capture.stream();
+                    let reader = Lent::new(Reader::new(holder, windows, counts.clone())?)?;
+                    let tap = Lent::new(Tap::new(capture, counts.clone(), None))?;
+                    Ok((number, tap, reader))
+                });
+                let (number, tap, reader) = lent.inspect_err(|_| self.holders.give_back(holder))?;
+                (
+                    number,
+                    StreamEnd::Read {
+                        tap,
+                        reader,
+                        holder,
+                    },
+                )
             }
         };
         let stream = Stream {
@@ -231,37 +247,40 @@ impl Host {
         Ok((number, stream))
     }
 
-    /// Shared mode: the tap's address, for the worklet's exports. 0 otherwise.
-    #[wasm_bindgen(js_name = tapAddress)]
-    pub fn tap_address(&self, stream: u32) -> usize {
-        match self.streams.get(&stream).map(|stream| &stream.end) {
-            Some(StreamEnd::Analysed { tap, .. } | StreamEnd::Read { tap, .. }) => tap.address(),
-            _ => 0,
-        }
+    /// Shared mode: the tap's number, for the worklet's exports. 0 otherwise.
+    #[wasm_bindgen(js_name = tapNumber)]
+    pub fn tap_number(&self, stream: u32) -> u32 {
+        self.tap(stream).map_or(0, Lent::number)
     }
 
-    /// Shared mode: the reader's address, for the consumer's exports. 0 otherwise.
-    #[wasm_bindgen(js_name = readerAddress)]
-    pub fn reader_address(&self, stream: u32) -> usize {
-        match self.streams.get(&stream).map(|stream| &stream.end) {
-            Some(StreamEnd::Read { reader, .. }) => reader.address(),
-            _ => 0,
-        }
+    /// Shared mode: the memory that the worklet's instance runs on. 0 otherwise.
+    #[wasm_bindgen(js_name = tapThread)]
+    pub fn tap_thread(&self, stream: u32) -> usize {
+        self.tap(stream).map_or(0, Lent::thread_address)
     }
 
-    /// Closes a stream; its buffers come home. `worklet_stopped` and `consumer_stopped` say that these threads will not
-    /// touch it again. One that may still run keeps what it has, its buffers count as leaked, and the page closes the
-    /// stream again when it has answered. Closing one twice does nothing more.
+    /// Shared mode: the reader's number, for the consumer's exports. 0 otherwise.
+    #[wasm_bindgen(js_name = readerNumber)]
+    pub fn reader_number(&self, stream: u32) -> u32 {
+        self.reader(stream).map_or(0, Lent::number)
+    }
+
+    /// Shared mode: the memory that the consumer's instance runs on. 0 otherwise.
+    #[wasm_bindgen(js_name = readerThread)]
+    pub fn reader_thread(&self, stream: u32) -> usize {
+        self.reader(stream).map_or(0, Lent::thread_address)
+    }
+
+    /// Closes a stream; its buffers come home. `worklet` and `consumer` say what is known of these threads: 0, one may
+    /// still run, and keeps what it has until the page closes the stream again; 1, it said that it has stopped, which is
+    /// checked; 2, it was ended or never began, and what it held is taken back, and told. Closing a stream twice does
+    /// nothing more.
     ///
-    /// `worklet_lost` says that the worklet trapped, or went without a last word: what it held is taken back, and told.
+    /// # Safety
+    /// A thread that is said to have been ended does not run any more, and never will.
     #[wasm_bindgen(js_name = closeStream)]
-    pub fn close_stream(
-        &mut self,
-        stream: u32,
-        worklet_stopped: bool,
-        consumer_stopped: bool,
-        worklet_lost: bool,
-    ) {
+    pub unsafe fn close_stream(&mut self, stream: u32, worklet: u8, consumer: u8) {
+        let (worklet, consumer) = (ThreadEnd::from(worklet), ThreadEnd::from(consumer));
         if let Some(closing) = self.streams.remove(&stream) {
             self.closed.figures = Some(closing.figures(stream));
             self.closed.made += closing.counts.made();
@@ -274,34 +293,37 @@ impl Host {
                         remote_recycled,
                         ..
                     } = *receiver;
-                    let reclaimed = self.closed.absorb(&remote, remote_recycled, worklet_lost);
+                    let lost = worklet == ThreadEnd::Gone;
+                    let reclaimed = self.closed.absorb(&remote, remote_recycled, lost);
                     self.tell_reclaimed(stream, reclaimed);
                 }
-                StreamEnd::Analysed { tap, .. } => {
-                    self.abandoned_taps.insert(stream, tap);
+                StreamEnd::Analysed { tap, analysis } => {
+                    drop(analysis);
+                    self.closing.insert(stream, Closing::new(tap, None));
                 }
-                StreamEnd::Read { tap, reader } => {
-                    self.abandoned_taps.insert(stream, tap);
-                    self.abandoned_readers.insert(stream, reader);
+                StreamEnd::Read {
+                    tap,
+                    reader,
+                    holder,
+                } => {
+                    let closing = Closing::new(tap, Some((reader, holder)));
+                    self.closing.insert(stream, closing);
                 }
             }
         }
-        if worklet_stopped && let Some(tap) = self.abandoned_taps.remove(&stream) {
-            self.end_tap(tap, worklet_lost);
-        }
-        if consumer_stopped && let Some(reader) = self.abandoned_readers.remove(&stream) {
-            self.holders.give_back(reader.take_back().holder());
-        }
+        // SAFETY: the caller's word.
+        unsafe { self.end_threads(stream, worklet, consumer) };
         self.settle();
     }
 
-    /// Takes back the windows that a stream's consumer held which is known to be dead; the stream goes on. Returns how many.
+    /// Takes back the windows that a stream's consumer held which is known to be dead; the stream goes on. What it was in
+    /// the middle of is taken back when the stream is closed. Returns how many it had leased.
     #[wasm_bindgen(js_name = reclaimReader)]
     pub fn reclaim_reader(&mut self, stream: u32) -> u32 {
         let Some(Stream {
             end: StreamEnd::Read { reader, .. },
             ..
-        }) = self.streams.get_mut(&stream)
+        }) = self.streams.get(&stream)
         else {
             return 0;
         };
@@ -309,7 +331,8 @@ impl Host {
         let Some(control) = data.and_then(|data| data.control_mut()) else {
             return 0;
         };
-        control.reclaim_leases(reader.of_the_dead().leases())
+        let reclaimed = reader.with(|reader| control.reclaim_leases(reader.leases()));
+        reclaimed.unwrap_or(0)
     }
 
     /// Reads windows, steps the pool, delivers events, these between all other pieces, so that a Critical one waits for
@@ -446,38 +469,21 @@ impl Host {
         let streams: Vec<_> = self.streams.keys().copied().collect();
         self.exercise = None;
         for stream in streams {
-            self.close_stream(stream, true, true, false);
+            // SAFETY: nobody is said to have been ended.
+            unsafe { self.close_stream(stream, 1, 1) };
         }
         self.pump();
         // Readers that have not stopped: what they hold is given up now.
-        if !self.abandoned_readers.is_empty() {
+        if self.closing.values().any(Closing::is_read) {
             self.count_leaks();
         }
         self.leaked
     }
 
-    /// A tap whose worklet trapped may be in the middle of anything: it is left as it is, and its half taken over.
-    fn end_tap(&mut self, tap: Lent<Tap>, trapped: bool) {
-        let tap = tap.take_back();
-        let data = self.registry.get_mut::<DataManagementModule>();
-        match data.and_then(|data| data.control_mut()) {
-            Some(control) if trapped => {
-                let half = tap.half();
-                Box::leak(tap);
-                // SAFETY: the worklet does not call its instance again after a trap, and the tap, with the half and all
-                // windows that are not frozen yet, is never used again.
-                unsafe { control.reclaim(half) };
-            }
-            _ => drop(tap),
-        }
-    }
-
     /// What was held in a memory that is gone.
     pub(super) fn tell_reclaimed(&self, holder: u32, count: u64) {
-        if count > 0
-            && let Ok(publisher) = self.registry.bus().publisher()
-        {
-            publisher.publish(LeasesReclaimed {
+        if count > 0 {
+            self.publisher.publish(LeasesReclaimed {
                 holder,
                 count: count as u32,
                 first_frame: None,
@@ -488,7 +494,7 @@ impl Host {
     /// Once nobody is left who may hold a buffer, what is still out has leaked.
     pub(super) fn settle(&mut self) {
         // A reader of a closed stream still has its blocks, and gives them back when it is done with them.
-        let held = !self.abandoned_readers.is_empty();
+        let held = self.closing.values().any(Closing::is_read);
         if held || !self.streams.is_empty() || !self.participants.is_empty() {
             return;
         }
@@ -518,6 +524,20 @@ impl Host {
 
     pub(super) const fn mode(&self) -> Mode {
         self.options.mode
+    }
+
+    fn tap(&self, stream: u32) -> Option<&Lent<Tap>> {
+        match &self.streams.get(&stream)?.end {
+            StreamEnd::Analysed { tap, .. } | StreamEnd::Read { tap, .. } => Some(tap),
+            StreamEnd::Received(_) => None,
+        }
+    }
+
+    fn reader(&self, stream: u32) -> Option<&Lent<Reader>> {
+        match &self.streams.get(&stream)?.end {
+            StreamEnd::Read { reader, .. } => Some(reader),
+            StreamEnd::Analysed { .. } | StreamEnd::Received(_) => None,
+        }
     }
 }
 

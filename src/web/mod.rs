@@ -1,7 +1,7 @@
 //! The browser host: one object for the control worker ([`Host`]), numeric exports for the worklet (`tap`) and for
 //! JavaScript's other threads (`reader`: windows of a tap; `participant`: buffers of its own).
 //!
-//! Two builds, one API. **Shared**: the host opens a stream and hands the tap's address to the worklet, and the reader's
+//! Two builds, one API. **Shared**: the host opens a stream and hands the tap's number to the worklet, and the reader's
 //! to the consumer; both run on the same memory. **Transfer**: the worklet boots an instance of its own and sends windows,
 //! counts and events in blocks.
 
@@ -10,6 +10,9 @@ mod allocator;
 mod arrivals;
 mod block_header;
 mod closed;
+mod closing;
+#[cfg(test)]
+mod ended_threads;
 mod exercise;
 mod exports;
 mod feed;
@@ -29,6 +32,7 @@ mod snapshot;
 mod stream;
 mod stream_counts;
 mod tap;
+mod thread_memory;
 mod tracks;
 mod unit_costs;
 

@@ -1,19 +1,17 @@
 //! Buffers for JavaScript's own use: a half of the pool, and a bridge, for one thread that is not the audio thread.
 //!
-//! Shared mode: the host makes it, and the thread's bare instance on the same memory uses it by its address. Transfer
+//! Shared mode: the host makes it, and the thread's bare instance on the same memory uses it by its number. Transfer
 //! mode: the thread boots an instance of its own. Nothing but opening allocates.
-#![allow(unsafe_code)] // Exports that get the participant by its address.
-
-use core::ptr;
+#![allow(unsafe_code)] // Exports by name.
 
 use super::block_header::{Head, Header};
-use super::exports::exports;
+use super::exports::{Lendable, exports, lend_here, lendable};
 use super::refusal::Refusal;
 use super::stream_counts::ViewCount;
 use crate::event_bus::TypedEventBus;
 use crate::modules::data_management::pool_metrics::PoolCounts;
 use crate::modules::data_management::{
-    DataManagementModule, JSBufferRef, MAX_HOLDERS, PoolError, RealtimePool, WasmJsBridge,
+    DataManagementModule, JSBufferRef, LeaseTable, PoolError, RealtimePool, WasmJsBridge,
 };
 use crate::panic_note;
 use crate::registry::{ModuleError, ModuleRegistry};
@@ -77,7 +75,7 @@ impl Participant {
         half.attach_publisher(publisher)?;
         let slots = control.slots().count();
         Ok(Box::new(Self {
-            bridge: WasmJsBridge::new(holder, MOST_LEASES, slots),
+            bridge: WasmJsBridge::try_new(holder, MOST_LEASES, slots)?,
             half,
             views,
             refusal: Refusal::default(),
@@ -86,8 +84,9 @@ impl Participant {
         }))
     }
 
-    fn alone(holder: u8) -> Result<Box<Self>, ModuleError> {
+    fn alone(holder: u8, seed: u32) -> Result<Box<Self>, ModuleError> {
         panic_note::install();
+        LeaseTable::seed(seed);
         let mut registry = ModuleRegistry::builder(TypedEventBus::default()).boot()?;
         let mut participant = Self::new(holder, &mut registry, ViewCount::default())?;
         let counts = PoolCounts::default();
@@ -104,9 +103,14 @@ impl Participant {
         &mut self.bridge
     }
 
-    /// Its half, for whoever takes that over; the leases are to be taken back first.
-    pub(super) fn into_half(self: Box<Self>) -> RealtimePool {
-        self.half
+    /// Ends a participant whose thread died, without releasing what it had leased; returns the number of its half, for
+    /// whoever takes that over.
+    pub(super) fn abandon(self) -> u16 {
+        self.bridge.abandon();
+        let (half, publisher) = self.half.abandon();
+        // What it had published is still delivered.
+        drop(publisher);
+        half
     }
 
     fn acquire(&mut self, samples: u32) -> u32 {
@@ -134,37 +138,41 @@ impl Participant {
     }
 }
 
-/// Boots an instance of its own (transfer mode); its leases carry the holder's number, below 16. Null if that fails.
+lendable!(Participant, "pool");
+
+/// Boots an instance of its own (transfer mode); its leases carry the holder's number, below 16, and generations that
+/// begin where `seed` says: see [`LeaseTable::seed`]. Returns the participant's number; 0 if that fails.
 #[unsafe(no_mangle)]
-extern "C" fn participant_open(holder: u32) -> *mut Participant {
-    Participant::alone(holder as u8 % MAX_HOLDERS).map_or(ptr::null_mut(), Box::into_raw)
+extern "C" fn participant_open(holder: u32, seed: u32) -> u32 {
+    let holder = u8::try_from(holder).unwrap_or(u8::MAX);
+    Participant::alone(holder, seed).map_or(0, lend_here)
 }
 
 exports! {
     /// Leases a zeroed buffer; 0 if refused.
-    fn participant_acquire(participant: &mut Participant, samples: u32) -> u32 { participant.acquire(samples) }
+    fn participant_acquire(participant: &mut Participant, samples: u32) -> u32 { participant.acquire(samples) } else 0;
     /// Address of a leased buffer's samples, which are in use from now on; 0 if refused.
-    fn participant_view(participant: &mut Participant, lease: u32) -> usize { participant.view(lease) }
+    fn participant_view(participant: &mut Participant, lease: u32) -> usize { participant.view(lease) } else 0;
     /// Where the sizes of the buffer viewed last are: its samples, and those asked for.
-    fn participant_looked(participant: &mut Participant) -> *const [u32; 2] { &raw const participant.looked }
+    fn participant_looked(participant: &mut Participant) -> *const [u32; 2] { &raw const participant.looked } else core::ptr::from_ref(&[0; 2]);
     /// The samples are not in use any more; 0, or the refusal's code.
     fn participant_end_view(participant: &mut Participant, lease: u32) -> u32 {
         let ended = participant.bridge.end_view(JSBufferRef::from_raw(lease));
         participant.code(ended)
-    }
+    } else Refusal::CLOSED.code();
     /// A further lease on the same samples, which are frozen from now on; 0 if refused.
     fn participant_share(participant: &mut Participant, lease: u32) -> u32 {
         let shared = participant.bridge.share(JSBufferRef::from_raw(lease));
         participant.refuse(shared).map_or(0, JSBufferRef::raw)
-    }
+    } else 0;
     /// Ends a lease; 0, or the refusal's code.
     fn participant_release(participant: &mut Participant, lease: u32) -> u32 {
         let Participant { bridge, half, .. } = &mut *participant;
         let released = bridge.release_on(half, JSBufferRef::from_raw(lease));
         participant.code(released)
-    }
+    } else Refusal::CLOSED.code();
     /// Leases that are open.
-    fn participant_live(participant: &mut Participant) -> usize { participant.bridge.live() }
+    fn participant_live(participant: &mut Participant) -> usize { participant.bridge.live() } else 0;
     /// Transfer mode: writes what this pool counts into its header, and tells where that is; 0 in shared mode.
     fn participant_header(participant: &mut Participant) -> usize {
         let views = participant.bridge.objects().views;
@@ -172,9 +180,15 @@ exports! {
             alone.write_header(views);
             alone.header.address()
         })
-    }
+    } else 0;
     /// Where the last refusal is: its code, and three numbers.
-    fn participant_refusal(participant: &mut Participant) -> *const Refusal { &raw const participant.refusal }
+    fn participant_refusal(participant: &mut Participant) -> *const Refusal { &raw const participant.refusal } else core::ptr::from_ref(Refusal::CLOSED);
+}
+
+/// The thread's last call: it does not use the participant again.
+#[unsafe(no_mangle)]
+pub(super) extern "C" fn participant_leave(participant: u32) {
+    Participant::slots().leave(participant);
 }
 
 #[cfg(test)]
@@ -184,43 +198,37 @@ mod tests {
     use wasm_bindgen_test::wasm_bindgen_test;
 
     /// Through the exports, as JavaScript calls them.
-    struct Abused(*mut Participant);
+    struct Abused(u32);
 
     impl Abused {
         fn open() -> Self {
-            let participant = participant_open(3);
-            assert!(!participant.is_null());
+            let participant = participant_open(3, 7);
+            assert_ne!(participant, 0);
             Self(participant)
         }
 
         fn acquire(&self, samples: u32) -> u32 {
-            // SAFETY: opened, never closed, one thread; as in all below.
-            unsafe { participant_acquire(self.0, samples) }
+            participant_acquire(self.0, samples)
         }
 
         fn view(&self, lease: u32) -> usize {
-            // SAFETY: see `acquire`.
-            unsafe { participant_view(self.0, lease) }
+            participant_view(self.0, lease)
         }
 
         fn end_view(&self, lease: u32) -> u32 {
-            // SAFETY: see `acquire`.
-            unsafe { participant_end_view(self.0, lease) }
+            participant_end_view(self.0, lease)
         }
 
         fn share(&self, lease: u32) -> u32 {
-            // SAFETY: see `acquire`.
-            unsafe { participant_share(self.0, lease) }
+            participant_share(self.0, lease)
         }
 
         fn release(&self, lease: u32) -> u32 {
-            // SAFETY: see `acquire`.
-            unsafe { participant_release(self.0, lease) }
+            participant_release(self.0, lease)
         }
 
         fn live(&self) -> usize {
-            // SAFETY: see `acquire`.
-            unsafe { participant_live(self.0) }
+            participant_live(self.0)
         }
 
         fn code(&self) -> u32 {

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use wasm_bindgen::prelude::*;
 
 use super::block_header::Header;
-use super::exports::Lent;
+use super::exports::{Lent, Returned, ThreadEnd};
 use super::host::{Host, Mode};
 use super::participant::Participant;
 use super::stream_counts::ViewCount;
@@ -35,15 +35,24 @@ impl Holders {
     }
 }
 
-/// The threads that have buffers of their own, by their holder's number.
+/// The threads that have buffers of their own, by numbers that are never used again: a holder's number is, as soon as its
+/// thread has gone, and whoever still knew the old one must not be taken for the new one.
 #[derive(Default)]
 pub(super) struct Participants {
-    open: BTreeMap<u8, Place>,
+    open: BTreeMap<u32, Place>,
+    opened: u32,
+    /// Numbers whose thread may still run although the page has closed them.
+    closing: BTreeMap<u32, Place>,
+}
+
+struct Place {
+    holder: u8,
+    buffers: Buffers,
 }
 
 /// Where a thread's buffers are.
-enum Place {
-    /// In this memory; the thread uses it by its address.
+enum Buffers {
+    /// In this memory; the thread uses it by its number.
     Here(Lent<Participant>, ViewCount),
     /// In a memory of the thread's own, as it last told.
     Elsewhere(Box<Remote>),
@@ -58,13 +67,20 @@ struct Remote {
 
 impl Participants {
     pub(super) fn is_empty(&self) -> bool {
-        self.open.is_empty()
+        self.open.is_empty() && self.closing.is_empty()
+    }
+
+    /// The number of the next one.
+    fn number(&mut self) -> Result<u32, ModuleError> {
+        let spent = "this pool has had as many participants as there are numbers";
+        self.opened = self.opened.checked_add(1).ok_or(spent)?;
+        Ok(self.opened)
     }
 
     pub(super) fn views(&self) -> u64 {
-        let views = |place: &Place| match place {
-            Place::Here(_, views) => views.get(),
-            Place::Elsewhere(remote) => remote.views,
+        let views = |place: &Place| match &place.buffers {
+            Buffers::Here(_, views) => views.get(),
+            Buffers::Elsewhere(remote) => remote.views,
         };
         self.open.values().map(views).sum()
     }
@@ -72,65 +88,86 @@ impl Participants {
     /// Adds what threads with a memory of their own told of theirs.
     pub(super) fn count_into(&self, counts: &mut PoolCounts) {
         for place in self.open.values() {
-            if let Place::Elsewhere(remote) = place {
+            if let Buffers::Elsewhere(remote) = &place.buffers {
                 counts.add(&remote.pool);
             }
         }
     }
 
-    fn remote(&mut self, holder: u8) -> Option<&mut Remote> {
-        match self.open.get_mut(&holder) {
-            Some(Place::Elsewhere(remote)) => Some(remote),
-            _ => None,
+    fn here(&self, participant: u32) -> Option<&Lent<Participant>> {
+        match &self.open.get(&participant)?.buffers {
+            Buffers::Here(participant, _) => Some(participant),
+            Buffers::Elsewhere(_) => None,
+        }
+    }
+
+    fn remote(&mut self, participant: u32) -> Option<&mut Remote> {
+        match &mut self.open.get_mut(&participant)?.buffers {
+            Buffers::Elsewhere(remote) => Some(remote),
+            Buffers::Here(..) => None,
         }
     }
 }
 
 #[wasm_bindgen]
 impl Host {
-    /// Opens a participant, in transfer mode a place for what it will tell; returns its holder's number.
+    /// Opens a participant, in transfer mode a place for what it will tell; returns its number, which no other one gets.
     ///
     /// # Errors
     /// No holder's number, no half, or no publisher left.
     #[wasm_bindgen(js_name = openParticipant)]
-    pub fn open_participant(&mut self) -> Result<u8, JsError> {
+    pub fn open_participant(&mut self) -> Result<u32, JsError> {
         self.participant()
             .map_err(|error| JsError::new(&error.to_string()))
     }
 
-    fn participant(&mut self) -> Result<u8, ModuleError> {
+    fn participant(&mut self) -> Result<u32, ModuleError> {
+        let number = self.participants.number()?;
         let holder = self.holders.take()?;
-        let place = match self.mode() {
+        let buffers = match self.mode() {
             Mode::Shared => {
                 let views = ViewCount::default();
-                let participant = Participant::new(holder, &mut self.registry, views.clone())
+                let lent = Participant::new(holder, &mut self.registry, views.clone())
+                    .and_then(Lent::new)
                     .inspect_err(|_| self.holders.give_back(holder))?;
-                Place::Here(Lent::new(participant), views)
+                Buffers::Here(lent, views)
             }
-            Mode::Transfer => Place::Elsewhere(Box::new(Remote {
+            Mode::Transfer => Buffers::Elsewhere(Box::new(Remote {
                 header: Header::boxed(),
                 pool: PoolCounts::default(),
                 recycled: 0,
                 views: 0,
             })),
         };
-        self.participants.open.insert(holder, place);
-        Ok(holder)
+        let place = Place { holder, buffers };
+        self.participants.open.insert(number, place);
+        Ok(number)
     }
 
-    /// Shared mode: the participant's address, for its thread's exports. 0 otherwise.
-    #[wasm_bindgen(js_name = participantAddress)]
-    pub fn participant_address(&self, holder: u8) -> usize {
-        match self.participants.open.get(&holder) {
-            Some(Place::Here(participant, _)) => participant.address(),
-            _ => 0,
-        }
+    /// The number that the participant's leases carry. 0 if there is no such participant.
+    #[wasm_bindgen(js_name = participantHolder)]
+    pub fn participant_holder(&self, participant: u32) -> u8 {
+        let place = self.participants.open.get(&participant);
+        place.map_or(0, |place| place.holder)
+    }
+
+    /// Shared mode: what its thread's exports know the participant by. 0 otherwise.
+    #[wasm_bindgen(js_name = participantNumber)]
+    pub fn participant_number(&self, participant: u32) -> u32 {
+        self.participants.here(participant).map_or(0, Lent::number)
+    }
+
+    /// Shared mode: the memory that its thread's instance runs on. 0 otherwise.
+    #[wasm_bindgen(js_name = participantThread)]
+    pub fn participant_thread(&self, participant: u32) -> usize {
+        let here = self.participants.here(participant);
+        here.map_or(0, Lent::thread_address)
     }
 
     /// Transfer mode: where JavaScript puts the header that a participant wrote. 0 if there is none.
     #[wasm_bindgen(js_name = participantHeader)]
-    pub fn participant_header_address(&mut self, holder: u8) -> usize {
-        let remote = self.participants.remote(holder);
+    pub fn participant_header_address(&mut self, participant: u32) -> usize {
+        let remote = self.participants.remote(participant);
         remote.map_or(0, |remote| remote.header.address())
     }
 
@@ -139,8 +176,8 @@ impl Host {
     /// # Errors
     /// A header that another build wrote.
     #[wasm_bindgen(js_name = receiveParticipant)]
-    pub fn receive_participant(&mut self, holder: u8) -> Result<(), JsError> {
-        let Some(remote) = self.participants.remote(holder) else {
+    pub fn receive_participant(&mut self, participant: u32) -> Result<(), JsError> {
+        let Some(remote) = self.participants.remote(participant) else {
             return Ok(());
         };
         let read = remote.header.read(&mut remote.pool);
@@ -150,51 +187,81 @@ impl Host {
         Ok(())
     }
 
-    /// Closes a participant whose thread will not use it again; what it held goes home. `dead` says that the thread did not
-    /// give it back itself: that is told as an event. Returns the leases that were still open.
+    /// Closes a participant; what it held goes home. `end` says what is known of its thread, as for
+    /// [`closeStream`](Self::close_stream): 1, it said that it has stopped; 2, it was ended or never began, and what it had
+    /// leased is told as an event. One that may still run keeps what it has, and may be closed again. Returns the leases
+    /// that were still open.
+    ///
+    /// # Safety
+    /// A thread that is said to have been ended does not run any more, and never will.
     #[wasm_bindgen(js_name = closeParticipant)]
-    pub fn close_participant(&mut self, holder: u8, dead: bool) -> usize {
-        let Some(place) = self.participants.open.remove(&holder) else {
+    pub unsafe fn close_participant(&mut self, participant: u32, end: u8) -> usize {
+        let Participants { open, closing, .. } = &mut self.participants;
+        let Some(place) = open
+            .remove(&participant)
+            .or_else(|| closing.remove(&participant))
+        else {
             return 0;
         };
-        self.holders.give_back(holder);
-        let live = match place {
-            Place::Here(participant, views) => {
-                self.closed.made.views += views.get();
-                self.close_here(participant.take_back(), dead)
-            }
-            Place::Elsewhere(mut remote) => {
-                self.closed.made.views += remote.views;
-                let classes = &mut remote.pool.classes;
-                let live: u64 = classes.iter().map(|class| class.leased).sum();
-                if !dead {
-                    classes.iter_mut().for_each(|class| class.leased = 0);
+        let (holder, end) = (place.holder, ThreadEnd::from(end));
+        let live = match place.buffers {
+            Buffers::Here(lent, views) => {
+                // SAFETY: the caller's word.
+                match unsafe { lent.take_back(end) } {
+                    Ok(returned) => {
+                        self.closed.made.views += views.get();
+                        self.close_here(returned, end)
+                    }
+                    Err(running) => {
+                        let buffers = Buffers::Here(running, views);
+                        closing.insert(participant, Place { holder, buffers });
+                        return 0;
+                    }
                 }
-                let reclaimed = self.closed.absorb(&remote.pool, remote.recycled, true);
-                self.tell_reclaimed(holder.into(), reclaimed);
-                live as usize
             }
+            Buffers::Elsewhere(remote) => self.close_elsewhere(*remote, holder, end),
         };
+        self.holders.give_back(holder);
         self.settle();
         live
     }
 
-    fn close_here(&mut self, mut participant: Box<Participant>, dead: bool) -> usize {
-        let live = participant.bridge().live();
+    fn close_here(&mut self, returned: Returned<Participant>, end: ThreadEnd) -> usize {
         let data = self.registry.get_mut::<DataManagementModule>();
         let control = data.and_then(|data| data.control_mut());
-        match control.filter(|_| dead) {
-            Some(control) => {
-                control.reclaim_leases(participant.bridge().leases());
-                let half = participant.into_half();
-                let id = half.id();
-                core::mem::forget(half);
-                // SAFETY: its thread is dead and the half forgotten; the leases, which held all that came from it, have
-                // ended. What the thread lost in the middle of a step is found here.
-                unsafe { control.reclaim(id) };
+        match returned {
+            Returned::Whole(mut participant) => {
+                let live = participant.bridge().live();
+                if end == ThreadEnd::Gone
+                    && live > 0
+                    && let Some(control) = control
+                {
+                    control.reclaim_leases(participant.bridge().leases());
+                }
+                live
             }
-            None => drop(participant),
+            Returned::Broken(mut participant) => {
+                let live = participant.bridge().live();
+                let half = participant.abandon();
+                if let Some(control) = control {
+                    // SAFETY: its thread has ended, says the caller of `close_participant`; what it had leased was
+                    // abandoned, and a participant's buffers go to nobody else.
+                    unsafe { control.reclaim_all(half) };
+                }
+                live
+            }
         }
-        live
+    }
+
+    fn close_elsewhere(&mut self, mut remote: Remote, holder: u8, end: ThreadEnd) -> usize {
+        self.closed.made.views += remote.views;
+        let classes = &mut remote.pool.classes;
+        let live: u64 = classes.iter().map(|class| class.leased).sum();
+        if end != ThreadEnd::Gone {
+            classes.iter_mut().for_each(|class| class.leased = 0);
+        }
+        let reclaimed = self.closed.absorb(&remote.pool, remote.recycled, true);
+        self.tell_reclaimed(holder.into(), reclaimed);
+        live as usize
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::modules::data_management::PoolError;
 
-/// The last refusal, where JavaScript reads it. The codes are those of `refusals` in `lease_errors.ts`.
+/// The last refusal, where JavaScript reads it. The codes are those of `refusal` in `refusal.ts`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[repr(C)]
 pub(super) struct Refusal {
@@ -12,6 +12,12 @@ pub(super) struct Refusal {
 }
 
 impl Refusal {
+    /// What was asked for by its number is not open, or not any more.
+    pub(super) const CLOSED: &'static Self = &Self {
+        code: 10,
+        numbers: [0; 3],
+    };
+
     /// A channel the buffer does not have.
     pub(super) const fn no_channel(lease: u32, channel: u32, channels: u32) -> Self {
         Self {

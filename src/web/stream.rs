@@ -27,6 +27,8 @@ pub(super) enum StreamEnd {
     Read {
         tap: Lent<Tap>,
         reader: Lent<Reader>,
+        /// Whose number the reader's leases carry.
+        holder: u8,
     },
     /// Windows arrive in blocks, or blocks come by that a consumer has read.
     Received(Box<Receiver>),

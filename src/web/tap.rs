@@ -1,16 +1,15 @@
-//! The worklet's exports. A tap is named by its address.
+//! The worklet's exports. A tap is named by a number, see `thread_slots`.
 //!
 //! None but `tap_open` allocates and none but `tap_close` frees; steps are bounded by the windows open at once.
-#![allow(unsafe_code)] // JavaScript holds the tap as a number; each export turns it back into a reference.
-
-use core::ptr;
+#![allow(unsafe_code)] // Exports by name.
 
 use super::allocator;
 use super::block_header::HEADER_BYTES;
-use super::exports::exports;
+use super::exports::{Lendable, exports, lend_here, lendable};
 use super::sender::Sender;
 use super::stream_counts::StreamCounts;
-use crate::modules::audio_foundations::{Capture, CopySpan, MAX_QUANTUM_FRAMES, StreamConfig};
+use crate::modules::audio_foundations::{Capture, MAX_QUANTUM_FRAMES, StreamConfig};
+use crate::modules::data_management::RealtimePool;
 use crate::panic_note;
 
 /// The audio side of one stream.
@@ -18,8 +17,8 @@ pub(super) struct Tap {
     half: u16,
     /// None once closed.
     capture: Option<Capture>,
-    /// The plan of the quantum under way.
-    plan: *const CopySpan,
+    /// Address of the plan of the quantum under way.
+    plan: usize,
     next_frame: u64,
     /// First frame of the quantum under way.
     quantum: u64,
@@ -35,7 +34,7 @@ impl Tap {
         Box::new(Self {
             half: capture.half(),
             capture: Some(capture),
-            plan: ptr::null(),
+            plan: 0,
             next_frame: 0,
             quantum: 0,
             counts,
@@ -44,8 +43,15 @@ impl Tap {
         })
     }
 
-    /// The number of its half, for whoever takes that over.
-    pub(super) const fn half(&self) -> u16 {
+    /// Ends a tap whose worklet has stopped; returns its half of the pool.
+    pub(super) fn close(self) -> Option<RealtimePool> {
+        self.capture.and_then(Capture::close)
+    }
+
+    /// Ends a tap whose worklet died in the middle of something; returns the number of its half, for whoever takes that
+    /// over.
+    pub(super) fn abandon(self) -> u16 {
+        self.capture.map(Capture::abandon);
         self.half
     }
 
@@ -62,7 +68,7 @@ impl Tap {
             }
         }
         let plan = capture.begin_part(frames as usize, from as usize, self.quantum);
-        self.plan = plan.as_ptr();
+        self.plan = plan.as_ptr().addr();
         plan.len() as u32
     }
 
@@ -107,7 +113,7 @@ impl Tap {
     }
 }
 
-/// Boots an instance of its own and opens a stream on it (transfer mode), by the number it has with the host. Null if the options were refused; the page
+/// Boots an instance of its own and opens a stream on it (transfer mode), by the number it has with the host. Returns the tap's number; 0 if the options were refused: the page
 /// has had the reason from its own host, which checks the same.
 #[unsafe(no_mangle)]
 extern "C" fn tap_open(
@@ -116,7 +122,7 @@ extern "C" fn tap_open(
     channels: u32,
     window: u32,
     hop: u32,
-) -> *mut Tap {
+) -> u32 {
     panic_note::install();
     let config = StreamConfig {
         sample_rate_hz,
@@ -124,56 +130,67 @@ extern "C" fn tap_open(
         window: window as usize,
         hop: hop as usize,
     };
-    Sender::open(stream, config).map_or(ptr::null_mut(), |(capture, sender)| {
-        Box::into_raw(Tap::new(capture, StreamCounts::default(), Some(sender)))
+    Sender::open(stream, config).map_or(0, |(capture, sender)| {
+        lend_here(Tap::new(capture, StreamCounts::default(), Some(sender)))
     })
 }
+
+/// What the calls of every quantum return for a number under which no tap is open.
+const NO_TAP: u32 = u32::MAX;
+
+lendable!(Tap, "tap");
 
 exports! {
     /// Plans the copies for a quantum of this many frames: those from the frame `from` on, at most `tap_most_frames` of them.
     /// Returns the number of spans.
-    fn tap_begin(tap: &mut Tap, frames: u32, from: u32) -> u32 { tap.begin(frames, from) }
+    fn tap_begin(tap: &mut Tap, frames: u32, from: u32) -> u32 { tap.begin(frames, from) } else NO_TAP;
     /// Address of the spans that `tap_begin` planned.
-    fn tap_spans(tap: &mut Tap) -> *const CopySpan { tap.plan }
+    fn tap_spans(tap: &mut Tap) -> usize { tap.plan } else 0;
     /// Ends the quantum; returns the windows it completed.
-    fn tap_commit(tap: &mut Tap) -> u32 { tap.commit() }
+    fn tap_commit(tap: &mut Tap) -> u32 { tap.commit() } else NO_TAP;
     /// A quantum without input; returns the windows it completed.
-    fn tap_silence(tap: &mut Tap, frames: u32) -> u32 { tap.silence(frames) }
+    fn tap_silence(tap: &mut Tap, frames: u32) -> u32 { tap.silence(frames) } else NO_TAP;
     /// Delivers the oldest window that is not full, as the last one of the stream.
-    fn tap_flush(tap: &mut Tap) { tap.flush(); }
+    fn tap_flush(tap: &mut Tap) { tap.flush(); } else ();
     /// Windows that were delivered so far, without the upper half of the count.
     fn tap_windows(tap: &mut Tap) -> u32 {
         let delivered = tap.counts.read().windows;
         tap.sender.as_ref().map_or(delivered, |sender| sender.sent(delivered)) as u32
-    }
+    } else 0;
     /// Transfer mode: takes the next finished window; 0 if there is none.
-    fn tap_take(tap: &mut Tap) -> u32 { tap.sender.as_mut().map_or(0, |sender| u32::from(sender.take())) }
+    fn tap_take(tap: &mut Tap) -> u32 { tap.sender.as_mut().map_or(0, |sender| u32::from(sender.take())) } else 0;
     /// Writes counts and waiting event cells into the header; `wall_ms` is now by `Date.now`.
     fn tap_write_header(tap: &mut Tap, wall_ms: f64) {
         if let Some(sender) = &mut tap.sender {
             sender.write_header(&tap.counts, wall_ms);
         }
-    }
+    } else ();
     /// Tells how many objects of each kind JavaScript has made on this side so far.
     fn tap_objects(tap: &mut Tap, views: u32, messages: u32, buffers: u32) {
         tap.counts.set_made([views, messages, buffers].map(u64::from));
-    }
+    } else ();
     /// Transfer mode: ends the stream; windows under way go home. What was finished can still be taken.
-    fn tap_close(tap: &mut Tap) { tap.capture = None; }
+    fn tap_close(tap: &mut Tap) { tap.capture = None; } else ();
     /// Address of the header.
-    fn tap_header(tap: &mut Tap) -> usize { tap.sender.as_ref().map_or(0, Sender::header_address) }
+    fn tap_header(tap: &mut Tap) -> usize { tap.sender.as_ref().map_or(0, Sender::header_address) } else 0;
     /// Address of one channel of the taken window; 0 if there is none.
     fn tap_window_address(tap: &mut Tap, channel: u32) -> usize {
         tap.sender.as_ref().map_or(0, |sender| sender.window_address(channel as usize))
-    }
+    } else 0;
     /// Panics, for the tests of what follows: nothing else here can.
-    fn tap_panic(tap: &mut Tap) { panic!("half {} was told to panic", tap.half) }
+    fn tap_panic(tap: &mut Tap) { panic!("half {} was told to panic", tap.half) } else ();
     /// Gives the taken window back; `sent` 0 counts it as skipped.
     fn tap_give_back(tap: &mut Tap, sent: u32) {
         if let Some(sender) = &mut tap.sender {
             sender.give_back(sent != 0);
         }
-    }
+    } else ();
+}
+
+/// The worklet's last call: it does not use the tap again.
+#[unsafe(no_mangle)]
+pub(super) extern "C" fn tap_leave(tap: u32) {
+    Tap::slots().leave(tap);
 }
 
 /// The most frames that one call of `tap_begin` plans.

@@ -58,3 +58,53 @@ test('transfer: its memory is its own', async () => {
     [],
   );
 });
+
+// The host sets memory aside for the thread-locals of each thread that joins: LOCAL_BYTES of src/web/thread_memory.rs.
+test('shared: the thread-locals fit into what a thread is given', async () => {
+  const module = await linked('shared');
+  const imports = {};
+  for (const { module: space, name, kind } of WebAssembly.Module.imports(module)) {
+    const value = kind === 'memory' ? new WebAssembly.Memory({ initial: 1024, maximum: 1024, shared: true }) : () => 0;
+    (imports[space] ??= {})[name] = value;
+  }
+  const { __tls_size: size, __tls_align: align } = (await WebAssembly.instantiate(module, imports)).exports;
+  assert.ok(size.value > 0 && size.value <= 4096, `${size.value} bytes`);
+  assert.ok(align.value <= 64, `aligned to ${align.value}`);
+});
+
+test('shared: a panic note belongs to the thread that panicked, which is taken over', async () => {
+  const glue = await import('../../web/lib/wasm/shared/wavepool.js?panic');
+  const own = glue.initSync({ module: modules.shared });
+  const host = new glue.Host(JSON.stringify({ mode: 'shared', mode_reason: 'test', profile: null, seed: 1 }));
+  const leased = () => JSON.parse(host.snapshot()).pool.leased;
+  const thread = (stack) => {
+    const imports = {};
+    for (const { module: space, name, kind } of WebAssembly.Module.imports(modules.shared)) {
+      (imports[space] ??= {})[name] = kind === 'memory' ? own.memory : () => {};
+    }
+    const { exports } = new WebAssembly.Instance(modules.shared, imports);
+    exports.__stack_pointer.value = stack;
+    exports.thread_begin(stack);
+    return exports;
+  };
+  const said = ({ panic_note, panic_note_bytes }) =>
+    Buffer.from(new Uint8Array(own.memory.buffer, panic_note(), panic_note_bytes())).toString();
+  const config = { sample_rate: 48000, channels: 2, window: 1024, hop: 256, consumer: 'reader' };
+  const [first, second] = [0, 1].map(() => host.openStream(JSON.stringify(config)));
+  const [dying, living] = [first, second].map((stream) => thread(host.tapThread(stream)));
+  const reader = thread(host.readerThread(first));
+  dying.tap_silence(host.tapNumber(first), 2000);
+  assert.notEqual(reader.reader_take(host.readerNumber(first)), 0);
+  assert.ok(leased() > 0);
+  assert.throws(() => dying.tap_panic(host.tapNumber(first)), WebAssembly.RuntimeError);
+  assert.match(said(dying), /panicked at .*half \d+ was told to panic/s);
+  assert.deepEqual([said(living), said(reader), said(own)], ['', '', '']);
+  assert.equal(dying.tap_silence(host.tapNumber(first), 128), -1);
+  // Nothing is freed on a word that the memory contradicts.
+  host.closeStream(first, 1, 1);
+  assert.ok(leased() > 0);
+  host.closeStream(first, 2, 2);
+  living.tap_silence(host.tapNumber(second), 128);
+  host.closeStream(second, 2, 2);
+  assert.equal(leased(), 0);
+});

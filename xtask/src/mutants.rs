@@ -41,8 +41,9 @@ const LIST: (&str, &str) = (REALTIME, "free_list.rs");
 const MOVES: (&str, &str) = (REALTIME, "shelf_moves.rs");
 const CORE: (&str, &str) = (REALTIME, "pool_core.rs");
 const HALF: (&str, &str) = (REALTIME, "half.rs");
+const SLOTS: (&str, &str) = ("src", "thread_slots.rs");
 
-const MUTANTS: [Mutant; 24] = [
+const MUTANTS: [Mutant; 26] = [
     mutant(
         "1 push relaxed",
         LIST,
@@ -229,6 +230,24 @@ const MUTANTS: [Mutant; 24] = [
         ("            fence(Ordering::Acquire);\n", ""),
         "loom_a_sampled",
     ),
+    mutant(
+        "17 left behind relaxed",
+        SLOTS,
+        (
+            "self.word.store(self.open, Ordering::Release)",
+            "self.word.store(self.open, Ordering::Relaxed)",
+        ),
+        "loom_a_lent_value",
+    ),
+    mutant(
+        "17 taken from under who is inside",
+        SLOTS,
+        (
+            "let value = [OPEN, LEFT]",
+            "let value = [OPEN, LEFT, INSIDE]",
+        ),
+        "loom_a_lent_value",
+    ),
 ];
 
 /// Every mutant, one line each; fails if a model passes one.
@@ -306,7 +325,12 @@ mod tests {
     #[test]
     fn every_mutant_has_its_place_and_its_model() {
         let root = process::workspace_root();
-        let models = fs::read_to_string(root.join(REALTIME).join("pool_core_loom.rs")).unwrap();
+        let models = [
+            root.join(REALTIME).join("pool_core_loom.rs"),
+            root.join("src/thread_slots.rs"),
+        ]
+        .map(|file| fs::read_to_string(file).unwrap())
+        .concat();
         for mutant in &MUTANTS {
             let file = root.join(mutant.file.0).join(mutant.file.1);
             let code = fs::read_to_string(file).unwrap();

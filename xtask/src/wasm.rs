@@ -41,13 +41,15 @@ impl Build {
                     "-Ctarget-feature=+atomics,+bulk-memory,+simd128 -Clink-arg=--shared-memory \
                      -Clink-arg=--import-memory -Clink-arg=--max-memory={MAX_SHARED_MEMORY_BYTES}"
                 );
-                // wasm-bindgen sets up each thread's stack and thread-locals through these.
+                // wasm-bindgen sets up each thread's stack and thread-locals through these; the library's own threads
+                // set the stack pointer themselves.
                 for symbol in [
                     "__wasm_init_tls",
                     "__tls_size",
                     "__tls_align",
                     "__tls_base",
                     "__heap_base",
+                    "__stack_pointer",
                 ] {
                     flags.push_str(" -Clink-arg=--export=");
                     flags.push_str(symbol);

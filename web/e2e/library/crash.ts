@@ -45,11 +45,40 @@ export async function processorTraps(mode: Mode): Promise<Readonly<Record<string
     new Promise((resolve) => (tap.onFault = (message) => resolve({ trapped: tap, message })));
   const { trapped, message } = await Promise.race(taps.map(fault));
   const other = taps.find((tap) => tap !== trapped)!;
+  const refused = await wavepool.tap(source, { ...stereo, window: 1 }).then(() => '', (thrown: Error) => thrown.message);
   await trapped.close();
   const after = await read(other, 40);
   await other.close();
   const { leased, leases_reclaimed: reclaimed } = (last as unknown as Snapshot).pool;
-  return { message, after, leased, reclaimed, told, ...(await end()) };
+  return { message, refused, after, leased, reclaimed, told, ...(await end()) };
+}
+
+/** Workers are ended before they can have opened what they were given: more of them than there are places. */
+export async function neverOpened(mode: Mode): Promise<Readonly<Record<string, unknown>>> {
+  const { wavepool, source, end } = await stage(mode);
+  let lost = 0;
+  const pool = async (): Promise<void> => {
+    let tell!: (leases: number) => void;
+    const told = new Promise<number>((resolve) => (tell = resolve));
+    const ticket = await wavepool.handOverPool(tell);
+    const worker = new Worker(new URL('./pool_worker.ts', import.meta.url), { type: 'module' });
+    worker.postMessage({ ticket, foreign: 0 }, [...ticket.ports]);
+    worker.terminate();
+    if ((await told) === 0) lost += 1;
+  };
+  const tap = async (): Promise<void> => {
+    const theirs = await wavepool.tap(source, stereo);
+    const ticket = theirs.handOver();
+    const worker = new Worker(new URL('./consumer_worker.ts', import.meta.url), { type: 'module' });
+    worker.postMessage({ ticket, blocks: 5 } satisfies ToWorker, [...ticket.ports]);
+    worker.terminate();
+    await theirs.closed;
+  };
+  // Their tickets lapse, and there is room for as many again.
+  await Promise.all([tap(), tap(), ...Array.from({ length: 8 }, pool)]);
+  for (let place = 0; place < 8; place++) await wavepool.handOverPool();
+  const { leased } = await wavepool.metrics();
+  return { lost, leased, ...(await end()) };
 }
 
 /** The context is closed while windows are half full and blocks are out. */

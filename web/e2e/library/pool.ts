@@ -122,6 +122,82 @@ export async function poolInAWorker(mode: Mode): Promise<Readonly<Record<string,
   return { live, foreign, here, leasedBefore, reclaimed, leasedAfter, told, ...end, ...(await wavepool.close()) };
 }
 
+/** A worker dies, and another one gets its holder's number; then the page closes the first one's place, and everything. */
+export async function stalePlace(mode: Mode): Promise<Readonly<Record<string, unknown>>> {
+  const wavepool = await Wavepool.create({ mode });
+  const errors: string[] = [];
+  const begin = async (onLost?: (leases: number) => void): Promise<{ worker: Worker; live: number }> => {
+    const ticket = await wavepool.handOverPool(onLost);
+    const worker = new Worker(new URL('./pool_worker.ts', import.meta.url), { type: 'module' });
+    const answer = new Promise<FromPoolWorker>((resolve) => (worker.onmessage = ({ data }: MessageEvent<FromPoolWorker>) => resolve(data)));
+    worker.onerror = (event) => errors.push(event.message);
+    worker.postMessage({ ticket, foreign: 0 } satisfies ToPoolWorker, [...ticket.ports]);
+    return { worker, live: (await answer).live };
+  };
+  let lost!: (leases: number) => void;
+  const died = new Promise<number>((resolve) => (lost = resolve));
+  const first = await begin(lost);
+  if (mode === 'transfer') await new Promise((resume) => setTimeout(resume, 400));
+  first.worker.terminate();
+  const reclaimed = await died;
+  const { live } = await begin();
+  wavepool.onCrash((message) => errors.push(message));
+  const { leaked } = await wavepool.close();
+  return { reclaimed, live, errors, leaked };
+}
+
+/** Two pools on one page: leases of the one are given to the other. */
+export async function foreignLeases(mode: Mode): Promise<Readonly<Record<string, unknown>>> {
+  const wavepools = await Promise.all([Wavepool.create({ mode }), Wavepool.create({ mode })]);
+  const pools = await Promise.all(wavepools.map((wavepool) => wavepool.pool()));
+  const leases = pools.map((pool) =>
+    Array.from({ length: 64 }, (_, i) => {
+      const lease = pool.acquire(i < 32 ? 256 : 1024);
+      return [lease, pool.share(lease)];
+    }).flat(),
+  );
+  const codes = new Set<string | null>();
+  for (const [at, pool] of pools.entries()) {
+    for (const lease of leases[1 - at]!) {
+      for (const call of [pool.view, pool.endView, pool.share, pool.release]) codes.add(codeOf(() => call.call(pool, lease)));
+    }
+  }
+  const live = pools.map((pool) => pool.live);
+  const leased = (await Promise.all(wavepools.map((wavepool) => wavepool.metrics()))).map((metrics) => metrics.leased);
+  const leaked = (await Promise.all(wavepools.map((wavepool) => wavepool.close()))).map((end) => end.leaked);
+  return { codes: [...codes], live, leased, leaked };
+}
+
+/** What a participant tells of its counts is as long as it likes; what is not a header is refused. */
+export async function longHeader(mode: Mode): Promise<Readonly<Record<string, unknown>>> {
+  const wavepool = await Wavepool.create({ mode });
+  let answers = 0;
+  for (const header of [new ArrayBuffer(0), new ArrayBuffer(4095), new ArrayBuffer(4097), new ArrayBuffer(1 << 20), null, 'header', { byteLength: 4096 }]) {
+    const { counts } = await wavepool.handOverPool();
+    counts!.postMessage(header);
+    await new Promise((resume) => setTimeout(resume, 20));
+    await wavepool.metrics();
+    answers += 1;
+  }
+  // What a reader hands on to the control worker is checked as well.
+  const context = new AudioContext();
+  const source = new OscillatorNode(context);
+  source.start();
+  const tap = await wavepool.tap(source, { window: 1024, hop: 1024, channels: 1 });
+  const { lane } = tap.handOver() as unknown as { lane: { host: MessagePort } };
+  const damaged = new ArrayBuffer(4096 + 4096);
+  new Uint8Array(damaged).fill(255);
+  for (const block of [new ArrayBuffer(0), new ArrayBuffer(4095), new ArrayBuffer(1 << 20), 'block', damaged]) {
+    lane.host.postMessage(block);
+    await new Promise((resume) => setTimeout(resume, 20));
+    await wavepool.metrics();
+    answers += 1;
+  }
+  await tap.close();
+  await context.close();
+  return { answers, ...(await wavepool.close()) };
+}
+
 function leased(snapshot: Snapshot | null): number | null {
   return snapshot && snapshot.pool.leased;
 }

@@ -37,7 +37,8 @@ export class BlockReader {
   /** @internal Takes a ticket's windows over to this thread. */
   static open(ticket: TapTicket): Promise<BlockReader> {
     const { config, lane } = ticket;
-    return join(ticket, lane.mode === 'shared' ? lane.wasm : null, (exports) => {
+    const shared = lane.mode === 'shared' ? lane : null;
+    return join(ticket, shared && shared.wasm, shared ? shared.thread : 0, (exports) => {
       const source =
         lane.mode === 'shared'
           ? new SharedWindows(exports as unknown as ReaderExports, lane.reader, lane.wasm.memory, lane.wake)

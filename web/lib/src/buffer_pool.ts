@@ -54,9 +54,9 @@ export class BufferPool {
 
   /** @internal */
   static open(ticket: PoolTicket): Promise<BufferPool> {
-    return join(ticket, ticket.wasm, (instance) => {
+    return join(ticket, ticket.wasm, ticket.thread, (instance) => {
       const exports = instance as unknown as PoolExports;
-      const participant = ticket.wasm.memory ? ticket.participant : exports.participant_open(ticket.holder);
+      const participant = ticket.wasm.memory ? ticket.participant : exports.participant_open(ticket.holder, ticket.seed);
       if (participant === 0) throw new WavepoolError('boot-failed', 'The pool of this thread could not start.');
       return new BufferPool(exports, participant, ticket.wasm.memory ?? exports.memory, ticket.counts);
     });
@@ -140,6 +140,7 @@ export class BufferPool {
     this.left = true;
     clearInterval(this.telling);
     this.tell();
+    this.exports.participant_leave(this.participant);
     return Promise.resolve();
   }
 

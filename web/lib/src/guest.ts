@@ -1,33 +1,35 @@
 import type { HostWorker } from './host_worker.ts';
-import type { ThreadMemory } from './instance.ts';
-import type { FromGuest, Holder, Leave, ToGuest } from './protocol.ts';
+import { THREAD_END, type FromGuest, type Holder, type Leave, type ThreadEnd, type ToGuest } from './protocol.ts';
 
 /** A thread that does not answer for so long is taken to be busy, or gone. */
 const GOODBYE_MS = 500;
 /** A context that renders offline waits so long for a reader's thread to take part at all. */
 const JOINED_MS = 10_000;
+/** A ticket that nobody has opened for so long lapses: nothing tells that its worker died before it came. */
+const TICKET_MS = 10_000;
 
 /**
  * The page's line to a thread that takes part in the pool: this one, or a worker of the page's. The thread holds a Web
- * Lock for as long as it takes part; the page waits for it, and so hears when the thread dies.
+ * Lock for as long as it takes part; the page waits for it, and so hears when the thread dies (`docs/decisions/0152`).
  */
 export class Guest {
   /** The thread's end, for its ticket. */
   readonly port: MessagePort;
   readonly lock = `wavepool ${crypto.randomUUID()}`;
-  /** It does not touch the memory: it has not joined yet, or has left. */
-  stopped = true;
-  /** Called when its thread has died, with the number of leases that were taken back. */
+  /** What is known of its end; a guest that has not joined has none to wait for. */
+  end: ThreadEnd = THREAD_END.gone;
+  /** Called when its thread has died, or did not come in time, with the number of leases that were taken back. */
   onLost: (leases: number) => void = () => {};
   private readonly host: HostWorker;
+  private readonly holder: Holder;
   private readonly control: MessagePort;
-  /** What the thread was given in the shared memory, until that is given back. */
-  private thread: ThreadMemory | null = null;
   private gone: () => void = () => {};
   /** No ticket is accepted any more. */
   private closed = false;
   private invited = false;
   private joined = false;
+  /** It has left, or is lost. */
+  private departed = false;
   /** Nobody waits for it, though it may still come. */
   private absent = false;
   /** It is to catch up with so many windows as soon as it has joined. */
@@ -37,26 +39,29 @@ export class Guest {
   constructor(host: HostWorker, holder: Holder) {
     const { port1, port2 } = new MessageChannel();
     this.host = host;
+    this.holder = holder;
     this.port = port2;
     this.control = port1;
     this.control.onmessage = ({ data }: MessageEvent<FromGuest>) => {
       if (data.kind === 'joining') {
-        this.join(holder);
-      } else if (data.kind === 'opened') {
-        this.thread = data.thread;
+        this.join();
       } else if (data.kind === 'caughtUp') {
         this.caughtUp(data.released);
       } else if (data.kind === 'leaving') {
         this.gone();
+      } else if (data.kind === 'failed') {
+        this.host.unwatch(this);
+        void this.host.reclaim(this, holder);
       } else {
         this.depart();
       }
     };
   }
 
-  /** Its ticket is about to leave: from now on it may come at any moment. */
+  /** Its ticket is about to leave: from now on it may come at any moment, but not much later. */
   invite(): void {
     this.invited = true;
+    setTimeout(() => this.lapse(), TICKET_MS);
   }
 
   /** There will be nobody: a port that is listened to would otherwise stay for as long as the page. */
@@ -65,13 +70,25 @@ export class Guest {
   }
 
   /** It holds its lock by now, so that its death is noticed from here on. */
-  private join(holder: Holder): void {
+  private join(): void {
     if (this.closed) return this.say({ kind: 'refused' });
-    this.stopped = false;
+    this.end = THREAD_END.running;
     this.joined = true;
-    this.host.watch(this, holder);
+    this.host.watch(this, this.holder);
     this.say({ kind: 'welcome' });
     if (this.missing !== null) this.say({ kind: 'catchUp', windows: this.missing });
+  }
+
+  /** It has not come, and is told that it is too late if it does. */
+  private lapse(): void {
+    if (this.joined || this.closed) return;
+    this.closed = true;
+    void this.host.reclaim(this, this.holder);
+  }
+
+  /** It does not touch the memory: it has not joined yet, or has left. */
+  get stopped(): boolean {
+    return this.end !== THREAD_END.running;
   }
 
   /**
@@ -117,27 +134,23 @@ export class Guest {
     this.caughtUp(null);
   }
 
-  /** Its thread is known to be dead. */
+  /** Its thread is known to be dead, or did not come; `leases` were taken back. */
   lost(leases: number): void {
-    if (this.stopped) return;
-    this.stopped = true;
-    this.control.close();
+    if (this.departed) return;
+    this.departed = true;
+    this.closed = true;
+    this.end = THREAD_END.gone;
+    // A thread that comes too late is answered.
+    if (this.joined) this.control.close();
     this.gone();
     this.caughtUp(null);
     this.onLost(leases);
   }
 
-  /** The thread's memory, once: for whoever gives it back. */
-  takeThread(): ThreadMemory[] {
-    if (!this.stopped || this.thread === null) return [];
-    const { thread } = this;
-    this.thread = null;
-    return [thread];
-  }
-
   /** It lets go of its lock only when nobody waits for that any more. */
   private depart(): void {
-    this.stopped = true;
+    this.departed = true;
+    this.end = THREAD_END.left;
     this.host.unwatch(this);
     this.say({ kind: 'farewell' });
     this.control.close();

@@ -86,11 +86,15 @@ export class HostWorker {
     this.guests.add(guest);
     void navigator.locks.request(guest.lock, async () => {
       // To be had when the thread has left, and is not watched any more, or has died.
-      if (!this.guests.delete(guest)) return;
-      // A worker that has died takes nothing back; who depends on it hears of that elsewhere.
-      const answer = await this.request<'reclaim'>({ kind: 'reclaim', holder }).catch(() => null);
-      if (answer) guest.lost(answer.leases);
+      if (this.guests.delete(guest)) await this.reclaim(guest, holder);
     });
+  }
+
+  /** Has the worker take back what the guest's thread held, which is gone. */
+  async reclaim(guest: Guest, holder: Holder): Promise<void> {
+    // A worker that has died takes nothing back; who depends on it hears of that elsewhere.
+    const answer = await this.request<'reclaim'>({ kind: 'reclaim', holder }).catch(() => null);
+    if (answer) guest.lost(answer.leases);
   }
 
   /** The guest has left. */
@@ -98,7 +102,7 @@ export class HostWorker {
     this.guests.delete(guest);
   }
 
-  /** Throws why no request can be answered any more, if so. */
+  /** Throws when no request can be answered any more. */
   check(): void {
     if (this.dead) throw this.dead;
   }

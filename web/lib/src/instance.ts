@@ -1,35 +1,27 @@
+import { messageOf } from './errors.ts';
 import type { PanicNote } from './tap_exports.ts';
 
-/** Stack of a thread that joins a shared memory, in bytes; a multiple of the page size. */
-const THREAD_STACK_BYTES = 256 * 1024;
-
-/** What an instance that joined a shared memory was given there; freed by the host when its thread is gone. */
-export interface ThreadMemory {
-  readonly tls: number;
-  readonly stack: number;
-  readonly stackBytes: number;
-}
-
-/** Where this instance's stack and thread-locals are. */
-export function threadOf(exports: object): ThreadMemory {
-  const { __tls_base: tls, __stack_alloc: stack } = exports as Record<string, WebAssembly.Global<'i32'>>;
-  return { tls: tls!.value, stack: stack!.value, stackBytes: THREAD_STACK_BYTES };
-}
+/** Stack of an instance that allocates its own in a shared memory, in bytes; a multiple of the page size. */
+const OWN_STACK_BYTES = 256 * 1024;
 
 /**
  * Instantiates the module without its JavaScript glue, which needs `TextDecoder` and so cannot load in a worklet.
  * The exports used there exchange numbers only; an import that is called all the same ends the call with its name.
+ *
+ * `thread` is where in a shared memory the instance's stack ends and its thread-locals begin: the host allocates both, so
+ * that a thread which is ended at any moment is not ended inside the allocator. 0: the instance allocates its own.
  */
-export function instantiateBare(module: WebAssembly.Module, memory: WebAssembly.Memory | null): WebAssembly.Exports {
-  return start(new WebAssembly.Instance(module, bareImports(module, memory)), memory);
+export function instantiateBare(module: WebAssembly.Module, memory: WebAssembly.Memory | null, thread = 0): WebAssembly.Exports {
+  return start(new WebAssembly.Instance(module, bareImports(module, memory)), memory, thread);
 }
 
 /** The same for a page, where some browsers refuse to instantiate at once. */
 export async function instantiateBareLater(
   module: WebAssembly.Module,
   memory: WebAssembly.Memory | null,
+  thread: number,
 ): Promise<WebAssembly.Exports> {
-  return start(await WebAssembly.instantiate(module, bareImports(module, memory)), memory);
+  return start(await WebAssembly.instantiate(module, bareImports(module, memory)), memory, thread);
 }
 
 function bareImports(module: WebAssembly.Module, memory: WebAssembly.Memory | null): WebAssembly.Imports {
@@ -46,13 +38,22 @@ function bareImports(module: WebAssembly.Module, memory: WebAssembly.Memory | nu
   return imports;
 }
 
-function start({ exports }: WebAssembly.Instance, memory: WebAssembly.Memory | null): WebAssembly.Exports {
-  (exports['__wbindgen_start'] as (stack?: number) => void)(memory ? THREAD_STACK_BYTES : undefined);
+function start({ exports }: WebAssembly.Instance, memory: WebAssembly.Memory | null, thread: number): WebAssembly.Exports {
+  if (thread === 0) {
+    (exports['__wbindgen_start'] as (stack?: number) => void)(memory ? OWN_STACK_BYTES : undefined);
+  } else {
+    (exports['__stack_pointer'] as WebAssembly.Global<'i32'>).value = thread;
+    (exports['thread_begin'] as (locals: number) => void)(thread);
+  }
   return exports;
 }
 
-/** What a panic left in the memory, if one did. A worklet has no `TextDecoder`; messages are mostly ASCII. */
-export function panicNote(exports: PanicNote, memory: WebAssembly.Memory): string | null {
+/**
+ * What a thread's own panic said, if `thrown` is the trap that follows one; else the words of `thrown`. A worklet has no
+ * `TextDecoder`; messages are mostly ASCII.
+ */
+export function faultMessage(thrown: unknown, exports: PanicNote, memory: WebAssembly.Memory): string {
+  if (!(thrown instanceof WebAssembly.RuntimeError)) return messageOf(thrown);
   const bytes = new Uint8Array(memory.buffer, exports.panic_note(), exports.panic_note_bytes());
-  return bytes.length === 0 ? null : String.fromCharCode(...bytes);
+  return bytes.length === 0 ? messageOf(thrown) : String.fromCharCode(...bytes);
 }

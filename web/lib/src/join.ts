@@ -1,5 +1,5 @@
 import { WavepoolError } from './errors.ts';
-import { instantiateBareLater, threadOf } from './instance.ts';
+import { instantiateBareLater } from './instance.ts';
 import type { FromGuest, GuestWasm, Leave, Ticket, ToGuest } from './protocol.ts';
 
 /** What a thread has that takes part in the pool. */
@@ -14,11 +14,14 @@ export interface Joined {
 
 /**
  * Takes part in the pool on this thread, until the page asks to leave. `open` gets the thread's own instance, if it is to
- * have one.
+ * have one: on the memory at `thread`, where it joins the page's.
+ *
+ * @throws {@link WavepoolError} `closed` when the page has closed the place meanwhile.
  */
 export async function join<T extends Joined>(
   { control, lock }: Ticket,
   wasm: GuestWasm | null,
+  thread: number,
   open: (exports: WebAssembly.Exports) => T,
 ): Promise<T> {
   const letGo = await hold(lock);
@@ -37,8 +40,14 @@ export async function join<T extends Joined>(
     control.close();
     throw new WavepoolError('closed', 'What this ticket is for was closed before it was opened. Ask the page for another ticket.');
   }
-  const exports = wasm ? await instantiateBareLater(wasm.module, wasm.memory) : {};
-  const joined = open(exports);
+  let joined: T;
+  try {
+    joined = open(wasm ? await instantiateBareLater(wasm.module, wasm.memory, thread) : {});
+  } catch (thrown) {
+    say({ kind: 'failed' });
+    letGo();
+    throw thrown;
+  }
   let gone = false;
   const hear = async (data: ToGuest): Promise<void> => {
     if (data.kind === 'farewell') {
@@ -57,7 +66,6 @@ export async function join<T extends Joined>(
     say({ kind: 'left' });
   };
   control.onmessage = ({ data }: MessageEvent<ToGuest>) => void hear(data);
-  say({ kind: 'opened', thread: wasm?.memory ? threadOf(exports) : null });
   // Whoever opened it begins to read first.
   setTimeout(() => early.forEach((data) => void hear(data)));
   return joined;

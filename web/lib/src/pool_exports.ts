@@ -1,10 +1,10 @@
 import type { PanicNote } from './tap_exports.ts';
 
-/** A participant's face of its instance: numbers in, numbers out. `participant` is an address, a lease a number. */
+/** A participant's face of its instance: numbers in, numbers out. `participant` and leases are numbers that are checked. */
 export interface PoolExports extends PanicNote {
   readonly memory: WebAssembly.Memory;
-  /** Boots an instance of its own (transfer mode), whose leases carry the holder's number; 0 if that fails. */
-  participant_open(holder: number): number;
+  /** Boots an instance of its own (transfer mode), whose leases carry the holder's number and begin where `seed` says; 0 if that fails. */
+  participant_open(holder: number, seed: number): number;
   /** Leases a zeroed buffer; 0 if refused. */
   participant_acquire(participant: number, samples: number): number;
   /** Address of a leased buffer's samples, which are in use from now on; 0 if refused. */
@@ -21,6 +21,8 @@ export interface PoolExports extends PanicNote {
   participant_live(participant: number): number;
   /** Transfer mode: writes what this pool counts, and tells where; 0 in shared mode. */
   participant_header(participant: number): number;
+  /** The last call: the participant is not used again. */
+  participant_leave(participant: number): void;
   tap_header_bytes(): number;
   /** Where the last refusal is: its code, and three numbers. */
   participant_refusal(participant: number): number;

@@ -1,6 +1,6 @@
 import { Guest } from './guest.ts';
 import type { HostWorker } from './host_worker.ts';
-import type { GuestWasm, HostAnswers, PoolTicket } from './protocol.ts';
+import { THREAD_END, type GuestWasm, type HostAnswers, type PoolTicket } from './protocol.ts';
 
 /** The page's side of a {@link BufferPool}, here or in a worker. */
 export class PoolPlace {
@@ -9,12 +9,14 @@ export class PoolPlace {
   private readonly guest: Guest;
   private readonly participant: number;
 
-  private constructor(host: HostWorker, wasm: GuestWasm, { participant, address }: HostAnswers['openPool'], counts: MessagePort | null) {
+  private constructor(host: HostWorker, wasm: GuestWasm, place: HostAnswers['openPool'], counts: MessagePort | null) {
     this.host = host;
+    const { participant, number, thread, holder, seed } = place;
     this.participant = participant;
     this.guest = new Guest(host, { participant });
     const { lock, port: control } = this.guest;
-    this.ticket = { wasm, participant: address, holder: participant, lock, control, counts, ports: counts ? [control, counts] : [control] };
+    const ports = counts ? [control, counts] : [control];
+    this.ticket = { wasm, participant: number, thread, holder, seed, lock, control, counts, ports };
     this.guest.invite();
   }
 
@@ -36,7 +38,8 @@ export class PoolPlace {
   }
 
   private async giveBack(): Promise<void> {
-    if (!this.guest.stopped) return;
-    await this.host.request<'closePool'>({ kind: 'closePool', participant: this.participant, threads: this.guest.takeThread() });
+    const { participant, guest } = this;
+    if (guest.end === THREAD_END.running) return;
+    await this.host.request<'closePool'>({ kind: 'closePool', participant, end: guest.end });
   }
 }

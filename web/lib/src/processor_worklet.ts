@@ -1,6 +1,6 @@
 /** The audio side of a processor written in Rust: `wavepool::export_processor!` made the module that runs here. */
 import { messageOf } from './errors.ts';
-import { panicNote } from './instance.ts';
+import { faultMessage } from './instance.ts';
 import { PROCESSOR_PARAMETERS, type FromProcessor, type ProcessorExports, type ProcessorOptions } from './processor_protocol.ts';
 
 /** Instances that are kept for later processors; the one that has waited longest goes when there are more. */
@@ -126,7 +126,7 @@ class Running {
 
   /** A panic's own words, where there was one. */
   explain(thrown: unknown): string {
-    return panicNote(this.exports, this.exports.memory) ?? messageOf(thrown);
+    return faultMessage(thrown, this.exports, this.exports.memory);
   }
 
   /** Another length than the last: another block. */

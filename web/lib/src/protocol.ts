@@ -4,7 +4,6 @@
  */
 import { build } from './build.ts';
 import type { FeedFormat } from './feed_protocol.ts';
-import type { ThreadMemory } from './instance.ts';
 import type { Mode } from './mode.ts';
 import type { WakeLane } from './wake.ts';
 
@@ -56,19 +55,25 @@ export interface HostPorts {
   readonly consumer: MessagePort | null;
 }
 
-/** Whose leases a thread holds: a tap's, or its own. */
+/** Whose leases a thread holds: a tap's, or its own. Neither number is ever used again. */
 export type Holder = { readonly stream: number } | { readonly participant: number };
+
+/** What is known of the end of a thread, by Rust's numbers. */
+export const THREAD_END = {
+  /** It may still run. */
+  running: 0,
+  /** It said that it has stopped. In shared mode that is checked: it says so in the memory as well. */
+  left: 1,
+  /** The browser ended it, it trapped and is not called again, or it never began and never will. */
+  gone: 2,
+} as const;
+export type ThreadEnd = (typeof THREAD_END)[keyof typeof THREAD_END];
 
 export interface CloseRequest {
   readonly kind: 'close';
   readonly stream: number;
-  /** These threads will not touch the stream again. */
-  readonly workletStopped: boolean;
-  readonly consumerStopped: boolean;
-  /** The worklet has trapped: nothing of it is to be relied upon. */
-  readonly workletTrapped: boolean;
-  /** What threads that have stopped were given in the shared memory. */
-  readonly threads: readonly ThreadMemory[];
+  readonly worklet: ThreadEnd;
+  readonly consumer: ThreadEnd;
 }
 
 export type HostRequest =
@@ -81,6 +86,8 @@ export type HostRequest =
       reason: string;
       module: WebAssembly.Module;
       profile: string | null;
+      /** Random: makes this pool's leases differ from those of others on the page. */
+      seed: number;
       tracks: boolean;
     }
   | { kind: 'open'; config: StreamConfig; ports: HostPorts | null; wake: WakeLane | null }
@@ -89,7 +96,7 @@ export type HostRequest =
   | { kind: 'catchUp'; stream: number }
   | { kind: 'metrics' }
   | { kind: 'openPool'; counts: MessagePort | null }
-  | { kind: 'closePool'; participant: number; threads: readonly ThreadMemory[] }
+  | { kind: 'closePool'; participant: number; end: ThreadEnd }
   /** The holder's thread is dead. */
   | { kind: 'reclaim'; holder: Holder }
   | { kind: 'tellFeed'; feed: number; format: FeedFormat; underruns: number; lateFrames: number }
@@ -103,11 +110,21 @@ export type HostRequest =
 export interface HostAnswers {
   /** `activity` is where the worker writes what it does, in the shared memory. */
   boot: { memory: WebAssembly.Memory | null; activity: number; profileRefused: string | null; limits: StreamLimits };
-  open: { stream: number; tap: number; reader: number; headerBytes: number; queueWindows: number };
+  open: {
+    stream: number;
+    /** Shared mode: what worklet and reader are called by, and the memory that their instances run on. 0 otherwise. */
+    tap: number;
+    tapThread: number;
+    reader: number;
+    readerThread: number;
+    headerBytes: number;
+    queueWindows: number;
+  };
   close: { snapshot: string };
   catchUp: null;
   metrics: { snapshot: string };
-  openPool: { participant: number; address: number };
+  /** `participant` is its number with the host, `number` (shared mode) what its thread calls it by. */
+  openPool: { participant: number; number: number; thread: number; holder: number; seed: number };
   closePool: null;
   reclaim: { leases: number };
   tellFeed: null;
@@ -135,7 +152,9 @@ export interface TapOptions {
   readonly module: WebAssembly.Module;
   readonly memory: WebAssembly.Memory | null;
   readonly stream: number;
-  readonly address: number;
+  /** Shared mode: what the tap is called by, and the memory that the instance runs on. */
+  readonly number: number;
+  readonly thread: number;
   readonly config: StreamConfig;
 }
 
@@ -153,7 +172,7 @@ export interface Progress {
 
 export type ToTap = { kind: 'blocks'; ports: BlockPorts } | { kind: 'close' | 'report' };
 export type FromTap =
-  | { kind: 'ready'; thread: ThreadMemory | null }
+  | { kind: 'ready' }
   | { kind: 'closed' }
   | { kind: 'progress'; progress: Progress }
   | { kind: 'fault'; message: string };
@@ -165,16 +184,15 @@ export type FromTap =
 export type Leave = 'leave' | 'finish' | 'revoke';
 
 /**
- * What the page and a thread that takes part in the pool say to each other. The thread asks to join, and touches nothing of the
- * pool's before it is welcome; a ticket to what has been closed is refused. The page asks it to stop; it says that it is
- * leaving while its user still has something, and that it has left when it uses the pool no more. It releases its lock when
- * the page bids it farewell.
+ * What the page and a thread that takes part in the pool say to each other. The thread holds its lock and asks to join, and
+ * touches nothing of the pool's before it is welcome: by then the page waits for the lock, so that it is told of the thread's
+ * death from the first use of the pool on. A ticket to what has been closed is refused. The page asks it to stop; it says that
+ * it is leaving while its user still has something, and that it has left when it uses the pool no more. It releases its lock
+ * when the page bids it farewell, or when it failed to begin.
  */
 export type ToGuest = { kind: Leave | 'welcome' | 'refused' | 'farewell' } | { kind: 'catchUp'; windows: number };
 export type FromGuest =
-  | { kind: 'joining' }
-  | { kind: 'opened'; thread: ThreadMemory | null }
-  | { kind: 'leaving' | 'left' }
+  | { kind: 'joining' | 'failed' | 'leaving' | 'left' }
   /** It has seen so many windows as it was to catch up with, or nobody reads; so many of them it has given back. */
   | { kind: 'caughtUp'; released: number };
 
@@ -198,6 +216,7 @@ export type ConsumerLane =
       readonly wasm: GuestWasm & { readonly memory: WebAssembly.Memory };
       readonly reader: number;
       readonly wake: WakeLane;
+      readonly thread: number;
     }
   | { readonly mode: 'transfer'; readonly windows: MessagePort; readonly host: MessagePort; readonly headerBytes: number };
 
@@ -213,10 +232,13 @@ export interface TapTicket extends Ticket {
 export interface PoolTicket extends Ticket {
   /** @internal */
   readonly wasm: GuestWasm;
-  /** Address of the participant; 0 if the thread makes its own. @internal */
+  /** What the participant is called by; 0 if the thread makes its own. @internal */
   readonly participant: number;
-  /** The number its leases carry, below 16. @internal */
+  /** The memory that the thread's instance runs on; 0 if it has one of its own. @internal */
+  readonly thread: number;
+  /** The number its leases carry, below 16, and where their generations begin. @internal */
   readonly holder: number;
+  readonly seed: number;
   /** Transfer mode: where it tells what its pool counts. @internal */
   readonly counts: MessagePort | null;
 }

@@ -1,4 +1,4 @@
-/** A consumer's face of the instance on the shared memory: numbers in, numbers out. `reader` is an address. */
+/** A consumer's face of the instance on the shared memory: numbers in, numbers out. `reader` is a number that is checked. */
 export interface ReaderExports {
   /** Leases the next window; 0 if none waits. */
   reader_take(reader: number): number;
@@ -12,6 +12,8 @@ export interface ReaderExports {
   reader_is_full(reader: number): number;
   /** Gives a window back; 0, or the refusal's code. */
   reader_release(reader: number, lease: number): number;
+  /** The last call: the reader is not used again. */
+  reader_leave(reader: number): void;
   /** Windows that are leased. */
   reader_live(reader: number): number;
   /** Where the last refusal is: its code, and three numbers. */

@@ -32,6 +32,8 @@ function refusal(code: number, a: number, b: number, c: number): WavepoolError {
       return new LeasesUsedUpError(a);
     case 8:
       return new NoSuchChannelError(b, c);
+    case 10:
+      return new WavepoolError('closed', 'The pool was closed; its buffers are gone.');
     default:
       return new WavepoolError('host-failed', `The pool refused for a reason this library does not know: ${code}.`);
   }

@@ -132,6 +132,7 @@ export class SharedWindows implements WindowSource {
   private close(): void {
     if (this.closed) return;
     this.closed = true;
+    this.exports.reader_leave(this.reader);
     this.sleeper.close();
     this.settleLeft();
   }

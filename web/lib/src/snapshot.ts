@@ -162,7 +162,10 @@ export interface ClassMetrics {
 
 export type Priority = 'critical' | 'high' | 'normal';
 
-export type BusFigures = Readonly<Record<Priority, LaneFigures>>;
+export type BusFigures = Readonly<Record<Priority, LaneFigures>> & {
+  /** Threads' ways into the bus that are open. */
+  readonly publishers: number;
+};
 
 export interface LaneFigures {
   readonly published: number;

@@ -1,10 +1,10 @@
 import { WavepoolError } from './errors.ts';
 import { Guest } from './guest.ts';
 import type { HostWorker } from './host_worker.ts';
-import type { ThreadMemory } from './instance.ts';
 import { contextClosed, whenContextCloses, whileContextRuns } from './lifetime.ts';
 import {
   TAP_PROCESSOR,
+  THREAD_END,
   type BlockPorts,
   type ConsumerLane,
   type FromTap,
@@ -13,6 +13,7 @@ import {
   type Progress,
   type StreamConfig,
   type TapOptions,
+  type ThreadEnd,
   type ToTap,
 } from './protocol.ts';
 import { OfflinePacer, type Paced } from './offline_pacer.ts';
@@ -51,10 +52,9 @@ export class StreamNode implements Paced {
   private followed = false;
   /** The processor threw: its thread will not call it again. */
   private failed = false;
-  private workletStopped = false;
-  private workletTrapped = false;
-  /** What the worklet was given in the shared memory, until that is given back. */
-  private thread: ThreadMemory | null = null;
+  private worklet: ThreadEnd = THREAD_END.running;
+  /** Its instance is not called again: it may be in the middle of anything. */
+  private trapped = false;
 
   private constructor(
     source: AudioNode,
@@ -83,14 +83,14 @@ export class StreamNode implements Paced {
     const [wake, waker] = memory && config.consumer === 'reader' ? newWakeLanes() : [null, null];
     const request = { kind: 'open', config, ports: ways?.host ?? null, wake: waker } as const;
     const opened = await host.request<'open'>(request, [...portsOf(ways?.host), ...(waker ? [waker.port] : [])]);
-    const { stream, reader, headerBytes } = opened;
+    const { stream, reader, readerThread: thread, headerBytes } = opened;
     let lane: ConsumerLane | null = null;
-    if (memory && wake && reader !== 0) lane = { mode: 'shared', wasm: { module, memory }, reader, wake };
+    if (memory && wake && reader !== 0) lane = { mode: 'shared', wasm: { module, memory }, reader, thread, wake };
     else if (ways?.consumer) lane = { mode: 'transfer', ...ways.consumer, headerBytes };
     let node: StreamNode | null = null;
     try {
       if (source.context.state === 'closed') throw contextClosed();
-      const options: TapOptions = { module, memory, stream, address: opened.tap, config };
+      const options: TapOptions = { module, memory, stream, number: opened.tap, thread: opened.tapThread, config };
       const worklet = workletNode(source.context, TAP_PROCESSOR, {
         numberOfInputs: 1,
         numberOfOutputs: 1,
@@ -107,13 +107,15 @@ export class StreamNode implements Paced {
       source.connect(worklet);
       // Silent, but connected: a node that leads nowhere is not run.
       worklet.connect(source.context.destination);
+      // Whatever closes the streams of a control worker that died does not know of this one yet.
+      host.check();
       host.watchdog.follow(source.context);
       node.followed = true;
       OfflinePacer.add(source.context, node);
       return node;
     } catch (thrown) {
-      const stopped = { workletStopped: true, consumerStopped: true, workletTrapped: false } as const;
-      const closing = node ? node.end() : host.request<'close'>({ kind: 'close', stream, ...stopped, threads: [] });
+      const { gone } = THREAD_END;
+      const closing = node ? node.end() : host.request<'close'>({ kind: 'close', stream, worklet: gone, consumer: gone });
       // What went wrong first is the error.
       await closing.catch(() => undefined);
       throw thrown;
@@ -133,21 +135,25 @@ export class StreamNode implements Paced {
     OfflinePacer.delete(this.source.context, this);
     this.reported(null);
     this.guest.giveUpCatchingUp();
-    this.workletStopped = await new Promise<boolean>((resolve) => {
+    const answered = (): ThreadEnd => (this.trapped ? THREAD_END.gone : THREAD_END.left);
+    this.worklet = await new Promise<ThreadEnd>((resolve) => {
       // A context that is closed runs nothing any more; any other thread may only be late.
-      const timer = setTimeout(() => resolve(this.source.context.state === 'closed' || this.failed), GOODBYE_MS);
+      const timer = setTimeout(() => {
+        const gone = this.source.context.state === 'closed' || this.failed;
+        resolve(gone ? THREAD_END.gone : THREAD_END.running);
+      }, GOODBYE_MS);
       this.goodbye = () => {
         clearTimeout(timer);
-        resolve(true);
+        resolve(answered());
       };
       this.say({ kind: 'close' });
     });
     // Only now: a node that is disconnected hears silence, which would end up in the last windows.
     disconnect(this.source, this.node);
-    if (this.workletStopped) return this.node.port.close();
+    if (this.worklet !== THREAD_END.running) return this.node.port.close();
     // Should it answer later, its memory can still be given back.
     this.goodbye = () => {
-      this.workletStopped = true;
+      this.worklet = answered();
       this.node.port.close();
       // A control worker that has died frees nothing.
       this.close().catch(() => undefined);
@@ -184,15 +190,9 @@ export class StreamNode implements Paced {
   async close(): Promise<Snapshot> {
     if (this.followed) this.host.watchdog.unfollow(this.source.context);
     this.followed = false;
-    const { stream, workletStopped, workletTrapped, guest } = this;
+    const { stream, worklet, guest } = this;
     guest.dismiss();
-    const threads = guest.takeThread();
-    if (workletStopped && this.thread) {
-      threads.push(this.thread);
-      this.thread = null;
-    }
-    const request = { kind: 'close', stream, workletStopped, workletTrapped, consumerStopped: guest.stopped, threads } as const;
-    const { snapshot } = await this.host.request<'close'>(request);
+    const { snapshot } = await this.host.request<'close'>({ kind: 'close', stream, worklet, consumer: guest.end });
     return JSON.parse(snapshot) as Snapshot;
   }
 
@@ -210,12 +210,11 @@ export class StreamNode implements Paced {
         const message = event.data;
         if (message.kind === 'ready') {
           clearTimeout(timer);
-          this.thread = message.thread;
           resolve();
         } else if (message.kind === 'progress') this.reported(message.progress);
         else if (message.kind === 'closed') this.goodbye?.();
         else {
-          this.workletTrapped = true;
+          this.trapped = true;
           this.onFault(message.message);
         }
       };

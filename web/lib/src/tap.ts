@@ -68,7 +68,7 @@ export class Tap {
   }
 
   /**
-   * Gives the windows to another thread, for good. Post the ticket with its ports, and open it there.
+   * Gives the windows to another thread, for good. Post the ticket with its ports, and open it there, within ten seconds.
    *
    * @example
    * ```ts

@@ -4,14 +4,17 @@ export interface PanicNote {
   panic_note_bytes(): number;
 }
 
-/** The worklet's face of the WebAssembly instance: numbers in, numbers out. `tap` is an address, 0 is none. */
+/** The worklet's face of the WebAssembly instance: numbers in, numbers out. `tap` is a number that is checked, 0 is none. */
 export interface TapExports extends PanicNote {
   readonly memory: WebAssembly.Memory;
   /** Boots an instance of its own and opens a stream on it (transfer mode). 0 if the options were refused. */
   tap_open(stream: number, sampleRate: number, channels: number, window: number, hop: number): number;
   /** The most frames that one call of `tap_begin` plans. */
   tap_most_frames(): number;
-  /** Plans the copies for a quantum of this many frames, from the frame `from` on; returns the number of spans. */
+  /**
+   * Plans the copies for a quantum of this many frames, from the frame `from` on; returns the number of spans. Negative, as for
+   * the two below: the tap is not open.
+   */
   tap_begin(tap: number, frames: number, from: number): number;
   /** Address of the spans that `tap_begin` planned. */
   tap_spans(tap: number): number;
@@ -35,6 +38,8 @@ export interface TapExports extends PanicNote {
   tap_window_address(tap: number, channel: number): number;
   /** Transfer mode: ends the stream; what was finished can still be taken. */
   tap_close(tap: number): void;
+  /** The last call: the tap is not used again. */
+  tap_leave(tap: number): void;
   /** Gives the taken window back; `sent` 0 counts it as skipped. */
   tap_give_back(tap: number, sent: number): void;
 }

@@ -101,7 +101,9 @@ export class Wavepool {
   private async startWith(profile: string | null): Promise<void> {
     const host = new HostWorker();
     try {
-      const { memory, profileRefused, limits } = await host.boot({ ...this.boot, profile });
+      // Random, so that the leases of two pools on one page differ.
+      const seed = crypto.getRandomValues(new Uint32Array(1))[0]!;
+      const { memory, profileRefused, limits } = await host.boot({ ...this.boot, profile, seed });
       this.host = host;
       this.wasm = { module: this.boot.module, memory };
       this.limits = limits;
@@ -156,8 +158,8 @@ export class Wavepool {
   }
 
   /**
-   * Buffers of the pool for a worker of yours. Post the ticket with its ports, and give it to `openPool` there. Should the
-   * worker die, what it held is taken back, and `onLost` called with the number of leases.
+   * Buffers of the pool for a worker of yours. Post the ticket with its ports, and give it to `openPool` there, within ten
+   * seconds. Should the worker die, or not come in time, what it held is taken back, and `onLost` called with the number of leases.
    *
    * @throws {@link WavepoolError} `stream-refused` when no more threads can take part.
    */

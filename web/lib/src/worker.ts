@@ -1,7 +1,16 @@
 /** The control side: owns the registry, the pool's control half, the analysis and the bus's dispatch. */
 import { messageOf } from './errors.ts';
-import { panicNote, type ThreadMemory } from './instance.ts';
-import type { FromHost, Holder, HostAnswers, HostRequest, StreamLimits, ToHost } from './protocol.ts';
+import { faultMessage } from './instance.ts';
+import {
+  THREAD_END,
+  type FromHost,
+  type Holder,
+  type HostAnswers,
+  type HostRequest,
+  type StreamLimits,
+  type ThreadEnd,
+  type ToHost,
+} from './protocol.ts';
 import type { Host, InitOutput } from '../wasm/shared/wavepool.js';
 import { BlockReceiver } from './block_receiver.ts';
 import { Door } from './knock.ts';
@@ -25,6 +34,8 @@ const SNAPSHOT_MS = 50;
 const LONGEST_SILENCE_MS = 200;
 /** How long a closing stream waits for the worklet's last block. */
 const LAST_WORD_MS = 500;
+/** Between the seeds of two participants' pools: 2^32 divided by the golden ratio, whose multiples stay far apart. */
+const SEED_STEP = 0x9e3779b9;
 
 let host: Host | null = null;
 let wasm: InitOutput | null = null;
@@ -33,6 +44,8 @@ let exercising = false;
 /** The timeline's tracks, when they were asked for. */
 let tracks: Tracks | null = null;
 let turnComing = false;
+/** Of this pool's leases. */
+let seed = 0;
 let lastSnapshot = 0;
 let lastSaid = 0;
 const open = new Map<number, BlockReceiver | null>();
@@ -71,7 +84,15 @@ async function answer(request: HostRequest): Promise<HostAnswers[keyof HostAnswe
       open.set(stream, receiver);
       if (request.wake) wakers.add(stream, request.wake);
       keepPolling();
-      return { stream, tap: host.tapAddress(stream), reader: host.readerAddress(stream), headerBytes: host.headerBytes(), queueWindows: host.queueWindows(stream) };
+      return {
+        stream,
+        tap: host.tapNumber(stream),
+        tapThread: host.tapThread(stream),
+        reader: host.readerNumber(stream),
+        readerThread: host.readerThread(stream),
+        headerBytes: host.headerBytes(),
+        queueWindows: host.queueWindows(stream),
+      };
     }
     case 'close': {
       const receiver = open.get(request.stream);
@@ -82,9 +103,8 @@ async function answer(request: HostRequest): Promise<HostAnswers[keyof HostAnswe
       wakers.delete(request.stream);
       keepPolling();
       step(host);
-      const lost = request.workletTrapped || receiver?.heardLastWord === false;
-      host.closeStream(request.stream, request.workletStopped, request.consumerStopped, lost);
-      for (const thread of request.threads) freeThread(wasm, thread);
+      const worklet = receiver?.heardLastWord === false ? THREAD_END.gone : request.worklet;
+      host.closeStream(request.stream, worklet, request.consumer);
       step(host);
       return { snapshot: tell(host.snapshot()) };
     }
@@ -101,10 +121,16 @@ async function answer(request: HostRequest): Promise<HostAnswers[keyof HostAnswe
       participants.add(participant);
       if (request.counts) hearParticipant(host, wasm, participant, request.counts);
       keepPolling();
-      return { participant, address: host.participantAddress(participant) };
+      return {
+        participant,
+        number: host.participantNumber(participant),
+        thread: host.participantThread(participant),
+        holder: host.participantHolder(participant),
+        seed: (seed + Math.imul(participant, SEED_STEP)) >>> 0,
+      };
     }
     case 'closePool':
-      closePool(host, wasm, request.participant, request.threads);
+      closePool(host, request.participant, request.end);
       return null;
     case 'reclaim':
       return { leases: reclaim(host, request.holder) };
@@ -144,16 +170,16 @@ async function boot(request: Extract<HostRequest, { kind: 'boot' }>): Promise<Ho
   say({ kind: 'alive' });
   wasm = glue.initSync({ module: request.module }) as InitOutput;
   const { mode, reason, profile } = request;
-  host = new glue.Host(JSON.stringify({ mode, mode_reason: reason, profile }));
+  seed = request.seed;
+  host = new glue.Host(JSON.stringify({ mode, mode_reason: reason, profile, seed }));
   if (request.tracks) tracks = new Tracks(host);
   if (request.knocks) door = new Door(request.knocks);
   return { memory: shared ? wasm.memory : null, activity: host.activityAddress(), profileRefused: host.profileRefused() ?? null, limits: JSON.parse(host.streamLimits()) as StreamLimits };
 }
 
-function closePool(host: Host, wasm: InitOutput, participant: number, threads: readonly ThreadMemory[]): void {
+function closePool(host: Host, participant: number, end: ThreadEnd): void {
   participants.delete(participant);
-  host.closeParticipant(participant, false);
-  for (const thread of threads) freeThread(wasm, thread);
+  host.closeParticipant(participant, end);
   step(host);
   tell(host.snapshot());
   keepPolling();
@@ -167,7 +193,9 @@ function hearParticipant(host: Host, wasm: InitOutput, participant: number, coun
     if (address === 0) return counts.close();
     try {
       const bytes = host.headerBytes();
-      if (!(header instanceof ArrayBuffer) || header.byteLength !== bytes) throw new RangeError(`a header must be a buffer of ${bytes} bytes`);
+      if (!(header instanceof ArrayBuffer) || header.byteLength !== bytes) {
+        throw new RangeError(`a header must be a buffer of ${bytes} bytes (got ${header?.byteLength ?? String(header)})`);
+      }
       new Uint8Array(wasm.memory.buffer, address, bytes).set(new Uint8Array(header));
       host.receiveParticipant(participant);
     } catch (thrown) {
@@ -183,15 +211,10 @@ function hearParticipant(host: Host, wasm: InitOutput, participant: number, coun
 function reclaim(host: Host, holder: Holder): number {
   let leases = 0;
   if ('stream' in holder) leases = host.reclaimReader(holder.stream);
-  else if (participants.delete(holder.participant)) leases = host.closeParticipant(holder.participant, true);
+  else if (participants.delete(holder.participant)) leases = host.closeParticipant(holder.participant, THREAD_END.gone);
   step(host);
   keepPolling();
   return leases;
-}
-
-/** A worklet's instance cannot free its own stack: its thread may not wait for the allocator. */
-function freeThread(wasm: InitOutput, thread: ThreadMemory): void {
-  wasm.__wbindgen_thread_destroy(thread.tls, thread.stack, thread.stackBytes);
 }
 
 /** While there is something to do between requests. */
@@ -242,12 +265,7 @@ function pump(): void {
 
 function crash(thrown: unknown): void {
   polling = false;
-  say({ kind: 'crash', message: describe(thrown) });
-}
-
-/** A panic's own words, where there was one: the trap that follows it says only `unreachable`. */
-function describe(thrown: unknown): string {
-  return (wasm && panicNote(wasm, wasm.memory)) ?? messageOf(thrown);
+  say({ kind: 'crash', message: wasm ? faultMessage(thrown, wasm, wasm.memory) : messageOf(thrown) });
 }
 
 function pause(ms: number): Promise<void> {

@@ -3,9 +3,8 @@
  * `process` makes no garbage: no closure, no iterator, no new view; numbers go straight to the instance's exports.
  * In transfer mode a finished window costs a view and a message: see `BlockSender`.
  */
-import { instantiateBare, panicNote, threadOf } from './instance.ts';
+import { faultMessage, instantiateBare } from './instance.ts';
 import { SPAN_FIELDS, TAP_PROCESSOR, type FromTap, type TapOptions, type ToTap } from './protocol.ts';
-import { messageOf } from './errors.ts';
 import { BlockSender } from './block_sender.ts';
 import type { TapExports } from './tap_exports.ts';
 import { FEED_PROCESSOR } from './feed_protocol.ts';
@@ -31,11 +30,11 @@ class TapProcessor extends AudioWorkletProcessor {
 
   constructor(options: { processorOptions: TapOptions }) {
     super();
-    const { module, memory, stream, address, config } = options.processorOptions;
-    this.exports = instantiateBare(module, memory) as unknown as TapExports;
+    const { module, memory, stream, number, thread, config } = options.processorOptions;
+    this.exports = instantiateBare(module, memory, thread) as unknown as TapExports;
     this.memory = memory ?? this.exports.memory;
     this.tap = memory
-      ? address
+      ? number
       : this.exports.tap_open(stream, config.sample_rate, config.channels, config.window, config.hop);
     if (this.tap === 0) throw new Error('the stream could not be opened inside the worklet');
     this.floats = new Float32Array(this.memory.buffer);
@@ -54,7 +53,7 @@ class TapProcessor extends AudioWorkletProcessor {
         this.close();
       }
     };
-    this.say({ kind: 'ready', thread: memory ? threadOf(this.exports) : null });
+    this.say({ kind: 'ready' });
   }
 
   process(inputs: Float32Array[][], outputs: Float32Array[][]): boolean {
@@ -72,7 +71,7 @@ class TapProcessor extends AudioWorkletProcessor {
   /** The instance is not called again. */
   private fault(thrown: unknown): void {
     this.faulted = true;
-    this.say({ kind: 'fault', message: panicNote(this.exports, this.memory) ?? messageOf(thrown) });
+    this.say({ kind: 'fault', message: faultMessage(thrown, this.exports, this.memory) });
   }
 
   private quantum(input: Float32Array[], frames: number): void {
@@ -80,18 +79,19 @@ class TapProcessor extends AudioWorkletProcessor {
     // A memory that grew has taken its views along, or left them looking at less than all of it.
     if (this.floats.byteLength !== this.memory.buffer.byteLength) throw new Error('the audio memory has grown');
     if (input.length === 0) {
-      exports.tap_silence(this.tap, frames);
+      if (exports.tap_silence(this.tap, frames) < 0) throw notOpen();
       if (this.sender !== null) this.sender.send();
       return;
     }
     // A quantum can be longer than what one plan covers: then it takes several, each of which may complete windows.
     for (let from = 0; from < frames; from += this.mostFrames) {
       const count = exports.tap_begin(this.tap, frames, from);
+      if (count < 0) throw notOpen();
       const words = this.words;
       for (let i = 0, at = exports.tap_spans(this.tap) / 4; i < count; i++, at += SPAN_FIELDS) {
         copy(input[words[at]!]!, words[at + 3]!, words[at + 4]!, this.floats, words[at + 5]! / 4);
       }
-      exports.tap_commit(this.tap);
+      if (exports.tap_commit(this.tap) < 0) throw notOpen();
       if (this.sender !== null) this.sender.send();
     }
   }
@@ -113,12 +113,17 @@ class TapProcessor extends AudioWorkletProcessor {
       this.fault(thrown);
     }
     this.sender?.close();
+    this.exports.tap_leave(this.tap);
     this.say({ kind: 'closed' });
   }
 
   private say(message: FromTap): void {
     this.port.postMessage(message);
   }
+}
+
+function notOpen(): Error {
+  return new Error('the stream is not open any more');
 }
 
 /** A whole quantum goes in one call; a part of one sample by sample, because `subarray` would make garbage. */
