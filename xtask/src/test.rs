@@ -385,6 +385,20 @@ fn browser_tests(
     })
 }
 
+/// Ends so many threads of each kind at random moments, and counts what they held.
+pub(crate) fn kills(report: &mut Report, name: &str, mode: Mode, kills: u32) -> Result<()> {
+    let browser = setup::chromium()?;
+    web::modules()?;
+    web::library_tests()?;
+    let library = Server::start(Site::LibraryTests, web::free_port()?, mode)?;
+    node_tests(report, name, &["web/e2e/kills.test.mjs".into()], |node| {
+        node.env("WAVEPOOL_LIBRARY_URL", library.url())
+            .env("WAVEPOOL_MODE", mode.name())
+            .env("WAVEPOOL_KILLS", kills.to_string())
+            .env("CHROMIUM", &browser)
+    })
+}
+
 /// Runs files of Node's own test runner, one after the other: they measure time.
 fn node_tests(
     report: &mut Report,

@@ -6,6 +6,7 @@ use std::{env, fs};
 
 use anyhow::{Result, bail};
 
+use crate::cli::Mode;
 use crate::progress::Steps;
 use crate::report::{Report, parse_libtest};
 use crate::{mutants, process, setup, test};
@@ -25,8 +26,11 @@ const FUZZ_FLAGS: &str = "--cfg fuzzing -Cdebug-assertions -Cpasses=sancov-modul
     -Cllvm-args=-sanitizer-coverage-level=4 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters \
     -Cllvm-args=-sanitizer-coverage-pc-table -Cllvm-args=-sanitizer-coverage-trace-compares";
 
+/// Threads of each kind that `kills` ends in each mode.
+const KILLS: u32 = 1000;
+
 /// What there is to run, and how it is named.
-const PROOFS: [&str; 8] = [
+const PROOFS: [&str; 9] = [
     "loom",
     "mutants",
     "misuse",
@@ -35,6 +39,7 @@ const PROOFS: [&str; 8] = [
     "fuzz",
     "lifetimes",
     "mixes",
+    "kills",
 ];
 /// How often the browser opens and ends everything the library hands out, unless the environment's `WAVEPOOL_ROUNDS` says
 /// otherwise; `cargo xtask test` does so only a few times.
@@ -69,6 +74,14 @@ pub(crate) fn run(names: &[String]) -> Result<ExitCode> {
                     }
                 }
                 "mixes" => suite(&mut report, proof, Ok(mixes())),
+                "kills" => {
+                    for mode in [Mode::Shared, Mode::Transfer] {
+                        let name = format!("{proof}, {}", mode.name());
+                        if let Err(error) = test::kills(&mut report, &name, mode, KILLS) {
+                            report.check(&name, Err(error), start.elapsed());
+                        }
+                    }
+                }
                 "mutants" => report.check(proof, mutants::run(), start.elapsed()),
                 _ => {
                     let result = fuzzer_trips()

@@ -7,6 +7,7 @@ import * as feedClose from './feed_close.ts';
 import * as feedLive from './feed_live.ts';
 import * as feedRefusals from './feed_refusals.ts';
 import * as feedSound from './feed_sound.ts';
+import * as kills from './kills.ts';
 import * as pool from './pool.ts';
 import { lifetimes, type Lifetime } from './lifetimes.ts';
 import * as tapClose from './tap_close.ts';
@@ -24,6 +25,7 @@ const scenarios = {
   ...feedLive,
   ...feedRefusals,
   ...feedSound,
+  ...kills,
   ...pool,
   ...tapClose,
   ...tapOffline,
