@@ -74,13 +74,7 @@ pub(crate) fn ours(
         ..options(scenario.warm_from_frame)
     };
     let pool = match &scenario.start_from {
-        Some(profile) => profile
-            .mix()
-            .iter()
-            .fold(BufferPool::builder(), |pool, class| {
-                pool.class(class.samples, class.buffers)
-            })
-            .reserve_samples(RESERVE_SAMPLES),
+        Some(profile) => options.pool.clone().profile(profile)?,
         None => options.pool.clone(),
     };
     let report = replay(&scenario.trace, &ReplayOptions { pool, ..options })?;

@@ -1,6 +1,7 @@
 //! Pool, bus, registry, named audio buffers and audio together, as an application boots them: the same tests natively,
 //! in Node and in Chromium.
 
+mod configured_mix;
 mod every_event;
 mod ledger;
 mod many_quanta;

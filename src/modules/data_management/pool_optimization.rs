@@ -113,6 +113,12 @@ impl PoolOptimizationEngine {
         Some(plan)
     }
 
+    /// Takes note that a half was attached with so many buffers of a class, which the host configured: these are kept until
+    /// demand has aged.
+    pub fn observe_attached(&mut self, samples: usize, buffers: u32) {
+        self.demand.observe_attached(samples, buffers);
+    }
+
     /// Counts `count` requests of `samples` samples, for learning the classes.
     pub fn observe_size(&mut self, samples: usize, count: u64) {
         self.demand.add_size(samples, count);

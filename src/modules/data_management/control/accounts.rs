@@ -286,6 +286,7 @@ impl PoolControl {
             + self.classes.capacity() * size_of::<(u32, u32)>()
             + self.leaks_told.capacity() * size_of::<u32>()
             + self.own_mix.capacity() * size_of::<u16>()
+            + self.attached.capacity() * size_of::<(u32, u32)>()
             + self.past.heap_bytes()
     }
 

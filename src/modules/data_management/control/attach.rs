@@ -79,8 +79,24 @@ impl PoolControl {
         self.own_mix.retain(|&id| id != half.id);
         if own {
             self.own_mix.push(half.id);
+        } else if !self.is_learned {
+            self.note_attached(mix);
         }
         Ok(realtime)
+    }
+
+    fn note_attached(&mut self, mix: &[(u32, u32)]) {
+        for &(samples, buffers) in mix {
+            match self.attached.iter_mut().find(|class| class.0 == samples) {
+                Some(class) => class.1 = class.1.saturating_add(buffers),
+                None => self.attached.push((samples, buffers)),
+            }
+        }
+    }
+
+    /// What the host configured for halves that were attached since this was last asked.
+    pub(super) fn take_attached(&mut self) -> Vec<(u32, u32)> {
+        core::mem::take(&mut self.attached)
     }
 
     /// Ends what was asked of the former owner of a half, and gives its idle buffers back: see

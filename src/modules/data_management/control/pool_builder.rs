@@ -62,6 +62,7 @@ pub struct PoolBuilder {
     prefault: bool,
     source: MemorySource,
     leak_sampling: u32,
+    is_learned: bool,
 }
 
 impl Default for PoolBuilder {
@@ -75,6 +76,7 @@ impl Default for PoolBuilder {
             prefault: true,
             source: MemorySource::Heap,
             leak_sampling: SAMPLE_EVERY,
+            is_learned: false,
         }
     }
 }
@@ -180,7 +182,8 @@ impl PoolBuilder {
         self
     }
 
-    /// The same pool begun with what an earlier run learned; memory is taken as before.
+    /// The same pool begun with what an earlier run learned; memory is taken as before. What was learned may be corrected at
+    /// once, where sizing keeps a mix of [`class`](Self::class) until demand has aged.
     ///
     /// # Errors
     /// [`ProfileError::TooSmall`] when its largest class is below this builder's: requests would be refused that this
@@ -208,12 +211,14 @@ impl PoolBuilder {
         let limit = self
             .limit_samples
             .max(share)
+            .max(self.reserve_samples)
             .saturating_mul(size_of::<f32>());
         if bytes > limit {
             return Err(ProfileError::TooLarge { bytes, limit });
         }
         self.reserve_samples = self.reserve_samples.max(share);
         self.mix = mix;
+        self.is_learned = true;
         Ok(self)
     }
 
@@ -271,6 +276,10 @@ impl PoolBuilder {
             self.leak_sampling
         };
         (every as u64).next_power_of_two()
+    }
+
+    pub(super) const fn is_learned(&self) -> bool {
+        self.is_learned
     }
 
     pub(super) const fn prefaults(&self) -> bool {

@@ -36,6 +36,10 @@ pub struct PoolControl {
     pub(super) collected: (Chain, u32),
     /// Size classes, ascending, and how many buffers of each a newly attached half gets.
     pub(super) classes: Vec<(u32, u32)>,
+    /// What the host configured for halves that were attached since a keeper last asked: buffers by class. None of a mix that an
+    /// earlier run learned.
+    pub(super) attached: Vec<(u32, u32)>,
+    pub(super) is_learned: bool,
     /// Halves with a mix of their own: what their owner said they need is theirs, and sizing leaves them alone.
     pub(super) own_mix: Vec<u16>,
     /// Where lines are to be drawn, and how many slots this control step may still look at to find out.
@@ -81,6 +85,8 @@ impl PoolControl {
                 .iter()
                 .map(|&(samples, buffers)| (samples as u32, buffers))
                 .collect(),
+            attached: Vec::new(),
+            is_learned: builder.is_learned(),
             own_mix: Vec::new(),
             lines: LineSearches::default(),
             looks_left: SLOTS_PER_STEP,

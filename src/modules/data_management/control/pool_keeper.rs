@@ -124,6 +124,11 @@ impl PoolKeeper {
         add(&mut counts);
         self.metrics.refresh(&counts);
         self.read_sizes(control);
+        for (samples, buffers) in control.take_attached() {
+            if let Some(engine) = &mut self.engine {
+                engine.observe_attached(samples as usize, buffers);
+            }
+        }
 
         let mut report = KeeperReport {
             operations: collected.collected + collected.replenished,

@@ -23,6 +23,8 @@ const HELD_TARGET: f64 = 1.2;
 const LITTLE: u64 = 8;
 /// Control steps that a falling trend is followed ahead.
 const FALL_STEPS: i64 = 3;
+/// Control steps until what one class is asked for serves another: shed, collected, carved.
+const STEPS_TO_MOVE: i64 = 2;
 /// A class whose requests come further apart than this may borrow.
 const RARE_PAUSE_US: u32 = 250_000;
 
@@ -35,6 +37,8 @@ pub(super) struct Marks {
     /// None for a retired class: it drains by itself.
     pub(super) strategy: Option<Strategy>,
     pub(super) target: u64,
+    /// Those that are there of what the host configured, while demand has not aged: a plan does not go below it.
+    configured: u64,
 }
 
 pub(crate) fn with_margin(buffers: u64) -> u64 {
@@ -90,7 +94,7 @@ impl Marks {
             recent: mark(recent.max(ahead)),
             long: mark(long.max(ahead)),
             strategy: Some(strategy),
-            target: 0,
+            ..Self::default()
         }
     }
 
@@ -102,18 +106,34 @@ impl Marks {
     }
 }
 
-/// Marks and target of each class.
+/// Whether a class was refused a request, or use rises so steadily that it will be before memory can be moved to it. For a pool
+/// whose limit leaves no room: there another class has to give what it has idle.
+pub(super) fn outgrows_limit(metrics: &PoolMetrics, demand: &Demand) -> bool {
+    let mut each = metrics.classes.iter().zip(&demand.classes);
+    each.any(|(class, demand)| {
+        let trend = demand.trend().saturating_mul(STEPS_TO_MOVE);
+        let is_rising = trend > 0 && demand.peak.saturating_add_signed(trend) > staying(class);
+        !class.retired && (demand.is_refused || is_rising)
+    })
+}
+
+/// Marks and target of each class. With `keeps_configured`, what the host configured is kept until demand has aged. See
+/// [0141](../../../../docs/decisions/0141-the-configured-mix-is-kept-class-by-class.md).
 pub(super) fn of(
     metrics: &PoolMetrics,
     demand: &Demand,
     policy: &SizingPolicy,
     pressure: MemoryPressure,
+    keeps_configured: bool,
 ) -> Vec<Marks> {
     let classes = &metrics.classes;
     let mut marks = vec![Marks::default(); classes.len()];
-    for ((mark, class), demand) in marks.iter_mut().zip(classes).zip(&demand.classes) {
+    for ((mark, class), of_class) in marks.iter_mut().zip(classes).zip(&demand.classes) {
         if !class.retired {
-            *mark = Marks::of(demand, class, policy);
+            *mark = Marks::of(of_class, class, policy);
+            if keeps_configured {
+                mark.configured = demand.configured_buffers(class.samples).min(staying(class));
+            }
         }
     }
     settle_borrowers(&mut marks);
@@ -152,7 +172,7 @@ fn set_targets(
     for (mark, class) in marks.iter_mut().zip(classes) {
         mark.target = match mark.strategy {
             None => 0,
-            Some(Strategy::BorrowedFromAbove) => class.leased,
+            Some(Strategy::BorrowedFromAbove) => class.leased.max(mark.configured),
             Some(_) => staying(class).max(mark.recent),
         };
     }
@@ -162,7 +182,8 @@ fn set_targets(
         .map(|class| sample_bytes(class.samples, class.draining) as f64);
     let draining: f64 = draining.sum();
     let passes: [fn(&Marks) -> u64; 3] = [|mark| mark.long, |mark| mark.recent, |mark| mark.now];
-    for (pass, floor) in passes.into_iter().enumerate() {
+    for (pass, mark_of_pass) in passes.into_iter().enumerate() {
+        let floor = |mark: &Marks| mark_of_pass(mark).max(mark.configured);
         let bytes = |buffers: fn(&Marks, u64) -> u64| -> f64 {
             let each = marks.iter().zip(classes);
             each.map(|(mark, class)| sample_bytes(class.samples, buffers(mark, floor(mark))) as f64)

@@ -27,6 +27,9 @@ pub struct ClassDemand {
     pub inter_arrival_us: SlidingHistogram,
     /// Most buffers in use at once during the last control step.
     pub peak: u64,
+    /// Whether a request was refused since the last control step.
+    pub is_refused: bool,
+    exhausted: u64,
     /// Whether the class serves no more requests.
     pub retired: bool,
     /// Buffers the class had when it was first seen: what the host, or a change of classes, expected it to need.
@@ -66,6 +69,8 @@ impl ClassDemand {
         }
         self.peak = peak;
         self.retired = class.retired;
+        let exhausted = std::mem::replace(&mut self.exhausted, class.exhausted);
+        self.is_refused = class.exhausted > exhausted;
         self.concurrent.record(saturate(peak));
         let arrivals = class.acquires().saturating_sub(self.acquires);
         self.acquires = class.acquires();
@@ -105,6 +110,16 @@ pub struct Demand {
     rotations: usize,
     /// Bytes held when observation began: what the host configured.
     configured_bytes: Option<usize>,
+    configured: Vec<Configured>,
+}
+
+/// Buffers of one class that the host configured: in the mix of a half that was attached.
+#[derive(Debug, Clone, Copy)]
+struct Configured {
+    samples: usize,
+    buffers: u64,
+    /// How many windows had passed then.
+    rotations: usize,
 }
 
 impl Demand {
@@ -132,6 +147,7 @@ impl Demand {
             requests: 0,
             rotations: 0,
             configured_bytes: None,
+            configured: Vec::new(),
         }
     }
 
@@ -177,6 +193,43 @@ impl Demand {
         self.configured_bytes
             .filter(|_| !self.is_aged())
             .unwrap_or(0)
+    }
+
+    /// Takes note that a half was attached with so many buffers of a class, which the host configured.
+    pub fn observe_attached(&mut self, samples: usize, buffers: u32) {
+        let rotations = self.rotations;
+        // Those that have aged are no floor any more.
+        self.configured
+            .retain(|configured| rotations < configured.rotations + WINDOWS);
+        self.configured.push(Configured {
+            samples,
+            buffers: buffers.into(),
+            rotations,
+        });
+    }
+
+    fn young(&self) -> impl Iterator<Item = &Configured> {
+        let configured = self.configured.iter();
+        configured.filter(|configured| self.rotations < configured.rotations + WINDOWS)
+    }
+
+    /// Buffers of a class that the host configured, as far as demand has not aged since: none of these is taken back.
+    #[must_use]
+    pub fn configured_buffers(&self, samples: usize) -> u64 {
+        let of_class = self
+            .young()
+            .filter(|configured| configured.samples == samples);
+        of_class.fold(0, |sum, configured| sum.saturating_add(configured.buffers))
+    }
+
+    /// Whether more was in use at once than the host configured in all: then its mix says nothing about what is needed.
+    #[must_use]
+    pub fn has_outgrown_configured(&self) -> bool {
+        let samples = self
+            .young()
+            .map(|configured| configured.buffers.saturating_mul(configured.samples as u64));
+        let samples = samples.fold(0, u64::saturating_add);
+        self.peak_samples.iter().any(|&peak| peak > samples)
     }
 
     /// Whether every window has been filled: from then on little observed demand means little demand.

@@ -85,8 +85,13 @@ pub fn plan(
     pressure: MemoryPressure,
 ) -> Option<SizingPlan> {
     let classes = &metrics.classes;
-    let pressure = pressure.max(pressure_of(metrics));
-    let marks = class_targets::of(metrics, demand, policy, pressure);
+    let own_pressure = pressure_of(metrics);
+    let has_room = own_pressure == MemoryPressure::None;
+    let keeps_configured = pressure == MemoryPressure::None
+        && !demand.has_outgrown_configured()
+        && (has_room || !class_targets::outgrows_limit(metrics, demand));
+    let pressure = pressure.max(own_pressure);
+    let marks = class_targets::of(metrics, demand, policy, pressure, keeps_configured);
 
     let learned = proposal.filter(|proposal| is_worth_it(proposal, metrics, demand));
     let steps = steps(&marks, classes, demand, learned, policy, pressure);
