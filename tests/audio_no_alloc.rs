@@ -44,7 +44,7 @@ fn an_open_stream_and_a_running_engine_never_allocate() {
     let (mut capture, mut analysis) = audio.open_stream(data, config).unwrap();
     let chain: Vec<Box<dyn Processor>> = vec![
         Box::new(DcBlocker::default()),
-        Box::new(Gain::new(0.5)),
+        Box::new(Gain::new(0.5).unwrap()),
         Box::new(Meter),
     ];
     let mut engine = audio.open_engine(data, 48_000.0, 2, chain).unwrap();

@@ -27,8 +27,8 @@ pub(super) struct NoteRecord {
 
 #[derive(Debug, Clone, Copy, Serialize)]
 pub(super) struct LevelRecord {
-    rms_dbfs: f32,
-    peak_dbfs: f32,
+    rms_dbfs: Option<f32>,
+    peak_dbfs: Option<f32>,
 }
 
 /// Gathered on the dispatching side.

@@ -6,10 +6,10 @@ use super::audio_events::{LevelMeasured, PitchDetected, SkipReason, WindowSkippe
 use super::level::Level;
 use super::note::Note;
 use super::pitch::{Pitch, PitchDetector, PitchWork};
-use super::stream::StreamConfig;
+use super::stream::{AudioError, StreamConfig};
 use super::windows::Windows;
 use crate::event_bus::Publisher;
-use crate::modules::data_management::{PlanarRef, PoolError, RealtimePool};
+use crate::modules::data_management::{MAX_CHANNELS, PlanarRef, RealtimePool};
 
 /// What an analyser has done since it was opened.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
@@ -27,8 +27,8 @@ pub struct AnalysisCounters {
 pub struct Reading {
     /// First frame of the window.
     pub first_frame: u64,
-    /// RMS over all channels, peak of all.
-    pub level: Level,
+    /// RMS over all channels, peak of all. `None` if a sample is infinite or not a number.
+    pub level: Option<Level>,
     /// Pitch of the loudest channel.
     pub pitch: Pitch,
 }
@@ -67,31 +67,46 @@ impl Analyser {
 
     /// Reads one window, from this stream's own capture or carried here from elsewhere.
     ///
-    /// The pitch is that of the loudest channel: a sum of channels can cancel.
+    /// The pitch is that of the loudest channel: a sum of channels can cancel. A channel with a sample that is infinite or
+    /// not a number has no pitch, and the window no level.
+    ///
+    /// # Real-time
+    /// No allocation, no lock; the number of steps is bounded by the window's length, whatever the samples are.
     ///
     /// # Errors
-    /// The pool's, when there is no scratch; the level was published all the same.
-    ///
-    /// # Panics
-    /// When the window is not as long as the stream's windows are.
-    pub fn analyse(&mut self, window: &PlanarRef) -> Result<Reading, PoolError> {
+    /// [`AudioError::WindowLength`] for a window of another length than the stream's; nothing was published then. The
+    /// pool's error when there is no scratch; the level was published all the same.
+    pub fn analyse(&mut self, window: &PlanarRef) -> Result<Reading, AudioError> {
+        if window.frames() != self.config.window {
+            return Err(AudioError::WindowLength {
+                given: window.frames(),
+                expected: self.config.window,
+            });
+        }
         let first_frame = window.metadata().first_frame;
         self.pool.begin_quantum(first_frame);
-        let level = Level::of_channels(window.iter());
+        let mut measured = [None; MAX_CHANNELS];
+        for (measured, samples) in measured.iter_mut().zip(window.iter()) {
+            *measured = Level::measure(samples);
+        }
+        let measured = &measured[..window.channels()];
+        let level = Level::together(measured.iter().copied());
         self.publisher.publish(LevelMeasured {
             first_frame,
             stream: self.stream,
-            rms_dbfs: level.rms_dbfs(),
-            peak_dbfs: level.peak_dbfs(),
+            rms_dbfs: level.map(Level::rms_dbfs),
+            peak_dbfs: level.map(Level::peak_dbfs),
         });
         self.counters.windows += 1;
-        let loudness = |samples: &&[f32]| Level::measure(samples).rms;
-        let loudest = window
+        let loudest = measured
             .iter()
-            .max_by(|a, b| loudness(a).total_cmp(&loudness(b)));
-        let samples = loudest.unwrap_or_default();
-        let detector = &self.detector;
-        let heard = with_work(&self.pool, detector, |work| detector.detect(samples, work));
+            .zip(window.iter())
+            .filter_map(|(level, samples)| Some((level.as_ref()?.rms, samples)))
+            .max_by(|(a, _), (b, _)| a.total_cmp(b));
+        let heard = match loudest {
+            Some((_, samples)) => self.pitch_of(samples),
+            None => Ok(Pitch::default()),
+        };
         let pitch = heard.inspect_err(|_| {
             self.counters.unread_windows += 1;
             self.publisher.publish(WindowSkipped {
@@ -115,6 +130,21 @@ impl Analyser {
             level,
             pitch,
         })
+    }
+
+    fn pitch_of(&self, samples: &[f32]) -> Result<Pitch, AudioError> {
+        let length = self.detector.work_samples();
+        let mut lags = self.pool.scratch(length)?;
+        let mut near = self.pool.scratch(length)?;
+        let mut far = self.pool.scratch(length)?;
+        let mut fft = self.pool.scratch(length)?;
+        let work = PitchWork {
+            lags: &mut lags,
+            near: &mut near,
+            far: &mut far,
+            fft: &mut fft,
+        };
+        self.detector.detect(samples, work)
     }
 
     /// The stream's number in its events.
@@ -142,30 +172,12 @@ impl Analyser {
     }
 }
 
-fn with_work<R>(
-    pool: &RealtimePool,
-    detector: &PitchDetector,
-    run: impl FnOnce(PitchWork<'_>) -> R,
-) -> Result<R, PoolError> {
-    let samples = detector.work_samples();
-    let mut lags = pool.scratch(samples)?;
-    let mut near = pool.scratch(samples)?;
-    let mut far = pool.scratch(samples)?;
-    let mut fft = pool.scratch(samples)?;
-    Ok(run(PitchWork {
-        lags: &mut lags,
-        near: &mut near,
-        far: &mut far,
-        fft: &mut fft,
-    }))
-}
-
 /// The consuming end of a stream: takes the windows that a [`Capture`](super::Capture) queued and reads them. The
 /// buffers go home when it has, on this thread, by one lock-free push each.
 pub struct Analysis {
     // First, so that queued windows go home before the analyser's half does.
     windows: Windows,
-    analyser: Analyser,
+    pub(super) analyser: Analyser,
 }
 
 impl Analysis {
@@ -273,7 +285,7 @@ mod tests {
         let window = analysis.next_window().unwrap();
         let reading = analysis.analyser.analyse(&window).unwrap();
         assert!((reading.pitch.hz.unwrap() - 440.0).abs() < 0.5);
-        assert!((reading.level.peak - 0.5).abs() < 1e-3);
+        assert!((reading.level.unwrap().peak - 0.5).abs() < 1e-3);
         // In opposite phase the sum is silent, the channels are not.
         let tone = sine(440.0, 4096);
         let opposite: Vec<f32> = tone.iter().map(|x| -x).collect();
@@ -289,6 +301,40 @@ mod tests {
                 .hz
                 .is_some()
         );
+    }
+
+    #[test]
+    fn nan_in_one_channel_leaves_the_other_its_pitch() {
+        let mut rig = Rig::boot();
+        let (mut capture, mut analysis) = rig.open(StreamConfig {
+            channels: 2,
+            ..TUNER
+        });
+        let mut broken = sine(1000.0, 4096);
+        broken[77] = f32::NAN;
+        capture.process(&[&sine(440.0, 4096), &broken], 0);
+        let window = analysis.next_window().unwrap();
+        let reading = analysis.analyser.analyse(&window).unwrap();
+        assert!((reading.pitch.hz.unwrap() - 440.0).abs() < 0.5);
+        assert_eq!(reading.level, None);
+        let level = rig.events("LevelMeasured").pop().unwrap();
+        assert!(level["rms_dbfs"].is_null() && level["peak_dbfs"].is_null());
+    }
+
+    #[test]
+    fn a_window_of_another_length_is_refused_and_not_counted() {
+        let mut rig = Rig::boot();
+        let (mut capture, mut short) = rig.open(MONO);
+        let (_capture, mut analysis) = rig.open(TUNER);
+        play(&mut capture, &[0.5; 1024], 0);
+        let window = short.next_window().unwrap();
+        let refused = analysis.analyser.analyse(&window).unwrap_err();
+        assert_eq!(
+            refused.to_string(),
+            "a window of 1024 samples given to what reads windows of 4096"
+        );
+        assert_eq!(analysis.analyser().counters().windows, 0);
+        assert_eq!(rig.events("LevelMeasured").len(), 0);
     }
 
     #[test]

@@ -63,7 +63,7 @@ pub struct WindowSkipped {
     pub reason: SkipReason,
 }
 
-/// Level of one window.
+/// Level of one window or block. It has none, and both figures are absent, if a sample is infinite or not a number.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct LevelMeasured {
     /// First frame of the window.
@@ -71,9 +71,9 @@ pub struct LevelMeasured {
     /// Number of the stream.
     pub stream: u32,
     /// RMS over all channels, in dBFS.
-    pub rms_dbfs: f32,
+    pub rms_dbfs: Option<f32>,
     /// Largest sample of all channels, in dBFS.
-    pub peak_dbfs: f32,
+    pub peak_dbfs: Option<f32>,
 }
 
 /// What one window's pitch is, also when it has none.

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::processor::{Gain, ProcessContext, Processor};
+use super::stream::{AudioError, check_rate};
 use crate::event_bus::Publisher;
 use crate::modules::data_management::{PlanarBuffer, RealtimePool};
 
@@ -15,12 +16,17 @@ pub struct EngineCounters {
     pub starved_quanta: u64,
     /// Times a processor found no scratch and left its block as it was.
     pub refused_scratch: u64,
+    /// Quanta that were silence because what the processors made of them ended in infinity or NaN.
+    pub broken_quanta: u64,
 }
 
 /// Runs a chain on every quantum: input copied into one pooled planar block, processed in place, copied out.
 ///
 /// It never clicks: it fades in when it starts, after a gap and after the pool had nothing for it, and fades out when it
 /// is stopped, over five milliseconds.
+///
+/// Samples that are infinite or NaN pass like others. If the last one of a quantum is, a processor may have it in its
+/// memory: the quantum is silence, and the next one is processed as after a gap.
 ///
 /// # Real-time
 /// [`process`](Self::process), [`stop`](Self::stop) and [`start`](Self::start) allocate nothing and take no lock;
@@ -53,14 +59,14 @@ impl Engine {
             sample_rate_hz,
             channels,
             chain,
-            fade: Gain::new(0.0),
+            fade: Gain::SILENT,
             running: true,
             next_frame: None,
             counters: EngineCounters::default(),
             pool,
             publisher,
         };
-        engine.set_sample_rate(sample_rate_hz);
+        engine.prepare();
         engine
     }
 
@@ -84,7 +90,7 @@ impl Engine {
         };
         if !follows {
             self.fade.jump(0.0);
-            self.fade.set(if self.running { 1.0 } else { 0.0 });
+            self.fade.ramp_to(if self.running { 1.0 } else { 0.0 });
             for processor in &mut self.chain {
                 processor.reset();
             }
@@ -102,6 +108,13 @@ impl Engine {
                 self.counters.refused_scratch += 1;
             }
         }
+        if ends_broken(&block) {
+            self.counters.broken_quanta += 1;
+            self.next_frame = None;
+            self.pool.release_planar(block);
+            silence(outputs);
+            return;
+        }
         self.fade.apply(&mut block);
         let mut channels = block.iter();
         for output in outputs {
@@ -114,7 +127,7 @@ impl Engine {
     /// Fades out; see [`is_silent`](Self::is_silent).
     pub fn stop(&mut self) {
         self.running = false;
-        self.fade.set(0.0);
+        self.fade.ramp_to(0.0);
     }
 
     /// Fades in again, the processors having forgotten what they heard before.
@@ -130,12 +143,21 @@ impl Engine {
     }
 
     /// Prepares every processor for another rate and fades in from there.
-    pub fn set_sample_rate(&mut self, sample_rate_hz: f32) {
+    ///
+    /// # Errors
+    /// [`AudioError::SampleRate`] for a rate outside the limits; the engine goes on at the one it has.
+    pub fn set_sample_rate(&mut self, sample_rate_hz: f32) -> Result<(), AudioError> {
+        check_rate(sample_rate_hz)?;
         self.sample_rate_hz = sample_rate_hz;
         self.next_frame = None;
-        self.fade.prepare(sample_rate_hz);
+        self.prepare();
+        Ok(())
+    }
+
+    fn prepare(&mut self) {
+        self.fade.prepare(self.sample_rate_hz);
         for processor in &mut self.chain {
-            processor.prepare(sample_rate_hz);
+            processor.prepare(self.sample_rate_hz);
         }
     }
 
@@ -144,6 +166,15 @@ impl Engine {
     pub const fn counters(&self) -> &EngineCounters {
         &self.counters
     }
+}
+
+/// Whether a channel's last sample is infinite or NaN. What a recursive filter has once added to its memory is in every
+/// sample after it, so that the last one shows it: a look at each sample would cost the quantum as much as a copy. See
+/// `docs/decisions/0137-the-last-sample-shows-a-broken-filter.md`.
+pub(crate) fn ends_broken(block: &PlanarBuffer) -> bool {
+    block
+        .iter()
+        .any(|samples| samples.last().is_some_and(|last| !last.is_finite()))
 }
 
 fn silence(outputs: &mut [&mut [f32]]) {
@@ -215,7 +246,7 @@ mod tests {
                 11 => assert!(!engine.is_silent()),
                 20 => {
                     assert!(engine.is_silent());
-                    engine.set_sample_rate(48_000.0);
+                    engine.set_sample_rate(48_000.0).unwrap();
                     engine.start();
                 }
                 // Stopped while it still fades in.
@@ -314,5 +345,70 @@ mod tests {
         // The offset is new again, and only the fade hides it.
         let afresh = quantum(&mut engine, &mut at);
         assert!(afresh.iter().any(|x| *x > 0.3));
+    }
+
+    /// A recursive filter without any check of its own.
+    #[derive(Default)]
+    struct Recursive(f32);
+
+    impl Processor for Recursive {
+        fn process(
+            &mut self,
+            block: &mut PlanarBuffer,
+            _: &ProcessContext<'_>,
+        ) -> Result<(), PoolError> {
+            for sample in block.channel_mut(0) {
+                self.0 = 0.5 * self.0 + 0.5 * *sample;
+                *sample = self.0;
+            }
+            Ok(())
+        }
+
+        fn reset(&mut self) {
+            self.0 = 0.0;
+        }
+    }
+
+    #[test]
+    fn nan_in_a_filters_memory_is_silence_for_one_quantum() {
+        let mut rig = Rig::boot();
+        let mut engine = rig.engine(1, vec![Box::new(Recursive::default())]);
+        for (round, broken) in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY]
+            .into_iter()
+            .enumerate()
+        {
+            let mut at = 4096 * round as u64;
+            (0..4).for_each(|_| drop(quantum(&mut engine, &mut at)));
+            let (mut input, mut output) = ([1.0; 128], [7.0; 128]);
+            input[17] = broken;
+            engine.process(&[&input], &mut [&mut output], at);
+            assert_eq!(output, [0.0; 128]);
+            assert_eq!(engine.counters().broken_quanta, round as u64 + 1);
+            at += 128;
+            let mut heard = vec![0.0];
+            (0..4).for_each(|_| heard.extend(quantum(&mut engine, &mut at)));
+            // It fades in, while the filter's memory is filled, too.
+            assert!(
+                heard
+                    .windows(2)
+                    .all(|pair| (pair[1] - pair[0]).abs() < 0.01)
+            );
+            assert_eq!(heard.last(), Some(&1.0));
+        }
+    }
+
+    #[test]
+    fn sample_rates_that_cannot_be_are_refused_and_change_nothing() {
+        let mut rig = Rig::boot();
+        let mut engine = rig.engine(1, Vec::new());
+        let mut at = 0;
+        (0..4).for_each(|_| drop(quantum(&mut engine, &mut at)));
+        for given in [f32::NAN, f32::INFINITY, 0.0, -1.0, 1e-40, f32::MAX] {
+            let refused = engine.set_sample_rate(given).unwrap_err();
+            let text =
+                format!("a sample rate of {given:?} Hz given, 1 to 10000000 Hz are possible");
+            assert_eq!(refused.to_string(), text);
+        }
+        assert_eq!(quantum(&mut engine, &mut at), [1.0; 128]);
     }
 }

@@ -1,38 +1,46 @@
 //! Root-mean-square and peak level.
 
 /// The lowest level ever reported, in dBFS: the step of 24-bit audio. Digital silence reads this, so that a level
-/// is always a finite number.
+/// is always a finite number. Sound with samples that are not finite has no level at all: see [`Level::measure`] and
+/// `docs/decisions/0136-broken-samples-have-no-level.md`.
 pub const FLOOR_DBFS: f32 = -144.0;
+
+/// The highest level ever reported, in dBFS: that of the largest finite sample, `f32::MAX`.
+pub const CEILING_DBFS: f32 = 770.636_8;
 
 /// Level of a stretch of samples, linear, full scale = 1.0.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Level {
-    /// Root mean square. A full-scale sine has 0.707.
+    /// Root mean square, at most the peak. A full-scale sine has 0.707.
     pub rms: f32,
     /// Largest absolute sample.
     pub peak: f32,
 }
 
 impl Level {
-    /// Measures one channel; an empty slice is silent.
+    /// Measures one channel; an empty slice is silent. `None` if a sample is infinite or not a number: such a stretch has
+    /// no level.
     ///
     /// # Real-time
     /// No allocation, no lock, one pass.
     #[must_use]
-    pub fn measure(samples: &[f32]) -> Self {
+    pub fn measure(samples: &[f32]) -> Option<Self> {
         if samples.is_empty() {
-            return Self::default();
+            return Some(Self::default());
         }
         let mut squares = 0.0_f64;
-        let mut peak = 0.0_f32;
+        let mut peak = 0;
         for &sample in samples {
             squares += f64::from(sample) * f64::from(sample);
-            peak = peak.max(sample.abs());
+            peak = peak.max(magnitude(sample));
         }
-        Self {
-            rms: (squares / samples.len() as f64).sqrt() as f32,
+        let peak = f32::from_bits(peak);
+        let rms = (squares / samples.len() as f64).sqrt() as f32;
+        peak.is_finite().then_some(Self {
+            // Rounding may lift a mean above its largest term.
+            rms: rms.min(peak),
             peak,
-        }
+        })
     }
 
     /// Measures several channels of the same length as one sound: RMS over all samples, peak of all.
@@ -40,35 +48,49 @@ impl Level {
     /// # Real-time
     /// As for [`measure`](Self::measure).
     #[must_use]
-    pub fn of_channels<'a>(channels: impl IntoIterator<Item = &'a [f32]>) -> Self {
-        let (mut squares, mut peak, mut count) = (0.0, 0.0_f32, 0.0_f32);
-        for level in channels.into_iter().map(Self::measure) {
-            squares += level.rms * level.rms;
+    pub fn of_channels<'a>(channels: impl IntoIterator<Item = &'a [f32]>) -> Option<Self> {
+        Self::together(channels.into_iter().map(Self::measure))
+    }
+
+    /// The level of several channels of the same length, from that of each; `None` if one has none.
+    pub(super) fn together(channels: impl Iterator<Item = Option<Self>>) -> Option<Self> {
+        // In double precision no sum of squares of single precision overflows.
+        let (mut squares, mut peak, mut count) = (0.0_f64, 0.0_f32, 0.0_f64);
+        for level in channels {
+            let level = level?;
+            squares += f64::from(level.rms) * f64::from(level.rms);
             peak = peak.max(level.peak);
             count += 1.0;
         }
-        Self {
-            rms: (squares / count.max(1.0)).sqrt(),
+        let rms = (squares / count.max(1.0)).sqrt() as f32;
+        Some(Self {
+            rms: rms.min(peak),
             peak,
-        }
+        })
     }
 
-    /// RMS in dBFS (a full-scale sine reads -3.01), never below [`FLOOR_DBFS`].
+    /// RMS in dBFS (a full-scale sine reads -3.01), from [`FLOOR_DBFS`] to [`CEILING_DBFS`].
     #[must_use]
     pub fn rms_dbfs(self) -> f32 {
         dbfs(self.rms)
     }
 
-    /// Sample peak in dBFS, never below [`FLOOR_DBFS`].
+    /// Sample peak in dBFS, from [`FLOOR_DBFS`] to [`CEILING_DBFS`].
     #[must_use]
     pub fn peak_dbfs(self) -> f32 {
         dbfs(self.peak)
     }
 }
 
+/// The absolute value as an integer that is ordered like it. Infinity is above every number, and NaN above infinity.
+pub(super) const fn magnitude(sample: f32) -> u32 {
+    sample.to_bits() & !(1 << 31)
+}
+
+#[allow(clippy::manual_clamp, reason = "`clamp` would leave NaN as it is")]
 fn dbfs(amplitude: f32) -> f32 {
-    // `max` also turns the NaN of a broken input into the floor.
-    (20.0 * amplitude.log10()).max(FLOOR_DBFS)
+    // `max` also turns the NaN of a level that somebody else made into the floor.
+    (20.0 * amplitude.log10()).max(FLOOR_DBFS).min(CEILING_DBFS)
 }
 
 #[cfg(test)]
@@ -76,10 +98,14 @@ mod tests {
     use super::*;
     use core::f32::consts::TAU;
 
+    fn measure(samples: &[f32]) -> Level {
+        Level::measure(samples).unwrap()
+    }
+
     #[test]
     fn a_full_scale_sine_reads_minus_three() {
         let sine: Vec<f32> = (0..4800).map(|n| (TAU * n as f32 / 48.0).sin()).collect();
-        let level = Level::measure(&sine);
+        let level = measure(&sine);
         assert!((level.rms_dbfs() + 3.01).abs() < 0.01);
         assert!(level.peak_dbfs().abs() < 0.01);
     }
@@ -87,24 +113,49 @@ mod tests {
     #[test]
     fn silence_reads_the_floor_and_stays_finite() {
         for samples in [&[][..], &[0.0; 64][..], &[f32::MIN_POSITIVE / 4.0; 64][..]] {
-            let level = Level::measure(samples);
+            let level = measure(samples);
             assert_eq!(level.rms_dbfs(), FLOOR_DBFS);
             assert_eq!(level.peak_dbfs(), FLOOR_DBFS);
         }
-        assert_eq!(Level::measure(&[f32::NAN; 4]).rms_dbfs(), FLOOR_DBFS);
+    }
+
+    #[test]
+    fn nan_and_infinity_have_no_level() {
+        for broken in [f32::NAN, -f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            for at in 0..4 {
+                let mut samples = [0.5; 4];
+                samples[at] = broken;
+                assert_eq!(Level::measure(&samples), None);
+                assert_eq!(Level::of_channels([&[0.5; 4][..], &samples]), None);
+                assert_eq!(Level::of_channels([&samples[..], &[0.5; 4]]), None);
+            }
+        }
+    }
+
+    #[test]
+    fn the_largest_finite_samples_read_the_ceiling() {
+        for samples in [&[f32::MAX; 4096][..], &[f32::MIN; 5][..], &[-3e38; 64][..]] {
+            let level = measure(samples);
+            assert_eq!(level.rms, level.peak);
+            assert!(level.rms_dbfs() > 769.0 && level.rms_dbfs() <= CEILING_DBFS);
+            let both = Level::of_channels([samples, samples]).unwrap();
+            assert_eq!(both, level);
+        }
+        assert!((measure(&[f32::MAX]).peak_dbfs() - CEILING_DBFS).abs() < 1e-3);
+        assert!((20.0 * f64::from(f32::MAX).log10() - f64::from(CEILING_DBFS)).abs() < 1e-4);
     }
 
     #[test]
     fn channels_count_as_one_sound() {
-        let level = Level::of_channels([&[1.0, -1.0][..], &[0.0, 0.0]]);
+        let level = Level::of_channels([&[1.0, -1.0][..], &[0.0, 0.0]]).unwrap();
         assert!((level.rms - 0.5_f32.sqrt()).abs() < 1e-6);
         assert_eq!(level.peak, 1.0);
-        assert_eq!(Level::of_channels([]), Level::default());
+        assert_eq!(Level::of_channels([]), Some(Level::default()));
     }
 
     #[test]
     fn negative_peaks_count_and_overs_read_above_zero() {
-        let level = Level::measure(&[0.0, -2.0, 1.0, 0.0]);
+        let level = measure(&[0.0, -2.0, 1.0, 0.0]);
         assert_eq!(level.peak, 2.0);
         assert!((level.peak_dbfs() - 6.02).abs() < 0.01);
     }

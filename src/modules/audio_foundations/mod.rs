@@ -11,14 +11,19 @@
 
 mod analysis;
 mod audio_events;
+#[cfg(test)]
+#[cfg(not(loom))]
+mod bounded_tests;
 mod capture;
 mod engine;
 mod level;
 mod module;
 mod note;
+mod peaks;
 mod pitch;
 mod processor;
 mod reblocker;
+mod steps;
 mod stream;
 #[cfg(test)]
 #[cfg(not(loom))]
@@ -32,12 +37,17 @@ pub use audio_events::{
 #[cfg(all(target_arch = "wasm32", feature = "page"))]
 pub(crate) use capture::CAPTURE_FIELDS;
 pub use capture::{Capture, CaptureCounters, CopySpan, MAX_SILENCE_FRAMES};
+pub(crate) use engine::ends_broken;
 pub use engine::{Engine, EngineCounters};
-pub use level::{FLOOR_DBFS, Level};
+pub use level::{CEILING_DBFS, FLOOR_DBFS, Level};
 pub use module::AudioFoundationsModule;
 pub use note::{A4_HZ, Note, NoteError};
 pub use pitch::{HIGHEST_HZ, LOWEST_HZ, Pitch, PitchDetector, PitchWork};
 pub use processor::{DcBlocker, Gain, Meter, ProcessContext, Processor};
 pub use reblocker::MAX_QUANTUM_FRAMES;
-pub use stream::{AudioError, MAX_OVERLAP, MIN_WINDOW, StreamConfig};
+pub(crate) use stream::check_format;
+pub use stream::{
+    AudioError, MAX_OVERLAP, MAX_SAMPLE_RATE_HZ, MAX_WINDOW, MIN_SAMPLE_RATE_HZ, MIN_WINDOW,
+    StreamConfig,
+};
 pub use windows::Windows;

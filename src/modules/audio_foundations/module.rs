@@ -139,7 +139,9 @@ impl AudioFoundationsModule {
         stream: u32,
     ) -> Result<Analyser, AudioError> {
         config.check()?;
-        let detector = PitchDetector::new(config.sample_rate_hz, config.window);
+        // Before the transforms are planned: what the pool cannot hold would take long to plan.
+        class_for(data, config.window)?;
+        let detector = PitchDetector::new(config.sample_rate_hz, config.window)?;
         let class = class_for(data, detector.work_samples())?;
         let pool = self.attach(data, &[(class, PitchWork::BUFFERS)])?;
         let publisher = self.bus()?.publisher()?;
@@ -247,16 +249,9 @@ impl Module for AudioFoundationsModule {
 #[cfg(test)]
 #[cfg(not(loom))]
 mod tests {
+    use super::super::stream::{MAX_SAMPLE_RATE_HZ, MIN_SAMPLE_RATE_HZ};
     use super::super::test_rig::{MONO, Rig, play};
     use super::*;
-
-    fn try_open(rig: &mut Rig, config: StreamConfig) -> Result<(Capture, Analysis), AudioError> {
-        let modules = rig
-            .registry
-            .get_two_mut::<AudioFoundationsModule, DataManagementModule>();
-        let (audio, data) = modules.unwrap();
-        audio.open_stream(data, config)
-    }
 
     #[test]
     fn stream_config_of_any_numbers_is_opened_or_refused() {
@@ -267,6 +262,7 @@ mod tests {
             0.5,
             1.0,
             8000.0,
+            1e7,
             f32::MAX,
             f32::INFINITY,
             f32::NAN,
@@ -284,11 +280,12 @@ mod tests {
                             window,
                             hop,
                         };
-                        let possible = (1.0..f32::INFINITY).contains(&sample_rate_hz)
+                        let possible = (MIN_SAMPLE_RATE_HZ..=MAX_SAMPLE_RATE_HZ)
+                            .contains(&sample_rate_hz)
                             && (256..=4096).contains(&window)
                             && (window.div_ceil(64)..=window).contains(&hop)
                             && (1..=16).contains(&channels);
-                        match try_open(&mut rig, config) {
+                        match rig.try_open(config) {
                             Ok((mut capture, analysis)) => {
                                 assert!(possible, "{config:?}");
                                 opened += 1;
@@ -379,7 +376,7 @@ mod tests {
             window: 8192,
             ..MONO
         };
-        let error = try_open(&mut rig, window).err().unwrap();
+        let error = rig.try_open(window).err().unwrap();
         assert_eq!(
             error.to_string(),
             "the pool cannot serve the stream: 8192 samples asked for, at most 4096 can be had: ask for less, or build the \
@@ -387,7 +384,7 @@ mod tests {
         );
         let hop = StreamConfig { hop: 2000, ..MONO };
         assert!(matches!(
-            try_open(&mut rig, hop),
+            rig.try_open(hop),
             Err(AudioError::Hop { given: 2000, .. })
         ));
         let mut unbooted = AudioFoundationsModule::default();
@@ -406,5 +403,23 @@ mod tests {
         play(&mut second, &[0.0; 128], 0);
         let opened = rig.events("StreamOpened");
         assert_ne!(opened[0]["stream"], opened[1]["stream"]);
+    }
+
+    #[test]
+    fn carried_windows_are_counted_from_zero_to_the_types_maximum() {
+        let mut rig = Rig::boot();
+        let stereo = StreamConfig {
+            channels: 2,
+            ..MONO
+        };
+        let modules = rig
+            .registry
+            .get_two_mut::<AudioFoundationsModule, DataManagementModule>();
+        let (audio, data) = modules.unwrap();
+        assert!(audio.attach_windows(data, stereo, 0).is_ok());
+        for windows in [1_000_000, u32::MAX / 2, u32::MAX / 2 + 1, u32::MAX] {
+            let refused = audio.attach_windows(data, stereo, windows).err().unwrap();
+            assert!(matches!(refused, AudioError::Pool(_)), "{refused}");
+        }
     }
 }

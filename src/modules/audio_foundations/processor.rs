@@ -2,12 +2,17 @@
 
 use super::audio_events::LevelMeasured;
 use super::level::Level;
+use super::stream::{AudioError, MIN_SAMPLE_RATE_HZ};
 use crate::event_bus::{Event, Published, Publisher};
 use crate::modules::data_management::{
     MAX_CHANNELS, PlanarBuffer, PoolError, RealtimePool, Scratch,
 };
 
 /// A step of a chain: changes a block of samples in place.
+///
+/// Samples may be infinite or NaN. What keeps a memory of them is reset by whoever runs it, an
+/// [`Engine`](super::Engine) or a [`Worklet`](crate::worklet::Worklet), when the last sample of a block that it put out is
+/// not finite: a recursive filter that has once added NaN to its memory would put out nothing else.
 ///
 /// # Examples
 /// A processor that needs working memory takes it from the context, never from the allocator:
@@ -31,7 +36,9 @@ use crate::modules::data_management::{
 /// }
 /// ```
 pub trait Processor: Send {
-    /// Told before the first block, and again whenever the rate changes. Off the real-time thread: may allocate.
+    /// Told before the first block, and again whenever the rate changes, from
+    /// [`MIN_SAMPLE_RATE_HZ`](super::MIN_SAMPLE_RATE_HZ) to [`MAX_SAMPLE_RATE_HZ`](super::MAX_SAMPLE_RATE_HZ). Off the
+    /// real-time thread: may allocate.
     fn prepare(&mut self, sample_rate_hz: f32) {
         let _ = sample_rate_hz;
     }
@@ -115,34 +122,69 @@ impl<'a> ProcessContext<'a> {
 pub struct Gain {
     now: f32,
     target: f32,
+    /// Added to `now` in each frame of a ramp.
     step: f32,
-    ramp_frames: f32,
+    /// Frames until `now` is `target`: counted, because a step may be too small to change a sum of floats.
+    left: u32,
+    ramp_frames: u32,
 }
 
 /// Long enough that the sidelobes of the ramp are inaudible, short enough to feel immediate.
 const RAMP_SECONDS: f32 = 0.005;
 
 impl Gain {
+    /// No sound passes.
+    pub(super) const SILENT: Self = Self {
+        now: 0.0,
+        target: 0.0,
+        step: 0.0,
+        left: 0,
+        ramp_frames: 1,
+    };
+
     /// Starts at `gain`, linear.
-    #[must_use]
-    pub const fn new(gain: f32) -> Self {
-        Self {
+    ///
+    /// # Errors
+    /// [`AudioError::Gain`] for infinity and NaN.
+    pub const fn new(gain: f32) -> Result<Self, AudioError> {
+        if !gain.is_finite() {
+            return Err(AudioError::Gain { given: gain });
+        }
+        Ok(Self {
             now: gain,
             target: gain,
-            step: 0.0,
-            ramp_frames: 1.0,
-        }
+            ..Self::SILENT
+        })
     }
 
     /// Moves to `gain` from the next block on.
-    pub fn set(&mut self, gain: f32) {
+    ///
+    /// # Errors
+    /// [`AudioError::Gain`] for infinity and NaN; the gain stays as it is.
+    pub fn set(&mut self, gain: f32) -> Result<(), AudioError> {
+        if !gain.is_finite() {
+            return Err(AudioError::Gain { given: gain });
+        }
+        self.ramp_to(gain);
+        Ok(())
+    }
+
+    /// `gain` is finite.
+    pub(super) fn ramp_to(&mut self, gain: f32) {
+        let frames = self.ramp_frames as f32;
         self.target = gain;
-        self.step = (gain - self.now) / self.ramp_frames;
+        // The difference of two large gains could overflow.
+        self.step = gain / frames - self.now / frames;
+        self.left = if gain == self.now {
+            0
+        } else {
+            self.ramp_frames
+        };
     }
 
     /// Amplifies a block in place.
     pub(super) fn apply(&mut self, block: &mut PlanarBuffer) {
-        let mut gain = self.now;
+        let (mut gain, mut left) = (self.now, self.left);
         if self.is_settled() {
             // Without a branch per sample: most blocks have no ramp, and most of those nothing to do.
             if gain != 1.0 {
@@ -154,37 +196,38 @@ impl Gain {
         }
         for samples in block.iter_mut() {
             // Every channel hears the same ramp.
-            gain = self.now;
+            (gain, left) = (self.now, self.left);
             for sample in samples {
-                if gain != self.target {
-                    gain += self.step;
-                    if (self.target - gain) * self.step <= 0.0 {
-                        gain = self.target;
-                    }
+                if left > 0 {
+                    left -= 1;
+                    gain = if left == 0 {
+                        self.target
+                    } else {
+                        gain + self.step
+                    };
                 }
                 *sample *= gain;
             }
         }
-        self.now = gain;
+        (self.now, self.left) = (gain, left);
     }
 
     /// Is at `gain` at once.
     pub(super) fn jump(&mut self, gain: f32) {
-        self.now = gain;
-        self.target = gain;
+        (self.now, self.target, self.left) = (gain, gain, 0);
     }
 
     /// Whether the last gain set is reached.
     #[must_use]
-    pub fn is_settled(&self) -> bool {
-        self.now == self.target
+    pub const fn is_settled(&self) -> bool {
+        self.left == 0
     }
 }
 
 impl Processor for Gain {
     fn prepare(&mut self, sample_rate_hz: f32) {
-        self.ramp_frames = (RAMP_SECONDS * sample_rate_hz).max(1.0);
-        self.set(self.target);
+        self.ramp_frames = (RAMP_SECONDS * sample_rate_hz).max(1.0) as u32;
+        self.ramp_to(self.target);
     }
 
     fn process(
@@ -197,7 +240,8 @@ impl Processor for Gain {
     }
 }
 
-/// Removes a constant offset: a first-order high-pass at 10 Hz.
+/// Removes a constant offset: a first-order high-pass at 10 Hz. What it puts out is always finite: where a sample is
+/// infinite or not a number, it is zero.
 #[derive(Default)]
 pub struct DcBlocker {
     pole: f32,
@@ -206,7 +250,8 @@ pub struct DcBlocker {
 
 impl Processor for DcBlocker {
     fn prepare(&mut self, sample_rate_hz: f32) {
-        self.pole = (-core::f32::consts::TAU * 10.0 / sample_rate_hz).exp();
+        let rate = sample_rate_hz.max(MIN_SAMPLE_RATE_HZ);
+        self.pole = (-core::f32::consts::TAU * 10.0 / rate).exp();
     }
 
     fn process(
@@ -217,8 +262,9 @@ impl Processor for DcBlocker {
         for ((x, y), samples) in self.last.iter_mut().zip(block.iter_mut()) {
             for sample in samples {
                 *y = *sample - *x + self.pole * *y;
-                // Silence would otherwise end in denormals, for ever, at many times the cost.
-                if y.abs() < f32::MIN_POSITIVE {
+                // Silence would otherwise end in denormals, for ever, at many times the cost; and NaN or infinity would
+                // stay for ever.
+                if !y.is_normal() {
                     *y = 0.0;
                 }
                 *x = *sample;
@@ -247,8 +293,8 @@ impl Processor for Meter {
         ctx.publish(LevelMeasured {
             first_frame: ctx.first_frame(),
             stream: ctx.stream(),
-            rms_dbfs: level.rms_dbfs(),
-            peak_dbfs: level.peak_dbfs(),
+            rms_dbfs: level.map(Level::rms_dbfs),
+            peak_dbfs: level.map(Level::peak_dbfs),
         });
         Ok(())
     }
@@ -280,9 +326,9 @@ mod tests {
 
     #[test]
     fn a_gain_goes_straight_to_its_target_and_stays() {
-        let mut gain = Gain::new(1.0);
+        let mut gain = Gain::new(1.0).unwrap();
         gain.prepare(48_000.0);
-        gain.set(0.25);
+        gain.set(0.25).unwrap();
         let heard = run(&mut gain, &[1.0; 128], 3);
         assert!(
             (heard[119] - 0.625).abs() < 0.01,
@@ -291,16 +337,68 @@ mod tests {
         );
         assert!(heard[241..].iter().all(|x| *x == 0.25));
         assert!(gain.is_settled());
-        gain.set(2.0);
+        gain.set(2.0).unwrap();
         let heard = run(&mut gain, &[1.0; 128], 2);
         assert!(heard.is_sorted() && heard[255] == 2.0);
     }
 
     #[test]
-    fn a_rate_that_changes_within_a_ramp_does_not_jump() {
-        let mut gain = Gain::new(0.0);
+    fn nan_and_infinite_gains_are_refused_and_change_nothing() {
+        let mut gain = Gain::new(0.5).unwrap();
         gain.prepare(48_000.0);
-        gain.set(1.0);
+        for given in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            let text = format!("a gain of {given:?} given, any finite number is possible");
+            assert_eq!(Gain::new(given).err().unwrap().to_string(), text);
+            assert_eq!(gain.set(given).unwrap_err().to_string(), text);
+            assert!(gain.is_settled());
+        }
+        assert_eq!(run(&mut gain, &[1.0; 128], 1), [0.5; 128]);
+    }
+
+    #[test]
+    fn a_gain_ramp_ends_however_small_or_large_its_steps_are() {
+        for (from, to) in [
+            (1.0, 1.0_f32.next_up()),
+            (f32::MAX, f32::MIN),
+            (0.0, f32::from_bits(1)),
+            (f32::MIN, 1.0),
+            (1e30, 1e-30),
+        ] {
+            let mut gain = Gain::new(from).unwrap();
+            gain.prepare(48_000.0);
+            gain.set(to).unwrap();
+            assert!(!gain.is_settled());
+            let heard = run(&mut gain, &[1.0; 128], 2);
+            assert!(gain.is_settled());
+            assert!(heard.iter().all(|x| x.is_finite()), "{from} to {to}");
+            assert_eq!(heard[240..], [to; 16], "{from} to {to}");
+        }
+    }
+
+    #[test]
+    fn nan_does_not_stay_in_the_blocker() {
+        for broken in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            let mut blocker = DcBlocker::default();
+            blocker.prepare(48_000.0);
+            let mut block = [0.25; 128];
+            block[60] = broken;
+            block[61] = -broken;
+            let heard = run(&mut blocker, &block, 1);
+            assert!(heard.iter().all(|x| x.is_finite()));
+            let tone: Vec<f32> = (0..192)
+                .map(|n| (core::f32::consts::TAU * n as f32 / 48.0).sin())
+                .collect();
+            let heard = run(&mut blocker, &tone, 20);
+            let peak = Level::measure(&heard[1920..]).unwrap().peak;
+            assert!((peak - 1.0).abs() < 0.1, "after {broken}: {peak}");
+        }
+    }
+
+    #[test]
+    fn a_rate_that_changes_within_a_ramp_does_not_jump() {
+        let mut gain = Gain::new(0.0).unwrap();
+        gain.prepare(48_000.0);
+        gain.set(1.0).unwrap();
         let before = *run(&mut gain, &[1.0; 128], 1).last().unwrap();
         gain.prepare(96_000.0);
         let after = run(&mut gain, &[1.0; 128], 5);
@@ -316,7 +414,7 @@ mod tests {
             .map(|n| (core::f32::consts::TAU * n as f32 / 48.0).sin())
             .collect();
         let heard = run(&mut blocker, &tone, 50);
-        let peak = Level::measure(&heard[4800..]).peak;
+        let peak = Level::measure(&heard[4800..]).unwrap().peak;
         assert!((peak - 1.0).abs() < 0.01, "1 kHz passes: {peak}");
         let silence = run(&mut blocker, &[0.0; 192], 1000);
         assert!(silence.iter().all(|x| !x.is_subnormal()));

@@ -7,6 +7,8 @@
 use core::mem::ManuallyDrop;
 use std::collections::VecDeque;
 
+use super::steps;
+
 /// The most frames one plan covers. What a longer quantum has beyond it takes a plan of its own, or counts as lost.
 pub const MAX_QUANTUM_FRAMES: usize = 4096;
 
@@ -104,6 +106,7 @@ impl<T> Reblocker<T> {
         let frames = frames.min(MAX_QUANTUM_FRAMES);
         if self.plan.take().is_some() || self.next_frame != Some(first_frame) {
             while let Some(open) = self.open.pop_front() {
+                steps::count();
                 let window = ManuallyDrop::into_inner(open.window);
                 store.abandon(open.first_frame, open.filled, window);
             }
@@ -119,7 +122,9 @@ impl<T> Reblocker<T> {
             frames,
         });
         let end = first_frame.saturating_add(frames as u64);
+        // An integer that grows by at least one.
         while self.next_window < end {
+            steps::count();
             if let Some(window) = store.open(self.next_window) {
                 self.open.push_back(Open {
                     first_frame: self.next_window,
@@ -150,12 +155,14 @@ impl<T> Reblocker<T> {
         let plan = self.plan.take()?;
         self.next_frame = Some(plan.first_frame.saturating_add(plan.frames as u64));
         for open in &mut self.open {
+            steps::count();
             let span = plan.span(open, self.window);
             copy(span, &mut open.window);
             open.filled += span.count;
         }
         let mut completed = 0;
         while let Some(open) = self.open.pop_front_if(|open| open.filled == self.window) {
+            steps::count();
             store.complete(open.first_frame, ManuallyDrop::into_inner(open.window));
             completed += 1;
         }

@@ -8,8 +8,15 @@ use crate::modules::data_management::{MAX_CHANNELS, PoolError};
 
 /// The shortest window, in samples: below it the lowest pitch is above 380 Hz at 48 kHz.
 pub const MIN_WINDOW: usize = 256;
+/// The longest window, in samples: almost six minutes at 48 kHz. The pool's largest class is usually a smaller limit.
+pub const MAX_WINDOW: usize = 1 << 24;
 /// The most windows that one sample can be in. Each of them is open, and costs a copy, at the same time.
 pub const MAX_OVERLAP: usize = 64;
+/// The lowest sample rate, in hertz.
+pub const MIN_SAMPLE_RATE_HZ: f32 = 1.0;
+/// The highest sample rate, in hertz: above that of every audio converter, and low enough that periods and ramps counted
+/// in frames stay exact.
+pub const MAX_SAMPLE_RATE_HZ: f32 = 10_000_000.0;
 
 const QUEUE_SECONDS: f32 = 0.5;
 /// The queue's length in windows, whatever the hop.
@@ -18,11 +25,11 @@ const QUEUE_WINDOWS: core::ops::RangeInclusive<usize> = 8..=64;
 /// Rate, channels, and how the stream is cut into windows.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct StreamConfig {
-    /// Sample rate.
+    /// Sample rate, [`MIN_SAMPLE_RATE_HZ`] to [`MAX_SAMPLE_RATE_HZ`].
     pub sample_rate_hz: f32,
-    /// Channels, 1 to 16.
+    /// Channels, 1 to [`MAX_CHANNELS`].
     pub channels: usize,
-    /// Samples per window and channel, from [`MIN_WINDOW`] to the pool's largest class.
+    /// Samples per window and channel, from [`MIN_WINDOW`] to the pool's largest class, at most [`MAX_WINDOW`].
     pub window: usize,
     /// Frames from the beginning of one window to that of the next: at most the window, at least a
     /// [`MAX_OVERLAP`]th of it.
@@ -39,12 +46,7 @@ impl StreamConfig {
 
     pub(super) fn check(&self) -> Result<(), AudioError> {
         check_format(self.sample_rate_hz, self.channels)?;
-        if self.window < MIN_WINDOW {
-            return Err(AudioError::Window {
-                given: self.window,
-                least: MIN_WINDOW,
-            });
-        }
+        check_window(self.window, MIN_WINDOW)?;
         let least = self.window.div_ceil(MAX_OVERLAP);
         if self.hop < least || self.hop > self.window {
             return Err(AudioError::Hop {
@@ -57,12 +59,29 @@ impl StreamConfig {
     }
 }
 
-pub(super) fn check_format(sample_rate_hz: f32, channels: usize) -> Result<(), AudioError> {
-    if !(sample_rate_hz.is_finite() && sample_rate_hz >= 1.0) {
-        return Err(AudioError::SampleRate {
-            given: sample_rate_hz,
-        });
+pub(super) fn check_rate(given: f32) -> Result<(), AudioError> {
+    // NaN is in no range.
+    if (MIN_SAMPLE_RATE_HZ..=MAX_SAMPLE_RATE_HZ).contains(&given) {
+        Ok(())
+    } else {
+        Err(AudioError::SampleRate { given })
     }
+}
+
+pub(super) fn check_window(given: usize, least: usize) -> Result<(), AudioError> {
+    if (least..=MAX_WINDOW).contains(&given) {
+        Ok(())
+    } else {
+        Err(AudioError::Window {
+            given,
+            least,
+            most: MAX_WINDOW,
+        })
+    }
+}
+
+pub(crate) fn check_format(sample_rate_hz: f32, channels: usize) -> Result<(), AudioError> {
+    check_rate(sample_rate_hz)?;
     if channels == 0 || channels > MAX_CHANNELS {
         return Err(AudioError::Channels {
             given: channels,
@@ -72,12 +91,14 @@ pub(super) fn check_format(sample_rate_hz: f32, channels: usize) -> Result<(), A
     Ok(())
 }
 
-/// Why a stream or an engine could not be opened.
+/// Why a stream, an engine or a detector could not be opened, or refused what it was given.
 #[derive(Debug, Clone, PartialEq, Error)]
 #[non_exhaustive]
 pub enum AudioError {
-    /// Not a sample rate.
-    #[error("{given} is not a sample rate in hertz")]
+    /// A sample rate that is not a number or outside the limits.
+    #[error(
+        "a sample rate of {given:?} Hz given, {MIN_SAMPLE_RATE_HZ} to {MAX_SAMPLE_RATE_HZ} Hz are possible"
+    )]
     SampleRate {
         /// What was given.
         given: f32,
@@ -90,13 +111,37 @@ pub enum AudioError {
         /// The most possible.
         most: usize,
     },
-    /// A window too short to be useful.
-    #[error("a window of {given} samples given, at least {least} are needed")]
+    /// A window too short to be useful, or too long.
+    #[error("a window of {given} samples given, {least} to {most} are possible")]
     Window {
         /// What was given.
         given: usize,
         /// The least possible.
         least: usize,
+        /// The most possible.
+        most: usize,
+    },
+    /// A window of another length than the detector or analyser was made for.
+    #[error("a window of {given} samples given to what reads windows of {expected}")]
+    WindowLength {
+        /// What was given.
+        given: usize,
+        /// The length it was made for.
+        expected: usize,
+    },
+    /// Working memory of the pitch detection is too short.
+    #[error("working memory of {given} samples given, at least {least} are needed in each slice")]
+    WorkLength {
+        /// The shortest slice given.
+        given: usize,
+        /// The least needed.
+        least: usize,
+    },
+    /// A gain that is not a finite number.
+    #[error("a gain of {given:?} given, any finite number is possible")]
+    Gain {
+        /// What was given.
+        given: f32,
     },
     /// A hop that would leave samples out, or keep too many windows open.
     #[error("a hop of {given} frames given, {least} to {most} are possible")]
@@ -133,51 +178,132 @@ mod tests {
     };
 
     #[test]
-    fn what_cannot_be_cut_is_refused_with_the_numbers() {
-        assert_eq!(GOOD.check(), Ok(()));
-        for (config, text) in [
-            (
-                StreamConfig { hop: 0, ..GOOD },
-                "a hop of 0 frames given, 64 to 4096 are possible",
-            ),
-            (
-                StreamConfig { hop: 63, ..GOOD },
-                "a hop of 63 frames given, 64 to 4096 are possible",
-            ),
-            (
-                StreamConfig { hop: 4097, ..GOOD },
-                "a hop of 4097 frames given, 64 to 4096 are possible",
-            ),
-            (
-                StreamConfig {
-                    window: 255,
-                    ..GOOD
-                },
-                "a window of 255 samples given, at least 256 are needed",
-            ),
-            (
-                StreamConfig {
-                    channels: 0,
-                    ..GOOD
-                },
-                "0 channels given, 1 to 16 are possible",
-            ),
-            (
-                StreamConfig {
-                    channels: 17,
-                    ..GOOD
-                },
-                "17 channels given, 1 to 16 are possible",
-            ),
-            (
-                StreamConfig {
-                    sample_rate_hz: f32::NAN,
-                    ..GOOD
-                },
-                "NaN is not a sample rate in hertz",
-            ),
+    fn sample_rate_is_checked_from_nan_to_infinity() {
+        for given in [
+            f32::NAN,
+            -f32::NAN,
+            f32::INFINITY,
+            f32::NEG_INFINITY,
+            0.0,
+            -0.0,
+            -48_000.0,
+            f32::MIN_POSITIVE / 2.0,
+            f32::MIN_POSITIVE,
+            MIN_SAMPLE_RATE_HZ.next_down(),
+            MAX_SAMPLE_RATE_HZ.next_up(),
+            4_294_967_295.0,
+            f32::MAX,
         ] {
-            assert_eq!(config.check().unwrap_err().to_string(), text);
+            let config = StreamConfig {
+                sample_rate_hz: given,
+                ..GOOD
+            };
+            let text = config.check().unwrap_err().to_string();
+            assert_eq!(
+                text,
+                format!("a sample rate of {given:?} Hz given, 1 to 10000000 Hz are possible")
+            );
+        }
+        for given in [
+            MIN_SAMPLE_RATE_HZ,
+            8_000.0,
+            44_100.0,
+            768_000.0,
+            MAX_SAMPLE_RATE_HZ,
+        ] {
+            assert_eq!(check_rate(given), Ok(()), "{given}");
+        }
+    }
+
+    #[test]
+    fn stream_numbers_are_checked_from_zero_to_the_types_maximum() {
+        const CASES: [(usize, usize, usize, Option<&str>); 16] = [
+            (
+                1,
+                4096,
+                0,
+                Some("a hop of 0 frames given, 64 to 4096 are possible"),
+            ),
+            (
+                1,
+                4096,
+                63,
+                Some("a hop of 63 frames given, 64 to 4096 are possible"),
+            ),
+            (1, 4096, 64, None),
+            (1, 4096, 4096, None),
+            (
+                1,
+                4096,
+                4097,
+                Some("a hop of 4097 frames given, 64 to 4096 are possible"),
+            ),
+            (
+                1,
+                4096,
+                usize::MAX,
+                Some("frames given, 64 to 4096 are possible"),
+            ),
+            (
+                1,
+                0,
+                0,
+                Some("a window of 0 samples given, 256 to 16777216 are possible"),
+            ),
+            (
+                1,
+                255,
+                64,
+                Some("a window of 255 samples given, 256 to 16777216 are possible"),
+            ),
+            (1, 256, 4, None),
+            (1, MAX_WINDOW, MAX_WINDOW, None),
+            (
+                1,
+                MAX_WINDOW + 1,
+                1024,
+                Some("a window of 16777217 samples given"),
+            ),
+            (
+                1,
+                usize::MAX,
+                usize::MAX,
+                Some("samples given, 256 to 16777216 are possible"),
+            ),
+            (
+                0,
+                4096,
+                1024,
+                Some("0 channels given, 1 to 16 are possible"),
+            ),
+            (16, 4096, 1024, None),
+            (
+                17,
+                4096,
+                1024,
+                Some("17 channels given, 1 to 16 are possible"),
+            ),
+            (
+                usize::MAX,
+                4096,
+                1024,
+                Some("channels given, 1 to 16 are possible"),
+            ),
+        ];
+        for (channels, window, hop, refusal) in CASES {
+            let config = StreamConfig {
+                channels,
+                window,
+                hop,
+                ..GOOD
+            };
+            match (config.check(), refusal) {
+                (Ok(()), None) => {}
+                (Err(error), Some(text)) => {
+                    assert!(error.to_string().contains(text), "{error}");
+                }
+                (found, _) => panic!("{config:?}: {found:?}"),
+            }
         }
     }
 }

@@ -2,7 +2,9 @@
 
 use std::sync::{Arc, Mutex};
 
-use super::{Analysis, AudioFoundationsModule, Capture, Engine, Processor, StreamConfig, Windows};
+use super::{
+    Analysis, AudioError, AudioFoundationsModule, Capture, Engine, Processor, StreamConfig, Windows,
+};
 use crate::event_bus::{EventRecord, Subscription, TypedEventBus};
 use crate::modules::data_management::{DataManagementModule, PoolControl};
 use crate::registry::ModuleRegistry;
@@ -40,8 +42,15 @@ impl Rig {
     }
 
     pub(super) fn open(&mut self, config: StreamConfig) -> (Capture, Analysis) {
+        self.try_open(config).unwrap()
+    }
+
+    pub(super) fn try_open(
+        &mut self,
+        config: StreamConfig,
+    ) -> Result<(Capture, Analysis), AudioError> {
         let (audio, data) = self.modules();
-        audio.open_stream(data, config).unwrap()
+        audio.open_stream(data, config)
     }
 
     pub(super) fn open_windows(&mut self, config: StreamConfig) -> (Capture, Windows) {
@@ -74,10 +83,20 @@ impl Rig {
 
     /// What was published under this name since the last call of any kind.
     pub(super) fn events(&self, name: &str) -> Vec<serde_json::Value> {
-        while self.registry.bus().pump(1024).taken() > 0 {}
-        let mut events = self.events.lock().unwrap();
-        let named = events.drain(..).filter(|event| event.name == name);
+        let events = self.all_events().into_iter();
+        let named = events.filter(|event| event.name == name);
         named.map(|event| event.data).collect()
+    }
+
+    /// What was published since the last call of any kind.
+    pub(super) fn all_events(&self) -> Vec<EventRecord> {
+        while self.registry.bus().pump(1024).taken() > 0 {}
+        core::mem::take(&mut *self.events.lock().unwrap())
+    }
+
+    /// Lets the pool take back what closed streams and engines held.
+    pub(super) fn settle(&mut self) {
+        while !self.control().step(64).complete {}
     }
 }
 

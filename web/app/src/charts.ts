@@ -61,7 +61,7 @@ function plans(): readonly Plan[] {
         { label: 'rms', colour: 'accent' },
       ],
       range: [-80, 0],
-      sample: ({ level }) => [level && Math.max(-80, level.peak_dbfs), level && Math.max(-80, level.rms_dbfs)],
+      sample: ({ level }) => [level?.peak_dbfs ?? null, level?.rms_dbfs ?? null].map((dbfs) => (dbfs === null ? null : Math.max(-80, dbfs))),
     },
     {
       title: 'Buffers in use',

@@ -90,17 +90,19 @@ export class Tuner {
   }
 
   #level(level: Level | null): void {
-    this.#rmsText.set(level ? decibels(level.rms_dbfs) : '—');
-    this.#peakText.set(level ? decibels(level.peak_dbfs) : '—');
-    this.#cover.set(`scaleX(${(1 - fill(level?.rms_dbfs)).toFixed(3)})`);
-    this.#meter.classList.toggle('still', level === null);
-    this.#peak.set(`translateX(${(100 * fill(level?.peak_dbfs)).toFixed(1)}%)`);
+    const rms = level?.rms_dbfs ?? null;
+    const peak = level?.peak_dbfs ?? null;
+    this.#rmsText.set(rms === null ? '—' : decibels(rms));
+    this.#peakText.set(peak === null ? '—' : decibels(peak));
+    this.#cover.set(`scaleX(${(1 - fill(rms)).toFixed(3)})`);
+    this.#meter.classList.toggle('still', rms === null);
+    this.#peak.set(`translateX(${(100 * fill(peak)).toFixed(1)}%)`);
   }
 }
 
-/** How much of the meter a level fills, 0 to 1. */
-function fill(dbfs = floorDbfs): number {
-  return Math.min(1, Math.max(0, 1 - dbfs / floorDbfs));
+/** How much of the meter a level fills, 0 to 1; nothing if there is none. */
+function fill(dbfs: number | null): number {
+  return Math.min(1, Math.max(0, 1 - (dbfs ?? floorDbfs) / floorDbfs));
 }
 
 function drawDial(): void {

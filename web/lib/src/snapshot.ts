@@ -78,9 +78,13 @@ export interface Note {
 }
 
 export interface Level {
-  /** Decibels below full scale. */
-  readonly rms_dbfs: number;
-  readonly peak_dbfs: number;
+  /**
+   * Root mean square relative to full scale, in decibels, from -144 (silence) to 770.6 (the largest finite sample). `null` if a sample of the
+   * window is infinite or NaN.
+   */
+  readonly rms_dbfs: number | null;
+  /** Largest sample, likewise. */
+  readonly peak_dbfs: number | null;
 }
 
 /** Declared one by one, with meaning, unit and formula, in `pool_metrics.rs`. */

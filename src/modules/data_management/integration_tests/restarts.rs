@@ -60,7 +60,7 @@ fn streams_and_engines_stop_restart_and_change_without_a_leak() {
     engine.stop();
     play(&mut engine, 8, &mut heard);
     assert!(engine.is_silent());
-    engine.set_sample_rate(rates[1]);
+    engine.set_sample_rate(rates[1]).unwrap();
     engine.start();
     play(&mut engine, 8, &mut heard);
     assert_eq!(engine.counters().refused_scratch, 1);
