@@ -7,7 +7,9 @@
 //! Leave out the crate's default features: what the tuner's page needs would only make the module larger.
 
 use crate::event_bus::{BusError, Publisher, TypedEventBus};
-use crate::modules::audio_foundations::{ProcessContext, Processor};
+use crate::modules::audio_foundations::{
+    AudioError, ProcessContext, Processor, check_format, ends_broken,
+};
 use crate::modules::data_management::{
     BufferPool, PlanarBuffer, PoolControl, PoolError, RealtimePool,
 };
@@ -20,7 +22,8 @@ const SCRATCH_CLASSES: [usize; 6] = [128, 256, 512, 1024, 2048, 4096];
 /// Scratch buffers of each size that it can hold at once.
 const SCRATCH_BUFFERS: u32 = 8;
 
-/// What people can turn while it runs.
+/// What people can turn while it runs. All three numbers are finite, the minimum at most the maximum, the default neither
+/// below nor above them: a processor with other parameters does not compile.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Parameter {
     /// What JavaScript calls it.
@@ -31,6 +34,37 @@ pub struct Parameter {
     pub maximum: f32,
     /// Value before anybody turned it.
     pub default: f32,
+}
+
+/// Panics, which in a constant is an error of the compiler, on parameters that no value could satisfy.
+#[doc(hidden)]
+pub const fn check_parameters(parameters: &[Parameter]) {
+    assert!(
+        parameters.len() <= MAX_PARAMETERS,
+        "a processor has more than MAX_PARAMETERS parameters"
+    );
+    let mut place = 0;
+    while place < parameters.len() {
+        let Parameter {
+            minimum,
+            maximum,
+            default,
+            ..
+        } = parameters[place];
+        assert!(
+            minimum.is_finite() && maximum.is_finite() && default.is_finite(),
+            "a parameter's minimum, maximum or default is infinite or NaN"
+        );
+        assert!(
+            minimum <= maximum,
+            "a parameter's minimum is above its maximum"
+        );
+        assert!(
+            minimum <= default && default <= maximum,
+            "a parameter's default is below its minimum or above its maximum"
+        );
+        place += 1;
+    }
 }
 
 /// A [`Processor`] that a page can open: made without arguments, turned by [`Parameter`]s.
@@ -68,8 +102,28 @@ pub struct Parameter {
 /// wavepool::export_processor!(Volume);
 /// # fn main() {}
 /// ```
+/// A parameter that no value could satisfy does not compile:
+/// ```compile_fail,E0080
+/// # use wavepool::modules::audio_foundations::{ProcessContext, Processor};
+/// # use wavepool::modules::data_management::{PlanarBuffer, PoolError};
+/// # use wavepool::worklet::{Parameter, WorkletProcessor};
+/// # #[derive(Default)]
+/// # struct Volume;
+/// # impl Processor for Volume {
+/// #     fn process(&mut self, _: &mut PlanarBuffer, _: &ProcessContext<'_>) -> Result<(), PoolError> {
+/// #         Ok(())
+/// #     }
+/// # }
+/// impl WorkletProcessor for Volume {
+///     const PARAMETERS: &'static [Parameter] =
+///         &[Parameter { name: "gain", minimum: 2.0, maximum: 0.0, default: 1.0 }];
+/// }
+///
+/// wavepool::export_processor!(Volume);
+/// # fn main() {}
+/// ```
 pub trait WorkletProcessor: Processor + Default {
-    /// At most [`MAX_PARAMETERS`]; more do not compile.
+    /// At most [`MAX_PARAMETERS`]; more do not compile, nor do numbers that a [`Parameter`] cannot have.
     const PARAMETERS: &'static [Parameter] = &[];
 
     /// The parameter at this place of [`PARAMETERS`](Self::PARAMETERS) has this value from the next block on: told of each
@@ -94,10 +148,7 @@ pub struct Worklet<P> {
 }
 
 impl<P: WorkletProcessor> Worklet<P> {
-    const FITS: () = assert!(
-        P::PARAMETERS.len() <= MAX_PARAMETERS,
-        "a processor has too many parameters"
-    );
+    const PARAMETERS_ARE_VALID: () = check_parameters(P::PARAMETERS);
 
     /// Prepares a processor and everything it will need.
     ///
@@ -105,11 +156,13 @@ impl<P: WorkletProcessor> Worklet<P> {
     /// Allocates; before the first block.
     ///
     /// # Errors
-    /// The pool's, for channels it cannot hold, and the bus's.
+    /// [`AudioError::SampleRate`] and [`AudioError::Channels`], for a rate or channels outside the limits; the pool's; the
+    /// bus's.
     pub fn open(sample_rate_hz: f32, channels: usize) -> Result<Self, WorkletError> {
-        const { Self::FITS };
+        const { Self::PARAMETERS_ARE_VALID };
         #[cfg(target_arch = "wasm32")]
         crate::panic_note::install();
+        check_format(sample_rate_hz, channels)?;
         let mut builder = BufferPool::builder();
         for samples in SCRATCH_CLASSES {
             builder = builder.class(samples, SCRATCH_BUFFERS + channels as u32);
@@ -165,7 +218,9 @@ impl<P: WorkletProcessor> Worklet<P> {
         }
     }
 
-    /// Processes the block in place. Without scratch it goes on as it is, and the answer is `false`.
+    /// Processes the block in place. Returns `false` when the block does not hold the processor's result: without scratch it
+    /// is left as it was; if it would end in infinity or NaN, which a recursive filter never gets rid of, it is silence and
+    /// the processor is [reset](Processor::reset).
     ///
     /// # Real-time
     /// No allocation, no lock, if the processor keeps to the same.
@@ -182,13 +237,26 @@ impl<P: WorkletProcessor> Worklet<P> {
             self.sample_rate_hz,
         );
         self.next_frame += block.frames() as u64;
-        self.processor.process(block, &context).is_ok()
+        if self.processor.process(block, &context).is_err() {
+            return false;
+        }
+        if !ends_broken(block) {
+            return true;
+        }
+        self.processor.reset();
+        for samples in block.iter_mut() {
+            samples.fill(0.0);
+        }
+        false
     }
 }
 
 /// Why a processor could not be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum WorkletError {
+    /// A sample rate or a number of channels outside the limits.
+    #[error(transparent)]
+    Format(#[from] AudioError),
     /// The pool's reason.
     #[error(transparent)]
     Pool(#[from] PoolError),
@@ -211,11 +279,15 @@ macro_rules! export_processor {
                 fn exported<P: $crate::worklet::WorkletProcessor>() {}
                 exported::<$Processor>();
             };
+            const _: () = $crate::worklet::check_parameters(
+                <$Processor as $crate::worklet::WorkletProcessor>::PARAMETERS,
+            );
 
             #[cfg(target_arch = "wasm32")]
-            #[allow(unsafe_code)] // Exports by name, and the address that JavaScript gives back.
+            #[allow(unsafe_code)] // Exports by name.
             mod exports {
                 use super::*;
+                use ::std::cell::{Cell, RefCell};
                 use $crate::worklet::{Parameter, Worklet, WorkletProcessor};
 
                 type Open = Worklet<$Processor>;
@@ -231,46 +303,70 @@ macro_rules! export_processor {
                     PARAMETERS.get(place).copied().unwrap_or(none)
                 }
 
-                fn open<'a>(worklet: *mut Open) -> &'a mut Open {
-                    // SAFETY: from `processor_open` and not yet closed, says the caller; used by the one thread of this
-                    // instance, which calls one export at a time.
-                    unsafe { &mut *worklet }
+                thread_local! {
+                    /// The open processors by number. JavaScript has numbers only: each is looked up, never an address.
+                    static OPEN: RefCell<Vec<(usize, Box<Open>)>> = const { RefCell::new(Vec::new()) };
+                    static LAST: Cell<usize> = const { Cell::new(0) };
+                }
+
+                /// `None` for a number that is not that of an open processor.
+                fn with<R>(worklet: usize, run: impl FnOnce(&mut Open) -> R) -> Option<R> {
+                    OPEN.with(|open| {
+                        // Still borrowed after a panic, which ends the call but not the instance.
+                        let mut open = open.try_borrow_mut().ok()?;
+                        let (_, found) = open.iter_mut().find(|(number, _)| *number == worklet)?;
+                        Some(run(found))
+                    })
+                }
+
+                /// 0 if it was refused.
+                #[unsafe(no_mangle)]
+                extern "C" fn processor_open(sample_rate_hz: f32, channels: usize) -> usize {
+                    let Ok(worklet) = Open::open(sample_rate_hz, channels) else {
+                        return 0;
+                    };
+                    let number = LAST.get().wrapping_add(1).max(1);
+                    LAST.set(number);
+                    let kept = OPEN.with(|open| {
+                        let mut open = open.try_borrow_mut().ok()?;
+                        open.push((number, Box::new(worklet)));
+                        Some(number)
+                    });
+                    kept.unwrap_or(0)
                 }
 
                 #[unsafe(no_mangle)]
-                extern "C" fn processor_open(sample_rate_hz: f32, channels: usize) -> *mut Open {
-                    Worklet::open(sample_rate_hz, channels)
-                        .map_or(::core::ptr::null_mut(), |worklet| {
-                            Box::into_raw(Box::new(worklet))
-                        })
+                extern "C" fn processor_close(worklet: usize) {
+                    OPEN.with(|open| {
+                        if let Ok(mut open) = open.try_borrow_mut() {
+                            open.retain(|(number, _)| *number != worklet);
+                        }
+                    });
                 }
 
                 #[unsafe(no_mangle)]
-                extern "C" fn processor_close(worklet: *mut Open) {
-                    // SAFETY: from `processor_open` and not yet closed, says the caller, who does not use it again.
-                    drop(unsafe { Box::from_raw(worklet) });
+                extern "C" fn processor_resize(worklet: usize, frames: usize) -> u32 {
+                    let resized = with(worklet, |open| open.resize(frames).is_ok());
+                    u32::from(resized == Some(true))
                 }
 
                 #[unsafe(no_mangle)]
-                extern "C" fn processor_resize(worklet: *mut Open, frames: usize) -> u32 {
-                    u32::from(open(worklet).resize(frames).is_ok())
+                extern "C" fn processor_channel(worklet: usize, channel: usize) -> usize {
+                    let address = with(worklet, |open| {
+                        let block = open.block().filter(|block| channel < block.channels())?;
+                        Some(block.channel_mut(channel).as_mut_ptr() as usize)
+                    });
+                    address.flatten().unwrap_or(0)
                 }
 
                 #[unsafe(no_mangle)]
-                extern "C" fn processor_channel(worklet: *mut Open, channel: usize) -> usize {
-                    open(worklet)
-                        .block()
-                        .map_or(0, |block| block.channel_mut(channel).as_mut_ptr() as usize)
+                extern "C" fn processor_set(worklet: usize, place: usize, value: f32) {
+                    with(worklet, |open| open.set(place, value));
                 }
 
                 #[unsafe(no_mangle)]
-                extern "C" fn processor_set(worklet: *mut Open, place: usize, value: f32) {
-                    open(worklet).set(place, value);
-                }
-
-                #[unsafe(no_mangle)]
-                extern "C" fn processor_process(worklet: *mut Open) -> u32 {
-                    u32::from(open(worklet).process())
+                extern "C" fn processor_process(worklet: usize) -> u32 {
+                    u32::from(with(worklet, Open::process) == Some(true))
                 }
 
                 #[unsafe(no_mangle)]
@@ -299,106 +395,5 @@ macro_rules! export_processor {
 
 #[cfg(test)]
 #[cfg(not(loom))]
-mod tests {
-    use super::*;
-
-    /// Adds `offset`, by way of scratch as long as `scratch` says.
-    #[derive(Default)]
-    struct Offset {
-        offset: f32,
-        scratch: usize,
-    }
-
-    impl Processor for Offset {
-        fn process(
-            &mut self,
-            block: &mut PlanarBuffer,
-            ctx: &ProcessContext<'_>,
-        ) -> Result<(), PoolError> {
-            let mut scratch = ctx.scratch(self.scratch.max(1))?;
-            scratch.fill(self.offset);
-            for channel in 0..block.channels() {
-                for sample in block.channel_mut(channel) {
-                    *sample += scratch[0];
-                }
-            }
-            Ok(())
-        }
-    }
-
-    impl WorkletProcessor for Offset {
-        const PARAMETERS: &'static [Parameter] = &[
-            Parameter {
-                name: "offset",
-                minimum: -1.0,
-                maximum: 1.0,
-                default: 0.5,
-            },
-            Parameter {
-                name: "scratch",
-                minimum: 0.0,
-                maximum: 1e6,
-                default: 64.0,
-            },
-        ];
-
-        fn set(&mut self, parameter: usize, value: f32) {
-            match parameter {
-                0 => self.offset = value,
-                _ => self.scratch = value as usize,
-            }
-        }
-    }
-
-    export_processor!(Offset);
-
-    fn heard(worklet: &mut Worklet<Offset>) -> f32 {
-        let block = worklet.block().unwrap();
-        for channel in 0..block.channels() {
-            block.channel_mut(channel).fill(0.0);
-        }
-        worklet.process();
-        let block = worklet.block().unwrap();
-        let (first, last) = (block.channel(0)[0], *block.channel(1).last().unwrap());
-        assert_eq!(first, last);
-        first
-    }
-
-    #[test]
-    fn parameters_start_at_their_defaults_and_keep_their_limits() {
-        let mut worklet = Worklet::<Offset>::open(48_000.0, 2).unwrap();
-        assert_eq!(heard(&mut worklet), 0.5);
-        worklet.set(0, 0.25);
-        assert_eq!(heard(&mut worklet), 0.25);
-        worklet.set(0, 7.0);
-        worklet.set(9, 7.0);
-        worklet.set(0, f32::NAN);
-        assert_eq!(heard(&mut worklet), 1.0);
-    }
-
-    #[test]
-    fn without_scratch_the_block_goes_on_as_it_is() {
-        let mut worklet = Worklet::<Offset>::open(48_000.0, 2).unwrap();
-        worklet.set(1, 1e6);
-        assert_eq!(heard(&mut worklet), 0.0);
-        worklet.set(1, 4096.0);
-        assert_eq!(heard(&mut worklet), 0.5);
-    }
-
-    #[test]
-    fn a_quantum_of_another_length_gets_another_block() {
-        let mut worklet = Worklet::<Offset>::open(48_000.0, 2).unwrap();
-        worklet.resize(1000).unwrap();
-        assert_eq!(worklet.block().unwrap().frames(), 1000);
-        assert_eq!(heard(&mut worklet), 0.5);
-        assert!(worklet.resize(10_000).is_err());
-        assert!(worklet.block().is_none() && !worklet.process());
-        worklet.resize(128).unwrap();
-        assert_eq!(heard(&mut worklet), 0.5);
-    }
-
-    #[test]
-    fn channels_that_cannot_be_are_refused() {
-        assert!(Worklet::<Offset>::open(48_000.0, 0).is_err());
-    }
-}
+#[path = "worklet_tests.rs"]
+mod tests;
