@@ -2,13 +2,12 @@
 //!
 //! 8- to 32-bit integer or 32-bit float, any rate and up to 16 channels. The file goes through the same stream as live
 //! sound does: quanta of 128 frames, pooled windows of 4096, pitch events on the bus.
-#![allow(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "printing is what it is for"
-)]
+#![allow(clippy::print_stderr, reason = "an error is printed")]
 
 use std::error::Error;
+use std::ffi::OsString;
+use std::io::{self, Read, Write};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
 
@@ -18,9 +17,10 @@ use wavepool::modules::data_management::DataManagementModule;
 use wavepool::registry::ModuleRegistry;
 
 const QUANTUM: usize = 128;
+const WINDOW: usize = 4096;
 
 fn main() -> ExitCode {
-    match print_notes() {
+    match run(std::env::args_os().nth(1), &mut io::stdout()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{error}");
@@ -29,20 +29,46 @@ fn main() -> ExitCode {
     }
 }
 
-fn print_notes() -> Result<(), Box<dyn Error>> {
-    let path = std::env::args_os()
-        .nth(1)
-        .ok_or("usage: tuner_wav FILE.wav")?;
-    let mut wav = hound::WavReader::open(path)?;
+/// What `main` does with its argument: writes the notes of the file.
+pub(crate) fn run(argument: Option<OsString>, out: &mut impl Write) -> Result<(), Box<dyn Error>> {
+    let path = argument.ok_or("usage: tuner_wav FILE.wav")?;
+    let path = Path::new(&path);
+    print_notes(path, out).map_err(|error| format!("{}: {error}", path.display()).into())
+}
+
+/// Every sample, interleaved, as a float with full scale 1.
+fn read_samples<R: Read>(wav: &mut hound::WavReader<R>) -> Result<Vec<f32>, Box<dyn Error>> {
     let format = wav.spec();
-    let samples: Vec<f32> = match format.sample_format {
-        hound::SampleFormat::Float => wav.samples().collect::<Result<_, _>>()?,
+    if !(1..=32).contains(&format.bits_per_sample) {
+        return Err(format!(
+            "{} bits per sample, 1 to 32 are possible",
+            format.bits_per_sample
+        )
+        .into());
+    }
+    let samples: Result<Vec<f32>, hound::Error> = match format.sample_format {
+        hound::SampleFormat::Float => wav.samples().collect(),
         hound::SampleFormat::Int => {
             let scale = 1.0 / (1_i64 << (format.bits_per_sample - 1)) as f32;
             let scaled = wav.samples::<i32>().map(|s| s.map(|s| s as f32 * scale));
-            scaled.collect::<Result<_, _>>()?
+            scaled.collect()
         }
     };
+    let samples = samples
+        .map_err(|error| format!("the samples cannot be read, the file may be cut off: {error}"))?;
+    if samples.is_empty() {
+        return Err("the file has no samples".into());
+    }
+    Ok(samples)
+}
+
+fn print_notes(path: &Path, out: &mut impl Write) -> Result<(), Box<dyn Error>> {
+    let mut wav = hound::WavReader::open(path)?;
+    let format = wav.spec();
+    if format.channels == 0 {
+        return Err("the file has no channels".into());
+    }
+    let samples = read_samples(&mut wav)?;
 
     let bus = TypedEventBus::default();
     let found = Arc::new(Mutex::new(Vec::new()));
@@ -63,8 +89,8 @@ fn print_notes() -> Result<(), Box<dyn Error>> {
         StreamConfig {
             sample_rate_hz: format.sample_rate as f32,
             channels,
-            window: 4096,
-            hop: 1024,
+            window: WINDOW,
+            hop: WINDOW / 4,
         },
     )?;
 
@@ -82,19 +108,20 @@ fn print_notes() -> Result<(), Box<dyn Error>> {
         registry.bus().pump(usize::MAX);
     }
 
-    println!("{:>8}  note  {:>9}  cents  clarity", "seconds", "hz");
+    writeln!(out, "{:>8}  note  {:>9}  cents  clarity", "seconds", "hz")?;
     let found = found.lock().map_err(|_| "a handler panicked")?;
     for (note, pitch) in found.iter() {
-        println!(
+        writeln!(
+            out,
             "{:8.3}  {:<4}  {:9.2}  {:+5.1}  {:.3}",
             pitch.first_frame as f64 / f64::from(format.sample_rate),
             note.to_string(),
             pitch.hz.unwrap_or(0.0),
             pitch.cents.unwrap_or(0.0),
             pitch.clarity,
-        );
+        )?;
     }
     let windows = capture.counters().windows;
-    println!("{} of {windows} windows have a pitch", found.len());
+    writeln!(out, "{} of {windows} windows have a pitch", found.len())?;
     Ok(())
 }
