@@ -108,6 +108,14 @@ test('watchdog: no alarm on a hidden page, whose timers are late, with a worker 
   assert.deepEqual(alarms, []);
 });
 
+test('watchdog: a worker that reads a tap and hangs is told within a second, once, and may go on', { timeout: 60_000 }, async () => {
+  const { told, leaked } = await scenario('readerHangs');
+  assert.equal(told.length, 1);
+  assert.match(told[0].message, /^The worker that reads the tap of stream \d+ is stuck: it did not return to its event loop for \d+ ms\.$/);
+  assert.ok(told[0].ms < 1000, `told after ${told[0].ms} ms`);
+  assert.equal(leaked, 0);
+});
+
 test('watchdog: a page that is idle or suspended sets no timers', { timeout: 60_000 }, async () => {
   const { idle, pool, running, suspended, resumed, closed, over } = await scenario('timers');
   assert.deepEqual([idle, pool, suspended, closed, over], [0, 0, 0, 0, 0]);

@@ -101,6 +101,28 @@ export async function isSlow(mode: Mode): Promise<Readonly<Record<string, unknow
   return { alarms, answers, snapshots, ...(await end()) };
 }
 
+/** A worker that reads a tap is busy for 2.5 s with something else, then goes on. */
+export async function readerHangs(mode: Mode): Promise<Readonly<Record<string, unknown>>> {
+  const { wavepool, source, end } = await stage(mode);
+  const tap = await wavepool.tap(source, stereo);
+  const told: { message: string; ms: number }[] = [];
+  let busySince = Infinity;
+  wavepool.onStuck((message) => told.push({ message, ms: performance.now() - busySince }));
+  const worker = new Worker(new URL('./stuck_reader_worker.ts', import.meta.url), { type: 'module' });
+  const goesOn = new Promise<void>((resolve) => {
+    worker.onmessage = ({ data: blocks }: MessageEvent<number>) => {
+      if (blocks === 20) busySince = performance.now();
+      else resolve();
+    };
+  });
+  const ticket = tap.handOver();
+  worker.postMessage(ticket, [...ticket.ports]);
+  await goesOn;
+  await tap.close();
+  worker.terminate();
+  return { told, ...(await end()) };
+}
+
 /** Timers that the page sets within half a second: when nothing is open, when only a pool is, when the context is suspended. */
 export async function timers(mode: Mode): Promise<Readonly<Record<string, number>>> {
   const native = globalThis.setTimeout;

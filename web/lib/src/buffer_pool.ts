@@ -42,6 +42,10 @@ export class BufferPool {
   private readonly counts: MessagePort | null;
   private readonly telling: ReturnType<typeof setInterval> | undefined;
   private left = false;
+  /** @internal */
+  depart?: () => Promise<void>;
+  /** Called when it closes, whoever closes it. @internal */
+  onClosed: () => void = () => {};
 
   private constructor(exports: PoolExports, participant: number, memory: WebAssembly.Memory, counts: MessagePort | null) {
     this.exports = exports;
@@ -135,9 +139,24 @@ export class BufferPool {
     return new PooledArray(this, this.acquire(samples), samples);
   }
 
+  /**
+   * Ends every lease of this thread's and its part in the pool. Safe to call twice. The page's own pool is another one the
+   * next time that `wavepool.pool()` is called.
+   */
+  async close(): Promise<void> {
+    await this.depart?.();
+  }
+
+  /** For `await using`. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
   /** @internal */
   leave(): Promise<void> {
+    if (this.left) return Promise.resolve();
     this.left = true;
+    this.onClosed();
     clearInterval(this.telling);
     this.tell();
     this.exports.participant_leave(this.participant);

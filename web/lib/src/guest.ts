@@ -1,5 +1,6 @@
 import type { HostWorker } from './host_worker.ts';
 import { THREAD_END, type FromGuest, type Holder, type Leave, type ThreadEnd, type ToGuest } from './protocol.ts';
+import { Watchdog } from './watchdog.ts';
 
 /** A thread that does not answer for so long is taken to be busy, or gone. */
 const GOODBYE_MS = 500;
@@ -20,6 +21,10 @@ export class Guest {
   end: ThreadEnd = THREAD_END.gone;
   /** Called when its thread has died, or did not come in time, with the number of leases that were taken back. */
   onLost: (leases: number) => void = () => {};
+  /** Called when its thread has left, whether it was asked to or not. */
+  onLeft: () => void = () => {};
+  /** Called when its thread is alive and does not answer: see {@link follow}. */
+  onStuck: (silentMs: number) => void = () => {};
   private readonly host: HostWorker;
   private readonly holder: Holder;
   private readonly control: MessagePort;
@@ -30,6 +35,11 @@ export class Guest {
   private joined = false;
   /** It has left, or is lost. */
   private departed = false;
+  /** It has joined on another thread than this page's, which cannot watch itself. */
+  private watched = false;
+  /** It is watched while this context runs. */
+  private context: BaseAudioContext | null = null;
+  private readonly watchdog: Watchdog;
   /** Nobody waits for it, though it may still come. */
   private absent = false;
   /** It is to catch up with so many windows as soon as it has joined. */
@@ -43,7 +53,12 @@ export class Guest {
     this.port = port2;
     this.control = port1;
     this.control.onmessage = ({ data }: MessageEvent<FromGuest>) => {
-      if (data.kind === 'joining') {
+      if (data.kind === 'alive') {
+        this.watchdog.hear(true);
+        // One that was stuck is watched again.
+        this.watchdog.look();
+      } else if (data.kind === 'joining') {
+        this.watched = !data.page;
         this.join();
       } else if (data.kind === 'caughtUp') {
         this.caughtUp(data.released);
@@ -56,6 +71,24 @@ export class Guest {
         this.depart();
       }
     };
+    this.watchdog = new Watchdog({
+      expected: () => false,
+      booting: () => false,
+      progress: () => 0,
+      ping: () => this.say({ kind: 'ping' }),
+      stuck: (silentMs) => this.onStuck(silentMs),
+    });
+  }
+
+  /** Watches over its thread from the time it joins, as long as the context runs: windows wait to be read. */
+  follow(context: BaseAudioContext): void {
+    this.context = context;
+    if (this.joined && this.watched) this.watchdog.follow(context);
+  }
+
+  /** Nobody waits for it any more. */
+  unfollow(): void {
+    this.watchdog.stop();
   }
 
   /** Its ticket is about to leave: from now on it may come at any moment, but not much later. */
@@ -76,6 +109,7 @@ export class Guest {
     this.joined = true;
     this.host.watch(this, this.holder);
     this.say({ kind: 'welcome' });
+    if (this.context && this.watched) this.watchdog.follow(this.context);
     if (this.missing !== null) this.say({ kind: 'catchUp', windows: this.missing });
   }
 
@@ -97,6 +131,11 @@ export class Guest {
    */
   async leave(how: Leave, late: () => void): Promise<void> {
     this.closed = true;
+    if (this.invited && !this.joined) {
+      // Read by whoever opens the ticket all the same; a port that is listened to would stay for as long as the page.
+      this.say({ kind: 'refused' });
+      this.control.close();
+    }
     if (this.stopped) return;
     await new Promise<void>((resolve) => {
       const timer = setTimeout(resolve, GOODBYE_MS);
@@ -140,6 +179,7 @@ export class Guest {
     this.departed = true;
     this.closed = true;
     this.end = THREAD_END.gone;
+    this.watchdog.stop();
     // A thread that comes too late is answered.
     if (this.joined) this.control.close();
     this.gone();
@@ -153,8 +193,10 @@ export class Guest {
     this.end = THREAD_END.left;
     this.host.unwatch(this);
     this.say({ kind: 'farewell' });
+    this.watchdog.stop();
     this.control.close();
     this.gone();
+    this.onLeft();
   }
 
   private say(message: ToGuest): void {

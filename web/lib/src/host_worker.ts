@@ -20,6 +20,8 @@ export type HostFailure = 'host-failed' | 'host-stuck';
 export class HostWorker {
   onSnapshot: (json: string) => void = () => {};
   onCrash: (message: string, failure: HostFailure) => void = () => {};
+  /** Called when a worker of the page's, which reads a tap, is alive and stuck. */
+  onStuck: (message: string) => void = () => {};
   readonly watchdog: Watchdog;
   private readonly worker: Worker;
   private readonly waiting = new Map<number, Waiting>();

@@ -10,7 +10,12 @@ export interface Joined {
   readonly held?: boolean;
   /** A reader: settles when it has seen so many windows, or nobody reads, with how many it has given back. */
   catchUp?(windows: number): Promise<number>;
+  /** Set by {@link join}: leaves without having been asked to. */
+  depart?: () => Promise<void>;
 }
+
+/** A page has a document, a worker has none. */
+const onPage = typeof document !== 'undefined';
 
 /**
  * Takes part in the pool on this thread, until the page asks to leave. `open` gets the thread's own instance, if it is to
@@ -33,7 +38,7 @@ export async function join<T extends Joined>(
       if (data.kind === 'welcome' || data.kind === 'refused') answered(data.kind === 'welcome');
       else early.push(data);
     };
-    say({ kind: 'joining' });
+    say({ kind: 'joining', page: onPage });
   });
   if (!welcome) {
     letGo();
@@ -57,6 +62,7 @@ export async function join<T extends Joined>(
     if (data.kind === 'catchUp') {
       return say({ kind: 'caughtUp', released: (await joined.catchUp?.(data.windows)) ?? 0 });
     }
+    if (data.kind === 'ping') return say({ kind: 'alive' });
     if (data.kind === 'welcome' || data.kind === 'refused') return;
     const left = joined.leave(data.kind);
     if (joined.held) say({ kind: 'leaving' });
@@ -66,6 +72,7 @@ export async function join<T extends Joined>(
     say({ kind: 'left' });
   };
   control.onmessage = ({ data }: MessageEvent<ToGuest>) => void hear(data);
+  joined.depart = () => hear({ kind: 'leave' });
   // Whoever opened it begins to read first.
   setTimeout(() => early.forEach((data) => void hear(data)));
   return joined;

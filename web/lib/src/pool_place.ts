@@ -8,6 +8,11 @@ export class PoolPlace {
   private readonly host: HostWorker;
   private readonly guest: Guest;
   private readonly participant: number;
+  private given: Promise<unknown> | null = null;
+  /** Called when nobody uses it any more. */
+  onEnded: () => void = () => {};
+  /** Called when its thread has died, with the number of leases that were taken back. */
+  onLost: (leases: number) => void = () => {};
 
   private constructor(host: HostWorker, wasm: GuestWasm, place: HostAnswers['openPool'], counts: MessagePort | null) {
     this.host = host;
@@ -17,6 +22,13 @@ export class PoolPlace {
     const { lock, port: control } = this.guest;
     const ports = counts ? [control, counts] : [control];
     this.ticket = { wasm, participant: number, thread, holder, seed, lock, control, counts, ports };
+    this.guest.onLost = (leases) => {
+      // The control worker has closed it: its number may be another one's by now.
+      this.onEnded();
+      this.onLost(leases);
+    };
+    // It may leave without having been asked to. A control worker that has died takes nothing back.
+    this.guest.onLeft = () => void this.giveBack().catch(() => undefined);
     this.guest.invite();
   }
 
@@ -27,19 +39,17 @@ export class PoolPlace {
     return new PoolPlace(host, wasm, place, counts && counts.port2);
   }
 
-  /** Called when the pool's thread has died, with the number of leases that were taken back. */
-  set onLost(callback: (leases: number) => void) {
-    this.guest.onLost = callback;
-  }
-
   async close(): Promise<void> {
-    await this.guest.leave('leave', () => void this.giveBack());
+    // What goes only later is given back when it has left.
+    await this.guest.leave('leave', () => {});
     await this.giveBack();
   }
 
   private async giveBack(): Promise<void> {
     const { participant, guest } = this;
     if (guest.end === THREAD_END.running) return;
-    await this.host.request<'closePool'>({ kind: 'closePool', participant, end: guest.end });
+    this.onEnded();
+    this.given ??= this.host.request<'closePool'>({ kind: 'closePool', participant, end: guest.end });
+    await this.given;
   }
 }

@@ -190,9 +190,12 @@ export type Leave = 'leave' | 'finish' | 'revoke';
  * it is leaving while its user still has something, and that it has left when it uses the pool no more. It releases its lock
  * when the page bids it farewell, or when it failed to begin.
  */
-export type ToGuest = { kind: Leave | 'welcome' | 'refused' | 'farewell' } | { kind: 'catchUp'; windows: number };
+export type ToGuest = { kind: Leave | 'welcome' | 'refused' | 'farewell' | 'ping' } | { kind: 'catchUp'; windows: number };
 export type FromGuest =
-  | { kind: 'joining' | 'failed' | 'leaving' | 'left' }
+  /** `page`: on a page's own thread. */
+  | { kind: 'joining'; page: boolean }
+  /** `alive` in answer to a ping, as soon as it is back in its event loop. */
+  | { kind: 'alive' | 'failed' | 'leaving' | 'left' }
   /** It has seen so many windows as it was to catch up with, or nobody reads; so many of them it has given back. */
   | { kind: 'caughtUp'; released: number };
 

@@ -110,6 +110,9 @@ export class StreamNode implements Paced {
       // Whatever closes the streams of a control worker that died does not know of this one yet.
       host.check();
       host.watchdog.follow(source.context);
+      node.guest.onStuck = (silentMs) =>
+        host.onStuck(`The worker that reads the tap of stream ${stream} is stuck: it did not return to its event loop for ${Math.round(silentMs)} ms.`);
+      if (lane) node.guest.follow(source.context);
       node.followed = true;
       OfflinePacer.add(source.context, node);
       return node;
@@ -190,6 +193,7 @@ export class StreamNode implements Paced {
   async close(): Promise<Snapshot> {
     if (this.followed) this.host.watchdog.unfollow(this.source.context);
     this.followed = false;
+    this.guest.unfollow();
     const { stream, worklet, guest } = this;
     guest.dismiss();
     const { snapshot } = await this.host.request<'close'>({ kind: 'close', stream, worklet, consumer: guest.end });

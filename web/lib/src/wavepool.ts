@@ -40,6 +40,7 @@ export class Wavepool {
   private wasm!: GuestWasm;
   private limits!: StreamLimits;
   private refusedProfile: string | null = null;
+  private stuck: (message: string) => void = () => {};
   private crashed: (message: string, failure: HostFailure) => void = () => {};
   private readonly workletUrl: string | URL;
   private readonly store: ProfileStore | null;
@@ -50,7 +51,7 @@ export class Wavepool {
   /** With what tells the control worker of each. */
   private readonly feeds = new Map<FeedNode, (state: FeedState) => void>();
   private nextFeed = 1;
-  private readonly places: PoolPlace[] = [];
+  private readonly places = new Set<PoolPlace>();
   private pagePool: Promise<BufferPool> | null = null;
   private restarting: Promise<void> | null = null;
   /** Set by the first {@link close}; nothing can be opened from then on. */
@@ -117,6 +118,7 @@ export class Wavepool {
       throw poolClosed();
     }
     host.onSnapshot = (json) => this.hear(JSON.parse(json) as Snapshot);
+    host.onStuck = (message) => this.stuck(message);
     host.onCrash = (message, failure) => void this.crash(message, failure);
   }
 
@@ -148,11 +150,12 @@ export class Wavepool {
     this.refuseClosed();
     if (this.pagePool === null) {
       const opening = this.openPlace().then((place) => BufferPool.open(place.ticket));
-      this.pagePool = opening;
-      // What was refused once may be possible later.
-      opening.catch(() => {
+      const forget = (): void => {
         if (this.pagePool === opening) this.pagePool = null;
-      });
+      };
+      this.pagePool = opening;
+      // What was closed, or refused once, is opened again by the next call.
+      opening.then((pool) => (pool.onClosed = forget), forget);
     }
     return this.pagePool;
   }
@@ -198,7 +201,8 @@ export class Wavepool {
     this.refuseClosed();
     const place = await PoolPlace.open(this.host, this.wasm);
     await this.closeIfClosing(place);
-    this.places.push(place);
+    this.places.add(place);
+    place.onEnded = () => this.places.delete(place);
     return place;
   }
 
@@ -274,7 +278,8 @@ export class Wavepool {
 
   /** Whatever hung on a worker that is gone ends: loops finish, nodes leave the graph. */
   private async abandon(): Promise<void> {
-    const places = this.places.splice(0);
+    const places = [...this.places];
+    this.places.clear();
     this.pagePool = null;
     await Promise.all([this.closeOpen('host-failed'), Promise.allSettled(places.map((place) => place.close()))]);
   }
@@ -296,6 +301,15 @@ export class Wavepool {
     await this.abandon();
     await this.start();
     for (const [feed, tell] of this.feeds) tell(feed.figures);
+  }
+
+  /**
+   * Called when a worker that reads a tap is alive and did not return to its event loop for about a second while the context
+   * runs; again if it did in between. Windows that find no room meanwhile are skipped, and counted. The tap stays open: end the
+   * worker if it does not come back, which closes the tap.
+   */
+  onStuck(callback: (message: string) => void): void {
+    this.stuck = callback;
   }
 
   /** Provokes a fault on purpose, to see that it is noticed. `leak-one` keeps one buffer for ever, `spin` has the control worker hang. */
@@ -342,7 +356,7 @@ export class Wavepool {
       for (const feed of this.feeds.keys()) feed.close();
       await this.closeOpen('closed');
       await Promise.all([...this.held].map((tap) => tap.revoke()));
-      await Promise.all(this.places.map((place) => place.close()));
+      await Promise.all([...this.places].map((place) => place.close()));
       return await this.host.request<'shutdown'>({ kind: 'shutdown' });
     } finally {
       this.host.terminate();
