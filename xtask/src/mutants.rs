@@ -188,7 +188,7 @@ const MUTANTS: [Mutant; 26] = [
     mutant(
         "13 frozen ones taken",
         (CONTROL, "reclaim.rs"),
-        ("if slot.is_frozen() {", "if false {"),
+        ("if slot.is_frozen() && !frozen {", "if false {"),
         "loom_taking",
     ),
     mutant(
