@@ -280,7 +280,12 @@ mod tests {
 
     #[test]
     fn extreme_sizes_and_counts_overflow_nothing() {
-        let extremes = [(1, u64::MAX), (usize::MAX, u64::MAX), (usize::MAX >> 24, 1), (16, 3)];
+        let extremes = [
+            (1, u64::MAX),
+            (usize::MAX, u64::MAX),
+            (usize::MAX >> 24, 1),
+            (16, 3),
+        ];
         for largest in [0, 1, usize::MAX] {
             for max_classes in [0, 1, 16, usize::MAX] {
                 let search = BoundarySearch::new(&histogram(&extremes), largest, max_classes);
