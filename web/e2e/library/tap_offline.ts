@@ -5,6 +5,8 @@ import { Checker, play, type Checked } from './sound.ts';
 
 const RATE = 48_000;
 const stereo = { window: 2048, hop: 1024, channels: 2 };
+/** Frames between two suspensions for such a tap: half of the 23 windows that its queue holds. */
+const PACE = 11 * 1024;
 
 interface Studio {
   readonly wavepool: Wavepool;
@@ -95,14 +97,16 @@ export async function offlineTogether(mode: Mode): Promise<Readonly<Record<strin
 /** A tap that nobody reads, one that is closed in the middle, and suspensions of the page's own do not keep it. */
 export async function offlineUnread(mode: Mode): Promise<Readonly<Record<string, unknown>>> {
   const { wavepool, context, source } = await studio(mode, 8);
+  const [unread, closed] = await Promise.all([wavepool.tap(source, stereo), wavepool.tap(source, stereo)]);
+  // At the very frames at which the taps have it suspended.
   const own: number[] = [];
-  for (let second = 1; second < 8; second += 1) {
-    void context.suspend(second).then(() => {
-      own.push(context.currentTime);
+  const suspendAt = (frame: number): void =>
+    void context.suspend(frame / RATE).then(() => {
+      own.push(frame);
+      if (frame + PACE < context.length) suspendAt(frame + PACE);
       return context.resume();
     });
-  }
-  const [unread, closed] = await Promise.all([wavepool.tap(source, stereo), wavepool.tap(source, stereo)]);
+  suspendAt(PACE);
   const rendering = context.startRendering();
   const checker = new Checker(stereo.hop);
   for await (const block of closed.blocks()) {

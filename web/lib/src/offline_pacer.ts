@@ -29,11 +29,31 @@ const pacers = new WeakMap<OfflineAudioContext, OfflinePacer>();
 export class OfflinePacer {
   private readonly context: OfflineAudioContext;
   private readonly streams = new Set<Paced>();
-  /** Frames for which a suspension is scheduled. */
-  private readonly scheduled = new Set<number>();
+  /** Frames for which a suspension is scheduled, with how the page is told that it is reached, if it asked for the same one. */
+  private readonly scheduled = new Map<number, (() => void) | null>();
+  private readonly suspend: (time: number) => Promise<void>;
 
   private constructor(context: OfflineAudioContext) {
     this.context = context;
+    this.suspend = context.suspend.bind(context);
+    // A context accepts one suspension for each quantum: where ours is, the page's would be refused.
+    const shared = (time: number): Promise<void> =>
+      this.suspend(time).catch((refused: unknown) => this.share(time * context.sampleRate) ?? Promise.reject(refused));
+    Object.defineProperty(context, 'suspend', { value: shared, configurable: true, writable: true });
+  }
+
+  private get quantum(): number {
+    return (this.context as { renderQuantumSize?: number }).renderQuantumSize ?? USUAL_QUANTUM;
+  }
+
+  /** The page's part in a suspension of ours; null if there is none at this frame that is still the page's to ask for. */
+  private share(at: number): Promise<void> | null {
+    for (const [frame, page] of this.scheduled) {
+      if (page === null && Math.abs(frame - at) < this.quantum) {
+        return new Promise((reached) => this.scheduled.set(frame, reached));
+      }
+    }
+    return null;
   }
 
   /** Paces the context by this stream too, if it renders offline and can be suspended. */
@@ -53,36 +73,36 @@ export class OfflinePacer {
 
   /** One suspension so many frames from now. */
   private schedule(ahead: number): void {
+    const { quantum } = this;
     const { sampleRate, currentTime } = this.context;
-    const quantum = (this.context as { renderQuantumSize?: number }).renderQuantumSize ?? USUAL_QUANTUM;
     const now = Math.round(currentTime * sampleRate);
     const frame = now + Math.max(Math.floor(ahead / quantum), 1) * quantum;
     // An earlier one will schedule this one.
-    for (const other of this.scheduled) if (other > now && other <= frame) return;
+    for (const other of this.scheduled.keys()) if (other > now && other <= frame) return;
     this.suspendAt(frame, quantum, MOST_TRIES);
   }
 
   private suspendAt(frame: number, quantum: number, tries: number): void {
     const { context, scheduled } = this;
     if (frame >= context.length || tries === 0) return;
-    scheduled.add(frame);
+    scheduled.set(frame, null);
     const refused = (): void => {
       scheduled.delete(frame);
       // The page has a suspension of its own there, or the context, which runs already, is past it.
       this.suspendAt(frame + quantum * 2 ** (MOST_TRIES - tries), quantum, tries - 1);
     };
-    context.suspend(frame / context.sampleRate).then(() => {
-      scheduled.delete(frame);
-      return this.pause();
-    }, refused);
+    this.suspend(frame / context.sampleRate).then(() => this.pause(frame), refused);
   }
 
   /** The next one is scheduled at once, so that it has been accepted when the context goes on. */
-  private async pause(): Promise<void> {
+  private async pause(frame: number): Promise<void> {
     const streams = [...this.streams];
     if (streams.length > 0) this.schedule(Math.min(...streams.map(({ framesAhead }) => framesAhead)));
     await Promise.allSettled(streams.map((stream) => stream.catchUp()));
-    // The page may have resumed it.
-    await this.context.resume().catch(() => undefined);
+    const page = this.scheduled.get(frame);
+    this.scheduled.delete(frame);
+    // The page resumes the context itself when the suspension is also its own. It may have done so before.
+    if (page) page();
+    else await this.context.resume().catch(() => undefined);
   }
 }

@@ -121,7 +121,7 @@ export interface HostAnswers {
     queueWindows: number;
   };
   close: { snapshot: string };
-  catchUp: null;
+  catchUp: { windows: number };
   metrics: { snapshot: string };
   /** `participant` is its number with the host, `number` (shared mode) what its thread calls it by. */
   openPool: { participant: number; number: number; thread: number; holder: number; seed: number };

@@ -47,6 +47,7 @@ export class StreamNode implements Paced {
   private readonly unwatch: () => void;
   private reported: (progress: Progress | null) => void = () => {};
   private stopping = false;
+  private readonly shared: boolean;
   private goodbye: (() => void) | null = null;
   /** The control worker is watched while this context runs. */
   private followed = false;
@@ -64,7 +65,9 @@ export class StreamNode implements Paced {
     config: StreamConfig,
     lane: ConsumerLane | null,
     queueWindows: number,
+    shared: boolean,
   ) {
+    this.shared = shared;
     this.source = source;
     this.node = node;
     this.host = host;
@@ -100,7 +103,7 @@ export class StreamNode implements Paced {
         channelInterpretation: 'speakers',
         processorOptions: options,
       });
-      node = new StreamNode(source, worklet, host, stream, config, lane, opened.queueWindows);
+      node = new StreamNode(source, worklet, host, stream, config, lane, opened.queueWindows, memory !== null);
       await whileContextRuns(source.context, node.ready());
       host.check();
       if (ways) node.say({ kind: 'blocks', ports: ways.worklet }, portsOf(ways.worklet));
@@ -174,6 +177,7 @@ export class StreamNode implements Paced {
       if (progress === null) return;
       const released = this.lane === null ? progress.windows : await this.guest.catchUp(progress.windows);
       if (released === null || this.stopping) return;
+      if (this.shared) return;
       await this.host.request<'catchUp'>({ kind: 'catchUp', stream: this.stream });
       // Those on their way come back in a moment: there is nothing else to wait for.
       if (progress.out <= progress.windows - released || Date.now() > giveUp) return;
@@ -181,8 +185,10 @@ export class StreamNode implements Paced {
   }
 
   /** How far the audio side is; `null` when it does not answer any more. */
-  private progress(): Promise<Progress | null> {
-    if (this.stopping || this.failed) return Promise.resolve(null);
+  private async progress(): Promise<Progress | null> {
+    if (this.stopping || this.failed) return null;
+    // Read from the shared memory, because a message is garbage on the audio thread.
+    if (this.shared) return { ...(await this.host.request<'catchUp'>({ kind: 'catchUp', stream: this.stream })), out: 0 };
     return new Promise((resolve) => {
       this.reported = resolve;
       this.say({ kind: 'report' });

@@ -112,7 +112,7 @@ async function answer(request: HostRequest): Promise<HostAnswers[keyof HostAnswe
       // Its context waits, so the windows come to an end.
       while (host.pump() > 0);
       open.get(request.stream)?.sendAllHome();
-      return null;
+      return { windows: windowsDelivered(request.stream) };
     case 'metrics':
       step(host);
       return { snapshot: tell(host.snapshot()) };
