@@ -89,7 +89,7 @@ sideBySide('how taps and tuners end', {
     assertWhole(outcome);
     assert.equal(outcome.seen.blocks, Math.ceil(outcome.figures.frames / 4096));
   }],
-  readAfterClose: ['flush: what waits can be read after the close', (outcome) => assertFlushed(outcome, 1024)],
+  readAfterClose: ['flush: what waits can be read after the close', (outcome) => assertFlushed(outcome, 4096)],
   contextClosesWhileRead: ['context closed while loops read: they end, with the reason', ({ page, far, reasons, refused, figures, leaked }) => {
     assert.ok(page.blocks >= 20 && far.blocks > 0, `${page.blocks} and ${far.blocks} blocks`);
     assert.deepEqual([page.wrong, far.wrong], [0, 0]);

@@ -78,10 +78,10 @@ export async function flushedInAWorker(mode: Mode): Promise<Omit<Flushed, 'last'
 /** What waits when a tap with `flush` is closed can still be read. */
 export async function readAfterClose(mode: Mode): Promise<Flushed> {
   const { wavepool, source, end } = await stage(mode);
-  const tap = await wavepool.tap(source, { window: 1024, hop: 1024, channels: 2, flush: true });
-  await new Promise((resume) => setTimeout(resume, 300));
+  const tap = await wavepool.tap(source, { window: 4096, hop: 4096, channels: 2, flush: true });
+  await new Promise((resume) => setTimeout(resume, 150));
   const figures = await tap.close();
-  const checker = new Checker(1024);
+  const checker = new Checker(4096);
   let [last, ends] = [0, 0];
   for await (const block of tap.blocks()) {
     checker.see(block);
