@@ -46,19 +46,17 @@ impl Closing {
     /// # Safety
     /// As for [`Lent::take_back`], for each of the two threads.
     unsafe fn end(&mut self, worklet: ThreadEnd, consumer: ThreadEnd) {
-        // SAFETY: the caller's word.
-        match self.tap.take().map(|tap| unsafe { tap.take_back(worklet) }) {
+        let tap = self.tap.take();
+        // SAFETY: the caller vouches for the end of the worklet's thread.
+        match tap.map(|tap| unsafe { tap.take_back(worklet) }) {
             Some(Ok(Returned::Whole(tap))) => self.half = Some(WindowsHalf::Whole(tap.close())),
             Some(Ok(Returned::Broken(tap))) => self.half = Some(WindowsHalf::Broken(tap.abandon())),
             Some(Err(running)) => self.tap = Some(running),
             None => {}
         }
-        // SAFETY: the caller's word.
-        match self
-            .reader
-            .take()
-            .map(|reader| unsafe { reader.take_back(consumer) })
-        {
+        let reader = self.reader.take();
+        // SAFETY: the caller vouches for the end of the consumer's thread.
+        match reader.map(|reader| unsafe { reader.take_back(consumer) }) {
             Some(Ok(Returned::Whole(reader))) => drop(reader),
             Some(Ok(Returned::Broken(reader))) => {
                 reader.abandon();

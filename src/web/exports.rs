@@ -30,15 +30,15 @@ macro_rules! lendable {
     };
 }
 
-/// Declares exports that get what JavaScript names by its number. A number under which nothing is lent gets the answer
-/// after `else`.
+/// Declares exports that get what JavaScript names by its number. A number under which nothing is lent returns the value
+/// after `else`, or nothing.
 macro_rules! exports {
-    ($($(#[$doc:meta])* fn $name:ident($this:ident: &mut $This:ty $(, $arg:ident: $Arg:ty)*) $(-> $Out:ty)? $body:block else $refused:expr;)*) => {$(
+    ($($(#[$doc:meta])* fn $name:ident($this:ident: &mut $This:ty $(, $arg:ident: $Arg:ty)*) $(-> $Out:ty)? $body:block $(else $refused:expr;)?)*) => {$(
         $(#[$doc])*
         #[unsafe(no_mangle)]
         pub(super) extern "C" fn $name(number: u32 $(, $arg: $Arg)*) $(-> $Out)? {
             let Some(mut inside) = <$This as $crate::web::exports::Lendable>::slots().enter(number) else {
-                return $refused;
+                return $($refused)?;
             };
             let $this: &mut $This = &mut inside;
             $body

@@ -114,7 +114,7 @@ exports! {
     /// Where the last refusal is: its code, and three numbers.
     fn reader_refusal(reader: &mut Reader) -> *const Refusal { &raw const reader.refusal } else core::ptr::from_ref(Refusal::CLOSED);
     /// Tells how many views the consumer's side has made so far.
-    fn reader_views(reader: &mut Reader, views: u32) { reader.counts.set_consumer_views(u64::from(views)) } else ();
+    fn reader_views(reader: &mut Reader, views: u32) { reader.counts.set_consumer_views(u64::from(views)) }
 }
 
 /// The consumer's last call: it does not use the reader again.

@@ -151,7 +151,7 @@ exports! {
     /// A quantum without input; returns the windows it completed.
     fn tap_silence(tap: &mut Tap, frames: u32) -> u32 { tap.silence(frames) } else NO_TAP;
     /// Delivers the oldest window that is not full, as the last one of the stream.
-    fn tap_flush(tap: &mut Tap) { tap.flush(); } else ();
+    fn tap_flush(tap: &mut Tap) { tap.flush(); }
     /// Windows that were delivered so far, without the upper half of the count.
     fn tap_windows(tap: &mut Tap) -> u32 {
         let delivered = tap.counts.read().windows;
@@ -164,13 +164,13 @@ exports! {
         if let Some(sender) = &mut tap.sender {
             sender.write_header(&tap.counts, wall_ms);
         }
-    } else ();
+    }
     /// Tells how many objects of each kind JavaScript has made on this side so far.
     fn tap_objects(tap: &mut Tap, views: u32, messages: u32, buffers: u32) {
         tap.counts.set_made([views, messages, buffers].map(u64::from));
-    } else ();
+    }
     /// Transfer mode: ends the stream; windows under way go home. What was finished can still be taken.
-    fn tap_close(tap: &mut Tap) { tap.capture = None; } else ();
+    fn tap_close(tap: &mut Tap) { tap.capture = None; }
     /// Address of the header.
     fn tap_header(tap: &mut Tap) -> usize { tap.sender.as_ref().map_or(0, Sender::header_address) } else 0;
     /// Address of one channel of the taken window; 0 if there is none.
@@ -178,13 +178,13 @@ exports! {
         tap.sender.as_ref().map_or(0, |sender| sender.window_address(channel as usize))
     } else 0;
     /// Panics, for the tests of what follows: nothing else here can.
-    fn tap_panic(tap: &mut Tap) { panic!("half {} was told to panic", tap.half) } else ();
+    fn tap_panic(tap: &mut Tap) { panic!("half {} was told to panic", tap.half) }
     /// Gives the taken window back; `sent` 0 counts it as skipped.
     fn tap_give_back(tap: &mut Tap, sent: u32) {
         if let Some(sender) = &mut tap.sender {
             sender.give_back(sent != 0);
         }
-    } else ();
+    }
 }
 
 /// The worklet's last call: it does not use the tap again.
