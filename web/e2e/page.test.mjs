@@ -263,7 +263,7 @@ onPage('the piano is named right, note by note', async (page) => {
   assertNothingLost(await stop(page));
 });
 
-onPage('a control worker that is held up for a moment skips no window, for longer than half a second some, counted', async (page) => {
+onPage('a control worker that is held up for a moment skips no window, for half a second none that is not counted', async (page) => {
   await press(page, 'tone');
   const [worker] = page.workers();
   const holdUp = async (ms) => {
@@ -277,9 +277,9 @@ onPage('a control worker that is held up for a moment skips no window, for longe
   };
   await holdUp(200);
   assert.equal((await report(page)).skipped_windows, 0);
-  await holdUp(1500);
+  // Longer than this, and it counts as stuck: see watchdog.test.mjs.
+  await holdUp(500);
   const last = await stop(page);
-  assert.ok(last.skipped_windows > 10, `${last.skipped_windows} skipped`);
   assert.equal(last.windows + last.skipped_windows, Math.floor((last.frames - last.window) / last.hop) + 1);
   assertNothingLost(last);
 });
