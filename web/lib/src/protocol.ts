@@ -174,7 +174,7 @@ export type ToTap = { kind: 'blocks'; ports: BlockPorts } | { kind: 'close' | 'r
 export type FromTap =
   | { kind: 'ready' }
   | { kind: 'closed' }
-  | { kind: 'progress'; progress: Progress }
+  | ({ kind: 'progress' } & Progress)
   | { kind: 'fault'; message: string };
 
 /**

@@ -3,7 +3,9 @@ import { Guest } from './guest.ts';
 import type { HostWorker } from './host_worker.ts';
 import { contextClosed, whenContextCloses, whileContextRuns } from './lifetime.ts';
 import {
+  BLOCKS_HOME,
   TAP_PROCESSOR,
+  blocksInFlight,
   THREAD_END,
   type BlockPorts,
   type ConsumerLane,
@@ -48,6 +50,9 @@ export class StreamNode implements Paced {
   private reported: (progress: Progress | null) => void = () => {};
   private stopping = false;
   private readonly shared: boolean;
+  /** Transfer mode: blocks that circulate. */
+  private readonly blocks: number;
+  private readonly windowsAhead: number;
   private goodbye: (() => void) | null = null;
   /** The control worker is watched while this context runs. */
   private followed = false;
@@ -74,7 +79,9 @@ export class StreamNode implements Paced {
     this.stream = stream;
     this.config = config;
     this.lane = lane;
-    this.framesAhead = Math.floor(queueWindows / 2) * config.hop;
+    this.blocks = blocksInFlight(config);
+    this.windowsAhead = Math.floor((shared ? queueWindows : this.blocks - BLOCKS_HOME) / 2);
+    this.framesAhead = this.windowsAhead * config.hop;
     this.guest = new Guest(host, { stream });
     this.unwatch = whenContextCloses(source.context, () => this.onContextClosed());
   }
@@ -167,8 +174,8 @@ export class StreamNode implements Paced {
   }
 
   /**
-   * Settles when the consumer has read every window so far, and in transfer mode the blocks are back but for those it keeps. At
-   * once when nobody reads, or the stream is being closed.
+   * Settles when the consumer has read every window so far, and in transfer mode enough blocks are back, or all but those it
+   * keeps. At once when nobody reads, or the stream is being closed.
    */
   async catchUp(): Promise<void> {
     const giveUp = Date.now() + CATCH_UP_MS;
@@ -177,7 +184,8 @@ export class StreamNode implements Paced {
       if (progress === null) return;
       const released = this.lane === null ? progress.windows : await this.guest.catchUp(progress.windows);
       if (released === null || this.stopping) return;
-      if (this.shared) return;
+      // A window more may begin than the frames that are rendered next would fill.
+      if (this.shared || this.blocks - progress.out > this.windowsAhead + 1) return;
       await this.host.request<'catchUp'>({ kind: 'catchUp', stream: this.stream });
       // Those on their way come back in a moment: there is nothing else to wait for.
       if (progress.out <= progress.windows - released || Date.now() > giveUp) return;
@@ -221,7 +229,7 @@ export class StreamNode implements Paced {
         if (message.kind === 'ready') {
           clearTimeout(timer);
           resolve();
-        } else if (message.kind === 'progress') this.reported(message.progress);
+        } else if (message.kind === 'progress') this.reported(message);
         else if (message.kind === 'closed') this.goodbye?.();
         else {
           this.trapped = true;

@@ -99,7 +99,7 @@ class TapProcessor extends AudioWorkletProcessor {
   /** For a context that is suspended until what it has rendered was read. */
   private report(): void {
     const windows = this.faulted ? 0 : this.exports.tap_windows(this.tap);
-    this.say({ kind: 'progress', progress: { windows, out: this.sender?.out ?? 0 } });
+    this.say({ kind: 'progress', windows, out: this.sender?.out ?? 0 });
   }
 
   private close(): void {
