@@ -90,7 +90,7 @@ test('watchdog: restart() does not wait for a worker that hangs', { timeout: 60_
   assert.deepEqual([after, leaked], [{ blocks: 20, wrong: 0 }, 0]);
 });
 
-const slow = { 'whose every step stalls for half a second': slower(500) };
+const slow = { 'whose every step stalls for 350 ms': slower(350) };
 if (mode === 'shared') slow['that works for two seconds at a time'] = busier;
 for (const [which, tamper] of Object.entries(slow)) {
   test(`watchdog: no alarm for a worker ${which}`, { timeout: 60_000 }, async () => {
@@ -103,7 +103,7 @@ for (const [which, tamper] of Object.entries(slow)) {
 test('watchdog: no alarm on a hidden page, whose timers are late, with a worker that stalls', { timeout: 60_000 }, async () => {
   const { alarms } = await scenario('isSlow', async (page) => {
     await hidden(page);
-    await slower(500)(page);
+    await slower(350)(page);
   });
   assert.deepEqual(alarms, []);
 });
