@@ -46,6 +46,8 @@ export class Wavepool {
   private readonly store: ProfileStore | null;
   private heard: (snapshot: Snapshot) => void = () => {};
   private readonly open = new Set<TapSession | Tuner>();
+  /** Not in `open` yet: their audio side may run already. */
+  private readonly opening = new Set<Promise<StreamNode>>();
   /** Closed, with a reader that still has blocks. */
   private readonly held = new Set<TapSession>();
   /** With what tells the control worker of each. */
@@ -210,6 +212,12 @@ export class Wavepool {
     this.refuseClosed();
     const stream = streamConfig(node, config, consumer, this.limits);
     if (node.context.state === 'closed') throw contextClosed();
+    const opening = this.openStream(node, stream);
+    this.opening.add(opening);
+    return opening.finally(() => this.opening.delete(opening));
+  }
+
+  private async openStream(node: AudioNode, stream: StreamConfig): Promise<StreamNode> {
     await addWorklet(node.context, this.workletUrl);
     const opened = await StreamNode.open(node, this.host, stream, this.wasm);
     if (!this.closing) return opened;
@@ -354,6 +362,7 @@ export class Wavepool {
     await this.restarting?.catch(() => undefined);
     try {
       for (const feed of this.feeds.keys()) feed.close();
+      await Promise.allSettled(this.opening);
       await this.closeOpen('closed');
       await Promise.all([...this.held].map((tap) => tap.revoke()));
       await Promise.all([...this.places].map((place) => place.close()));
