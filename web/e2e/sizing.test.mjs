@@ -192,7 +192,9 @@ onPage('control steps, plans and alerts are tracks in the developer tools, when 
     await press(page, 'tone');
     await turn(page, 'exercise');
     await page.evaluate(() => window.wavepoolDemo.fault('leak-one'));
-    await page.waitForTimeout(5000);
+    await page.waitForTimeout(3000);
+    // The configured mix stays for some seconds, and a plan comes only after that.
+    await page.waitForFunction(() => /Applied \d+ s ago\.$/.test(document.querySelector('#plan-when').textContent), null, { timeout: 20_000 });
     await stop(page);
     await page.waitForTimeout(500);
   });
