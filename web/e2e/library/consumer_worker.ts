@@ -7,10 +7,13 @@ export interface ToWorker {
   readonly blocks: number;
   /** Holds them all for ever. */
   readonly keep?: true;
+  /** Says `null` once it has opened the tap. */
+  readonly tell?: true;
 }
 
-self.onmessage = async ({ data: { ticket, blocks, keep } }: MessageEvent<ToWorker>) => {
+self.onmessage = async ({ data: { ticket, blocks, keep, tell } }: MessageEvent<ToWorker>) => {
   const tap = await openTap(ticket);
+  if (tell) self.postMessage(null);
   const checker = new Checker(tap.hop);
   for await (const block of tap.blocks()) {
     checker.see(block);

@@ -1,5 +1,5 @@
 /** How taps and tuners end: closed in the middle of a loop, with their context, twice, and with what is left of the sound. */
-import { Wavepool, type Block, type Mode, type StreamFigures, type TapConfig } from '../../lib/src/index.ts';
+import { Wavepool, type Block, type Mode, type StreamFigures, type Tap, type TapConfig } from '../../lib/src/index.ts';
 import type { ToWorker } from './consumer_worker.ts';
 import { Checker, codeOf, stage, type Checked } from './sound.ts';
 
@@ -64,15 +64,24 @@ export async function flushed(mode: Mode): Promise<Flushed> {
 export async function flushedInAWorker(mode: Mode): Promise<Omit<Flushed, 'last' | 'end'>> {
   const { wavepool, source, end } = await stage(mode);
   const tap = await wavepool.tap(source, { window: 4096, hop: 4096, channels: 2, flush: true });
-  const worker = new Worker(new URL('./consumer_worker.ts', import.meta.url), { type: 'module' });
-  const seen = new Promise<Checked>((resolve) => (worker.onmessage = ({ data }: MessageEvent<Checked>) => resolve(data)));
-  const ticket = tap.handOver();
-  worker.postMessage({ ticket, blocks: Infinity } satisfies ToWorker, [...ticket.ports]);
-  await new Promise((resume) => setTimeout(resume, 1000));
+  const { worker, seen } = await readElsewhere(tap);
+  await new Promise((resume) => setTimeout(resume, 500));
   const figures = await tap.close();
   const outcome = { seen: await seen, figures, ...(await end()) };
   worker.terminate();
   return outcome;
+}
+
+/** A worker that has opened the tap, and reads it to its end. */
+async function readElsewhere(tap: Tap): Promise<{ worker: Worker; seen: Promise<Checked> }> {
+  const worker = new Worker(new URL('./consumer_worker.ts', import.meta.url), { type: 'module' });
+  let seen!: Promise<Checked>;
+  await new Promise<void>((opened) => {
+    seen = new Promise((read) => (worker.onmessage = ({ data }: MessageEvent<Checked | null>) => (data === null ? opened() : read(data))));
+    const ticket = tap.handOver();
+    worker.postMessage({ ticket, blocks: Infinity, tell: true } satisfies ToWorker, [...ticket.ports]);
+  });
+  return { worker, seen };
 }
 
 /** What waits when a tap with `flush` is closed can still be read. */
@@ -96,10 +105,7 @@ export async function contextClosesWhileRead(mode: Mode): Promise<Readonly<Recor
   const { wavepool, context, source } = await stage(mode);
   const [here, there, unread] = await Promise.all([wavepool.tap(source, stereo), wavepool.tap(source, stereo), wavepool.tap(source, stereo)]);
   const tuner = await wavepool.tuner(source, { window: 2048, hop: 1024, channels: 1 });
-  const worker = new Worker(new URL('./consumer_worker.ts', import.meta.url), { type: 'module' });
-  const theirs = new Promise<Checked>((resolve) => (worker.onmessage = ({ data }: MessageEvent<Checked>) => resolve(data)));
-  const ticket = there.handOver();
-  worker.postMessage({ ticket, blocks: Infinity } satisfies ToWorker, [...ticket.ports]);
+  const { worker, seen: theirs } = await readElsewhere(there);
   const checker = new Checker(stereo.hop);
   for await (const block of here.blocks()) {
     checker.see(block);
