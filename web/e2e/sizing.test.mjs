@@ -201,7 +201,7 @@ onPage('control steps, plans and alerts are tracks in the developer tools, when 
   const of = (track) => entries.filter((entry) => entry.track === track);
   assert.ok(of('Control steps').length > 100, `${of('Control steps').length} control steps`);
   assert.ok(entries.every(({ dataType, trackGroup }) => dataType === 'marker' || (dataType === 'track-entry' && trackGroup === 'Wavepool')));
-  assert.ok(of('Sizing plans').some(({ properties }) => /samples/.test(properties[0][1])), 'no plan was drawn');
+  assert.ok(of('Sizing plans').some(({ properties }) => /samples|classes/.test(properties[0][1])), 'no plan was drawn');
   assert.ok(of('Alerts').some(({ name }) => name === 'leaked raised'), 'no alert was drawn');
   assert.ok(entries.some(({ dataType, name }) => dataType === 'marker' && name === 'leaked raised'));
   assert.equal(await page.evaluate(() => performance.getEntriesByType('measure').length), 0);
