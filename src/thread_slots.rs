@@ -1,4 +1,5 @@
-//! What the host lends to other threads, by numbers that are checked at every use (`docs/decisions/0150`).
+//! What the host lends to other threads, by numbers that are checked at every use. See
+//! `docs/decisions/0032-values-for-other-threads-have-checked-numbers.md`.
 //!
 //! A number is `[generation: 24][slot: 6]`: 30 bits, so that JavaScript keeps it without allocating, and never 0. A slot's
 //! word is `[generation: 24][state: 2]`:

@@ -161,8 +161,8 @@ impl Publisher {
     }
 
     /// Makes a type known to this publisher's bus, as [`TypedEventBus::declare`] does: JSON subscribers get its events from
-    /// then on. Whoever is handed a publisher declares with it what they are going to publish (see
-    /// `docs/decisions/0134-attaching-a-publisher-declares.md`). Does nothing once the bus is gone.
+    /// then on. Whoever is handed a publisher declares with it what they are going to publish. Does nothing
+    /// once the bus is gone.
     ///
     /// # Real-time
     /// No: it locks and allocates. Declare before the publisher goes to its thread.

@@ -59,7 +59,7 @@ pub struct LaneStats {
 }
 
 /// A distribution of latencies in nanoseconds, each too long by at most one poll of the dispatcher (see
-/// `docs/decisions/0010-stamps-from-a-clock-cell.md`) and rounded up to 1 %.
+/// `docs/decisions/0001-event-timestamps-from-a-shared-clock-word.md`) and rounded up to 1 %.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Latency {
     /// Half of the events were at most this late.

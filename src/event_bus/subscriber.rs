@@ -1,7 +1,7 @@
 //! Handlers, and handing one event to them.
 //!
 //! A handler, and whatever it holds, is code of the user's: it is called and dropped while no lock of the bus is held, and
-//! its panics are caught and counted: see `docs/decisions/0131-handlers-are-taken-out-to-be-called.md`.
+//! its panics are caught and counted: see `docs/decisions/0003-handlers-run-one-at-a-time-outside-every-lock.md`.
 
 use core::mem;
 use std::sync::{Arc, Mutex};

@@ -1,4 +1,4 @@
-//! The native dispatcher. How it ends: `docs/decisions/0132-a-final-delivery-is-what-was-pending.md`.
+//! The native dispatcher. How it ends: `docs/decisions/0006-final-delivery-is-limited-to-pending-events.md`.
 
 use std::sync::Arc;
 use std::thread::JoinHandle;

@@ -73,7 +73,8 @@ pub struct Version(pub u16, pub u16, pub u16);
 
 impl Version {
     /// Whether a module of this version serves one that needs `minimum`, by the rule of semantic versioning that Cargo
-    /// applies (`docs/decisions/0133-dependencies-are-version-ranges.md`): not older, and equal in the first of the three numbers that is not 0 in `minimum`.
+    /// applies: not older, and equal in the first of the three numbers that is not 0 in `minimum`. See
+    /// `docs/decisions/0007-module-dependencies-name-a-version-range.md`.
     ///
     /// | needed | satisfied by |
     /// |---|---|

@@ -1,5 +1,5 @@
 //! Which calls of modules are under way, for whoever asks from another thread: see
-//! `docs/decisions/0130-watchdogs-are-asked.md`.
+//! `docs/decisions/0005-stuck-calls-are-reported-on-request.md`.
 
 use core::fmt;
 use core::time::Duration;

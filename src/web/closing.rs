@@ -2,7 +2,7 @@
 //!
 //! A stream's half of the pool is kept until both its worklet and its consumer have ended: only then is it known that
 //! nobody holds a buffer of it, and what a thread lost in the middle of a change can be told from what another one holds
-//! (`docs/decisions/0153`).
+//! (`docs/decisions/0014-half-of-a-dead-owner-is-rebuilt-from-memory.md`).
 #![allow(unsafe_code)] // Takes over from threads that have ended.
 
 use super::exports::{Lent, Returned, ThreadEnd};

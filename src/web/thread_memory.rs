@@ -1,4 +1,5 @@
-//! Stack and thread-locals of a thread that joins the shared memory (`docs/decisions/0151`).
+//! Stack and thread-locals of a thread that joins the shared memory. See
+//! `docs/decisions/0033-host-allocates-thread-stacks.md`.
 //!
 //! The host allocates them, and frees them when the thread has ended. A thread that allocated its own, as wasm-bindgen has
 //! it, could be ended inside the allocator, whose lock would then be held for ever; and nobody would know where they are.

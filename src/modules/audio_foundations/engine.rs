@@ -170,7 +170,7 @@ impl Engine {
 
 /// Whether a channel's last sample is infinite or NaN. What a recursive filter has once added to its memory is in every
 /// sample after it, so that the last one shows it: a look at each sample would cost the quantum as much as a copy. See
-/// `docs/decisions/0137-the-last-sample-shows-a-broken-filter.md`.
+/// `docs/decisions/0031-infinite-and-nan-samples.md`.
 pub(crate) fn ends_broken(block: &PlanarBuffer) -> bool {
     block
         .iter()

@@ -2,7 +2,7 @@
 
 /// The lowest level ever reported, in dBFS: the step of 24-bit audio. Digital silence reads this, so that a level
 /// is always a finite number. Sound with samples that are not finite has no level at all: see [`Level::measure`] and
-/// `docs/decisions/0136-broken-samples-have-no-level.md`.
+/// `docs/decisions/0031-infinite-and-nan-samples.md`.
 pub const FLOOR_DBFS: f32 = -144.0;
 
 /// The highest level ever reported, in dBFS: that of the largest finite sample, `f32::MAX`.

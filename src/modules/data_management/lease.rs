@@ -6,7 +6,8 @@
 //! leases as possible: all generations of all entries, 2^26 leases.
 //!
 //! Each table begins with another generation, so that a lease of one is stale in every other one with the same holder's
-//! number: a later participant's, or another pool's (`docs/decisions/0154`). See [`LeaseTable::seed`].
+//! number: a later participant's, or another pool's. See [`LeaseTable::seed`] and
+//! `docs/decisions/0015-lease-numbers-of-30-bits.md`.
 //!
 //! | from \ asked | view | end view | share | cross | release |
 //! |---|---|---|---|---|---|

@@ -6,7 +6,7 @@ const WINDOW_SECONDS = 0.5;
 const UNKNOWN = 0x3fff_ffff;
 
 /**
- * Keeps the latency of a live feed, see decision 0155 (docs/decisions/0155-a-live-feed-keeps-its-latency.md). All numbers are frames.
+ * Keeps the latency of a live feed, see `docs/decisions/0039-live-feeds-keep-their-latency.md`. All numbers are frames.
  *
  * - **Settling**: when sound arrives after none, the newest frame is placed one latency into the future. The output stays silent
  *   for about the latency, while time passes and whatever arrives above it is dropped: so a backlog is gone, and the lateness of

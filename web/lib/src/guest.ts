@@ -11,7 +11,8 @@ const TICKET_MS = 10_000;
 
 /**
  * The page's line to a thread that takes part in the pool: this one, or a worker of the page's. The thread holds a Web
- * Lock for as long as it takes part; the page waits for it, and so hears when the thread dies (`docs/decisions/0152`).
+ * Lock for as long as it takes part; the page waits for it, and so hears when the thread dies. See
+ * `docs/decisions/0034-thread-lifetime-by-web-lock.md`.
  */
 export class Guest {
   /** The thread's end, for its ticket. */

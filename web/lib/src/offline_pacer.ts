@@ -24,7 +24,8 @@ const pacers = new WeakMap<OfflineAudioContext, OfflinePacer>();
 
 /**
  * An `OfflineAudioContext` renders as fast as it can, faster than anybody reads. So it is suspended again and again, until what
- * it has rendered was read: nothing is skipped, and memory stays bounded. See decision 0161.
+ * it has rendered was read: nothing is skipped, and memory stays bounded. See
+ * `docs/decisions/0040-offline-contexts-wait-for-readers.md`.
  */
 export class OfflinePacer {
   private readonly context: OfflineAudioContext;

@@ -6,7 +6,8 @@ import type { StreamFigures } from './snapshot.ts';
 import type { StreamNode } from './stream_node.ts';
 
 /**
- * What a tap owns: the audio side, and the reader or the ticket for one (decision 0162). It holds no reference to the {@link Tap}, so that a
+ * What a tap owns: the audio side, and the reader or the ticket for one. See
+ * `docs/decisions/0041-closing-a-tap-leaves-its-blocks-to-the-reader.md`. It holds no reference to the {@link Tap}, so that a
  * tap which the page has forgotten is collected, and its session closed.
  */
 export class TapSession {

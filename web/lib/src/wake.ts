@@ -1,7 +1,8 @@
 /**
  * Shared mode: how a reader that may not block learns of windows. The audio thread wakes nobody, which would be a system call,
  * and a page's timers come once a second while it is hidden. So the reader says in shared memory that it waits, and the
- * control worker, which polls anyway, posts it a message: messages are never throttled. See decision 0160.
+ * control worker, which polls anyway, posts it a message: messages are never throttled. See
+ * `docs/decisions/0036-waiting-for-the-audio-thread.md`.
  */
 
 /** Words: 1 while the reader waits; windows that it has taken so far. */

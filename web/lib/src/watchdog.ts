@@ -1,4 +1,4 @@
-/** How the page notices that the control worker is alive and stuck: decision 0165. */
+/** How the page notices that the control worker is alive and stuck: see `docs/decisions/0042-stuck-control-worker-is-terminated.md`. */
 
 /** Between two looks. A hidden page's timers come once a second, and so do its looks. */
 const LOOK_MS = 100;

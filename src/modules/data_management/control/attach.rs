@@ -100,7 +100,7 @@ impl PoolControl {
     }
 
     /// Ends what was asked of the former owner of a half, and gives its idle buffers back: see
-    /// [0143](../../../../docs/decisions/0143-what-was-asked-of-an-owner-ends-with-it.md).
+    /// `docs/decisions/0018-requests-to-an-owner-end-with-it.md`.
     fn forget_owner(&mut self, half: Pinned<Half>) {
         let shelves: Vec<_> = self
             .anchor

@@ -90,7 +90,7 @@ impl PoolControl {
 
     /// [`defragment`](Self::defragment) for a pool whose sizes follow demand, as often as every control step: it asks nothing
     /// back. What was idle since the last step may be wanted in the next: only a plan knows. See
-    /// `docs/decisions/0147-a-plan-alone-asks-back-in-use.md`.
+    /// `docs/decisions/0025-only-a-plan-reclaims-idle-buffers.md`.
     pub(super) fn defragment_beside_plans(&mut self) -> DefragmentationResult {
         self.run_defragmentation(|_| ())
     }

@@ -2,7 +2,7 @@
 //!
 //! Sizing looks at the halves whose sizes follow demand. A half that changes from these to a mix of its own, or back, must
 //! neither take its counts away from them nor bring other ones: what it counted before stays where it was counted, so that
-//! no total ever falls. See [0142](../../../../docs/decisions/0142-counts-stay-where-they-were-counted.md).
+//! no total ever falls.
 
 use super::accounts::{add_counts, counts_since};
 use crate::modules::data_management::pool_metrics::ClassMetrics;

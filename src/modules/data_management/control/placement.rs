@@ -3,7 +3,7 @@
 //! A run is filled from its start without a gap. Of the classes that are left, the one with the largest natural alignment
 //! that divides the current place comes next. In a new region, which starts at place 0, every buffer is therefore naturally
 //! aligned: the sizes that come before a buffer are all multiples of its alignment. See
-//! [0140](../../../../docs/decisions/0140-a-mix-is-placed-as-a-whole.md).
+//! `docs/decisions/0017-buffers-of-a-mix-are-placed-together.md`.
 
 use super::arena::{Run, natural_alignment};
 

@@ -118,7 +118,7 @@ pub(super) fn outgrows_limit(metrics: &PoolMetrics, demand: &Demand) -> bool {
 }
 
 /// Marks and target of each class. With `keeps_configured`, what the host configured is kept until demand has aged. See
-/// [0141](../../../../docs/decisions/0141-the-configured-mix-is-kept-class-by-class.md).
+/// `docs/decisions/0021-configured-mix-is-kept-per-class.md`.
 pub(super) fn of(
     metrics: &PoolMetrics,
     demand: &Demand,
