@@ -11,7 +11,7 @@
 //! last), nor that a slice given away as a raw address can be taken back.
 //!
 //! ```
-//! use wavepool::modules::data_management::BufferPool;
+//! use wavepool::prelude::*;
 //!
 //! let (control, mut audio) = BufferPool::builder().class(512, 8).class(2048, 4).build()?;
 //! audio.begin_quantum(0);
@@ -21,7 +21,7 @@
 //! let reader = std::thread::spawn(move || shared[0]);
 //! assert_eq!(reader.join().unwrap(), 1.0);
 //! assert_eq!(control.leased(), 0);
-//! # Ok::<(), wavepool::modules::data_management::PoolError>(())
+//! # Ok::<(), PoolError>(())
 //! ```
 //!
 //! [`RealtimePool`]: modules::data_management::RealtimePool
@@ -40,6 +40,14 @@ mod thread_slots;
 #[cfg(all(target_arch = "wasm32", feature = "page"))]
 pub mod web;
 pub mod worklet;
+
+/// What most programs that use the pool need: `use wavepool::prelude::*;`.
+pub mod prelude {
+    pub use crate::modules::data_management::{
+        BufferPool, BufferRef, ExhaustionPolicy, PlanarBuffer, PlanarRef, PoolBuilder, PoolControl,
+        PoolError, PoolMetrics, PooledBuffer, RealtimePool, Scratch,
+    };
+}
 
 /// For [`registry::ModuleRegistration`]: `wavepool::inventory::submit!`.
 pub use inventory;
