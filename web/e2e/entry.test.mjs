@@ -1,35 +1,9 @@
 // Numbers and options at the entry of the library: right, or a typed error before anything has changed.
 import assert from 'node:assert/strict';
-import { readFile } from 'node:fs/promises';
-import { after, before, test } from 'node:test';
-import { launch } from './browser.mjs';
+import { test } from 'node:test';
+import { outcome, serveFaulty } from './scenario.mjs';
 
-const url = process.env['WAVEPOOL_LIBRARY_URL'] ?? 'http://127.0.0.1:4174/';
-const mode = process.env['WAVEPOOL_MODE'] ?? 'shared';
-let browser;
-
-before(async () => {
-  browser = await launch();
-});
-
-after(() => browser?.close());
-
-async function scenario(name) {
-  const page = await browser.newPage();
-  try {
-    const errors = [];
-    page.on('pageerror', (error) => errors.push(error.message));
-    await page.route('**/faulty.wasm', async (route) => route.fulfill({ contentType: 'application/wasm', body: await readFile(process.env['WAVEPOOL_FAULTY']) }));
-    await page.goto(url);
-    await page.waitForFunction(() => 'scenarios' in window);
-    const seen = await page.evaluate(([name, mode]) => window.scenarios[name](mode), [name, mode]);
-    // An unhandled rejection is a page error, too.
-    assert.deepEqual(errors, []);
-    return seen;
-  } finally {
-    await page.close();
-  }
-}
+const scenario = (name) => outcome(name, serveFaulty);
 
 test('pool: sizes and leases that cannot be are refused, and nothing changes', { timeout: 60_000 }, async () => {
   const seen = await scenario('poolNumbers');

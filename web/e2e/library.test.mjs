@@ -1,40 +1,10 @@
 // The library in a real browser, as a page that knows no Rust uses it. WAVEPOOL_LIBRARY_URL is where its test page is served.
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
-import { launch } from './browser.mjs';
+import { test } from 'node:test';
+import { browser, mode, outcome, scenario, url } from './scenario.mjs';
 
-const url = process.env['WAVEPOOL_LIBRARY_URL'] ?? 'http://127.0.0.1:4174/';
-const mode = process.env['WAVEPOOL_MODE'] ?? 'shared';
 /** Copies of each sample on its way to the reader: into the window; in transfer mode also into a block. */
 const copies = { shared: 1, transfer: 2 }[mode];
-let browser;
-
-before(async () => {
-  browser = await launch();
-});
-
-after(() => browser?.close());
-
-/** A test of one scenario on a fresh page, which must not have complained to the console by its end. */
-function scenario(name, title, judge, prepare = async () => {}) {
-  test(title, { timeout: 60_000 }, async () => {
-    const page = await browser.newPage({ bypassCSP: prepare.length > 0 });
-    await prepare(page);
-    const errors = [];
-    page.on('pageerror', (error) => errors.push(error.message));
-    page.on('console', (message) => {
-      if (message.type() === 'error') errors.push(message.text());
-    });
-    try {
-      await page.goto(url);
-      await page.waitForFunction(() => 'scenarios' in window);
-      judge(await page.evaluate(([name, mode]) => window.scenarios[name](mode), [name, mode]));
-      assert.deepEqual(errors, []);
-    } finally {
-      await page.close();
-    }
-  });
-}
 
 function assertHeard({ seen, figures, leaked }, blocks, { window, channels }) {
   assert.ok(seen.blocks >= blocks, `${seen.blocks} blocks`);
@@ -94,11 +64,9 @@ scenario('readTwice', 'a tap is read in one place by one loop, and impossible wi
   assert.deepEqual(codes, { second: 'tap-taken', handed: 'tap-taken', refused: 'bad-option', leaked: '0' }));
 
 test('a call of the allocator from the audio thread is noticed', { timeout: 60_000 }, async () => {
-  // The tampered worklet comes from no server.
-  const page = await browser.newPage({ bypassCSP: true });
-  try {
-    // The shipped worklet, but for one allocation a quantum.
-    await page.addInitScript(() => {
+  // The shipped worklet, but for one allocation a quantum.
+  const tamper = (page) =>
+    page.addInitScript(() => {
       const add = AudioWorklet.prototype.addModule;
       AudioWorklet.prototype.addModule = async function (url) {
         const shipped = await (await fetch(url)).text();
@@ -107,13 +75,8 @@ test('a call of the allocator from the audio thread is noticed', { timeout: 60_0
         return add.call(this, URL.createObjectURL(new Blob([tampered], { type: 'text/javascript' })));
       };
     });
-    await page.goto(url);
-    await page.waitForFunction(() => 'scenarios' in window);
-    const { figures } = await page.evaluate((mode) => window.scenarios.inThePage(mode), mode);
-    assert.ok(figures.allocator_calls > 100, `${figures.allocator_calls} calls in ${figures.quanta} quanta`);
-  } finally {
-    await page.close();
-  }
+  const { figures } = await outcome('inThePage', tamper);
+  assert.ok(figures.allocator_calls > 100, `${figures.allocator_calls} calls in ${figures.quanta} quanta`);
 });
 
 scenario('buffers', 'buffers of the pool: silent, shared, the same array each time, released by `using`', (seen) =>

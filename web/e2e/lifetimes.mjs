@@ -1,12 +1,10 @@
 // Opens and ends what the library hands out, WAVEPOOL_ROUNDS times, and compares what is in use before and after. The page's
 // side of each is in `library/lifetimes.ts`.
 import assert from 'node:assert/strict';
-import { readFile } from 'node:fs/promises';
-import { after, before, test } from 'node:test';
-import { launch } from './browser.mjs';
+import { test } from 'node:test';
+import { mode, onPage, serveFaulty } from './scenario.mjs';
 
-const url = process.env['WAVEPOOL_LIBRARY_URL'] ?? 'http://127.0.0.1:4174/';
-export const mode = process.env['WAVEPOOL_MODE'] ?? 'shared';
+export { mode };
 /** `cargo xtask verify lifetimes` sets 10,000. */
 export const rounds = Number(process.env['WAVEPOOL_ROUNDS'] ?? 20);
 /** Rounds before the first count: they make what is made once and kept. */
@@ -17,13 +15,6 @@ const BATCH = 100;
 const SETTLE_MS = 15_000;
 /** The browser's own counts that are compared. */
 const COUNTED = ['AudioHandlers', 'AudioWorkletProcessors', 'JSEventListeners', 'WorkerGlobalScopes'];
-let browser;
-
-before(async () => {
-  browser = await launch(['--js-flags=--expose-gc']);
-});
-
-after(() => browser?.close());
 
 /**
  * A test that runs the rounds of `window.lifetimes[name]` and then finds no count above where it was: the browser's, unless it is
@@ -32,18 +23,8 @@ after(() => browser?.close());
  */
 export function lifetime(name, title, judge = () => {}, { leaky = [], per = 1 } = {}) {
   const count = Math.ceil(rounds / per);
-  test(`lifetimes: ${title}, ${count} rounds`, { timeout: 60_000 + count * 1000 }, async () => {
-    const page = await browser.newPage({ bypassCSP: true });
-    const faulty = process.env['WAVEPOOL_FAULTY'];
-    if (faulty) await page.route('**/faulty.wasm', async (route) => route.fulfill({ contentType: 'application/wasm', body: await readFile(faulty) }));
-    const errors = [];
-    page.on('pageerror', (error) => errors.push(error.message));
-    page.on('console', (message) => {
-      if (message.type() === 'error') errors.push(message.text());
-    });
-    try {
-      await page.goto(url);
-      await page.waitForFunction(() => 'lifetimes' in window);
+  test(`lifetimes: ${title}, ${count} rounds`, { timeout: 60_000 + count * 1000 }, () =>
+    onPage(async (page) => {
       await page.evaluate(async ([name, mode]) => (window.lifetime = await window.lifetimes[name](mode)), [name, mode]);
       await run(page, 0, WARM_UP);
       const devtools = await page.context().newCDPSession(page);
@@ -54,11 +35,7 @@ export function lifetime(name, title, judge = () => {}, { leaky = [], per = 1 } 
       const after = await settled(() => census(page, devtools, counted), before);
       for (const [what, number] of Object.entries(after)) assert.ok(number <= before[what], `${what}: ${before[what]} before, ${number} after`);
       judge(await page.evaluate(() => window.lifetime.end()));
-      assert.deepEqual(errors, []);
-    } finally {
-      await page.close();
-    }
-  });
+    }, serveFaulty, 'lifetimes'));
 }
 
 async function run(page, from, count) {

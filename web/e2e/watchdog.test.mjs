@@ -1,35 +1,10 @@
 // A control worker that hangs is noticed within a second; one that is slow, or has nothing to do, raises no alarm.
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
-import { launch } from './browser.mjs';
+import { test } from 'node:test';
+import { mode, outcome as scenario } from './scenario.mjs';
 
-const url = process.env['WAVEPOOL_LIBRARY_URL'] ?? 'http://127.0.0.1:4174/';
-const mode = process.env['WAVEPOOL_MODE'] ?? 'shared';
 /** In transfer mode nobody can look into the worker: only requests are known. */
 const doing = { shared: /while running a control step of the pool/, transfer: /while (at work between requests|answering a request)/ }[mode];
-let browser;
-
-before(async () => {
-  browser = await launch();
-});
-
-after(() => browser?.close());
-
-async function scenario(name, prepare = async () => {}) {
-  const page = await browser.newPage();
-  try {
-    await prepare(page);
-    const errors = [];
-    page.on('pageerror', (error) => errors.push(error.message));
-    await page.goto(url);
-    await page.waitForFunction(() => 'scenarios' in window);
-    const seen = await page.evaluate(([name, mode]) => window.scenarios[name](mode), [name, mode]);
-    assert.deepEqual(errors, []);
-    return seen;
-  } finally {
-    await page.close();
-  }
-}
 
 /** The machine's own delay, measured beside it, is not the watchdog's. */
 function assertWithinASecond(ms, lateMs) {
