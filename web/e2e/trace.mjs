@@ -1,5 +1,6 @@
 // What the audio thread really did, from Chromium's own trace of it.
 
+// See `docs/decisions/0047-audio-thread-times-from-chromium-traces.md`.
 /** `v8` and `devtools.timeline` bring the calls, `disabled-by-default-v8.gc` the collections, `__metadata` the names. */
 const categories = ['v8', 'devtools.timeline', 'disabled-by-default-v8.gc', 'webaudio', '__metadata'];
 const thread = 'Realtime AudioWorklet thread';

@@ -3,6 +3,7 @@
 //! Tests are marked `#[wasm_bindgen_test(unsupported = test)]`, which natively is `#[test]`. The
 //! usual runner needs a WebDriver of the browser's own version; this one is driven like the end to
 //! end tests, so that a browser is all it takes.
+//! See `docs/decisions/0045-wasm-tests-without-webdriver.md`.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};

@@ -9,6 +9,7 @@ use crate::{process, setup};
 
 /// Debian's Rust for building browsers: compiler, cargo, the library's source, and a linker of
 /// the compiler's own LLVM version.
+/// See `docs/decisions/0046-stable-compiler-for-shared-memory-builds.md`.
 const DEBIAN_PACKAGES: [&str; 5] = [
     "rust-web-clippy",
     "rustc-web",

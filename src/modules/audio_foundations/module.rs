@@ -15,6 +15,7 @@ use crate::registry::{
 };
 
 /// The longest quantum that a stream's buffers are counted for; longer ones may skip windows.
+/// See `docs/decisions/0030-each-end-of-a-stream-has-its-own-half.md`.
 const USUAL_QUANTUM: usize = 1024;
 /// Blocks of each class and channel that an engine starts with: the quantum's own, and one for each processor at a time.
 const ENGINE_BLOCKS: usize = 2;

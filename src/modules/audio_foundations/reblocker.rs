@@ -62,6 +62,7 @@ impl Plan {
 
 /// Invariants between calls: open windows are ordered by first frame; each is filled up to the end of the last
 /// committed quantum, and short of its length.
+/// See `docs/decisions/0029-overlapping-windows-are-filled-in-place.md`.
 pub(super) struct Reblocker<T> {
     window: usize,
     hop: usize,

@@ -9,6 +9,7 @@ import { figuresOf, workletThread } from './trace.mjs';
 /** Quanta in which an implementation settles: compiled, its views made. */
 const warm = 2048;
 /** Bytes are the heap's growth over so many quanta: sixteen windows, few enough that in most of them nothing is collected. */
+// See `docs/decisions/0048-garbage-from-heap-growth.md`.
 const stretch = 256;
 const stretches = 9;
 /** Quanta at the end of a run for which nobody waits. */

@@ -3,6 +3,7 @@ import type { FeedFormat, FeedOptions, FeedState, FromFeed, ToFeed } from './fee
 import { MessageSupply, RingSupply, type FeedSupply } from './feed_supply.ts';
 
 /** Frames in which sound comes and goes where blocks are missing: short enough to be no effect, long enough not to click. */
+// See `docs/decisions/0038-feed-underruns-fade.md`.
 const FADE_FRAMES = 64;
 /** How often the page and the writer are told what changed, if there was no underrun. */
 const REPORT_SECONDS = 0.25;
@@ -112,6 +113,7 @@ export class FeedProcessor extends AudioWorkletProcessor {
       for (let i = 0; i < count; i++) {
         sample = from[this.at + i]!;
         // NaN and infinities would stay in every filter that the sound meets.
+        // See `docs/decisions/0031-infinite-and-nan-samples.md`.
         if (sample - sample !== 0) sample = 0;
         const level = this.level + i + 1;
         to[frame + i] = level < FADE_FRAMES ? (sample * level) / FADE_FRAMES : sample;

@@ -4,6 +4,7 @@ import { faultMessage } from './instance.ts';
 import { PROCESSOR_PARAMETERS, type FromProcessor, type ProcessorExports, type ProcessorOptions } from './processor_protocol.ts';
 
 /** Instances that are kept for later processors; the one that has waited longest goes when there are more. */
+// See `docs/decisions/0043-one-wasm-instance-per-processor.md`.
 const MOST_IDLE = 16;
 
 /** Frames that a processor's block has at most; a longer quantum is processed in several. */

@@ -38,6 +38,7 @@ export interface StreamLimits {
   readonly most_overlap: number;
 }
 
+// See `docs/decisions/0037-transfer-blocks-circulate-through-the-reader.md`.
 /** Of them this many go home to the worklet in one message. */
 export const BLOCKS_HOME = 8;
 

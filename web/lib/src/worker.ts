@@ -26,6 +26,7 @@ const POLL_MS = 0.2;
  * Polls of one turn: between turns the browser may do other things, for milliseconds. Whoever posts knocks, which ends a turn
  * at once; this is for the browser itself, which does not: it may want to end the worker.
  */
+// See `docs/decisions/0035-control-worker-sleeps-until-it-is-signalled.md`.
 const LONGEST_TURN_MS = 30_000;
 /** Transfer mode is woken by blocks; this is for the pool's own step and the snapshots. */
 const IDLE_TURN_MS = 20;

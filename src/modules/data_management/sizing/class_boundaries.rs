@@ -51,6 +51,7 @@ pub fn wasted_samples(sizes: &SizeHistogram, classes: &[usize]) -> u64 {
 ///
 /// `best[k][j]` is the least waste when the smallest `j` sizes are served by `k + 1` classes, the largest of which is
 /// size `j - 1`; `cut[k][j]` is how many sizes the smaller classes serve then. Sums stop at `u64::MAX`.
+/// See `docs/decisions/0023-class-boundaries-by-dynamic-programming.md`.
 #[derive(Debug, Clone)]
 pub struct BoundarySearch {
     sizes: Vec<usize>,

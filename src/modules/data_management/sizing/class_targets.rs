@@ -17,6 +17,7 @@ pub(super) const QUANTILE: f64 = 0.999;
 /// Margin over a mark: this share, at least one buffer.
 const MARGIN: f64 = 0.06;
 /// Bytes held ÷ peak of bytes used: above the first the plan shrinks, down to the second.
+/// See `docs/decisions/0020-class-targets-by-window-under-one-budget.md`.
 pub(super) const HELD_LIMIT: f64 = 1.24;
 const HELD_TARGET: f64 = 1.2;
 /// One part in this many of a class is a little.

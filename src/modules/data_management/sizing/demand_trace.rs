@@ -64,6 +64,7 @@ impl From<TraceOp> for (u64, u32, u32) {
 }
 
 /// A recording of demand. Making or reading one checks it: a replay of any trace ends.
+/// See `docs/decisions/0026-files-are-checked-when-they-are-read.md`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "Recorded")]
 pub struct DemandTrace {
