@@ -263,23 +263,35 @@ onPage('the piano is named right, note by note', async (page) => {
   assertNothingLost(await stop(page));
 });
 
-onPage('a control worker that is held up for a moment skips no window, for half a second none that is not counted', async (page) => {
+/** In shared mode the control worker hears of messages, of what is evaluated there too, when somebody knocks: any request does. */
+async function whileKnocking(page, work) {
+  const knocking = setInterval(() => page.evaluate(() => window.wavepoolDemo.fault('none').catch(() => {})).catch(() => {}), 20);
+  try {
+    return await work();
+  } finally {
+    clearInterval(knocking);
+  }
+}
+
+onPage('a control worker that is held up for a moment skips no window, for longer than half a second some, counted', async (page) => {
   await press(page, 'tone');
   const [worker] = page.workers();
   const holdUp = async (ms) => {
-    // In shared mode it hears of messages, of what is evaluated there too, when somebody knocks: any request does.
-    const knocking = setInterval(() => page.evaluate(() => window.wavepoolDemo.fault('none').catch(() => {})).catch(() => {}), 20);
-    await worker.evaluate((ms) => {
-      for (const end = performance.now() + ms; performance.now() < end; );
-    }, ms);
-    clearInterval(knocking);
+    await whileKnocking(page, () =>
+      worker.evaluate((ms) => {
+        for (const end = performance.now() + ms; performance.now() < end; );
+      }, ms),
+    );
     await page.waitForTimeout(500);
   };
   await holdUp(200);
   assert.equal((await report(page)).skipped_windows, 0);
-  // Longer than this, and it counts as stuck: see watchdog.test.mjs.
-  await holdUp(500);
+  // Long enough to be told of, and to be offered a restart.
+  const told = page.waitForFunction(() => !document.querySelector('#notice').hidden && !document.querySelector('#notice-restart').hidden);
+  await Promise.all([holdUp(1500), told]);
+  assert.equal(await notice(page), '');
   const last = await stop(page);
+  assert.ok(last.skipped_windows > 10, `${last.skipped_windows} skipped`);
   assert.equal(last.windows + last.skipped_windows, Math.floor((last.frames - last.window) / last.hop) + 1);
   assertNothingLost(last);
 });
@@ -289,7 +301,7 @@ test('a control worker that dies is told of, and another takes up the sound', as
   try {
     await press(page, 'tone');
     const [before] = page.workers();
-    await before.evaluate(() => self.close());
+    await whileKnocking(page, () => before.evaluate(() => self.close()));
     await page.waitForFunction(() => !document.querySelector('#notice').hidden, null, { timeout: 10_000 });
     assert.equal(await notice(page), 'The control worker is gone. Another one was started, and the sound goes on.');
     await page.waitForFunction(() => document.body.dataset.state === 'running', null, { timeout: 5000 });
@@ -301,6 +313,21 @@ test('a control worker that dies is told of, and another takes up the sound', as
   } finally {
     await page.close();
   }
+});
+
+onPage('a control worker that hangs is told of, and is restarted when the person at the page says so', async (page) => {
+  await press(page, 'tone');
+  const [before] = page.workers();
+  await page.evaluate(() => window.wavepoolDemo.fault('spin'));
+  await page.click('#notice-restart');
+  await page.waitForFunction(() => document.querySelector('#notice-text').textContent.endsWith('Another one was started, and the sound goes on.'));
+  await page.waitForTimeout(1000);
+  // The browser gives a script two seconds to end by itself.
+  for (let looks = 0; looks < 50 && page.workers().length > 1; looks++) await page.waitForTimeout(100);
+  assert.ok(page.workers().length === 1 && page.workers()[0] !== before);
+  const last = await stop(page);
+  assert.ok(last.notes.filter(({ note }) => note === 'A4').length > 20, `${last.notes.length} notes`);
+  assertNothingLost(last);
 });
 
 onPage('the report is downloaded as a file', async (page) => {

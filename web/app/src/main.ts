@@ -18,7 +18,7 @@ import { Tuner } from './tuner.ts';
 /** For scripts that drive the page: the same report the button gives, and the faults the library can stage. */
 interface WavepoolDemo {
   report(): Report | null;
-  fault(name: 'leak-one'): Promise<void>;
+  fault(name: 'leak-one' | 'spin'): Promise<void>;
   /** What leaving the page does; how many buffers did not come back. */
   close(): Promise<{ leaked: number }>;
 }
@@ -29,7 +29,12 @@ declare global {
   }
 }
 
-const notice = new Notice(byId('notice', HTMLElement), byId('notice-text', HTMLElement), byId('notice-close', HTMLElement));
+const notice = new Notice(
+  byId('notice', HTMLElement),
+  byId('notice-text', HTMLElement),
+  byId('notice-close', HTMLElement),
+  byId('notice-restart', HTMLElement),
+);
 const charts = new Charts(byId('charts', HTMLElement));
 let dashboard: Dashboard | null = null;
 startTheme(byId('theme', HTMLButtonElement), byId('theme-name', HTMLElement), () => {
@@ -86,7 +91,12 @@ function run(wavepool: Wavepool, dashboard: Dashboard): void {
   });
 
   wavepool.onCrash((message) => void startAnew(message));
+  wavepool.onStuck((message) => {
+    const offer = new Problem(`${message} It may go on by itself. A restart ends it and starts another one.`);
+    notice.offerRestart(offer, () => void startAnew(message));
+  });
   wavepool.onSnapshot((snapshot) => {
+    notice.withdrawRestart();
     log.add(snapshot);
     // A tab in the background keeps its log and paints nothing.
     if (document.hidden) return;

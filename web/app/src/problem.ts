@@ -7,20 +7,41 @@ export class Problem extends Error {
 export class Notice {
   readonly #box: HTMLElement;
   readonly #text: HTMLElement;
+  readonly #restart: HTMLElement;
+  #whenRestarted: () => void = () => {};
 
-  constructor(box: HTMLElement, text: HTMLElement, close: HTMLElement) {
+  constructor(box: HTMLElement, text: HTMLElement, close: HTMLElement, restart: HTMLElement) {
     this.#box = box;
     this.#text = text;
+    this.#restart = restart;
     close.addEventListener('click', () => this.clear());
+    restart.addEventListener('click', () => {
+      restart.hidden = true;
+      this.#whenRestarted();
+    });
   }
 
   show(reason: unknown): void {
     this.#text.textContent = describe(reason);
+    this.#restart.hidden = true;
     this.#box.hidden = false;
+  }
+
+  /** Shows something that may pass, and that a restart ends. */
+  offerRestart(reason: Problem, restart: () => void): void {
+    this.show(reason);
+    this.#whenRestarted = restart;
+    this.#restart.hidden = false;
+  }
+
+  /** What {@link offerRestart} showed has passed. */
+  withdrawRestart(): void {
+    if (!this.#restart.hidden) this.clear();
   }
 
   clear(): void {
     this.#box.hidden = true;
+    this.#restart.hidden = true;
   }
 }
 

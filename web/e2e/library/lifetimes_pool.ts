@@ -117,10 +117,12 @@ export async function poolsThatClose(mode: Mode): Promise<Lifetime> {
       const wavepool = await Wavepool.create({ mode });
       await wavepool.pool();
       await wavepool.fault('spin');
-      const told = new Promise((resolve) => wavepool.onCrash(resolve));
-      await wavepool.metrics().catch(() => null);
+      const told = new Promise((resolve) => wavepool.onStuck(resolve));
+      const waiting = wavepool.metrics().catch(() => null);
       await told;
-      await wavepool.close().catch(() => null);
+      await wavepool.restart();
+      await waiting;
+      leaks.push((await wavepool.close()).leaked);
     },
   ];
   return {

@@ -56,8 +56,6 @@ export class Guest {
     this.control.onmessage = ({ data }: MessageEvent<FromGuest>) => {
       if (data.kind === 'alive') {
         this.watchdog.hear(true);
-        // One that was stuck is watched again.
-        this.watchdog.look();
       } else if (data.kind === 'joining') {
         this.watched = !data.page;
         this.join();
@@ -78,6 +76,8 @@ export class Guest {
       progress: () => 0,
       ping: () => this.say({ kind: 'ping' }),
       stuck: (silentMs) => this.onStuck(silentMs),
+      // Nothing waits for it without a limit of its own.
+      refuse: () => {},
     });
   }
 

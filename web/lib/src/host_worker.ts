@@ -9,22 +9,26 @@ type Waiting = {
   readonly kind: HostRequest['kind'];
   readonly resolve: (value: never) => void;
   readonly reject: (error: WavepoolError) => void;
+  /** Called with an answer that came after the request was refused. */
+  readonly late: (value: never) => void;
   /** The worker has taken it up. */
   begun: boolean;
 };
 
-/** How a control worker ends without being asked to: it died, or it is alive and stuck. */
-export type HostFailure = 'host-failed' | 'host-stuck';
+/** Whose thread is alive and stuck: the library's control worker, or a worker of the page's that reads a tap. */
+export type StuckThread = 'control-worker' | 'reader';
 
 /** The page's line to the control worker: one answer or refusal per request. */
 export class HostWorker {
   onSnapshot: (json: string) => void = () => {};
-  onCrash: (message: string, failure: HostFailure) => void = () => {};
-  /** Called when a worker of the page's, which reads a tap, is alive and stuck. */
-  onStuck: (message: string) => void = () => {};
+  onCrash: (message: string) => void = () => {};
+  /** Called when this worker, or one of the page's that reads a tap, is alive and makes no progress. */
+  onStuck: (message: string, thread: StuckThread) => void = () => {};
   readonly watchdog: Watchdog;
   private readonly worker: Worker;
   private readonly waiting = new Map<number, Waiting>();
+  /** Requests that were refused, but reached a worker that may still answer them. */
+  private readonly refused = new Map<number, Waiting>();
   private readonly guests = new Set<Guest>();
   /** Shared mode: wakes the worker, which sleeps within its turns. */
   private knocks: Int32Array | null = null;
@@ -48,7 +52,8 @@ export class HostWorker {
       booting: () => !this.booted,
       progress: () => this.activity?.progress ?? 0,
       ping: () => this.post({ kind: 'ping' }),
-      stuck: (silentMs) => this.stuck(silentMs),
+      stuck: (silentMs) => this.onStuck(this.stuck(silentMs), 'control-worker'),
+      refuse: (silentMs) => this.refuse(silentMs),
     });
   }
 
@@ -65,14 +70,19 @@ export class HostWorker {
     return answer;
   }
 
+  /**
+   * Rejected with `host-stuck` when the worker is stuck for long. If it comes back it carries out the request all the same: then
+   * `late` is called with its answer.
+   */
   request<K extends HostRequest['kind']>(
     request: Extract<HostRequest, { kind: K }>,
     transfer: Transferable[] = [],
+    late: (answer: HostAnswers[K]) => void = () => {},
   ): Promise<HostAnswers[K]> {
     if (this.dead) return Promise.reject(this.dead);
     const id = this.nextId++;
     return new Promise<HostAnswers[K]>((resolve, reject) => {
-      this.waiting.set(id, { kind: request.kind, resolve, reject, begun: false });
+      this.waiting.set(id, { kind: request.kind, resolve, reject, late, begun: false });
       this.post({ ...request, id } satisfies ToHost, transfer);
       this.watchdog.look();
     });
@@ -94,9 +104,9 @@ export class HostWorker {
 
   /** Has the worker take back what the guest's thread held, which is gone. */
   async reclaim(guest: Guest, holder: Holder): Promise<void> {
-    // A worker that has died takes nothing back; who depends on it hears of that elsewhere.
-    const answer = await this.request<'reclaim'>({ kind: 'reclaim', holder }).catch(() => null);
-    if (answer) guest.lost(answer.leases);
+    const reclaimed = ({ leases }: HostAnswers['reclaim']): void => guest.lost(leases);
+    // A worker that has died takes nothing back; who depends on it hears of that elsewhere. One that is stuck may do so later.
+    await this.request<'reclaim'>({ kind: 'reclaim', holder }, [], reclaimed).then(reclaimed, () => undefined);
   }
 
   /** The guest has left. */
@@ -109,11 +119,12 @@ export class HostWorker {
     if (this.dead) throw this.dead;
   }
 
-  terminate(): void {
+  /** Ends the worker at once, stuck or not. */
+  terminate(why = 'The pool was closed.'): void {
     this.worker.terminate();
     // In the middle of a turn it would end with that only.
     if (this.knocks) knock(this.knocks);
-    this.fail('The pool was closed.', 'closed');
+    this.fail(why, 'closed');
   }
 
   private hear(message: FromHost): void {
@@ -123,7 +134,7 @@ export class HostWorker {
         this.started = true;
         return this.watchdog.look();
       case 'begun': {
-        const request = this.waiting.get(message.id);
+        const request = this.waiting.get(message.id) ?? this.refused.get(message.id);
         if (request) request.begun = true;
         return;
       }
@@ -132,35 +143,47 @@ export class HostWorker {
       case 'crash':
         return this.fail(`The control worker stopped: ${message.message}.`);
       case 'answer':
-        this.take(message.id)?.resolve(message.value as never);
+        this.take(this.waiting, message.id)?.resolve(message.value as never);
+        this.take(this.refused, message.id)?.late(message.value as never);
         return;
       case 'refusal':
-        this.take(message.id)?.reject(new WavepoolError('stream-refused', message.message));
+        this.take(this.waiting, message.id)?.reject(new WavepoolError('stream-refused', message.message));
+        this.refused.delete(message.id);
     }
   }
 
-  private take(id: number): Waiting | undefined {
-    const waiting = this.waiting.get(id);
-    this.waiting.delete(id);
-    return waiting;
+  private take(requests: Map<number, Waiting>, id: number): Waiting | undefined {
+    const request = requests.get(id);
+    requests.delete(id);
+    return request;
   }
 
-  /** It would never end by itself, and take a processor all the while. */
-  private stuck(silentMs: number): void {
-    this.worker.terminate();
-    const begun = [...this.waiting.values()].filter((request) => request.begun).map(({ kind }) => kind);
+  /** What a worker that makes no progress was doing. */
+  private stuck(silentMs: number): string {
+    const begun = [...this.waiting.values(), ...this.refused.values()].filter((request) => request.begun).map(({ kind }) => kind);
     const own = 'at work between requests (windows of open streams, a control step of the pool, events)';
     const doing = this.activity?.description ?? (begun.length > 0 ? 'answering a request' : own);
     const requests = begun.length > 0 ? `; requests begun and not answered: ${begun.join(', ')}` : '';
-    this.fail(`The control worker is stuck: no progress for ${Math.round(silentMs)} ms while ${doing}${requests}.`, 'host-stuck');
+    return `The control worker is stuck: no progress for ${Math.round(silentMs)} ms while ${doing}${requests}.`;
   }
 
-  private fail(message: string, code: HostFailure | 'closed' = 'host-failed'): void {
+  /** Nobody waits any longer. The worker is not ended: it may come back, and answers then. */
+  private refuse(silentMs: number): void {
+    const error = new WavepoolError('host-stuck', `${this.stuck(silentMs)} This call is not waited for any longer; \`restart()\` ends that worker and begins anew.`);
+    for (const [id, request] of this.waiting) {
+      this.refused.set(id, request);
+      request.reject(error);
+    }
+    this.waiting.clear();
+  }
+
+  private fail(message: string, code: 'host-failed' | 'closed' = 'host-failed'): void {
     if (this.dead) return;
     this.watchdog.stop();
     this.dead = new WavepoolError(code, message);
     for (const { reject } of this.waiting.values()) reject(this.dead);
     this.waiting.clear();
-    if (code !== 'closed') this.onCrash(message, code);
+    this.refused.clear();
+    if (code !== 'closed') this.onCrash(message);
   }
 }

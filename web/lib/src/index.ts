@@ -1,5 +1,5 @@
 export { WavepoolError, type WavepoolErrorCode } from './errors.ts';
-export type { HostFailure } from './host_worker.ts';
+export type { StuckThread } from './host_worker.ts';
 export type { Mode, ModeRequest } from './mode.ts';
 export { openProcessor, Processor, type ProcessorConfig } from './processor.ts';
 export type * from './snapshot.ts';

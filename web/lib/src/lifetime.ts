@@ -8,7 +8,7 @@ export type CloseReason =
   | 'context-closed'
   /** The worker that read the tap has died. */
   | 'reader-lost'
-  /** The control worker has died. */
+  /** The control worker has died, or `restart()` ended it. */
   | 'host-failed';
 
 /**

@@ -35,7 +35,11 @@ export class PoolPlace {
   /** In transfer mode the thread will make a pool of its own, and tell the control worker what it counts. */
   static async open(host: HostWorker, wasm: GuestWasm): Promise<PoolPlace> {
     const counts = wasm.memory ? null : new MessageChannel();
-    const place = await host.request<'openPool'>({ kind: 'openPool', counts: counts && counts.port1 }, counts ? [counts.port1] : []);
+    const request = { kind: 'openPool', counts: counts && counts.port1 } as const;
+    const place = await host.request<'openPool'>(request, counts ? [counts.port1] : [], ({ participant }) => {
+      // Nobody waits for it any more.
+      host.request<'closePool'>({ kind: 'closePool', participant, end: THREAD_END.gone }).catch(() => undefined);
+    });
     return new PoolPlace(host, wasm, place, counts && counts.port2);
   }
 

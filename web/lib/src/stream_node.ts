@@ -92,7 +92,9 @@ export class StreamNode implements Paced {
     const ways = memory ? null : blockWays(config);
     const [wake, waker] = memory && config.consumer === 'reader' ? newWakeLanes() : [null, null];
     const request = { kind: 'open', config, ports: ways?.host ?? null, wake: waker } as const;
-    const opened = await host.request<'open'>(request, [...portsOf(ways?.host), ...(waker ? [waker.port] : [])]);
+    const opened = await host.request<'open'>(request, [...portsOf(ways?.host), ...(waker ? [waker.port] : [])], ({ stream }) => {
+      closeUnused(host, stream).catch(() => undefined);
+    });
     const { stream, reader, readerThread: thread, headerBytes } = opened;
     let lane: ConsumerLane | null = null;
     if (memory && wake && reader !== 0) lane = { mode: 'shared', wasm: { module, memory }, reader, thread, wake };
@@ -121,14 +123,13 @@ export class StreamNode implements Paced {
       host.check();
       host.watchdog.follow(source.context);
       node.guest.onStuck = (silentMs) =>
-        host.onStuck(`The worker that reads the tap of stream ${stream} is stuck: it did not return to its event loop for ${Math.round(silentMs)} ms.`);
+        host.onStuck(`The worker that reads the tap of stream ${stream} is stuck: it did not return to its event loop for ${Math.round(silentMs)} ms.`, 'reader');
       if (lane) node.guest.follow(source.context);
       node.followed = true;
       OfflinePacer.add(source.context, node);
       return node;
     } catch (thrown) {
-      const { gone } = THREAD_END;
-      const closing = node ? node.end() : host.request<'close'>({ kind: 'close', stream, worklet: gone, consumer: gone });
+      const closing = node ? node.end() : closeUnused(host, stream);
       // What went wrong first is the error.
       await closing.catch(() => undefined);
       throw thrown;
@@ -242,6 +243,12 @@ export class StreamNode implements Paced {
   private say(message: ToTap, transfer: Transferable[] = []): void {
     this.node.port.postMessage(message, transfer);
   }
+}
+
+/** Closes a stream in the worker of which no thread takes part yet. */
+function closeUnused(host: HostWorker, stream: number): Promise<unknown> {
+  const { gone } = THREAD_END;
+  return host.request<'close'>({ kind: 'close', stream, worklet: gone, consumer: gone });
 }
 
 /** Transfer mode: worklet and host exchange blocks; with a JavaScript consumer they pass through it on the way there. */

@@ -1,11 +1,13 @@
-/** How the page notices that the control worker is alive and stuck: see `docs/decisions/0042-stuck-control-worker-is-terminated.md`. */
+/** How the page notices that a worker is alive and stuck: see `docs/decisions/0042-stuck-workers-are-reported-only.md`. */
 
 /** Between two looks. A hidden page's timers come once a second, and so do its looks. */
 const LOOK_MS = 100;
-/** Looks in a row that find no progress: a machine that is busy for half a second is no reason for alarm. */
-const LOOKS = 7;
-/** A worker that boots compiles and allocates first. */
-const LOOKS_AT_BOOT = 100;
+/** So many looks in a row without progress are reported: a machine that is busy for half a second is no reason for alarm. */
+const STUCK_LOOKS = 7;
+/** After so many, whatever waits for the worker is refused: nobody waits for ever. */
+const REFUSAL_LOOKS = 50;
+/** The same for a worker that boots, which compiles and allocates first. */
+const REFUSAL_LOOKS_AT_BOOT = 100;
 
 /** What the worker does, by the numbers of `src/web/activity.rs`. */
 const ACTIVITIES: readonly ((stream: number) => string)[] = [
@@ -44,7 +46,10 @@ export interface Watched {
   progress(): number;
   /** Asks for a sign of life. */
   ping(): void;
+  /** It makes no progress. Called once until it does. */
   stuck(silentMs: number): void;
+  /** It has made none for so long that nobody should wait for it. Called again with each look, for those who came since. */
+  refuse(silentMs: number): void;
 }
 
 /**
@@ -74,10 +79,10 @@ export class Watchdog {
     if (answer) this.pinged = false;
   }
 
-  /** Something may be expected from now on. */
+  /** Something may be expected from now on. A worker that was stuck when nothing was expected any more still is, unless it moved. */
   look(): void {
     if (this.stopped || this.timer !== undefined || !this.isNeeded()) return;
-    this.reset();
+    if (this.silent === 0 || this.hasMoved) this.reset();
     this.lookAgain();
   }
 
@@ -119,18 +124,22 @@ export class Watchdog {
   }
 
   private examine(): void {
-    const progress = this.watched.progress();
-    if (this.heard || progress !== this.last) {
-      this.reset();
-    } else {
-      this.silent += 1;
-      if (this.silent >= (this.watched.booting() ? LOOKS_AT_BOOT : LOOKS)) return this.watched.stuck(performance.now() - this.progressed);
-      if (!this.pinged) {
-        this.pinged = true;
-        this.watched.ping();
-      }
-    }
+    // First of all: what is called below may throw, or stop this.
     this.lookAgain();
+    if (this.hasMoved) return this.reset();
+    this.silent += 1;
+    if (!this.pinged) {
+      this.pinged = true;
+      this.watched.ping();
+    }
+    const silentMs = performance.now() - this.progressed;
+    if (this.silent >= (this.watched.booting() ? REFUSAL_LOOKS_AT_BOOT : REFUSAL_LOOKS)) this.watched.refuse(silentMs);
+    if (this.silent === STUCK_LOOKS) this.watched.stuck(silentMs);
+  }
+
+  /** Whether there was progress since the last reset. */
+  private get hasMoved(): boolean {
+    return this.heard || this.watched.progress() !== this.last;
   }
 
   /** There was progress just now. */

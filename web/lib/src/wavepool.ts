@@ -4,7 +4,7 @@ import { Feed } from './feed.ts';
 import { FeedNode } from './feed_node.ts';
 import { feedFormat, type FeedConfig } from './feed_options.ts';
 import type { FeedState } from './feed_protocol.ts';
-import { HostWorker, type HostFailure } from './host_worker.ts';
+import { HostWorker, type StuckThread } from './host_worker.ts';
 import { contextClosed, poolClosed, whileContextRuns, type CloseReason } from './lifetime.ts';
 import type { Mode, ModeChoice } from './mode.ts';
 import { ProfileStore } from './profile_store.ts';
@@ -40,8 +40,8 @@ export class Wavepool {
   private wasm!: GuestWasm;
   private limits!: StreamLimits;
   private refusedProfile: string | null = null;
-  private stuck: (message: string) => void = () => {};
-  private crashed: (message: string, failure: HostFailure) => void = () => {};
+  private stuck: (message: string, thread: StuckThread) => void = () => {};
+  private crashed: (message: string) => void = () => {};
   private readonly workletUrl: string | URL;
   private readonly store: ProfileStore | null;
   private heard: (snapshot: Snapshot) => void = () => {};
@@ -120,8 +120,8 @@ export class Wavepool {
       throw poolClosed();
     }
     host.onSnapshot = (json) => this.hear(JSON.parse(json) as Snapshot);
-    host.onStuck = (message) => this.stuck(message);
-    host.onCrash = (message, failure) => void this.crash(message, failure);
+    host.onStuck = (message, thread) => this.stuck(message, thread);
+    host.onCrash = (message) => void this.crash(message);
   }
 
   /**
@@ -266,18 +266,16 @@ export class Wavepool {
   }
 
   /**
-   * Called if the control worker has died, by a failure of its own or because somebody ended it (`host-failed`), or if it is
-   * alive and stuck (`host-stuck`): no progress for about a second while a tap or a tuner runs, or a request waits. The
-   * message says what it was doing. Every tap, tuner and pool is closed by then (a feed plays on), and every call that
-   * waited was rejected; {@link restart} makes a new beginning.
+   * Called if the control worker has died, by a failure of its own or because somebody ended it. Every tap, tuner and pool is
+   * closed by then (a feed plays on), and every call that waited was rejected; {@link restart} makes a new beginning.
    */
-  onCrash(callback: (message: string, failure: HostFailure) => void): void {
+  onCrash(callback: (message: string) => void): void {
     this.crashed = callback;
   }
 
-  private async crash(message: string, failure: HostFailure): Promise<void> {
+  private async crash(message: string): Promise<void> {
     await this.abandon();
-    this.crashed(message, failure);
+    this.crashed(message);
   }
 
   private closeOpen(reason: CloseReason): Promise<unknown> {
@@ -293,8 +291,8 @@ export class Wavepool {
   }
 
   /**
-   * After a crash: another control worker with a pool of its own, on which taps and tuners can be opened again. What was open
-   * is closed.
+   * After a crash, or when the control worker is stuck: ends it at once, and starts another one with a pool of its own, on which
+   * taps and tuners can be opened again. What was open is closed.
    *
    * @throws {@link WavepoolError} `boot-failed`; `closed` after {@link close}.
    */
@@ -305,18 +303,22 @@ export class Wavepool {
   }
 
   private async startAgain(): Promise<void> {
-    this.host.terminate();
+    this.host.terminate('The pool was restarted.');
     await this.abandon();
     await this.start();
     for (const [feed, tell] of this.feeds) tell(feed.figures);
   }
 
   /**
-   * Called when a worker that reads a tap is alive and did not return to its event loop for about a second while the context
-   * runs; again if it did in between. Windows that find no room meanwhile are skipped, and counted. The tap stays open: end the
-   * worker if it does not come back, which closes the tap.
+   * Called within about a second when a worker is alive and makes no progress while a context runs or a call waits, with what it
+   * was doing; once, and again if it made progress in between. `thread` is `control-worker`, or `reader` for a worker that reads a
+   * tap. Windows that find no room meanwhile are skipped, and counted. Nothing is ended: the worker may come back, and goes on
+   * then, which shows in the next snapshot. If it does not, end your reader, which closes the tap, or call {@link restart}.
+   *
+   * Calls wait for a control worker that is stuck, but no longer than about five seconds: then they are rejected with
+   * `host-stuck`, and {@link close} ends the worker.
    */
-  onStuck(callback: (message: string) => void): void {
+  onStuck(callback: (message: string, thread: StuckThread) => void): void {
     this.stuck = callback;
   }
 
@@ -351,7 +353,10 @@ export class Wavepool {
 
   /**
    * Closes all taps, tuners, feeds and pools, and the worker; resolves with the number of buffers that never came back. Safe to
-   * call twice. Every other method is refused from then on.
+   * call twice. Every other method is refused from then on. The worker is ended in any case.
+   *
+   * @throws {@link WavepoolError} `host-failed` when the control worker died; `host-stuck` when it made no progress for about five
+   * seconds.
    */
   close(): Promise<{ leaked: number }> {
     this.closing ??= this.end();
