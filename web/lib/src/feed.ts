@@ -71,7 +71,10 @@ export class Feed {
     this.inner.onUnderrun = callback;
   }
 
-  /** Called when the feed ends for another reason than `end` or `close`: its context was closed, its writer's worker died. */
+  /**
+   * Called when the feed ends for another reason than `end` or `close`: its context was closed, its writer's worker died, nobody
+   * opened its ticket.
+   */
   set onFault(callback: (message: string) => void) {
     this.inner.onFault = callback;
   }
@@ -91,7 +94,8 @@ export class Feed {
   }
 
   /**
-   * Has another thread write, for good. Post the ticket with its ports, and give it to `openFeed` there.
+   * Has another thread write, for good. Post the ticket with its ports, and give it to `openFeed` there, within ten seconds: after
+   * that the feed is closed, since the thread may have died before it came, and `onFault` called.
    *
    * @throws {@link WavepoolError} `tap-taken` when it is written here, or was handed over before; `closed`.
    */

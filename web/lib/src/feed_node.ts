@@ -15,6 +15,7 @@ import {
   type ToFeed,
   type ToWriterControl,
 } from './feed_protocol.ts';
+import { TICKET_MS } from './protocol.ts';
 import { workletNode } from './worklet_file.ts';
 
 /** The page's side of a feed. The pool keeps it until it is closed; it does not refer to the `Feed` that the user holds. */
@@ -41,6 +42,8 @@ export class FeedNode {
   private isEnded = false;
   private isForgotten = false;
   private writerEnded = false;
+  /** Ends the feed unless its ticket is opened before. */
+  private lapse: ReturnType<typeof setTimeout> | undefined;
 
   /** `told` is called with each new state. A test has the ring's counters start close to where they wrap around. */
   constructor(context: BaseAudioContext, format: FeedFormat, shared: boolean, told: (state: FeedState) => void, start = 0) {
@@ -61,16 +64,23 @@ export class FeedNode {
     this.control = port1;
     this.ticket = this.makeTicket(ring, port2);
     this.control.onmessage = ({ data }: MessageEvent<FromWriterControl>) => {
+      clearTimeout(this.lapse);
       if (data === 'opened') this.watchWriter();
-      else this.writerEnded = true;
+      else if (data === 'ended') this.writerEnded = true;
     };
     this.node.port.onmessage = ({ data }: MessageEvent<FromFeed>) => this.hear(data);
     this.node.onprocessorerror = () => this.fail('The worklet of this feed failed. Open another feed.');
     this.stopWatching = whenContextCloses(context, () => this.fail('The audio context was closed, and this feed with it.'));
   }
 
-  /** Gives the blocks to another thread. */
+  /** Gives the blocks to another thread, which is to open the ticket soon. */
   handOver(): FeedTicket {
+    const ticket = this.takeTicket();
+    this.lapse = setTimeout(() => this.fail('Nobody opened the ticket of this feed within ten seconds. Open another feed.'), TICKET_MS);
+    return ticket;
+  }
+
+  private takeTicket(): FeedTicket {
     if (this.isClosed) throw new WavepoolError('closed', 'This feed was closed. Open another one.');
     const { ticket } = this;
     if (ticket === null) throw new WavepoolError('tap-taken', 'This feed is written here, or was handed over. Write it there, or open another one.');
@@ -80,7 +90,7 @@ export class FeedNode {
 
   /** For a writer on this thread, once. */
   openOutlet(): FeedOutlet {
-    const { format, lane } = this.handOver();
+    const { format, lane } = this.takeTicket();
     this.outlet = openOutlet(lane, format);
     return this.outlet;
   }
@@ -102,6 +112,7 @@ export class FeedNode {
   close(): void {
     if (this.isClosed) return;
     this.isClosed = true;
+    clearTimeout(this.lapse);
     this.stopWatching();
     this.node.disconnect();
     this.say({ kind: 'close' });

@@ -71,9 +71,9 @@ export type FromFeed = { readonly kind: 'state'; readonly state: FeedState } | {
 /** Transfer mode, from worklet to writer: a block that was played, or a new state. */
 export type ToFeedWriter = ArrayBuffer | FeedState;
 
-/** From the page to a writer on another thread, and back. */
+/** From the page to a writer on another thread, and back. `unwatched`: opened where there are no locks, so that its death is not noticed. */
 export type ToWriterControl = 'closed';
-export type FromWriterControl = 'opened' | 'ended';
+export type FromWriterControl = 'opened' | 'unwatched' | 'ended';
 
 export function ringBytes(format: FeedFormat): number {
   return 4 * (RING.cells + blockCount(format) * format.channels * format.frames);

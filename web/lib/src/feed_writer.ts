@@ -64,7 +64,10 @@ export class FeedWriter {
         say('opened');
         return letGo;
       },
-      () => () => {},
+      () => {
+        say('unwatched');
+        return () => {};
+      },
     );
     control.onmessage = (_: MessageEvent<ToWriterControl>) => {
       outlet.close();

@@ -1,13 +1,11 @@
 import type { HostWorker } from './host_worker.ts';
-import { THREAD_END, type FromGuest, type Holder, type Leave, type ThreadEnd, type ToGuest } from './protocol.ts';
+import { THREAD_END, TICKET_MS, type FromGuest, type Holder, type Leave, type ThreadEnd, type ToGuest } from './protocol.ts';
 import { Watchdog } from './watchdog.ts';
 
 /** A thread that does not answer for so long is taken to be busy, or gone. */
 const GOODBYE_MS = 500;
 /** A context that renders offline waits so long for a reader's thread to take part at all. */
 const JOINED_MS = 10_000;
-/** A ticket that nobody has opened for so long lapses: nothing tells that its worker died before it came. */
-const TICKET_MS = 10_000;
 
 /**
  * The page's line to a thread that takes part in the pool: this one, or a worker of the page's. The thread holds a Web

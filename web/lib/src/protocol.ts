@@ -10,6 +10,9 @@ import type { WakeLane } from './wake.ts';
 /** The name under which the worklet file registers its processor. */
 export const TAP_PROCESSOR = `wavepool-tap ${build}`;
 
+/** A ticket that nobody has opened for so long lapses: nothing tells that its worker died before it came. */
+export const TICKET_MS = 10_000;
+
 /** 32-bit fields of one copy span: channel, slot, destination sample, source sample, count, address. */
 export const SPAN_FIELDS = 6;
 
