@@ -1,7 +1,18 @@
 /** A user's worker that never stops using what it was handed, until it is ended. */
-import { openPool, openTap, PoolExhaustedError, type BufferPool, type BlockReader, type PoolTicket, type TapTicket } from '../../lib/src/consumer.ts';
+import {
+  openFeed,
+  openPool,
+  openTap,
+  PoolExhaustedError,
+  type BlockReader,
+  type BufferPool,
+  type FeedTicket,
+  type FeedWriter,
+  type PoolTicket,
+  type TapTicket,
+} from '../../lib/src/consumer.ts';
 
-export type ToKillWorker = { readonly pool: PoolTicket } | { readonly tap: TapTicket };
+export type ToKillWorker = { readonly pool: PoolTicket } | { readonly tap: TapTicket } | { readonly feed: FeedTicket };
 
 /** Uses between two turns, in which messages are heard. */
 const USES = 200;
@@ -11,12 +22,22 @@ self.onmessage = async ({ data }: MessageEvent<ToKillWorker>) => {
     const pool = await openPool(data.pool);
     self.postMessage('begun');
     await usePool(pool);
-  } else {
+  } else if ('tap' in data) {
     const tap = await openTap(data.tap);
     self.postMessage('begun');
     await readTap(tap);
+  } else {
+    await writeFeed(openFeed(data.feed));
   }
 };
+
+/** Keeps the feed as full as it can be. */
+async function writeFeed(feed: FeedWriter): Promise<void> {
+  for await (const block of feed.blocks()) {
+    if (block.firstFrame === 0) self.postMessage('begun');
+    for (let channel = 0; channel < block.channelCount; channel++) block.channel(channel).fill(0.1);
+  }
+}
 
 /** Leases, shares and releases without an end: when it is ended it is most likely in the middle of one of these. */
 async function usePool(pool: BufferPool): Promise<never> {

@@ -1,14 +1,17 @@
-/** Threads that are ended at random moments, one after the other: what they held is counted back to the start. */
+/** Threads that are ended at random moments: what they held is counted back to the start. */
 import type { Mode, Snapshot, Tap } from '../../lib/src/index.ts';
 import { Wavepool } from '../../lib/src/index.ts';
 import type { ToKillWorker } from './kill_worker.ts';
+import { Probe } from './probe.ts';
 
 /** Threads that live at the same time. */
 const AT_ONCE = 4;
 /** What nobody is told of for so long is lost: a ticket that nobody opened lapses after ten seconds. */
 const PATIENCE_MS = 25_000;
-/** One in so many is ended without waiting for it to begin. */
-const EARLY = 16;
+/** One in so many is ended before it can have opened its ticket. */
+const EARLY = 10;
+/** One control worker in so many is ended in the middle of its turn, for which the browser takes two seconds. */
+const FORCED = 8;
 /** Places for pools and taps. */
 const HOLDERS = 16;
 
@@ -19,6 +22,7 @@ interface Standing {
   readonly leased: number;
   readonly publishers: number;
   readonly streams: number;
+  readonly feeds: number;
   readonly locks: number;
 }
 
@@ -50,6 +54,25 @@ export async function killReaders(mode: Mode, rounds: number): Promise<Figures> 
   return figures;
 }
 
+/** Workers that write a feed. What they wrote is played, then the feed ends and can be opened anew. */
+export async function killWriters(mode: Mode, rounds: number): Promise<Figures> {
+  const atFirst = await placesAtFirst(mode);
+  const wavepool = await Wavepool.create({ mode });
+  const context = new AudioContext();
+  const probe = await Probe.load(context);
+  const figures = await killing(wavepool, atFirst, rounds, async (round) => {
+    const feed = await wavepool.feed(context, { channels: 2, frames: 128, latencyMs: 10 + 40 * Math.random() });
+    feed.node.connect(context.destination);
+    const told = new Promise<void>((fault) => (feed.onFault = () => fault()));
+    const ticket = feed.handOver();
+    await endSoon({ feed: ticket }, ticket.ports, round);
+    await Promise.all([told, feed.ended, feed.closed]);
+  });
+  const processors = await probe.called();
+  await context.close();
+  return { ...figures, processors };
+}
+
 /** Worklets that panic, or whose thread the browser ends with their context: at random moments, with windows half full. */
 export async function killWorklets(mode: Mode, rounds: number): Promise<Figures> {
   const atFirst = await placesAtFirst(mode);
@@ -74,7 +97,7 @@ export async function killWorklets(mode: Mode, rounds: number): Promise<Figures>
   return figures;
 }
 
-/** The control worker itself, with a tap and a pool open. */
+/** The control worker itself, with a tap and a pool open, or about to be. */
 export async function killControls(mode: Mode, rounds: number): Promise<Figures> {
   const atFirst = await placesAtFirst(mode);
   const workers: Worker[] = [];
@@ -93,11 +116,13 @@ export async function killControls(mode: Mode, rounds: number): Promise<Figures>
     wavepool,
     atFirst,
     rounds,
-    async () => {
+    async (round) => {
       const crash = new Promise<void>((resolve) => (crashed = resolve));
-      const opening = wavepool.tap(source, { window: 1024, hop: 256, channels: 2 }).then(drain, () => {});
+      const opening = Promise.allSettled([wavepool.tap(source, { window: 1024, hop: 256, channels: 2 }).then(drain), wavepool.pool()]);
       await pause(40 * Math.random());
       workers.pop()!.terminate();
+      // Whatever is asked of it ends its turn, if it sleeps within one.
+      if (round % FORCED !== FORCED - 1) wavepool.metrics().catch(() => undefined);
       await crash;
       await opening;
       await wavepool.restart();
@@ -141,9 +166,9 @@ function watching(wavepool: Wavepool): { standing(): Promise<Standing>; settled(
     // The second one comes after what the first one delivered.
     await wavepool.metrics();
     const { leased } = await wavepool.metrics();
-    const { bus, streams } = last as unknown as Snapshot;
+    const { bus, streams, feeds } = last as unknown as Snapshot;
     const { held = [], pending = [] } = await navigator.locks.query();
-    return { leased, publishers: bus.publishers, streams: streams.length, locks: held.length + pending.length };
+    return { leased, publishers: bus.publishers, streams: streams.length, feeds: feeds.length, locks: held.length + pending.length };
   };
   return {
     standing,
@@ -182,13 +207,15 @@ async function placesLeft(wavepool: Wavepool): Promise<{ places: number; refused
   return { places: HOLDERS + 1, refused: '' };
 }
 
-/** Gives a worker its ticket, and ends it in the middle of its work; one in sixteen perhaps before it has opened it. */
+/** Gives a worker its ticket, and ends it in the middle of its work; one in ten before it can have opened it. */
 async function endSoon(ticket: ToKillWorker, ports: readonly MessagePort[], round: number): Promise<void> {
   const worker = new Worker(new URL('./kill_worker.ts', import.meta.url), { type: 'module' });
   const begun = new Promise((resolve) => (worker.onmessage = resolve));
   worker.postMessage(ticket, [...ports]);
-  if (round % EARLY !== EARLY - 1) await begun;
-  await pause(40 * Math.random());
+  if (round % EARLY !== EARLY - 1) {
+    await begun;
+    await pause(40 * Math.random());
+  }
   worker.terminate();
 }
 
