@@ -7,6 +7,8 @@ pub(crate) use loom::sync::{Arc, atomic};
 #[cfg(not(loom))]
 pub(crate) use std::sync::Arc;
 
+pub(crate) mod orderings;
+
 /// What a loop does that can only go on once another thread's store is seen.
 #[cfg(not(loom))]
 pub(crate) use core::hint::spin_loop;

@@ -24,6 +24,9 @@ use core::ops::{Deref, DerefMut};
 use core::ptr;
 
 use crate::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
+use crate::sync::orderings::{
+    SLOT_CLAIM, SLOT_ENTER, SLOT_EXIT, SLOT_HAS_LEFT, SLOT_LEAVE, SLOT_OPEN, SLOT_TAKE,
+};
 
 const SLOT_BITS: u32 = 6;
 /// Values of one kind that can be lent at once: more than there can be halves or holders.
@@ -81,20 +84,17 @@ impl<T: Send> Slots<T> {
             let word = slot.word.load(Ordering::Relaxed);
             let generation = next(word >> STATE_BITS);
             let taken = word_of(generation, INSIDE);
-            // Acquire: pairs with the exchange in `take`, which freed the slot.
             let free = word & STATE_MASK == FREE
                 && slot
                     .word
-                    .compare_exchange(word, taken, Ordering::Acquire, Ordering::Relaxed)
+                    .compare_exchange(word, taken, SLOT_CLAIM, Ordering::Relaxed)
                     .is_ok();
             if !free {
                 continue;
             }
             // Relaxed: published by the store that follows.
             slot.value.store(Box::into_raw(value), Ordering::Relaxed);
-            // Release: pairs with the acquire in `enter` and `take`.
-            slot.word
-                .store(word_of(generation, OPEN), Ordering::Release);
+            slot.word.store(word_of(generation, OPEN), SLOT_OPEN);
             return Ok(generation << SLOT_BITS | index as u32);
         }
         Err(value)
@@ -108,9 +108,8 @@ impl<T: Send> Slots<T> {
     pub(crate) fn enter(&self, number: u32) -> Option<Inside<'_, T>> {
         let (slot, generation) = self.find(number)?;
         let (open, inside) = (word_of(generation, OPEN), word_of(generation, INSIDE));
-        // Acquire: pairs with the release in `lend` and at the end of the last stay: the value is seen as it was left.
         slot.word
-            .compare_exchange(open, inside, Ordering::Acquire, Ordering::Relaxed)
+            .compare_exchange(open, inside, SLOT_ENTER, Ordering::Relaxed)
             .ok()?;
         Some(Inside {
             word: &slot.word,
@@ -125,11 +124,10 @@ impl<T: Send> Slots<T> {
     /// inside.
     pub(crate) fn leave(&self, number: u32) {
         if let Some((slot, generation)) = self.find(number) {
-            // Release: what the thread did before is seen by whoever takes the value back.
             let _ = slot.word.compare_exchange(
                 word_of(generation, OPEN),
                 word_of(generation, LEFT),
-                Ordering::Release,
+                SLOT_LEAVE,
                 Ordering::Relaxed,
             );
         }
@@ -138,17 +136,22 @@ impl<T: Send> Slots<T> {
     /// Whether the value is lent and its thread has said that it will not enter again.
     pub(crate) fn has_left(&self, number: u32) -> bool {
         self.find(number).is_some_and(|(slot, generation)| {
-            // Acquire: pairs with the release in `leave`.
-            slot.word.load(Ordering::Acquire) == word_of(generation, LEFT)
+            slot.word.load(SLOT_HAS_LEFT) == word_of(generation, LEFT)
         })
     }
 
     /// Ends the loan, unless somebody is inside: the number is stale from now on, and the value is whole.
     pub(crate) fn take_back(&self, number: u32) -> Option<Box<T>> {
         let (slot, generation) = self.find(number)?;
-        let value = [OPEN, LEFT]
-            .into_iter()
-            .find_map(|state| Self::take(slot, generation, state))?;
+        // Not `INSIDE`: a thread there may still run.
+        let states: &[u32] = if cfg!(wavepool_mutant = "slot_taken_while_inside") {
+            &[OPEN, LEFT, INSIDE]
+        } else {
+            &[OPEN, LEFT]
+        };
+        let value = states
+            .iter()
+            .find_map(|&state| Self::take(slot, generation, state))?;
         // SAFETY: `take` saw it lent and nobody inside, and nobody gets in any more.
         Some(unsafe { Box::from_raw(value) })
     }
@@ -168,12 +171,11 @@ impl<T: Send> Slots<T> {
     fn take(slot: &Slot<T>, generation: u32, state: u32) -> Option<*mut T> {
         // Relaxed: read before the slot is free for the next `lend`, which writes it. Ordered by the exchange.
         let value = slot.value.load(Ordering::Relaxed);
-        // Acquire: pairs with the release of the last one inside. Release: pairs with the acquire in `lend`.
         slot.word
             .compare_exchange(
                 word_of(generation, state),
                 word_of(generation, FREE),
-                Ordering::AcqRel,
+                SLOT_TAKE,
                 Ordering::Relaxed,
             )
             .is_ok()
@@ -228,8 +230,7 @@ impl<T> DerefMut for Inside<'_, T> {
 impl<T> Drop for Inside<'_, T> {
     #[inline]
     fn drop(&mut self) {
-        // Release: pairs with the acquire in `enter` and `take`: the next one sees the value as it is left here.
-        self.word.store(self.open, Ordering::Release);
+        self.word.store(self.open, SLOT_EXIT);
     }
 }
 

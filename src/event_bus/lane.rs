@@ -8,6 +8,7 @@ use std::collections::TryReserveError;
 
 use super::cell::EventCell;
 use super::event::Event;
+use super::orderings::{LANE_HEAD_PUBLISH, LANE_HEAD_READ, LANE_TAIL_PUBLISH, LANE_TAIL_READ};
 use crate::sync::Arc;
 use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use crate::sync::cell::UnsafeCell;
@@ -94,8 +95,7 @@ impl LaneWriter {
         let tail = self.tail.get();
         let capacity = self.ring.cells.len();
         if tail.wrapping_sub(self.head_seen.get()) == capacity {
-            // Acquire pairs with the reader's Release in `take`: its read of the cell is over before we overwrite it.
-            self.head_seen.set(self.ring.head.0.load(Ordering::Acquire));
+            self.head_seen.set(self.ring.head.0.load(LANE_HEAD_READ));
             if tail.wrapping_sub(self.head_seen.get()) == capacity {
                 return self.drop_one();
             }
@@ -110,8 +110,7 @@ impl LaneWriter {
         });
         let next = tail.wrapping_add(1);
         self.tail.set(next);
-        // Release pairs with the reader's Acquire in `take` and `len`: whoever sees the position sees the cell.
-        self.ring.tail.0.store(next, Ordering::Release);
+        self.ring.tail.0.store(next, LANE_TAIL_PUBLISH);
         true
     }
 
@@ -138,8 +137,7 @@ impl LaneReader {
             unsafe { (*slot).assume_init() }
         });
         self.head = self.head.wrapping_add(1);
-        // Release pairs with the writer's Acquire in `push`: the cell has been read before it is given back.
-        self.ring.head.0.store(self.head, Ordering::Release);
+        self.ring.head.0.store(self.head, LANE_HEAD_PUBLISH);
         Some(cell)
     }
 
@@ -151,11 +149,10 @@ impl LaneReader {
 
     /// Cells waiting. The writer may add to it at any time, but only the reader takes away.
     pub(crate) fn len(&self) -> usize {
-        // Acquire pairs with the writer's Release in `push`.
         self.ring
             .tail
             .0
-            .load(Ordering::Acquire)
+            .load(LANE_TAIL_READ)
             .wrapping_sub(self.head)
     }
 

@@ -47,6 +47,7 @@ mod interest;
 mod lane;
 #[cfg(all(test, loom))]
 mod loom_models;
+mod orderings;
 mod publisher;
 mod queue;
 mod state;

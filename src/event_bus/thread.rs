@@ -5,8 +5,9 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::bus::TypedEventBus;
+use super::orderings::{DISPATCHER_ORDER, DISPATCHER_ORDER_READ};
 use super::watchdog::StuckHandler;
-use crate::sync::atomic::{AtomicU8, Ordering};
+use crate::sync::atomic::AtomicU8;
 
 /// How often it looks while events come: publishers do not wake it, since waking is a system call.
 const POLL: Duration = Duration::from_micros(100);
@@ -87,8 +88,7 @@ impl DispatcherThread {
 
 /// What the thread does.
 fn dispatch(bus: &TypedEventBus, order: &AtomicU8) {
-    // Acquire pairs with the Release in `drop`: what was made due before it is seen below.
-    let order = || order.load(Ordering::Acquire);
+    let order = || order.load(DISPATCHER_ORDER_READ);
     let mut empty_looks = 0_u32;
     while order() == PUMP {
         if bus.pump_while(BATCH, || order() == PUMP).taken() > 0 {
@@ -116,8 +116,7 @@ impl Drop for DispatcherThread {
             return;
         };
         self.bus.make_due();
-        // Release pairs with the Acquire in `dispatch`.
-        self.order.store(FINISH, Ordering::Release);
+        self.order.store(FINISH, DISPATCHER_ORDER);
         thread.thread().unpark();
         // A handler that drops the dispatcher runs on this very thread, which then ends by itself.
         if thread.thread().id() == std::thread::current().id() {
@@ -125,8 +124,7 @@ impl Drop for DispatcherThread {
         }
         while !thread.is_finished() {
             if self.bus.inner.watch.running_for(LONGEST_CALL).is_some() {
-                // Release: as above.
-                self.order.store(ABANDON, Ordering::Release);
+                self.order.store(ABANDON, DISPATCHER_ORDER);
                 return;
             }
             std::thread::sleep(POLL);

@@ -53,7 +53,8 @@ pub use watchdog::{CallTracker, StuckCall, TrackedCall, Watchdog};
 #[cfg(target_arch = "wasm32")]
 #[allow(unsafe_code)] // Calls a function that the linker makes.
 pub fn run_constructors() {
-    use crate::sync::atomic::{AtomicBool, Ordering};
+    use crate::sync::atomic::AtomicBool;
+    use crate::sync::orderings::CONSTRUCTORS_CLAIM;
 
     static DONE: AtomicBool = AtomicBool::new(false);
 
@@ -61,8 +62,8 @@ pub fn run_constructors() {
         fn __wasm_call_ctors();
     }
 
-    // AcqRel: of several threads that boot over one memory exactly one sees `false`.
-    if !DONE.swap(true, Ordering::AcqRel) {
+    // Of several threads that boot over one memory exactly one reads `false`.
+    if !DONE.swap(true, CONSTRUCTORS_CLAIM) {
         // SAFETY: made by wasm-ld for every linked module; takes and returns nothing. Called once per memory, since
         // `DONE` lives in it; the constructors only push registrations to `inventory`'s list.
         unsafe { __wasm_call_ctors() };

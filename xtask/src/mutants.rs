@@ -1,280 +1,68 @@
 //! `cargo xtask verify mutants`: for each law of the loom models, a change of the code that breaks it; its model has to fail.
+//!
+//! A mutant is a `cfg` on a constant of an `orderings.rs` or on one branch of the code, so that no other change of the code
+//! can break it. `Cargo.toml` declares their names.
 
-use std::fs;
-use std::path::Path;
+use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
 use crate::{process, test};
 
-/// Where the changed copy lies. It is kept, so that the next run compiles little.
-const TREE: &str = "target/mutants";
-const REALTIME: &str = "src/modules/data_management/realtime";
-const CONTROL: &str = "src/modules/data_management/control";
-
-/// What is put in the place of what, in which file, and the model that has to notice.
-struct Mutant {
-    law: &'static str,
-    file: (&'static str, &'static str),
-    this: &'static str,
-    becomes: &'static str,
-    model: &'static str,
-}
-
-const fn mutant(
-    law: &'static str,
-    file: (&'static str, &'static str),
-    (this, becomes): (&'static str, &'static str),
-    model: &'static str,
-) -> Mutant {
-    Mutant {
-        law,
-        file,
-        this,
-        becomes,
-        model,
-    }
-}
-
-const LIST: (&str, &str) = (REALTIME, "free_list.rs");
-const MOVES: (&str, &str) = (REALTIME, "shelf_moves.rs");
-const CORE: (&str, &str) = (REALTIME, "pool_core.rs");
-const HALF: (&str, &str) = (REALTIME, "half.rs");
-const SLOTS: (&str, &str) = ("src", "thread_slots.rs");
+/// The law that it breaks, its value of `cfg(wavepool_mutant)`, and the model that has to notice.
+struct Mutant(&'static str, &'static str, &'static str);
 
 const MUTANTS: [Mutant; 26] = [
-    mutant(
-        "1 push relaxed",
-        LIST,
-        (
-            "head.grown(index, 1, 0).0,\n                Ordering::Release",
-            "head.grown(index, 1, 0).0,\n                Ordering::Relaxed",
-        ),
-        "loom_inbox_loses",
-    ),
-    mutant(
-        "2 hold relaxed",
-        LIST,
-        (
-            "fetch_add(HELD, Ordering::Acquire)",
-            "fetch_add(HELD, Ordering::Relaxed)",
-        ),
-        "loom_what_comes_while",
-    ),
-    mutant(
-        "2 push into a held list",
-        LIST,
-        ("if head.is_shut() {", "if head == Head::CLOSED {"),
-        "loom_what_comes_while",
-    ),
-    mutant(
-        "3 one attempt",
-        LIST,
-        ("for _ in 0..2 {", "for _ in 0..1 {"),
-        "loom_surplus",
-    ),
-    mutant(
-        "4 fresh not counted",
-        LIST,
-        ("head.grown(index, 1, 1)", "head.grown(index, 1, 0)"),
-        "loom_fresh",
-    ),
-    mutant(
-        "5 no fence",
-        (REALTIME, "buffer.rs"),
-        ("    fence(Ordering::Acquire);\n", ""),
+    Mutant("1", "list_push_relaxed", "loom_inbox_loses"),
+    Mutant("2", "begin_take_relaxed", "loom_what_comes_while"),
+    Mutant("2", "push_ignores_mark", "loom_what_comes_while"),
+    Mutant("3", "single_push_tried_once", "loom_surplus"),
+    Mutant("4", "newly_carved_not_counted", "loom_fresh"),
+    Mutant(
+        "5",
+        "last_reference_without_fence",
         "loom_the_last_reference",
     ),
-    mutant(
-        "6 refill without holding",
-        MOVES,
-        (
-            "let chain = list.hold();\n        let end",
-            "let chain = list.peek();\n        let end",
-        ),
-        "loom_a_refill",
-    ),
-    mutant(
-        "7 join without holding",
-        LIST,
-        (
-            "compare_exchange(head.0, head.0 | HELD, Ordering::Acquire",
-            "compare_exchange(head.0, head.0, Ordering::Acquire",
-        ),
-        "loom_what_comes_home",
-    ),
-    mutant(
-        "8 put aside nowhere",
-        LIST,
-        (
-            "let next = &table.slot(last).loan.next;",
-            "if first.raw() < NIL { return true; }\n        let next = &table.slot(last).loan.next;",
-        ),
-        "loom_shedding",
-    ),
-    mutant(
-        "8 put aside over what came",
-        LIST,
-        (
-            "            next.store(head.first(), Ordering::Relaxed);\n            let grown",
-            "            let grown",
-        ),
-        "loom_shedding",
-    ),
-    mutant(
-        "8 given up beyond its end",
-        MOVES,
-        ("while kept.length > 0\n                && let", "while let"),
-        "loom_shedding",
-    ),
-    mutant(
-        "9 take beside a holder",
-        LIST,
-        ("while !head.is_shut() {", "while head != Head::CLOSED {"),
-        "loom_growth",
-    ),
-    mutant(
-        "10 detach relaxed",
-        HALF,
-        (
-            "self.attached.store(0, Ordering::Release)",
-            "self.attached.store(0, Ordering::Relaxed)",
-        ),
-        "loom_a_half_is",
-    ),
-    mutant(
-        "11 settle relaxed",
-        CORE,
-        (
-            "fetch_sub(less, Ordering::AcqRel)",
-            "fetch_sub(less, Ordering::Relaxed)",
-        ),
-        "loom_teardown",
-    ),
-    mutant(
-        "11 sum without the inbox",
-        CORE,
-        ("shelf.local() + came_home", "shelf.local() + 0 * came_home"),
-        "loom_teardown",
-    ),
-    mutant(
-        "11 anchors relaxed",
-        CORE,
-        (
-            "anchors.fetch_sub(1, Ordering::AcqRel)",
-            "anchors.fetch_sub(1, Ordering::Relaxed)",
-        ),
-        "loom_teardown",
-    ),
-    mutant(
-        "12 publish relaxed",
-        HALF,
-        (
-            "self.pending.swap(self.keep(table), Ordering::AcqRel)",
-            "self.pending.swap(self.keep(table), Ordering::Relaxed)",
-        ),
-        "loom_a_new",
-    ),
-    mutant(
-        "12 retired relaxed",
-        HALF,
-        (
-            "self.retired.store(old, Ordering::Release)",
-            "self.retired.store(old, Ordering::Relaxed)",
-        ),
-        "loom_a_new",
-    ),
-    mutant(
-        "13 frozen ones taken",
-        (CONTROL, "reclaim.rs"),
-        ("if slot.is_frozen() && !frozen {", "if false {"),
-        "loom_taking",
-    ),
-    mutant(
-        "14 a buffer sent home by each reference",
-        (REALTIME, "buffer.rs"),
-        (
-            "if refs.fetch_sub(1, Ordering::Release) != 1 {",
-            "if refs.fetch_sub(1, Ordering::Release) > 2 {",
-        ),
+    Mutant("6", "refill_without_mark", "loom_a_refill"),
+    Mutant("7", "join_without_mark", "loom_what_comes_home"),
+    Mutant("8", "push_aside_does_nothing", "loom_shedding"),
+    Mutant("8", "push_aside_forgets_the_rest", "loom_shedding"),
+    Mutant("8", "overflow_beyond_its_end", "loom_shedding"),
+    Mutant("9", "take_beside_ignores_mark", "loom_growth"),
+    Mutant("10", "detach_relaxed", "loom_a_half_is"),
+    Mutant("11", "outstanding_relaxed", "loom_teardown"),
+    Mutant("11", "teardown_without_inbox", "loom_teardown"),
+    Mutant("11", "anchors_relaxed", "loom_teardown"),
+    Mutant("12", "table_publish_relaxed", "loom_a_new"),
+    Mutant("12", "table_retire_relaxed", "loom_a_new"),
+    Mutant("13", "frozen_buffers_reclaimed", "loom_taking"),
+    Mutant(
+        "14",
+        "buffer_sent_home_by_two_references",
         "loom_exactly_one",
     ),
-    mutant(
-        "15 ask relaxed",
-        CORE,
-        (
-            "asked.store(more, Ordering::Release)",
-            "asked.store(more, Ordering::Relaxed)",
-        ),
-        "loom_what_is_asked",
-    ),
-    mutant(
-        "15 answered what was not looked for",
-        (REALTIME, "quantum.rs"),
-        (
-            "self.quantum.answered = asked;",
-            "self.quantum.answered = self.anchor.asked(self.half.0.id);",
-        ),
-        "loom_what_is_asked",
-    ),
-    mutant(
-        "16 written without its fence",
-        (REALTIME, "leak_ring.rs"),
-        ("        fence(Ordering::Release);\n", ""),
-        "loom_a_sampled",
-    ),
-    mutant(
-        "16 read without its fence",
-        (REALTIME, "leak_ring.rs"),
-        ("            fence(Ordering::Acquire);\n", ""),
-        "loom_a_sampled",
-    ),
-    mutant(
-        "17 left behind relaxed",
-        SLOTS,
-        (
-            "self.word.store(self.open, Ordering::Release)",
-            "self.word.store(self.open, Ordering::Relaxed)",
-        ),
-        "loom_a_lent_value",
-    ),
-    mutant(
-        "17 taken from under who is inside",
-        SLOTS,
-        (
-            "let value = [OPEN, LEFT]",
-            "let value = [OPEN, LEFT, INSIDE]",
-        ),
-        "loom_a_lent_value",
-    ),
+    Mutant("15", "request_epoch_relaxed", "loom_what_is_asked"),
+    Mutant("15", "epoch_read_after_the_look", "loom_what_is_asked"),
+    Mutant("16", "record_without_write_fence", "loom_a_sampled"),
+    Mutant("16", "record_without_read_fence", "loom_a_sampled"),
+    Mutant("17", "slot_exit_relaxed", "loom_a_lent_value"),
+    Mutant("17", "slot_taken_while_inside", "loom_a_lent_value"),
 ];
 
 /// Every mutant, one line each; fails if a model passes one.
 pub(crate) fn run() -> Result<()> {
-    copy_tree()?;
-    if trips("loom")? {
+    if trips(&models(None)?, "loom")? {
         bail!("models fail without any change: `cargo xtask test loom`");
     }
     let mut passed = Vec::new();
-    for mutant in &MUTANTS {
-        let file = Path::new(TREE).join(mutant.file.0).join(mutant.file.1);
-        let code = fs::read_to_string(&file)?;
-        if code.matches(mutant.this).count() == 0 {
-            bail!(
-                "mutant `{}`: its place is not in {}",
-                mutant.law,
-                file.display()
-            );
-        }
-        fs::write(&file, code.replacen(mutant.this, mutant.becomes, 1))?;
-        let tripped = trips(mutant.model);
-        fs::write(&file, &code)?;
-        let tripped = tripped.with_context(|| mutant.law)?;
+    for Mutant(law, name, model) in &MUTANTS {
+        let tripped = models(Some(name)).and_then(|models| trips(&models, model));
+        let tripped = tripped.with_context(|| *name)?;
         let verdict = if tripped { "trips" } else { "PASSES" };
-        println!("{verdict:7} {} ({})", mutant.law, mutant.model);
+        println!("{verdict:7} law {law}: {name} ({model})");
         if !tripped {
-            passed.push(mutant.law);
+            passed.push(*name);
         }
     }
     if !passed.is_empty() {
@@ -283,14 +71,26 @@ pub(crate) fn run() -> Result<()> {
     Ok(())
 }
 
-/// Whether the model fails in the changed copy; an error if it does not get as far as running.
-fn trips(model: &str) -> Result<bool> {
-    let mut cargo = test::loom_command(model);
-    cargo.current_dir(TREE).env(
-        "CARGO_TARGET_DIR",
-        process::workspace_root().join("target/loom"),
-    );
-    let output = cargo.output()?;
+/// The compiled models of one mutant, or of the code as it is.
+fn models(mutant: Option<&str>) -> Result<PathBuf> {
+    let mut cargo = process::cargo();
+    cargo.args(["rustc", "--package", "wavepool", "--lib"]);
+    cargo.args(["--profile", "test", "--message-format=json"]);
+    if let Some(mutant) = mutant {
+        // For this crate alone: `RUSTFLAGS` would compile its dependencies anew.
+        cargo.args(["--", "--cfg", &format!("wavepool_mutant={mutant:?}")]);
+    }
+    let messages = process::capture(test::loom_environment(&mut cargo))?;
+    let executable = messages.lines().rev().find_map(|line| {
+        let message: serde_json::Value = serde_json::from_str(line).ok()?;
+        Some(PathBuf::from(message["executable"].as_str()?))
+    });
+    executable.context("cargo named no executable")
+}
+
+/// Whether the model fails; an error if it does not get as far as running.
+fn trips(models: &PathBuf, model: &str) -> Result<bool> {
+    let output = Command::new(models).arg(model).output()?;
     let text = String::from_utf8_lossy(&output.stdout);
     // A model that frees twice may end the process before the summary.
     if !text.contains("\nrunning ") || text.contains("running 0 tests") {
@@ -299,43 +99,21 @@ fn trips(model: &str) -> Result<bool> {
     Ok(!output.status.success())
 }
 
-/// Copies what belongs to the project, and only what differs, so that cargo sees no news.
-fn copy_tree() -> Result<()> {
-    let files = process::capture(Command::new("git").args(["ls-files"]))?;
-    for file in files.lines() {
-        let (from, to) = (Path::new(file), Path::new(TREE).join(file));
-        let Ok(bytes) = fs::read(from) else {
-            continue;
-        };
-        if fs::read(&to).is_ok_and(|there| there == bytes) {
-            continue;
-        }
-        if let Some(folder) = to.parent() {
-            fs::create_dir_all(folder)?;
-        }
-        fs::write(to, bytes)?;
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+    use std::fs;
+
     use super::*;
 
+    /// The compiler refuses an undeclared name in the code, and `run` fails if a declared one changes nothing.
     #[test]
-    fn every_mutant_has_its_place_and_its_model() {
-        let root = process::workspace_root();
-        let models = [
-            root.join(REALTIME).join("pool_core_loom.rs"),
-            root.join("src/thread_slots.rs"),
-        ]
-        .map(|file| fs::read_to_string(file).unwrap())
-        .concat();
-        for mutant in &MUTANTS {
-            let file = root.join(mutant.file.0).join(mutant.file.1);
-            let code = fs::read_to_string(file).unwrap();
-            assert!(code.contains(mutant.this), "{}", mutant.law);
-            assert!(models.contains(mutant.model), "{}", mutant.law);
-        }
+    fn mutants_are_the_ones_that_cargo_toml_declares() {
+        let manifest = fs::read_to_string(process::workspace_root().join("Cargo.toml")).unwrap();
+        let (_, list) = manifest.split_once("cfg(wavepool_mutant, values(").unwrap();
+        let (list, _) = list.split_once(')').unwrap();
+        let declared: BTreeSet<_> = list.split('"').skip(1).step_by(2).collect();
+        let named: BTreeSet<_> = MUTANTS.iter().map(|Mutant(_, name, _)| *name).collect();
+        assert_eq!(named, declared);
     }
 }

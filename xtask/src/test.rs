@@ -246,13 +246,18 @@ fn loom(report: &mut Report, name: &str) -> Result<()> {
 pub(crate) fn loom_command(models: &str) -> Command {
     let mut cargo = process::cargo();
     cargo.args(["test", "--package", "wavepool", "--lib", models]);
+    loom_environment(&mut cargo);
+    cargo
+}
+
+/// Has cargo compile the models.
+pub(crate) fn loom_environment(cargo: &mut Command) -> &mut Command {
     cargo
         .env("RUSTFLAGS", "--cfg loom")
         .env_remove("CARGO_ENCODED_RUSTFLAGS")
         .env("CARGO_TARGET_DIR", "target/loom")
         // A failed model is told by line numbers; more only makes compiling longer.
-        .env("CARGO_PROFILE_TEST_DEBUG", "line-tables-only");
-    cargo
+        .env("CARGO_PROFILE_TEST_DEBUG", "line-tables-only")
 }
 
 fn wasm_modules(report: &mut Report, name: &str) -> Result<()> {

@@ -3,6 +3,7 @@
 use super::steps;
 use crate::modules::data_management::PlanarRef;
 use crate::sync::atomic::{AtomicU32, Ordering};
+use crate::sync::orderings::{WINDOW_TAKE_END, WINDOW_TAKE_IS_UNDER_WAY};
 
 /// Takes the windows that a [`Capture`](super::Capture) queued, oldest first.
 ///
@@ -30,8 +31,7 @@ impl Windows {
         // Relaxed: the queue's own release, of the place that becomes free, comes after it.
         self.taking.store(1, Ordering::Relaxed);
         let window = self.queue.pop().ok();
-        // Release: comes after everything that `pop` stored. Read by whoever takes over from a thread that died.
-        self.taking.store(0, Ordering::Release);
+        self.taking.store(0, WINDOW_TAKE_END);
         window
     }
 
@@ -40,8 +40,7 @@ impl Windows {
     /// leaked with what is in it. The caller takes that back by
     /// [`PoolControl::reclaim_all`](crate::modules::data_management::PoolControl::reclaim_all).
     pub fn abandon(self) {
-        // Acquire: pairs with the release in `next_window`.
-        if self.taking.load(Ordering::Acquire) == 1 {
+        if self.taking.load(WINDOW_TAKE_IS_UNDER_WAY) == 1 {
             core::mem::forget(self);
         }
     }

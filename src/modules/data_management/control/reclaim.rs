@@ -151,7 +151,7 @@ impl PoolControl {
             .collect();
         for index in rest {
             let slot = table.slot(index);
-            if slot.is_frozen() && !frozen {
+            if slot.is_frozen() && !frozen && !cfg!(wavepool_mutant = "frozen_buffers_reclaimed") {
                 reclaimed.shared += 1;
                 continue;
             }

@@ -17,6 +17,7 @@ use core::ops::{Deref, DerefMut};
 use core::ptr::NonNull;
 use core::slice;
 
+use super::orderings::{LAST_REFERENCE_FENCE, REFERENCE_COUNT_DOWN};
 use super::pool_core::{Core, OnRelease, Pinned};
 use super::realtime_pool::RealtimePool;
 use super::shelf::{Shelf, Taken};
@@ -508,14 +509,16 @@ pub(super) fn add_reference(refs: &AtomicU32) {
 /// anything but an atomic would have to be valid until the return.
 #[inline]
 pub(super) fn drop_reference(refs: &AtomicU32) -> bool {
-    // Release: this thread's reads come before whatever the next holder writes. Pairs with the fence below, in
-    // whichever thread drops the last reference.
-    if refs.fetch_sub(1, Ordering::Release) != 1 {
-        return false;
+    let before = refs.fetch_sub(1, REFERENCE_COUNT_DOWN);
+    let last = if cfg!(wavepool_mutant = "buffer_sent_home_by_two_references") {
+        before <= 2
+    } else {
+        before == 1
+    };
+    if last && !cfg!(wavepool_mutant = "last_reference_without_fence") {
+        fence(LAST_REFERENCE_FENCE);
     }
-    // Acquire: pairs with the releases above, of all the others.
-    fence(Ordering::Acquire);
-    true
+    last
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! first slot is the one a pusher linked to. A shut head takes no more pushes.
 #![allow(unsafe_code)] // Turns the index packed in a head back into a slot index.
 
+use super::orderings::{LIST_BEGIN_TAKE, LIST_PUSH, LIST_TAKE};
 use super::slot_table::{INDEX_BITS, Loan, NIL, SlotIndex, SlotTable};
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::spin_loop;
@@ -22,6 +23,18 @@ const FRESH_SHIFT: u32 = 2 * INDEX_BITS;
 const ASIDE_ATTEMPTS: u32 = if cfg!(loom) { 1 } else { 3 };
 /// How often the control half looks whether the owner is done with either list before it takes the inbox for full.
 const FRESH_ATTEMPTS: u32 = if cfg!(loom) { 2 } else { 1000 };
+/// A list's only pusher fails at most once: see [`SharedList::push_single`].
+const SINGLE_PUSH_ATTEMPTS: u32 = if cfg!(wavepool_mutant = "single_push_tried_once") {
+    1
+} else {
+    2
+};
+/// What one buffer from the control half adds to `fresh`.
+const NEWLY_CARVED: u64 = if cfg!(wavepool_mutant = "newly_carved_not_counted") {
+    0
+} else {
+    1
+};
 const HELD: u64 = 1 << 63;
 /// Most fresh buffers an inbox holds at once: `fresh` stays below the closed mark's.
 pub(crate) const MAX_FRESH: u64 = if cfg!(miri) {
@@ -148,17 +161,20 @@ impl SharedList {
         let next = &loan.next;
         let mut head = Head(self.0.load(Ordering::Relaxed));
         loop {
-            if head.is_shut() {
+            let refused = if cfg!(wavepool_mutant = "push_ignores_mark") {
+                head == Head::CLOSED
+            } else {
+                head.is_shut()
+            };
+            if refused {
                 return Err(head.why_shut());
             }
             next.store(head.first(), Ordering::Relaxed);
-            // Release: pairs with the acquire swap in `take`, so that the taker sees `next`, the slot's words and the
-            // samples as they were left. Later pushes continue the release sequence. After success the slot is the
-            // taker's: nothing of the pool may be touched any more.
+            // After success the slot is the taker's: nothing of the pool may be touched any more.
             match self.0.compare_exchange_weak(
                 head.0,
                 head.grown(index, 1, 0).0,
-                Ordering::Release,
+                LIST_PUSH,
                 Ordering::Relaxed,
             ) {
                 Ok(_) => return Ok(()),
@@ -172,16 +188,15 @@ impl SharedList {
     pub(super) fn push_single(&self, table: &SlotTable, index: SlotIndex) -> Result<(), Shut> {
         let next = &table.slot(index).loan.next;
         let mut head = Head(self.0.load(Ordering::Relaxed));
-        for _ in 0..2 {
+        for _ in 0..SINGLE_PUSH_ATTEMPTS {
             if head.is_shut() {
                 return Err(head.why_shut());
             }
             next.store(head.first(), Ordering::Relaxed);
-            // Release: as in `push`.
             match self.0.compare_exchange(
                 head.0,
                 head.grown(index, 1, 0).0,
-                Ordering::Release,
+                LIST_PUSH,
                 Ordering::Relaxed,
             ) {
                 Ok(_) => return Ok(()),
@@ -197,18 +212,22 @@ impl SharedList {
         let Some(first) = index_from(chain.first) else {
             return true;
         };
+        if cfg!(wavepool_mutant = "push_aside_does_nothing") {
+            return true;
+        }
         let next = &table.slot(last).loan.next;
         let mut head = Head(self.0.load(Ordering::Relaxed));
         for _ in 0..ASIDE_ATTEMPTS {
             if head.is_shut() || head.fresh() + u64::from(chain.length) > MAX_FRESH {
                 return false;
             }
-            next.store(head.first(), Ordering::Relaxed);
+            if !cfg!(wavepool_mutant = "push_aside_forgets_the_rest") {
+                next.store(head.first(), Ordering::Relaxed);
+            }
             let grown = head.grown(first, chain.length, u64::from(chain.length));
-            // Release: as in `push`.
             match self
                 .0
-                .compare_exchange(head.0, grown.0, Ordering::Release, Ordering::Relaxed)
+                .compare_exchange(head.0, grown.0, LIST_PUSH, Ordering::Relaxed)
             {
                 Ok(_) => return true,
                 Err(now) => head = Head(now),
@@ -229,11 +248,10 @@ impl SharedList {
                 return Err(Shut::Full);
             }
             next.store(head.first(), Ordering::Relaxed);
-            // Release: as in `push`.
             match self.0.compare_exchange_weak(
                 head.0,
-                head.grown(index, 1, 1).0,
-                Ordering::Release,
+                head.grown(index, 1, NEWLY_CARVED).0,
+                LIST_PUSH,
                 Ordering::Relaxed,
             ) {
                 Ok(_) => return Ok(()),
@@ -245,15 +263,13 @@ impl SharedList {
     /// Takes everything with one swap. Wait-free.
     #[inline]
     pub(crate) fn take(&self) -> Chain {
-        // Acquire: pairs with the release of every push in the chain. Nothing is released by an empty head.
-        Self::chain(Head(self.0.swap(Head::EMPTY.0, Ordering::Acquire)))
+        Self::chain(Head(self.0.swap(Head::EMPTY.0, LIST_TAKE)))
     }
 
     /// The owner's take, in two steps: shows what is here and keeps pushers out until [`reopen`](Self::reopen), so that the
     /// chain can be found here if the owner dies before it is linked elsewhere. Wait-free.
     pub(super) fn hold(&self) -> Chain {
-        // Acquire: as in `take`. Nothing is released: pushers that meet the mark read nothing by it.
-        Self::chain(Head(self.0.fetch_add(HELD, Ordering::Acquire)))
+        Self::chain(Head(self.0.fetch_add(HELD, LIST_BEGIN_TAKE)))
     }
 
     /// [`hold`](Self::hold), if there is something here, and no more than `most`; not if somebody else pushes at this moment.
@@ -262,9 +278,13 @@ impl SharedList {
         if head.is_shut() || !(1..=most).contains(&head.length()) {
             return None;
         }
-        // Acquire: as in `take`.
+        let mark = if cfg!(wavepool_mutant = "join_without_mark") {
+            0
+        } else {
+            HELD
+        };
         self.0
-            .compare_exchange(head.0, head.0 | HELD, Ordering::Acquire, Ordering::Relaxed)
+            .compare_exchange(head.0, head.0 | mark, LIST_BEGIN_TAKE, Ordering::Relaxed)
             .is_ok()
             .then(|| Self::chain(head))
     }
@@ -278,14 +298,18 @@ impl SharedList {
     /// Takes everything from beside a live owner: nothing while that one is at it.
     pub(crate) fn take_beside(&self) -> Chain {
         let mut head = Head(self.0.load(Ordering::Relaxed));
-        while !head.is_shut() {
-            // Acquire: as in `take`.
-            match self.0.compare_exchange_weak(
-                head.0,
-                Head::EMPTY.0,
-                Ordering::Acquire,
-                Ordering::Relaxed,
-            ) {
+        let in_use = |head: Head| {
+            if cfg!(wavepool_mutant = "take_beside_ignores_mark") {
+                head == Head::CLOSED
+            } else {
+                head.is_shut()
+            }
+        };
+        while !in_use(head) {
+            match self
+                .0
+                .compare_exchange_weak(head.0, Head::EMPTY.0, LIST_TAKE, Ordering::Relaxed)
+            {
                 Ok(_) => return Self::chain(head),
                 Err(now) => head = Head(now),
             }
@@ -295,9 +319,8 @@ impl SharedList {
 
     /// Takes everything and lets nothing in any more.
     pub(super) fn close(&self) -> Chain {
-        // Acquire as in `take`. A pusher that meets the mark goes on to the core's outstanding count, which orders
-        // the rest; nothing is released here.
-        Self::chain(Head(self.0.swap(Head::CLOSED.0, Ordering::Acquire)))
+        // A pusher that meets the mark goes on to the core's outstanding count, which orders the rest.
+        Self::chain(Head(self.0.swap(Head::CLOSED.0, LIST_TAKE)))
     }
 
     fn chain(head: Head) -> Chain {
@@ -313,8 +336,7 @@ impl SharedList {
 
     /// What is here, to be looked at while nobody pushes or takes.
     pub(crate) fn peek(&self) -> Chain {
-        // Acquire: as in `take`.
-        Self::chain(Head(self.0.load(Ordering::Acquire)))
+        Self::chain(Head(self.0.load(LIST_TAKE)))
     }
 
     /// How many wait here. Another thread can change that at any moment.

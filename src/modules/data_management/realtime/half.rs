@@ -6,6 +6,10 @@ use core::ptr;
 use super::cells::{Counter, FrameCell};
 use super::class_table::{BUCKETS, ClassTable};
 use super::leak_ring::LeakRing;
+use super::orderings::{
+    HALF_DETACH, HALF_IS_ATTACHED, TABLE_COLLECT, TABLE_IS_CURRENT, TABLE_PICK_UP, TABLE_PUBLISH,
+    TABLE_RETIRE,
+};
 use super::pool_core::Pinned;
 use crate::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 
@@ -77,16 +81,13 @@ impl Half {
         if !self.is_offered_a_table() || !self.retired.load(Ordering::Relaxed).is_null() {
             return None;
         }
-        // Acquire: pairs with the release in `publish`, the table is seen as it was built. Release: pairs with the acquire
-        // in `is_current`, this thread's last use of a shelf that the new table no longer names is over.
-        let next = self.pending.swap(ptr::null_mut(), Ordering::AcqRel);
+        let next = self.pending.swap(ptr::null_mut(), TABLE_PICK_UP);
         if next.is_null() {
             return None;
         }
         let old = self.current.load(Ordering::Relaxed);
         self.current.store(next, Ordering::Relaxed);
-        // Release: pairs with the acquire in `collect_retired`, the old table is no longer read.
-        self.retired.store(old, Ordering::Release);
+        self.retired.store(old, TABLE_RETIRE);
         // SAFETY: came from `publish`, alive until retired.
         Some(unsafe { Pinned::new(next) })
     }
@@ -108,15 +109,13 @@ impl Half {
 
     /// The owner goes; its lists are whole.
     pub(crate) fn detach(&self) {
-        // Release: pairs with the acquire in `is_attached`; the lists are seen as the owner left them.
-        self.attached.store(0, Ordering::Release);
+        self.attached.store(0, HALF_DETACH);
     }
 
     // The control half's side.
 
     pub(crate) fn is_attached(&self) -> bool {
-        // Acquire: pairs with the release in `detach`.
-        self.attached.load(Ordering::Acquire) == 1
+        self.attached.load(HALF_IS_ATTACHED) == 1
     }
 
     /// Whether the owner has kept count of what it told: it does as long as somebody listens.
@@ -136,15 +135,13 @@ impl Half {
 
     /// Offers the owner a new table; one it never picked up is freed.
     pub(crate) fn publish(&self, table: Box<ClassTable>) {
-        // Release: pairs with the acquire in `pick_up`. Acquire: pairs with an earlier `publish` of this side.
-        let unseen = self.pending.swap(self.keep(table), Ordering::AcqRel);
+        let unseen = self.pending.swap(self.keep(table), TABLE_PUBLISH);
         self.free(unseen);
     }
 
     /// Frees a table the owner is done with.
     pub(crate) fn collect_retired(&self) {
-        // Acquire: pairs with the release in `pick_up`.
-        self.free(self.retired.swap(ptr::null_mut(), Ordering::Acquire));
+        self.free(self.retired.swap(ptr::null_mut(), TABLE_COLLECT));
     }
 
     /// Takes up what was published since the owner went, so that nothing old stays named. Only while there is none.
@@ -198,8 +195,7 @@ impl Half {
 
     /// Whether the owner uses the last table that was published.
     pub(crate) fn is_current(&self) -> bool {
-        // Acquire: pairs with the release of the swap in `pick_up`.
-        self.pending.load(Ordering::Acquire).is_null()
+        self.pending.load(TABLE_IS_CURRENT).is_null()
     }
 
     pub(crate) fn demand(&self) -> impl Iterator<Item = u32> {

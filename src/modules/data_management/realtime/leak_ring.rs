@@ -6,6 +6,9 @@ use core::ptr;
 
 use super::cells::{Counter, FrameCell};
 use super::free_list::index_from;
+use super::orderings::{
+    RECORD_BEGIN_READ, RECORD_END_WRITE, RECORD_READ_FENCE, RECORD_WRITE_FENCE,
+};
 use super::slot_table::{NIL, SlotIndex, SlotTable};
 use crate::sync::atomic::{AtomicPtr, AtomicU32, Ordering, fence};
 
@@ -76,18 +79,17 @@ impl LeakRing {
         // Odd already where an owner died in the middle.
         let writing = entry.sequence.load(Ordering::Relaxed) | 1;
         entry.sequence.store(writing, Ordering::Relaxed);
-        // Release fence: pairs with the acquire fence in `iter`; a reader that saw one of the words below sees the odd
-        // sequence too.
-        fence(Ordering::Release);
+        if !cfg!(wavepool_mutant = "record_without_write_fence") {
+            fence(RECORD_WRITE_FENCE);
+        }
         entry.slot.store(index.raw(), Ordering::Relaxed);
         entry.frame.set(frame);
         entry
             .site
             .store(ptr::from_ref(site).cast_mut(), Ordering::Relaxed);
-        // Release: pairs with the first acquire load in `iter`.
         entry
             .sequence
-            .store(writing.wrapping_add(1), Ordering::Release);
+            .store(writing.wrapping_add(1), RECORD_END_WRITE);
         table.slot(index).mark_sampled();
     }
 
@@ -117,13 +119,13 @@ impl LeakRing {
     /// What was recorded; an entry that is being written at this moment is left out.
     pub(crate) fn iter(&self) -> impl Iterator<Item = Sampled> {
         self.entries.iter().filter_map(|entry| {
-            // Acquire: pairs with the last release in `record`.
-            let before = entry.sequence.load(Ordering::Acquire);
+            let before = entry.sequence.load(RECORD_BEGIN_READ);
             let slot = entry.slot.load(Ordering::Relaxed);
             let frame = entry.frame.get();
             let site = entry.site.load(Ordering::Relaxed);
-            // Acquire fence: pairs with the release fence in `record`.
-            fence(Ordering::Acquire);
+            if !cfg!(wavepool_mutant = "record_without_read_fence") {
+                fence(RECORD_READ_FENCE);
+            }
             let after = entry.sequence.load(Ordering::Relaxed);
             if before != after || before % 2 == 1 || site.is_null() {
                 return None;

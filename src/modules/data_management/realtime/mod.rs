@@ -8,6 +8,7 @@ pub(crate) mod exhaustion;
 pub(crate) mod free_list;
 pub(crate) mod half;
 pub(crate) mod leak_ring;
+mod orderings;
 pub(crate) mod planar;
 pub(crate) mod pool_core;
 mod quantum;

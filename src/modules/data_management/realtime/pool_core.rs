@@ -20,6 +20,9 @@ use core::ops::Deref;
 use core::ptr::{self, NonNull};
 
 use super::half::Half;
+use super::orderings::{
+    ANCHORS_COUNT_DOWN, OUTSTANDING_COUNT_DOWN, REQUEST_EPOCH_RAISE, REQUEST_EPOCH_READ,
+};
 use super::shelf::Shelf;
 use super::slot_table::{Loan, Slot, SlotIndex, SlotTable};
 use crate::modules::data_management::control::arena::{Region, UNIT_BYTES};
@@ -197,15 +200,13 @@ impl Core {
     pub(super) fn ask(&self, half: u16) {
         let asked = &self.asked[usize::from(half) % MAX_HALVES];
         let more = asked.load(Ordering::Relaxed).wrapping_add(1);
-        // Release: pairs with the acquire in `asked`: an owner that has seen this has seen the wish.
-        asked.store(more, Ordering::Release);
+        asked.store(more, REQUEST_EPOCH_RAISE);
     }
 
     /// How often this half's owner was asked.
     #[inline(always)]
     pub(super) fn asked(&self, half: u16) -> u32 {
-        // Acquire: pairs with the release in `ask`, so that what was asked for is seen by whoever looks after this.
-        self.asked[usize::from(half) % MAX_HALVES].load(Ordering::Acquire)
+        self.asked[usize::from(half) % MAX_HALVES].load(REQUEST_EPOCH_READ)
     }
 
     pub(super) fn is_controlled(&self) -> bool {
@@ -270,9 +271,7 @@ impl Pinned<Core> {
     /// Counts `less` off what is outstanding; zero frees.
     #[cold]
     fn settle(self, less: u64) {
-        // Release: what this thread did with the core happens before the free. Acquire: whoever frees sees what all the
-        // others did. Both sides are this line.
-        if self.outstanding.fetch_sub(less, Ordering::AcqRel) == less {
+        if self.outstanding.fetch_sub(less, OUTSTANDING_COUNT_DOWN) == less {
             // SAFETY: boxed in `ControlAnchor::new`. All anchors are gone and every handle has counted itself off, so this is
             // the last reference; the count reaches zero once.
             drop(unsafe { Box::from_raw(self.0.as_ptr()) });
@@ -422,14 +421,17 @@ impl Deref for Anchor {
 impl Drop for Anchor {
     fn drop(&mut self) {
         let core = self.0;
-        // Release: what this half did with its lists and counts happens before the teardown. Acquire: the teardown sees
-        // what every other half did. Both sides are this line.
-        if core.anchors.fetch_sub(1, Ordering::AcqRel) != 1 {
+        if core.anchors.fetch_sub(1, ANCHORS_COUNT_DOWN) != 1 {
             return;
         }
         let mut leased = 0;
         for shelf in core.shelves() {
             let came_home = shelf.shared.inbox.close();
+            let came_home = if cfg!(wavepool_mutant = "teardown_without_inbox") {
+                0
+            } else {
+                came_home
+            };
             let idle = shelf.local() + came_home + shelf.shared.surplus.length();
             leased += u64::from(shelf.carved() - idle);
         }

@@ -156,7 +156,11 @@ impl RealtimePool {
             }
         }
         self.quantum.restless = restless;
-        self.quantum.answered = asked;
+        self.quantum.answered = if cfg!(wavepool_mutant = "epoch_read_after_the_look") {
+            self.anchor.asked(self.half.0.id)
+        } else {
+            asked
+        };
     }
 
     /// Answers whether the next quantum has to go on with it.

@@ -51,7 +51,11 @@ impl Shelf {
         let Some(list) = lists.into_iter().find(|list| list.length() > 0) else {
             return 0;
         };
-        let chain = list.hold();
+        let chain = if cfg!(wavepool_mutant = "refill_without_mark") {
+            list.peek()
+        } else {
+            list.hold()
+        };
         let end = self.last_local(table);
         end.map_or(&self.first, |last| &last.loan.next)
             .store(chain.first, Ordering::Relaxed);
@@ -140,7 +144,7 @@ impl Shelf {
             && !self.shared.inbox.front.push_aside(table, kept, last)
         {
             // No further than its own end: that was linked to what is in the inbox meanwhile.
-            while kept.length > 0
+            while (kept.length > 0 || cfg!(wavepool_mutant = "overflow_beyond_its_end"))
                 && let Some(index) = kept.pop(table)
             {
                 self.link(table.slot(index), index);
