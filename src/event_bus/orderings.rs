@@ -18,7 +18,9 @@ pub(super) const LANE_HEAD_READ: Ordering = Acquire;
 
 /// An order to the dispatcher's thread. Pairs with [`DISPATCHER_ORDER_READ`]: the thread sees the events that were made
 /// due before the order was given. Weaker, it ends without delivering them.
+#[cfg(not(target_arch = "wasm32"))]
 pub(super) const DISPATCHER_ORDER: Ordering = Release;
 
 /// The dispatcher's thread reads its order. Pairs with [`DISPATCHER_ORDER`].
+#[cfg(not(target_arch = "wasm32"))]
 pub(super) const DISPATCHER_ORDER_READ: Ordering = Acquire;

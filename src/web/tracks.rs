@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::modules::data_management::control::pool_keeper::KeeperReport;
+use crate::modules::data_management::control::pool_maintenance::MaintenanceReport;
 use crate::modules::data_management::pool_monitor::Alert;
 
 /// Steps kept until they are taken; later ones are left out.
@@ -27,7 +27,7 @@ struct ControlStep {
 }
 
 impl Tracks {
-    pub(super) fn add(&mut self, start_ms: f64, end_ms: f64, report: &KeeperReport) {
+    pub(super) fn add(&mut self, start_ms: f64, end_ms: f64, report: &MaintenanceReport) {
         if self.steps.len() == MOST_STEPS {
             return;
         }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use wavepool::event_bus::{
     BusError, Event, EventRecord, Priority, Published, Subscription, TypedEventBus,
 };
-use wavepool::modules::data_management::control::pool_keeper::PoolKeeper;
+use wavepool::modules::data_management::control::pool_maintenance::PoolMaintenance;
 use wavepool::modules::data_management::pool_monitor::AlertRules;
 use wavepool::modules::data_management::{BufferPool, PoolControl, RealtimePool};
 
@@ -62,8 +62,8 @@ fn a_keeper_with_a_publisher_of_its_own_declares_its_events() {
     let (names, _guard) = subscribe_json(&bus);
     let (mut control, _half) = pool();
     let publisher = bus.publisher().unwrap();
-    let mut keeper = PoolKeeper::new(AlertRules::default(), None).unwrap();
-    keeper.step(0.0, &mut control, Some(&publisher), |_| ());
+    let mut maintenance = PoolMaintenance::new(AlertRules::default(), None).unwrap();
+    maintenance.step(0.0, &mut control, Some(&publisher), |_| ());
     bus.pump(usize::MAX);
     assert!(names.lock().unwrap().contains(&"PoolMetricsSnapshot"));
 }

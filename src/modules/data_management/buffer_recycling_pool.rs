@@ -6,7 +6,7 @@
 use super::control::defragmentation::DefragmentationResult;
 use super::control::pool_builder::PoolBuilder;
 use super::control::pool_control::PoolControl;
-use super::control::pool_keeper::PoolKeeper;
+use super::control::pool_maintenance::PoolMaintenance;
 use super::error::PoolError;
 use super::pool_metrics::{ClassMetrics, PoolCounts, PoolMetrics};
 use super::realtime::realtime_pool::RealtimePool;
@@ -64,7 +64,7 @@ pub trait BufferRecyclingPool: Send + Sync {
 }
 
 /// Recycled vectors of one class.
-struct VecShelf {
+struct VectorList {
     samples: usize,
     vectors: Vec<Vec<f32>>,
     hits: u64,
@@ -76,7 +76,7 @@ struct VecShelf {
     high_water: u64,
 }
 
-/// The pool behind the story's trait: control half, a real-time half of its own, bridge, and a shelf of vectors.
+/// The pool behind the story's trait: control half, a real-time half of its own, bridge, and a size class of vectors.
 ///
 /// # Examples
 /// ```
@@ -95,8 +95,8 @@ pub struct BufferRecyclingPoolImpl {
     control: PoolControl,
     half: Unshared<RealtimePool>,
     bridge: WasmJsBridge,
-    shelves: Vec<VecShelf>,
-    keeper: PoolKeeper,
+    shelves: Vec<VectorList>,
+    maintenance: PoolMaintenance,
     window_ms: f64,
     now_ms: f64,
 }
@@ -116,7 +116,7 @@ impl BufferRecyclingPoolImpl {
         let (control, half) = builder.or_limit_of_shares(2).build()?;
         let shelves = control
             .classes()
-            .map(|samples| VecShelf {
+            .map(|samples| VectorList {
                 samples,
                 vectors: Vec::new(),
                 hits: 0,
@@ -132,7 +132,7 @@ impl BufferRecyclingPoolImpl {
             half: Unshared::new(half),
             shelves,
             window_ms: SizingPolicy::default().window_ms,
-            keeper: PoolKeeper::default(),
+            maintenance: PoolMaintenance::default(),
             now_ms: 0.0,
         })
     }
@@ -148,7 +148,7 @@ impl BufferRecyclingPoolImpl {
         &self.control
     }
 
-    fn shelf_for(&mut self, size: usize) -> Result<&mut VecShelf, PoolError> {
+    fn list_for(&mut self, size: usize) -> Result<&mut VectorList, PoolError> {
         let largest = self.shelves.last().map_or(0, |shelf| shelf.samples);
         if size == 0 {
             return Err(PoolError::ZeroLength);
@@ -168,7 +168,7 @@ impl BufferRecyclingPoolImpl {
 
 impl BufferRecyclingPool for BufferRecyclingPoolImpl {
     fn get_or_create(&mut self, size: usize) -> Result<Vec<f32>, PoolError> {
-        let shelf = self.shelf_for(size)?;
+        let shelf = self.list_for(size)?;
         let mut vector = match shelf.vectors.pop() {
             Some(vector) => {
                 shelf.hits += 1;
@@ -183,7 +183,8 @@ impl BufferRecyclingPool for BufferRecyclingPoolImpl {
         shelf.high_water = shelf.high_water.max(shelf.out);
         vector.clear();
         vector.resize(size, 0.0);
-        self.control.set_shelved(shelved_samples(&self.shelves));
+        self.control
+            .set_recycled_vector_samples(recycled_vector_samples(&self.shelves));
         Ok(vector)
     }
 
@@ -209,7 +210,8 @@ impl BufferRecyclingPool for BufferRecyclingPoolImpl {
             });
         }
         self.shelves[at].vectors.push(buffer);
-        self.control.set_shelved(shelved_samples(&self.shelves));
+        self.control
+            .set_recycled_vector_samples(recycled_vector_samples(&self.shelves));
         Ok(())
     }
 
@@ -234,7 +236,7 @@ impl BufferRecyclingPool for BufferRecyclingPoolImpl {
 
     fn get_efficiency_metrics(&self) -> PoolMetrics {
         let mut counts = self.control.counts();
-        add_shelves(&mut counts, &self.shelves, &self.bridge);
+        add_vector_lists(&mut counts, &self.shelves, &self.bridge);
         PoolMetrics::from_counts(&counts)
     }
 
@@ -242,16 +244,17 @@ impl BufferRecyclingPool for BufferRecyclingPoolImpl {
     fn optimize_pool_sizes(&mut self) {
         self.now_ms += self.window_ms;
         let (bridge, shelves) = (&self.bridge, &self.shelves);
-        self.keeper
+        self.maintenance
             .step(self.now_ms, &mut self.control, None, |counts| {
-                add_shelves(counts, shelves, bridge)
+                add_vector_lists(counts, shelves, bridge)
             });
         for shelf in &mut self.shelves {
             let needed = shelf.high_water.saturating_sub(shelf.out) as usize;
             shelf.vectors.truncate(needed);
             shelf.high_water = shelf.out;
         }
-        self.control.set_shelved(shelved_samples(&self.shelves));
+        self.control
+            .set_recycled_vector_samples(recycled_vector_samples(&self.shelves));
         self.begin_quantum();
     }
 
@@ -285,7 +288,7 @@ fn bridge_for(control: &PoolControl) -> WasmJsBridge {
 }
 
 /// What the pool does not count itself: vectors, and crossings.
-fn add_shelves(counts: &mut PoolCounts, shelves: &[VecShelf], bridge: &WasmJsBridge) {
+fn add_vector_lists(counts: &mut PoolCounts, shelves: &[VectorList], bridge: &WasmJsBridge) {
     counts.overhead_bytes += bridge.heap_bytes() + size_of_val(shelves);
     for shelf in shelves {
         let at = counts
@@ -309,11 +312,11 @@ fn add_shelves(counts: &mut PoolCounts, shelves: &[VecShelf], bridge: &WasmJsBri
         class.created += shelf.created + shelf.grown;
         counts.overhead_bytes += shelf.vectors.capacity() * size_of::<Vec<f32>>();
     }
-    counts.bytes_shelved = shelved_samples(shelves) * size_of::<f32>();
+    counts.bytes_shelved = recycled_vector_samples(shelves) * size_of::<f32>();
     counts.boundary = bridge.counts();
 }
 
-fn shelved_samples(shelves: &[VecShelf]) -> usize {
+fn recycled_vector_samples(shelves: &[VectorList]) -> usize {
     shelves
         .iter()
         .flat_map(|shelf| &shelf.vectors)

@@ -3,7 +3,7 @@
 use super::audio_buffer_manager::AudioBufferManagerImpl;
 use super::control::pool_builder::{BufferPool, PoolBuilder};
 use super::control::pool_control::PoolControl;
-use super::control::pool_keeper::{KeeperReport, PoolKeeper};
+use super::control::pool_maintenance::{MaintenanceReport, PoolMaintenance};
 use super::pool_events;
 use super::pool_metrics::{BoundaryCounts, PoolCounts, PoolMetrics};
 use super::pool_monitor::{AlertRules, PoolMetricsMonitor};
@@ -85,7 +85,7 @@ struct Parts {
     audio_buffers: Option<AudioBufferManagerImpl>,
     audio_buffer_mix: Vec<(usize, u32)>,
     boundary: BoundaryCounts,
-    keeper: PoolKeeper,
+    maintenance: PoolMaintenance,
 }
 
 /// The module was used before its `init`, or after its `stop`.
@@ -109,7 +109,7 @@ impl Module for DataManagementModule {
             .cloned()
             .unwrap_or_default();
         pool_events::declare_all(ctx.bus())?;
-        let keeper = PoolKeeper::new(config.alerts, config.sizing)?;
+        let maintenance = PoolMaintenance::new(config.alerts, config.sizing)?;
         let (mut control, mut first) = config.pool.build()?;
         control.attach_publisher(ctx.bus().publisher()?)?;
         first.attach_publisher(ctx.bus().publisher()?)?;
@@ -122,7 +122,7 @@ impl Module for DataManagementModule {
             audio_buffers: None,
             audio_buffer_mix: config.audio_buffers,
             boundary: BoundaryCounts::default(),
-            keeper,
+            maintenance,
         });
         Ok(())
     }
@@ -134,7 +134,7 @@ impl Module for DataManagementModule {
     fn health(&self) -> Health {
         match &self.parts {
             None => Health::Failed("not initialised".to_owned()),
-            Some(parts) => match parts.keeper.monitor().active().next() {
+            Some(parts) => match parts.maintenance.monitor().active().next() {
                 None => Health::Healthy,
                 Some(alert) => Health::Degraded(format!("{:?}: {:.1}", alert.kind, alert.value)),
             },
@@ -220,25 +220,25 @@ impl DataManagementModule {
     /// What the last control step measured: high-water marks are those since the step before.
     #[must_use]
     pub fn observed(&self) -> Option<&PoolMetrics> {
-        Some(self.parts.as_ref()?.keeper.metrics())
+        Some(self.parts.as_ref()?.maintenance.metrics())
     }
 
     /// The alert rules and where they stand.
     #[must_use]
     pub fn monitor(&self) -> Option<&PoolMetricsMonitor> {
-        Some(self.parts.as_ref()?.keeper.monitor())
+        Some(self.parts.as_ref()?.maintenance.monitor())
     }
 
     /// The optimizer, for its last plan, its demand and its profile.
     #[must_use]
     pub fn optimizer(&self) -> Option<&PoolOptimizationEngine> {
-        self.parts.as_ref()?.keeper.engine()
+        self.parts.as_ref()?.maintenance.engine()
     }
 
     /// The optimizer, to tell it of memory pressure.
     #[must_use]
     pub fn optimizer_mut(&mut self) -> Option<&mut PoolOptimizationEngine> {
-        self.parts.as_mut()?.keeper.engine_mut()
+        self.parts.as_mut()?.maintenance.engine_mut()
     }
 
     /// The scheduled control step: collects, measures, alerts, sizes, defragments while that alert is raised, tells the
@@ -247,8 +247,8 @@ impl DataManagementModule {
     /// [`Watchdog`](crate::registry::Watchdog).
     ///
     /// # Real-time
-    /// For the control side. Bounded: see [`PoolKeeper::step`].
-    pub fn tick(&mut self, now_ms: f64) -> Option<KeeperReport> {
+    /// For the control side. Bounded: see [`PoolMaintenance::step`].
+    pub fn tick(&mut self, now_ms: f64) -> Option<MaintenanceReport> {
         let parts = self.parts.as_mut()?;
         let _call = parts.calls.enter("tick");
         if let Some(manager) = &mut parts.audio_buffers {
@@ -259,7 +259,7 @@ impl DataManagementModule {
         let add = |counts: &mut PoolCounts| counts.boundary = boundary;
         Some(
             parts
-                .keeper
+                .maintenance
                 .step(now_ms, &mut parts.control, Some(&parts.publisher), add),
         )
     }

@@ -217,7 +217,7 @@ pub enum Table {
     /// Real-time halves on one control.
     Halves,
     /// Size classes of all halves together.
-    Shelves,
+    SizeClasses,
     /// Memory regions.
     Regions,
     /// Leases of one holder.
@@ -226,12 +226,18 @@ pub enum Table {
     Inbox,
 }
 
+impl Table {
+    /// Earlier name of [`SizeClasses`](Self::SizeClasses).
+    #[expect(non_upper_case_globals, reason = "It was a variant.")]
+    pub const Shelves: Self = Self::SizeClasses;
+}
+
 impl core::fmt::Display for Table {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.write_str(match self {
             Self::Slots => "buffers are carved that the limit has room to describe: trim a class",
             Self::Halves => "halves are attached: drop one, the next is given its place",
-            Self::Shelves => {
+            Self::SizeClasses => {
                 "classes of all halves are there: `PoolControl::step` until old ones have drained"
             }
             Self::Regions => {

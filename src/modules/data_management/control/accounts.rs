@@ -3,15 +3,15 @@
 use core::panic::Location;
 
 use super::arena::{UNIT_BYTES, UNIT_SAMPLES, units};
-use super::census::Census;
-use super::line_search::Purpose;
 use super::past_counts::Totals;
 use super::pool_control::PoolControl;
+use super::threshold_search::Purpose;
+use super::usage_scan::UsageScan;
 use crate::modules::data_management::pool_metrics::{ClassMetrics, PoolCounts, PoolMetrics};
 use crate::modules::data_management::realtime::class_table::BUCKETS;
 use crate::modules::data_management::realtime::free_list::{Chain, index_from};
-use crate::modules::data_management::realtime::pool_core::{MAX_SHELVES, Pinned};
-use crate::modules::data_management::realtime::shelf::{NO_LINE, Shelf};
+use crate::modules::data_management::realtime::pool_core::{MAX_SIZE_CLASSES, SharedPtr};
+use crate::modules::data_management::realtime::size_class::{NO_THRESHOLD, SizeClass};
 use crate::modules::data_management::realtime::slot_table::SlotIndex;
 
 /// One buffer, for kept views and for the map of the arena.
@@ -57,39 +57,41 @@ pub struct LeakSite {
     pub held_frames: Option<u64>,
 }
 
-/// What a scratch from the hand asked for is not known: it counts as all of its buffer, so that it is no waste.
-fn out_of_hand(shelf: &Shelf) -> u64 {
-    shelf.scratch_out().map_or(0, |_| u64::from(shelf.samples))
+/// What a scratch from the cache asked for is not known: it counts as all of its buffer, so that it is no waste.
+fn borrowed_scratch_samples(size_class: &SizeClass) -> u64 {
+    size_class
+        .borrowed_scratch()
+        .map_or(0, |_| u64::from(size_class.samples))
 }
 
 impl PoolControl {
     /// Buffers in somebody's hands. Another thread can change that at any moment.
     #[must_use]
     pub fn leased(&self) -> u64 {
-        self.anchor
-            .shelves()
-            .map(|shelf| u64::from(shelf.leased()))
+        self.pool
+            .size_classes()
+            .map(|size_class| u64::from(size_class.leased()))
             .sum()
     }
 
     /// Every buffer there is.
     pub fn slots(&self) -> impl Iterator<Item = SlotInfo> {
-        let carved = |index: &SlotIndex| self.anchor.table.slot(*index).is_carved();
-        self.anchor.table.indices().filter(carved).map(|index| {
-            let shelf = self.anchor.core().shelf_of(index);
-            let slot = self.anchor.table.slot(index);
+        let carved = |index: &SlotIndex| self.pool.table.slot(*index).is_carved();
+        self.pool.table.indices().filter(carved).map(|index| {
+            let size_class = self.pool.core().size_class_of(index);
+            let slot = self.pool.table.slot(index);
             // What a scratch from the cache asked for is not known: it counts as all of its buffer, as in the metrics.
-            let lent_samples = if shelf.scratch_out() == Some(index) {
-                shelf.samples
+            let lent_samples = if size_class.borrowed_scratch() == Some(index) {
+                size_class.samples
             } else {
-                slot.lent_samples()
+                slot.requested_samples()
             };
             SlotInfo {
                 index: index.raw(),
-                address: self.anchor.samples_at(slot).as_ptr().addr(),
-                samples: shelf.samples as usize,
+                address: self.pool.samples_at(slot).as_ptr().addr(),
+                samples: size_class.samples as usize,
                 lent_samples: lent_samples as usize,
-                half: shelf.half,
+                half: size_class.half,
             }
         })
     }
@@ -108,7 +110,7 @@ impl PoolControl {
     /// Requests so far by size: the largest size of each step, and how many. A count that ran over begins at 0 again.
     pub fn demand(&self) -> impl Iterator<Item = (usize, u32)> {
         let mut counts = [0u32; BUCKETS];
-        for half in self.anchor.halves() {
+        for half in self.pool.halves() {
             for (sum, count) in counts.iter_mut().zip(half.demand()) {
                 *sum = sum.wrapping_add(count);
             }
@@ -124,7 +126,7 @@ impl PoolControl {
     #[must_use]
     pub fn leak_report(&self) -> LeakReport {
         let (mut sites, mut unrecorded) = (Vec::new(), 0);
-        for half in self.anchor.halves() {
+        for half in self.pool.halves() {
             unrecorded += half.sites.unrecorded.get();
             for sampled in half.sites.iter() {
                 // About the present holder if the slot still carries the mark, and is this half's.
@@ -156,8 +158,8 @@ impl PoolControl {
     }
 
     fn is_sampled(&self, slot: u32) -> bool {
-        let mut indices = self.anchor.table.indices();
-        indices.any(|index| index.raw() == slot && self.anchor.table.slot(index).is_sampled())
+        let mut indices = self.pool.table.indices();
+        indices.any(|index| index.raw() == slot && self.pool.table.slot(index).is_sampled())
     }
 
     /// A snapshot of every figure. Costs the real-time halves nothing.
@@ -177,39 +179,45 @@ impl PoolControl {
     /// [`counts`](Self::counts) into a value that is used again, so that counting does not allocate once `classes` has
     /// its capacity.
     pub fn count_into(&self, counts: &mut PoolCounts) {
-        let requested = Census::taken_now(&self.anchor.table);
-        let requested = |shelf: &Shelf| requested[usize::from(shelf.id) % MAX_SHELVES];
+        let requested = UsageScan::scan_now(&self.pool.table);
+        let requested =
+            |size_class: &SizeClass| requested[usize::from(size_class.id) % MAX_SIZE_CLASSES];
         self.count_halves(counts, requested, false);
     }
 
     /// [`counts`](Self::counts) for a control step: what holders asked for is of the last look at every slot, of which each
     /// step takes a part.
     pub(super) fn counts_of_step(&mut self) -> PoolCounts {
-        self.census.advance(&self.anchor.table);
+        self.usage_scan.advance(&self.pool.table);
         let mut counts = PoolCounts::default();
         self.count_halves(&mut counts, self.requested_lately(), false);
         counts
     }
 
-    fn requested_lately(&self) -> impl Fn(&Shelf) -> u64 {
-        |shelf| self.census.requested(shelf.id, shelf.leased())
+    fn requested_lately(&self) -> impl Fn(&SizeClass) -> u64 {
+        |size_class| {
+            self.usage_scan
+                .requested(size_class.id, size_class.leased())
+        }
     }
 
     /// What the halves counted whose sizes follow demand, with the limit that the others leave them. `all` are the counts
     /// of every half.
     pub(super) fn demand_counts(&self, all: &PoolCounts) -> PoolCounts {
-        let mut shelves = self.anchor.shelves();
-        if self.past.is_all_of_demand() && shelves.all(|shelf| self.follows_demand(shelf.half)) {
+        let mut size_classes = self.pool.size_classes();
+        if self.past.is_all_of_demand()
+            && size_classes.all(|size_class| self.follows_demand(size_class.half))
+        {
             return all.clone();
         }
-        drop(shelves);
+        drop(size_classes);
         let mut counts = PoolCounts::default();
         let requested = self.requested_lately();
         self.count_halves(&mut counts, requested, true);
-        let own = self.anchor.shelves();
-        let own = own.filter(|shelf| !self.follows_demand(shelf.half));
+        let own = self.pool.size_classes();
+        let own = own.filter(|size_class| !self.follows_demand(size_class.half));
         let taken: usize = own
-            .map(|shelf| shelf.carved() as usize * shelf.samples as usize)
+            .map(|size_class| size_class.carved() as usize * size_class.samples as usize)
             .sum();
         counts.bytes_limit = sample_bytes(self.limit_samples.saturating_sub(taken));
         counts
@@ -218,7 +226,7 @@ impl PoolControl {
     fn count_halves(
         &self,
         counts: &mut PoolCounts,
-        requested: impl Fn(&Shelf) -> u64,
+        requested: impl Fn(&SizeClass) -> u64,
         demand_only: bool,
     ) {
         let mut classes = core::mem::take(&mut counts.classes);
@@ -233,15 +241,17 @@ impl PoolControl {
         for past in self.past.classes(demand_only) {
             add_counts(&mut classes, past);
         }
-        let shelves = self.anchor.shelves();
-        for shelf in shelves.filter(|shelf| !demand_only || self.follows_demand(shelf.half)) {
+        let size_classes = self.pool.size_classes();
+        for size_class in
+            size_classes.filter(|size_class| !demand_only || self.follows_demand(size_class.half))
+        {
             let counts = ClassMetrics {
-                requested_samples: requested(&shelf) + out_of_hand(&shelf),
-                ..counts_since(&shelf, self.past.of(&shelf))
+                requested_samples: requested(&size_class) + borrowed_scratch_samples(&size_class),
+                ..counts_since(&size_class, self.past.of(&size_class))
             };
             add_counts(&mut classes, &counts);
         }
-        // Collected and not yet given back: carved and idle still, though no shelf counts them.
+        // Collected and not yet given back: carved and idle still, though no size class counts them.
         let (chain, samples) = &self.collected;
         let of_size = |class: &&mut ClassMetrics| class.samples == *samples as usize;
         if let Some(class) = classes.iter_mut().find(of_size) {
@@ -268,23 +278,27 @@ impl PoolControl {
 
     /// Slots and free runs that control steps have looked at so far.
     pub(super) fn looks(&self) -> u64 {
-        self.lines.looks() + self.census.looks() + self.free.looks()
+        self.thresholds.scanned() + self.usage_scan.scanned() + self.free.looks()
     }
 
     /// Buffers that came back, as far as their halves have seen: what the recycling events add up to.
     #[must_use]
     pub fn recycled(&self) -> u64 {
-        let there: u64 = self.anchor.shelves().map(|shelf| shelf.recycled()).sum();
+        let there: u64 = self
+            .pool
+            .size_classes()
+            .map(|size_class| size_class.recycled())
+            .sum();
         there + self.past.recycled()
     }
 
     fn overhead_bytes(&self) -> usize {
-        self.anchor.heap_bytes()
+        self.pool.heap_bytes()
             + self.free.heap_bytes()
-            + self.lines.heap_bytes()
-            + self.census.heap_bytes()
+            + self.thresholds.heap_bytes()
+            + self.usage_scan.heap_bytes()
             + self.classes.capacity() * size_of::<(u32, u32)>()
-            + self.leaks_told.capacity() * size_of::<u32>()
+            + self.published_leaks.capacity() * size_of::<u32>()
             + self.own_mix.capacity() * size_of::<u16>()
             + self.attached.capacity() * size_of::<(u32, u32)>()
             + self.past.heap_bytes()
@@ -299,9 +313,11 @@ impl PoolControl {
     /// [`PoolMetrics::bytes_held`] alone.
     #[must_use]
     pub fn bytes_held(&self) -> usize {
-        let shelved = |shelf: Pinned<Shelf>| shelf.carved() as usize * shelf.samples as usize;
+        let shelved = |size_class: SharedPtr<SizeClass>| {
+            size_class.carved() as usize * size_class.samples as usize
+        };
         let collected = self.collected.0.length as usize * self.collected.1 as usize;
-        let samples: usize = self.anchor.shelves().map(shelved).sum();
+        let samples: usize = self.pool.size_classes().map(shelved).sum();
         (samples + collected) * size_of::<f32>()
     }
 
@@ -309,15 +325,16 @@ impl PoolControl {
     pub(super) fn padding_samples(&self) -> usize {
         let (chain, samples) = &self.collected;
         let collected = chain.length as usize * padding(*samples as usize);
-        let of_shelf =
-            |shelf: Pinned<Shelf>| shelf.carved() as usize * padding(shelf.samples as usize);
-        self.anchor.shelves().map(of_shelf).sum::<usize>() + collected
+        let of_class = |size_class: SharedPtr<SizeClass>| {
+            size_class.carved() as usize * padding(size_class.samples as usize)
+        };
+        self.pool.size_classes().map(of_class).sum::<usize>() + collected
     }
 
     /// [`is_valid`](Self::is_valid), where it is known that nobody is in the middle of anything: no half has an owner, and
     /// no buffer is out.
-    pub(super) fn agrees_at_rest(&self) -> bool {
-        let owned = self.anchor.halves().any(|half| half.is_attached());
+    pub(super) fn is_valid_when_idle(&self) -> bool {
+        let owned = self.pool.halves().any(|half| half.is_attached());
         owned || self.leased() > 0 || self.is_valid()
     }
 
@@ -325,22 +342,22 @@ impl PoolControl {
     /// points where no half and no handle is in the middle of anything. One pass over lists and slots.
     #[must_use]
     pub fn is_valid(&self) -> bool {
-        let table = &self.anchor.table;
+        let table = &self.pool.table;
         let mut on_list = vec![false; table.indices().count()];
-        // Every slot of a list is on no other, idle, and of this shelf; and there are as many as the list says.
-        let mut walk = |mut chain: Chain, shelf: Option<u16>| {
+        // Every slot of a list is on no other, idle, and of this size class; and there are as many as the list says.
+        let mut walk = |mut chain: Chain, size_class: Option<u16>| {
             let length = chain.length;
             for _ in 0..length {
                 let Some(index) = chain.pop(table) else {
                     return false;
                 };
                 let slot = table.slot(index);
-                let belongs = match shelf {
-                    Some(shelf) => slot.is_carved() && slot.shelf() == shelf,
+                let belongs = match size_class {
+                    Some(size_class) => slot.is_carved() && slot.size_class() == size_class,
                     None => !slot.is_carved(),
                 };
                 let seen = core::mem::replace(&mut on_list[index.raw() as usize], true);
-                if seen || !belongs || slot.lent_samples() > 0 {
+                if seen || !belongs || slot.requested_samples() > 0 {
                     return false;
                 }
             }
@@ -350,26 +367,30 @@ impl PoolControl {
             return false;
         }
         let (collected, samples) = self.collected;
-        let of = index_from(collected.first).map(|index| table.slot(index).shelf());
+        let of = index_from(collected.first).map(|index| table.slot(index).size_class());
         if collected.length > 0 && !walk(collected, of) {
             return false;
         }
         let mut carved_units = collected.length as usize * units(samples as usize);
-        let mut leased = vec![0; MAX_SHELVES];
-        for shelf in self.anchor.shelves() {
-            let [front, side] = shelf.shared.inbox.lists();
+        let mut leased = vec![0; MAX_SIZE_CLASSES];
+        for size_class in self.pool.size_classes() {
+            let [front, side] = size_class.shared.inbox.lists();
             let lists = [
-                shelf.peek_local(),
-                shelf.peek_hand(),
+                size_class.peek_local(),
+                size_class.peek_cache(),
                 front.peek(),
                 side.peek(),
-                shelf.shared.surplus.peek(),
+                size_class.shared.surplus.peek(),
             ];
-            if !lists.into_iter().all(|chain| walk(chain, Some(shelf.id))) {
+            if !lists
+                .into_iter()
+                .all(|chain| walk(chain, Some(size_class.id)))
+            {
                 return false;
             }
-            leased[usize::from(shelf.id)] = i64::from(shelf.carved()) - i64::from(shelf.idle());
-            carved_units += shelf.carved() as usize * units(shelf.samples as usize);
+            leased[usize::from(size_class.id)] =
+                i64::from(size_class.carved()) - i64::from(size_class.idle());
+            carved_units += size_class.carved() as usize * units(size_class.samples as usize);
         }
         // What is on no list is in somebody's hands.
         for index in table
@@ -380,31 +401,34 @@ impl PoolControl {
             if !slot.is_carved() {
                 return false;
             }
-            let out = self.anchor.core().shelf_of(index).scratch_out() == Some(index);
-            if out == (slot.lent_samples() > 0) {
+            let out = self.pool.core().size_class_of(index).borrowed_scratch() == Some(index);
+            if out == (slot.requested_samples() > 0) {
                 return false;
             }
-            leased[usize::from(slot.shelf())] -= 1;
+            leased[usize::from(slot.size_class())] -= 1;
         }
         leased.iter().all(|&difference: &i64| difference == 0)
-            && self.lines_are_valid()
+            && self.thresholds_are_valid()
             && self.free.is_valid()
             && carved_units + self.free.total() == self.reserved_units
     }
 
-    /// Whether as many buffers lie beyond each line as the shelf says.
-    fn lines_are_valid(&self) -> bool {
-        let table = &self.anchor.table;
-        let drawn = |shelf: &Pinned<Shelf>| shelf.line() != NO_LINE;
-        self.anchor.shelves().filter(drawn).all(|shelf| {
+    /// Whether as many buffers lie beyond each line as the size class says.
+    fn thresholds_are_valid(&self) -> bool {
+        let table = &self.pool.table;
+        let drawn =
+            |size_class: &SharedPtr<SizeClass>| size_class.reclaim_threshold() != NO_THRESHOLD;
+        self.pool.size_classes().filter(drawn).all(|size_class| {
             let slots = table.indices().map(|index| table.slot(index));
             let beyond = slots.filter(|slot| {
-                slot.is_carved() && slot.shelf() == shelf.id && slot.place_key() >= shelf.line()
+                slot.is_carved()
+                    && slot.size_class() == size_class.id
+                    && slot.address_key() >= size_class.reclaim_threshold()
             });
-            // Where a further line is looked for, the shelf says how many are to lie beyond that one.
-            let purpose = self.lines.purpose(shelf.id);
+            // Where a further line is looked for, the size class says how many are to lie beyond that one.
+            let purpose = self.thresholds.purpose(size_class.id);
             matches!(purpose, Some(Purpose::Drain | Purpose::DrainFirst))
-                || beyond.count() == shelf.draining() as usize
+                || beyond.count() == size_class.draining() as usize
         })
     }
 }
@@ -423,22 +447,22 @@ pub(super) const fn bytes(units: usize) -> usize {
     units * UNIT_BYTES
 }
 
-/// What a shelf has, and what it counted since `before`.
-pub(super) fn counts_since(shelf: &Shelf, before: Totals) -> ClassMetrics {
+/// What a size class has, and what it counted since `before`.
+pub(super) fn counts_since(size_class: &SizeClass, before: Totals) -> ClassMetrics {
     ClassMetrics {
-        samples: shelf.samples as usize,
-        carved: u64::from(shelf.carved()),
-        idle: u64::from(shelf.idle()),
-        leased: u64::from(shelf.leased()),
-        high_water: u64::from(shelf.peak()),
-        recent_high_water: u64::from(shelf.window_peak()),
+        samples: size_class.samples as usize,
+        carved: u64::from(size_class.carved()),
+        idle: u64::from(size_class.idle()),
+        leased: u64::from(size_class.leased()),
+        high_water: u64::from(size_class.peak()),
+        recent_high_water: u64::from(size_class.window_peak()),
         // A racing look at the hits may be one short of an earlier one.
-        hits: shelf.hits().saturating_sub(before.hits),
-        borrowed: shelf.borrowed.get().saturating_sub(before.borrowed),
+        hits: size_class.hits().saturating_sub(before.hits),
+        borrowed: size_class.borrowed.get().saturating_sub(before.borrowed),
         created: 0,
-        exhausted: shelf.exhausted.get().saturating_sub(before.exhausted),
+        exhausted: size_class.exhausted.get().saturating_sub(before.exhausted),
         requested_samples: 0,
-        draining: u64::from(shelf.draining()),
+        draining: u64::from(size_class.draining()),
         retired: false,
     }
 }
@@ -491,7 +515,7 @@ mod tests {
             half.begin_quantum(frame);
             control.step(100);
         }
-        assert_eq!(control.anchor.shelves().count(), 1);
+        assert_eq!(control.pool.size_classes().count(), 1);
         assert_eq!(control.recycled(), 10);
     }
 
@@ -504,13 +528,13 @@ mod tests {
             .build()
             .unwrap();
         let mut held: Vec<_> = (0..5).map(|_| half.acquire(64).unwrap()).collect();
-        // One is at hand, two are on the list, one is in the inbox, one is out.
+        // One is in the cache, two are on the list, one is in the inbox, one is out.
         held.drain(..3).for_each(|buffer| half.release(buffer));
         drop(held.pop());
         let out = index_from(held[0].slot_index()).unwrap();
-        let shelf = control.anchor.shelves().next().unwrap();
-        let listed = index_from(shelf.peek_local().first).unwrap();
-        let core = control.anchor.core();
+        let size_class = control.pool.size_classes().next().unwrap();
+        let listed = index_from(size_class.peek_local().first).unwrap();
+        let core = control.pool.core();
         let places = [out, listed].map(|index| {
             let slot = core.table.slot(index);
             (slot, slot.region(), slot.unit())
@@ -518,39 +542,39 @@ mod tests {
         assert!(control.is_valid());
         let wrong = |control: &PoolControl, what| assert!(!control.is_valid(), "{what}");
 
-        shelf.add_carved(1);
+        size_class.add_carved(1);
         wrong(&control, "a buffer is counted that is nowhere");
-        shelf.sub_carved(1);
+        size_class.sub_carved(1);
 
-        let lost = shelf.shared.inbox.front.take();
+        let lost = size_class.shared.inbox.front.take();
         wrong(&control, "a buffer came home and is on no list");
-        control.put_back(&shelf, lost, 0);
+        control.put_back(&size_class, lost, 0);
 
-        let collected = replace(&mut control.collected, (shelf.peek_hand(), 64));
+        let collected = replace(&mut control.collected, (size_class.peek_cache(), 64));
         wrong(&control, "a buffer is on two lists");
         control.collected = collected;
 
-        let spare = replace(&mut control.spare, shelf.peek_local());
+        let spare = replace(&mut control.spare, size_class.peek_local());
         wrong(&control, "a slot with memory waits for memory");
         control.spare = spare;
 
         let [(slot, region, unit), idle] = places;
         slot.uncarve();
         wrong(&control, "a buffer is out whose memory went back");
-        slot.carve(region, unit, shelf.id);
+        slot.carve(region, unit, size_class.id);
         wrong(&control, "a buffer is out that nobody asked for");
         held.clear();
         assert!(control.is_valid());
 
         let (slot, region, unit) = idle;
-        slot.carve(region, unit, shelf.id + 1);
+        slot.carve(region, unit, size_class.id + 1);
         wrong(&control, "a buffer is on the list of another class");
-        slot.carve(region, unit, shelf.id);
+        slot.carve(region, unit, size_class.id);
 
-        shelf.set_line(0);
-        shelf.set_draining(1);
+        size_class.set_reclaim_threshold(0);
+        size_class.set_draining(1);
         wrong(&control, "all buffers lie beyond the line, not one");
-        shelf.set_line(NO_LINE);
+        size_class.set_reclaim_threshold(NO_THRESHOLD);
 
         let run = control.free.take(&mut Fit::new(1, 1)).unwrap();
         wrong(&control, "memory is nobody's");

@@ -164,7 +164,7 @@ impl Run {
     }
 
     /// Orders runs and slots by address.
-    pub(super) const fn place_key(self) -> u64 {
+    pub(super) const fn address_key(self) -> u64 {
         (self.region as u64) << 32 | self.unit as u64
     }
 
@@ -226,14 +226,14 @@ impl FreeRuns {
     pub(super) fn take(&mut self, fit: &mut Fit) -> Option<Run> {
         let first = fit.next;
         let found = self.runs[first..].iter().position(|run| {
-            if run.place_key() >= fit.below {
+            if run.address_key() >= fit.below {
                 return true;
             }
             // Most runs of a fragmented arena are too short: that costs one comparison.
             run.units >= fit.units
                 && run.units < fit.shorter_than
                 && run.before(fit.align) + fit.units <= run.units
-                && run.place_key() + u64::from(run.before(fit.align)) < fit.below
+                && run.address_key() + u64::from(run.before(fit.align)) < fit.below
         });
         let at = found.map_or(self.runs.len(), |found| first + found);
         self.looks.add((at - first + 1) as u64);
@@ -241,7 +241,7 @@ impl FreeRuns {
         let run = *self
             .runs
             .get(at)
-            .filter(|run| run.place_key() < fit.below)?;
+            .filter(|run| run.address_key() < fit.below)?;
         Some(self.split(at, run.before(fit.align), fit.units))
     }
 
@@ -352,7 +352,7 @@ impl FreeRuns {
         let (mut fitting, mut looks) = (0, 0);
         for run in &self.runs {
             looks += 1;
-            if run.place_key() >= fit.below || fitting >= count {
+            if run.address_key() >= fit.below || fitting >= count {
                 break;
             }
             if run.units >= fit.units && run.units < fit.shorter_than {
@@ -486,7 +486,7 @@ mod tests {
         free.set_largest_class(16);
         assert_eq!((free.short(), free.is_valid()), (12, true));
         let mut low = Fit {
-            below: run(0, 0, 1).place_key(),
+            below: run(0, 0, 1).address_key(),
             ..Fit::new(1, 1)
         };
         assert_eq!((free.fits(&low, 9), free.take(&mut low)), (0, None));
@@ -497,12 +497,12 @@ mod tests {
         let mut free = FreeRuns::default();
         free.give(run(0, 3, 9));
         let mut fit = Fit {
-            below: run(0, 4, 1).place_key(),
+            below: run(0, 4, 1).address_key(),
             ..Fit::new(4, 4)
         };
         assert_eq!(free.take(&mut fit), None);
         let mut fit = Fit {
-            below: run(0, 5, 1).place_key(),
+            below: run(0, 5, 1).address_key(),
             ..Fit::new(4, 4)
         };
         assert_eq!(free.take(&mut fit), Some(run(0, 4, 4)));

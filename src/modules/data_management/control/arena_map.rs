@@ -90,17 +90,18 @@ impl PoolControl {
                 count: 1,
                 state: SpanState::Free,
             });
-        let buffers = self.anchor.table.indices().filter_map(|index| {
-            let slot = self.anchor.table.slot(index);
+        let buffers = self.pool.table.indices().filter_map(|index| {
+            let slot = self.pool.table.slot(index);
             if !slot.is_carved() {
                 return None;
             }
-            let shelf = self.anchor.core().shelf_of(index);
-            let is_out = slot.lent_samples() > 0 || shelf.scratch_out() == Some(index);
+            let size_class = self.pool.core().size_class_of(index);
+            let is_out =
+                slot.requested_samples() > 0 || size_class.borrowed_scratch() == Some(index);
             Some(ArenaSpan {
                 region: slot.region(),
                 first_sample: slot.unit() as usize * UNIT_SAMPLES,
-                samples: shelf.samples as usize,
+                samples: size_class.samples as usize,
                 count: 1,
                 state: if is_out {
                     SpanState::Leased

@@ -4,9 +4,9 @@ use super::pool_control::PoolControl;
 use crate::modules::data_management::error::{PoolError, Table};
 use crate::modules::data_management::realtime::class_table::ClassTable;
 use crate::modules::data_management::realtime::half::Half;
-use crate::modules::data_management::realtime::pool_core::{MAX_HALVES, Pinned};
+use crate::modules::data_management::realtime::pool_core::{MAX_HALVES, SharedPtr};
 use crate::modules::data_management::realtime::realtime_pool::RealtimePool;
-use crate::modules::data_management::realtime::shelf::Shelf;
+use crate::modules::data_management::realtime::size_class::SizeClass;
 use crate::modules::data_management::sizing::class_boundaries::MAX_CLASSES;
 
 impl PoolControl {
@@ -52,28 +52,32 @@ impl PoolControl {
     }
 
     fn attach_mix(&mut self, mix: &[(u32, u32)], own: bool) -> Result<RealtimePool, PoolError> {
-        let unowned = self.anchor.halves().find(|half| !half.is_attached());
+        let unowned = self.pool.halves().find(|half| !half.is_attached());
         let half = match unowned {
             Some(half) => {
-                half.take_up_for_nobody();
+                half.apply_while_detached();
                 self.forget_owner(half);
-                half.adopt();
+                half.attach();
                 half
             }
             None => self.make_half()?,
         };
         // Made before it is filled: its drop leaves the half without owner if that fails.
-        let realtime = RealtimePool::new(self.anchor.another(), half, self.options);
+        let realtime = RealtimePool::new(self.pool.new_pool_ref(), half, self.options);
         let wanted = |&(samples, buffers): &(u32, u32)| {
-            let shelf = self.shelf(half.id, samples)?;
-            (buffers > 0).then_some((shelf, buffers))
+            let size_class = self.size_class(half.id, samples)?;
+            (buffers > 0).then_some((size_class, buffers))
         };
         let wanted: Vec<_> = mix.iter().filter_map(wanted).collect();
         self.carve_mix(&wanted)?;
         let followed_demand = self.follows_demand(half.id);
         if followed_demand == own {
-            for shelf in self.anchor.shelves().filter(|shelf| shelf.half == half.id) {
-                self.past.take_over(&shelf, followed_demand);
+            for size_class in self
+                .pool
+                .size_classes()
+                .filter(|size_class| size_class.half == half.id)
+            {
+                self.past.take_over(&size_class, followed_demand);
             }
         }
         self.own_mix.retain(|&id| id != half.id);
@@ -101,55 +105,56 @@ impl PoolControl {
 
     /// Ends what was asked of the former owner of a half, and gives its idle buffers back: see
     /// `docs/decisions/0018-requests-to-an-owner-end-with-it.md`.
-    fn forget_owner(&mut self, half: Pinned<Half>) {
-        let shelves: Vec<_> = self
-            .anchor
-            .shelves()
-            .filter(|shelf| shelf.half == half.id)
+    fn forget_owner(&mut self, half: SharedPtr<Half>) {
+        let size_classes: Vec<_> = self
+            .pool
+            .size_classes()
+            .filter(|size_class| size_class.half == half.id)
             .collect();
-        for shelf in shelves {
-            self.drain(&shelf, 0);
-            shelf.set_target(0);
-            let is_retired = !self.has_class(shelf.samples);
-            shelf.set_limit(if is_retired { 0 } else { u32::MAX });
-            self.give_back_idle(&shelf);
+        for size_class in size_classes {
+            self.drain(&size_class, 0);
+            size_class.set_target(0);
+            let is_retired = !self.has_class(size_class.samples);
+            size_class.set_limit(if is_retired { 0 } else { u32::MAX });
+            self.return_idle_to_arena(&size_class);
         }
     }
 
-    pub(super) fn make_half(&mut self) -> Result<Pinned<Half>, PoolError> {
-        let id = self.anchor.next_half().ok_or(PoolError::TableFull {
+    pub(super) fn make_half(&mut self) -> Result<SharedPtr<Half>, PoolError> {
+        let id = self.pool.next_half().ok_or(PoolError::TableFull {
             table: Table::Halves,
             capacity: MAX_HALVES,
         })?;
         let sizes: Vec<u32> = self.classes.iter().map(|&(samples, _)| samples).collect();
-        let mut shelves = Vec::with_capacity(sizes.len());
+        let mut size_classes = Vec::with_capacity(sizes.len());
         for samples in sizes {
-            match self.make_shelf(id, samples) {
-                Ok(shelf) => shelves.push(shelf),
+            match self.make_size_class(id, samples) {
+                Ok(size_class) => size_classes.push(size_class),
                 Err(error) => {
-                    for shelf in shelves {
-                        self.anchor.remove_if_unused(shelf);
+                    for size_class in size_classes {
+                        self.pool.remove_if_unused(size_class);
                     }
                     return Err(error);
                 }
             }
         }
-        let table = ClassTable::new(self.shift, &shelves, &[]).ok_or(PoolError::BadClasses {
-            count: shelves.len(),
-            smallest: 0,
-            most: MAX_CLASSES,
-        })?;
-        self.anchor.add_half(|id| Half::new(id, Box::new(table)))
+        let table =
+            ClassTable::new(self.shift, &size_classes, &[]).ok_or(PoolError::BadClasses {
+                count: size_classes.len(),
+                smallest: 0,
+                most: MAX_CLASSES,
+            })?;
+        self.pool.add_half(|id| Half::new(id, Box::new(table)))
     }
 
-    pub(super) fn make_shelf(
+    pub(super) fn make_size_class(
         &mut self,
         half: u16,
         samples: u32,
-    ) -> Result<Pinned<Shelf>, PoolError> {
-        let (core, on_release, reserve) = (self.anchor.core(), self.on_release, self.reserve);
-        self.anchor
-            .add_shelf(|id| Shelf::new(core, on_release, (half, id), samples, reserve))
+    ) -> Result<SharedPtr<SizeClass>, PoolError> {
+        let (core, on_release, reserve) = (self.pool.core(), self.on_release, self.reserve);
+        self.pool
+            .add_size_class(|id| SizeClass::new(core, on_release, (half, id), samples, reserve))
     }
 }
 
@@ -209,7 +214,7 @@ mod tests {
         for _ in 1..MAX_HALVES {
             halves.push(control.attach().unwrap());
         }
-        let shelves = control.anchor.shelves().count();
+        let size_classes = control.pool.size_classes().count();
         assert!(matches!(
             control.attach().err(),
             Some(PoolError::TableFull {
@@ -217,14 +222,14 @@ mod tests {
                 ..
             })
         ));
-        assert_eq!(control.anchor.shelves().count(), shelves);
+        assert_eq!(control.pool.size_classes().count(), size_classes);
     }
 
     #[test]
     fn shelves_of_a_half_that_could_not_be_made_are_freed() {
         let wide = (1..=16).fold(BufferPool::builder(), |builder, i| builder.class(i * 16, 0));
         let (mut control, _half) = wide.build().unwrap();
-        control.make_shelves(&[8]).unwrap();
+        control.make_size_classes(&[8]).unwrap();
         let mut halves = Vec::new();
         let refused = loop {
             match control.attach() {
@@ -235,12 +240,12 @@ mod tests {
         assert!(matches!(
             refused,
             PoolError::TableFull {
-                table: Table::Shelves,
+                table: Table::SizeClasses,
                 ..
             }
         ));
         assert_eq!(
-            control.anchor.shelves().count(),
+            control.pool.size_classes().count(),
             16 * (halves.len() + 1) + 1
         );
     }

@@ -4,22 +4,22 @@ use super::arena::{Fit, Region, Run, UNIT_BYTES, UNIT_SAMPLES, natural_alignment
 use super::placement::{Placed, Wanted, fill_run, fill_runs, total_units};
 use super::pool_control::PoolControl;
 use crate::modules::data_management::error::{PoolError, Table};
-use crate::modules::data_management::realtime::free_list::{Chain, MAX_FRESH};
-use crate::modules::data_management::realtime::pool_core::{MAX_REGIONS, Pinned};
-use crate::modules::data_management::realtime::shelf::Shelf;
+use crate::modules::data_management::realtime::free_list::{Chain, MAX_NEWLY_CARVED};
+use crate::modules::data_management::realtime::pool_core::{MAX_REGIONS, SharedPtr};
+use crate::modules::data_management::realtime::size_class::SizeClass;
 use crate::modules::data_management::realtime::slot_table::SlotIndex;
 
 /// A half's class has not taken over yet what was carved before.
 const INBOX_FULL: PoolError = PoolError::TableFull {
     table: Table::Inbox,
-    capacity: MAX_FRESH as usize,
+    capacity: MAX_NEWLY_CARVED as usize,
 };
 
 /// More buffers at once than a half's class can take over.
 pub(super) const fn too_many(requested: usize) -> PoolError {
     PoolError::TooManyAtOnce {
         requested,
-        most: MAX_FRESH as usize,
+        most: MAX_NEWLY_CARVED as usize,
     }
 }
 
@@ -27,44 +27,51 @@ pub(super) const fn too_many(requested: usize) -> PoolError {
 const GROWTH_SHARE: usize = 2;
 
 impl PoolControl {
-    /// Carves `count` buffers for a shelf and pushes them to its inbox; all or none.
-    pub(crate) fn carve(&mut self, shelf: Pinned<Shelf>, count: u32) -> Result<(), PoolError> {
-        self.check_tables(&[(shelf, count)])?;
-        let align = self.make_room(shelf.samples, count)?;
-        let draining = shelf.draining();
+    /// Carves `count` buffers for a size class and pushes them to its inbox; all or none.
+    pub(crate) fn carve(
+        &mut self,
+        size_class: SharedPtr<SizeClass>,
+        count: u32,
+    ) -> Result<(), PoolError> {
+        self.check_tables(&[(size_class, count)])?;
+        let align = self.make_room(size_class.samples, count)?;
+        let draining = size_class.draining();
         if count > 0 {
             // What is carved now may lie beyond the line.
-            self.drain(&shelf, 0);
+            self.drain(&size_class, 0);
         }
-        let mut fit = Fit::new(units(shelf.samples as usize) as u32, align);
+        let mut fit = Fit::new(units(size_class.samples as usize) as u32, align);
         for done in 0..count {
-            if let Err(error) = self.carve_one(&shelf, &mut fit) {
-                self.uncarve_fresh(&shelf, done);
-                self.drain(&shelf, draining);
+            if let Err(error) = self.carve_one(&size_class, &mut fit) {
+                self.uncarve_newly_carved(&size_class, done);
+                self.drain(&size_class, draining);
                 return Err(error);
             }
         }
         Ok(())
     }
 
-    /// [`carve`](Self::carve) for several shelves, placed together so that no memory is lost between their buffers; all or
+    /// [`carve`](Self::carve) for several size classes, placed together so that no memory is lost between their buffers; all or
     /// none.
-    pub(super) fn carve_mix(&mut self, mix: &[(Pinned<Shelf>, u32)]) -> Result<(), PoolError> {
+    pub(super) fn carve_mix(
+        &mut self,
+        mix: &[(SharedPtr<SizeClass>, u32)],
+    ) -> Result<(), PoolError> {
         self.check_tables(mix)?;
         let placed = self.place(mix)?;
         let mut done = vec![0; mix.len()];
         for Placed { class, run } in placed {
-            let (shelf, _) = mix[class];
+            let (size_class, _) = mix[class];
             if done[class] == 0 {
-                self.drain(&shelf, 0);
+                self.drain(&size_class, 0);
             }
             let carved = match self.free.take_at(run) {
-                Some(run) => self.carve_run(&shelf, run),
-                None => Err(self.limit_reached(shelf.samples as usize, 0)),
+                Some(run) => self.carve_run(&size_class, run),
+                None => Err(self.limit_reached(size_class.samples as usize, 0)),
             };
             if let Err(error) = carved {
-                for ((shelf, _), done) in mix.iter().zip(done) {
-                    self.uncarve_fresh(shelf, done);
+                for ((size_class, _), done) in mix.iter().zip(done) {
+                    self.uncarve_newly_carved(size_class, done);
                 }
                 return Err(error);
             }
@@ -74,17 +81,19 @@ impl PoolControl {
     }
 
     /// Whether inboxes and the slot table have room for so many more buffers.
-    fn check_tables(&self, mix: &[(Pinned<Shelf>, u32)]) -> Result<(), PoolError> {
-        for (shelf, count) in mix {
-            if u64::from(*count) > MAX_FRESH {
+    fn check_tables(&self, mix: &[(SharedPtr<SizeClass>, u32)]) -> Result<(), PoolError> {
+        for (size_class, count) in mix {
+            if u64::from(*count) > MAX_NEWLY_CARVED {
                 return Err(too_many(*count as usize));
             }
-            if u64::from(*count) + u64::from(shelf.shared.inbox.fresh()) > MAX_FRESH {
+            if u64::from(*count) + u64::from(size_class.shared.inbox.newly_carved())
+                > MAX_NEWLY_CARVED
+            {
                 return Err(INBOX_FULL);
             }
         }
         let count: u64 = mix.iter().map(|&(_, count)| u64::from(count)).sum();
-        let table = &self.anchor.table;
+        let table = &self.pool.table;
         if count > u64::from(self.spare.length) + table.unused() as u64 {
             return Err(PoolError::TableFull {
                 table: Table::Slots,
@@ -95,21 +104,25 @@ impl PoolControl {
     }
 
     /// Carves one buffer.
-    pub(super) fn carve_one(&mut self, shelf: &Shelf, fit: &mut Fit) -> Result<(), PoolError> {
+    pub(super) fn carve_one(
+        &mut self,
+        size_class: &SizeClass,
+        fit: &mut Fit,
+    ) -> Result<(), PoolError> {
         let run = self.free.take(fit);
-        let run = run.ok_or_else(|| self.limit_reached(shelf.samples as usize, 0))?;
-        self.carve_run(shelf, run)
+        let run = run.ok_or_else(|| self.limit_reached(size_class.samples as usize, 0))?;
+        self.carve_run(size_class, run)
     }
 
     /// Makes a buffer of a run that was just taken.
-    fn carve_run(&mut self, shelf: &Shelf, run: Run) -> Result<(), PoolError> {
-        let table = &self.anchor.table;
+    fn carve_run(&mut self, size_class: &SizeClass, run: Run) -> Result<(), PoolError> {
+        let table = &self.pool.table;
         let index = self.spare.pop(table).map_or_else(|| table.add(), Ok);
         let index = index.inspect_err(|_| self.free.give(run))?;
-        table.slot(index).carve(run.region, run.unit, shelf.id);
-        shelf.add_carved(1);
-        if !shelf.shared.inbox.push_fresh(table, index) {
-            shelf.sub_carved(1);
+        table.slot(index).carve(run.region, run.unit, size_class.id);
+        size_class.add_carved(1);
+        if !size_class.shared.inbox.push_newly_carved(table, index) {
+            size_class.sub_carved(1);
             self.uncarve(index, run.units);
             return Err(INBOX_FULL);
         }
@@ -117,54 +130,55 @@ impl PoolControl {
     }
 
     /// Takes up to `count` buffers out of the inbox again, as many as the owner has not taken yet.
-    pub(crate) fn uncarve_fresh(&mut self, shelf: &Shelf, count: u32) {
-        let size = units(shelf.samples as usize) as u32;
+    pub(crate) fn uncarve_newly_carved(&mut self, size_class: &SizeClass, count: u32) {
+        let size = units(size_class.samples as usize) as u32;
         let mut left = count;
-        for list in shelf.shared.inbox.lists() {
-            let mut chain = list.take_beside();
-            let returned = chain.length - chain.fresh;
-            let fresh = left.min(chain.fresh);
-            left -= fresh;
-            for _ in 0..fresh {
-                if let Some(index) = chain.pop(&self.anchor.table) {
-                    shelf.sub_carved(1);
+        for list in size_class.shared.inbox.lists() {
+            let mut chain = list.take_unless_taking();
+            let returned = chain.length - chain.newly_carved;
+            let newly_carved = left.min(chain.newly_carved);
+            left -= newly_carved;
+            for _ in 0..newly_carved {
+                if let Some(index) = chain.pop(&self.pool.table) {
+                    size_class.sub_carved(1);
                     self.uncarve(index, size);
                 }
             }
-            self.put_back(shelf, chain, returned);
+            self.put_back(size_class, chain, returned);
         }
     }
 
     /// Pushes a chain to an inbox again, `returned` of them as returned ones.
-    pub(super) fn put_back(&self, shelf: &Shelf, mut chain: Chain, mut returned: u32) {
-        while let Some(index) = chain.pop(&self.anchor.table) {
-            let table = &self.anchor.table;
-            let fresh = returned == 0 && shelf.shared.inbox.push_fresh(table, index);
-            if !fresh {
+    pub(super) fn put_back(&self, size_class: &SizeClass, mut chain: Chain, mut returned: u32) {
+        while let Some(index) = chain.pop(&self.pool.table) {
+            let table = &self.pool.table;
+            let newly_carved =
+                returned == 0 && size_class.shared.inbox.push_newly_carved(table, index);
+            if !newly_carved {
                 returned = returned.saturating_sub(1);
-                // Not closed: this anchor lives. A fresh one that the inbox cannot count any more passes for a returned one.
-                let _ = shelf.shared.inbox.push(table.slot(index).loan, index);
+                // Not closed: this pool reference lives. A newly carved one that the inbox cannot count any more passes for a returned one.
+                let _ = size_class.shared.inbox.push(table.slot(index).state, index);
             }
         }
     }
 
     pub(super) fn uncarve(&mut self, index: SlotIndex, units: u32) {
-        let slot = self.anchor.table.slot(index);
+        let slot = self.pool.table.slot(index);
         let (region, unit) = (slot.region(), slot.unit());
-        let shelf = self.anchor.core().shelf_of(index);
-        let asked_back = slot.place_key() >= shelf.line();
-        if asked_back {
-            shelf.set_draining(shelf.draining().saturating_sub(1));
+        let size_class = self.pool.core().size_class_of(index);
+        let above_threshold = slot.address_key() >= size_class.reclaim_threshold();
+        if above_threshold {
+            size_class.set_draining(size_class.draining().saturating_sub(1));
         }
-        self.lines
-            .forget(index, shelf.id, slot.place_key(), asked_back);
+        self.thresholds
+            .forget(index, size_class.id, slot.address_key(), above_threshold);
         slot.uncarve();
         self.free.give(Run {
             region,
             unit,
             units,
         });
-        self.spare.push(&self.anchor.table, index);
+        self.spare.push(&self.pool.table, index);
     }
 
     /// Sees to it that `count` buffers of one class fit, and says at multiples of what: of their natural alignment, from
@@ -208,9 +222,9 @@ impl PoolControl {
 
     /// Where the buffers of a mix go: side by side in one free run, or in a region of their own; where the limit leaves no
     /// room for that, in several runs, and what fits in none of these in a region.
-    fn place(&mut self, mix: &[(Pinned<Shelf>, u32)]) -> Result<Vec<Placed>, PoolError> {
-        let class = |&(shelf, count): &(Pinned<Shelf>, u32)| Wanted {
-            units: units(shelf.samples as usize) as u32,
+    fn place(&mut self, mix: &[(SharedPtr<SizeClass>, u32)]) -> Result<Vec<Placed>, PoolError> {
+        let class = |&(size_class, count): &(SharedPtr<SizeClass>, u32)| Wanted {
+            units: units(size_class.samples as usize) as u32,
             count,
         };
         let wanted: Vec<Wanted> = mix.iter().map(class).collect();
@@ -224,8 +238,8 @@ impl PoolControl {
         }
         let samples = |wanted: &[Wanted]| {
             let classes = mix.iter().zip(wanted);
-            let samples = classes.map(|((shelf, _), class)| {
-                (shelf.samples as usize).saturating_mul(class.count as usize)
+            let samples = classes.map(|((size_class, _), class)| {
+                (size_class.samples as usize).saturating_mul(class.count as usize)
             });
             samples.fold(0, usize::saturating_add)
         };
@@ -248,20 +262,20 @@ impl PoolControl {
     }
 
     /// What recycled vectors hold now.
-    pub(crate) const fn set_shelved(&mut self, samples: usize) {
-        self.shelved_samples = samples;
+    pub(crate) const fn set_recycled_vector_samples(&mut self, samples: usize) {
+        self.recycled_vector_samples = samples;
     }
 
-    /// Samples the pool may still take, in the arena or on shelves of vectors.
+    /// Samples the pool may still take, in the arena or on size classes of vectors.
     #[must_use]
     pub fn room_samples(&self) -> usize {
         let reserved = self.reserved_units.saturating_mul(UNIT_SAMPLES);
         let taken = reserved.saturating_sub(self.padding_samples());
-        let taken = taken.saturating_add(self.shelved_samples);
+        let taken = taken.saturating_add(self.recycled_vector_samples);
         self.limit_samples.saturating_sub(taken)
     }
 
-    /// The limit, arena and shelves together.
+    /// The limit, arena and size classes together.
     pub(crate) const fn limit_samples(&self) -> usize {
         self.limit_samples
     }
@@ -294,7 +308,7 @@ impl PoolControl {
         if self.prefault {
             region.prefault(units);
         }
-        let id = self.anchor.add_region(region)?;
+        let id = self.pool.add_region(region)?;
         self.regions = id + 1;
         self.reserved_units += units;
         self.largest_region_units = self.largest_region_units.max(run_units);
@@ -341,7 +355,7 @@ mod tests {
 
     #[test]
     fn more_buffers_than_a_shelf_can_take_at_once_are_refused_with_the_number() {
-        let most = MAX_FRESH as u32;
+        let most = MAX_NEWLY_CARVED as u32;
         let refused = BufferPool::builder().class(16, most + 1).build().err();
         let (requested, most_at_once) = (most as usize + 1, most as usize);
         let too_many = PoolError::TooManyAtOnce {
@@ -363,18 +377,18 @@ mod tests {
 
     #[test]
     fn what_is_put_back_is_never_lost() {
-        let most = MAX_FRESH as u32;
+        let most = MAX_NEWLY_CARVED as u32;
         let (mut control, _half) = BufferPool::builder()
             .class(16, most)
             .limit_samples(1 << 21)
             .build()
             .unwrap();
-        let Some(shelf) = control.anchor.shelves().next() else {
+        let Some(size_class) = control.pool.size_classes().next() else {
             return;
         };
-        let chain = shelf.shared.inbox.front.take();
-        control.carve(shelf, 1).unwrap();
-        control.put_back(&shelf, chain, 0);
+        let chain = size_class.shared.inbox.front.take();
+        control.carve(size_class, 1).unwrap();
+        control.put_back(&size_class, chain, 0);
         assert_eq!(control.leased(), 0);
     }
 }

@@ -6,8 +6,8 @@ use super::pool_control::PoolControl;
 use crate::modules::data_management::error::PoolError;
 use crate::modules::data_management::realtime::class_table::{BUCKETS, ClassTable};
 use crate::modules::data_management::realtime::half::Half;
-use crate::modules::data_management::realtime::pool_core::Pinned;
-use crate::modules::data_management::realtime::shelf::Shelf;
+use crate::modules::data_management::realtime::pool_core::SharedPtr;
+use crate::modules::data_management::realtime::size_class::SizeClass;
 use crate::modules::data_management::sizing::sizing_profile::ClassBuffers;
 
 impl PoolControl {
@@ -19,8 +19,8 @@ impl PoolControl {
     /// the pool was built with; [`TableFull`](PoolError::TableFull) while too many old classes drain.
     pub fn set_classes(&mut self, sizes: &[usize]) -> Result<(), PoolError> {
         self.check_change(sizes)?;
-        self.make_shelves(sizes)?;
-        let halves: Vec<_> = self.anchor.halves().collect();
+        self.make_size_classes(sizes)?;
+        let halves: Vec<_> = self.pool.halves().collect();
         let kept = |size: u32| {
             self.classes
                 .iter()
@@ -33,14 +33,14 @@ impl PoolControl {
             .collect();
         let largest = sizes.last().map_or(0, |&size| units(size) as u32);
         self.free.set_largest_class(largest);
-        for shelf in self.anchor.shelves() {
-            shelf.set_limit(if self.has_class(shelf.samples) {
+        for size_class in self.pool.size_classes() {
+            size_class.set_limit(if self.has_class(size_class.samples) {
                 u32::MAX
             } else {
                 0
             });
-            if !self.has_class(shelf.samples) {
-                shelf.set_target(0);
+            if !self.has_class(size_class.samples) {
+                size_class.set_target(0);
             }
         }
         for half in halves {
@@ -55,25 +55,25 @@ impl PoolControl {
     pub(super) fn change_classes(&mut self, classes: &[ClassBuffers]) -> Result<(), PoolError> {
         let sizes: Vec<usize> = classes.iter().map(|class| class.samples).collect();
         self.check_change(&sizes)?;
-        self.make_shelves(&sizes)?;
-        self.carve_heirs(&sizes)?;
+        self.make_size_classes(&sizes)?;
+        self.carve_replacements(&sizes)?;
         let wanted = classes
             .iter()
             .map(|class| class.samples.saturating_mul(class.buffers as usize))
             .fold(0, usize::saturating_add);
         let room = self.room_samples() + self.free.total() * UNIT_SAMPLES;
         let share = (room as f64 / wanted.max(1) as f64).min(1.0);
-        let mut halves = self.anchor.halves();
+        let mut halves = self.pool.halves();
         let first = halves.find(|half| half.is_attached() && self.follows_demand(half.id));
         drop(halves);
         for class in classes {
             let size = class.samples as u32;
             let buffers = (f64::from(class.buffers) * share) as u32;
-            let shelf = first
+            let size_class = first
                 .filter(|_| !self.has_class(size))
-                .and_then(|half| self.shelf(half.id, size));
-            if let Some(shelf) = shelf
-                && self.carve(shelf, buffers).is_err()
+                .and_then(|half| self.size_class(half.id, size));
+            if let Some(size_class) = size_class
+                && self.carve(size_class, buffers).is_err()
             {
                 // Free memory lies in pieces: the class begins empty and grows as old buffers come home.
                 continue;
@@ -95,33 +95,38 @@ impl PoolControl {
     }
 
     /// For halves with a mix of their own: as many buffers of the classes to come as the classes that go have now; all
-    /// or none. What drains already has its heirs.
-    fn carve_heirs(&mut self, sizes: &[usize]) -> Result<(), PoolError> {
-        let mut wanted: Vec<(Pinned<Shelf>, u32)> = Vec::new();
-        for shelf in self.anchor.shelves() {
-            let goes = self.has_class(shelf.samples) && !sizes.contains(&(shelf.samples as usize));
-            if !goes || !self.is_attached(shelf.half) || self.follows_demand(shelf.half) {
+    /// or none. What drains already has its replacements.
+    fn carve_replacements(&mut self, sizes: &[usize]) -> Result<(), PoolError> {
+        let mut wanted: Vec<(SharedPtr<SizeClass>, u32)> = Vec::new();
+        for size_class in self.pool.size_classes() {
+            let goes = self.has_class(size_class.samples)
+                && !sizes.contains(&(size_class.samples as usize));
+            if !goes || !self.is_attached(size_class.half) || self.follows_demand(size_class.half) {
                 continue;
             }
-            let heir = sizes.iter().find(|&&size| size > shelf.samples as usize);
-            let Some(heir) = heir.and_then(|&size| self.shelf(shelf.half, size as u32)) else {
+            let replacement = sizes
+                .iter()
+                .find(|&&size| size > size_class.samples as usize);
+            let Some(replacement) =
+                replacement.and_then(|&size| self.size_class(size_class.half, size as u32))
+            else {
                 continue;
             };
-            match wanted.iter_mut().find(|(other, _)| *other == heir) {
-                Some((_, buffers)) => *buffers += shelf.carved(),
-                None => wanted.push((heir, shelf.carved())),
+            match wanted.iter_mut().find(|(other, _)| *other == replacement) {
+                Some((_, buffers)) => *buffers += size_class.carved(),
+                None => wanted.push((replacement, size_class.carved())),
             }
         }
-        for (heir, buffers) in &mut wanted {
-            if !self.has_class(heir.samples) {
+        for (replacement, buffers) in &mut wanted {
+            if !self.has_class(replacement.samples) {
                 // A class that comes back while it still drains.
-                *buffers = buffers.saturating_sub(heir.carved());
+                *buffers = buffers.saturating_sub(replacement.carved());
             }
         }
-        for (done, &(heir, buffers)) in wanted.iter().enumerate() {
-            if let Err(error) = self.carve(heir, buffers) {
-                for &(heir, buffers) in &wanted[..done] {
-                    self.uncarve_fresh(&heir, buffers);
+        for (done, &(replacement, buffers)) in wanted.iter().enumerate() {
+            if let Err(error) = self.carve(replacement, buffers) {
+                for &(replacement, buffers) in &wanted[..done] {
+                    self.uncarve_newly_carved(&replacement, buffers);
                 }
                 return Err(error);
             }
@@ -129,12 +134,12 @@ impl PoolControl {
         Ok(())
     }
 
-    pub(super) fn make_shelves(&mut self, sizes: &[usize]) -> Result<(), PoolError> {
-        let halves: Vec<_> = self.anchor.halves().collect();
+    pub(super) fn make_size_classes(&mut self, sizes: &[usize]) -> Result<(), PoolError> {
+        let halves: Vec<_> = self.pool.halves().collect();
         for half in &halves {
             for &size in sizes {
-                if self.shelf(half.id, size as u32).is_none() {
-                    self.make_shelf(half.id, size as u32)?;
+                if self.size_class(half.id, size as u32).is_none() {
+                    self.make_size_class(half.id, size as u32)?;
                 }
             }
         }
@@ -146,21 +151,25 @@ impl PoolControl {
         BUCKETS << self.shift
     }
 
-    pub(super) fn publish_classes(&self, half: Pinned<Half>) {
+    pub(super) fn publish_classes(&self, half: SharedPtr<Half>) {
         if let Some(table) = self.table_of(half) {
             half.publish(table);
         }
     }
 
     /// The classes of a half as they are now; none only where a pool has no class.
-    pub(super) fn table_of(&self, half: Pinned<Half>) -> Option<Box<ClassTable>> {
-        let of_half = || self.anchor.shelves().filter(|shelf| shelf.half == half.id);
+    pub(super) fn table_of(&self, half: SharedPtr<Half>) -> Option<Box<ClassTable>> {
+        let of_half = || {
+            self.pool
+                .size_classes()
+                .filter(|size_class| size_class.half == half.id)
+        };
         let mut active: Vec<_> = of_half()
-            .filter(|shelf| self.has_class(shelf.samples))
+            .filter(|size_class| self.has_class(size_class.samples))
             .collect();
-        active.sort_unstable_by_key(|shelf| shelf.samples);
+        active.sort_unstable_by_key(|size_class| size_class.samples);
         let draining: Vec<_> = of_half()
-            .filter(|shelf| !self.has_class(shelf.samples) && shelf.carved() > 0)
+            .filter(|size_class| !self.has_class(size_class.samples) && size_class.carved() > 0)
             .collect();
         ClassTable::new(self.shift, &active, &draining).map(Box::new)
     }
@@ -286,8 +295,8 @@ mod tests {
             }
         }
         let metrics = control.metrics();
-        let heir = metrics.classes.iter().find(|class| class.samples == 112);
-        assert_eq!(heir.map(|class| class.carved), Some(4));
+        let replacement = metrics.classes.iter().find(|class| class.samples == 112);
+        assert_eq!(replacement.map(|class| class.carved), Some(4));
         drop(held);
     }
 
@@ -299,13 +308,13 @@ mod tests {
             .build()
             .unwrap();
         let before = control.bytes_held();
-        let shelves = control.anchor.shelves().count();
+        let size_classes = control.pool.size_classes().count();
         assert!(matches!(
             change(&mut control, &[(128, 2), (1 << 14, 2)]),
             Err(PoolError::TooLarge { .. })
         ));
         assert_eq!(control.bytes_held(), before);
-        assert_eq!(control.anchor.shelves().count(), shelves);
+        assert_eq!(control.pool.size_classes().count(), size_classes);
         change(&mut control, &[(256, u32::MAX)]).unwrap();
         assert!(control.is_valid());
     }
@@ -322,8 +331,8 @@ mod tests {
         drop(gone);
         control.set_classes(&[128, 256]).unwrap();
         settle(&mut control, &mut half);
-        let retired = |shelf: &Pinned<Shelf>| shelf.samples == 64;
-        assert_eq!(control.anchor.shelves().filter(retired).count(), 0);
+        let retired = |size_class: &SharedPtr<SizeClass>| size_class.samples == 64;
+        assert_eq!(control.pool.size_classes().filter(retired).count(), 0);
         let next = control.attach_with(&[(128, 1)]).unwrap();
         assert_eq!(next.acquire(60).unwrap().capacity(), 128);
     }

@@ -2,8 +2,8 @@
 
 use super::pool_control::PoolControl;
 use crate::modules::data_management::error::PoolError;
-use crate::modules::data_management::realtime::pool_core::Pinned;
-use crate::modules::data_management::realtime::shelf::Shelf;
+use crate::modules::data_management::realtime::pool_core::SharedPtr;
+use crate::modules::data_management::realtime::size_class::SizeClass;
 
 impl PoolControl {
     /// Sheds idle buffers of a class above `keep` in each half: each quantum a few, collected by [`step`](Self::step).
@@ -17,11 +17,11 @@ impl PoolControl {
     /// # Errors
     /// [`UnknownClass`](PoolError::UnknownClass).
     pub fn trim(&mut self, class_samples: usize, keep: u32) -> Result<(), PoolError> {
-        self.each_shelf(class_samples, |shelf| {
-            if keep <= shelf.target() {
-                shelf.set_target(0);
+        self.each_half_of_class(class_samples, |size_class| {
+            if keep <= size_class.target() {
+                size_class.set_target(0);
             }
-            shelf.set_limit(keep);
+            size_class.set_limit(keep);
         })
     }
 
@@ -36,25 +36,26 @@ impl PoolControl {
     pub fn replenish_below(&mut self, class_samples: usize, idle: u32) -> Result<(), PoolError> {
         // A class that is gone drains.
         let is_active = u32::try_from(class_samples).is_ok_and(|samples| self.has_class(samples));
-        self.each_shelf(class_samples, |shelf| {
+        self.each_half_of_class(class_samples, |size_class| {
             if is_active {
-                if idle >= shelf.limit() {
-                    shelf.set_limit(u32::MAX);
+                if idle >= size_class.limit() {
+                    size_class.set_limit(u32::MAX);
                 }
-                shelf.set_target(idle);
+                size_class.set_target(idle);
             }
         })
     }
 
-    fn each_shelf(
+    fn each_half_of_class(
         &self,
         class_samples: usize,
-        mut change: impl FnMut(&Shelf),
+        mut change: impl FnMut(&SizeClass),
     ) -> Result<(), PoolError> {
-        let of_class = |shelf: &Pinned<Shelf>| shelf.samples as usize == class_samples;
+        let of_class =
+            |size_class: &SharedPtr<SizeClass>| size_class.samples as usize == class_samples;
         let mut found = false;
-        for shelf in self.anchor.shelves().filter(of_class) {
-            change(&shelf);
+        for size_class in self.pool.size_classes().filter(of_class) {
+            change(&size_class);
             found = true;
         }
         found

@@ -8,11 +8,11 @@ use serde::{Deserialize, Serialize};
 
 use super::accounts::bytes;
 use super::arena::{Fit, UNIT_SAMPLES, natural_alignment, units};
-use super::line_search::{Line, Purpose};
 use super::pool_control::{PoolControl, headroom};
+use super::threshold_search::{Purpose, Threshold};
 use crate::modules::data_management::error::PoolError;
-use crate::modules::data_management::realtime::pool_core::Pinned;
-use crate::modules::data_management::realtime::shelf::{NO_LINE, Shelf};
+use crate::modules::data_management::realtime::pool_core::SharedPtr;
+use crate::modules::data_management::realtime::size_class::{NO_THRESHOLD, SizeClass};
 use crate::modules::data_management::sizing::class_targets::with_margin;
 
 /// Buffers one defragmentation run moves at most: each may have to look at every free run.
@@ -49,29 +49,39 @@ impl PoolControl {
     /// # Errors
     /// [`UnknownClass`](PoolError::UnknownClass).
     pub fn shrink(&mut self, class_samples: usize, buffers: u32) -> Result<(), PoolError> {
-        let answer = self.ask_back(class_samples, buffers);
-        self.draw_lines();
+        let answer = self.request_shrink(class_samples, buffers);
+        self.compute_thresholds();
         answer
     }
 
-    pub(super) fn ask_back(&mut self, class_samples: usize, buffers: u32) -> Result<(), PoolError> {
-        let of_class = |shelf: &Pinned<Shelf>| shelf.samples as usize == class_samples;
-        let mut shelves: Vec<_> = self.anchor.shelves().filter(of_class).collect();
-        if shelves.is_empty() {
+    pub(super) fn request_shrink(
+        &mut self,
+        class_samples: usize,
+        buffers: u32,
+    ) -> Result<(), PoolError> {
+        let of_class =
+            |size_class: &SharedPtr<SizeClass>| size_class.samples as usize == class_samples;
+        let mut size_classes: Vec<_> = self.pool.size_classes().filter(of_class).collect();
+        if size_classes.is_empty() {
             return Err(self.unknown_class(class_samples));
         }
-        shelves.retain(|shelf| self.follows_demand(shelf.half));
-        shelves.sort_unstable_by_key(|shelf| core::cmp::Reverse(headroom(shelf)));
+        size_classes.retain(|size_class| self.follows_demand(size_class.half));
+        size_classes.sort_unstable_by_key(|size_class| core::cmp::Reverse(headroom(size_class)));
         let mut left = buffers;
-        for shelf in shelves {
-            let draining = shelf.draining();
+        for size_class in size_classes {
+            let draining = size_class.draining();
             // What the class is filled up to again would only be carved anew.
-            let kept = match shelf.target() {
+            let kept = match size_class.target() {
                 0 => 0,
-                target => shelf.window_peak().saturating_add(target),
+                target => size_class.window_peak().saturating_add(target),
             };
-            let more = left.min(shelf.carved().saturating_sub(draining).saturating_sub(kept));
-            self.drain(&shelf, draining + more);
+            let more = left.min(
+                size_class
+                    .carved()
+                    .saturating_sub(draining)
+                    .saturating_sub(kept),
+            );
+            self.drain(&size_class, draining + more);
             left -= more;
         }
         Ok(())
@@ -95,24 +105,28 @@ impl PoolControl {
         self.run_defragmentation(|_| ())
     }
 
-    fn run_defragmentation(&mut self, ask_back: fn(&mut Self)) -> DefragmentationResult {
+    fn run_defragmentation(&mut self, request_shrink: fn(&mut Self)) -> DefragmentationResult {
         let before_percentage = self.fragmentation_percentage();
         let mut left = DEFRAGMENTATION_STEPS;
-        self.looks_left = self.slots_per_step;
+        self.scan_budget = self.slots_per_step;
         let free_before = self.free.total();
         let collected = self.collect(&mut left);
         let bytes_collected = bytes(self.free.total() - free_before);
-        ask_back(self);
+        request_shrink(self);
         let (refilled, bytes_refilled) = self.fill_gaps(&mut left);
-        self.look_for_draining();
-        let draining: u32 = self.anchor.shelves().map(|shelf| shelf.draining()).sum();
+        self.request_scans();
+        let draining: u32 = self
+            .pool
+            .size_classes()
+            .map(|size_class| size_class.draining())
+            .sum();
         DefragmentationResult {
             before_percentage,
             after_percentage: self.fragmentation_percentage(),
             bytes_moved: bytes_collected + bytes_refilled,
             buffers_moved: collected + refilled,
             steps: DEFRAGMENTATION_STEPS - left,
-            complete: left > 0 && refilled == 0 && draining == 0 && self.lines.is_empty(),
+            complete: left > 0 && refilled == 0 && draining == 0 && self.thresholds.is_empty(),
             largest_free_run_samples: self.free.largest() as usize * UNIT_SAMPLES,
         }
     }
@@ -125,53 +139,60 @@ impl PoolControl {
 
     /// Asks back what is idle beyond the peak of the last control step, with a margin.
     fn drain_excess(&mut self) {
-        let shelves: Vec<_> = self.anchor.shelves().collect();
-        for shelf in shelves {
-            if !self.follows_demand(shelf.half) {
+        let size_classes: Vec<_> = self.pool.size_classes().collect();
+        for size_class in size_classes {
+            if !self.follows_demand(size_class.half) {
                 continue;
             }
-            let needed = with_margin(u64::from(shelf.window_peak()))
-                .max(u64::from(shelf.window_peak()) + u64::from(shelf.target()));
-            let excess = u64::from(shelf.carved()).saturating_sub(needed) as u32;
-            if excess > shelf.draining() {
-                self.drain(&shelf, excess);
+            let needed = with_margin(u64::from(size_class.window_peak()))
+                .max(u64::from(size_class.window_peak()) + u64::from(size_class.target()));
+            let excess = u64::from(size_class.carved()).saturating_sub(needed) as u32;
+            if excess > size_class.draining() {
+                self.drain(&size_class, excess);
             }
         }
-        self.draw_lines();
+        self.compute_thresholds();
     }
 
     /// Fills gaps that are too short for the largest class with idle buffers from above them, large ones first.
     fn fill_gaps(&mut self, left: &mut u32) -> (u32, usize) {
-        let core = self.anchor.core();
-        let mut shelves: Vec<_> = core
-            .shelves()
-            .filter(|shelf| self.is_attached(shelf.half))
+        let core = self.pool.core();
+        let mut size_classes: Vec<_> = core
+            .size_classes()
+            .filter(|size_class| self.is_attached(size_class.half))
             .collect();
-        shelves.sort_unstable_by_key(|shelf| core::cmp::Reverse(shelf.samples));
+        size_classes.sort_unstable_by_key(|size_class| core::cmp::Reverse(size_class.samples));
         let mut wanted = *left;
-        for shelf in shelves {
-            let can_go = shelf.idle().saturating_sub(shelf.draining()).min(wanted);
+        for size_class in size_classes {
+            let can_go = size_class
+                .idle()
+                .saturating_sub(size_class.draining())
+                .min(wanted);
             let under_way = matches!(
-                self.lines.purpose(shelf.id),
+                self.thresholds.purpose(size_class.id),
                 Some(Purpose::Fill(_) | Purpose::DrainFirst)
             );
             if can_go == 0 || under_way {
                 continue;
             }
-            let gaps = self.free.fits(&self.gap_for(&shelf), can_go as usize) as u32;
+            let gaps = self.free.fits(&self.gap_for(&size_class), can_go as usize) as u32;
             if gaps > 0 {
                 wanted -= gaps;
-                self.find_line(&shelf, Purpose::Fill(gaps), shelf.draining() + gaps);
+                self.search_threshold(
+                    &size_class,
+                    Purpose::Fill(gaps),
+                    size_class.draining() + gaps,
+                );
             }
         }
-        let filled = self.draw_lines();
+        let filled = self.compute_thresholds();
         *left = left.saturating_sub(filled.0);
         filled
     }
 
     /// Runs that are too short for the largest class.
-    fn gap_for(&self, shelf: &Shelf) -> Fit {
-        let size = units(shelf.samples as usize) as u32;
+    fn gap_for(&self, size_class: &SizeClass) -> Fit {
+        let size = units(size_class.samples as usize) as u32;
         let largest = self.classes().last().unwrap_or(0);
         Fit {
             shorter_than: units(largest) as u32,
@@ -179,49 +200,53 @@ impl PoolControl {
         }
     }
 
-    /// Asks for the line that `buffers` of the shelf lie beyond, instead of any other. It is drawn by
-    /// [`draw_lines`](Self::draw_lines).
-    pub(crate) fn drain(&mut self, shelf: &Shelf, buffers: u32) {
-        let purpose = match self.lines.purpose(shelf.id) {
+    /// Asks for the line that `buffers` of the size class lie beyond, instead of any other. It is drawn by
+    /// [`compute_thresholds`](Self::compute_thresholds).
+    pub(crate) fn drain(&mut self, size_class: &SizeClass, buffers: u32) {
+        let purpose = match self.thresholds.purpose(size_class.id) {
             Some(Purpose::DrainFirst) => Purpose::DrainFirst,
             _ => Purpose::Drain,
         };
-        self.drain_as(purpose, shelf, buffers);
+        self.drain_as(purpose, size_class, buffers);
     }
 
-    fn drain_as(&mut self, purpose: Purpose, shelf: &Shelf, buffers: u32) {
-        self.lines.cancel(shelf.id);
-        if buffers == 0 || buffers < shelf.draining() {
-            shelf.set_line(NO_LINE);
+    fn drain_as(&mut self, purpose: Purpose, size_class: &SizeClass, buffers: u32) {
+        self.thresholds.cancel(size_class.id);
+        if buffers == 0 || buffers < size_class.draining() {
+            size_class.set_reclaim_threshold(NO_THRESHOLD);
         }
-        shelf.set_draining(buffers);
+        size_class.set_draining(buffers);
         if buffers > 0 {
-            self.find_line(shelf, purpose, buffers);
+            self.search_threshold(size_class, purpose, buffers);
         }
     }
 
-    fn find_line(&mut self, shelf: &Shelf, purpose: Purpose, goal: u32) {
-        let size = units(shelf.samples as usize) as u32;
+    fn search_threshold(&mut self, size_class: &SizeClass, purpose: Purpose, goal: u32) {
+        let size = units(size_class.samples as usize) as u32;
         let regions = (self.regions, self.largest_region_units);
-        self.lines.begin(shelf.id, purpose, goal, size, regions);
+        self.thresholds
+            .begin(size_class.id, purpose, goal, size, regions);
     }
 
     /// Finds the lines that were asked for, as far as this control step may look at slots, and does what they are for.
     /// Answers how many gaps were filled, and with how many bytes.
-    pub(super) fn draw_lines(&mut self) -> (u32, usize) {
+    pub(super) fn compute_thresholds(&mut self) -> (u32, usize) {
         let (mut filled, mut bytes_filled) = (0, 0);
-        let core = self.anchor.core();
-        while let Some(found) = self.lines.advance(&core.table, &mut self.looks_left) {
-            for line in found {
-                let Some(shelf) = core.shelves().find(|shelf| shelf.id == line.shelf) else {
+        let core = self.pool.core();
+        while let Some(found) = self.thresholds.advance(&core.table, &mut self.scan_budget) {
+            for threshold in found {
+                let Some(size_class) = core
+                    .size_classes()
+                    .find(|size_class| size_class.id == threshold.size_class)
+                else {
                     continue;
                 };
-                match line.purpose {
-                    Purpose::Drain | Purpose::DrainFirst => draw(&shelf, line),
+                match threshold.purpose {
+                    Purpose::Drain | Purpose::DrainFirst => set_threshold(&size_class, threshold),
                     Purpose::Fill(most) => {
-                        let done = self.fill_below(&shelf, line, most);
+                        let done = self.fill_below(&size_class, threshold, most);
                         filled += done;
-                        bytes_filled += bytes(done as usize * units(shelf.samples as usize));
+                        bytes_filled += bytes(done as usize * units(size_class.samples as usize));
                     }
                 }
             }
@@ -230,48 +255,48 @@ impl PoolControl {
     }
 
     /// Carves up to `most` buffers in gaps below the line, and asks as many back instead.
-    fn fill_below(&mut self, shelf: &Shelf, line: Line, most: u32) -> u32 {
-        let draining = shelf.draining();
-        let can_go = line.beyond.saturating_sub(draining).min(most);
+    fn fill_below(&mut self, size_class: &SizeClass, threshold: Threshold, most: u32) -> u32 {
+        let draining = size_class.draining();
+        let can_go = threshold.above.saturating_sub(draining).min(most);
         let mut gap = Fit {
-            below: line.place,
-            ..self.gap_for(shelf)
+            below: threshold.address_key,
+            ..self.gap_for(size_class)
         };
         let mut filled = 0;
-        while filled < can_go && self.carve_one(shelf, &mut gap).is_ok() {
+        while filled < can_go && self.carve_one(size_class, &mut gap).is_ok() {
             filled += 1;
         }
-        if filled > 0 && draining + filled == line.beyond {
-            draw(shelf, line);
+        if filled > 0 && draining + filled == threshold.above {
+            set_threshold(size_class, threshold);
         } else if filled == 0 && most > 1 && draining == 0 {
             // Perhaps the highest of them lies above a gap.
-            self.find_line(shelf, Purpose::Fill(1), 1);
+            self.search_threshold(size_class, Purpose::Fill(1), 1);
         } else if filled > 0 {
-            self.drain(shelf, draining + filled);
+            self.drain(size_class, draining + filled);
         } else if draining > 0 {
             // This search may have taken the place of one to drain the class. Were the next one to do so again, the two would
             // follow each other for ever, and nothing that was asked back would go.
-            self.drain_as(Purpose::DrainFirst, shelf, draining);
+            self.drain_as(Purpose::DrainFirst, size_class, draining);
         }
         filled
     }
 
     /// Has owners look for what became idle since; a line that nothing lies beyond any more goes.
-    pub(super) fn look_for_draining(&self) {
-        for shelf in self.anchor.shelves() {
-            match (shelf.line(), shelf.draining()) {
-                (NO_LINE, _) => {}
-                (_, 0) => shelf.set_line(NO_LINE),
-                _ => shelf.ask_for_looks(),
+    pub(super) fn request_scans(&self) {
+        for size_class in self.pool.size_classes() {
+            match (size_class.reclaim_threshold(), size_class.draining()) {
+                (NO_THRESHOLD, _) => {}
+                (_, 0) => size_class.set_reclaim_threshold(NO_THRESHOLD),
+                _ => size_class.request_scan(),
             }
         }
     }
 }
 
-fn draw(shelf: &Shelf, line: Line) {
-    shelf.set_line(line.place);
-    shelf.set_draining(line.beyond);
-    shelf.ask_for_looks();
+fn set_threshold(size_class: &SizeClass, threshold: Threshold) {
+    size_class.set_reclaim_threshold(threshold.address_key);
+    size_class.set_draining(threshold.above);
+    size_class.request_scan();
 }
 
 #[cfg(test)]

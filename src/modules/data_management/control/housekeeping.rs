@@ -8,8 +8,8 @@ use crate::modules::data_management::pool_events::{
     BufferLeaked, BufferPoolRecycling, LeasesReclaimed,
 };
 use crate::modules::data_management::realtime::free_list::Chain;
-use crate::modules::data_management::realtime::pool_core::Pinned;
-use crate::modules::data_management::realtime::shelf::Shelf;
+use crate::modules::data_management::realtime::pool_core::SharedPtr;
+use crate::modules::data_management::realtime::size_class::SizeClass;
 
 /// What a control step did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -27,24 +27,24 @@ impl PoolControl {
     /// replenishes classes below their target.
     ///
     /// # Real-time
-    /// For the control side. At most `budget` buffers are moved; besides, one look at each shelf.
+    /// For the control side. At most `budget` buffers are moved; besides, one look at each size class.
     pub fn step(&mut self, budget: u32) -> StepReport {
         let mut report = StepReport::default();
-        self.looks_left = self.slots_per_step;
-        for half in self.anchor.halves() {
+        self.scan_budget = self.slots_per_step;
+        for half in self.pool.halves() {
             half.collect_retired();
             if !half.is_attached() {
-                half.take_up_for_nobody();
+                half.apply_while_detached();
             }
         }
         let mut left = budget;
         report.collected = self.collect(&mut left);
         report.replenished = self.replenish(&mut left);
-        report.replenished += self.draw_lines().0;
-        self.look_for_draining();
+        report.replenished += self.compute_thresholds().0;
+        self.request_scans();
         self.remove_drained();
         report.complete = left > 0;
-        debug_assert!(self.agrees_at_rest());
+        debug_assert!(self.is_valid_when_idle());
         report
     }
 
@@ -52,15 +52,15 @@ impl PoolControl {
     ///
     /// [`ClassMetrics::recent_high_water`]: crate::modules::data_management::pool_metrics::ClassMetrics::recent_high_water
     pub(crate) fn begin_peak_window(&mut self) {
-        for shelf in self.anchor.shelves() {
-            shelf.forget_window_peak();
+        for size_class in self.pool.size_classes() {
+            size_class.restart_window_peak();
         }
     }
 
     pub(crate) fn collect(&mut self, budget: &mut u32) -> u32 {
         let mut collected = 0;
         loop {
-            while *budget > 0 && self.give_back_one() {
+            while *budget > 0 && self.return_one_to_arena() {
                 *budget -= 1;
                 collected += 1;
             }
@@ -71,10 +71,10 @@ impl PoolControl {
     }
 
     /// Gives one collected buffer back to the arena.
-    fn give_back_one(&mut self) -> bool {
+    fn return_one_to_arena(&mut self) -> bool {
         let (chain, samples) = &mut self.collected;
         let units = units(*samples as usize) as u32;
-        let Some(index) = chain.pop(&self.anchor.table) else {
+        let Some(index) = chain.pop(&self.pool.table) else {
             return false;
         };
         self.uncarve(index, units);
@@ -83,44 +83,44 @@ impl PoolControl {
 
     /// Takes a list that has something to collect: surplus, or any list of a half without owner.
     fn take_next_list(&mut self) -> bool {
-        let core = self.anchor.core();
-        for shelf in core.shelves() {
-            let mut chain = shelf.shared.surplus.take();
-            if chain.length == 0 && !self.is_attached(shelf.half) {
-                chain = self.take_idle(&shelf);
+        let core = self.pool.core();
+        for size_class in core.size_classes() {
+            let mut chain = size_class.shared.surplus.take();
+            if chain.length == 0 && !self.is_attached(size_class.half) {
+                chain = self.take_idle(&size_class);
             }
             if chain.length > 0 {
-                shelf.sub_carved(chain.length);
-                self.collected = (chain, shelf.samples);
+                size_class.sub_carved(chain.length);
+                self.collected = (chain, size_class.samples);
                 return true;
             }
         }
         false
     }
 
-    /// The next list of idle buffers of a shelf whose half has no owner.
-    fn take_idle(&mut self, shelf: &Shelf) -> Chain {
-        let mut chain = shelf.take_local();
-        for list in shelf.shared.inbox.lists() {
+    /// The next list of idle buffers of a size class whose half has no owner.
+    fn take_idle(&mut self, size_class: &SizeClass) -> Chain {
+        let mut chain = size_class.take_local();
+        for list in size_class.shared.inbox.lists() {
             if chain.length == 0 {
                 chain = list.take();
-                let returned = shelf.count_returned(&chain);
-                self.tell_recycled(shelf, returned);
+                let returned = size_class.count_returned(&chain);
+                self.publish_recycled(size_class, returned);
             }
         }
         chain
     }
 
-    /// Gives what is idle on a shelf back to the arena. Its half has no owner.
-    pub(super) fn give_back_idle(&mut self, shelf: &Shelf) {
-        let size = units(shelf.samples as usize) as u32;
-        let mut chain = shelf.shared.surplus.take();
+    /// Gives what is idle on a size class back to the arena. Its half has no owner.
+    pub(super) fn return_idle_to_arena(&mut self, size_class: &SizeClass) {
+        let size = units(size_class.samples as usize) as u32;
+        let mut chain = size_class.shared.surplus.take();
         loop {
-            shelf.sub_carved(chain.length);
-            while let Some(index) = chain.pop(&self.anchor.table) {
+            size_class.sub_carved(chain.length);
+            while let Some(index) = chain.pop(&self.pool.table) {
                 self.uncarve(index, size);
             }
-            chain = self.take_idle(shelf);
+            chain = self.take_idle(size_class);
             if chain.length == 0 {
                 return;
             }
@@ -128,13 +128,13 @@ impl PoolControl {
     }
 
     /// Buffers that came home to a half without owner are told here, since nobody else does.
-    pub(super) fn tell_recycled(&mut self, shelf: &Shelf, count: u32) {
+    pub(super) fn publish_recycled(&mut self, size_class: &SizeClass, count: u32) {
         if count > 0 {
-            let owner = self.anchor.halves().find(|half| half.id == shelf.half);
-            self.tell(BufferPoolRecycling {
-                class_samples: shelf.samples,
+            let owner = self.pool.halves().find(|half| half.id == size_class.half);
+            self.publish(BufferPoolRecycling {
+                class_samples: size_class.samples,
                 count,
-                half: shelf.half,
+                half: size_class.half,
                 first_frame: owner.and_then(|half| half.frame.get()),
             });
         }
@@ -142,11 +142,14 @@ impl PoolControl {
 
     fn replenish(&mut self, budget: &mut u32) -> u32 {
         let mut replenished = 0;
-        let shelves: Vec<_> = self.anchor.shelves().collect();
-        for shelf in shelves {
-            let short = shelf.target().saturating_sub(shelf.idle()).min(*budget);
-            if short > 0 && self.is_attached(shelf.half) {
-                let carved = self.carve_up_to(shelf, short);
+        let size_classes: Vec<_> = self.pool.size_classes().collect();
+        for size_class in size_classes {
+            let short = size_class
+                .target()
+                .saturating_sub(size_class.idle())
+                .min(*budget);
+            if short > 0 && self.is_attached(size_class.half) {
+                let carved = self.carve_up_to(size_class, short);
                 *budget -= carved;
                 replenished += carved;
             }
@@ -155,32 +158,34 @@ impl PoolControl {
     }
 
     /// Carves `count` buffers, or as many as there is room for.
-    fn carve_up_to(&mut self, shelf: Pinned<Shelf>, count: u32) -> u32 {
-        if self.carve(shelf, count).is_ok() {
+    fn carve_up_to(&mut self, size_class: SharedPtr<SizeClass>, count: u32) -> u32 {
+        if self.carve(size_class, count).is_ok() {
             return count;
         }
         let mut carved = 0;
-        while carved < count && self.carve(shelf, 1).is_ok() {
+        while carved < count && self.carve(size_class, 1).is_ok() {
             carved += 1;
         }
         carved
     }
 
-    /// Frees shelves of classes that are gone, once their last buffer is back.
+    /// Frees size classes of classes that are gone, once their last buffer is back.
     fn remove_drained(&mut self) {
-        // Collected buffers that still wait for their way into the arena name their shelf.
+        // Collected buffers that still wait for their way into the arena name their size class.
         if self.collected.0.length > 0 {
             return;
         }
-        let drained = |shelf: &Pinned<Shelf>| shelf.carved() == 0 && !self.has_class(shelf.samples);
-        let drained: Vec<_> = self.anchor.shelves().filter(drained).collect();
-        for shelf in drained {
-            self.lines.cancel(shelf.id);
-            let half = self.anchor.halves().find(|half| half.id == shelf.half);
-            let counted = counts_since(&shelf, self.past.of(&shelf));
-            let (id, recycled) = (shelf.id, shelf.recycled());
-            let follows_demand = self.follows_demand(shelf.half);
-            if self.anchor.remove_if_unused(shelf) {
+        let drained = |size_class: &SharedPtr<SizeClass>| {
+            size_class.carved() == 0 && !self.has_class(size_class.samples)
+        };
+        let drained: Vec<_> = self.pool.size_classes().filter(drained).collect();
+        for size_class in drained {
+            self.thresholds.cancel(size_class.id);
+            let half = self.pool.halves().find(|half| half.id == size_class.half);
+            let counted = counts_since(&size_class, self.past.of(&size_class));
+            let (id, recycled) = (size_class.id, size_class.recycled());
+            let follows_demand = self.follows_demand(size_class.half);
+            if self.pool.remove_if_unused(size_class) {
                 self.past.keep(id, &counted, recycled, follows_demand);
             } else if let Some(half) = half.filter(|half| half.is_current()) {
                 self.publish_classes(half);
@@ -192,12 +197,8 @@ impl PoolControl {
     pub fn reclaim_leases<B>(&mut self, dead: &mut LeaseTable<B>) -> u32 {
         let count = dead.reclaim() as u32;
         self.leases_reclaimed += u64::from(count);
-        let first_frame = self
-            .anchor
-            .halves()
-            .filter_map(|half| half.frame.get())
-            .max();
-        self.tell(LeasesReclaimed {
+        let first_frame = self.pool.halves().filter_map(|half| half.frame.get()).max();
+        self.publish(LeasesReclaimed {
             holder: u32::from(dead.holder()),
             count,
             first_frame,
@@ -214,21 +215,21 @@ impl PoolControl {
             .slots()
             .filter(|slot| slot.lent_samples > 0 && !excused(slot.index))
             .collect();
-        let told = core::mem::take(&mut self.leaks_told);
+        let published = core::mem::take(&mut self.published_leaks);
         let sites = self.leak_report().sites;
-        for slot in out.iter().filter(|slot| !told.contains(&slot.index)) {
+        for slot in out.iter().filter(|slot| !published.contains(&slot.index)) {
             self.buffers_leaked += 1;
             let site = sites.iter().find(|site| site.slot == slot.index);
-            self.tell(BufferLeaked {
+            self.publish(BufferLeaked {
                 slot: slot.index,
                 class_samples: slot.samples as u32,
                 requested: slot.lent_samples as u32,
                 first_frame: site.and_then(|site| site.first_frame),
             });
         }
-        let found = out.iter().filter(|slot| !told.contains(&slot.index));
+        let found = out.iter().filter(|slot| !published.contains(&slot.index));
         let found = found.count() as u32;
-        self.leaks_told = out.iter().map(|slot| slot.index).collect();
+        self.published_leaks = out.iter().map(|slot| slot.index).collect();
         found
     }
 }
@@ -252,7 +253,7 @@ mod tests {
     #[test]
     fn a_leak_is_told_once_and_again_when_it_is_another() {
         let bus = TypedEventBus::default();
-        let (told, _guard) = seen::<BufferLeaked>(&bus);
+        let (published, _guard) = seen::<BufferLeaked>(&bus);
         let (mut control, mut half) = BufferPool::builder()
             .class(64, 4)
             .leak_sampling(1)
@@ -273,7 +274,7 @@ mod tests {
             requested: 50,
             first_frame: Some(128),
         };
-        assert_eq!(*told.lock().unwrap(), [first]);
+        assert_eq!(*published.lock().unwrap(), [first]);
         drop(leaked);
         assert_eq!(control.report_leaks(|_| false), 1);
         drop(kept);
@@ -283,7 +284,7 @@ mod tests {
     #[test]
     fn what_a_dead_participant_had_leased_comes_home_and_is_told() {
         let bus = TypedEventBus::default();
-        let (told, _guard) = seen::<LeasesReclaimed>(&bus);
+        let (published, _guard) = seen::<LeasesReclaimed>(&bus);
         let (mut control, half) = BufferPool::builder().class(64, 4).build().unwrap();
         control.attach_publisher(bus.publisher().unwrap()).unwrap();
         let mut leases = LeaseTable::new(3, 4);
@@ -296,7 +297,10 @@ mod tests {
             (0, 2)
         );
         bus.pump(usize::MAX);
-        let told = told.lock().unwrap();
-        assert_eq!((told.len(), told[0].holder, told[0].count), (1, 3, 2));
+        let published = published.lock().unwrap();
+        assert_eq!(
+            (published.len(), published[0].holder, published[0].count),
+            (1, 3, 2)
+        );
     }
 }

@@ -9,12 +9,12 @@ use std::path::Path;
 use super::arena::Region;
 use super::carving::too_many;
 use crate::modules::data_management::error::PoolError;
-use crate::modules::data_management::realtime::buffer::{AudioMetadata, BufferRef, Held};
-use crate::modules::data_management::realtime::free_list::MAX_FRESH;
+use crate::modules::data_management::realtime::buffer::{AudioMetadata, BufferRef, RawHandle};
+use crate::modules::data_management::realtime::free_list::MAX_NEWLY_CARVED;
 use crate::modules::data_management::realtime::pool_core::{
-    ControlAnchor, Core, OnRelease, Pinned,
+    ControlRef, Core, OnRelease, SharedPtr,
 };
-use crate::modules::data_management::realtime::shelf::Shelf;
+use crate::modules::data_management::realtime::size_class::SizeClass;
 use crate::modules::data_management::realtime::slot_table::MAX_SAMPLES;
 
 /// The one layout that can be handed out as it is stored.
@@ -107,13 +107,13 @@ pub enum WavError {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct MappedWav {
-    anchor: ControlAnchor,
-    shelf: Pinned<Shelf>,
+    pool: ControlRef,
+    size_class: SharedPtr<SizeClass>,
     first_sample: usize,
     samples: usize,
     channels: u16,
     sample_rate_hz: f32,
-    /// The shelf has one owner.
+    /// The size class has one owner.
     not_sync: core::marker::PhantomData<core::cell::Cell<()>>,
 }
 
@@ -134,7 +134,7 @@ impl MappedWav {
     /// # Safety
     /// The file is not changed or shortened by anybody while the mapping or a window of it lives.
     pub unsafe fn open(path: impl AsRef<Path>, windows: usize) -> Result<Self, WavError> {
-        if windows as u64 > MAX_FRESH {
+        if windows as u64 > MAX_NEWLY_CARVED {
             return Err(too_many(windows).into());
         }
         let file = File::open(path)?;
@@ -145,11 +145,11 @@ impl MappedWav {
         let region = Region::from_file(pages).ok_or(not_mapped)?;
         let samples = header.bytes / SAMPLE_BYTES;
 
-        let mut anchor = ControlAnchor::new(Core::new(windows));
-        anchor.add_region(region)?;
-        let core = anchor.core();
-        let shelf = anchor.add_shelf(|id| {
-            Shelf::new(
+        let mut pool = ControlRef::new(Core::new(windows));
+        pool.add_region(region)?;
+        let core = pool.core();
+        let size_class = pool.add_size_class(|id| {
+            SizeClass::new(
                 core,
                 OnRelease::ReadOnly,
                 (0, id),
@@ -158,14 +158,17 @@ impl MappedWav {
             )
         })?;
         for _ in 0..windows {
-            let index = anchor.table.add()?;
-            anchor.table.slot(index).carve(0, 0, shelf.id);
-            shelf.add_carved(1);
-            shelf.shared.inbox.push_fresh(&anchor.table, index);
+            let index = pool.table.add()?;
+            pool.table.slot(index).carve(0, 0, size_class.id);
+            size_class.add_carved(1);
+            size_class
+                .shared
+                .inbox
+                .push_newly_carved(&pool.table, index);
         }
         Ok(Self {
-            anchor,
-            shelf,
+            pool,
+            size_class,
             first_sample: header.offset / SAMPLE_BYTES,
             samples,
             channels: header.channels,
@@ -211,25 +214,25 @@ impl MappedWav {
         let channels = usize::from(self.channels);
         // Below 2^30: the header counts bytes in 32 bits, and the window ends within the data.
         let length = (frames * channels) as u32;
-        let slots = &self.anchor.table;
+        let slots = &self.pool.table;
         // Only for reports: the handle has the length.
-        let lent = length.min(MAX_SAMPLES as u32);
-        let taken = self.shelf.pop(slots, lent).or_else(|| {
-            self.shelf.refill(slots);
-            self.shelf.pop(slots, lent)
+        let requested = length.min(MAX_SAMPLES as u32);
+        let taken = self.size_class.pop(slots, requested).or_else(|| {
+            self.size_class.refill(slots);
+            self.size_class.pop(slots, requested)
         });
         let (index, slot) = taken.ok_or(PoolError::Exhausted {
             requested: length,
-            class_samples: self.shelf.samples,
-            carved: self.shelf.carved(),
+            class_samples: self.size_class.samples,
+            carved: self.size_class.carved(),
         })?;
         let start = self.first_sample + first_frame * channels;
         // SAFETY: the slot's place is the start of the region, and the window ends within the data that `read_header`
         // found in it; the header is a whole number of samples long.
-        let samples = unsafe { self.anchor.samples_at(slot).add(start) };
+        let samples = unsafe { self.pool.samples_at(slot).add(start) };
         // SAFETY: within the mapping, which the core owns; mapped read only, and `OnRelease::ReadOnly` keeps the release
         // from writing.
-        let held = unsafe { Held::of_words(self.shelf, samples, index, length) };
+        let held = unsafe { RawHandle::from_parts(self.size_class, samples, index, length) };
         Ok(BufferRef::of_file(
             held,
             AudioMetadata {

@@ -5,17 +5,23 @@ pub(crate) mod arena;
 pub(crate) mod arena_map;
 mod attach;
 pub(crate) mod carving;
-mod census;
 mod class_change;
 mod class_limits;
 pub mod defragmentation;
 pub(crate) mod housekeeping;
-mod line_search;
 #[cfg(all(feature = "mapped", not(target_arch = "wasm32")))]
 pub(crate) mod mapped_wav;
 mod past_counts;
 mod placement;
 pub(crate) mod pool_builder;
 pub(crate) mod pool_control;
-pub mod pool_keeper;
+pub mod pool_maintenance;
+mod threshold_search;
+mod usage_scan;
+/// Earlier names of [`pool_maintenance`].
+pub mod pool_keeper {
+    pub use super::pool_maintenance::{
+        MaintenanceReport as KeeperReport, PoolMaintenance as PoolKeeper,
+    };
+}
 pub(crate) mod reclaim;

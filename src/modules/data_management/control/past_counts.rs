@@ -1,4 +1,4 @@
-//! Counts that outlive what was counted: those of shelves that are gone, and those of a half from before its owner changed.
+//! Counts that outlive what was counted: those of size classes that are gone, and those of a half from before its owner changed.
 //!
 //! Sizing looks at the halves whose sizes follow demand. A half that changes from these to a mix of its own, or back, must
 //! neither take its counts away from them nor bring other ones: what it counted before stays where it was counted, so that
@@ -6,9 +6,9 @@
 
 use super::accounts::{add_counts, counts_since};
 use crate::modules::data_management::pool_metrics::ClassMetrics;
-use crate::modules::data_management::realtime::shelf::Shelf;
+use crate::modules::data_management::realtime::size_class::SizeClass;
 
-/// What a shelf had counted at some moment.
+/// What a size class had counted at some moment.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Totals {
     pub(super) hits: u64,
@@ -17,11 +17,11 @@ pub(super) struct Totals {
 }
 
 impl Totals {
-    fn of(shelf: &Shelf) -> Self {
+    fn of(size_class: &SizeClass) -> Self {
         Self {
-            hits: shelf.hits(),
-            borrowed: shelf.borrowed.get(),
-            exhausted: shelf.exhausted.get(),
+            hits: size_class.hits(),
+            borrowed: size_class.borrowed.get(),
+            exhausted: size_class.exhausted.get(),
         }
     }
 }
@@ -32,7 +32,7 @@ pub(super) struct PastCounts {
     all: Vec<ClassMetrics>,
     /// The part of `all` that was counted while the half's sizes followed demand.
     of_demand: Vec<ClassMetrics>,
-    /// What of a shelf's counts is in `all`, by the shelf's number. Most shelves have none.
+    /// What of a size class's counts is in `all`, by the size class's number. Most size classes have none.
     taken_over: Vec<(u16, Totals)>,
     recycled: u64,
 }
@@ -52,21 +52,21 @@ impl PastCounts {
         self.all == self.of_demand
     }
 
-    /// Buffers that came back to shelves that are gone.
+    /// Buffers that came back to size classes that are gone.
     pub(super) const fn recycled(&self) -> u64 {
         self.recycled
     }
 
-    /// What of a shelf's counts was taken over.
-    pub(super) fn of(&self, shelf: &Shelf) -> Totals {
+    /// What of a size class's counts was taken over.
+    pub(super) fn of(&self, size_class: &SizeClass) -> Totals {
         let mut taken_over = self.taken_over.iter();
-        let found = taken_over.find(|(id, _)| *id == shelf.id);
+        let found = taken_over.find(|(id, _)| *id == size_class.id);
         found.map_or_else(Totals::default, |&(_, totals)| totals)
     }
 
-    /// Takes over what a shelf has counted so far; from now on it counts for somebody else.
-    pub(super) fn take_over(&mut self, shelf: &Shelf, follows_demand: bool) {
-        let counted = counts_since(shelf, self.of(shelf));
+    /// Takes over what a size class has counted so far; from now on it counts for somebody else.
+    pub(super) fn take_over(&mut self, size_class: &SizeClass, follows_demand: bool) {
+        let counted = counts_since(size_class, self.of(size_class));
         if counted.acquires() == 0 {
             return;
         }
@@ -78,14 +78,15 @@ impl PastCounts {
             ..ClassMetrics::default()
         };
         self.add(&past, follows_demand);
-        self.taken_over.retain(|&(id, _)| id != shelf.id);
-        self.taken_over.push((shelf.id, Totals::of(shelf)));
+        self.taken_over.retain(|&(id, _)| id != size_class.id);
+        self.taken_over
+            .push((size_class.id, Totals::of(size_class)));
     }
 
-    /// Keeps what was counted by a shelf that is gone.
+    /// Keeps what was counted by a size class that is gone.
     pub(super) fn keep(
         &mut self,
-        shelf: u16,
+        size_class: u16,
         counted: &ClassMetrics,
         recycled: u64,
         follows_demand: bool,
@@ -96,7 +97,7 @@ impl PastCounts {
             ..counted.clone()
         };
         self.add(&past, follows_demand);
-        self.taken_over.retain(|&(id, _)| id != shelf);
+        self.taken_over.retain(|&(id, _)| id != size_class);
         self.recycled += recycled;
     }
 

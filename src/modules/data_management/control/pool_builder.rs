@@ -1,11 +1,11 @@
-//! From a wish to a pool: what is reserved, what it may grow to, what happens when it runs out.
+//! From options to a pool: what is reserved, what it may grow to, what happens when it runs out.
 
 use super::arena::{MemorySource, UNIT_SAMPLES, units};
 use super::carving::too_many;
 use super::pool_control::PoolControl;
 use crate::modules::data_management::error::PoolError;
 use crate::modules::data_management::realtime::exhaustion::ExhaustionPolicy;
-use crate::modules::data_management::realtime::free_list::MAX_FRESH;
+use crate::modules::data_management::realtime::free_list::MAX_NEWLY_CARVED;
 use crate::modules::data_management::realtime::pool_core::{Core, OnRelease};
 use crate::modules::data_management::realtime::realtime_pool::RealtimePool;
 use crate::modules::data_management::realtime::slot_table::MAX_SAMPLES;
@@ -157,7 +157,7 @@ impl PoolBuilder {
         self.mix.sort_unstable();
         check_classes(self.mix.iter().map(|&(samples, _)| samples))?;
         let most = self.mix.iter().map(|&(_, buffers)| buffers).max();
-        if let Some(buffers) = most.filter(|&buffers| u64::from(buffers) > MAX_FRESH) {
+        if let Some(buffers) = most.filter(|&buffers| u64::from(buffers) > MAX_NEWLY_CARVED) {
             return Err(too_many(buffers as usize));
         }
         let share = self.share_samples().max(self.reserve_samples);

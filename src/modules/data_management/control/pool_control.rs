@@ -2,20 +2,20 @@
 
 use super::accounts::bytes;
 use super::arena::{FreeRuns, MemorySource, units};
-use super::census::Census;
-use super::line_search::{LineSearches, SLOTS_PER_STEP};
 use super::past_counts::PastCounts;
 use super::pool_builder::PoolBuilder;
+use super::threshold_search::{SLOTS_PER_STEP, ThresholdSearches};
+use super::usage_scan::UsageScan;
 use crate::event_bus::{BusError, Event, Publisher};
 use crate::modules::data_management::error::PoolError;
 use crate::modules::data_management::pool_events::{PoolGrown, declare_for};
 use crate::modules::data_management::realtime::class_table::bucket_shift;
 use crate::modules::data_management::realtime::free_list::Chain;
 use crate::modules::data_management::realtime::pool_core::{
-    ControlAnchor, Core, OnRelease, Pinned,
+    ControlRef, Core, OnRelease, SharedPtr,
 };
 use crate::modules::data_management::realtime::realtime_pool::HalfOptions;
-use crate::modules::data_management::realtime::shelf::Shelf;
+use crate::modules::data_management::realtime::size_class::SizeClass;
 use crate::modules::data_management::sizing::sizing_plan::SizingStep;
 use crate::modules::data_management::unshared::Unshared;
 
@@ -36,18 +36,18 @@ pub struct PoolControl {
     pub(super) collected: (Chain, u32),
     /// Size classes, ascending, and how many buffers of each a newly attached half gets.
     pub(super) classes: Vec<(u32, u32)>,
-    /// What the host configured for halves that were attached since a keeper last asked: buffers by class. None of a mix that an
+    /// What the host configured for halves that were attached since a maintenance last asked: buffers by class. None of a mix that an
     /// earlier run learned.
     pub(super) attached: Vec<(u32, u32)>,
     pub(super) is_learned: bool,
     /// Halves with a mix of their own: what their owner said they need is theirs, and sizing leaves them alone.
     pub(super) own_mix: Vec<u16>,
     /// Where lines are to be drawn, and how many slots this control step may still look at to find out.
-    pub(super) lines: LineSearches,
-    pub(super) looks_left: u32,
+    pub(super) thresholds: ThresholdSearches,
+    pub(super) scan_budget: u32,
     pub(super) slots_per_step: u32,
     /// What the holders of buffers asked for, by the last look at every slot.
-    pub(super) census: Census,
+    pub(super) usage_scan: UsageScan,
     pub(super) past: PastCounts,
     pub(super) shift: u32,
     pub(super) reserve: u32,
@@ -57,7 +57,7 @@ pub struct PoolControl {
     /// What all buffers, free memory and recycled vectors may take; what buffers are rounded up by comes on top.
     pub(super) limit_samples: usize,
     /// What recycled vectors take of the limit.
-    pub(super) shelved_samples: usize,
+    pub(super) recycled_vector_samples: usize,
     pub(super) regions: u8,
     pub(super) options: HalfOptions,
     pub(super) source: MemorySource,
@@ -66,9 +66,9 @@ pub struct PoolControl {
     pub(super) leases_reclaimed: u64,
     pub(super) buffers_leaked: u64,
     /// Buffers told as leaked that are still out.
-    pub(super) leaks_told: Vec<u32>,
+    pub(super) published_leaks: Vec<u32>,
     publisher: Unshared<Option<Publisher>>,
-    pub(crate) anchor: ControlAnchor,
+    pub(crate) pool: ControlRef,
 }
 
 impl PoolControl {
@@ -88,17 +88,17 @@ impl PoolControl {
             attached: Vec::new(),
             is_learned: builder.is_learned(),
             own_mix: Vec::new(),
-            lines: LineSearches::default(),
-            looks_left: SLOTS_PER_STEP,
+            thresholds: ThresholdSearches::default(),
+            scan_budget: SLOTS_PER_STEP,
             slots_per_step: SLOTS_PER_STEP,
-            census: Census::default(),
+            usage_scan: UsageScan::default(),
             past: PastCounts::default(),
             shift: bucket_shift(largest),
             reserve: builder.reserve(),
             reserved_units: 0,
             largest_region_units: 0,
             limit_samples,
-            shelved_samples: 0,
+            recycled_vector_samples: 0,
             regions: 0,
             options: HalfOptions {
                 borrow: builder.borrows(),
@@ -109,9 +109,9 @@ impl PoolControl {
             prefault: builder.prefaults(),
             leases_reclaimed: 0,
             buffers_leaked: 0,
-            leaks_told: Vec::new(),
+            published_leaks: Vec::new(),
             publisher: Unshared::new(None),
-            anchor: ControlAnchor::new(core),
+            pool: ControlRef::new(core),
         }
     }
 
@@ -126,29 +126,29 @@ impl PoolControl {
         Ok(())
     }
 
-    pub(super) fn tell<E: Event>(&mut self, event: E) {
+    pub(super) fn publish<E: Event>(&mut self, event: E) {
         if let Some(publisher) = self.publisher.get() {
             publisher.publish(event);
         }
     }
 
-    pub(super) fn shelf(&self, half: u16, samples: u32) -> Option<Pinned<Shelf>> {
-        self.anchor
-            .shelves()
-            .find(|shelf| shelf.half == half && shelf.samples == samples)
+    pub(super) fn size_class(&self, half: u16, samples: u32) -> Option<SharedPtr<SizeClass>> {
+        self.pool
+            .size_classes()
+            .find(|size_class| size_class.half == half && size_class.samples == samples)
     }
 
     /// Grows the class that would serve a request on a half by one, if it has none idle that anybody may take; answers that
     /// class if it grew.
     pub(crate) fn grow_for(&mut self, half: u16, samples: usize) -> Option<usize> {
         let class = self.classes().find(|&class| class >= samples)?;
-        let shelf = self.shelf(half, class as u32)?;
-        if samples == 0 || shelf.idle_of_owner() > self.reserve {
+        let size_class = self.size_class(half, class as u32)?;
+        if samples == 0 || size_class.idle_of_owner() > self.reserve {
             return None;
         }
         // Not `grow`: that would keep a buffer that was asked back in place of the one to be made, and it may be leased.
-        self.carve(shelf, 1).ok()?;
-        self.has_grown(&shelf, 1);
+        self.carve(size_class, 1).ok()?;
+        self.has_grown(&size_class, 1);
         Some(class)
     }
 
@@ -177,12 +177,14 @@ impl PoolControl {
             .ok()
             .filter(|&size| self.has_class(size))
             .ok_or_else(|| self.unknown_class(class_samples))?;
-        let attached = |shelf: &Pinned<Shelf>| {
-            shelf.samples == size && self.is_attached(shelf.half) && may_grow(self, shelf.half)
+        let attached = |size_class: &SharedPtr<SizeClass>| {
+            size_class.samples == size
+                && self.is_attached(size_class.half)
+                && may_grow(self, size_class.half)
         };
-        let shelf = self
-            .anchor
-            .shelves()
+        let size_class = self
+            .pool
+            .size_classes()
             .filter(attached)
             .min_by_key(headroom)
             .ok_or(PoolError::NoHalf {
@@ -192,23 +194,23 @@ impl PoolControl {
             return Ok(());
         }
         // What was asked back stays first; a class that gets new buffers gives none back.
-        let kept = shelf.draining().min(count);
+        let kept = size_class.draining().min(count);
         if kept < count {
-            self.carve(shelf, count - kept)?;
+            self.carve(size_class, count - kept)?;
         } else {
-            self.drain(&shelf, shelf.draining() - kept);
+            self.drain(&size_class, size_class.draining() - kept);
         }
-        self.has_grown(&shelf, count);
+        self.has_grown(&size_class, count);
         Ok(())
     }
 
     /// A limit below what there is now is over.
-    fn has_grown(&mut self, shelf: &Shelf, count: u32) {
-        if shelf.limit() < shelf.idle() {
-            shelf.set_limit(u32::MAX);
+    fn has_grown(&mut self, size_class: &SizeClass, count: u32) {
+        if size_class.limit() < size_class.idle() {
+            size_class.set_limit(u32::MAX);
         }
-        self.tell(PoolGrown {
-            class_samples: shelf.samples,
+        self.publish(PoolGrown {
+            class_samples: size_class.samples,
             count,
             bytes_held: self.bytes_held() as u64,
             bytes_reserved: bytes(self.reserved_units) as u64,
@@ -216,7 +218,7 @@ impl PoolControl {
     }
 
     pub(super) fn is_attached(&self, half: u16) -> bool {
-        self.anchor
+        self.pool
             .halves()
             .any(|other| other.id == half && other.is_attached())
     }
@@ -239,13 +241,13 @@ impl PoolControl {
     /// # Errors
     /// Those of [`grow`](Self::grow), [`trim`](Self::trim), [`set_classes`](Self::set_classes).
     pub fn apply(&mut self, step: &SizingStep) -> Result<(), PoolError> {
-        let answer = self.apply_without_lines(step);
-        self.draw_lines();
+        let answer = self.apply_without_thresholds(step);
+        self.compute_thresholds();
         answer
     }
 
     /// [`apply`](Self::apply) for several steps: lines are drawn for all of them together, afterwards.
-    pub(super) fn apply_without_lines(&mut self, step: &SizingStep) -> Result<(), PoolError> {
+    pub(super) fn apply_without_thresholds(&mut self, step: &SizingStep) -> Result<(), PoolError> {
         match step {
             SizingStep::Grow {
                 class_samples,
@@ -254,7 +256,7 @@ impl PoolControl {
             SizingStep::Shrink {
                 class_samples,
                 buffers,
-            } => self.ask_back(*class_samples, *buffers),
+            } => self.request_shrink(*class_samples, *buffers),
             SizingStep::SetClasses { classes } => self.change_classes(classes),
         }
     }
@@ -262,7 +264,7 @@ impl PoolControl {
     /// Buffers the pool can ever describe: their numbers are below this.
     #[must_use]
     pub fn most_slots(&self) -> usize {
-        self.anchor.table.capacity()
+        self.pool.table.capacity()
     }
 
     /// The size classes, ascending.
@@ -273,14 +275,14 @@ impl PoolControl {
 
 impl Drop for PoolControl {
     fn drop(&mut self) {
-        debug_assert!(self.agrees_at_rest() || std::thread::panicking());
+        debug_assert!(self.is_valid_when_idle() || std::thread::panicking());
     }
 }
 
-/// How far a shelf was from running out lately; a shelf that was not used comes last.
-pub(super) fn headroom(shelf: &Pinned<Shelf>) -> (bool, u32) {
-    let peak = shelf.window_peak();
-    (peak == 0, shelf.carved().saturating_sub(peak))
+/// How far a size class was from running out lately; a size class that was not used comes last.
+pub(super) fn headroom(size_class: &SharedPtr<SizeClass>) -> (bool, u32) {
+    let peak = size_class.window_peak();
+    (peak == 0, size_class.carved().saturating_sub(peak))
 }
 
 /// Quanta in which everything in a test pool has moved. The interpreter is slow.

@@ -7,7 +7,7 @@
 //! |---|---|
 //! | waits in inbox or surplus | it is on that list: a push is one store, and the owner's take leaves the chain in the head until it is linked |
 //! | is idle on the owner's list | links lead there from `first`, whatever its word says |
-//! | is at hand, or out of it as a `Scratch` | on no list, and at rest; the hand says which |
+//! | is in the cache, or out of it as a `Scratch` | on no list, and at rest; the cache says which |
 //! | is between two of the owner's lists | on none, and at rest: its word was cleared before it left, or after it came home |
 //! | is with a holder who died with the owner | on no list, lent, and not frozen |
 //! | is with others, or on its way home from them | on no list, and frozen |
@@ -18,10 +18,10 @@
 
 use super::pool_control::PoolControl;
 use crate::modules::data_management::pool_events::{BufferPoolAllocation, LeasesReclaimed};
-use crate::modules::data_management::realtime::buffer::Held;
+use crate::modules::data_management::realtime::buffer::RawHandle;
 use crate::modules::data_management::realtime::free_list::Chain;
-use crate::modules::data_management::realtime::pool_core::Pinned;
-use crate::modules::data_management::realtime::shelf::Shelf;
+use crate::modules::data_management::realtime::pool_core::SharedPtr;
+use crate::modules::data_management::realtime::size_class::SizeClass;
 use crate::modules::data_management::realtime::slot_table::SlotIndex;
 
 /// What [`PoolControl::reclaim`] found.
@@ -74,41 +74,46 @@ impl PoolControl {
     /// As for `reclaim`; with `frozen`, as for `reclaim_all`.
     unsafe fn take_over(&mut self, half: u16, frozen: bool) -> Reclaimed {
         let mut reclaimed = Reclaimed::default();
-        let mut halves = self.anchor.halves();
-        let Some(dead) = halves.find(|other| other.id == half && other.is_attached()) else {
+        let mut halves = self.pool.halves();
+        let Some(abandoned) = halves.find(|other| other.id == half && other.is_attached()) else {
             return reclaimed;
         };
         drop(halves);
-        let shelves: Vec<_> = self
-            .anchor
-            .shelves()
-            .filter(|shelf| shelf.half == half)
+        let size_classes: Vec<_> = self
+            .pool
+            .size_classes()
+            .filter(|size_class| size_class.half == half)
             .collect();
-        for shelf in shelves {
-            if !dead.is_heard() {
+        for size_class in size_classes {
+            if !abandoned.has_subscribers() {
                 // Nobody listened to its owner, who has not kept count.
-                shelf.untold();
+                size_class.take_unpublished();
             }
-            self.rebuild(&shelf, frozen, &mut reclaimed);
+            self.rebuild(&size_class, frozen, &mut reclaimed);
         }
-        if let Some(table) = self.table_of(dead) {
-            dead.renew(table);
+        if let Some(table) = self.table_of(abandoned) {
+            abandoned.replace_tables(table);
         }
-        dead.detach();
-        // SAFETY: the dead owner's anchor is of this core, and is not dropped, says the caller.
-        unsafe { self.anchor.forget_dead() };
+        abandoned.detach();
+        // SAFETY: the dead owner's pool reference is of this core, and is not dropped, says the caller.
+        unsafe { self.pool.release_abandoned() };
         self.leases_reclaimed += u64::from(reclaimed.count);
-        self.tell(LeasesReclaimed {
+        self.publish(LeasesReclaimed {
             holder: u32::from(half),
             count: reclaimed.count,
-            first_frame: dead.frame.get(),
+            first_frame: abandoned.frame.get(),
         });
         reclaimed
     }
 
-    /// Makes a list of everything of a shelf that nobody alive can hold; with `frozen`, nobody alive holds frozen ones.
-    fn rebuild(&mut self, shelf: &Pinned<Shelf>, frozen: bool, reclaimed: &mut Reclaimed) {
-        let core = self.anchor.core();
+    /// Makes a list of everything of a size class that nobody alive can hold; with `frozen`, nobody alive holds frozen ones.
+    fn rebuild(
+        &mut self,
+        size_class: &SharedPtr<SizeClass>,
+        frozen: bool,
+        reclaimed: &mut Reclaimed,
+    ) {
+        let core = self.pool.core();
         let table = &core.table;
         let mut known = vec![false; table.indices().count()];
         let mut follow = |mut chain: Chain, most: u32| {
@@ -124,30 +129,32 @@ impl PoolControl {
             found
         };
         // These stay where they are.
-        let surplus = shelf.shared.surplus.peek();
+        let surplus = size_class.shared.surplus.peek();
         follow(surplus, surplus.length);
         follow(self.collected.0, self.collected.0.length);
         let mut idle = Vec::new();
         let mut recycled = 0;
-        for list in shelf.shared.inbox.lists() {
+        for list in size_class.shared.inbox.lists() {
             let chain = list.take();
-            recycled += shelf.count_returned(&chain);
+            recycled += size_class.count_returned(&chain);
             idle.extend(follow(chain, chain.length));
         }
-        idle.extend(follow(shelf.follow_local(), shelf.carved()));
-        let in_hand = shelf.forget_hand();
+        idle.extend(follow(size_class.follow_local(), size_class.carved()));
+        let in_hand = size_class.reclaim_cache();
         // On the list already where the owner was putting it down.
         if let Some((index, out)) = in_hand
             && !core::mem::replace(&mut known[index.raw() as usize], true)
         {
-            shelf.returns.add(1);
+            size_class.pushes.add(1);
             reclaimed.count += u32::from(out);
             idle.push(index);
         }
         let rest: Vec<SlotIndex> = table
             .indices()
             .filter(|index| !known[index.raw() as usize])
-            .filter(|&index| table.slot(index).is_carved() && table.slot(index).shelf() == shelf.id)
+            .filter(|&index| {
+                table.slot(index).is_carved() && table.slot(index).size_class() == size_class.id
+            })
             .collect();
         for index in rest {
             let slot = table.slot(index);
@@ -155,31 +162,31 @@ impl PoolControl {
                 reclaimed.shared += 1;
                 continue;
             }
-            if !slot.is_at_rest() {
+            if !slot.is_idle() {
                 // SAFETY: its holder is dead, says the caller of `take_over`: this is the only handle.
-                unsafe { Held::of_slot(&core, index, 1).wipe() };
-                shelf.returns.add(1);
+                unsafe { RawHandle::from_slot(&core, index, 1).wipe() };
+                size_class.pushes.add(1);
                 reclaimed.count += 1;
             }
             idle.push(index);
         }
         for &index in &idle {
-            table.slot(index).take_back();
+            table.slot(index).clear();
         }
-        shelf.restock(table, &idle);
-        let (scratches, returns) = shelf.untold();
+        size_class.rebuild_local(table, &idle);
+        let (scratches, returns) = size_class.take_unpublished();
         if scratches > 0 {
-            let dead = self.anchor.halves().find(|half| half.id == shelf.half);
-            self.tell(BufferPoolAllocation {
-                class_samples: shelf.samples,
+            let abandoned = self.pool.halves().find(|half| half.id == size_class.half);
+            self.publish(BufferPoolAllocation {
+                class_samples: size_class.samples,
                 requested: 0,
                 slot: u32::MAX,
                 count: scratches,
-                half: shelf.half,
-                first_frame: dead.and_then(|half| half.frame.get()),
+                half: size_class.half,
+                first_frame: abandoned.and_then(|half| half.frame.get()),
             });
         }
-        self.tell_recycled(shelf, recycled + returns);
+        self.publish_recycled(size_class, recycled + returns);
     }
 }
 
@@ -246,7 +253,7 @@ mod tests {
         }),
     ];
 
-    /// A half with buffers in every place: on its list, fresh and returned ones in its inbox, shed ones, shared ones;
+    /// A half with buffers in every place: on its list, newly carved and returned ones in its inbox, shed ones, shared ones;
     /// and news of classes and limits that it has not heard yet.
     fn pool(builder: PoolBuilder) -> (PoolControl, RealtimePool, [BufferRef; 2]) {
         let builder = builder.class(64, 5).class(256, 3).leak_sampling(1);
@@ -371,8 +378,8 @@ mod tests {
     #[test]
     fn publishers_of_dead_owners_make_room_once_what_they_published_is_delivered() {
         let bus = TypedEventBus::default();
-        let told = Arc::new(Mutex::new((0, 0)));
-        let (on_allocation, on_reclaim) = (told.clone(), told.clone());
+        let published = Arc::new(Mutex::new((0, 0)));
+        let (on_allocation, on_reclaim) = (published.clone(), published.clone());
         let _guards = (
             bus.subscribe(move |event: &BufferPoolAllocation| {
                 on_allocation.lock().unwrap().0 += event.count;
@@ -385,10 +392,10 @@ mod tests {
         drop(first);
         control.attach_publisher(bus.publisher().unwrap()).unwrap();
         const DEAD: u32 = 1000;
-        for dead in 0..DEAD {
+        for abandoned in 0..DEAD {
             let mut half = control.attach_with(&[(64, 2)]).unwrap();
             let publisher = bus.publisher();
-            let publisher = publisher.unwrap_or_else(|error| panic!("{dead}: {error}"));
+            let publisher = publisher.unwrap_or_else(|error| panic!("{abandoned}: {error}"));
             half.attach_publisher(publisher).unwrap();
             half.begin_round();
             forget(half.acquire(64));
@@ -398,7 +405,7 @@ mod tests {
             unsafe { control.reclaim(id) };
             bus.pump(usize::MAX);
         }
-        assert_eq!(*told.lock().unwrap(), (DEAD, DEAD));
+        assert_eq!(*published.lock().unwrap(), (DEAD, DEAD));
         bus.pump(0);
         assert_eq!((bus.stats().publishers, control.leased()), (1, 0));
     }
@@ -424,8 +431,8 @@ mod tests {
     #[test]
     fn what_comes_home_later_is_not_lost_and_nothing_is_taken_twice() {
         let bus = TypedEventBus::default();
-        let told = Arc::new(Mutex::new(Vec::new()));
-        let sink = told.clone();
+        let published = Arc::new(Mutex::new(Vec::new()));
+        let sink = published.clone();
         let _guard =
             bus.subscribe(move |event: &LeasesReclaimed| sink.lock().unwrap().push(*event));
         let (mut control, mut half) = BufferPool::builder().class(64, 4).build().unwrap();
@@ -459,7 +466,7 @@ mod tests {
             count: 2,
             first_frame: Some(128),
         };
-        assert_eq!(*told.lock().unwrap(), [event]);
+        assert_eq!(*published.lock().unwrap(), [event]);
         let next = control.attach_with(&[(64, 3)]).unwrap();
         drop(shared);
         let all: Vec<_> = core::iter::from_fn(|| next.acquire(64).ok()).collect();

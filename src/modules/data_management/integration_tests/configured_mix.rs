@@ -2,7 +2,7 @@
 
 use wasm_bindgen_test::wasm_bindgen_test;
 
-use crate::modules::data_management::control::pool_keeper::PoolKeeper;
+use crate::modules::data_management::control::pool_maintenance::PoolMaintenance;
 use crate::modules::data_management::pool_monitor::AlertRules;
 use crate::modules::data_management::sizing::histograms::WINDOWS;
 use crate::modules::data_management::sizing::sizing_rules::SizingPolicy;
@@ -14,7 +14,7 @@ const STEP_MS: f64 = 2.5;
 struct Host {
     control: PoolControl,
     halves: Vec<RealtimePool>,
-    keeper: PoolKeeper,
+    maintenance: PoolMaintenance,
     step: u32,
 }
 
@@ -28,7 +28,7 @@ impl Host {
         Self {
             control,
             halves: vec![half],
-            keeper: PoolKeeper::new(AlertRules::default(), Some(policy)).unwrap(),
+            maintenance: PoolMaintenance::new(AlertRules::default(), Some(policy)).unwrap(),
             step: 0,
         }
     }
@@ -42,7 +42,8 @@ impl Host {
             held.into_iter().for_each(|buffer| half.release(buffer));
         }
         let now_ms = f64::from(self.step) * STEP_MS;
-        self.keeper.step(now_ms, &mut self.control, None, |_| {});
+        self.maintenance
+            .step(now_ms, &mut self.control, None, |_| {});
     }
 
     fn carved(&self, samples: usize) -> u64 {

@@ -5,7 +5,7 @@ use core::mem::forget;
 use proptest::prelude::*;
 use wasm_bindgen_test::wasm_bindgen_test;
 
-use crate::modules::data_management::control::pool_keeper::PoolKeeper;
+use crate::modules::data_management::control::pool_maintenance::PoolMaintenance;
 use crate::modules::data_management::pool_monitor::AlertRules;
 use crate::modules::data_management::sizing::sizing_rules::SizingPolicy;
 use crate::modules::data_management::{BufferPool, PoolControl, RealtimePool};
@@ -222,7 +222,7 @@ proptest! {
     ) {
         let (mut control, half) = pool(1 << 16);
         let policy = SizingPolicy { window_ms: 20.0, ..SizingPolicy::default() };
-        let mut keeper = PoolKeeper::new(AlertRules::default(), Some(policy)).unwrap();
+        let mut maintenance = PoolMaintenance::new(AlertRules::default(), Some(policy)).unwrap();
         let (mut halves, mut now_ms, mut total, mut used) = (vec![half], 0.0, 0, 0);
         for change in changes {
             match change {
@@ -245,7 +245,7 @@ proptest! {
                     for _ in 0..8 {
                         now_ms += 5.0;
                         halves.iter_mut().for_each(|half| half.begin_quantum(0));
-                        keeper.step(now_ms, &mut control, None, |_| {});
+                        maintenance.step(now_ms, &mut control, None, |_| {});
                     }
                 }
             }
@@ -264,12 +264,12 @@ fn hit_rate_of_halves_that_are_gone_is_not_measured() {
         window_ms: 50.0,
         ..SizingPolicy::default()
     };
-    let mut keeper = PoolKeeper::new(AlertRules::default(), Some(policy)).unwrap();
+    let mut maintenance = PoolMaintenance::new(AlertRules::default(), Some(policy)).unwrap();
     let mut now_ms = 0.0;
     let mut step = |control: &mut PoolControl| {
         now_ms += 5.0;
-        keeper.step(now_ms, control, None, |_| {});
-        keeper
+        maintenance.step(now_ms, control, None, |_| {});
+        maintenance
             .engine()
             .and_then(|engine| engine.last_plan().cloned())
     };

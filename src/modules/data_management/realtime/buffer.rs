@@ -18,9 +18,9 @@ use core::ptr::NonNull;
 use core::slice;
 
 use super::orderings::{LAST_REFERENCE_FENCE, REFERENCE_COUNT_DOWN};
-use super::pool_core::{Core, OnRelease, Pinned};
+use super::pool_core::{Core, OnRelease, SharedPtr};
 use super::realtime_pool::RealtimePool;
-use super::shelf::{Shelf, Taken};
+use super::size_class::{SizeClass, TakenBuffer};
 use super::slot_table::{Slot, SlotIndex};
 use crate::sync::atomic::{AtomicU32, Ordering, fence};
 
@@ -42,21 +42,21 @@ pub struct AudioMetadata {
 
 /// One buffer in one pair of hands: what every handle is made of.
 ///
-/// Invariant: the slot is on no list; `samples` is its memory, `len` is at most the shelf's capacity and not 0.
-pub(crate) struct Held {
-    pub(super) shelf: Pinned<Shelf>,
+/// Invariant: the slot is on no list; `samples` is its memory, `len` is at most the size class's capacity and not 0.
+pub(crate) struct RawHandle {
+    pub(super) size_class: SharedPtr<SizeClass>,
     pub(super) samples: NonNull<f32>,
     pub(super) index: SlotIndex,
     len: u32,
 }
 
-impl Held {
-    /// A buffer that was just taken from `shelf`.
+impl RawHandle {
+    /// A buffer that was just taken from `size_class`.
     #[inline(always)]
-    pub(super) fn new(shelf: Pinned<Shelf>, taken: &Taken, len: u32) -> Self {
-        debug_assert!(len > 0 && len <= shelf.samples);
+    pub(super) fn new(size_class: SharedPtr<SizeClass>, taken: &TakenBuffer, len: u32) -> Self {
+        debug_assert!(len > 0 && len <= size_class.samples);
         Self {
-            shelf,
+            size_class,
             samples: taken.samples,
             index: taken.index,
             len,
@@ -64,9 +64,9 @@ impl Held {
     }
 
     /// The slot's, which the caller holds.
-    pub(crate) fn of_slot(core: &Core, index: SlotIndex, len: u32) -> Self {
+    pub(crate) fn from_slot(core: &Core, index: SlotIndex, len: u32) -> Self {
         Self {
-            shelf: core.shelf_of(index),
+            size_class: core.size_class_of(index),
             samples: core.samples_at(core.table.slot(index)),
             index,
             len,
@@ -76,17 +76,17 @@ impl Held {
     /// What these words, taken out of a handle or found elsewhere, are the handle of.
     ///
     /// # Safety
-    /// The caller holds the buffer. `samples` and the `len` after it live as long as the shelf's core; outside the arena,
+    /// The caller holds the buffer. `samples` and the `len` after it live as long as the size class's core; outside the arena,
     /// in a mapped file, they are never written.
     #[inline(always)]
-    pub(crate) const unsafe fn of_words(
-        shelf: Pinned<Shelf>,
+    pub(crate) const unsafe fn from_parts(
+        size_class: SharedPtr<SizeClass>,
         samples: NonNull<f32>,
         index: SlotIndex,
         len: u32,
     ) -> Self {
         Self {
-            shelf,
+            size_class,
             samples,
             index,
             len,
@@ -95,7 +95,7 @@ impl Held {
 
     #[inline]
     fn slot(&self) -> Slot<'_> {
-        self.shelf.core.table.slot(self.index)
+        self.size_class.core.table.slot(self.index)
     }
 
     #[inline]
@@ -119,9 +119,11 @@ impl Held {
     /// # Safety
     /// The handle is the only one for its buffer.
     unsafe fn fill(&mut self, sample: f32) {
-        // SAFETY: the shelf's capacity is the buffer's length; the rest as in `write`.
-        unsafe { slice::from_raw_parts_mut(self.samples.as_ptr(), self.shelf.samples as usize) }
-            .fill(sample);
+        // SAFETY: the size class's capacity is the buffer's length; the rest as in `write`.
+        unsafe {
+            slice::from_raw_parts_mut(self.samples.as_ptr(), self.size_class.samples as usize)
+        }
+        .fill(sample);
     }
 
     /// Zeroes the whole capacity, so that no view of any length shows what was there.
@@ -139,7 +141,7 @@ impl Held {
     /// The handle is the last one for its buffer and is not used for its samples again.
     #[inline(always)]
     pub(crate) unsafe fn wipe(&mut self) {
-        match self.shelf.on_release {
+        match self.size_class.on_release {
             OnRelease::Leave => {
                 if cfg!(debug_assertions) {
                     // SAFETY: the caller's word.
@@ -161,35 +163,35 @@ impl Held {
     /// # Safety
     /// As for `wipe`; the handle is not used again at all.
     #[inline(always)]
-    unsafe fn scratch_home(&mut self) {
+    unsafe fn release_scratch(&mut self) {
         if cfg!(debug_assertions) {
             // SAFETY: the caller's word.
             unsafe { self.wipe() };
         }
-        if !self.shelf.take_scratch_in_hand(self.index) {
+        if !self.size_class.return_scratch_to_cache(self.index) {
             // SAFETY: the caller's word: this is the only handle.
-            unsafe { Self::return_to_owner(self.shelf, self.samples, self.index) };
+            unsafe { Self::release_local(self.size_class, self.samples, self.index) };
         }
     }
 
-    /// Brings a buffer home on its owner's thread, where it does not simply go back to the hand.
+    /// Brings a buffer home on its owner's thread, where it does not simply go back to the cache.
     ///
     /// By its words: a handle passed whole would be read wider than it was written, and the processor waits for that.
     ///
     /// # Safety
     /// They are of the last handle for the buffer, and that is not used again at all.
     #[inline(never)]
-    pub(super) unsafe fn return_to_owner(
-        shelf: Pinned<Shelf>,
+    pub(super) unsafe fn release_local(
+        size_class: SharedPtr<SizeClass>,
         samples: NonNull<f32>,
         index: SlotIndex,
     ) {
         // SAFETY: the caller's word; the length is the buffer's.
-        unsafe { Self::of_words(shelf, samples, index, shelf.samples).wipe() };
-        let slot = shelf.core.table.slot(index);
-        slot.take_back();
-        if !shelf.take_in_hand(slot, index, samples) {
-            shelf.take_home(index);
+        unsafe { Self::from_parts(size_class, samples, index, size_class.samples).wipe() };
+        let slot = size_class.core.table.slot(index);
+        slot.clear();
+        if !size_class.cache_released(slot, index, samples) {
+            size_class.push_returned(index);
         }
     }
 
@@ -199,17 +201,17 @@ impl Held {
     /// # Safety
     /// As above.
     #[inline(never)]
-    pub(super) unsafe fn send_to_owner<const FROZEN: bool>(
-        shelf: Pinned<Shelf>,
+    pub(super) unsafe fn release_remote<const FROZEN: bool>(
+        size_class: SharedPtr<SizeClass>,
         samples: NonNull<f32>,
         index: SlotIndex,
     ) {
         // SAFETY: the caller's word; the length is the buffer's.
-        unsafe { Self::of_words(shelf, samples, index, shelf.samples).wipe() };
-        let core = shelf.core;
+        unsafe { Self::from_parts(size_class, samples, index, size_class.samples).wipe() };
+        let core = size_class.core;
         let slot = core.table.slot(index);
-        slot.leave(FROZEN);
-        core.send_home(shelf, slot.loan, index);
+        slot.mark_in_transit(FROZEN);
+        core.push_or_count_down(size_class, slot.state, index);
     }
 }
 
@@ -233,15 +235,15 @@ impl Held {
 /// # Ok::<(), wavepool::modules::data_management::PoolError>(())
 /// ```
 pub struct Scratch<'half> {
-    held: Held,
+    raw: RawHandle,
     half: PhantomData<&'half RealtimePool>,
 }
 
 impl Scratch<'_> {
     #[inline(always)]
-    pub(super) const fn new(held: Held) -> Self {
+    pub(super) const fn new(raw: RawHandle) -> Self {
         Self {
-            held,
+            raw,
             half: PhantomData,
         }
     }
@@ -252,7 +254,7 @@ impl Deref for Scratch<'_> {
 
     #[inline]
     fn deref(&self) -> &[f32] {
-        self.held.read()
+        self.raw.read()
     }
 }
 
@@ -260,7 +262,7 @@ impl DerefMut for Scratch<'_> {
     #[inline]
     fn deref_mut(&mut self) -> &mut [f32] {
         // SAFETY: a scratch is the only handle for its buffer.
-        unsafe { self.held.write() }
+        unsafe { self.raw.write() }
     }
 }
 
@@ -268,7 +270,7 @@ impl Drop for Scratch<'_> {
     #[inline(always)]
     fn drop(&mut self) {
         // SAFETY: the only handle for its buffer, going away.
-        unsafe { self.held.scratch_home() }
+        unsafe { self.raw.release_scratch() }
     }
 }
 
@@ -279,11 +281,11 @@ impl Drop for Scratch<'_> {
 /// push to the inbox of the half it came from; [`RealtimePool::release`] of that half is cheaper. Neither frees memory,
 /// unless the handle is the very last thing left of the pool: both halves dropped and no other buffer out.
 pub struct PooledBuffer {
-    held: Held,
+    raw: RawHandle,
     metadata: AudioMetadata,
 }
 
-// SAFETY: the handle is unique for its samples; `Pinned` is a shared reference to `Sync` data; its list push orders what
+// SAFETY: the handle is unique for its samples; `SharedPtr` is a shared reference to `Sync` data; its list push orders what
 // this thread wrote before what the next holder reads.
 unsafe impl Send for PooledBuffer {}
 // SAFETY: `&PooledBuffer` only reads samples and metadata.
@@ -291,25 +293,25 @@ unsafe impl Sync for PooledBuffer {}
 
 impl PooledBuffer {
     #[inline(always)]
-    pub(super) fn new(held: Held) -> Self {
+    pub(super) fn new(raw: RawHandle) -> Self {
         Self {
-            held,
+            raw,
             metadata: AudioMetadata::default(),
         }
     }
 
     /// Takes the handle apart without sending the buffer home.
     #[inline(always)]
-    pub(super) fn into_held(self) -> Held {
+    pub(super) fn into_raw(self) -> RawHandle {
         let buffer = ManuallyDrop::new(self);
-        let Held {
-            shelf,
+        let RawHandle {
+            size_class,
             samples,
             index,
             len,
-        } = buffer.held;
-        Held {
-            shelf,
+        } = buffer.raw;
+        RawHandle {
+            size_class,
             samples,
             index,
             len,
@@ -318,32 +320,32 @@ impl PooledBuffer {
 
     /// What it is made of.
     #[inline(always)]
-    pub(super) const fn held(&self) -> &Held {
-        &self.held
+    pub(super) const fn raw(&self) -> &RawHandle {
+        &self.raw
     }
 
     /// Zeroes the whole buffer.
     pub(super) fn silence(&mut self) {
         // SAFETY: the only handle for its buffer.
-        unsafe { self.held.silence() }
+        unsafe { self.raw.silence() }
     }
 
     /// Samples the buffer could hold: its class.
     #[must_use]
     pub fn capacity(&self) -> usize {
-        self.held.shelf.samples as usize
+        self.raw.size_class.samples as usize
     }
 
     /// The number of the buffer in its pool: the same each time this memory is handed out as this buffer.
     #[must_use]
     pub fn slot_index(&self) -> u32 {
-        self.held.index.raw()
+        self.raw.index.raw()
     }
 
     /// Where the samples are.
     #[must_use]
     pub fn address(&self) -> usize {
-        self.held.samples.as_ptr().addr()
+        self.raw.samples.as_ptr().addr()
     }
 
     /// What the samples are.
@@ -365,12 +367,12 @@ impl PooledBuffer {
     #[must_use]
     pub fn freeze(self) -> BufferRef {
         let metadata = self.metadata;
-        let held = self.into_held();
-        let slot = held.shelf.core.table.slot(held.index);
+        let raw = self.into_raw();
+        let slot = raw.size_class.core.table.slot(raw.index);
         slot.mark_frozen();
         // Relaxed: nobody else has the buffer; whoever gets a clone gets it by a hand-over that orders this.
-        slot.place.refs.store(1, Ordering::Relaxed);
-        BufferRef { held, metadata }
+        slot.extent.refs.store(1, Ordering::Relaxed);
+        BufferRef { raw, metadata }
     }
 }
 
@@ -379,7 +381,7 @@ impl Deref for PooledBuffer {
 
     #[inline]
     fn deref(&self) -> &[f32] {
-        self.held.read()
+        self.raw.read()
     }
 }
 
@@ -387,16 +389,16 @@ impl DerefMut for PooledBuffer {
     #[inline]
     fn deref_mut(&mut self) -> &mut [f32] {
         // SAFETY: a pooled buffer is the only handle for its samples.
-        unsafe { self.held.write() }
+        unsafe { self.raw.write() }
     }
 }
 
 impl Drop for PooledBuffer {
     #[inline(always)]
     fn drop(&mut self) {
-        let held = &self.held;
+        let raw = &self.raw;
         // SAFETY: the only handle for its buffer, going away.
-        unsafe { Held::send_to_owner::<false>(held.shelf, held.samples, held.index) }
+        unsafe { RawHandle::release_remote::<false>(raw.size_class, raw.samples, raw.index) }
     }
 }
 
@@ -417,7 +419,7 @@ impl Drop for PooledBuffer {
 /// shared[0] = 1.0;
 /// ```
 pub struct BufferRef {
-    held: Held,
+    raw: RawHandle,
     metadata: AudioMetadata,
 }
 
@@ -429,31 +431,31 @@ unsafe impl Sync for BufferRef {}
 impl BufferRef {
     /// A first reference to samples that were never writable.
     #[cfg(all(feature = "mapped", not(target_arch = "wasm32")))]
-    pub(crate) fn of_file(held: Held, metadata: AudioMetadata) -> Self {
-        let buffer = PooledBuffer { held, metadata };
+    pub(crate) fn of_file(raw: RawHandle, metadata: AudioMetadata) -> Self {
+        let buffer = PooledBuffer { raw, metadata };
         buffer.freeze()
     }
 
     /// Samples the buffer could hold: its class. A window of a mapped file has its own length, since the file may end with it.
     #[must_use]
     pub fn capacity(&self) -> usize {
-        match self.held.shelf.on_release {
+        match self.raw.size_class.on_release {
             #[cfg(all(feature = "mapped", not(target_arch = "wasm32")))]
-            OnRelease::ReadOnly => self.held.len as usize,
-            OnRelease::Leave | OnRelease::Scrub => self.held.shelf.samples as usize,
+            OnRelease::ReadOnly => self.raw.len as usize,
+            OnRelease::Leave | OnRelease::Scrub => self.raw.size_class.samples as usize,
         }
     }
 
     /// The number of the buffer in its pool.
     #[must_use]
     pub fn slot_index(&self) -> u32 {
-        self.held.index.raw()
+        self.raw.index.raw()
     }
 
     /// Where the samples are.
     #[must_use]
     pub fn address(&self) -> usize {
-        self.held.samples.as_ptr().addr()
+        self.raw.samples.as_ptr().addr()
     }
 
     /// What the samples are.
@@ -468,16 +470,16 @@ impl Deref for BufferRef {
 
     #[inline]
     fn deref(&self) -> &[f32] {
-        self.held.read()
+        self.raw.read()
     }
 }
 
 impl Clone for BufferRef {
     #[inline]
     fn clone(&self) -> Self {
-        add_reference(&self.held.slot().place.refs);
+        add_reference(&self.raw.slot().extent.refs);
         Self {
-            held: Held { ..self.held },
+            raw: RawHandle { ..self.raw },
             metadata: self.metadata,
         }
     }
@@ -486,10 +488,10 @@ impl Clone for BufferRef {
 impl Drop for BufferRef {
     #[inline]
     fn drop(&mut self) {
-        if drop_reference(&self.held.slot().place.refs) {
-            let held = &self.held;
+        if drop_reference(&self.raw.slot().extent.refs) {
+            let raw = &self.raw;
             // SAFETY: the last handle for its buffer, going away.
-            unsafe { Held::send_to_owner::<true>(held.shelf, held.samples, held.index) }
+            unsafe { RawHandle::release_remote::<true>(raw.size_class, raw.samples, raw.index) }
         }
     }
 }
@@ -533,8 +535,8 @@ mod tests {
     fn a_clone_too_many_panics_and_is_not_counted() {
         let (control, half) = BufferPool::builder().class(64, 1).build().unwrap();
         let shared = half.acquire(64).unwrap().freeze();
-        let core = shared.held.shelf.core;
-        let refs = &core.table.slot(shared.held.index).place.refs;
+        let core = shared.raw.size_class.core;
+        let refs = &core.table.slot(shared.raw.index).extent.refs;
         let most = u32::MAX / 2 + 1;
         refs.store(most, Ordering::Relaxed);
         assert!(catch_unwind(AssertUnwindSafe(|| shared.clone())).is_err());

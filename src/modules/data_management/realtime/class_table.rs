@@ -1,7 +1,7 @@
 //! From a number of samples to the size class that serves it: one shift, one look-up, one comparison.
 
-use super::pool_core::Pinned;
-use super::shelf::Shelf;
+use super::pool_core::SharedPtr;
+use super::size_class::SizeClass;
 use crate::modules::data_management::sizing::class_boundaries::MAX_CLASSES;
 
 /// Requests are told apart in this many steps up to the largest class: by the look-up, and in the demand histogram.
@@ -12,13 +12,13 @@ pub(crate) struct ClassTable {
     largest: usize,
     shift: u32,
     count: usize,
-    /// The shelf of the smallest class that holds the smallest request of the bucket: the shelf itself, so that a request
+    /// The size class of the smallest class that holds the smallest request of the bucket: the size class itself, so that a request
     /// needs one look-up.
-    first_shelf: [Pinned<Shelf>; BUCKETS],
+    first_class: [SharedPtr<SizeClass>; BUCKETS],
     /// Beyond `count` the last class is repeated, so that every entry is a real one.
-    shelves: [Pinned<Shelf>; MAX_CLASSES],
-    /// Every class once, and the shelves of classes that are gone, while buffers of theirs come home.
-    round: Box<[Pinned<Shelf>]>,
+    classes: [SharedPtr<SizeClass>; MAX_CLASSES],
+    /// Every class once, and the size classes of classes that are gone, while buffers of theirs come home.
+    service_order: Box<[SharedPtr<SizeClass>]>,
     /// Written when the table is made and freed, read with it: loom notices when these are not ordered.
     #[cfg(loom)]
     pub(super) life: super::half::Life,
@@ -32,28 +32,28 @@ pub(crate) const fn bucket_shift(largest: usize) -> u32 {
 }
 
 impl ClassTable {
-    /// `shelves` are sorted by size and between 1 and 16; none is larger than the `largest` the shift was made for.
+    /// `classes` are sorted by size and between 1 and 16; none is larger than the `largest` the shift was made for.
     pub(crate) fn new(
         shift: u32,
-        sorted: &[Pinned<Shelf>],
-        draining: &[Pinned<Shelf>],
+        sorted: &[SharedPtr<SizeClass>],
+        draining: &[SharedPtr<SizeClass>],
     ) -> Option<Self> {
         let count = sorted.len().min(MAX_CLASSES);
         let last = *sorted.get(count.checked_sub(1)?)?;
         let class_at = |i: usize| sorted.get(i).copied().unwrap_or(last);
-        let shelves = core::array::from_fn(class_at);
-        let first_shelf = core::array::from_fn(|bucket| {
+        let classes = core::array::from_fn(class_at);
+        let first_class = core::array::from_fn(|bucket| {
             let smallest = (bucket << shift) + 1;
-            let fits = |shelf: &&Pinned<Shelf>| shelf.samples as usize >= smallest;
+            let fits = |size_class: &&SharedPtr<SizeClass>| size_class.samples as usize >= smallest;
             sorted.iter().find(fits).copied().unwrap_or(last)
         });
         Some(Self {
             largest: last.samples as usize,
             shift,
             count,
-            first_shelf,
-            shelves,
-            round: [&sorted[..count], draining].concat().into_boxed_slice(),
+            first_class,
+            classes,
+            service_order: [&sorted[..count], draining].concat().into_boxed_slice(),
             #[cfg(loom)]
             life: super::half::Life::new(),
         })
@@ -65,59 +65,59 @@ impl ClassTable {
 
     /// The demand bucket and the class of a request; none for no samples, or more than the largest class has.
     #[inline(always)]
-    pub(super) fn find(&self, samples: usize) -> Option<(usize, Pinned<Shelf>)> {
+    pub(super) fn find(&self, samples: usize) -> Option<(usize, SharedPtr<SizeClass>)> {
         let (bucket, guess) = self.guess(samples);
         if guess.serves(samples) {
             return Some((bucket, guess));
         }
-        Some((bucket, self.look_through(samples)?))
+        Some((bucket, self.find_by_scan(samples)?))
     }
 
     /// The demand bucket of a request, and its class if that one serves it: else there is more than one class in the bucket,
     /// or none for such a request.
     #[inline(always)]
-    pub(super) fn guess(&self, samples: usize) -> (usize, Pinned<Shelf>) {
+    pub(super) fn guess(&self, samples: usize) -> (usize, SharedPtr<SizeClass>) {
         #[cfg(loom)]
         self.life.look();
         let bucket = (samples.wrapping_sub(1) >> self.shift) % BUCKETS;
-        (bucket, self.first_shelf[bucket])
+        (bucket, self.first_class[bucket])
     }
 
     #[cold]
     #[inline(never)]
-    fn look_through(&self, samples: usize) -> Option<Pinned<Shelf>> {
-        let serves = |shelf: &&Pinned<Shelf>| shelf.serves(samples);
-        self.shelves.iter().find(serves).copied()
+    fn find_by_scan(&self, samples: usize) -> Option<SharedPtr<SizeClass>> {
+        let serves = |size_class: &&SharedPtr<SizeClass>| size_class.serves(samples);
+        self.classes.iter().find(serves).copied()
     }
 
     /// The class next larger than this one, if there is one.
-    pub(super) fn above(&self, samples: u32) -> Option<Pinned<Shelf>> {
-        let larger = |shelf: &&Pinned<Shelf>| shelf.samples > samples;
-        self.shelves[..self.count].iter().find(larger).copied()
+    pub(super) fn above(&self, samples: u32) -> Option<SharedPtr<SizeClass>> {
+        let larger = |size_class: &&SharedPtr<SizeClass>| size_class.samples > samples;
+        self.classes[..self.count].iter().find(larger).copied()
     }
 
-    pub(super) fn all(&self) -> impl Iterator<Item = &Shelf> {
+    pub(super) fn all(&self) -> impl Iterator<Item = &SizeClass> {
         #[cfg(loom)]
         self.life.look();
-        self.round.iter().map(|shelf| &**shelf)
+        self.service_order.iter().map(|size_class| &**size_class)
     }
 
-    /// The shelf after `turn` in a round over all of them.
+    /// The size class after `turn` in a round over all of them.
     #[inline(always)]
-    pub(super) fn in_turn(&self, turn: &mut usize) -> Pinned<Shelf> {
+    pub(super) fn in_turn(&self, turn: &mut usize) -> SharedPtr<SizeClass> {
         #[cfg(loom)]
         self.life.look();
-        let next = if *turn + 1 < self.round.len() {
+        let next = if *turn + 1 < self.service_order.len() {
             *turn + 1
         } else {
             0
         };
         *turn = next;
-        self.round[next]
+        self.service_order[next]
     }
 
     pub(super) fn heap_bytes(&self) -> usize {
-        size_of_val(&*self.round)
+        size_of_val(&*self.service_order)
     }
 }
 
@@ -127,14 +127,14 @@ mod tests {
     use super::*;
     use crate::modules::data_management::realtime::pool_core::OnRelease;
 
-    /// The table, and the shelves that it is about.
-    fn table(sizes: &[u32], largest: usize) -> (ClassTable, Vec<Shelf>) {
-        let core = Pinned::for_test();
-        let shelf = |&samples| Shelf::new(core, OnRelease::Leave, (0, 0), samples, 0);
-        let shelves: Vec<Shelf> = sizes.iter().map(shelf).collect();
-        let pinned: Vec<_> = shelves.iter().map(Pinned::of_test).collect();
+    /// The table, and the size classes that it is about.
+    fn table(sizes: &[u32], largest: usize) -> (ClassTable, Vec<SizeClass>) {
+        let core = SharedPtr::for_test();
+        let size_class = |&samples| SizeClass::new(core, OnRelease::Leave, (0, 0), samples, 0);
+        let classes: Vec<SizeClass> = sizes.iter().map(size_class).collect();
+        let pinned: Vec<_> = classes.iter().map(SharedPtr::of_test).collect();
         let table = ClassTable::new(bucket_shift(largest), &pinned, &[]).unwrap();
-        (table, shelves)
+        (table, classes)
     }
 
     #[test]
@@ -149,9 +149,9 @@ mod tests {
             let largest = *sizes.last().unwrap() as usize;
             let (table, _shelves) = table(sizes, largest);
             for samples in 1..=largest {
-                let (_, shelf) = table.find(samples).unwrap();
+                let (_, size_class) = table.find(samples).unwrap();
                 let best = sizes.iter().find(|&&size| size as usize >= samples);
-                assert_eq!(Some(&shelf.samples), best, "{samples} in {sizes:?}");
+                assert_eq!(Some(&size_class.samples), best, "{samples} in {sizes:?}");
             }
             assert!(table.find(0).is_none());
             assert!(table.find(largest + 1).is_none());

@@ -1,8 +1,8 @@
 //! What a request does that finds its class's own list empty.
 
-use super::pool_core::Pinned;
+use super::pool_core::SharedPtr;
 use super::realtime_pool::RealtimePool;
-use super::shelf::{Kind, Shelf, Taken};
+use super::size_class::{AcquireKind, SizeClass, TakenBuffer};
 use crate::modules::data_management::error::PoolError;
 use crate::modules::data_management::pool_events::PoolExhausted;
 
@@ -28,21 +28,21 @@ impl RealtimePool {
     /// The class has no idle buffer on this side: its inbox, then what the policy says.
     #[cold]
     #[inline(never)]
-    pub(super) fn search(
+    pub(super) fn acquire_slow_path(
         &self,
-        own: Pinned<Shelf>,
+        own: SharedPtr<SizeClass>,
         samples: usize,
-        kind: Kind,
+        kind: AcquireKind,
         critical: bool,
-    ) -> Option<(Pinned<Shelf>, Taken)> {
-        let lent = samples as u32;
+    ) -> Option<(SharedPtr<SizeClass>, TakenBuffer)> {
+        let length = samples as u32;
         // Twice: the inbox has two lists, and the first may hold no more than the reserve.
         for _ in 0..2 {
             self.refill(&own);
             let found = if critical {
-                own.take_reserve(lent)
+                own.take_reserve(length)
             } else {
-                own.take(kind, lent)
+                own.take(kind, length)
             };
             if let Some(taken) = found {
                 return Some((own, taken));
@@ -54,9 +54,9 @@ impl RealtimePool {
             if larger.local() == 0 {
                 self.refill(&larger);
             }
-            if let Some(taken) = larger.take(kind, lent) {
+            if let Some(taken) = larger.take(kind, length) {
                 own.borrowed.add(1);
-                larger.lent_down.add(1);
+                larger.served_for_smaller.add(1);
                 return Some((larger, taken));
             }
         }
@@ -66,7 +66,7 @@ impl RealtimePool {
     /// Whether so many buffers can be taken for requests of a class, one after the other.
     ///
     /// Wait-free: each refill walks over fewer buffers than asked for, and the reserve.
-    pub(super) fn has_idle(&self, own: Pinned<Shelf>, buffers: u32) -> bool {
+    pub(super) fn has_idle(&self, own: SharedPtr<SizeClass>, buffers: u32) -> bool {
         let missing = self.missing(&own, buffers);
         if missing == 0 || !self.options.borrow {
             return missing == 0;
@@ -76,19 +76,19 @@ impl RealtimePool {
     }
 
     /// How many of so many buffers a class lacks, when its inbox is taken in.
-    fn missing(&self, shelf: &Shelf, buffers: u32) -> u32 {
-        // As in `search`.
+    fn missing(&self, size_class: &SizeClass, buffers: u32) -> u32 {
+        // As in `acquire_slow_path`.
         for _ in 0..2 {
-            if shelf.available() < buffers {
-                self.refill(shelf);
+            if size_class.available() < buffers {
+                self.refill(size_class);
             }
         }
-        buffers.saturating_sub(shelf.available())
+        buffers.saturating_sub(size_class.available())
     }
 
-    fn refill(&self, shelf: &Shelf) {
-        let returned = shelf.refill(&self.anchor.table);
-        self.tell_recycling(shelf, returned);
+    fn refill(&self, size_class: &SizeClass) {
+        let returned = size_class.refill(&self.pool.table);
+        self.publish_recycling(size_class, returned);
     }
 
     /// Why a request was not served; counted and told.

@@ -5,46 +5,46 @@
 #![allow(unsafe_code)] // Turns the index packed in a head back into a slot index.
 
 use super::orderings::{LIST_BEGIN_TAKE, LIST_PUSH, LIST_TAKE};
-use super::slot_table::{INDEX_BITS, Loan, NIL, SlotIndex, SlotTable};
+use super::slot_table::{INDEX_BITS, NIL, SlotIndex, SlotState, SlotTable};
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::spin_loop;
 
-/// What a list's one word says: `[held:1][fresh:15][length:24][first index:24]`.
+/// What a list's one word says: `[held:1][newly_carved:15][length:24][first index:24]`.
 ///
-/// `fresh` counts the buffers that came from the control half, so that the taker can tell them from returned ones.
+/// `newly_carved` counts the buffers that came from the control half, so that the taker can tell them from returned ones.
 /// `held` keeps pushers out while the owner links the chain to its own list.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct Head(u64);
+struct ListHead(u64);
 
 const INDEX_MASK: u64 = (1 << INDEX_BITS) - 1;
 const ONE_LONGER: u64 = 1 << INDEX_BITS;
-const FRESH_SHIFT: u32 = 2 * INDEX_BITS;
+const NEWLY_CARVED_SHIFT: u32 = 2 * INDEX_BITS;
 /// How often the owner tries to put a buffer into its own inbox before it gives it away.
-const ASIDE_ATTEMPTS: u32 = if cfg!(loom) { 1 } else { 3 };
+const OVERFLOW_PUSH_ATTEMPTS: u32 = if cfg!(loom) { 1 } else { 3 };
 /// How often the control half looks whether the owner is done with either list before it takes the inbox for full.
-const FRESH_ATTEMPTS: u32 = if cfg!(loom) { 2 } else { 1000 };
+const NEWLY_CARVED_ATTEMPTS: u32 = if cfg!(loom) { 2 } else { 1000 };
 /// A list's only pusher fails at most once: see [`SharedList::push_single`].
 const SINGLE_PUSH_ATTEMPTS: u32 = if cfg!(wavepool_mutant = "single_push_tried_once") {
     1
 } else {
     2
 };
-/// What one buffer from the control half adds to `fresh`.
-const NEWLY_CARVED: u64 = if cfg!(wavepool_mutant = "newly_carved_not_counted") {
+/// What one buffer from the control half adds to `newly_carved`.
+const ONE_NEWLY_CARVED: u64 = if cfg!(wavepool_mutant = "newly_carved_not_counted") {
     0
 } else {
     1
 };
-const HELD: u64 = 1 << 63;
-/// Most fresh buffers an inbox holds at once: `fresh` stays below the closed mark's.
-pub(crate) const MAX_FRESH: u64 = if cfg!(miri) {
+const TAKING: u64 = 1 << 63;
+/// Most newly carved buffers an inbox holds at once: `newly_carved` stays below the closed mark's.
+pub(crate) const MAX_NEWLY_CARVED: u64 = if cfg!(miri) {
     // Tests go up to it, and the interpreter is slow.
     1022
 } else {
-    (HELD >> FRESH_SHIFT) - 2
+    (TAKING >> NEWLY_CARVED_SHIFT) - 2
 };
 
-impl Head {
+impl ListHead {
     const EMPTY: Self = Self(NIL as u64);
     /// No live head looks like this: a table has fewer slots than the length's largest value.
     const CLOSED: Self = Self(u64::MAX);
@@ -57,39 +57,41 @@ impl Head {
         (self.0 >> INDEX_BITS & INDEX_MASK) as u32
     }
 
-    const fn fresh(self) -> u64 {
-        (self.0 & !HELD) >> FRESH_SHIFT
+    const fn newly_carved(self) -> u64 {
+        (self.0 & !TAKING) >> NEWLY_CARVED_SHIFT
     }
 
     /// Held or closed.
-    const fn is_shut(self) -> bool {
-        self.0 & HELD != 0
+    const fn refuses_push(self) -> bool {
+        self.0 & TAKING != 0
     }
 
-    fn why_shut(self) -> Shut {
+    fn refusal(self) -> PushRefused {
         if self == Self::CLOSED {
-            Shut::Closed
+            PushRefused::Closed
         } else {
-            Shut::Held
+            PushRefused::Taking
         }
     }
 
-    /// With `added` more slots, the first of them in front, `fresh` of them from the control half.
-    const fn grown(self, first: SlotIndex, added: u32, fresh: u64) -> Self {
-        let counts = (self.0 & !INDEX_MASK) + added as u64 * ONE_LONGER + (fresh << FRESH_SHIFT);
+    /// With `added` more slots, the first of them in front, `newly_carved` of them from the control half.
+    const fn with_pushed(self, first: SlotIndex, added: u32, newly_carved: u64) -> Self {
+        let counts = (self.0 & !INDEX_MASK)
+            + added as u64 * ONE_LONGER
+            + (newly_carved << NEWLY_CARVED_SHIFT);
         Self(counts | first.raw() as u64)
     }
 }
 
 /// Why a slot was not taken.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Shut {
-    /// It holds as many fresh ones as it can count.
+pub(crate) enum PushRefused {
+    /// It holds as many newly carved ones as it can count.
     Full,
     /// The pool is being torn down.
     Closed,
     /// The owner is at it: another push may go through in a moment.
-    Held,
+    Taking,
 }
 
 /// Slots linked by `next`, in one pair of hands.
@@ -98,21 +100,21 @@ pub(crate) struct Chain {
     pub(crate) first: u32,
     pub(crate) length: u32,
     /// How many of them came from the control half.
-    pub(crate) fresh: u32,
+    pub(crate) newly_carved: u32,
 }
 
 impl Chain {
     pub(crate) const EMPTY: Self = Self {
         first: NIL,
         length: 0,
-        fresh: 0,
+        newly_carved: 0,
     };
 
     /// Puts a slot in front.
     pub(crate) fn push(&mut self, table: &SlotTable, index: SlotIndex) {
         table
             .slot(index)
-            .loan
+            .state
             .next
             .store(self.first, Ordering::Relaxed);
         self.first = index.raw();
@@ -122,7 +124,7 @@ impl Chain {
     /// Takes the front slot.
     pub(crate) fn pop(&mut self, table: &SlotTable) -> Option<SlotIndex> {
         let index = index_from(self.first)?;
-        self.first = table.slot(index).loan.next.load(Ordering::Relaxed);
+        self.first = table.slot(index).state.next.load(Ordering::Relaxed);
         self.length -= 1;
         Some(index)
     }
@@ -131,7 +133,7 @@ impl Chain {
     pub(super) fn last(self, table: &SlotTable) -> Option<SlotIndex> {
         let mut last = index_from(self.first)?;
         for _ in 1..self.length {
-            last = index_from(table.slot(last).loan.next.load(Ordering::Relaxed))?;
+            last = index_from(table.slot(last).state.next.load(Ordering::Relaxed))?;
         }
         Some(last)
     }
@@ -140,7 +142,7 @@ impl Chain {
 /// A list index, or none at the end.
 #[inline]
 pub(crate) fn index_from(raw: u32) -> Option<SlotIndex> {
-    // SAFETY: lists, the leak ring and a shelf's hand hold only `raw()` of indices of the one table of their pool, and NIL.
+    // SAFETY: lists, the leak ring and a size class's hand hold only `raw()` of indices of the one table of their pool, and NIL.
     (raw < NIL).then(|| unsafe { SlotIndex::from_raw(raw) })
 }
 
@@ -149,113 +151,123 @@ pub(crate) struct SharedList(AtomicU64);
 
 impl SharedList {
     pub(super) fn new() -> Self {
-        Self(AtomicU64::new(Head::EMPTY.0))
+        Self(AtomicU64::new(ListHead::EMPTY.0))
     }
 
     /// Pushes one slot. Lock-free: each retry means that another push or take went through.
     ///
-    /// Takes the loan and no table: the moment the push succeeds another thread may free the pool, and a reference to
+    /// Takes the slot state and no table: the moment the push succeeds another thread may free the pool, and a reference to
     /// anything but atomics (a byte of padding is something) would have to be valid until the return.
     #[inline]
-    pub(super) fn push(&self, loan: &Loan, index: SlotIndex) -> Result<(), Shut> {
-        let next = &loan.next;
-        let mut head = Head(self.0.load(Ordering::Relaxed));
+    pub(super) fn push(&self, state: &SlotState, index: SlotIndex) -> Result<(), PushRefused> {
+        let next = &state.next;
+        let mut head = ListHead(self.0.load(Ordering::Relaxed));
         loop {
             let refused = if cfg!(wavepool_mutant = "push_ignores_mark") {
-                head == Head::CLOSED
+                head == ListHead::CLOSED
             } else {
-                head.is_shut()
+                head.refuses_push()
             };
             if refused {
-                return Err(head.why_shut());
+                return Err(head.refusal());
             }
             next.store(head.first(), Ordering::Relaxed);
             // After success the slot is the taker's: nothing of the pool may be touched any more.
             match self.0.compare_exchange_weak(
                 head.0,
-                head.grown(index, 1, 0).0,
+                head.with_pushed(index, 1, 0).0,
                 LIST_PUSH,
                 Ordering::Relaxed,
             ) {
                 Ok(_) => return Ok(()),
-                Err(now) => head = Head(now),
+                Err(now) => head = ListHead(now),
             }
         }
     }
 
     /// [`push`](Self::push) by the only pusher of this list: at most two attempts, because between them only a take can
     /// have come, and after it the head is empty until this thread pushes.
-    pub(super) fn push_single(&self, table: &SlotTable, index: SlotIndex) -> Result<(), Shut> {
-        let next = &table.slot(index).loan.next;
-        let mut head = Head(self.0.load(Ordering::Relaxed));
+    pub(super) fn push_single(
+        &self,
+        table: &SlotTable,
+        index: SlotIndex,
+    ) -> Result<(), PushRefused> {
+        let next = &table.slot(index).state.next;
+        let mut head = ListHead(self.0.load(Ordering::Relaxed));
         for _ in 0..SINGLE_PUSH_ATTEMPTS {
-            if head.is_shut() {
-                return Err(head.why_shut());
+            if head.refuses_push() {
+                return Err(head.refusal());
             }
             next.store(head.first(), Ordering::Relaxed);
             match self.0.compare_exchange(
                 head.0,
-                head.grown(index, 1, 0).0,
+                head.with_pushed(index, 1, 0).0,
                 LIST_PUSH,
                 Ordering::Relaxed,
             ) {
                 Ok(_) => return Ok(()),
-                Err(now) => head = Head(now),
+                Err(now) => head = ListHead(now),
             }
         }
-        Err(Shut::Closed)
+        Err(PushRefused::Closed)
     }
 
     /// The owner's push of buffers that it looked at and keeps, `last` the one at the end of their chain: they count as
-    /// fresh, since nobody returned them. Wait-free: refused (`false`) after a few attempts that others got ahead of.
-    pub(super) fn push_aside(&self, table: &SlotTable, chain: Chain, last: SlotIndex) -> bool {
+    /// newly carved, since nobody returned them. Wait-free: refused (`false`) after a few attempts that others got ahead of.
+    pub(super) fn push_overflow(&self, table: &SlotTable, chain: Chain, last: SlotIndex) -> bool {
         let Some(first) = index_from(chain.first) else {
             return true;
         };
         if cfg!(wavepool_mutant = "push_aside_does_nothing") {
             return true;
         }
-        let next = &table.slot(last).loan.next;
-        let mut head = Head(self.0.load(Ordering::Relaxed));
-        for _ in 0..ASIDE_ATTEMPTS {
-            if head.is_shut() || head.fresh() + u64::from(chain.length) > MAX_FRESH {
+        let next = &table.slot(last).state.next;
+        let mut head = ListHead(self.0.load(Ordering::Relaxed));
+        for _ in 0..OVERFLOW_PUSH_ATTEMPTS {
+            if head.refuses_push()
+                || head.newly_carved() + u64::from(chain.length) > MAX_NEWLY_CARVED
+            {
                 return false;
             }
             if !cfg!(wavepool_mutant = "push_aside_forgets_the_rest") {
                 next.store(head.first(), Ordering::Relaxed);
             }
-            let grown = head.grown(first, chain.length, u64::from(chain.length));
+            let with_pushed = head.with_pushed(first, chain.length, u64::from(chain.length));
             match self
                 .0
-                .compare_exchange(head.0, grown.0, LIST_PUSH, Ordering::Relaxed)
+                .compare_exchange(head.0, with_pushed.0, LIST_PUSH, Ordering::Relaxed)
             {
                 Ok(_) => return true,
-                Err(now) => head = Head(now),
+                Err(now) => head = ListHead(now),
             }
         }
         false
     }
 
     /// The control half's push of one buffer.
-    pub(super) fn push_fresh(&self, table: &SlotTable, index: SlotIndex) -> Result<(), Shut> {
-        let next = &table.slot(index).loan.next;
-        let mut head = Head(self.0.load(Ordering::Relaxed));
+    pub(super) fn push_newly_carved(
+        &self,
+        table: &SlotTable,
+        index: SlotIndex,
+    ) -> Result<(), PushRefused> {
+        let next = &table.slot(index).state.next;
+        let mut head = ListHead(self.0.load(Ordering::Relaxed));
         loop {
-            if head.is_shut() {
-                return Err(head.why_shut());
+            if head.refuses_push() {
+                return Err(head.refusal());
             }
-            if head.fresh() >= MAX_FRESH {
-                return Err(Shut::Full);
+            if head.newly_carved() >= MAX_NEWLY_CARVED {
+                return Err(PushRefused::Full);
             }
             next.store(head.first(), Ordering::Relaxed);
             match self.0.compare_exchange_weak(
                 head.0,
-                head.grown(index, 1, NEWLY_CARVED).0,
+                head.with_pushed(index, 1, ONE_NEWLY_CARVED).0,
                 LIST_PUSH,
                 Ordering::Relaxed,
             ) {
                 Ok(_) => return Ok(()),
-                Err(now) => head = Head(now),
+                Err(now) => head = ListHead(now),
             }
         }
     }
@@ -263,25 +275,25 @@ impl SharedList {
     /// Takes everything with one swap. Wait-free.
     #[inline]
     pub(crate) fn take(&self) -> Chain {
-        Self::chain(Head(self.0.swap(Head::EMPTY.0, LIST_TAKE)))
+        Self::chain(ListHead(self.0.swap(ListHead::EMPTY.0, LIST_TAKE)))
     }
 
-    /// The owner's take, in two steps: shows what is here and keeps pushers out until [`reopen`](Self::reopen), so that the
+    /// The owner's take, in two steps: shows what is here and keeps pushers out until [`end_take`](Self::end_take), so that the
     /// chain can be found here if the owner dies before it is linked elsewhere. Wait-free.
-    pub(super) fn hold(&self) -> Chain {
-        Self::chain(Head(self.0.fetch_add(HELD, LIST_BEGIN_TAKE)))
+    pub(super) fn begin_take(&self) -> Chain {
+        Self::chain(ListHead(self.0.fetch_add(TAKING, LIST_BEGIN_TAKE)))
     }
 
-    /// [`hold`](Self::hold), if there is something here, and no more than `most`; not if somebody else pushes at this moment.
-    pub(super) fn hold_at_most(&self, most: u32) -> Option<Chain> {
-        let head = Head(self.0.load(Ordering::Relaxed));
-        if head.is_shut() || !(1..=most).contains(&head.length()) {
+    /// [`begin_take`](Self::begin_take), if there is something here, and no more than `most`; not if somebody else pushes at this moment.
+    pub(super) fn begin_take_at_most(&self, most: u32) -> Option<Chain> {
+        let head = ListHead(self.0.load(Ordering::Relaxed));
+        if head.refuses_push() || !(1..=most).contains(&head.length()) {
             return None;
         }
         let mark = if cfg!(wavepool_mutant = "join_without_mark") {
             0
         } else {
-            HELD
+            TAKING
         };
         self.0
             .compare_exchange(head.0, head.0 | mark, LIST_BEGIN_TAKE, Ordering::Relaxed)
@@ -290,28 +302,30 @@ impl SharedList {
     }
 
     /// The held chain is the owner's now.
-    pub(super) fn reopen(&self) {
+    pub(super) fn end_take(&self) {
         // Relaxed: nobody else changes a held head, and nothing is released by an empty one.
-        self.0.store(Head::EMPTY.0, Ordering::Relaxed);
+        self.0.store(ListHead::EMPTY.0, Ordering::Relaxed);
     }
 
     /// Takes everything from beside a live owner: nothing while that one is at it.
-    pub(crate) fn take_beside(&self) -> Chain {
-        let mut head = Head(self.0.load(Ordering::Relaxed));
-        let in_use = |head: Head| {
+    pub(crate) fn take_unless_taking(&self) -> Chain {
+        let mut head = ListHead(self.0.load(Ordering::Relaxed));
+        let in_use = |head: ListHead| {
             if cfg!(wavepool_mutant = "take_beside_ignores_mark") {
-                head == Head::CLOSED
+                head == ListHead::CLOSED
             } else {
-                head.is_shut()
+                head.refuses_push()
             }
         };
         while !in_use(head) {
-            match self
-                .0
-                .compare_exchange_weak(head.0, Head::EMPTY.0, LIST_TAKE, Ordering::Relaxed)
-            {
+            match self.0.compare_exchange_weak(
+                head.0,
+                ListHead::EMPTY.0,
+                LIST_TAKE,
+                Ordering::Relaxed,
+            ) {
                 Ok(_) => return Self::chain(head),
-                Err(now) => head = Head(now),
+                Err(now) => head = ListHead(now),
             }
         }
         Chain::EMPTY
@@ -320,30 +334,30 @@ impl SharedList {
     /// Takes everything and lets nothing in any more.
     pub(super) fn close(&self) -> Chain {
         // A pusher that meets the mark goes on to the core's outstanding count, which orders the rest.
-        Self::chain(Head(self.0.swap(Head::CLOSED.0, LIST_TAKE)))
+        Self::chain(ListHead(self.0.swap(ListHead::CLOSED.0, LIST_TAKE)))
     }
 
-    fn chain(head: Head) -> Chain {
-        if head == Head::CLOSED {
+    fn chain(head: ListHead) -> Chain {
+        if head == ListHead::CLOSED {
             return Chain::EMPTY;
         }
         Chain {
             first: head.first(),
             length: head.length(),
-            fresh: head.fresh() as u32,
+            newly_carved: head.newly_carved() as u32,
         }
     }
 
     /// What is here, to be looked at while nobody pushes or takes.
     pub(crate) fn peek(&self) -> Chain {
-        Self::chain(Head(self.0.load(LIST_TAKE)))
+        Self::chain(ListHead(self.0.load(LIST_TAKE)))
     }
 
     /// How many wait here. Another thread can change that at any moment.
     #[inline]
     pub(super) fn length(&self) -> u32 {
-        let head = Head(self.0.load(Ordering::Relaxed));
-        if head == Head::CLOSED {
+        let head = ListHead(self.0.load(Ordering::Relaxed));
+        if head == ListHead::CLOSED {
             0
         } else {
             head.length()
@@ -372,14 +386,14 @@ impl Inbox {
     /// As [`SharedList::push`]; fails only once closed. Lock-free: the owner holds one list at a time, and each only
     /// once in a refill.
     #[inline]
-    pub(crate) fn push(&self, loan: &Loan, index: SlotIndex) -> Result<(), Shut> {
+    pub(crate) fn push(&self, state: &SlotState, index: SlotIndex) -> Result<(), PushRefused> {
         loop {
-            match self.front.push(loan, index) {
-                Err(Shut::Held) => {}
+            match self.front.push(state, index) {
+                Err(PushRefused::Taking) => {}
                 done => return done,
             }
-            match self.side.push(loan, index) {
-                Err(Shut::Held) => {}
+            match self.side.push(state, index) {
+                Err(PushRefused::Taking) => {}
                 done => return done,
             }
             // One of the two marks is from the past.
@@ -387,16 +401,16 @@ impl Inbox {
         }
     }
 
-    /// The control half's push of one buffer; refused (`false`) when both lists hold as many fresh ones as they can count, or
+    /// The control half's push of one buffer; refused (`false`) when both lists hold as many newly carved ones as they can count, or
     /// are closed. While the owner is at one of them that is not known, so that this looks again, but not for ever: an owner
     /// may have died there.
-    pub(crate) fn push_fresh(&self, table: &SlotTable, index: SlotIndex) -> bool {
-        for _ in 0..FRESH_ATTEMPTS {
+    pub(crate) fn push_newly_carved(&self, table: &SlotTable, index: SlotIndex) -> bool {
+        for _ in 0..NEWLY_CARVED_ATTEMPTS {
             let mut held = false;
             for list in self.lists() {
-                match list.push_fresh(table, index) {
+                match list.push_newly_carved(table, index) {
                     Ok(()) => return true,
-                    Err(shut) => held |= shut == Shut::Held,
+                    Err(shut) => held |= shut == PushRefused::Taking,
                 }
             }
             if !held {
@@ -421,12 +435,12 @@ impl Inbox {
     #[inline]
     pub(super) fn is_empty(&self) -> bool {
         let word = |list: &SharedList| list.0.load(Ordering::Relaxed);
-        (word(&self.front) == Head::EMPTY.0) & (word(&self.side) == Head::EMPTY.0)
+        (word(&self.front) == ListHead::EMPTY.0) & (word(&self.side) == ListHead::EMPTY.0)
     }
 
     /// Fresh buffers that wait here.
-    pub(crate) fn fresh(&self) -> u32 {
-        self.front.peek().fresh + self.side.peek().fresh
+    pub(crate) fn newly_carved(&self) -> u32 {
+        self.front.peek().newly_carved + self.side.peek().newly_carved
     }
 }
 
@@ -443,12 +457,12 @@ mod tests {
     fn a_head_counts_what_it_holds_and_tells_fresh_from_returned() {
         let (table, slots) = SlotTable::of_slots(3);
         let list = SharedList::new();
-        list.push(table.slot(slots[0]).loan, slots[0]).unwrap();
-        list.push_fresh(&table, slots[1]).unwrap();
+        list.push(table.slot(slots[0]).state, slots[0]).unwrap();
+        list.push_newly_carved(&table, slots[1]).unwrap();
         list.push_single(&table, slots[2]).unwrap();
         assert_eq!(list.length(), 3);
         let chain = list.take();
-        assert_eq!((chain.length, chain.fresh), (3, 1));
+        assert_eq!((chain.length, chain.newly_carved), (3, 1));
         assert_eq!(drain(chain, &table), [2, 1, 0]);
         assert_eq!(list.length(), 0);
     }
@@ -457,19 +471,19 @@ mod tests {
     fn what_comes_while_the_owner_holds_the_inbox_waits_beside() {
         let (table, slots) = SlotTable::of_slots(4);
         let inbox = Inbox::new();
-        inbox.push(table.slot(slots[0]).loan, slots[0]).unwrap();
-        assert_eq!(inbox.front.hold().length, 1);
+        inbox.push(table.slot(slots[0]).state, slots[0]).unwrap();
+        assert_eq!(inbox.front.begin_take().length, 1);
         assert_eq!(
-            inbox.front.push(table.slot(slots[1]).loan, slots[1]),
-            Err(Shut::Held)
+            inbox.front.push(table.slot(slots[1]).state, slots[1]),
+            Err(PushRefused::Taking)
         );
-        inbox.push(table.slot(slots[1]).loan, slots[1]).unwrap();
-        assert!(inbox.push_fresh(&table, slots[2]));
-        assert_eq!(inbox.front.take_beside().length, 0);
-        inbox.front.reopen();
-        inbox.push(table.slot(slots[3]).loan, slots[3]).unwrap();
-        assert_eq!((inbox.length(), inbox.fresh()), (3, 1));
-        assert_eq!(drain(inbox.front.take_beside(), &table), [3]);
+        inbox.push(table.slot(slots[1]).state, slots[1]).unwrap();
+        assert!(inbox.push_newly_carved(&table, slots[2]));
+        assert_eq!(inbox.front.take_unless_taking().length, 0);
+        inbox.front.end_take();
+        inbox.push(table.slot(slots[3]).state, slots[3]).unwrap();
+        assert_eq!((inbox.length(), inbox.newly_carved()), (3, 1));
+        assert_eq!(drain(inbox.front.take_unless_taking(), &table), [3]);
         assert_eq!(drain(inbox.side.take(), &table), [2, 1]);
     }
 
@@ -479,11 +493,14 @@ mod tests {
         let list = SharedList::new();
         assert_eq!(list.close().length, 0);
         assert_eq!(
-            list.push(table.slot(slots[0]).loan, slots[0]),
-            Err(Shut::Closed)
+            list.push(table.slot(slots[0]).state, slots[0]),
+            Err(PushRefused::Closed)
         );
-        assert_eq!(list.push_single(&table, slots[0]), Err(Shut::Closed));
-        assert_eq!(list.push_fresh(&table, slots[0]), Err(Shut::Closed));
+        assert_eq!(list.push_single(&table, slots[0]), Err(PushRefused::Closed));
+        assert_eq!(
+            list.push_newly_carved(&table, slots[0]),
+            Err(PushRefused::Closed)
+        );
         assert_eq!((list.length(), list.close().length), (0, 0));
     }
 }

@@ -1,4 +1,4 @@
-//! What a real-time half shares with the control half beside its shelves: who owns it, and which classes it serves.
+//! What a real-time half shares with the control half beside its size classes: who owns it, and which classes it serves.
 #![allow(unsafe_code)] // Class tables that change hands.
 
 use core::ptr;
@@ -10,7 +10,7 @@ use super::orderings::{
     HALF_DETACH, HALF_IS_ATTACHED, TABLE_COLLECT, TABLE_IS_CURRENT, TABLE_PICK_UP, TABLE_PUBLISH,
     TABLE_RETIRE,
 };
-use super::pool_core::Pinned;
+use super::pool_core::SharedPtr;
 use crate::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 
 /// Class tables of a half at once: in use, next, the one before, and one that is just being taken up.
@@ -36,7 +36,7 @@ pub(crate) struct Half {
     /// Requests by size: see `ClassTable::find`.
     demand: [AtomicU32; BUCKETS],
     /// Whether anybody listened to the owner's allocations or recyclings when its quantum began.
-    heard: AtomicU32,
+    has_subscribers: AtomicU32,
     pub(crate) sites: LeakRing,
 }
 
@@ -53,32 +53,32 @@ impl Half {
             quanta: Counter::default(),
             refused: Counter::default(),
             demand: core::array::from_fn(|_| AtomicU32::new(0)),
-            heard: AtomicU32::new(0),
+            has_subscribers: AtomicU32::new(0),
             sites: LeakRing::new(),
         };
-        half.current.store(half.keep(table), Ordering::Relaxed);
+        half.current.store(half.track(table), Ordering::Relaxed);
         half
     }
 
     // The owner's side.
 
     /// The table the owner uses.
-    pub(super) fn current(&self) -> Pinned<ClassTable> {
+    pub(super) fn current(&self) -> SharedPtr<ClassTable> {
         // Relaxed: written by an owner; the next one comes after `detach` and `is_attached`.
         // SAFETY: never null; freed only once the owner has retired it, or with the core.
-        unsafe { Pinned::new(self.current.load(Ordering::Relaxed)) }
+        unsafe { SharedPtr::new(self.current.load(Ordering::Relaxed)) }
     }
 
-    /// Whether [`pick_up`](Self::pick_up) has to look.
+    /// Whether [`pick_up_table`](Self::pick_up_table) has to look.
     #[inline(always)]
-    pub(super) fn is_offered_a_table(&self) -> bool {
-        // Relaxed: `pick_up` looks.
+    pub(super) fn has_pending_table(&self) -> bool {
+        // Relaxed: `pick_up_table` looks.
         !self.pending.load(Ordering::Relaxed).is_null()
     }
 
     /// The next table, if the control half made one and has collected the last. Wait-free.
-    pub(super) fn pick_up(&self) -> Option<Pinned<ClassTable>> {
-        if !self.is_offered_a_table() || !self.retired.load(Ordering::Relaxed).is_null() {
+    pub(super) fn pick_up_table(&self) -> Option<SharedPtr<ClassTable>> {
+        if !self.has_pending_table() || !self.retired.load(Ordering::Relaxed).is_null() {
             return None;
         }
         let next = self.pending.swap(ptr::null_mut(), TABLE_PICK_UP);
@@ -89,7 +89,7 @@ impl Half {
         self.current.store(next, Ordering::Relaxed);
         self.retired.store(old, TABLE_RETIRE);
         // SAFETY: came from `publish`, alive until retired.
-        Some(unsafe { Pinned::new(next) })
+        Some(unsafe { SharedPtr::new(next) })
     }
 
     #[inline]
@@ -102,9 +102,10 @@ impl Half {
         );
     }
 
-    pub(super) fn set_heard(&self, heard: bool) {
+    pub(super) fn set_has_subscribers(&self, has_subscribers: bool) {
         // Relaxed: read by whoever takes over from a dead owner.
-        self.heard.store(u32::from(heard), Ordering::Relaxed);
+        self.has_subscribers
+            .store(u32::from(has_subscribers), Ordering::Relaxed);
     }
 
     /// The owner goes; its lists are whole.
@@ -119,15 +120,15 @@ impl Half {
     }
 
     /// Whether the owner has kept count of what it told: it does as long as somebody listens.
-    pub(crate) fn is_heard(&self) -> bool {
-        self.heard.load(Ordering::Relaxed) == 1
+    pub(crate) fn has_subscribers(&self) -> bool {
+        self.has_subscribers.load(Ordering::Relaxed) == 1
     }
 
     /// Gives the half to a new owner. Only while there is none.
-    pub(crate) fn adopt(&self) {
+    pub(crate) fn attach(&self) {
         // Relaxed: the new owner is made from the control half's thread, and moved by the user.
         self.attached.store(1, Ordering::Relaxed);
-        self.set_heard(false);
+        self.set_has_subscribers(false);
         // Frames of the former owner's stream say nothing about the next one's.
         self.frame.set(None);
         self.sites.forget_frames();
@@ -135,7 +136,7 @@ impl Half {
 
     /// Offers the owner a new table; one it never picked up is freed.
     pub(crate) fn publish(&self, table: Box<ClassTable>) {
-        let unseen = self.pending.swap(self.keep(table), TABLE_PUBLISH);
+        let unseen = self.pending.swap(self.track(table), TABLE_PUBLISH);
         self.free(unseen);
     }
 
@@ -145,24 +146,24 @@ impl Half {
     }
 
     /// Takes up what was published since the owner went, so that nothing old stays named. Only while there is none.
-    pub(crate) fn take_up_for_nobody(&self) {
+    pub(crate) fn apply_while_detached(&self) {
         self.collect_retired();
-        if self.pick_up().is_some() {
+        if self.pick_up_table().is_some() {
             self.collect_retired();
         }
     }
 
     /// Ends with this table and no other, wherever a dead owner was in taking one up.
-    pub(crate) fn renew(&self, table: Box<ClassTable>) {
+    pub(crate) fn replace_tables(&self, table: Box<ClassTable>) {
         for word in [&self.current, &self.pending, &self.retired] {
             word.store(ptr::null_mut(), Ordering::Relaxed);
         }
         self.free_all();
-        self.current.store(self.keep(table), Ordering::Relaxed);
+        self.current.store(self.track(table), Ordering::Relaxed);
     }
 
     /// Notes a table that is about to be named. There is room: see [`TABLES`].
-    fn keep(&self, table: Box<ClassTable>) -> *mut ClassTable {
+    fn track(&self, table: Box<ClassTable>) -> *mut ClassTable {
         let table = Box::into_raw(table);
         let is_free = |entry: &&AtomicPtr<ClassTable>| entry.load(Ordering::Relaxed).is_null();
         if let Some(entry) = self.tables.iter().find(is_free) {
@@ -180,7 +181,7 @@ impl Half {
         if let Some(entry) = self.tables.iter().find(names) {
             entry.store(ptr::null_mut(), Ordering::Relaxed);
         }
-        // SAFETY: from `Box::into_raw` in `keep`, freed once: it is in no entry any more.
+        // SAFETY: from `Box::into_raw` in `track`, freed once: it is in no entry any more.
         let table = unsafe { Box::from_raw(table) };
         #[cfg(loom)]
         table.life.end();
@@ -211,7 +212,7 @@ impl Half {
             .map(|entry| entry.load(Ordering::Relaxed));
         let bytes = |table: *mut ClassTable| {
             // SAFETY: this side made it and has not freed it.
-            let table = unsafe { Pinned::new(table) };
+            let table = unsafe { SharedPtr::new(table) };
             size_of::<ClassTable>() + table.heap_bytes()
         };
         size_of::<Self>()

@@ -13,14 +13,14 @@ use super::slot_table::{NIL, SlotIndex, SlotTable};
 use crate::sync::atomic::{AtomicPtr, AtomicU32, Ordering, fence};
 
 /// Sites a half remembers.
-const ENTRIES: usize = if cfg!(loom) { 1 } else { 32 };
+const RECORDS: usize = if cfg!(loom) { 1 } else { 32 };
 
 /// Entries whose buffers one sampled acquire looks at: their slots were last written by other threads, and each is waited
 /// for.
-const LOOKS: u32 = 4;
+const RECORDS_SCANNED: u32 = 4;
 
 /// One sampled acquire, under a sequence lock with one writer: odd while it is being written.
-struct Entry {
+struct Record {
     sequence: AtomicU32,
     slot: AtomicU32,
     frame: FrameCell,
@@ -40,16 +40,16 @@ pub(crate) struct Sampled {
 /// An entry is about the present holder while the slot carries the mark. Such a one is never overwritten: what has been
 /// held longest is what a leak report is for.
 pub(crate) struct LeakRing {
-    entries: [Entry; ENTRIES],
+    entries: [Record; RECORDS],
     /// Where the next look begins, in turn, so that an entry whose buffer came home is found in the end. The owner's.
-    turn: AtomicU32,
+    cursor: AtomicU32,
     /// Sampled acquires that found the entries they looked at in use.
     pub(crate) unrecorded: Counter,
 }
 
 impl LeakRing {
     pub(super) fn new() -> Self {
-        let entry = |_| Entry {
+        let entry = |_| Record {
             sequence: AtomicU32::new(0),
             slot: AtomicU32::new(NIL),
             frame: FrameCell::new(),
@@ -57,7 +57,7 @@ impl LeakRing {
         };
         Self {
             entries: core::array::from_fn(entry),
-            turn: AtomicU32::new(0),
+            cursor: AtomicU32::new(0),
             unrecorded: Counter::default(),
         }
     }
@@ -72,7 +72,7 @@ impl LeakRing {
         frame: Option<u64>,
         site: &'static Location<'static>,
     ) {
-        let Some(entry) = self.place_for(table, index) else {
+        let Some(entry) = self.record_for(table, index) else {
             self.unrecorded.add(1);
             return;
         };
@@ -94,15 +94,15 @@ impl LeakRing {
     }
 
     /// The slot's own entry, or else one of a few that is empty or whose buffer came home since.
-    fn place_for(&self, table: &SlotTable, index: SlotIndex) -> Option<&Entry> {
-        let slot = |entry: &Entry| entry.slot.load(Ordering::Relaxed);
+    fn record_for(&self, table: &SlotTable, index: SlotIndex) -> Option<&Record> {
+        let slot = |entry: &Record| entry.slot.load(Ordering::Relaxed);
         if let Some(own) = self.entries.iter().find(|entry| slot(entry) == index.raw()) {
             return Some(own);
         }
-        for _ in 0..LOOKS {
-            let turn = self.turn.load(Ordering::Relaxed);
-            self.turn.store(turn.wrapping_add(1), Ordering::Relaxed);
-            let entry = &self.entries[turn as usize % ENTRIES];
+        for _ in 0..RECORDS_SCANNED {
+            let cursor = self.cursor.load(Ordering::Relaxed);
+            self.cursor.store(cursor.wrapping_add(1), Ordering::Relaxed);
+            let entry = &self.entries[cursor as usize % RECORDS];
             let held = index_from(slot(entry)).is_some_and(|index| table.slot(index).is_sampled());
             if !held {
                 return Some(entry);
@@ -144,11 +144,11 @@ mod tests {
 
     #[test]
     fn what_is_held_is_kept_and_what_came_home_makes_room() {
-        let table = SlotTable::new(ENTRIES + 1);
-        let slots: Vec<_> = (0..=ENTRIES).map(|_| table.add().unwrap()).collect();
+        let table = SlotTable::new(RECORDS + 1);
+        let slots: Vec<_> = (0..=RECORDS).map(|_| table.add().unwrap()).collect();
         let ring = LeakRing::new();
         let record = |place: usize, frame: u64| {
-            table.slot(slots[place]).lend(1);
+            table.slot(slots[place]).set_requested(1);
             ring.record(&table, slots[place], Some(frame), Location::caller());
         };
         let frame_of = |place: usize| {
@@ -158,19 +158,19 @@ mod tests {
         };
         assert_eq!(ring.iter().count(), 0);
         // However often other buffers come and go, the first one's site stays.
-        (0..1000).for_each(|frame| record((frame as usize).min(ENTRIES - 1), frame));
+        (0..1000).for_each(|frame| record((frame as usize).min(RECORDS - 1), frame));
         assert_eq!(
-            (frame_of(0), frame_of(ENTRIES - 1)),
+            (frame_of(0), frame_of(RECORDS - 1)),
             (Some(Some(0)), Some(Some(999)))
         );
-        record(ENTRIES, 1000);
-        assert_eq!((frame_of(ENTRIES), ring.unrecorded.get()), (None, 1));
-        assert!(!table.slot(slots[ENTRIES]).is_sampled());
-        table.slot(slots[3]).take_back();
+        record(RECORDS, 1000);
+        assert_eq!((frame_of(RECORDS), ring.unrecorded.get()), (None, 1));
+        assert!(!table.slot(slots[RECORDS]).is_sampled());
+        table.slot(slots[3]).clear();
         // A few at a time, every entry is looked at.
-        let attempts = ENTRIES as u64 / u64::from(LOOKS);
-        (0..attempts).for_each(|_| record(ENTRIES, 1001));
-        assert_eq!((frame_of(ENTRIES), frame_of(3)), (Some(Some(1001)), None));
+        let attempts = RECORDS as u64 / u64::from(RECORDS_SCANNED);
+        (0..attempts).for_each(|_| record(RECORDS, 1001));
+        assert_eq!((frame_of(RECORDS), frame_of(3)), (Some(Some(1001)), None));
         assert!(ring.unrecorded.get() <= attempts);
     }
 

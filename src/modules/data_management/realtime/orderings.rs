@@ -80,7 +80,7 @@ pub(super) const REQUEST_EPOCH_RAISE: Ordering = if cfg!(wavepool_mutant = "requ
 /// The owner reads its request epoch before it serves its size classes. Pairs with [`REQUEST_EPOCH_RAISE`].
 pub(super) const REQUEST_EPOCH_READ: Ordering = Acquire;
 
-/// Counting down the handles that outlive the last anchor. Release: what this thread did with the core happens before it
+/// Counting down the handles that outlive the last pool reference. Release: what this thread did with the core happens before it
 /// is freed. Acquire: the thread that frees it sees what all others did. Both sides are the same operation. Weaker, the
 /// core is freed while another thread uses it.
 pub(super) const OUTSTANDING_COUNT_DOWN: Ordering = if cfg!(wavepool_mutant = "outstanding_relaxed")
@@ -90,10 +90,10 @@ pub(super) const OUTSTANDING_COUNT_DOWN: Ordering = if cfg!(wavepool_mutant = "o
     AcqRel
 };
 
-/// Counting down the anchors. Release: what a half did with its lists and counts happens before the teardown sums them.
+/// Counting down the pool references. Release: what a half did with its lists and counts happens before the teardown sums them.
 /// Acquire: the teardown sees them. Both sides are the same operation. Weaker, the sum is wrong, and the core is freed
 /// early or never.
-pub(super) const ANCHORS_COUNT_DOWN: Ordering = if cfg!(wavepool_mutant = "anchors_relaxed") {
+pub(super) const POOL_REFS_COUNT_DOWN: Ordering = if cfg!(wavepool_mutant = "anchors_relaxed") {
     Relaxed
 } else {
     AcqRel

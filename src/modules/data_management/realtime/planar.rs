@@ -6,11 +6,11 @@ use core::panic::Location;
 use core::ptr::NonNull;
 use core::slice;
 
-use super::buffer::{AudioMetadata, Held, PooledBuffer, add_reference, drop_reference};
+use super::buffer::{AudioMetadata, PooledBuffer, RawHandle, add_reference, drop_reference};
 use super::free_list::index_from;
-use super::pool_core::{Core, Pinned};
+use super::pool_core::{Core, SharedPtr};
 use super::realtime_pool::RealtimePool;
-use super::shelf::{Shelf, Taken};
+use super::size_class::{SizeClass, TakenBuffer};
 use super::slot_table::{Slot, SlotIndex};
 use crate::modules::data_management::error::PoolError;
 use crate::sync::atomic::Ordering;
@@ -18,7 +18,7 @@ use crate::sync::atomic::Ordering;
 /// The most channels of a [`PlanarBuffer`].
 pub const MAX_CHANNELS: usize = 16;
 
-/// Channels whose shelf and samples' address ride in the handle.
+/// Channels whose size class and samples' address ride in the handle.
 const NEAR: usize = 2;
 
 /// The buffers of a planar handle, one per channel; all of them have the same requested length.
@@ -26,7 +26,7 @@ const NEAR: usize = 2;
 struct Planes {
     /// Where the buffers of the first channels belong, and where their samples are, so that mono and stereo need not ask
     /// their slots.
-    shelves: [Pinned<Shelf>; NEAR],
+    size_classes: [SharedPtr<SizeClass>; NEAR],
     near: [NonNull<f32>; NEAR],
     /// The slots of these; each further one is the next of the one before: that word is the holder's.
     slots: [SlotIndex; NEAR],
@@ -36,15 +36,15 @@ struct Planes {
 
 /// The slot that its holder linked behind this one.
 #[inline(never)]
-fn next_of(core: Pinned<Core>, index: SlotIndex) -> SlotIndex {
-    let next = core.table.slot(index).loan.next.load(Ordering::Relaxed);
+fn next_of(core: SharedPtr<Core>, index: SlotIndex) -> SlotIndex {
+    let next = core.table.slot(index).state.next.load(Ordering::Relaxed);
     // A holder links as many as it has channels.
     index_from(next).unwrap_or(index)
 }
 
 impl Planes {
-    fn core(&self) -> Pinned<Core> {
-        self.shelves[0].core
+    fn core(&self) -> SharedPtr<Core> {
+        self.size_classes[0].core
     }
 
     fn index(&self, channel: usize) -> SlotIndex {
@@ -77,7 +77,7 @@ impl Planes {
 
     /// The slot whose count stands for all.
     fn first_slot(&self) -> Slot<'_> {
-        self.shelves[0].core.table.slot(self.slots[0])
+        self.size_classes[0].core.table.slot(self.slots[0])
     }
 
     /// Where a channel's samples are, and how many.
@@ -91,19 +91,20 @@ impl Planes {
         (samples.as_ptr(), self.frames as usize)
     }
 
-    /// The handle of one channel. `core` is known from before any channel went home: its shelf may be gone then.
+    /// The handle of one channel. `core` is known from before any channel went home: its size class may be gone then.
     #[inline]
-    fn held(&self, core: Pinned<Core>, channel: usize, index: SlotIndex) -> Held {
-        let (Some(&shelf), Some(&samples)) = (self.shelves.get(channel), self.near.get(channel))
+    fn raw(&self, core: SharedPtr<Core>, channel: usize, index: SlotIndex) -> RawHandle {
+        let (Some(&size_class), Some(&samples)) =
+            (self.size_classes.get(channel), self.near.get(channel))
         else {
-            return Held::of_slot(&core, index, self.frames);
+            return RawHandle::from_slot(&core, index, self.frames);
         };
-        let taken = Taken {
+        let taken = TakenBuffer {
             index,
             samples,
             count: 0,
         };
-        Held::new(shelf, &taken, self.frames)
+        RawHandle::new(size_class, &taken, self.frames)
     }
 
     #[inline(never)]
@@ -128,7 +129,7 @@ impl Planes {
     #[inline]
     fn read_each(&self) -> impl Iterator<Item = &[f32]> {
         let frames = self.frames as usize;
-        // SAFETY: as in `Held::read`; the planes keep the buffers as long as they are borrowed.
+        // SAFETY: as in `RawHandle::read`; the planes keep the buffers as long as they are borrowed.
         self.each()
             .map(move |samples| unsafe { slice::from_raw_parts(samples.as_ptr(), frames) })
     }
@@ -136,34 +137,38 @@ impl Planes {
     #[inline]
     fn read(&self, channel: usize) -> &[f32] {
         let (samples, len) = self.samples(channel);
-        // SAFETY: as in `Held::read`; the planes keep the buffer as long as they are borrowed.
+        // SAFETY: as in `RawHandle::read`; the planes keep the buffer as long as they are borrowed.
         unsafe { slice::from_raw_parts(samples, len) }
     }
 
-    /// Brings the first two, which belong to one shelf, home on its owner's thread. The only handle for them.
+    /// Brings the first two, which belong to one size class, home on its owner's thread. The only handle for them.
     #[inline(always)]
-    fn bring_pair_home(&mut self) {
+    fn release_pair(&mut self) {
         let core = self.core();
         for channel in 0..NEAR {
             // SAFETY: the only handle, says the caller.
-            unsafe { self.held(core, channel, self.slots[channel]).wipe() };
+            unsafe { self.raw(core, channel, self.slots[channel]).wipe() };
         }
         let table = &core.table;
         let pair = self.slots.map(|index| (index, table.slot(index)));
-        self.shelves[0].take_pair_home(pair);
+        self.size_classes[0].push_pair_returned(pair);
     }
 
-    /// By value: see [`Held::send_to_owner`].
+    /// By value: see [`RawHandle::release_remote`].
     ///
     /// # Safety
     /// The last handle for these buffers, not used again.
     #[inline(never)]
-    unsafe fn go_home<const FROZEN: bool>(self) {
+    unsafe fn release_remote<const FROZEN: bool>(self) {
         let core = self.core();
         for (channel, index) in self.indices().enumerate() {
-            let Held { shelf, samples, .. } = self.held(core, channel, index);
+            let RawHandle {
+                size_class,
+                samples,
+                ..
+            } = self.raw(core, channel, index);
             // SAFETY: the caller's word, channel by channel.
-            unsafe { Held::send_to_owner::<FROZEN>(shelf, samples, index) }
+            unsafe { RawHandle::release_remote::<FROZEN>(size_class, samples, index) }
         }
     }
 }
@@ -188,12 +193,12 @@ unsafe impl Sync for PlanarBuffer {}
 impl PlanarBuffer {
     /// Of the buffers of one or two channels that the caller holds; of one alone, both are the same.
     #[inline(always)]
-    pub(super) fn new(held: [&Held; NEAR], channels: u8, frames: u32) -> Self {
+    pub(super) fn new(raw: [&RawHandle; NEAR], channels: u8, frames: u32) -> Self {
         Self {
             planes: Planes {
-                shelves: held.map(|held| held.shelf),
-                near: held.map(|held| held.samples),
-                slots: held.map(|held| held.index),
+                size_classes: raw.map(|raw| raw.size_class),
+                near: raw.map(|raw| raw.samples),
+                slots: raw.map(|raw| raw.index),
                 channels,
                 frames,
             },
@@ -207,7 +212,7 @@ impl PlanarBuffer {
     /// One channel more, of a buffer that the caller holds, after the `last` there is.
     fn push(&mut self, last: SlotIndex, index: SlotIndex) {
         let core = self.planes.core();
-        let link = &core.table.slot(last).loan.next;
+        let link = &core.table.slot(last).state.next;
         link.store(index.raw(), Ordering::Relaxed);
         self.planes.channels += 1;
         self.metadata.channels += 1;
@@ -218,7 +223,7 @@ impl PlanarBuffer {
             // SAFETY: the only handle for these buffers.
             unsafe {
                 self.planes
-                    .held(self.planes.core(), channel, index)
+                    .raw(self.planes.core(), channel, index)
                     .silence()
             }
         }
@@ -248,7 +253,7 @@ impl PlanarBuffer {
     #[inline]
     pub fn channel_mut(&mut self, channel: usize) -> &mut [f32] {
         let (samples, len) = self.planes.samples(channel);
-        // SAFETY: as in `Held::write`; this is the only handle for the buffer, borrowed exclusively.
+        // SAFETY: as in `RawHandle::write`; this is the only handle for the buffer, borrowed exclusively.
         unsafe { slice::from_raw_parts_mut(samples, len) }
     }
 
@@ -295,7 +300,7 @@ impl PlanarBuffer {
         let (core, mut indices) = (buffer.planes.core(), buffer.planes.indices().enumerate());
         let channels: [_; MAX_CHANNELS] = core::array::from_fn(|_| {
             let (channel, index) = indices.next()?;
-            let mut one = PooledBuffer::new(buffer.planes.held(core, channel, index));
+            let mut one = PooledBuffer::new(buffer.planes.raw(core, channel, index));
             one.set_metadata(AudioMetadata {
                 channel: channel as u16,
                 ..buffer.metadata
@@ -315,7 +320,7 @@ impl PlanarBuffer {
             .indices()
             .for_each(|index| table.slot(index).mark_frozen());
         // Relaxed: as in `PooledBuffer::freeze`.
-        planes.first_slot().place.refs.store(1, Ordering::Relaxed);
+        planes.first_slot().extent.refs.store(1, Ordering::Relaxed);
         PlanarRef {
             planes,
             metadata: buffer.metadata,
@@ -370,7 +375,7 @@ impl RealtimePool {
         channels: usize,
         frames: usize,
         bucket: usize,
-        own: Pinned<Shelf>,
+        own: SharedPtr<SizeClass>,
         site: &'static Location<'static>,
     ) -> Option<PlanarBuffer> {
         let take = || self.take_of(bucket, own, frames, site);
@@ -385,9 +390,9 @@ impl RealtimePool {
         let mut buffer = PlanarBuffer::new([&first, &second], 2, frames as u32);
         let mut last = second.index;
         while buffer.channels() < channels {
-            let held = take()?;
-            buffer.push(last, held.index);
-            last = held.index;
+            let raw = take()?;
+            buffer.push(last, raw.index);
+            last = raw.index;
         }
         Some(buffer)
     }
@@ -413,17 +418,21 @@ impl RealtimePool {
     /// As there.
     pub fn release_planar(&self, buffer: PlanarBuffer) {
         let mut buffer = ManuallyDrop::new(buffer);
-        let [shelf, other] = buffer.planes.shelves;
-        let of_one_list = shelf == other && shelf.owner == self.key;
-        // What the hand knows comes back to it.
-        let known = buffer.planes.slots.iter().any(|&slot| shelf.knows(slot));
+        let [size_class, other] = buffer.planes.size_classes;
+        let of_one_list = size_class == other && size_class.owner == self.key;
+        // What the cache knows comes back to it.
+        let known = buffer
+            .planes
+            .slots
+            .iter()
+            .any(|&slot| size_class.last_cached_is(slot));
         if buffer.channels() != 2 || !of_one_list || known {
             return self.release_one_by_one(buffer.planes);
         }
-        buffer.planes.bring_pair_home();
-        if self.quantum.heard {
-            shelf.returns_told.add(2);
-            self.tell_recycling(&shelf, 2);
+        buffer.planes.release_pair();
+        if self.quantum.has_subscribers {
+            size_class.returns_published.add(2);
+            self.publish_recycling(&size_class, 2);
         }
     }
 
@@ -432,8 +441,8 @@ impl RealtimePool {
     fn release_one_by_one(&self, planes: Planes) {
         let core = planes.core();
         for (channel, index) in planes.indices().enumerate() {
-            let held = planes.held(core, channel, index);
-            self.bring_home(held.shelf, held.samples, index);
+            let raw = planes.raw(core, channel, index);
+            self.release_raw(raw.size_class, raw.samples, index);
         }
     }
 }
@@ -442,7 +451,7 @@ impl Drop for PlanarBuffer {
     #[inline(always)]
     fn drop(&mut self) {
         // SAFETY: the only handle for these buffers, going away.
-        unsafe { self.planes.go_home::<false>() }
+        unsafe { self.planes.release_remote::<false>() }
     }
 }
 
@@ -502,7 +511,7 @@ impl PlanarRef {
 
 impl Clone for PlanarRef {
     fn clone(&self) -> Self {
-        add_reference(&self.planes.first_slot().place.refs);
+        add_reference(&self.planes.first_slot().extent.refs);
         Self {
             planes: self.planes,
             metadata: self.metadata,
@@ -513,9 +522,9 @@ impl Clone for PlanarRef {
 impl Drop for PlanarRef {
     #[inline]
     fn drop(&mut self) {
-        if drop_reference(&self.planes.first_slot().place.refs) {
+        if drop_reference(&self.planes.first_slot().extent.refs) {
             // SAFETY: the last handle for these buffers, going away.
-            unsafe { self.planes.go_home::<true>() }
+            unsafe { self.planes.release_remote::<true>() }
         }
     }
 }
@@ -530,7 +539,7 @@ mod tests {
     fn a_channel_that_the_hand_knows_comes_back_to_it() {
         let (control, half) = BufferPool::builder().class(64, 4).build().unwrap();
         drop(half.scratch(64));
-        // The first pair makes the peak, one by one: the first of it comes from the hand.
+        // The first pair makes the peak, one by one: the first of it comes from the cache.
         half.release_planar(half.acquire_planar(2, 64).unwrap());
         assert!(control.is_valid());
         drop(half.scratch(64));

@@ -1,18 +1,18 @@
 //! What both halves and every handle share, and who frees it.
 //!
-//! The core lives as long as anybody can reach it. The control half and the real-time halves are its *anchors*, counted
-//! one by one. Handles are not counted while an anchor lives: that would cost every acquire an atomic operation.
-//! Instead the last anchor to go closes every inbox and works out how many buffers are still in somebody's hands; from
+//! The core lives as long as anybody can reach it. The control half and the real-time halves are its *pool references*, counted
+//! one by one. Handles are not counted while an pool reference lives: that would cost every acquire an atomic operation.
+//! Instead the last pool reference to go closes every inbox and works out how many buffers are still in somebody's hands; from
 //! then on a handle that is dropped meets a closed inbox and counts itself off. Zero frees.
 //!
-//! | last anchor | a handle, meanwhile |
+//! | last pool reference | a handle, meanwhile |
 //! |---|---|
 //! | closes the inbox: n came home before | pushes before: is among the n |
 //! | leased = carved − local − n − surplus | pushes after: refused, `outstanding −= 1` |
 //! | `outstanding −= BIAS − leased` | whoever brings it to zero frees |
 //!
 //! `outstanding` starts at a bias above any number of handles, so that handles that count themselves off before the last
-//! anchor has done its sum cannot bring it to zero.
+//! pool reference has done its sum cannot bring it to zero.
 #![allow(unsafe_code)] // Shared ownership without a counter per handle.
 
 use core::cell::UnsafeCell;
@@ -21,10 +21,10 @@ use core::ptr::{self, NonNull};
 
 use super::half::Half;
 use super::orderings::{
-    ANCHORS_COUNT_DOWN, OUTSTANDING_COUNT_DOWN, REQUEST_EPOCH_RAISE, REQUEST_EPOCH_READ,
+    OUTSTANDING_COUNT_DOWN, POOL_REFS_COUNT_DOWN, REQUEST_EPOCH_RAISE, REQUEST_EPOCH_READ,
 };
-use super::shelf::Shelf;
-use super::slot_table::{Loan, Slot, SlotIndex, SlotTable};
+use super::size_class::SizeClass;
+use super::slot_table::{Slot, SlotIndex, SlotState, SlotTable};
 use crate::modules::data_management::control::arena::{Region, UNIT_BYTES};
 use crate::modules::data_management::error::{PoolError, Table};
 use crate::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
@@ -33,8 +33,8 @@ use crate::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
 pub(crate) const MAX_REGIONS: usize = if cfg!(loom) { 1 } else { 2 * MAX_HALVES };
 /// Real-time halves on one control.
 pub(crate) const MAX_HALVES: usize = if cfg!(loom) { 2 } else { 16 };
-/// Shelves of all halves, old classes that still drain included.
-pub(crate) const MAX_SHELVES: usize = if cfg!(loom) {
+/// Size classes of all halves, old classes that still drain included.
+pub(crate) const MAX_SIZE_CLASSES: usize = if cfg!(loom) {
     4
 } else if cfg!(miri) {
     // Each control step looks at all of them: most of what the interpreter does.
@@ -47,25 +47,25 @@ const BIAS: u64 = 1 << 62;
 
 /// A pointer to something that lives at least as long as the core lets its holder reach it.
 ///
-/// Invariant: the holder is an anchor of the core, or a handle to one of its buffers, or is itself owned by the core;
-/// each keeps the core (and the shelf of the buffer) alive. Only this file and `PoolControl` hand new ones out.
-pub(crate) struct Pinned<T>(NonNull<T>);
+/// Invariant: the holder is an pool reference of the core, or a handle to one of its buffers, or is itself owned by the core;
+/// each keeps the core (and the size class of the buffer) alive. Only this file and `PoolControl` hand new ones out.
+pub(crate) struct SharedPtr<T>(NonNull<T>);
 
-impl<T> Clone for Pinned<T> {
+impl<T> Clone for SharedPtr<T> {
     fn clone(&self) -> Self {
         *self
     }
 }
 
-impl<T> Copy for Pinned<T> {}
+impl<T> Copy for SharedPtr<T> {}
 
-impl<T> PartialEq for Pinned<T> {
+impl<T> PartialEq for SharedPtr<T> {
     fn eq(&self, other: &Self) -> bool {
         self.0 == other.0
     }
 }
 
-impl<T> Deref for Pinned<T> {
+impl<T> Deref for SharedPtr<T> {
     type Target = T;
 
     #[inline]
@@ -77,11 +77,11 @@ impl<T> Deref for Pinned<T> {
 }
 
 // SAFETY: like `&T`.
-unsafe impl<T: Sync> Send for Pinned<T> {}
+unsafe impl<T: Sync> Send for SharedPtr<T> {}
 // SAFETY: like `&T`.
-unsafe impl<T: Sync> Sync for Pinned<T> {}
+unsafe impl<T: Sync> Sync for SharedPtr<T> {}
 
-impl<T> Pinned<T> {
+impl<T> SharedPtr<T> {
     /// # Safety
     /// `pointer` is not null, and keeps the type's invariant.
     pub(super) const unsafe fn new(pointer: *mut T) -> Self {
@@ -101,8 +101,8 @@ impl<T> Pinned<T> {
 }
 
 #[cfg(all(test, not(loom)))]
-impl Pinned<Core> {
-    /// Of a core without a pool, for shelves that are tested by themselves.
+impl SharedPtr<Core> {
+    /// Of a core without a pool, for size classes that are tested by themselves.
     pub(super) fn for_test() -> Self {
         static CORE: std::sync::OnceLock<Core> = std::sync::OnceLock::new();
         Self::of_test(CORE.get_or_init(|| Core::new(1)))
@@ -126,16 +126,16 @@ pub(crate) struct Core {
     pub(crate) table: SlotTable,
     /// Where each region starts. Written once each, by the control half.
     bases: [AtomicPtr<f32>; MAX_REGIONS],
-    /// Every shelf of every half. Written by the control half.
-    shelves: Box<[AtomicPtr<Shelf>]>,
+    /// Every size class of every half. Written by the control half.
+    size_classes: Box<[AtomicPtr<SizeClass>]>,
     halves: [AtomicPtr<Half>; MAX_HALVES],
     /// Whether the control half is still there to collect what is shed.
     controlled: AtomicU32,
     /// How often the control half has asked something of a half's owner, by the half's number; wraps. Written by the control
     /// half, and next to never: each owner reads its own when a quantum begins.
-    asked: [AtomicU32; MAX_HALVES],
+    request_epoch: [AtomicU32; MAX_HALVES],
     /// Halves of both kinds that live.
-    anchors: AtomicU32,
+    pool_refs: AtomicU32,
     /// See the table above.
     outstanding: AtomicU64,
     /// The memory. Touched by the control half alone, and by the drop.
@@ -144,7 +144,7 @@ pub(crate) struct Core {
     _leak_check: loom::alloc::Track<()>,
 }
 
-// SAFETY: everything but `regions` is atomic or never changes; `regions` is reached only through the one `ControlAnchor`,
+// SAFETY: everything but `regions` is atomic or never changes; `regions` is reached only through the one `ControlRef`,
 // changed only through `&mut` of it, and through the drop, which is alone.
 unsafe impl Sync for Core {}
 // SAFETY: nothing in it is tied to a thread.
@@ -155,13 +155,13 @@ impl Core {
         Self {
             table: SlotTable::new(most_slots),
             bases: core::array::from_fn(|_| AtomicPtr::new(ptr::null_mut())),
-            shelves: (0..MAX_SHELVES)
+            size_classes: (0..MAX_SIZE_CLASSES)
                 .map(|_| AtomicPtr::new(ptr::null_mut()))
                 .collect(),
             halves: core::array::from_fn(|_| AtomicPtr::new(ptr::null_mut())),
             controlled: AtomicU32::new(1),
-            asked: core::array::from_fn(|_| AtomicU32::new(0)),
-            anchors: AtomicU32::new(0),
+            request_epoch: core::array::from_fn(|_| AtomicU32::new(0)),
+            pool_refs: AtomicU32::new(0),
             outstanding: AtomicU64::new(BIAS),
             regions: UnsafeCell::new(Vec::new()),
             #[cfg(loom)]
@@ -179,34 +179,35 @@ impl Core {
         unsafe { NonNull::new_unchecked(base.byte_add(slot.unit() as usize * UNIT_BYTES)) }
     }
 
-    pub(crate) fn shelf_of(&self, index: SlotIndex) -> Pinned<Shelf> {
-        let shelf = self.shelves[usize::from(self.table.slot(index).shelf()) % MAX_SHELVES]
+    pub(crate) fn size_class_of(&self, index: SlotIndex) -> SharedPtr<SizeClass> {
+        let size_class = self.size_classes
+            [usize::from(self.table.slot(index).size_class()) % MAX_SIZE_CLASSES]
             .load(Ordering::Relaxed);
-        // SAFETY: a carved slot names a shelf that exists as long as one of its slots is carved.
-        unsafe { Pinned::new(shelf) }
+        // SAFETY: a carved slot names a size class that exists as long as one of its slots is carved.
+        unsafe { SharedPtr::new(size_class) }
     }
 
-    pub(crate) fn shelves(&self) -> impl Iterator<Item = Pinned<Shelf>> {
+    pub(crate) fn size_classes(&self) -> impl Iterator<Item = SharedPtr<SizeClass>> {
         // SAFETY: what is in the directory is alive.
-        live(&self.shelves).map(|shelf| unsafe { Pinned::new(shelf) })
+        live(&self.size_classes).map(|size_class| unsafe { SharedPtr::new(size_class) })
     }
 
-    pub(crate) fn halves(&self) -> impl Iterator<Item = Pinned<Half>> {
+    pub(crate) fn halves(&self) -> impl Iterator<Item = SharedPtr<Half>> {
         // SAFETY: what is in the directory is alive.
-        live(&self.halves).map(|half| unsafe { Pinned::new(half) })
+        live(&self.halves).map(|half| unsafe { SharedPtr::new(half) })
     }
 
-    /// Has the owner of this half look at all of its shelves when its next quantum begins: after each wish.
-    pub(super) fn ask(&self, half: u16) {
-        let asked = &self.asked[usize::from(half) % MAX_HALVES];
-        let more = asked.load(Ordering::Relaxed).wrapping_add(1);
-        asked.store(more, REQUEST_EPOCH_RAISE);
+    /// Has the owner of this half look at all of its size classes when its next quantum begins: after each request.
+    pub(super) fn raise_request_epoch(&self, half: u16) {
+        let request_epoch = &self.request_epoch[usize::from(half) % MAX_HALVES];
+        let more = request_epoch.load(Ordering::Relaxed).wrapping_add(1);
+        request_epoch.store(more, REQUEST_EPOCH_RAISE);
     }
 
     /// How often this half's owner was asked.
     #[inline(always)]
-    pub(super) fn asked(&self, half: u16) -> u32 {
-        self.asked[usize::from(half) % MAX_HALVES].load(REQUEST_EPOCH_READ)
+    pub(super) fn request_epoch(&self, half: u16) -> u32 {
+        self.request_epoch[usize::from(half) % MAX_HALVES].load(REQUEST_EPOCH_READ)
     }
 
     pub(super) fn is_controlled(&self) -> bool {
@@ -219,7 +220,7 @@ fn live<T>(directory: &[AtomicPtr<T>]) -> impl Iterator<Item = *mut T> {
     directory
         .iter()
         // Relaxed: called by the control half, which wrote them, or by the teardown, which is ordered after it by the
-        // count of anchors.
+        // count of pool references.
         .map(|entry| entry.load(Ordering::Relaxed))
         .filter(|entry| !entry.is_null())
 }
@@ -228,7 +229,7 @@ fn add<T>(
     directory: &[AtomicPtr<T>],
     table: Table,
     make: impl FnOnce(u16) -> T,
-) -> Result<Pinned<T>, PoolError> {
+) -> Result<SharedPtr<T>, PoolError> {
     let free = directory
         .iter()
         .position(|entry| entry.load(Ordering::Relaxed).is_null());
@@ -240,14 +241,14 @@ fn add<T>(
     // Relaxed: a slot that names it is published with a list push (release) that follows.
     directory[id].store(made, Ordering::Relaxed);
     // SAFETY: from a box; it lives in the directory until it is removed, or the core goes.
-    Ok(unsafe { Pinned::new(made) })
+    Ok(unsafe { SharedPtr::new(made) })
 }
 
 impl Drop for Core {
     fn drop(&mut self) {
-        for shelf in live(&self.shelves) {
+        for size_class in live(&self.size_classes) {
             // SAFETY: boxed in `add`, in the directory until now, freed once; the core is unreachable.
-            drop(unsafe { Box::from_raw(shelf) });
+            drop(unsafe { Box::from_raw(size_class) });
         }
         for half in live(&self.halves) {
             // SAFETY: as above.
@@ -256,23 +257,28 @@ impl Drop for Core {
     }
 }
 
-impl Pinned<Core> {
-    /// A handle brings its buffer home: one lock-free push, or, after the last anchor, one count.
+impl SharedPtr<Core> {
+    /// A handle brings its buffer home: one lock-free push, or, after the last pool reference, one count.
     ///
-    /// By value: a reference handed in would have to outlive the call, and this call may free what it refers to. The loan
+    /// By value: a reference handed in would have to outlive the call, and this call may free what it refers to. The slot state
     /// need not: it is nothing but atomics.
     #[inline(always)]
-    pub(super) fn send_home(self, shelf: Pinned<Shelf>, loan: &Loan, index: SlotIndex) {
-        if shelf.shared.inbox.push(loan, index).is_err() {
-            self.settle(1);
+    pub(super) fn push_or_count_down(
+        self,
+        size_class: SharedPtr<SizeClass>,
+        state: &SlotState,
+        index: SlotIndex,
+    ) {
+        if size_class.shared.inbox.push(state, index).is_err() {
+            self.count_down_outstanding(1);
         }
     }
 
     /// Counts `less` off what is outstanding; zero frees.
     #[cold]
-    fn settle(self, less: u64) {
+    fn count_down_outstanding(self, less: u64) {
         if self.outstanding.fetch_sub(less, OUTSTANDING_COUNT_DOWN) == less {
-            // SAFETY: boxed in `ControlAnchor::new`. All anchors are gone and every handle has counted itself off, so this is
+            // SAFETY: boxed in `ControlRef::new`. All pool references are gone and every handle has counted itself off, so this is
             // the last reference; the count reaches zero once.
             drop(unsafe { Box::from_raw(self.0.as_ptr()) });
         }
@@ -280,31 +286,31 @@ impl Pinned<Core> {
 }
 
 /// The control half's hold on the core: there is one, and it alone changes the directories.
-pub(crate) struct ControlAnchor(Anchor);
+pub(crate) struct ControlRef(PoolRef);
 
-impl ControlAnchor {
+impl ControlRef {
     pub(crate) fn new(core: Core) -> Self {
         let core = Box::into_raw(Box::new(core));
-        // SAFETY: from a box; kept alive by the anchor counted here.
-        let core = unsafe { Pinned::new(core) };
-        core.anchors.store(1, Ordering::Relaxed);
-        Self(Anchor(core))
+        // SAFETY: from a box; kept alive by the pool reference counted here.
+        let core = unsafe { SharedPtr::new(core) };
+        core.pool_refs.store(1, Ordering::Relaxed);
+        Self(PoolRef(core))
     }
 
     /// A real-time half's hold.
-    pub(crate) fn another(&self) -> Anchor {
-        // Relaxed: made from a live anchor, which keeps the core; like `Arc`.
-        self.anchors.fetch_add(1, Ordering::Relaxed);
-        Anchor(self.0.core())
+    pub(crate) fn new_pool_ref(&self) -> PoolRef {
+        // Relaxed: made from a live pool reference, which keeps the core; like `Arc`.
+        self.pool_refs.fetch_add(1, Ordering::Relaxed);
+        PoolRef(self.0.core())
     }
 
-    pub(crate) const fn core(&self) -> Pinned<Core> {
+    pub(crate) const fn core(&self) -> SharedPtr<Core> {
         self.0.core()
     }
 
     /// Takes over a region's memory.
     pub(crate) fn add_region(&mut self, region: Region) -> Result<u8, PoolError> {
-        // SAFETY: the list is reached through the one control anchor, here exclusively.
+        // SAFETY: the list is reached through the one control pool reference, here exclusively.
         let regions = unsafe { &mut *self.0.0.regions.get() };
         let id = regions.len();
         if id == MAX_REGIONS {
@@ -322,30 +328,30 @@ impl ControlAnchor {
 
     /// Bytes of every table the core owns, itself included; the samples excluded.
     pub(crate) fn heap_bytes(&self) -> usize {
-        // SAFETY: the list is changed only through `&mut` of the one control anchor, which is borrowed here.
+        // SAFETY: the list is changed only through `&mut` of the one control pool reference, which is borrowed here.
         let regions = unsafe { &*self.0.0.regions.get() };
         let halves: usize = self.halves().map(|half| half.heap_bytes()).sum();
         size_of::<Core>()
             + self.table.heap_bytes()
-            + size_of_val(&*self.shelves)
-            + self.shelves().count() * size_of::<Shelf>()
+            + size_of_val(&*self.size_classes)
+            + self.size_classes().count() * size_of::<SizeClass>()
             + halves
             + regions.capacity() * size_of::<Region>()
     }
 
-    /// Puts a shelf made for the first free number into the directory.
-    pub(crate) fn add_shelf(
+    /// Puts a size class made for the first free number into the directory.
+    pub(crate) fn add_size_class(
         &mut self,
-        make: impl FnOnce(u16) -> Shelf,
-    ) -> Result<Pinned<Shelf>, PoolError> {
-        add(&self.shelves, Table::Shelves, make)
+        make: impl FnOnce(u16) -> SizeClass,
+    ) -> Result<SharedPtr<SizeClass>, PoolError> {
+        add(&self.size_classes, Table::SizeClasses, make)
     }
 
     /// Puts a half made for the first free number into the directory.
     pub(crate) fn add_half(
         &mut self,
         make: impl FnOnce(u16) -> Half,
-    ) -> Result<Pinned<Half>, PoolError> {
+    ) -> Result<SharedPtr<Half>, PoolError> {
         add(&self.halves, Table::Halves, make)
     }
 
@@ -355,36 +361,36 @@ impl ControlAnchor {
         self.halves.iter().position(free).map(|id| id as u16)
     }
 
-    /// Counts off the anchor of a half whose owner is dead.
+    /// Counts off the pool reference of a half whose owner is dead.
     ///
     /// # Safety
-    /// The anchor is never dropped, and belongs to this core.
-    pub(crate) unsafe fn forget_dead(&mut self) {
-        // Relaxed: the dead thread has released nothing; this anchor stays, so it is not the last.
-        self.anchors.fetch_sub(1, Ordering::Relaxed);
+    /// The pool reference is never dropped, and belongs to this core.
+    pub(crate) unsafe fn release_abandoned(&mut self) {
+        // Relaxed: the dead thread has released nothing; this pool reference stays, so it is not the last.
+        self.pool_refs.fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// Frees a shelf once none of its buffers exists and its half's table no longer names it; answers whether it did.
-    pub(crate) fn remove_if_unused(&mut self, shelf: Pinned<Shelf>) -> bool {
+    /// Frees a size class once none of its buffers exists and its half's table no longer names it; answers whether it did.
+    pub(crate) fn remove_if_unused(&mut self, size_class: SharedPtr<SizeClass>) -> bool {
         let named = self
             .halves()
-            .filter(|half| half.id == shelf.half)
+            .filter(|half| half.id == size_class.half)
             .any(|half| {
                 // The owner uses what was published last, and only this side publishes: the table stays while we look.
-                !half.is_current() || half.current().all().any(|other| other.id == shelf.id)
+                !half.is_current() || half.current().all().any(|other| other.id == size_class.id)
             });
-        if named || shelf.carved() > 0 {
+        if named || size_class.carved() > 0 {
             return false;
         }
-        let entry = &self.shelves[usize::from(shelf.id) % MAX_SHELVES];
+        let entry = &self.size_classes[usize::from(size_class.id) % MAX_SIZE_CLASSES];
         entry.store(ptr::null_mut(), Ordering::Relaxed);
         // SAFETY: boxed in `add`; no handle holds a buffer of it (none is carved), and no table names it.
-        drop(unsafe { Box::from_raw(shelf.0.as_ptr()) });
+        drop(unsafe { Box::from_raw(size_class.0.as_ptr()) });
         true
     }
 }
 
-impl Deref for ControlAnchor {
+impl Deref for ControlRef {
     type Target = Core;
 
     fn deref(&self) -> &Core {
@@ -392,7 +398,7 @@ impl Deref for ControlAnchor {
     }
 }
 
-impl Drop for ControlAnchor {
+impl Drop for ControlRef {
     fn drop(&mut self) {
         // From now on nobody collects what is shed. Relaxed: a hint.
         self.controlled.store(0, Ordering::Relaxed);
@@ -400,16 +406,16 @@ impl Drop for ControlAnchor {
 }
 
 /// A half's hold on the core.
-pub(crate) struct Anchor(Pinned<Core>);
+pub(crate) struct PoolRef(SharedPtr<Core>);
 
-impl Anchor {
+impl PoolRef {
     #[inline]
-    pub(super) const fn core(&self) -> Pinned<Core> {
+    pub(super) const fn core(&self) -> SharedPtr<Core> {
         self.0
     }
 }
 
-impl Deref for Anchor {
+impl Deref for PoolRef {
     type Target = Core;
 
     #[inline]
@@ -418,24 +424,24 @@ impl Deref for Anchor {
     }
 }
 
-impl Drop for Anchor {
+impl Drop for PoolRef {
     fn drop(&mut self) {
         let core = self.0;
-        if core.anchors.fetch_sub(1, ANCHORS_COUNT_DOWN) != 1 {
+        if core.pool_refs.fetch_sub(1, POOL_REFS_COUNT_DOWN) != 1 {
             return;
         }
         let mut leased = 0;
-        for shelf in core.shelves() {
-            let came_home = shelf.shared.inbox.close();
-            let came_home = if cfg!(wavepool_mutant = "teardown_without_inbox") {
+        for size_class in core.size_classes() {
+            let returned_to_inbox = size_class.shared.inbox.close();
+            let returned_to_inbox = if cfg!(wavepool_mutant = "teardown_without_inbox") {
                 0
             } else {
-                came_home
+                returned_to_inbox
             };
-            let idle = shelf.local() + came_home + shelf.shared.surplus.length();
-            leased += u64::from(shelf.carved() - idle);
+            let idle = size_class.local() + returned_to_inbox + size_class.shared.surplus.length();
+            leased += u64::from(size_class.carved() - idle);
         }
-        core.settle(BIAS - leased);
+        core.count_down_outstanding(BIAS - leased);
     }
 }
 

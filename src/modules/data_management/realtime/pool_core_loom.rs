@@ -4,16 +4,16 @@
 //! | law | breaks with |
 //! |---|---|
 //! | 1. Inbox: whatever is pushed is taken exactly once, and its contents are seen by the taker. | `push` relaxed |
-//! | 2. What comes while the owner holds the inbox waits beside it, and is taken at the next look. | `hold` relaxed; `push` unaware of `HELD` |
+//! | 2. What comes while the owner holds the inbox waits beside it, and is taken at the next look. | `begin_take` relaxed; `push` unaware of `TAKING` |
 //! | 3. Surplus: the one pusher needs at most two attempts, and nothing is lost to a taker in between. | one attempt |
-//! | 4. Fresh buffers pushed by the control half are told from returned ones. | `push_fresh` counts none |
+//! | 4. Fresh buffers pushed by the control half are told from returned ones. | `push_newly_carved` counts none |
 //! | 5. References: exactly one of those who drop a shared buffer sends it home, after every other's last read. | `drop_reference` without its fence |
-//! | 6. A refill beside returns loses none of them. | `refill` with `peek` for `hold` |
-//! | 7. What comes home while a quantum begins is joined to the local list then or at the next. | `join` with `peek` for `hold` |
-//! | 8. Shedding, putting aside and collecting beside returns: each buffer ends in one place. | `push_aside` says yes and pushes nothing; or forgets what lay there |
-//! | 9. Growth that is taken back beside the owner and a return loses none and leaves none. | `take_beside` unaware of `HELD` |
+//! | 6. A refill beside returns loses none of them. | `refill` with `peek` for `begin_take` |
+//! | 7. What comes home while a quantum begins is joined to the local list then or at the next. | `join` with `peek` for `begin_take` |
+//! | 8. Shedding, putting aside and collecting beside returns: each buffer ends in one place. | `push_overflow` says yes and pushes nothing; or forgets what lay there |
+//! | 9. Growth that is taken back beside the owner and a return loses none and leaves none. | `take_unless_taking` unaware of `TAKING` |
 //! | 10. A half is handed on by its drop, with everything in it, to whoever attaches next. | `detach` relaxed |
-//! | 11. Teardown: in whichever order control half, real-time halves, handles and planes go, the memory is freed once, and not before the last is done with it. | `settle` relaxed; `anchors` relaxed; sum without the inbox |
+//! | 11. Teardown: in whichever order control half, real-time halves, handles and planes go, the memory is freed once, and not before the last is done with it. | `settle` relaxed; `pool_refs` relaxed; sum without the inbox |
 //! | 12. A new class table is seen whole, and the old one is freed only after its last use. | `publish` relaxed; `retired` relaxed |
 //! | 13. Taking over from a dead owner beside those who drop its frozen buffers takes none of them twice. | frozen ones taken too |
 //! | 14. Of several references exactly one sends the buffer home. | the last but one does too |
@@ -103,7 +103,7 @@ fn loom_inbox_loses_nothing_and_shows_the_contents() {
                 thread::spawn(move || {
                     for slot in slots {
                         bench.write(slot);
-                        bench.list.push(bench.table.slot(slot).loan, slot).unwrap();
+                        bench.list.push(bench.table.slot(slot).state, slot).unwrap();
                     }
                 })
             })
@@ -139,17 +139,22 @@ fn loom_surplus_needs_two_attempts_at_most() {
 fn loom_fresh_buffers_are_told_from_returned_ones() {
     model(|| {
         let (bench, slots) = bench(2);
-        let (other, fresh) = (bench.clone(), slots[0]);
-        let control = thread::spawn(move || other.list.push_fresh(&other.table, fresh).unwrap());
+        let (other, newly_carved) = (bench.clone(), slots[0]);
+        let control = thread::spawn(move || {
+            other
+                .list
+                .push_newly_carved(&other.table, newly_carved)
+                .unwrap()
+        });
         bench
             .list
-            .push(bench.table.slot(slots[1]).loan, slots[1])
+            .push(bench.table.slot(slots[1]).state, slots[1])
             .unwrap();
         let first = bench.list.take();
         control.join().unwrap();
         let rest = bench.list.take();
         assert_eq!(first.length + rest.length, 2);
-        assert_eq!(first.fresh + rest.fresh, 1);
+        assert_eq!(first.newly_carved + rest.newly_carved, 1);
     });
 }
 
@@ -160,13 +165,13 @@ fn loom_the_last_reference_sees_every_other_reader_gone() {
         bench
             .table
             .slot(slots[0])
-            .place
+            .extent
             .refs
             .store(2, Ordering::Relaxed);
         let holder = |bench: Arc<Bench>, slot: SlotIndex| {
             // SAFETY: loom checks that nobody writes meanwhile.
             bench.contents[0].with(|contents| assert_eq!(unsafe { *contents }, 0));
-            if drop_reference(&bench.table.slot(slot).place.refs) {
+            if drop_reference(&bench.table.slot(slot).extent.refs) {
                 bench.write(slot);
             }
         };
@@ -279,19 +284,19 @@ fn loom_what_comes_home_while_a_quantum_begins_is_there_at_the_next() {
 fn loom_what_is_asked_while_a_quantum_begins_is_seen_at_the_next() {
     model(|| {
         let (control, mut half) = pool();
-        let shelf = half.anchor.shelves().next().unwrap();
-        // After this the class rests; the next quantum looks at all, because of a first wish.
+        let size_class = half.pool.size_classes().next().unwrap();
+        // After this the class rests; the next quantum looks at all, because of a first request.
         half.begin_quantum(0);
-        shelf.set_limit(2);
+        size_class.set_limit(2);
         let quantum = thread::spawn(move || {
             half.begin_quantum(128);
             half
         });
-        shelf.forget_window_peak();
+        size_class.restart_window_peak();
         let mut half = quantum.join().unwrap();
         half.begin_quantum(256);
-        assert_ne!(shelf.window_peak.load(Ordering::Relaxed), u32::MAX);
-        assert!(!shelf.is_wanted());
+        assert_ne!(size_class.window_peak.load(Ordering::Relaxed), u32::MAX);
+        assert!(!size_class.needs_service());
         drop((half, control));
     });
 }
@@ -303,7 +308,7 @@ fn loom_what_comes_while_the_inbox_is_held_waits_beside_it() {
         let inbox = Arc::new(Inbox::new());
         let push = |bench: &Bench, inbox: &Inbox, slot: SlotIndex| {
             bench.write(slot);
-            inbox.push(bench.table.slot(slot).loan, slot).unwrap();
+            inbox.push(bench.table.slot(slot).state, slot).unwrap();
         };
         push(&bench, &inbox, slots[0]);
         let (other, its_inbox) = (bench.clone(), inbox.clone());
@@ -311,13 +316,13 @@ fn loom_what_comes_while_the_inbox_is_held_waits_beside_it() {
         let take = || {
             let mut taken = Vec::new();
             for list in inbox.lists().into_iter().filter(|list| list.length() > 0) {
-                let mut chain = list.hold();
+                let mut chain = list.begin_take();
                 for _ in 0..chain.length {
                     let index = chain.pop(&bench.table).unwrap();
                     bench.write(index);
                     taken.push(index.raw());
                 }
-                list.reopen();
+                list.end_take();
             }
             taken
         };
@@ -363,10 +368,10 @@ fn loom_shedding_beside_returns_puts_each_buffer_in_one_place() {
         held.sort_unstable_by_key(|buffer| buffer.as_ptr().addr());
         let handles = [held.remove(1), held.remove(1)];
         held.into_iter().for_each(|buffer| half.release(buffer));
-        // The last of the four lies beyond the line: of the two at hand one goes, and one is put aside, or back if others push
+        // The last of the four lies beyond the line: of the two in the cache one goes, and one is put aside, or back if others push
         // meanwhile.
-        let shelf = control.anchor.shelves().next().unwrap();
-        control.drain(&shelf, 1);
+        let size_class = control.pool.size_classes().next().unwrap();
+        control.drain(&size_class, 1);
         control.step(0);
         let audio = thread::spawn(move || {
             half.begin_quantum(0);
@@ -377,7 +382,7 @@ fn loom_shedding_beside_returns_puts_each_buffer_in_one_place() {
         worker.join().unwrap();
         let half = audio.join().unwrap();
         collected += control.collect(&mut 4);
-        assert_eq!((collected, shelf.carved()), (1, 3));
+        assert_eq!((collected, size_class.carved()), (1, 3));
         assert!(control.leased() == 0 && control.is_valid());
         drop(half);
     });
@@ -389,8 +394,8 @@ fn loom_a_step_beside_a_quantum_and_a_return_leaves_each_buffer_in_one_place() {
     model_within(4, || {
         let (mut control, mut half) = pool();
         let handle = half.acquire(16).unwrap();
-        let shelf = control.anchor.shelves().next().unwrap();
-        control.drain(&shelf, 1);
+        let size_class = control.pool.size_classes().next().unwrap();
+        control.drain(&size_class, 1);
         let audio = thread::spawn(move || {
             half.begin_quantum(0);
             half
@@ -414,18 +419,18 @@ fn loom_growth_taken_back_beside_the_owner_leaves_nothing() {
             .build()
             .unwrap();
         let handle = half.acquire(16).unwrap();
-        let shelf = control.anchor.shelves().next().unwrap();
+        let size_class = control.pool.size_classes().next().unwrap();
         let audio = thread::spawn(move || {
             drop(half.scratch(16));
             half
         });
         let worker = thread::spawn(move || drop(handle));
-        control.carve(shelf, 1).unwrap();
-        control.uncarve_fresh(&shelf, 1);
+        control.carve(size_class, 1).unwrap();
+        control.uncarve_newly_carved(&size_class, 1);
         worker.join().unwrap();
         let half = audio.join().unwrap();
         assert!(control.leased() == 0 && control.is_valid());
-        assert_eq!(all(&half).len(), shelf.carved() as usize);
+        assert_eq!(all(&half).len(), size_class.carved() as usize);
     });
 }
 
@@ -493,7 +498,7 @@ fn loom_a_sampled_acquire_is_read_whole_or_not_at_all() {
             ring.record(&bench.table, index, Some(frame), Location::caller());
         };
         record(&ring, &bench, slots[0]);
-        bench.table.slot(slots[0]).take_back();
+        bench.table.slot(slots[0]).clear();
         let read = ring.clone();
         let owner = thread::spawn(move || record(&ring, &bench, slots[1]));
         for sampled in read.iter() {

@@ -6,7 +6,7 @@
 //! in its turn, or sooner: when its own list is empty.
 
 use super::realtime_pool::RealtimePool;
-use super::shelf::Shelf;
+use super::size_class::SizeClass;
 use crate::event_bus::{BusError, Publisher};
 use crate::modules::data_management::pool_events::{
     BufferPoolAllocation, BufferPoolRecycling, declare_for,
@@ -19,14 +19,14 @@ const SHED_PER_QUANTUM: u32 = 64;
 /// What a half knows from one quantum to the next.
 pub(super) struct Quantum {
     /// Whether anybody listened to the allocation or recycling events when this quantum began.
-    pub(super) heard: bool,
+    pub(super) has_subscribers: bool,
     /// Acquires whose count has any of these bits are neither recorded nor told: all but one in so many, none while anybody
     /// listens.
-    pub(super) unwatched: u64,
+    pub(super) unsampled_mask: u64,
     /// Whether a class had something left to do when it was last looked after.
-    restless: bool,
+    needs_service: bool,
     /// How often the control half had asked when all classes were last looked after.
-    answered: u32,
+    acknowledged_epoch: u32,
     /// The class looked at last.
     turn: usize,
 }
@@ -35,10 +35,10 @@ impl Quantum {
     /// The first quantum looks after every class: nobody knows what was asked of an owner before.
     pub(super) const fn new(sample_every: u64) -> Self {
         Self {
-            heard: false,
-            unwatched: sample_every - 1,
-            restless: true,
-            answered: 0,
+            has_subscribers: false,
+            unsampled_mask: sample_every - 1,
+            needs_service: true,
+            acknowledged_epoch: 0,
             turn: 0,
         }
     }
@@ -55,7 +55,7 @@ impl RealtimePool {
     pub fn attach_publisher(&mut self, publisher: Publisher) -> Result<(), BusError> {
         declare_for(&publisher)?;
         self.publisher = Some(publisher);
-        self.listen();
+        self.check_subscribers();
         Ok(())
     }
 
@@ -79,18 +79,21 @@ impl RealtimePool {
 
     #[inline(always)]
     fn begin(&mut self, first_frame: Option<u64>) {
-        self.listen();
+        self.check_subscribers();
         let half = self.half.0;
-        if half.is_offered_a_table() {
-            self.take_up();
+        if half.has_pending_table() {
+            self.install_pending_table();
         }
-        let asked = self.anchor.asked(half.id);
-        if (asked != self.quantum.answered) | self.quantum.heard | self.quantum.restless {
-            self.look_after_all(asked);
+        let epoch = self.pool.request_epoch(half.id);
+        if (epoch != self.quantum.acknowledged_epoch)
+            | self.quantum.has_subscribers
+            | self.quantum.needs_service
+        {
+            self.serve_all(epoch);
         } else {
-            let shelf = self.table.in_turn(&mut self.quantum.turn);
-            if shelf.is_astir() {
-                self.quantum.restless = self.look_after(&shelf);
+            let size_class = self.table.in_turn(&mut self.quantum.turn);
+            if size_class.may_need_service() {
+                self.quantum.needs_service = self.serve(&size_class);
             }
         }
         self.first_frame = first_frame;
@@ -100,104 +103,112 @@ impl RealtimePool {
 
     #[cold]
     #[inline(never)]
-    fn take_up(&mut self) {
-        if let Some(table) = self.half.0.pick_up() {
+    fn install_pending_table(&mut self) {
+        if let Some(table) = self.half.0.pick_up_table() {
             self.table = table;
-            self.quantum.restless = true;
+            self.quantum.needs_service = true;
         }
     }
 
     #[inline(always)]
-    fn listen(&mut self) {
+    fn check_subscribers(&mut self) {
         let may_be_heard = self.publisher.as_ref().is_some_and(|publisher| {
             publisher.may_be_heard::<BufferPoolAllocation, BufferPoolRecycling>()
         });
-        if may_be_heard | self.quantum.heard {
-            self.listen_closely();
+        if may_be_heard | self.quantum.has_subscribers {
+            self.check_subscribers_slowly();
         }
     }
 
     #[inline(never)]
-    fn listen_closely(&mut self) {
-        let heard = self.publisher.as_ref().is_some_and(|publisher| {
+    fn check_subscribers_slowly(&mut self) {
+        let has_subscribers = self.publisher.as_ref().is_some_and(|publisher| {
             publisher.is_heard::<BufferPoolAllocation>()
                 || publisher.is_heard::<BufferPoolRecycling>()
         });
-        if heard != self.quantum.heard {
-            self.begin_to_tell(heard);
+        if has_subscribers != self.quantum.has_subscribers {
+            self.set_publishing(has_subscribers);
         }
     }
 
     /// Begins to tell, or stops.
     #[cold]
-    fn begin_to_tell(&mut self, heard: bool) {
-        self.quantum.heard = heard;
-        self.quantum.unwatched = if heard {
+    fn set_publishing(&mut self, has_subscribers: bool) {
+        self.quantum.has_subscribers = has_subscribers;
+        self.quantum.unsampled_mask = if has_subscribers {
             0
         } else {
             self.options.sample_every - 1
         };
-        self.half.0.set_heard(heard);
+        self.half.0.set_has_subscribers(has_subscribers);
         // What nobody listened to is not told later.
-        self.table.all().for_each(|shelf| _ = shelf.untold());
+        self.table
+            .all()
+            .for_each(|size_class| _ = size_class.take_unpublished());
     }
 
     /// Looks after every class, where the control half had asked so often before: what it asks for meanwhile is seen at the
     /// next quantum.
     #[inline(never)]
-    fn look_after_all(&mut self, asked: u32) {
-        let wanted = (asked != self.quantum.answered) | self.quantum.restless;
-        let mut restless = false;
-        for shelf in self.table.all() {
-            if wanted || shelf.is_astir() {
-                restless |= self.look_after(shelf);
+    fn serve_all(&mut self, epoch: u32) {
+        let wanted = (epoch != self.quantum.acknowledged_epoch) | self.quantum.needs_service;
+        let mut needs_service = false;
+        for size_class in self.table.all() {
+            if wanted || size_class.may_need_service() {
+                needs_service |= self.serve(size_class);
             } else {
-                self.tell_untold(shelf, 0);
+                self.publish_pending(size_class, 0);
             }
         }
-        self.quantum.restless = restless;
-        self.quantum.answered = if cfg!(wavepool_mutant = "epoch_read_after_the_look") {
-            self.anchor.asked(self.half.0.id)
+        self.quantum.needs_service = needs_service;
+        self.quantum.acknowledged_epoch = if cfg!(wavepool_mutant = "epoch_read_after_the_look") {
+            self.pool.request_epoch(self.half.0.id)
         } else {
-            asked
+            epoch
         };
     }
 
     /// Answers whether the next quantum has to go on with it.
     #[inline(never)]
-    fn look_after(&self, shelf: &Shelf) -> bool {
-        let shed = if self.anchor.is_controlled() {
+    fn serve(&self, size_class: &SizeClass) -> bool {
+        let shed = if self.pool.is_controlled() {
             SHED_PER_QUANTUM
         } else {
             0
         };
-        let returned = shelf.settle(&self.anchor.table, shed);
-        self.tell_untold(shelf, returned);
-        shelf.is_wanted()
+        let returned = size_class.serve(&self.pool.table, shed);
+        self.publish_pending(size_class, returned);
+        size_class.needs_service()
     }
 
     /// Tells what `Scratch` did since it was last told, and what else returned.
-    pub(super) fn tell_untold(&self, shelf: &Shelf, returned: u32) {
-        if !self.quantum.heard {
+    pub(super) fn publish_pending(&self, size_class: &SizeClass, returned: u32) {
+        if !self.quantum.has_subscribers {
             return;
         }
-        let (scratches, returns) = shelf.untold();
+        let (scratches, returns) = size_class.take_unpublished();
         if scratches > 0 {
-            self.tell_allocation(shelf, scratches, 0, u32::MAX);
+            self.publish_allocation(size_class, scratches, 0, u32::MAX);
         }
-        self.tell_recycling(shelf, returns + returned);
+        self.publish_recycling(size_class, returns + returned);
     }
 
-    pub(super) fn tell_allocation(&self, shelf: &Shelf, count: u32, requested: u32, slot: u32) {
-        if self.quantum.heard
+    pub(super) fn publish_allocation(
+        &self,
+        size_class: &SizeClass,
+        count: u32,
+        requested: u32,
+        slot: u32,
+    ) {
+        if self.quantum.has_subscribers
             && let Some(publisher) = &self.publisher
         {
             publisher.publish(BufferPoolAllocation {
-                class_samples: shelf.samples,
+                class_samples: size_class.samples,
                 requested,
                 slot,
                 count,
-                half: shelf.half,
+                half: size_class.half,
                 first_frame: self.first_frame,
             });
         }
@@ -206,20 +217,20 @@ impl RealtimePool {
     /// Tells of one buffer that its holder released here.
     #[cold]
     #[inline(never)]
-    pub(super) fn tell_return(&self, shelf: &Shelf) {
-        shelf.returns_told.add(1);
-        self.tell_recycling(shelf, 1);
+    pub(super) fn publish_return(&self, size_class: &SizeClass) {
+        size_class.returns_published.add(1);
+        self.publish_recycling(size_class, 1);
     }
 
-    pub(super) fn tell_recycling(&self, shelf: &Shelf, count: u32) {
-        if self.quantum.heard
+    pub(super) fn publish_recycling(&self, size_class: &SizeClass, count: u32) {
+        if self.quantum.has_subscribers
             && count > 0
             && let Some(publisher) = &self.publisher
         {
             publisher.publish(BufferPoolRecycling {
-                class_samples: shelf.samples,
+                class_samples: size_class.samples,
                 count,
-                half: shelf.half,
+                half: size_class.half,
                 first_frame: self.first_frame,
             });
         }
@@ -233,7 +244,7 @@ mod tests {
 
     /// Classes whose own list has as many idle buffers as the class has.
     fn full(half: &super::RealtimePool) -> usize {
-        let full = |shelf: &&super::Shelf| shelf.local() == shelf.carved();
+        let full = |size_class: &&super::SizeClass| size_class.local() == size_class.carved();
         half.table.all().filter(full).count()
     }
 
@@ -273,10 +284,12 @@ mod tests {
         for quantum in 0..5 {
             half.begin_quantum(quantum);
         }
-        half.table.all().for_each(|shelf| shelf.set_limit(0));
+        half.table
+            .all()
+            .for_each(|size_class| size_class.set_limit(0));
         for left in [272, 144, 16, 0] {
             half.begin_quantum(0);
-            let idle: u32 = half.table.all().map(super::Shelf::idle_of_owner).sum();
+            let idle: u32 = half.table.all().map(super::SizeClass::idle_of_owner).sum();
             assert_eq!(idle, left);
         }
     }

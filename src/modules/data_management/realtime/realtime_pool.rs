@@ -7,12 +7,12 @@ use core::mem::ManuallyDrop;
 use core::panic::Location;
 use core::ptr::NonNull;
 
-use super::buffer::{Held, PooledBuffer, Scratch};
+use super::buffer::{PooledBuffer, RawHandle, Scratch};
 use super::class_table::ClassTable;
 use super::half::Half;
-use super::pool_core::{Anchor, Pinned};
+use super::pool_core::{PoolRef, SharedPtr};
 use super::quantum::Quantum;
-use super::shelf::{HalfKey, Kind, Shelf, Taken};
+use super::size_class::{AcquireKind, HalfKey, SizeClass, TakenBuffer};
 use super::slot_table::SlotIndex;
 use crate::event_bus::Publisher;
 use crate::modules::data_management::error::PoolError;
@@ -60,21 +60,21 @@ pub(crate) struct HalfOptions {
 /// scratch.len();
 /// ```
 pub struct RealtimePool {
-    // Declared before the anchor, so that the half is handed over before the core may go.
+    // Declared before the pool reference, so that the half is handed over before the core may go.
     pub(super) half: Owner,
     pub(super) key: HalfKey,
-    pub(super) table: Pinned<ClassTable>,
+    pub(super) table: SharedPtr<ClassTable>,
     /// Of the quantum under way: what the half says to others, here for whoever tells and records.
     pub(super) first_frame: Option<u64>,
     pub(super) options: HalfOptions,
     pub(super) publisher: Option<Publisher>,
     pub(super) quantum: Quantum,
-    pub(super) anchor: Anchor,
+    pub(super) pool: PoolRef,
     not_sync: PhantomData<Cell<()>>,
 }
 
 /// Being the owner of a half: ends with the drop.
-pub(crate) struct Owner(pub(super) Pinned<Half>);
+pub(crate) struct Owner(pub(super) SharedPtr<Half>);
 
 impl Drop for Owner {
     fn drop(&mut self) {
@@ -84,16 +84,16 @@ impl Drop for Owner {
 
 impl RealtimePool {
     /// `half` has no other owner.
-    pub(crate) fn new(anchor: Anchor, half: Pinned<Half>, options: HalfOptions) -> Self {
+    pub(crate) fn new(pool: PoolRef, half: SharedPtr<Half>, options: HalfOptions) -> Self {
         Self {
             table: half.current(),
-            key: HalfKey::new(anchor.core(), half.id),
+            key: HalfKey::new(pool.core(), half.id),
             half: Owner(half),
             first_frame: None,
             options,
             publisher: None,
             quantum: Quantum::new(options.sample_every),
-            anchor,
+            pool,
             not_sync: PhantomData,
         }
     }
@@ -127,39 +127,48 @@ impl RealtimePool {
     /// [`Exhausted`](PoolError::Exhausted), [`TooLarge`](PoolError::TooLarge), [`ZeroLength`](PoolError::ZeroLength).
     #[inline(always)] // A call would return the handle through memory: written in pieces, read back whole, 10 ns.
     pub fn scratch(&self, samples: usize) -> Result<Scratch<'_>, PoolError> {
-        match self.find(samples, Kind::Scratch, false) {
-            Some((shelf, taken)) => Ok(Scratch::new(Held::new(shelf, &taken, samples as u32))),
+        match self.find(samples, AcquireKind::Scratch, false) {
+            Some((size_class, taken)) => Ok(Scratch::new(RawHandle::new(
+                size_class,
+                &taken,
+                samples as u32,
+            ))),
             None => Err(self.refuse(samples)),
         }
     }
 
     /// An idle buffer for a request.
     #[inline(always)]
-    fn find(&self, samples: usize, kind: Kind, critical: bool) -> Option<(Pinned<Shelf>, Taken)> {
+    fn find(
+        &self,
+        samples: usize,
+        kind: AcquireKind,
+        critical: bool,
+    ) -> Option<(SharedPtr<SizeClass>, TakenBuffer)> {
         let (bucket, class) = self.table.guess(samples);
         // Most takes: it is asked first, and says by itself whether it serves the request.
-        if let Some(taken) = class.take_from_hand(kind, samples) {
+        if let Some(taken) = class.take_cached(kind, samples) {
             self.half.0.count_demand(bucket, 1);
             return Some((class, taken));
         }
         if !class.serves(samples) {
-            return self.look_through(samples, kind, critical);
+            return self.find_by_scan(samples, kind, critical);
         }
         self.half.0.count_demand(bucket, 1);
         match class.take_from_list(kind, samples as u32) {
             Some(taken) => Some((class, taken)),
-            None => self.search(class, samples, kind, critical),
+            None => self.acquire_slow_path(class, samples, kind, critical),
         }
     }
 
     #[cold]
     #[inline(never)]
-    fn look_through(
+    fn find_by_scan(
         &self,
         samples: usize,
-        kind: Kind,
+        kind: AcquireKind,
         critical: bool,
-    ) -> Option<(Pinned<Shelf>, Taken)> {
+    ) -> Option<(SharedPtr<SizeClass>, TakenBuffer)> {
         let (bucket, own) = self.table.find(samples)?;
         self.find_of(bucket, own, samples, kind, critical)
     }
@@ -169,15 +178,15 @@ impl RealtimePool {
     fn find_of(
         &self,
         bucket: usize,
-        own: Pinned<Shelf>,
+        own: SharedPtr<SizeClass>,
         samples: usize,
-        kind: Kind,
+        kind: AcquireKind,
         critical: bool,
-    ) -> Option<(Pinned<Shelf>, Taken)> {
+    ) -> Option<(SharedPtr<SizeClass>, TakenBuffer)> {
         self.half.0.count_demand(bucket, 1);
         match own.take(kind, samples as u32) {
             Some(taken) => Some((own, taken)),
-            None => self.search(own, samples, kind, critical),
+            None => self.acquire_slow_path(own, samples, kind, critical),
         }
     }
 
@@ -228,33 +237,38 @@ impl RealtimePool {
     /// Wait-free for its own, lock-free for others'.
     #[inline(always)] // As for `scratch`: the handle comes through memory otherwise.
     pub fn release(&self, buffer: PooledBuffer) {
-        let &Held {
-            shelf,
+        let &RawHandle {
+            size_class,
             samples,
             index,
             ..
-        } = buffer.held();
+        } = buffer.raw();
         core::mem::forget(buffer);
-        self.bring_home(shelf, samples, index);
+        self.release_raw(size_class, samples, index);
     }
 
     /// For whoever has forgotten the only handle of the buffer.
     #[inline(always)]
-    pub(super) fn bring_home(&self, shelf: Pinned<Shelf>, samples: NonNull<f32>, index: SlotIndex) {
-        if shelf.owner != self.key {
+    pub(super) fn release_raw(
+        &self,
+        size_class: SharedPtr<SizeClass>,
+        samples: NonNull<f32>,
+        index: SlotIndex,
+    ) {
+        if size_class.owner != self.key {
             // SAFETY: the caller's word: the only handle for the buffer, forgotten.
-            return unsafe { Held::send_to_owner::<false>(shelf, samples, index) };
+            return unsafe { RawHandle::release_remote::<false>(size_class, samples, index) };
         }
         if cfg!(debug_assertions) {
             // SAFETY: as above; the length is the buffer's.
-            unsafe { Held::of_words(shelf, samples, index, shelf.samples).wipe() };
+            unsafe { RawHandle::from_parts(size_class, samples, index, size_class.samples).wipe() };
         }
-        if !shelf.take_back_in_hand(index) {
-            // SAFETY: as above; only this half's owner releases here, and the shelf is of this half.
-            unsafe { Held::return_to_owner(shelf, samples, index) };
+        if !size_class.return_to_cache(index) {
+            // SAFETY: as above; only this half's owner releases here, and the size class is of this half.
+            unsafe { RawHandle::release_local(size_class, samples, index) };
         }
-        if self.quantum.heard {
-            self.tell_return(&shelf);
+        if self.quantum.has_subscribers {
+            self.publish_return(&size_class);
         }
     }
 
@@ -264,88 +278,88 @@ impl RealtimePool {
         samples: usize,
         critical: bool,
         site: &'static Location<'static>,
-    ) -> Option<Held> {
-        let found = self.find(samples, Kind::Owned, critical)?;
-        Some(self.hand_out(found, samples, site))
+    ) -> Option<RawHandle> {
+        let found = self.find(samples, AcquireKind::Owned, critical)?;
+        Some(self.finish_acquire(found, samples, site))
     }
 
-    /// Two buffers of one class at once, if [`Shelf::pop_pair`] has them.
+    /// Two buffers of one class at once, if [`SizeClass::pop_pair`] has them.
     #[inline(always)]
     pub(super) fn take_pair_of(
         &self,
         bucket: usize,
-        own: Pinned<Shelf>,
+        own: SharedPtr<SizeClass>,
         samples: usize,
         site: &'static Location<'static>,
-    ) -> Option<[Held; 2]> {
-        let core = self.anchor.core();
+    ) -> Option<[RawHandle; 2]> {
+        let core = self.pool.core();
         let pair = own.pop_pair(&core.table, samples as u32)?;
         self.half.0.count_demand(bucket, 2);
-        let count = own.acquires_listed.add(2);
-        if count & self.quantum.unwatched < 2 {
+        let count = own.list_acquires.add(2);
+        if count & self.quantum.unsampled_mask < 2 {
             let [(first, _), (second, _)] = pair;
-            self.watch(&own, first, samples as u32, count - 1, site);
-            self.watch(&own, second, samples as u32, count, site);
+            self.record_acquire(&own, first, samples as u32, count - 1, site);
+            self.record_acquire(&own, second, samples as u32, count, site);
         }
         Some(pair.map(|(index, slot)| {
-            let taken = Taken {
+            let taken = TakenBuffer {
                 index,
                 samples: core.samples_at(slot),
                 count,
             };
-            Held::new(own, &taken, samples as u32)
+            RawHandle::new(own, &taken, samples as u32)
         }))
     }
 
     /// Records the call site of one acquire in so many, and tells of each while anybody listens.
     #[cold]
     #[inline(never)]
-    fn watch(
+    fn record_acquire(
         &self,
-        shelf: &Shelf,
+        size_class: &SizeClass,
         index: SlotIndex,
         samples: u32,
         count: u64,
         site: &'static Location<'static>,
     ) {
         if count & (self.options.sample_every - 1) == 0 {
-            let (sites, table) = (&self.half.0.sites, &self.anchor.table);
+            let (sites, table) = (&self.half.0.sites, &self.pool.table);
             sites.record(table, index, self.first_frame, site);
         }
-        self.tell_allocation(shelf, 1, samples, index.raw());
+        self.publish_allocation(size_class, 1, samples, index.raw());
     }
 
     #[inline(always)]
     pub(super) fn take_of(
         &self,
         bucket: usize,
-        own: Pinned<Shelf>,
+        own: SharedPtr<SizeClass>,
         samples: usize,
         site: &'static Location<'static>,
-    ) -> Option<Held> {
-        let found = self.find_of(bucket, own, samples, Kind::Owned, false)?;
-        Some(self.hand_out(found, samples, site))
+    ) -> Option<RawHandle> {
+        let found = self.find_of(bucket, own, samples, AcquireKind::Owned, false)?;
+        Some(self.finish_acquire(found, samples, site))
     }
 
     #[inline(always)]
-    fn hand_out(
+    fn finish_acquire(
         &self,
-        (shelf, taken): (Pinned<Shelf>, Taken),
+        (size_class, taken): (SharedPtr<SizeClass>, TakenBuffer),
         samples: usize,
         site: &'static Location<'static>,
-    ) -> Held {
-        if taken.count & self.quantum.unwatched == 0 {
-            self.watch(&shelf, taken.index, samples as u32, taken.count, site);
+    ) -> RawHandle {
+        if taken.count & self.quantum.unsampled_mask == 0 {
+            self.record_acquire(&size_class, taken.index, samples as u32, taken.count, site);
         }
-        Held::new(shelf, &taken, samples as u32)
+        RawHandle::new(size_class, &taken, samples as u32)
     }
 }
 
 impl Drop for RealtimePool {
     fn drop(&mut self) {
-        for shelf in self.table.all() {
-            shelf.flush_cache(&self.anchor.table);
-            self.tell_untold(shelf, 0);
+        for size_class in self.table.all() {
+            size_class.flush_cache_and_leaked_scratch(&self.pool.table);
+            self.publish_pending(size_class, 0);
         }
     }
 }
@@ -546,8 +560,8 @@ mod tests {
     fn events_add_up_to_the_pool_s_own_counts() {
         let bus = TypedEventBus::default();
         #[allow(clippy::disallowed_types)] // As above.
-        let told = Arc::new(Mutex::new((0, 0, 0)));
-        let (a, b, c) = (told.clone(), told.clone(), told.clone());
+        let published = Arc::new(Mutex::new((0, 0, 0)));
+        let (a, b, c) = (published.clone(), published.clone(), published.clone());
         let _guards = (
             bus.subscribe(move |event: &BufferPoolAllocation| a.lock().unwrap().0 += event.count),
             bus.subscribe(move |event: &BufferPoolRecycling| b.lock().unwrap().1 += event.count),
@@ -564,7 +578,7 @@ mod tests {
         }
         half.begin_quantum(1280);
         bus.pump(usize::MAX);
-        let (allocated, recycled, exhausted) = *told.lock().unwrap();
+        let (allocated, recycled, exhausted) = *published.lock().unwrap();
         let metrics = control.metrics();
         assert_eq!(u64::from(allocated), metrics.pool_hits);
         assert_eq!(u64::from(recycled), control.recycled());

@@ -20,12 +20,12 @@ const SAMPLED: u32 = 1 << 31;
 /// The buffer was frozen: several may hold it.
 const FROZEN: u32 = 1 << 30;
 /// The last holder was about to push the buffer to its inbox.
-const LEAVING: u32 = 1 << 29;
+const IN_TRANSIT: u32 = 1 << 29;
 /// The largest buffer in samples: what is left of a word beside the marks.
 pub(crate) const MAX_SAMPLES: usize = (1 << 29) - 1;
 
-/// The shelf of a slot without memory.
-const NOWHERE: u16 = u16::MAX;
+/// The size class of a slot without memory.
+const UNCARVED: u16 = u16::MAX;
 
 /// The number of a slot of the table it came from.
 ///
@@ -45,69 +45,69 @@ impl SlotIndex {
     }
 }
 
-/// What of a slot changes with each loan, and is written by the owner and by whoever brings the buffer home: eight to a
+/// What of a slot changes with each slot state, and is written by the owner and by whoever brings the buffer home: eight to a
 /// cache line, so that few lines go back and forth between them.
 ///
-/// `next` belongs to the list the slot is on, or to the slot's holder. `lent` is the requested length with its marks, of
+/// `next` belongs to the list the slot is on, or to the slot's holder. `requested` is the requested length with its marks, of
 /// no samples while idle: written by whoever holds the slot, before it leaves a list and before it is put on one.
-pub(crate) struct Loan {
+pub(crate) struct SlotState {
     pub(super) next: AtomicU32,
-    lent: AtomicU32,
+    requested: AtomicU32,
 }
 
 /// What of a slot stays while its buffer is carved, and the count of those that share it.
 ///
-/// `unit`, `region` and `shelf` are written by the control half while the slot is on no list, and published with the
+/// `unit`, `region` and `size_class` are written by the control half while the slot is on no list, and published with the
 /// list push that follows. `refs` counts `BufferRef`s.
-pub(crate) struct Place {
+pub(crate) struct SlotExtent {
     /// Offset in its region, in units of 64 bytes.
     unit: AtomicU32,
     pub(super) refs: AtomicU32,
-    shelf: AtomicU16,
+    size_class: AtomicU16,
     region: AtomicU8,
 }
 
 /// What the pool knows about one buffer, in two parts that are stored apart: 20 bytes.
 #[derive(Clone, Copy)]
 pub(crate) struct Slot<'table> {
-    pub(crate) loan: &'table Loan,
-    pub(super) place: &'table Place,
+    pub(crate) state: &'table SlotState,
+    pub(super) extent: &'table SlotExtent,
 }
 
-// A loan has no padding: see `SharedList::push`.
+// A slot state has no padding: see `SharedList::push`.
 #[cfg(not(loom))]
-const _: () = assert!(size_of::<Loan>() == 8 && size_of::<Place>() == 12);
+const _: () = assert!(size_of::<SlotState>() == 8 && size_of::<SlotExtent>() == 12);
 
-impl Loan {
+impl SlotState {
     fn new() -> Self {
         Self {
             next: AtomicU32::new(NIL),
-            lent: AtomicU32::new(0),
+            requested: AtomicU32::new(0),
         }
     }
 
     #[inline(always)]
-    pub(super) fn lend(&self, samples: u32) {
-        self.lent.store(samples, Ordering::Relaxed);
+    pub(super) fn set_requested(&self, samples: u32) {
+        self.requested.store(samples, Ordering::Relaxed);
     }
 
     #[inline(always)]
-    pub(super) fn take_back(&self) {
-        self.lent.store(0, Ordering::Relaxed);
+    pub(super) fn clear(&self) {
+        self.requested.store(0, Ordering::Relaxed);
     }
 
     /// Whether nobody has touched it since its owner took the buffer back.
-    pub(super) fn is_at_rest(&self) -> bool {
-        self.lent.load(Ordering::Relaxed) == 0
+    pub(super) fn is_idle(&self) -> bool {
+        self.requested.load(Ordering::Relaxed) == 0
     }
 }
 
-impl Place {
+impl SlotExtent {
     fn new() -> Self {
         Self {
             unit: AtomicU32::new(0),
             refs: AtomicU32::new(0),
-            shelf: AtomicU16::new(NOWHERE),
+            size_class: AtomicU16::new(UNCARVED),
             region: AtomicU8::new(0),
         }
     }
@@ -116,46 +116,46 @@ impl Place {
 impl Slot<'_> {
     /// Relaxed throughout: a slot's words are read by who holds the slot, and the hand-over (list push and take, or a
     /// handle moved by the user) orders them. The control half's walks read them as a racing answer.
-    pub(crate) fn carve(&self, region: u8, unit: u32, shelf: u16) {
-        self.place.unit.store(unit, Ordering::Relaxed);
-        self.place.shelf.store(shelf, Ordering::Relaxed);
-        self.place.region.store(region, Ordering::Relaxed);
-        self.take_back();
+    pub(crate) fn carve(&self, region: u8, unit: u32, size_class: u16) {
+        self.extent.unit.store(unit, Ordering::Relaxed);
+        self.extent.size_class.store(size_class, Ordering::Relaxed);
+        self.extent.region.store(region, Ordering::Relaxed);
+        self.clear();
     }
 
     /// Its memory went back to the arena.
     pub(crate) fn uncarve(&self) {
-        self.place.shelf.store(NOWHERE, Ordering::Relaxed);
+        self.extent.size_class.store(UNCARVED, Ordering::Relaxed);
     }
 
     pub(crate) fn is_carved(&self) -> bool {
-        self.place.shelf.load(Ordering::Relaxed) != NOWHERE
+        self.extent.size_class.load(Ordering::Relaxed) != UNCARVED
     }
 
     #[inline(always)]
     pub(crate) fn unit(&self) -> u32 {
-        self.place.unit.load(Ordering::Relaxed)
+        self.extent.unit.load(Ordering::Relaxed)
     }
 
     #[inline(always)]
     pub(crate) fn region(&self) -> u8 {
-        self.place.region.load(Ordering::Relaxed)
+        self.extent.region.load(Ordering::Relaxed)
     }
 
     /// Orders slots by address: region, then unit.
     #[inline]
-    pub(crate) fn place_key(&self) -> u64 {
+    pub(crate) fn address_key(&self) -> u64 {
         u64::from(self.region()) << 32 | u64::from(self.unit())
     }
 
     #[inline(always)]
-    pub(crate) fn shelf(&self) -> u16 {
-        self.place.shelf.load(Ordering::Relaxed)
+    pub(crate) fn size_class(&self) -> u16 {
+        self.extent.size_class.load(Ordering::Relaxed)
     }
 
     #[inline(always)]
-    pub(super) fn lend(&self, samples: u32) {
-        self.loan.lend(samples);
+    pub(super) fn set_requested(&self, samples: u32) {
+        self.state.set_requested(samples);
     }
 
     pub(super) fn mark_sampled(&self) {
@@ -167,48 +167,52 @@ impl Slot<'_> {
     }
 
     fn mark(&self, mark: u32) {
-        let lent = self.loan.lent.load(Ordering::Relaxed);
-        self.loan.lent.store(lent | mark, Ordering::Relaxed);
+        let requested = self.state.requested.load(Ordering::Relaxed);
+        self.state
+            .requested
+            .store(requested | mark, Ordering::Relaxed);
     }
 
     /// The last holder is about to push it to its inbox. Who that is says whether it was frozen: a load would wait for the
     /// cache line to come, and the store once more to own it.
     #[inline(always)]
-    pub(super) fn leave(&self, frozen: bool) {
+    pub(super) fn mark_in_transit(&self, frozen: bool) {
         let frozen = if frozen { FROZEN } else { 0 };
-        self.loan.lent.store(LEAVING | frozen, Ordering::Relaxed);
+        self.state
+            .requested
+            .store(IN_TRANSIT | frozen, Ordering::Relaxed);
     }
 
     #[inline(always)]
-    pub(crate) fn take_back(&self) {
-        self.loan.take_back();
+    pub(crate) fn clear(&self) {
+        self.state.clear();
     }
 
     /// Samples its holder asked for; 0 while idle.
-    pub(crate) fn lent_samples(&self) -> u32 {
-        self.loan.lent.load(Ordering::Relaxed) & MAX_SAMPLES as u32
+    pub(crate) fn requested_samples(&self) -> u32 {
+        self.state.requested.load(Ordering::Relaxed) & MAX_SAMPLES as u32
     }
 
     /// Whether the buffer may be in other hands than its half's owner's: frozen, or on its way home after that.
     pub(crate) fn is_frozen(&self) -> bool {
-        self.loan.lent.load(Ordering::Relaxed) & FROZEN != 0
+        self.state.requested.load(Ordering::Relaxed) & FROZEN != 0
     }
 
     /// Whether nobody has touched the slot since its owner put it on a list.
-    pub(crate) fn is_at_rest(&self) -> bool {
-        self.loan.is_at_rest()
+    pub(crate) fn is_idle(&self) -> bool {
+        self.state.is_idle()
     }
 
     pub(crate) fn is_sampled(&self) -> bool {
-        self.loan.lent.load(Ordering::Relaxed) & SAMPLED != 0
+        self.state.requested.load(Ordering::Relaxed) & SAMPLED != 0
     }
 }
 
-/// Slots that were added together, part by part. Loans begin a cache line.
+/// Slots that were added together, part by part. Slot states begin a cache line.
 #[repr(align(64))]
 struct Chunk {
-    loans: [Loan; CHUNK],
-    places: [Place; CHUNK],
+    states: [SlotState; CHUNK],
+    extents: [SlotExtent; CHUNK],
 }
 
 /// All slots of a pool, in chunks of 64 so that growing moves none of them.
@@ -243,8 +247,8 @@ impl SlotTable {
         }
         if (count as usize).is_multiple_of(CHUNK) {
             let chunk = Box::new(Chunk {
-                loans: core::array::from_fn(|_| Loan::new()),
-                places: core::array::from_fn(|_| Place::new()),
+                states: core::array::from_fn(|_| SlotState::new()),
+                extents: core::array::from_fn(|_| SlotExtent::new()),
             });
             // Relaxed: another thread learns an index of this chunk only through a list push (release) that follows.
             self.chunks[count as usize / CHUNK].store(Box::into_raw(chunk), Ordering::Relaxed);
@@ -287,8 +291,8 @@ impl SlotTable {
                 .load(Ordering::Relaxed);
             core::hint::assert_unchecked(!chunk.is_null());
             Slot {
-                loan: (*chunk).loans.get_unchecked(slot),
-                place: (*chunk).places.get_unchecked(slot),
+                state: (*chunk).states.get_unchecked(slot),
+                extent: (*chunk).extents.get_unchecked(slot),
             }
         }
     }
@@ -336,8 +340,8 @@ mod tests {
         let first = table.add().unwrap();
         let address = |slot: Slot<'_>| {
             (
-                ptr::from_ref(slot.loan).addr(),
-                ptr::from_ref(slot.place).addr(),
+                ptr::from_ref(slot.state).addr(),
+                ptr::from_ref(slot.extent).addr(),
             )
         };
         let before = address(table.slot(first));
@@ -361,18 +365,27 @@ mod tests {
     fn marks_do_not_touch_the_length() {
         let table = SlotTable::new(1);
         let slot = table.slot(table.add().unwrap());
-        slot.lend(100);
+        slot.set_requested(100);
         slot.mark_sampled();
-        let marks = || (slot.lent_samples(), slot.is_sampled(), slot.is_frozen());
+        let marks = || {
+            (
+                slot.requested_samples(),
+                slot.is_sampled(),
+                slot.is_frozen(),
+            )
+        };
         assert_eq!(marks(), (100, true, false));
-        slot.lend(MAX_SAMPLES as u32);
+        slot.set_requested(MAX_SAMPLES as u32);
         assert_eq!(marks(), (MAX_SAMPLES as u32, false, false));
         slot.mark_frozen();
-        slot.leave(true);
-        assert_eq!((marks(), slot.is_at_rest()), ((0, false, true), false));
-        slot.take_back();
-        assert_eq!((marks(), slot.is_at_rest()), ((0, false, false), true));
+        slot.mark_in_transit(true);
+        assert_eq!((marks(), slot.is_idle()), ((0, false, true), false));
+        slot.clear();
+        assert_eq!((marks(), slot.is_idle()), ((0, false, false), true));
         slot.carve(3, 77, 900);
-        assert_eq!((slot.region(), slot.unit(), slot.shelf()), (3, 77, 900));
+        assert_eq!(
+            (slot.region(), slot.unit(), slot.size_class()),
+            (3, 77, 900)
+        );
     }
 }

@@ -4,14 +4,14 @@ use serde::{Deserialize, Serialize};
 
 use super::class_boundaries::MAX_CLASSES;
 use super::class_targets::with_margin;
-use crate::modules::data_management::realtime::free_list::MAX_FRESH;
+use crate::modules::data_management::realtime::free_list::MAX_NEWLY_CARVED;
 use crate::modules::data_management::realtime::slot_table::MAX_SAMPLES;
 
 /// Version of the saved form.
 pub const PROFILE_VERSION: u16 = 1;
 
 /// Most buffers of one class that a half can be handed at once, when a pool is built or grown.
-pub const MAX_BUFFERS_AT_ONCE: u32 = MAX_FRESH as u32;
+pub const MAX_BUFFERS_AT_ONCE: u32 = MAX_NEWLY_CARVED as u32;
 
 /// A class and a number of its buffers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -8,7 +8,7 @@ use super::sizing_profile::SizingProfile;
 use super::sizing_rules::SizingPolicy;
 use crate::modules::data_management::control::pool_builder::PoolBuilder;
 use crate::modules::data_management::control::pool_control::PoolControl;
-use crate::modules::data_management::control::pool_keeper::PoolKeeper;
+use crate::modules::data_management::control::pool_maintenance::PoolMaintenance;
 use crate::modules::data_management::error::PoolError;
 use crate::modules::data_management::pool_monitor::AlertRules;
 use crate::modules::data_management::pool_optimization::PoolOptimizationEngine;
@@ -105,8 +105,8 @@ pub fn replay(trace: &DemandTrace, options: &ReplayOptions) -> Result<ReplayRepo
         options.quanta_per_step.into(),
         1.0..=u32::MAX.into(),
     )?;
-    let keeper = match options.policy.clone() {
-        Some(policy) => Some(PoolKeeper::new(AlertRules::default(), Some(policy))?),
+    let maintenance = match options.policy.clone() {
+        Some(policy) => Some(PoolMaintenance::new(AlertRules::default(), Some(policy))?),
         None => None,
     };
     let (control, realtime) = options.pool.clone().build()?;
@@ -114,7 +114,7 @@ pub fn replay(trace: &DemandTrace, options: &ReplayOptions) -> Result<ReplayRepo
         clock_us: options.clock_us,
         control,
         realtime,
-        keeper,
+        maintenance,
         report: ReplayReport::default(),
         held: (0.0, 0),
         waste: (0.0, 0),
@@ -174,7 +174,7 @@ struct Player {
     clock_us: Option<fn() -> f64>,
     control: PoolControl,
     realtime: RealtimePool,
-    keeper: Option<PoolKeeper>,
+    maintenance: Option<PoolMaintenance>,
     report: ReplayReport,
     /// Sums and counts of which the report has the means.
     held: (f64, u64),
@@ -201,11 +201,11 @@ impl Player {
     }
 
     fn control_step(&mut self, now_ms: f64, scored: bool) {
-        let Some(keeper) = &mut self.keeper else {
+        let Some(maintenance) = &mut self.maintenance else {
             return;
         };
         let start_us = self.clock_us.map(|now| now());
-        let report = keeper.step(now_ms, &mut self.control, None, |_| {});
+        let report = maintenance.step(now_ms, &mut self.control, None, |_| {});
         let took_us = self
             .clock_us
             .zip(start_us)
@@ -216,7 +216,7 @@ impl Player {
             .control_step_operations_max
             .max(report.operations);
         self.report.control_step_looks_max = self.report.control_step_looks_max.max(report.looks);
-        if let Some(waste) = keeper
+        if let Some(waste) = maintenance
             .metrics()
             .internal_waste_percentage
             .filter(|_| scored)
@@ -258,7 +258,7 @@ impl Player {
             result = self.control.defragment();
         }
         let metrics = self.control.metrics();
-        let engine = self.keeper.as_ref().and_then(PoolKeeper::engine);
+        let engine = self.maintenance.as_ref().and_then(PoolMaintenance::engine);
         ReplayReport {
             fragmentation_percentage_after_defragment: f64::from(result.after_percentage),
             internal_waste_percentage_mean: mean(self.waste),

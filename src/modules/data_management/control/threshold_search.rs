@@ -15,32 +15,32 @@ const STRETCHES: usize = 1 << STRETCHES_LOG2;
 /// What a line is wanted for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Purpose {
-    /// What lies beyond it goes back.
+    /// What lies above it goes back.
     Drain,
     /// The same, and no search to fill gaps takes its place: the last one did, and found no gap to fill.
     DrainFirst,
-    /// Up to so many gaps below it are filled, and as many buffers beyond it go back instead.
+    /// Up to so many gaps below it are filled, and as many buffers above it go back instead.
     Fill(u32),
 }
 
 /// A line that was found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Line {
-    pub(super) shelf: u16,
+pub(super) struct Threshold {
+    pub(super) size_class: u16,
     pub(super) purpose: Purpose,
-    /// As [`Slot::place_key`](crate::modules::data_management::realtime::slot_table::Slot::place_key).
-    pub(super) place: u64,
-    /// Buffers at or beyond it.
-    pub(super) beyond: u32,
+    /// As [`Slot::address_key`](crate::modules::data_management::realtime::slot_table::Slot::address_key).
+    pub(super) address_key: u64,
+    /// Buffers at or above it.
+    pub(super) above: u32,
 }
 
-/// The search for one shelf's line.
+/// The search for one size class's line.
 ///
 /// Places are packed: `region << region_bits | unit`, so that few bits tell them apart.
 struct Search {
-    shelf: u16,
+    size_class: u16,
     purpose: Purpose,
-    /// Buffers that are to lie beyond the line, or all if there are fewer.
+    /// Buffers that are to lie above the line, or all if there are fewer.
     goal: u32,
     region_bits: u32,
     /// The stretches lie between these, and are `1 << shift` units long; one of `1 << shortest` has no two buffers.
@@ -49,21 +49,21 @@ struct Search {
     shift: u32,
     longest: u32,
     shortest: u32,
-    /// Buffers beyond the last stretch.
-    beyond: u32,
+    /// Buffers above the last stretch.
+    above: u32,
     counts: Box<[u32; STRETCHES]>,
     /// A search that comes in the middle of a pass begins with the next.
     in_pass: bool,
 }
 
 impl Search {
-    fn pack(&self, place: u64) -> u64 {
-        (place >> 32) << self.region_bits | place & u64::from(u32::MAX)
+    fn pack(&self, address_key: u64) -> u64 {
+        (address_key >> 32) << self.region_bits | address_key & u64::from(u32::MAX)
     }
 
-    /// The stretch a place lies in; none below them, `STRETCHES` beyond the last.
-    fn stretch(&self, place: u64) -> Option<usize> {
-        let packed = self.pack(place);
+    /// The stretch a place lies in; none below them, `STRETCHES` above the last.
+    fn stretch(&self, address_key: u64) -> Option<usize> {
+        let packed = self.pack(address_key);
         let above = packed.checked_sub(self.low)?;
         Some(if packed < self.high {
             (above >> self.shift) as usize
@@ -78,70 +78,70 @@ impl Search {
     }
 
     /// Goes into the stretch with the line; the line, once it is known.
-    fn end_pass(&mut self) -> Option<Line> {
-        let mut beyond = self.beyond;
+    fn end_pass(&mut self) -> Option<Threshold> {
+        let mut above = self.above;
         for stretch in (0..STRETCHES).rev() {
-            let with_stretch = beyond + self.counts[stretch];
+            let with_stretch = above + self.counts[stretch];
             if with_stretch <= self.goal {
-                beyond = with_stretch;
+                above = with_stretch;
                 continue;
             }
-            if beyond >= self.goal || self.shift == self.shortest {
+            if above >= self.goal || self.shift == self.shortest {
                 let end = self.low + ((stretch as u64 + 1) << self.shift);
-                return Some(self.found(end, beyond));
+                return Some(self.found(end, above));
             }
             self.low += (stretch as u64) << self.shift;
             self.high = self.low + (1 << self.shift);
             self.shift = self.shift.saturating_sub(STRETCHES_LOG2).max(self.shortest);
-            self.beyond = beyond;
+            self.above = above;
             return None;
         }
-        if self.low == 0 || beyond == self.goal {
-            return Some(self.found(self.low, beyond));
+        if self.low == 0 || above == self.goal {
+            return Some(self.found(self.low, above));
         }
         // Some went back while it looked closer: the line lies further down.
-        (self.low, self.high, self.shift, self.beyond) = (0, u64::MAX, self.longest, 0);
+        (self.low, self.high, self.shift, self.above) = (0, u64::MAX, self.longest, 0);
         None
     }
 
-    fn found(&self, packed: u64, beyond: u32) -> Line {
+    fn found(&self, packed: u64, above: u32) -> Threshold {
         let unit = packed & ((1 << self.region_bits) - 1);
-        Line {
-            shelf: self.shelf,
+        Threshold {
+            size_class: self.size_class,
             purpose: self.purpose,
-            place: (packed >> self.region_bits) << 32 | unit,
-            beyond,
+            address_key: (packed >> self.region_bits) << 32 | unit,
+            above,
         }
     }
 }
 
 /// The searches under way, and how far their pass over the slot table has come.
 #[derive(Default)]
-pub(super) struct LineSearches {
+pub(super) struct ThresholdSearches {
     active: Vec<Search>,
     cursor: u32,
-    /// Slots looked at so far.
-    looks: u64,
+    /// Slots scanned so far.
+    scanned: u64,
 }
 
-impl LineSearches {
-    /// Looks for the line of a shelf with buffers of `size` units, instead of any other for that shelf. The regions have at
+impl ThresholdSearches {
+    /// Looks for the line of a size class with buffers of `size` units, instead of any other for that size class. The regions have at
     /// most `region_units` units each.
     pub(super) fn begin(
         &mut self,
-        shelf: u16,
+        size_class: u16,
         purpose: Purpose,
         goal: u32,
         size: u32,
         (regions, region_units): (u8, u32),
     ) {
-        self.cancel(shelf);
+        self.cancel(size_class);
         let region_bits = u32::BITS - region_units.leading_zeros();
         let bits = region_bits + (u8::BITS - regions.leading_zeros());
         let shortest = size.max(1).ilog2();
         let longest = bits.saturating_sub(STRETCHES_LOG2).max(shortest);
         self.active.push(Search {
-            shelf,
+            size_class,
             purpose,
             goal,
             region_bits,
@@ -150,14 +150,14 @@ impl LineSearches {
             shift: longest,
             longest,
             shortest,
-            beyond: 0,
+            above: 0,
             counts: Box::new([0; STRETCHES]),
             in_pass: false,
         });
     }
 
-    pub(super) fn cancel(&mut self, shelf: u16) {
-        self.active.retain(|search| search.shelf != shelf);
+    pub(super) fn cancel(&mut self, size_class: u16) {
+        self.active.retain(|search| search.size_class != size_class);
         self.rest();
     }
 
@@ -169,11 +169,11 @@ impl LineSearches {
         }
     }
 
-    /// Whether a shelf's line is looked for, and what for.
-    pub(super) fn purpose(&self, shelf: u16) -> Option<Purpose> {
+    /// Whether a size class's line is looked for, and what for.
+    pub(super) fn purpose(&self, size_class: u16) -> Option<Purpose> {
         let mut active = self.active.iter();
         active
-            .find(|search| search.shelf == shelf)
+            .find(|search| search.size_class == size_class)
             .map(|search| search.purpose)
     }
 
@@ -181,17 +181,23 @@ impl LineSearches {
         self.active.is_empty()
     }
 
-    /// A buffer goes back to the arena that may have been counted; `asked_back` if it is one of those that the goal counts.
-    pub(super) fn forget(&mut self, index: SlotIndex, shelf: u16, place: u64, asked_back: bool) {
+    /// A buffer goes back to the arena that may have been counted; `above_threshold` if it is one of those that the goal counts.
+    pub(super) fn forget(
+        &mut self,
+        index: SlotIndex,
+        size_class: u16,
+        address_key: u64,
+        above_threshold: bool,
+    ) {
         let cursor = self.cursor;
         for search in self
             .active
             .iter_mut()
-            .filter(|search| search.shelf == shelf)
+            .filter(|search| search.size_class == size_class)
         {
-            search.goal -= u32::from(asked_back).min(search.goal);
-            match search.stretch(place) {
-                Some(STRETCHES) => search.beyond -= 1,
+            search.goal -= u32::from(above_threshold).min(search.goal);
+            match search.stretch(address_key) {
+                Some(STRETCHES) => search.above -= 1,
                 Some(stretch) if search.in_pass && index.raw() < cursor => {
                     search.counts[stretch] -= 1
                 }
@@ -200,23 +206,28 @@ impl LineSearches {
         }
     }
 
-    /// Looks at slots until a pass ends or `looks` are used up; answers whether a pass ended, with the lines found.
-    pub(super) fn advance(&mut self, table: &SlotTable, looks: &mut u32) -> Option<Vec<Line>> {
-        if self.active.is_empty() || *looks == 0 {
+    /// Looks at slots until a pass ends or `budget` are used up; answers whether a pass ended, with the lines found.
+    pub(super) fn advance(
+        &mut self,
+        table: &SlotTable,
+        budget: &mut u32,
+    ) -> Option<Vec<Threshold>> {
+        if self.active.is_empty() || *budget == 0 {
             return None;
         }
         if self.cursor == 0 {
             self.active.iter_mut().for_each(Search::begin_pass);
         }
         let slots = table.indices_from(self.cursor);
-        for index in slots.take(*looks as usize) {
+        for index in slots.take(*budget as usize) {
             self.cursor += 1;
-            self.looks += 1;
-            *looks -= 1;
+            self.scanned += 1;
+            *budget -= 1;
             let slot = table.slot(index);
-            let of_slot = |search: &&mut Search| search.shelf == slot.shelf() && search.in_pass;
-            if let Some(search) = self.active.iter_mut().find(of_slot)
-                && let Some(stretch) = search.stretch(slot.place_key())
+            let from_slot =
+                |search: &&mut Search| search.size_class == slot.size_class() && search.in_pass;
+            if let Some(search) = self.active.iter_mut().find(from_slot)
+                && let Some(stretch) = search.stretch(slot.address_key())
                 && let Some(count) = search.counts.get_mut(stretch)
             {
                 *count += 1;
@@ -228,20 +239,20 @@ impl LineSearches {
         self.cursor = 0;
         let mut found = Vec::new();
         self.active.retain_mut(|search| {
-            let line = if search.in_pass {
+            let threshold = if search.in_pass {
                 search.end_pass()
             } else {
                 None
             };
-            found.extend(line);
-            line.is_none()
+            found.extend(threshold);
+            threshold.is_none()
         });
         self.rest();
         Some(found)
     }
 
-    pub(super) const fn looks(&self) -> u64 {
-        self.looks
+    pub(super) const fn scanned(&self) -> u64 {
+        self.scanned
     }
 
     pub(super) fn heap_bytes(&self) -> usize {
@@ -259,7 +270,7 @@ mod tests {
     const SIZE: u32 = 3;
     const REGION_UNITS: u32 = 5000;
 
-    /// Slots of shelf 1 at these places, with one of shelf 2 after each.
+    /// Slots of size class 1 at these places, with one of size class 2 after each.
     fn table(places: &[(u8, u32)]) -> (SlotTable, Vec<SlotIndex>) {
         let (table, slots) = SlotTable::of_slots(places.len() as u32 * 2);
         for (pair, &(region, unit)) in slots.chunks(2).zip(places) {
@@ -269,11 +280,15 @@ mod tests {
         (table, slots)
     }
 
-    fn search(searches: &mut LineSearches, table: &SlotTable, looks_at_once: u32) -> Line {
+    fn search(
+        searches: &mut ThresholdSearches,
+        table: &SlotTable,
+        looks_at_once: u32,
+    ) -> Threshold {
         for _ in 0..10_000 {
-            let mut looks = looks_at_once;
-            if let Some(&[line]) = searches.advance(table, &mut looks).as_deref() {
-                return line;
+            let mut budget = looks_at_once;
+            if let Some(&[threshold]) = searches.advance(table, &mut budget).as_deref() {
+                return threshold;
             }
         }
         panic!("no line was found");
@@ -284,17 +299,17 @@ mod tests {
         fn a_line_has_as_many_beyond_as_a_sorted_list_says(
             units in prop::collection::btree_set((0u8..3, 0..REGION_UNITS / SIZE), 1..150),
             goal in 0u32..170,
-            looks in 1u32..400,
+            budget in 1u32..400,
             gone in prop::collection::vec(any::<prop::sample::Index>(), 0..20),
         ) {
             let mut places: Vec<_> = units.into_iter().map(|(region, at)| (region, at * SIZE)).collect();
             let (table, slots) = table(&places);
-            let mut searches = LineSearches::default();
+            let mut searches = ThresholdSearches::default();
             searches.begin(1, Purpose::Drain, goal, SIZE, (3, REGION_UNITS));
             // Some go back to the arena while it looks.
             for at in gone {
-                let mut looks = looks;
-                if searches.advance(&table, &mut looks).is_some_and(|found| !found.is_empty()) {
+                let mut budget = budget;
+                if searches.advance(&table, &mut budget).is_some_and(|found| !found.is_empty()) {
                     return Ok(());
                 }
                 let (index, slot) = {
@@ -302,18 +317,18 @@ mod tests {
                     (index, table.slot(index))
                 };
                 if slot.is_carved() {
-                    searches.forget(index, 1, slot.place_key(), false);
-                    places.retain(|&(region, unit)| (u64::from(region) << 32 | u64::from(unit)) != slot.place_key());
+                    searches.forget(index, 1, slot.address_key(), false);
+                    places.retain(|&(region, unit)| (u64::from(region) << 32 | u64::from(unit)) != slot.address_key());
                     slot.uncarve();
                     if places.is_empty() {
                         return Ok(());
                     }
                 }
             }
-            let line = search(&mut searches, &table, looks);
-            let beyond = places.iter().filter(|&&(region, unit)| (u64::from(region) << 32 | u64::from(unit)) >= line.place);
-            prop_assert_eq!(beyond.count() as u32, line.beyond);
-            prop_assert_eq!(line.beyond, goal.min(places.len() as u32));
+            let threshold = search(&mut searches, &table, budget);
+            let above = places.iter().filter(|&&(region, unit)| (u64::from(region) << 32 | u64::from(unit)) >= threshold.address_key);
+            prop_assert_eq!(above.count() as u32, threshold.above);
+            prop_assert_eq!(threshold.above, goal.min(places.len() as u32));
             prop_assert!(searches.is_empty());
         }
     }
@@ -322,21 +337,22 @@ mod tests {
     fn a_pass_looks_at_no_more_slots_than_it_may_and_goes_on_where_it_was() {
         let places: Vec<_> = (0..500).map(|at| (0, at * SIZE)).collect();
         let (table, _slots) = table(&places);
-        let mut searches = LineSearches::default();
+        let mut searches = ThresholdSearches::default();
         searches.begin(1, Purpose::Drain, 7, SIZE, (1, REGION_UNITS));
         let mut calls = 0;
         loop {
-            let mut looks = 100;
-            let found = searches.advance(&table, &mut looks);
+            let mut budget = 100;
+            let found = searches.advance(&table, &mut budget);
             calls += 1;
             match found.as_deref() {
-                Some(&[line]) => {
+                Some(&[threshold]) => {
                     break assert!(
-                        (492 * 3 + 1..=493 * 3).contains(&line.place) && line.beyond == 7
+                        (492 * 3 + 1..=493 * 3).contains(&threshold.address_key)
+                            && threshold.above == 7
                     );
                 }
                 Some(_) => {}
-                None => assert_eq!(looks, 0),
+                None => assert_eq!(budget, 0),
             }
         }
         assert_eq!(calls, 2 * 10, "two passes over 1000 slots");

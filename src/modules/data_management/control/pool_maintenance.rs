@@ -33,7 +33,7 @@ const PREVENTION_BUFFERS: u32 = 8;
 
 /// What one control step did.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct KeeperReport {
+pub struct MaintenanceReport {
     /// Buffers carved or taken back: with `looks` what bounds the step.
     pub operations: u32,
     /// Slots and free runs looked at.
@@ -48,7 +48,7 @@ pub struct KeeperReport {
 
 /// Keeps a pool: monitor and optimizer in one step.
 #[derive(Debug, Clone)]
-pub struct PoolKeeper {
+pub struct PoolMaintenance {
     monitor: PoolMetricsMonitor,
     engine: Option<PoolOptimizationEngine>,
     metrics: PoolMetrics,
@@ -58,11 +58,11 @@ pub struct PoolKeeper {
     steps: u32,
     snapshot_at_ms: f64,
     defragment_at_ms: f64,
-    boundary_told: BoundaryCounts,
+    boundary_published: BoundaryCounts,
 }
 
-/// A keeper of the default rules and the default policy.
-impl Default for PoolKeeper {
+/// A maintenance of the default rules and the default policy.
+impl Default for PoolMaintenance {
     fn default() -> Self {
         Self::of(
             PoolMetricsMonitor::default(),
@@ -71,8 +71,8 @@ impl Default for PoolKeeper {
     }
 }
 
-impl PoolKeeper {
-    /// A keeper that has seen nothing yet. Without a policy sizes stay as built.
+impl PoolMaintenance {
+    /// A maintenance that has seen nothing yet. Without a policy sizes stay as built.
     ///
     /// # Errors
     /// Those of [`AlertRules::check`] and [`SizingPolicy::check`].
@@ -92,7 +92,7 @@ impl PoolKeeper {
             steps: 0,
             snapshot_at_ms: f64::NEG_INFINITY,
             defragment_at_ms: f64::NEG_INFINITY,
-            boundary_told: BoundaryCounts::default(),
+            boundary_published: BoundaryCounts::default(),
         }
     }
 
@@ -108,7 +108,7 @@ impl PoolKeeper {
         control: &mut PoolControl,
         publisher: Option<&Publisher>,
         add: impl FnOnce(&mut PoolCounts),
-    ) -> KeeperReport {
+    ) -> MaintenanceReport {
         let now_ms = self.clock.at(now_ms);
         if let Some(publisher) = publisher
             && now_ms >= self.snapshot_at_ms
@@ -130,10 +130,10 @@ impl PoolKeeper {
             }
         }
 
-        let mut report = KeeperReport {
+        let mut report = MaintenanceReport {
             operations: collected.collected + collected.replenished,
             alerts: self.monitor.observe(now_ms, &self.metrics).collect(),
-            ..KeeperReport::default()
+            ..MaintenanceReport::default()
         };
         report.plan = self
             .engine
@@ -155,7 +155,7 @@ impl PoolKeeper {
         } else if self.metrics.fragmentation_percentage > PREVENTION_PERCENTAGE {
             report.operations += control.fill_some_gaps(PREVENTION_BUFFERS);
         } else {
-            control.draw_lines();
+            control.compute_thresholds();
         }
         control.begin_peak_window();
         report.looks = (control.looks() - looks) as u32;
@@ -163,10 +163,10 @@ impl PoolKeeper {
             report
                 .alerts
                 .iter()
-                .for_each(|alert| self.tell(alert, publisher));
+                .for_each(|alert| self.publish(alert, publisher));
             if now_ms >= self.snapshot_at_ms {
                 self.snapshot_at_ms = now_ms + SNAPSHOT_MS;
-                self.tell_snapshot(counts.boundary, publisher);
+                self.publish_snapshot(counts.boundary, publisher);
             }
         }
         report
@@ -209,7 +209,7 @@ impl PoolKeeper {
         }
     }
 
-    fn tell(&self, alert: &Alert, publisher: &Publisher) {
+    fn publish(&self, alert: &Alert, publisher: &Publisher) {
         if !alert.raised {
             return;
         }
@@ -242,7 +242,7 @@ impl PoolKeeper {
         }
     }
 
-    fn tell_snapshot(&mut self, boundary: BoundaryCounts, publisher: &Publisher) {
+    fn publish_snapshot(&mut self, boundary: BoundaryCounts, publisher: &Publisher) {
         let metrics = &self.metrics;
         publisher.publish(PoolMetricsSnapshot {
             total_allocations: metrics.total_allocations,
@@ -255,7 +255,7 @@ impl PoolKeeper {
             memory_overhead_percentage: metrics.memory_overhead_percentage.unwrap_or(f32::NAN),
         });
         if let Some(reduction_percentage) = metrics.js_gc_pressure_reduction
-            && std::mem::replace(&mut self.boundary_told, boundary) != boundary
+            && std::mem::replace(&mut self.boundary_published, boundary) != boundary
         {
             publisher.publish(JSGCPressureReduction {
                 reduction_percentage,
@@ -270,7 +270,7 @@ impl PoolKeeper {
 /// Applies what can be; a step the pool refuses (its limit is reached, a class is just gone) leaves the rest to do. The
 /// next look at the metrics plans anew from what there is. Answers how many buffers were moved.
 fn apply(plan: &SizingPlan, control: &mut PoolControl, publisher: Option<&Publisher>) -> u32 {
-    let mut told = PoolOptimization {
+    let mut published = PoolOptimization {
         steps: 0,
         buffers_added: 0,
         buffers_removed: 0,
@@ -279,26 +279,26 @@ fn apply(plan: &SizingPlan, control: &mut PoolControl, publisher: Option<&Publis
         bytes_held_after: control.bytes_held() as u64,
     };
     for planned in &plan.steps {
-        if control.apply_without_lines(&planned.step).is_err() {
+        if control.apply_without_thresholds(&planned.step).is_err() {
             continue;
         }
-        told.steps += 1;
-        told.bytes_held_after = told
+        published.steps += 1;
+        published.bytes_held_after = published
             .bytes_held_after
             .saturating_add_signed(planned.bytes_held_change);
         match &planned.step {
-            SizingStep::Grow { buffers, .. } => told.buffers_added += buffers,
-            SizingStep::Shrink { buffers, .. } => told.buffers_removed += buffers,
+            SizingStep::Grow { buffers, .. } => published.buffers_added += buffers,
+            SizingStep::Shrink { buffers, .. } => published.buffers_removed += buffers,
             SizingStep::SetClasses { classes } => {
-                told.buffers_added += classes.iter().map(|class| class.buffers).sum::<u32>();
+                published.buffers_added += classes.iter().map(|class| class.buffers).sum::<u32>();
             }
         }
     }
-    told.classes = control.classes().count() as u32;
-    if let Some(publisher) = publisher.filter(|_| told.steps > 0) {
-        publisher.publish(told);
+    published.classes = control.classes().count() as u32;
+    if let Some(publisher) = publisher.filter(|_| published.steps > 0) {
+        publisher.publish(published);
     }
-    told.buffers_added + told.buffers_removed
+    published.buffers_added + published.buffers_removed
 }
 
 #[cfg(test)]
@@ -307,7 +307,7 @@ mod tests {
     use std::collections::VecDeque;
     use std::sync::{Arc, Mutex};
 
-    use super::super::{census, line_search};
+    use super::super::{threshold_search, usage_scan};
     use super::*;
     use crate::event_bus::{Event, TypedEventBus};
     use crate::modules::data_management::pool_events::PoolExhausted;
@@ -331,7 +331,7 @@ mod tests {
         publisher: Publisher,
         control: PoolControl,
         half: RealtimePool,
-        keeper: PoolKeeper,
+        maintenance: PoolMaintenance,
         step: u64,
     }
 
@@ -350,19 +350,19 @@ mod tests {
                 ..Default::default()
             };
             let publisher = bus.publisher().unwrap();
-            let keeper = PoolKeeper::new(AlertRules::default(), Some(policy)).unwrap();
+            let maintenance = PoolMaintenance::new(AlertRules::default(), Some(policy)).unwrap();
             Self {
                 bus,
                 publisher,
                 control,
                 half,
-                keeper,
+                maintenance,
                 step: 0,
             }
         }
 
         /// One control step, after a quantum in which `count` buffers of `samples` were in use at once.
-        fn use_buffers(&mut self, samples: usize, count: usize) -> KeeperReport {
+        fn use_buffers(&mut self, samples: usize, count: usize) -> MaintenanceReport {
             self.step += 1;
             self.half.begin_quantum(self.step * 128);
             let held: Vec<_> = (0..count)
@@ -371,9 +371,9 @@ mod tests {
             held.into_iter()
                 .for_each(|buffer| self.half.release(buffer));
             let now_ms = self.step as f64 * 5.0;
-            let report = self
-                .keeper
-                .step(now_ms, &mut self.control, Some(&self.publisher), |_| {});
+            let report =
+                self.maintenance
+                    .step(now_ms, &mut self.control, Some(&self.publisher), |_| {});
             self.bus.pump(usize::MAX);
             assert!(!self.step.is_multiple_of(64) || self.control.is_valid());
             report
@@ -387,7 +387,7 @@ mod tests {
         for _ in 0..if cfg!(miri) { 70 } else { 200 } {
             host.use_buffers(256, 30);
         }
-        let metrics = host.keeper.metrics().clone();
+        let metrics = host.maintenance.metrics().clone();
         assert!(
             metrics.classes[0].carved >= 30 && metrics.classes[1].carved < 10,
             "{:?}",
@@ -411,10 +411,10 @@ mod tests {
         }
         assert_eq!(host.control.classes().collect::<Vec<_>>(), [608, 1024]);
         assert!(plans.lock().unwrap().iter().any(|plan| plan.classes == 2));
-        let exhausted = host.keeper.metrics().exhausted;
+        let exhausted = host.maintenance.metrics().exhausted;
         host.use_buffers(600, 6);
         assert_eq!(
-            host.keeper.metrics().exhausted,
+            host.maintenance.metrics().exhausted,
             exhausted,
             "the new class serves at once"
         );
@@ -436,7 +436,8 @@ mod tests {
         };
         for &turn in turns {
             let mut host = Host::new(&[256, 512, 1024, 2048, 4096].map(|samples| (samples, 64)));
-            host.keeper = PoolKeeper::new(AlertRules::default(), Some(policy.clone())).unwrap();
+            host.maintenance =
+                PoolMaintenance::new(AlertRules::default(), Some(policy.clone())).unwrap();
             let mut held = VecDeque::new();
             for quantum in 0..8 * turn {
                 host.half.begin_quantum(quantum as u64 * 128);
@@ -455,7 +456,8 @@ mod tests {
                 }
                 if quantum.is_multiple_of(4) {
                     let now_ms = quantum as f64 * 128.0 / 48.0;
-                    host.keeper.step(now_ms, &mut host.control, None, |_| {});
+                    host.maintenance
+                        .step(now_ms, &mut host.control, None, |_| {});
                 }
             }
             let classes: Vec<_> = host.control.classes().collect();
@@ -481,7 +483,7 @@ mod tests {
     #[test]
     fn alerts_become_events() {
         let mut host = Host::new(&[(256, 2)]);
-        host.keeper = PoolKeeper::new(AlertRules::default(), None).unwrap();
+        host.maintenance = PoolMaintenance::new(AlertRules::default(), None).unwrap();
         let (low, _low) = tally::<HitRateLow>(&host.bus);
         let (overhead, _overhead) = tally::<MemoryOverheadHigh>(&host.bus);
         let (refused, _refused) = tally::<PoolExhausted>(&host.bus);
@@ -496,7 +498,7 @@ mod tests {
         assert_eq!(overhead.lock().unwrap().len(), 1);
         assert_eq!(
             refused.lock().unwrap().len() as u64,
-            host.keeper.metrics().exhausted
+            host.maintenance.metrics().exhausted
         );
         assert!(
             (12..=13).contains(&snapshots.lock().unwrap().len()),
@@ -507,8 +509,8 @@ mod tests {
     #[test]
     fn fragmentation_raises_its_event_and_is_worked_on() {
         let mut host = Host::new(&[(256, 64), (1024, 1)]);
-        host.keeper = PoolKeeper::new(AlertRules::default(), None).unwrap();
-        let (told, _told) = tally::<PoolFragmentation>(&host.bus);
+        host.maintenance = PoolMaintenance::new(AlertRules::default(), None).unwrap();
+        let (published, _told) = tally::<PoolFragmentation>(&host.bus);
         let mut held: Vec<_> = (0..64).map(|_| host.half.acquire(256).unwrap()).collect();
         held.sort_unstable_by_key(|buffer| buffer.as_ptr().addr());
         let mut index = 0;
@@ -520,7 +522,7 @@ mod tests {
         let runs = (0..40)
             .filter_map(|_| host.use_buffers(1024, 0).defragmentation)
             .count();
-        assert_eq!(told.lock().unwrap().len(), 1);
+        assert_eq!(published.lock().unwrap().len(), 1);
         assert!(runs > 0);
         drop(held);
     }
@@ -528,7 +530,7 @@ mod tests {
     #[test]
     fn the_boundary_is_told_when_it_was_measured_and_changed() {
         let mut host = Host::new(&[(256, 2)]);
-        let (told, _guard) = tally::<JSGCPressureReduction>(&host.bus);
+        let (published, _guard) = tally::<JSGCPressureReduction>(&host.bus);
         let boundary = BoundaryCounts {
             objects: 1,
             bytes_allocated: 10,
@@ -536,25 +538,29 @@ mod tests {
         };
         for step in 0..3 {
             let now_ms = f64::from(step) * 200.0;
-            host.keeper
+            host.maintenance
                 .step(now_ms, &mut host.control, Some(&host.publisher), |counts| {
                     counts.boundary = boundary
                 });
         }
         host.bus.pump(usize::MAX);
-        let told = told.lock().unwrap();
-        assert_eq!((told.len(), told[0].reduction_percentage), (1, 90.0));
+        let published = published.lock().unwrap();
+        assert_eq!(
+            (published.len(), published[0].reduction_percentage),
+            (1, 90.0)
+        );
     }
 
     /// What a step may look at: slots by number, free runs by how often it passes over them.
     fn most_looks(host: &Host) -> usize {
         const PASSES: usize = 3 * 16 + 8;
         let runs = host.control.free_runs().count();
-        (2 * line_search::SLOTS_PER_STEP + census::SLOTS_PER_STEP) as usize + PASSES * (runs + 1)
+        (2 * threshold_search::SLOTS_PER_STEP + usage_scan::SLOTS_PER_STEP) as usize
+            + PASSES * (runs + 1)
     }
 
     /// A pool of more buffers than a step may look at, whose use jumps between two sizes. Answers the most looks of a step.
-    fn restless(slots_per_step: u32) -> u32 {
+    fn needs_service(slots_per_step: u32) -> u32 {
         let moves = 2 * SizingPolicy::default().buffers_per_step + COLLECT_BUDGET + 32;
         let sizes = if cfg!(miri) {
             [(16, 300), (64, 80)]
@@ -583,12 +589,12 @@ mod tests {
 
     #[test]
     fn a_step_moves_and_looks_at_a_bounded_number() {
-        assert!(restless(line_search::SLOTS_PER_STEP) > line_search::SLOTS_PER_STEP);
+        assert!(needs_service(threshold_search::SLOTS_PER_STEP) > threshold_search::SLOTS_PER_STEP);
     }
 
     #[test]
     #[should_panic(expected = "looks in a step")]
     fn the_bound_trips_when_a_step_looks_at_every_slot() {
-        restless(u32::MAX);
+        needs_service(u32::MAX);
     }
 }

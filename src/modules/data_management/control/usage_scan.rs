@@ -1,37 +1,37 @@
-//! What the holders of buffers asked for, added up shelf by shelf, a counted number of slots at a time.
+//! What the holders of buffers asked for, added up size class by size class, a counted number of slots at a time.
 
-use crate::modules::data_management::realtime::pool_core::MAX_SHELVES;
+use crate::modules::data_management::realtime::pool_core::MAX_SIZE_CLASSES;
 use crate::modules::data_management::realtime::slot_table::{SlotIndex, SlotTable};
 
 /// Slots that one control step looks at: all of most pools. A pool of more takes the interpreter hours.
 pub(super) const SLOTS_PER_STEP: u32 = if cfg!(miri) { 64 } else { 2048 };
 
-/// What is out of a shelf.
+/// What is out of a size class.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Lent {
+pub(super) struct Usage {
     buffers: u64,
     requested_samples: u64,
 }
 
-/// What is out by shelf number, as the last complete look at the slots found it, and the next look under way.
+/// What is out by size class number, as the last complete look at the slots found it, and the next look under way.
 #[derive(Default)]
-pub(super) struct Census {
-    complete: Vec<Lent>,
-    under_way: Vec<Lent>,
+pub(super) struct UsageScan {
+    complete: Vec<Usage>,
+    under_way: Vec<Usage>,
     /// Whether the last look took more than one step.
     is_old: bool,
     cursor: u32,
     /// Slots looked at so far.
-    looks: u64,
+    scanned: u64,
 }
 
-impl Census {
+impl UsageScan {
     /// A look at every slot.
-    pub(super) fn taken_now(table: &SlotTable) -> [u64; MAX_SHELVES] {
-        let mut requested = [0; MAX_SHELVES];
+    pub(super) fn scan_now(table: &SlotTable) -> [u64; MAX_SIZE_CLASSES] {
+        let mut requested = [0; MAX_SIZE_CLASSES];
         for index in table.indices() {
-            if let Some((shelf, samples)) = lent(table, index) {
-                requested[shelf % MAX_SHELVES] += samples;
+            if let Some((size_class, samples)) = usage(table, index) {
+                requested[size_class % MAX_SIZE_CLASSES] += samples;
             }
         }
         requested
@@ -42,15 +42,15 @@ impl Census {
         let begins = self.cursor == 0;
         let slots = table.indices_from(self.cursor);
         for index in slots.take(SLOTS_PER_STEP as usize) {
-            if let Some((shelf, samples)) = lent(table, index) {
-                if shelf >= self.under_way.len() {
-                    self.under_way.resize(shelf + 1, Lent::default());
+            if let Some((size_class, samples)) = usage(table, index) {
+                if size_class >= self.under_way.len() {
+                    self.under_way.resize(size_class + 1, Usage::default());
                 }
-                self.under_way[shelf].buffers += 1;
-                self.under_way[shelf].requested_samples += samples;
+                self.under_way[size_class].buffers += 1;
+                self.under_way[size_class].requested_samples += samples;
             }
             self.cursor += 1;
-            self.looks += 1;
+            self.scanned += 1;
         }
         if table.indices_from(self.cursor).next().is_none() {
             core::mem::swap(&mut self.complete, &mut self.under_way);
@@ -60,33 +60,33 @@ impl Census {
         }
     }
 
-    /// Samples that were asked for by the holders of a shelf's `leased` buffers: if the look is old, their number times the
+    /// Samples that were asked for by the holders of a size class's `leased` buffers: if the look is old, their number times the
     /// mean of those it found.
-    pub(super) fn requested(&self, shelf: u16, leased: u32) -> u64 {
-        let lent = self.complete.get(usize::from(shelf));
-        let lent = lent.copied().unwrap_or_default();
-        match lent.buffers {
-            1.. if self.is_old => lent.requested_samples * u64::from(leased) / lent.buffers,
-            _ => lent.requested_samples,
+    pub(super) fn requested(&self, size_class: u16, leased: u32) -> u64 {
+        let usage = self.complete.get(usize::from(size_class));
+        let usage = usage.copied().unwrap_or_default();
+        match usage.buffers {
+            1.. if self.is_old => usage.requested_samples * u64::from(leased) / usage.buffers,
+            _ => usage.requested_samples,
         }
     }
 
-    pub(super) const fn looks(&self) -> u64 {
-        self.looks
+    pub(super) const fn scanned(&self) -> u64 {
+        self.scanned
     }
 
     pub(super) const fn heap_bytes(&self) -> usize {
-        (self.complete.capacity() + self.under_way.capacity()) * size_of::<Lent>()
+        (self.complete.capacity() + self.under_way.capacity()) * size_of::<Usage>()
     }
 }
 
-/// The shelf of a buffer that is out, and the samples its holder asked for.
+/// The size class of a buffer that is out, and the samples its holder asked for.
 #[inline]
-fn lent(table: &SlotTable, index: SlotIndex) -> Option<(usize, u64)> {
+fn usage(table: &SlotTable, index: SlotIndex) -> Option<(usize, u64)> {
     // Most buffers are idle: for those, one word is looked at.
     let slot = table.slot(index);
-    let samples = slot.lent_samples();
-    (samples > 0 && slot.is_carved()).then(|| (usize::from(slot.shelf()), u64::from(samples)))
+    let samples = slot.requested_samples();
+    (samples > 0 && slot.is_carved()).then(|| (usize::from(slot.size_class()), u64::from(samples)))
 }
 
 #[cfg(test)]
@@ -102,9 +102,9 @@ mod tests {
         let (mut control, half) = BufferPool::builder().class(16, buffers).build().unwrap();
         let mut held: Vec<_> = (0..buffers).map(|_| half.acquire(10).unwrap()).collect();
         let requested = |control: &mut crate::modules::data_management::PoolControl| {
-            let before = control.census.looks();
+            let before = control.usage_scan.scanned();
             let counts = control.counts_of_step();
-            assert!(control.census.looks() - before <= u64::from(SLOTS_PER_STEP));
+            assert!(control.usage_scan.scanned() - before <= u64::from(SLOTS_PER_STEP));
             counts.classes[0].requested_samples
         };
         let seen: Vec<_> = (0..3).map(|_| requested(&mut control)).collect();

@@ -1,0 +1,343 @@
+//! The cached buffer: the one that came home last, kept out of its size class's list. The owner's, but for what a dead owner
+//! left.
+#![allow(unsafe_code)] // The addresses in the cache are never null.
+
+use core::ptr::{self, NonNull};
+
+use super::free_list::{Chain, index_from};
+use super::pool_core::OnRelease;
+use super::size_class::{AcquireKind, NO_THRESHOLD, SizeClass, TakenBuffer};
+use super::slot_table::{NIL, Slot, SlotIndex, SlotState, SlotTable};
+use crate::sync::atomic::Ordering;
+
+/// What a cache is that holds nothing. Which buffer it knows, and whether that is there, are words of their own, so that
+/// neither a take nor the return after it has to work out the one from the other.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
+pub(super) enum CacheState {
+    /// It knows none.
+    Empty,
+    /// It knows none and takes none: each buffer has to be looked at on its way home.
+    Disabled,
+    /// The buffer it knows is out, as a `Scratch`: nobody else's goes here.
+    Borrowed,
+    /// The buffer it knows was taken from here to own, and may come back, or not.
+    Owned,
+}
+
+/// A hand with nothing in it: shut where samples are looked at on their way home, or where the list has to be counted first.
+pub(super) fn initial_cache_state(on_release: OnRelease, reserve: u32) -> CacheState {
+    if on_release != OnRelease::Scrub && reserve == 0 {
+        CacheState::Empty
+    } else {
+        CacheState::Disabled
+    }
+}
+
+// Relaxed throughout, as in `size_class.rs`.
+impl SizeClass {
+    fn cache_is(&self, state: CacheState) -> bool {
+        !self.cache_is_full() && self.cache_state.load(Ordering::Relaxed) == state as u32
+    }
+
+    fn cache_is_full(&self) -> bool {
+        self.cached_capacity.load(Ordering::Relaxed) != 0
+    }
+
+    #[inline(always)]
+    fn set_cache_state(&self, state: CacheState) {
+        self.cache_state.store(state as u32, Ordering::Relaxed);
+    }
+
+    /// The buffer that the cache knows.
+    #[inline(always)]
+    fn last_cached(&self) -> Option<SlotIndex> {
+        index_from(self.cached.load(Ordering::Relaxed))
+    }
+
+    #[inline(always)]
+    pub(super) fn last_cached_is(&self, index: SlotIndex) -> bool {
+        self.cached.load(Ordering::Relaxed) == index.raw()
+    }
+
+    /// Takes the cached buffer for a holder of `samples`, whatever these are: nothing is in the cache for none, or for more than
+    /// it holds.
+    #[inline(always)] // See `RealtimePool::scratch`.
+    pub(super) fn take_cached(&self, kind: AcquireKind, samples: usize) -> Option<TakenBuffer> {
+        // One comparison for all: none is more than any, less one.
+        if samples.wrapping_sub(1) >= self.cached_capacity.load(Ordering::Relaxed) as usize {
+            return None;
+        }
+        // SAFETY: a cache that holds a buffer knows its index and its samples, stored before the capacity: by `cache_released`,
+        // and kept until the buffer is back, or the cache put down.
+        let index = unsafe { SlotIndex::from_raw(self.cached.load(Ordering::Relaxed)) };
+        // The state before the capacity: it counts from then on.
+        let count = match kind {
+            AcquireKind::Scratch => {
+                self.set_cache_state(CacheState::Borrowed);
+                self.cached_capacity.store(0, Ordering::Relaxed);
+                self.cache_scratches.add(1)
+            }
+            AcquireKind::Owned => {
+                // As in `pop`: the slot says it before the cache forgets it.
+                self.slot_state_of_cached().set_requested(samples as u32);
+                self.set_cache_state(CacheState::Owned);
+                self.cached_capacity.store(0, Ordering::Relaxed);
+                self.cache_acquires.add(1)
+            }
+        };
+        let samples = self.cached_samples.load(Ordering::Relaxed);
+        Some(TakenBuffer {
+            index,
+            // SAFETY: as above.
+            samples: unsafe { NonNull::new_unchecked(samples) },
+            count,
+        })
+    }
+
+    /// The slot state of the buffer that the cache knows.
+    #[inline(always)]
+    fn slot_state_of_cached(&self) -> &SlotState {
+        // SAFETY: stored before the index that is there, by `cache_released`: not null, of this pool's table, which moves none
+        // and lives as long as this size class; its fields are atomic.
+        unsafe { &*self.cached_slot_state.load(Ordering::Relaxed) }
+    }
+
+    /// Takes a buffer home that its holder released here into the cache, if that is empty and open: then nothing has to be
+    /// done to its samples, and it was not asked back. Its slot is at rest.
+    #[inline(always)]
+    pub(super) fn cache_released(
+        &self,
+        slot: Slot<'_>,
+        index: SlotIndex,
+        samples: NonNull<f32>,
+    ) -> bool {
+        let free = self.cache_is(CacheState::Empty) || self.cache_is(CacheState::Owned);
+        if free {
+            self.cached_slot_state
+                .store(ptr::from_ref(slot.state).cast_mut(), Ordering::Relaxed);
+            self.cached.store(index.raw(), Ordering::Relaxed);
+            self.cached_samples
+                .store(samples.as_ptr(), Ordering::Relaxed);
+            self.mark_cached();
+        }
+        free
+    }
+
+    /// The buffer that the cache knows is here again, with the same samples: they would lie elsewhere only after their memory
+    /// was carved anew, and then the cache was put down.
+    #[inline(always)]
+    fn mark_cached(&self) {
+        // The last: from here on it is in the cache.
+        self.cached_capacity.store(self.samples, Ordering::Relaxed);
+    }
+
+    /// [`cache_released`](Self::cache_released) for the buffer that was taken from there last, whose slot is known and not yet
+    /// at rest. Most are.
+    #[inline(always)]
+    pub(super) fn return_to_cache(&self, index: SlotIndex) -> bool {
+        // The caller has it, so that it is not here; and a cache that is put down, or shut, knows none. What it knows is not on
+        // the list either: whatever comes there but from a holder finds the cache put down, and holders return it here.
+        let expected = self.last_cached_is(index);
+        if expected {
+            self.slot_state_of_cached().clear();
+            self.mark_cached();
+        }
+        expected
+    }
+
+    /// Takes the scratch home that was taken from the cache.
+    #[inline(always)]
+    pub(super) fn return_scratch_to_cache(&self, index: SlotIndex) -> bool {
+        // As above; so it is the one that went out from here, and its slot was left at rest.
+        let expected = self.last_cached_is(index);
+        if expected {
+            debug_assert!(self.slot_state_of_cached().is_idle());
+            self.mark_cached();
+        }
+        expected
+    }
+
+    /// Puts the cached buffer on the list; shuts the cache if buffers that come home have to be looked at. One that is out
+    /// as a `Scratch` may come back to it first.
+    pub(super) fn flush_cache(&self, table: &SlotTable) {
+        if self.cache_is(CacheState::Borrowed) {
+            return;
+        }
+        // On the list before it leaves the cache: at every moment one of them knows it.
+        if let Some(index) = self.cached_index() {
+            self.push(table.slot(index), index);
+        }
+        self.clear_cache(self.flushed_cache_state());
+    }
+
+    /// [`flush_cache`](Self::flush_cache) for moments at which no `Scratch` can be alive: one that is still out was leaked, and will
+    /// not come back. From then on its slot says that it is lent, like that of any other buffer that is out.
+    pub(super) fn flush_cache_and_leaked_scratch(&self, table: &SlotTable) {
+        if let Some(leaked) = self.borrowed_scratch() {
+            // The slot before the cache forgets it, as in `take_cached`.
+            table.slot(leaked).set_requested(self.samples);
+            self.clear_cache(self.flushed_cache_state());
+        }
+        self.flush_cache(table);
+    }
+
+    /// Knows none from here on.
+    fn clear_cache(&self, state: CacheState) {
+        self.set_cache_state(state);
+        self.cached_capacity.store(0, Ordering::Relaxed);
+        self.cached.store(NIL, Ordering::Relaxed);
+    }
+
+    /// What the cache is when it is put down.
+    fn flushed_cache_state(&self) -> CacheState {
+        if self.reclaim_threshold() == NO_THRESHOLD {
+            initial_cache_state(self.on_release, self.reserve)
+        } else {
+            CacheState::Disabled
+        }
+    }
+
+    /// Whether the cache is shut, and need not be any more.
+    #[inline(always)]
+    pub(super) fn cache_should_be_enabled(&self) -> bool {
+        self.cache_is(CacheState::Disabled) && self.flushed_cache_state() == CacheState::Empty
+    }
+
+    /// Forgets what a dead owner had in the cache, or out as a `Scratch` that came from there: the buffer, and whether it was
+    /// out. For the control half, which may find it on the list all the same.
+    pub(crate) fn reclaim_cache(&self) -> Option<(SlotIndex, bool)> {
+        let out = self.cache_is(CacheState::Borrowed);
+        let last_cached = self.last_cached().filter(|_| out || self.cache_is_full());
+        self.clear_cache(self.flushed_cache_state());
+        last_cached.map(|index| (index, out))
+    }
+
+    /// The cached buffer. For others than the owner a racing answer, like all figures.
+    pub(super) fn cached_index(&self) -> Option<SlotIndex> {
+        self.last_cached().filter(|_| self.cache_is_full())
+    }
+
+    /// [`cached_index`](Self::cached_index) as a list, to be looked at while the owner rests.
+    pub(crate) fn peek_cache(&self) -> Chain {
+        self.cached_index().map_or(Chain::EMPTY, |index| Chain {
+            first: index.raw(),
+            length: 1,
+            newly_carved: 0,
+        })
+    }
+
+    /// The buffer that is out as a `Scratch` and expected back in the cache.
+    pub(crate) fn borrowed_scratch(&self) -> Option<SlotIndex> {
+        self.last_cached()
+            .filter(|_| self.cache_is(CacheState::Borrowed))
+    }
+}
+
+#[cfg(test)]
+#[cfg(not(loom))]
+mod tests {
+    use super::*;
+    use crate::modules::data_management::realtime::pool_core::SharedPtr;
+
+    #[test]
+    fn the_hand_keeps_the_buffer_that_came_home_last() {
+        let (table, slots) = SlotTable::of_slots(3);
+        let size_class = SizeClass::for_test(3, 0);
+        size_class.push(table.slot(slots[0]), slots[0]);
+        let samples = NonNull::dangling();
+        assert!(size_class.cache_released(table.slot(slots[1]), slots[1], samples));
+        assert!(!size_class.cache_released(table.slot(slots[2]), slots[2], samples));
+        assert_eq!((size_class.local(), size_class.returned_here()), (2, 2));
+        let scratch = size_class.take(AcquireKind::Scratch, 1).unwrap();
+        assert_eq!((scratch.index, size_class.local()), (slots[1], 1));
+        // Out, and expected back: nobody else's buffer goes there, and putting down changes nothing.
+        assert!(!size_class.cache_released(table.slot(slots[2]), slots[2], samples));
+        size_class.flush_cache(&table);
+        assert!(!size_class.return_scratch_to_cache(slots[2]));
+        assert_eq!(size_class.borrowed_scratch(), Some(slots[1]));
+        assert!(size_class.return_scratch_to_cache(slots[1]));
+        assert_eq!(
+            (
+                size_class.local(),
+                size_class.returned_here(),
+                size_class.hits()
+            ),
+            (2, 3, 1)
+        );
+        assert_eq!(size_class.take_unpublished(), (1, 3));
+        // Put down, it is the first on the list.
+        size_class.flush_cache(&table);
+        assert_eq!((size_class.local(), size_class.returned_here()), (2, 3));
+        assert_eq!(size_class.pop(&table, 1).unwrap().0, slots[1]);
+    }
+
+    #[test]
+    fn what_came_to_the_list_is_not_known_to_the_hand() {
+        let (table, slots) = SlotTable::of_slots(1);
+        let (slot, samples) = (table.slot(slots[0]), NonNull::dangling());
+        let size_class = SizeClass::for_test(1, 0);
+        assert!(size_class.cache_released(slot, slots[0], samples));
+        assert!(size_class.take_cached(AcquireKind::Owned, 100).is_some());
+        size_class.shared.inbox.push(slot.state, slots[0]).unwrap();
+        assert_eq!(size_class.refill(&table), 1);
+        assert!(size_class.pop(&table, 100).is_some());
+        // It is lent, and comes home as what the list gave.
+        assert!(!size_class.return_scratch_to_cache(slots[0]));
+        assert!(!size_class.return_to_cache(slots[0]));
+    }
+
+    #[test]
+    fn nothing_is_at_hand_for_no_samples_or_too_many() {
+        let (table, slots) = SlotTable::of_slots(1);
+        let size_class = SizeClass::for_test(1, 0);
+        assert!(size_class.take_cached(AcquireKind::Scratch, 1).is_none());
+        assert!(size_class.cache_released(table.slot(slots[0]), slots[0], NonNull::dangling()));
+        for samples in [0, size_class.samples as usize + 1, usize::MAX] {
+            assert!(
+                size_class
+                    .take_cached(AcquireKind::Scratch, samples)
+                    .is_none(),
+                "{samples}"
+            );
+        }
+        assert!(size_class.take_cached(AcquireKind::Scratch, 256).is_some());
+    }
+
+    #[test]
+    fn a_shut_hand_takes_nothing() {
+        let (table, slots) = SlotTable::of_slots(1);
+        let samples = NonNull::dangling();
+        let core = SharedPtr::for_test();
+        let scrubbed = SizeClass::new(core, OnRelease::Scrub, (0, 0), 256, 0);
+        assert!(!scrubbed.cache_released(table.slot(slots[0]), slots[0], samples));
+        let above_threshold = SizeClass::new(core, OnRelease::Leave, (0, 0), 256, 0);
+        above_threshold.set_reclaim_threshold(0);
+        above_threshold.flush_cache(&table);
+        assert!(!above_threshold.cache_released(table.slot(slots[0]), slots[0], samples));
+        above_threshold.set_reclaim_threshold(NO_THRESHOLD);
+        above_threshold.flush_cache(&table);
+        assert!(above_threshold.cache_released(table.slot(slots[0]), slots[0], samples));
+    }
+
+    #[test]
+    fn a_hand_that_is_shut_stays_shut_when_its_owner_dies() {
+        let (table, slots) = SlotTable::of_slots(1);
+        let take = |size_class: &SizeClass| {
+            assert_eq!(size_class.reclaim_cache(), None);
+            size_class.cache_released(table.slot(slots[0]), slots[0], NonNull::dangling())
+        };
+        let scrubbed = SizeClass::new(SharedPtr::for_test(), OnRelease::Scrub, (0, 0), 256, 0);
+        assert!(!take(&scrubbed) && !take(&SizeClass::for_test(1, 1)));
+        assert!(take(&SizeClass::for_test(1, 0)));
+    }
+
+    #[test]
+    fn a_class_with_a_reserve_has_no_hand() {
+        let (table, slots) = SlotTable::of_slots(1);
+        let size_class = SizeClass::for_test(1, 1);
+        assert!(!size_class.cache_released(table.slot(slots[0]), slots[0], NonNull::dangling()));
+        size_class.flush_cache(&table);
+        assert!(!size_class.cache_released(table.slot(slots[0]), slots[0], NonNull::dangling()));
+    }
+}
