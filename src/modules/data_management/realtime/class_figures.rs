@@ -1,16 +1,17 @@
-//! What a size class tells: racing answers for everyone, exact at rest; and what the control half asks of its owner.
+//! The figures of a size class, and the requests of the control half to its owner. A figure races with the other
+//! threads and is exact while they rest.
 
 use super::size_class::{NO_THRESHOLD, PEAK_RESTARTS, SizeClass};
 use crate::sync::atomic::Ordering;
 
-// Relaxed throughout: statistics and requests, which order nothing; the lists do, and the asking.
+// Every access is relaxed: figures and requests order nothing. The lists and the request epoch do.
 impl SizeClass {
-    /// On the local list, and in the cache.
+    /// Idle buffers on the local list and in the cache.
     pub(super) fn local(&self) -> u32 {
         self.listed() + u32::from(self.cached_index().is_some())
     }
 
-    /// What may be taken without the inbox: exact for the owner.
+    /// Buffers that can be taken without the inbox. Exact for the owner.
     pub(super) fn available(&self) -> u32 {
         self.local().saturating_sub(self.reserve)
     }
@@ -23,8 +24,8 @@ impl SizeClass {
             local = (self.transfers.load(Ordering::Relaxed))
                 .wrapping_add(self.pushes.get())
                 .wrapping_sub(pops) as i64;
-            // Another thread's look: the counts belong together if nothing was taken in between. If it does not come to
-            // that in a few attempts, the answer errs towards idle.
+            // On another thread: the counts belong together if nothing was popped in between. If a few attempts do not
+            // get there, the figure errs towards idle.
             if self.pops.get() == pops {
                 break;
             }
@@ -44,7 +45,7 @@ impl SizeClass {
         self.carved().saturating_sub(self.idle())
     }
 
-    /// Most buffers in use at once since the size class was made.
+    /// Most buffers in use at once since the class was made.
     pub(crate) fn peak(&self) -> u32 {
         self.peak.load(Ordering::Relaxed).max(self.leased())
     }
@@ -59,16 +60,16 @@ impl SizeClass {
         if noted == PEAK_RESTARTS { 0 } else { noted }
     }
 
-    /// Control half only.
+    /// Has the owner start a new window of the peak. Called by the control half.
     pub(crate) fn restart_window_peak(&self) {
-        // Relaxed: a statistic; an owner that loses the race with this notes its next quantum.
+        // Relaxed: a figure. If the owner's own store overwrites this one, its next quantum counts for the old window.
         self.window_peak.store(PEAK_RESTARTS, Ordering::Relaxed);
         self.signal_request();
     }
 
-    /// Acquires of this class served from this size class.
+    /// Acquires of this class that were served from its own buffers.
     pub(crate) fn hits(&self) -> u64 {
-        // Served in all, less what was lent to the class below; the two may be one acquire apart.
+        // All acquires it served, less those for the class below. The two counts may be one acquire apart.
         (self.pops.get() + self.cache_pops()).saturating_sub(self.served_for_smaller.get())
     }
 
@@ -76,21 +77,23 @@ impl SizeClass {
         self.cache_scratches.get() + self.cache_acquires.get()
     }
 
-    /// Buffers that the owner got back from holders: what came to the cache has left it again, or is there.
+    /// Buffers that came back to the owner without the inbox. A buffer that was cached is either acquired again or
+    /// still there.
     pub(super) fn returned_here(&self) -> u64 {
         self.pushes.get() + self.cache_pops() + u64::from(self.cached_index().is_some())
     }
 
-    /// Acquires by `Scratch` and returns that no event has told yet; from now on they count as told. For the owner.
+    /// Acquires by `Scratch` and returns that no event has published yet; from now on they count as published. Called
+    /// by the owner.
     #[inline(always)]
     pub(crate) fn take_unpublished(&self) -> (u32, u32) {
         let scratches = self.pops.get() - self.list_acquires.get() + self.cache_scratches.get()
             - self.scratches_published.get();
-        // An owner that died between two of its counts may have told more.
+        // An owner that died between two of its counts may have published more than it counted.
         let returns = self
             .returned_here()
             .saturating_sub(self.returns_published.get());
-        // Most classes rest in most quanta: nothing is written then.
+        // Most classes are idle in most quanta: nothing is written then.
         if scratches | returns > 0 {
             self.scratches_published.add(scratches);
             self.returns_published.add(returns);
@@ -106,8 +109,8 @@ impl SizeClass {
     // The control half's side.
 
     pub(crate) fn add_carved(&self, more: u32) {
-        // Relaxed, like its twin: one writer; read by others as a racing answer, and by the teardown, which is ordered
-        // after the control half's last act by the core's count of pool references.
+        // Relaxed, as in `sub_carved`: one writer. Others read it as a racing figure. The teardown reads it after the
+        // control half has dropped its pool reference, which orders the two.
         self.shared
             .carved
             .store(self.carved() + more, Ordering::Relaxed);
@@ -120,14 +123,15 @@ impl SizeClass {
             .store(self.carved() - less, Ordering::Relaxed);
     }
 
-    /// Has the owner look at this size class when its next quantum begins: after each request.
+    /// Signals a request: the owner serves this class when its next quantum begins.
     fn signal_request(&self) {
         self.core.raise_request_epoch(self.half);
     }
 
-    /// Asks for every buffer from `reclaim_threshold` on; [`NO_THRESHOLD`] asks for none.
+    /// Has every buffer at or above the threshold reclaimed; [`NO_THRESHOLD`] reclaims none.
     pub(crate) fn set_reclaim_threshold(&self, reclaim_threshold: u64) {
-        // Relaxed: a request, like all below; the owner may act on an older one for one more quantum.
+        // Relaxed, like all requests below: the request epoch orders them. The owner may use an older value for one
+        // more quantum.
         self.reclaim_threshold
             .store(reclaim_threshold, Ordering::Relaxed);
         self.signal_request();
@@ -148,7 +152,7 @@ impl SizeClass {
         self.reclaim_threshold.load(Ordering::Relaxed)
     }
 
-    /// Has the owner look at every buffer that is idle now.
+    /// Has the owner scan every buffer that is idle now.
     pub(crate) fn request_scan(&self) {
         let scan_request = self.scanned.get() + u64::from(self.idle_of_owner());
         self.shared

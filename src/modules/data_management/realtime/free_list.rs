@@ -1,7 +1,8 @@
 //! Lists of idle buffers that threads share, linked through the slots.
 //!
-//! They are only ever taken whole, so a head that was read, taken and rebuilt in between (ABA) still names a chain whose
-//! first slot is the one a pusher linked to. A shut head takes no more pushes.
+//! A list is only ever taken whole. So the ABA problem does not arise: a head that was read, taken and built again in
+//! between still names the slot that a pusher linked to. A list that is closed, or that its owner is taking, accepts
+//! no push.
 #![allow(unsafe_code)] // Turns the index packed in a head back into a slot index.
 
 use super::orderings::{LIST_BEGIN_TAKE, LIST_PUSH, LIST_TAKE};
@@ -9,21 +10,21 @@ use super::slot_table::{INDEX_BITS, NIL, SlotIndex, SlotState, SlotTable};
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::spin_loop;
 
-/// What a list's one word says: `[held:1][newly_carved:15][length:24][first index:24]`.
+/// The one word of a list: `[taking:1][newly_carved:15][length:24][first index:24]`.
 ///
-/// `newly_carved` counts the buffers that came from the control half, so that the taker can tell them from returned ones.
-/// `held` keeps pushers out while the owner links the chain to its own list.
+/// `newly_carved` counts the buffers that came from the control half, so that the taker can tell them from returned
+/// ones. `taking` keeps pushers out while the owner links the chain to its own list.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct ListHead(u64);
 
 const INDEX_MASK: u64 = (1 << INDEX_BITS) - 1;
 const ONE_LONGER: u64 = 1 << INDEX_BITS;
 const NEWLY_CARVED_SHIFT: u32 = 2 * INDEX_BITS;
-/// How often the owner tries to put a buffer into its own inbox before it gives it away.
+/// Attempts of the owner to push buffers back to its own inbox before it keeps them on the local list.
 const OVERFLOW_PUSH_ATTEMPTS: u32 = if cfg!(loom) { 1 } else { 3 };
-/// How often the control half looks whether the owner is done with either list before it takes the inbox for full.
+/// Attempts of the control half to meet a moment at which the owner is not taking, before it treats the inbox as full.
 const NEWLY_CARVED_ATTEMPTS: u32 = if cfg!(loom) { 2 } else { 1000 };
-/// A list's only pusher fails at most once: see [`SharedList::push_single`].
+/// The only pusher of a list fails at most once: see [`SharedList::push_single`].
 const SINGLE_PUSH_ATTEMPTS: u32 = if cfg!(wavepool_mutant = "single_push_tried_once") {
     1
 } else {
@@ -36,9 +37,9 @@ const ONE_NEWLY_CARVED: u64 = if cfg!(wavepool_mutant = "newly_carved_not_counte
     1
 };
 const TAKING: u64 = 1 << 63;
-/// Most newly carved buffers an inbox holds at once: `newly_carved` stays below the closed mark's.
+/// Most newly carved buffers in one inbox list. One more would make the word that marks a closed list.
 pub(crate) const MAX_NEWLY_CARVED: u64 = if cfg!(miri) {
-    // Tests go up to it, and the interpreter is slow.
+    // Tests fill it, and the interpreter is slow.
     1022
 } else {
     (TAKING >> NEWLY_CARVED_SHIFT) - 2
@@ -46,7 +47,7 @@ pub(crate) const MAX_NEWLY_CARVED: u64 = if cfg!(miri) {
 
 impl ListHead {
     const EMPTY: Self = Self(NIL as u64);
-    /// No live head looks like this: a table has fewer slots than the length's largest value.
+    /// No live head has this value: a table has fewer slots than the largest length.
     const CLOSED: Self = Self(u64::MAX);
 
     const fn first(self) -> u32 {
@@ -61,7 +62,7 @@ impl ListHead {
         (self.0 & !TAKING) >> NEWLY_CARVED_SHIFT
     }
 
-    /// Held or closed.
+    /// Whether the list is closed, or its owner is taking it.
     const fn refuses_push(self) -> bool {
         self.0 & TAKING != 0
     }
@@ -83,18 +84,18 @@ impl ListHead {
     }
 }
 
-/// Why a slot was not taken.
+/// Why a push was refused.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum PushRefused {
-    /// It holds as many newly carved ones as it can count.
+    /// The list holds as many newly carved buffers as it can count.
     Full,
     /// The pool is being torn down.
     Closed,
-    /// The owner is at it: another push may go through in a moment.
+    /// The owner is taking the list: another push may succeed in a moment.
     Taking,
 }
 
-/// Slots linked by `next`, in one pair of hands.
+/// Slots linked by `next`, owned by one thread.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Chain {
     pub(crate) first: u32,
@@ -110,7 +111,7 @@ impl Chain {
         newly_carved: 0,
     };
 
-    /// Puts a slot in front.
+    /// Pushes a slot to the front.
     pub(crate) fn push(&mut self, table: &SlotTable, index: SlotIndex) {
         table
             .slot(index)
@@ -121,7 +122,7 @@ impl Chain {
         self.length += 1;
     }
 
-    /// Takes the front slot.
+    /// Pops the front slot.
     pub(crate) fn pop(&mut self, table: &SlotTable) -> Option<SlotIndex> {
         let index = index_from(self.first)?;
         self.first = table.slot(index).state.next.load(Ordering::Relaxed);
@@ -129,7 +130,7 @@ impl Chain {
         Some(index)
     }
 
-    /// The slot at its end: a walk over all of it.
+    /// The last slot: walks over the whole chain.
     pub(super) fn last(self, table: &SlotTable) -> Option<SlotIndex> {
         let mut last = index_from(self.first)?;
         for _ in 1..self.length {
@@ -139,14 +140,14 @@ impl Chain {
     }
 }
 
-/// A list index, or none at the end.
+/// A list index, or none at the end of a list.
 #[inline]
 pub(crate) fn index_from(raw: u32) -> Option<SlotIndex> {
-    // SAFETY: lists, the leak ring and a size class's hand hold only `raw()` of indices of the one table of their pool, and NIL.
+    // SAFETY: lists, leak records and caches hold only `raw()` of indices of the one table of their pool, and NIL.
     (raw < NIL).then(|| unsafe { SlotIndex::from_raw(raw) })
 }
 
-/// A list that anyone may push to and one side takes whole.
+/// A list that any thread may push to and one side takes whole.
 pub(crate) struct SharedList(AtomicU64);
 
 impl SharedList {
@@ -154,10 +155,11 @@ impl SharedList {
         Self(AtomicU64::new(ListHead::EMPTY.0))
     }
 
-    /// Pushes one slot. Lock-free: each retry means that another push or take went through.
+    /// Pushes one slot. Lock-free: each retry means that another push or take succeeded.
     ///
-    /// Takes the slot state and no table: the moment the push succeeds another thread may free the pool, and a reference to
-    /// anything but atomics (a byte of padding is something) would have to be valid until the return.
+    /// The argument is the slot's state and not the table: the moment the push succeeds, another thread may free the
+    /// pool, and a reference to anything but atomics (even to a byte of padding) would have to stay valid until the
+    /// return.
     #[inline]
     pub(super) fn push(&self, state: &SlotState, index: SlotIndex) -> Result<(), PushRefused> {
         let next = &state.next;
@@ -185,8 +187,8 @@ impl SharedList {
         }
     }
 
-    /// [`push`](Self::push) by the only pusher of this list: at most two attempts, because between them only a take can
-    /// have come, and after it the head is empty until this thread pushes.
+    /// [`push`](Self::push) by the only pusher of this list: at most two attempts, because between them only a take
+    /// can have come, and after it the head is empty until this thread pushes.
     pub(super) fn push_single(
         &self,
         table: &SlotTable,
@@ -212,8 +214,8 @@ impl SharedList {
         Err(PushRefused::Closed)
     }
 
-    /// The owner's push of buffers that it looked at and keeps, `last` the one at the end of their chain: they count as
-    /// newly carved, since nobody returned them. Wait-free: refused (`false`) after a few attempts that others got ahead of.
+    /// Pushes back what the owner scanned and keeps, `last` at the end of the chain. These count as newly carved,
+    /// since nobody returned them. Wait-free: returns `false` after a few attempts that other pushers won.
     pub(super) fn push_overflow(&self, table: &SlotTable, chain: Chain, last: SlotIndex) -> bool {
         let Some(first) = index_from(chain.first) else {
             return true;
@@ -244,7 +246,7 @@ impl SharedList {
         false
     }
 
-    /// The control half's push of one buffer.
+    /// Pushes one buffer of the control half.
     pub(super) fn push_newly_carved(
         &self,
         table: &SlotTable,
@@ -278,13 +280,15 @@ impl SharedList {
         Self::chain(ListHead(self.0.swap(ListHead::EMPTY.0, LIST_TAKE)))
     }
 
-    /// The owner's take, in two steps: shows what is here and keeps pushers out until [`end_take`](Self::end_take), so that the
-    /// chain can be found here if the owner dies before it is linked elsewhere. Wait-free.
+    /// The first step of the owner's take: returns the chain and keeps pushers out until [`end_take`](Self::end_take).
+    /// The chain stays in the head meanwhile, so that it is found there if the owner dies before it is linked
+    /// elsewhere. Wait-free.
     pub(super) fn begin_take(&self) -> Chain {
         Self::chain(ListHead(self.0.fetch_add(TAKING, LIST_BEGIN_TAKE)))
     }
 
-    /// [`begin_take`](Self::begin_take), if there is something here, and no more than `most`; not if somebody else pushes at this moment.
+    /// [`begin_take`](Self::begin_take), if the list is not empty, has no more than `most` slots, and nobody pushes at
+    /// this moment.
     pub(super) fn begin_take_at_most(&self, most: u32) -> Option<Chain> {
         let head = ListHead(self.0.load(Ordering::Relaxed));
         if head.refuses_push() || !(1..=most).contains(&head.length()) {
@@ -301,13 +305,13 @@ impl SharedList {
             .then(|| Self::chain(head))
     }
 
-    /// The held chain is the owner's now.
+    /// The last step of the owner's take: the chain is on its own list now.
     pub(super) fn end_take(&self) {
-        // Relaxed: nobody else changes a held head, and nothing is released by an empty one.
+        // Relaxed: nobody else changes the head during a take, and nothing is released by an empty one.
         self.0.store(ListHead::EMPTY.0, Ordering::Relaxed);
     }
 
-    /// Takes everything from beside a live owner: nothing while that one is at it.
+    /// Takes everything beside a live owner; nothing while that one is taking.
     pub(crate) fn take_unless_taking(&self) -> Chain {
         let mut head = ListHead(self.0.load(Ordering::Relaxed));
         let in_use = |head: ListHead| {
@@ -331,9 +335,9 @@ impl SharedList {
         Chain::EMPTY
     }
 
-    /// Takes everything and lets nothing in any more.
+    /// Takes everything and refuses every push from now on.
     pub(super) fn close(&self) -> Chain {
-        // A pusher that meets the mark goes on to the core's outstanding count, which orders the rest.
+        // A pusher that reads the mark goes on to the core's outstanding count, which orders the rest.
         Self::chain(ListHead(self.0.swap(ListHead::CLOSED.0, LIST_TAKE)))
     }
 
@@ -348,12 +352,12 @@ impl SharedList {
         }
     }
 
-    /// What is here, to be looked at while nobody pushes or takes.
+    /// The list, to be read while nobody pushes or takes.
     pub(crate) fn peek(&self) -> Chain {
         Self::chain(ListHead(self.0.load(LIST_TAKE)))
     }
 
-    /// How many wait here. Another thread can change that at any moment.
+    /// Its length. Another thread can change that at any moment.
     #[inline]
     pub(super) fn length(&self) -> u32 {
         let head = ListHead(self.0.load(Ordering::Relaxed));
@@ -365,7 +369,8 @@ impl SharedList {
     }
 }
 
-/// Where buffers come home that others held: a list, and one beside it for the moments in which the owner holds the first.
+/// The buffers that other threads released: a list, and a second one for the moments in which the owner is taking the
+/// first.
 pub(crate) struct Inbox {
     pub(crate) front: SharedList,
     pub(super) side: SharedList,
@@ -383,8 +388,8 @@ impl Inbox {
         [&self.front, &self.side]
     }
 
-    /// As [`SharedList::push`]; fails only once closed. Lock-free: the owner holds one list at a time, and each only
-    /// once in a refill.
+    /// As [`SharedList::push`]; fails only once the inbox is closed. Lock-free: the owner takes one list at a time,
+    /// and each only once in a refill.
     #[inline]
     pub(crate) fn push(&self, state: &SlotState, index: SlotIndex) -> Result<(), PushRefused> {
         loop {
@@ -396,14 +401,14 @@ impl Inbox {
                 Err(PushRefused::Taking) => {}
                 done => return done,
             }
-            // One of the two marks is from the past.
+            // The owner has finished one of the two takes meanwhile.
             spin_loop();
         }
     }
 
-    /// The control half's push of one buffer; refused (`false`) when both lists hold as many newly carved ones as they can count, or
-    /// are closed. While the owner is at one of them that is not known, so that this looks again, but not for ever: an owner
-    /// may have died there.
+    /// Pushes one buffer of the control half. Returns `false` when both lists hold as many newly carved buffers as
+    /// they can count, or are closed. While the owner is taking one of them that is not known, and this tries again,
+    /// but not for ever: the owner may have died there.
     pub(crate) fn push_newly_carved(&self, table: &SlotTable, index: SlotIndex) -> bool {
         for _ in 0..NEWLY_CARVED_ATTEMPTS {
             let mut held = false;
@@ -421,7 +426,7 @@ impl Inbox {
         false
     }
 
-    /// Lets nothing in any more; answers how many there were. The owner is gone.
+    /// Refuses every push from now on, and returns how many buffers there were. The owner is gone.
     pub(super) fn close(&self) -> u32 {
         self.front.close().length + self.side.close().length
     }
@@ -431,14 +436,14 @@ impl Inbox {
         self.front.length() + self.side.length()
     }
 
-    /// Whether nothing is here, and nobody at it.
+    /// Whether both lists are empty and the owner is taking neither.
     #[inline]
     pub(super) fn is_empty(&self) -> bool {
         let word = |list: &SharedList| list.0.load(Ordering::Relaxed);
         (word(&self.front) == ListHead::EMPTY.0) & (word(&self.side) == ListHead::EMPTY.0)
     }
 
-    /// Fresh buffers that wait here.
+    /// Newly carved buffers that wait here.
     pub(crate) fn newly_carved(&self) -> u32 {
         self.front.peek().newly_carved + self.side.peek().newly_carved
     }

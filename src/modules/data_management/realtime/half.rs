@@ -1,4 +1,5 @@
-//! What a real-time half shares with the control half beside its size classes: who owns it, and which classes it serves.
+//! What a real-time half shares with the control half beside its size classes: its owner, its class table, its
+//! figures.
 #![allow(unsafe_code)] // Class tables that change hands.
 
 use core::ptr;
@@ -13,29 +14,29 @@ use super::orderings::{
 use super::pool_core::SharedPtr;
 use crate::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 
-/// Class tables of a half at once: in use, next, the one before, and one that is just being taken up.
+/// Class tables of a half at once: the one in use, the next, the one before, and one that is just being picked up.
 const TABLES: usize = 4;
 
 /// What one real-time half shares with the control half.
 pub(crate) struct Half {
     pub(crate) id: u16,
-    /// Whether a `RealtimePool` owns it.
+    /// 1 while a `RealtimePool` owns the half.
     attached: AtomicU32,
-    /// The table in use: the owner's. Read by others only while there is no owner.
+    /// The class table in use. Only the owner reads it, and the control half while the half is detached.
     current: AtomicPtr<ClassTable>,
-    /// The next table, and the one before, on their way between the control half and the owner.
+    /// The next table and the one before, on their way between the control half and the owner.
     pending: AtomicPtr<ClassTable>,
     retired: AtomicPtr<ClassTable>,
-    /// Every table there is, wherever it is named. The control half's own.
+    /// Every table that exists, wherever it is named. Only the control half uses it.
     tables: [AtomicPtr<ClassTable>; TABLES],
-    /// First frame of the quantum under way. Written by the owner, like all below.
+    /// First frame of the quantum under way. The owner writes it, like all below.
     pub(crate) frame: FrameCell,
     pub(super) quanta: Counter,
     /// Requests larger than the largest class, or of no samples.
     pub(super) refused: Counter,
     /// Requests by size: see `ClassTable::find`.
     demand: [AtomicU32; BUCKETS],
-    /// Whether anybody listened to the owner's allocations or recyclings when its quantum began.
+    /// Whether the allocation or recycling events had subscribers when the owner's last quantum began.
     has_subscribers: AtomicU32,
     pub(crate) sites: LeakRing,
 }
@@ -62,21 +63,21 @@ impl Half {
 
     // The owner's side.
 
-    /// The table the owner uses.
+    /// The table that the owner uses.
     pub(super) fn current(&self) -> SharedPtr<ClassTable> {
-        // Relaxed: written by an owner; the next one comes after `detach` and `is_attached`.
-        // SAFETY: never null; freed only once the owner has retired it, or with the core.
+        // Relaxed: only an owner writes it; the next one comes after `detach` and `is_attached`.
+        // SAFETY: never null; freed only after the owner has retired it, or with the core.
         unsafe { SharedPtr::new(self.current.load(Ordering::Relaxed)) }
     }
 
-    /// Whether [`pick_up_table`](Self::pick_up_table) has to look.
+    /// Whether there is a table for [`pick_up_table`](Self::pick_up_table).
     #[inline(always)]
     pub(super) fn has_pending_table(&self) -> bool {
-        // Relaxed: `pick_up_table` looks.
+        // Relaxed: a hint; `pick_up_table` reads again.
         !self.pending.load(Ordering::Relaxed).is_null()
     }
 
-    /// The next table, if the control half made one and has collected the last. Wait-free.
+    /// The next table, if the control half published one and has collected the last. Wait-free.
     pub(super) fn pick_up_table(&self) -> Option<SharedPtr<ClassTable>> {
         if !self.has_pending_table() || !self.retired.load(Ordering::Relaxed).is_null() {
             return None;
@@ -95,7 +96,7 @@ impl Half {
     #[inline]
     pub(super) fn count_demand(&self, bucket: usize, requests: u32) {
         let count = &self.demand[bucket % BUCKETS];
-        // Relaxed: a statistic with one writer.
+        // Relaxed: a figure with one writer.
         count.store(
             count.load(Ordering::Relaxed).wrapping_add(requests),
             Ordering::Relaxed,
@@ -103,12 +104,12 @@ impl Half {
     }
 
     pub(super) fn set_has_subscribers(&self, has_subscribers: bool) {
-        // Relaxed: read by whoever takes over from a dead owner.
+        // Relaxed: the control half reads it after the owner died.
         self.has_subscribers
             .store(u32::from(has_subscribers), Ordering::Relaxed);
     }
 
-    /// The owner goes; its lists are whole.
+    /// Gives the half up; its lists are whole.
     pub(crate) fn detach(&self) {
         self.attached.store(0, HALF_DETACH);
     }
@@ -119,33 +120,34 @@ impl Half {
         self.attached.load(HALF_IS_ATTACHED) == 1
     }
 
-    /// Whether the owner has kept count of what it told: it does as long as somebody listens.
+    /// Whether the owner has kept count of what it published, which it does while there are subscribers.
     pub(crate) fn has_subscribers(&self) -> bool {
         self.has_subscribers.load(Ordering::Relaxed) == 1
     }
 
-    /// Gives the half to a new owner. Only while there is none.
+    /// Gives the half to a new owner. Only while it is detached.
     pub(crate) fn attach(&self) {
-        // Relaxed: the new owner is made from the control half's thread, and moved by the user.
+        // Relaxed: the new owner is made on the control half's thread, and moved by the user.
         self.attached.store(1, Ordering::Relaxed);
         self.set_has_subscribers(false);
-        // Frames of the former owner's stream say nothing about the next one's.
+        // Frames of the former owner's stream mean nothing for the next one's.
         self.frame.set(None);
         self.sites.forget_frames();
     }
 
-    /// Offers the owner a new table; one it never picked up is freed.
+    /// Offers a new table to the owner; one that was never picked up is freed.
     pub(crate) fn publish(&self, table: Box<ClassTable>) {
         let unseen = self.pending.swap(self.track(table), TABLE_PUBLISH);
         self.free(unseen);
     }
 
-    /// Frees a table the owner is done with.
+    /// Frees the table that the owner has retired.
     pub(crate) fn collect_retired(&self) {
         self.free(self.retired.swap(ptr::null_mut(), TABLE_COLLECT));
     }
 
-    /// Takes up what was published since the owner went, so that nothing old stays named. Only while there is none.
+    /// Picks up what was published since the half was detached, so that no old size class stays named. Only while it
+    /// is detached.
     pub(crate) fn apply_while_detached(&self) {
         self.collect_retired();
         if self.pick_up_table().is_some() {
@@ -153,7 +155,7 @@ impl Half {
         }
     }
 
-    /// Ends with this table and no other, wherever a dead owner was in taking one up.
+    /// Leaves this table and no other, wherever an owner died while it picked one up.
     pub(crate) fn replace_tables(&self, table: Box<ClassTable>) {
         for word in [&self.current, &self.pending, &self.retired] {
             word.store(ptr::null_mut(), Ordering::Relaxed);
@@ -162,7 +164,7 @@ impl Half {
         self.current.store(self.track(table), Ordering::Relaxed);
     }
 
-    /// Notes a table that is about to be named. There is room: see [`TABLES`].
+    /// Notes a table that is about to be published. There is room for it: see [`TABLES`].
     fn track(&self, table: Box<ClassTable>) -> *mut ClassTable {
         let table = Box::into_raw(table);
         let is_free = |entry: &&AtomicPtr<ClassTable>| entry.load(Ordering::Relaxed).is_null();
@@ -172,7 +174,8 @@ impl Half {
         table
     }
 
-    /// Frees a table that was just swapped out of the one place that named it, after its last reader; null is none.
+    /// Frees a table that was just swapped out of the one place that named it, after its last reader; nothing for
+    /// null.
     fn free(&self, table: *mut ClassTable) {
         if table.is_null() {
             return;
@@ -181,7 +184,7 @@ impl Half {
         if let Some(entry) = self.tables.iter().find(names) {
             entry.store(ptr::null_mut(), Ordering::Relaxed);
         }
-        // SAFETY: from `Box::into_raw` in `track`, freed once: it is in no entry any more.
+        // SAFETY: from `Box::into_raw` in `track`, freed once: no entry names it any more.
         let table = unsafe { Box::from_raw(table) };
         #[cfg(loom)]
         table.life.end();
@@ -194,7 +197,7 @@ impl Half {
         }
     }
 
-    /// Whether the owner uses the last table that was published.
+    /// Whether the owner uses the table that was published last.
     pub(crate) fn is_current(&self) -> bool {
         self.pending.load(TABLE_IS_CURRENT).is_null()
     }
@@ -211,7 +214,7 @@ impl Half {
             .iter()
             .map(|entry| entry.load(Ordering::Relaxed));
         let bytes = |table: *mut ClassTable| {
-            // SAFETY: this side made it and has not freed it.
+            // SAFETY: the control half made it and has not freed it.
             let table = unsafe { SharedPtr::new(table) };
             size_of::<ClassTable>() + table.heap_bytes()
         };
@@ -223,11 +226,11 @@ impl Half {
     }
 }
 
-/// A life from the making to the freeing of something, in which loom notices looks that are not ordered.
+/// The life of a value from its making to its freeing, in which loom notices unordered accesses.
 #[cfg(loom)]
 pub(crate) struct Life(loom::cell::UnsafeCell<()>);
 
-// SAFETY: nothing is in it; loom checks who looks when.
+// SAFETY: nothing is in it; loom checks the order of accesses.
 #[cfg(loom)]
 unsafe impl Sync for Life {}
 

@@ -1,34 +1,36 @@
-//! How idle buffers move between the lists of a size class: into the local list, and out of it to the surplus. The owner's.
+//! Moves idle buffers between the lists of a size class: into the local list, and from there to the surplus. Only the
+//! owner does so.
 
 use super::free_list::{Chain, index_from};
 use super::size_class::{NO_THRESHOLD, SizeClass};
 use super::slot_table::{Slot, SlotTable};
 use crate::sync::atomic::Ordering;
 
-/// The longest inbox that is joined to the local list in a quantum, since it is walked over; a longer one waits until the
+/// The longest inbox that is joined to the local list in a quantum, which walks over it. A longer one waits until the
 /// local list is empty.
 const JOIN_AT_MOST: u32 = 16;
 
-// Relaxed where a word is the owner's own, as in `size_class.rs`.
+// Accesses to the owner's own words are relaxed, as in `size_class.rs`.
 impl SizeClass {
-    /// Whether a look in turn has to look closer: something came home, or there can be too much. What the control half
-    /// asks for it says itself: see `Core::ask`.
+    /// The quick check of a quantum: whether buffers wait in the inbox, or there can be more idle ones than the limit.
+    /// Requests of the control half are signalled on their own: see `Core::raise_request_epoch`.
     #[inline(always)]
     pub(super) fn may_need_service(&self) -> bool {
-        // Relaxed: only whether there is something to look for; `serve` looks.
+        // Relaxed: only a hint that there is work; `serve` reads again.
         !self.shared.inbox.is_empty() | (self.carved() > self.limit())
     }
 
-    /// Does what there is to do here in a quantum that begins; answers like `shed`.
+    /// Does the work of one quantum for this class. Returns what [`shed`](Self::shed) returns.
     pub(super) fn serve(&self, table: &SlotTable, most: u32) -> u32 {
-        // Else what is in the cache stays there.
+        // Without work the cached buffer stays in the cache.
         if self.shared.inbox.is_empty() && !self.needs_service() {
             return 0;
         }
         self.shed(table, most)
     }
 
-    /// Whether the control half asks for something that was not all done yet, or there is too much.
+    /// Whether a request of the control half is not served completely yet, or there are more idle buffers than the
+    /// limit.
     pub(super) fn needs_service(&self) -> bool {
         let shared = &self.shared;
         self.window_peak_restarts()
@@ -36,14 +38,14 @@ impl SizeClass {
             || self.cache_should_be_enabled()
             || self.borrowed_scratch().is_some()
             || shared.scan_request.load(Ordering::Relaxed) > self.scanned.get()
-            // All of them are seldom more than the limit.
+            // Cheap check first: most classes have not even carved more than the limit.
             || (self.carved() > self.limit() && self.idle_of_owner() > self.limit())
     }
 
-    /// Moves the inbox to the end of the local list, of which at most the reserve is left; answers how many of what came
-    /// were returned. Wait-free: one addition, and a walk over at most the reserve.
+    /// Moves the inbox to the end of the local list, which has at most the reserve left. Returns how many of these
+    /// buffers were returned ones. Wait-free: one atomic addition, and a walk over at most the reserve.
     ///
-    /// What came while the owner held the inbox last time waits for the next refill.
+    /// A buffer that arrived while the owner was taking waits in the other list of the inbox for the next refill.
     #[cold]
     pub(crate) fn refill(&self, table: &SlotTable) -> u32 {
         self.flush_cache(table);
@@ -72,16 +74,16 @@ impl SizeClass {
         Some(last)
     }
 
-    /// Counts the returned buffers of a chain that was taken from the inbox; answers how many.
+    /// Counts the returned buffers of a chain that was taken from the inbox. Returns how many there were.
     pub(crate) fn count_returned(&self, chain: &Chain) -> u32 {
         let returned = chain.length - chain.newly_carved;
         self.taken.add(u64::from(returned));
         returned
     }
 
-    /// Puts what came home since the last quantum on top of the local list, so that the samples used last, which the
-    /// processor's caches still hold, are used first. Wait-free: one addition, and a walk over what came. Answers like
-    /// `refill`.
+    /// Puts what arrived since the last quantum on top of the local list, so that the samples that were used last, and
+    /// lie in the processor's caches, are used first. Wait-free: one atomic operation per list, and a walk over what
+    /// arrived. Returns what `refill` returns.
     fn join_inbox(&self, table: &SlotTable) -> u32 {
         let mut returned = 0;
         for list in self.shared.inbox.lists() {
@@ -100,10 +102,11 @@ impl SizeClass {
         returned
     }
 
-    /// Looks at up to `most` idle buffers, as far as there are more than the limit or the control half asked. Those too
-    /// many, and those beyond the line, go to the surplus; the others go to the inbox together, behind those not looked at
-    /// yet, so that in the end all of them are seen. With nothing to look at, it joins the inbox to the local list.
-    /// Begins a new look at the peak if it is time. Wait-free; for `begin_quantum`. Answers like `refill`.
+    /// Scans up to `most` idle buffers, as far as there are more than the limit or the control half requested a scan.
+    /// Buffers above the limit and those at or above the reclaim threshold go to the surplus. The others go to the
+    /// inbox together, behind those not scanned yet, so that in the end all are scanned. With nothing to scan, the
+    /// inbox is joined to the local list. Starts a new window of the peak if it is time. Wait-free. Returns what
+    /// `refill` returns.
     pub(super) fn shed(&self, table: &SlotTable, most: u32) -> u32 {
         self.flush_cache_and_leaked_scratch(table);
         self.begin_window();
@@ -133,7 +136,8 @@ impl SizeClass {
             let Some((index, slot)) = self.front(table) else {
                 break;
             };
-            // As in `pop`: off every list it is the owner's who died, not somebody's who is bringing it home.
+            // As in `pop`: off every list, a clear slot state says that the owner died with it, not that another
+            // thread is releasing it.
             slot.clear();
             self.unlink(slot);
             self.transfer(-1);
@@ -147,7 +151,7 @@ impl SizeClass {
         if let Some(last) = last
             && !self.shared.inbox.front.push_overflow(table, kept, last)
         {
-            // No further than its own end: that was linked to what is in the inbox meanwhile.
+            // Only as far as the chain's own end: its last slot was linked to the inbox meanwhile.
             while (kept.length > 0 || cfg!(wavepool_mutant = "overflow_beyond_its_end"))
                 && let Some(index) = kept.pop(table)
             {

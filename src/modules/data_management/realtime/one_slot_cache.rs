@@ -1,5 +1,5 @@
-//! The cached buffer: the one that came home last, kept out of its size class's list. The owner's, but for what a dead owner
-//! left.
+//! The one-slot cache of a size class: it holds the buffer that was released last, outside of the local list. Only the
+//! owner uses it, and the control half after an owner died.
 #![allow(unsafe_code)] // The addresses in the cache are never null.
 
 use core::ptr::{self, NonNull};
@@ -10,22 +10,23 @@ use super::size_class::{AcquireKind, NO_THRESHOLD, SizeClass, TakenBuffer};
 use super::slot_table::{NIL, Slot, SlotIndex, SlotState, SlotTable};
 use crate::sync::atomic::Ordering;
 
-/// What a cache is that holds nothing. Which buffer it knows, and whether that is there, are words of their own, so that
-/// neither a take nor the return after it has to work out the one from the other.
+/// The state of an empty cache. The index of the buffer and whether it is in the cache are separate words, so that
+/// neither an acquire nor the release after it computes the one from the other.
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[repr(u32)]
 pub(super) enum CacheState {
-    /// It knows none.
+    /// No buffer was cached since the cache was flushed.
     Empty,
-    /// It knows none and takes none: each buffer has to be looked at on its way home.
+    /// The cache accepts no buffer: each released buffer has to be checked.
     Disabled,
-    /// The buffer it knows is out, as a `Scratch`: nobody else's goes here.
+    /// The buffer cached last is acquired as a `Scratch`, which will return to the cache. No other buffer is accepted.
     Borrowed,
-    /// The buffer it knows was taken from here to own, and may come back, or not.
+    /// The buffer cached last was acquired as an owned buffer, which may or may not return.
     Owned,
 }
 
-/// A hand with nothing in it: shut where samples are looked at on their way home, or where the list has to be counted first.
+/// The first state of a cache: disabled where samples are scrubbed on release, or where the reserve makes every
+/// acquire count the list.
 pub(super) fn initial_cache_state(on_release: OnRelease, reserve: u32) -> CacheState {
     if on_release != OnRelease::Scrub && reserve == 0 {
         CacheState::Empty
@@ -34,7 +35,7 @@ pub(super) fn initial_cache_state(on_release: OnRelease, reserve: u32) -> CacheS
     }
 }
 
-// Relaxed throughout, as in `size_class.rs`.
+// Every access is relaxed, as in `size_class.rs`.
 impl SizeClass {
     fn cache_is(&self, state: CacheState) -> bool {
         !self.cache_is_full() && self.cache_state.load(Ordering::Relaxed) == state as u32
@@ -49,7 +50,7 @@ impl SizeClass {
         self.cache_state.store(state as u32, Ordering::Relaxed);
     }
 
-    /// The buffer that the cache knows.
+    /// The buffer that was cached last, whether it is still in the cache or not.
     #[inline(always)]
     fn last_cached(&self) -> Option<SlotIndex> {
         index_from(self.cached.load(Ordering::Relaxed))
@@ -60,18 +61,18 @@ impl SizeClass {
         self.cached.load(Ordering::Relaxed) == index.raw()
     }
 
-    /// Takes the cached buffer for a holder of `samples`, whatever these are: nothing is in the cache for none, or for more than
-    /// it holds.
+    /// Takes the cached buffer for a request of `samples`. Returns none for no samples, or for more than the buffer
+    /// holds.
     #[inline(always)] // See `RealtimePool::scratch`.
     pub(super) fn take_cached(&self, kind: AcquireKind, samples: usize) -> Option<TakenBuffer> {
-        // One comparison for all: none is more than any, less one.
+        // One comparison for all cases: 0 wraps to the largest number, and the capacity of an empty cache is 0.
         if samples.wrapping_sub(1) >= self.cached_capacity.load(Ordering::Relaxed) as usize {
             return None;
         }
-        // SAFETY: a cache that holds a buffer knows its index and its samples, stored before the capacity: by `cache_released`,
-        // and kept until the buffer is back, or the cache put down.
+        // SAFETY: the capacity is not 0, so that `cache_released` or `mark_cached` stored it after index and samples;
+        // both stay until the buffer is cached again or the cache is flushed.
         let index = unsafe { SlotIndex::from_raw(self.cached.load(Ordering::Relaxed)) };
-        // The state before the capacity: it counts from then on.
+        // The state before the capacity: an empty cache is read by its state.
         let count = match kind {
             AcquireKind::Scratch => {
                 self.set_cache_state(CacheState::Borrowed);
@@ -79,7 +80,7 @@ impl SizeClass {
                 self.cache_scratches.add(1)
             }
             AcquireKind::Owned => {
-                // As in `pop`: the slot says it before the cache forgets it.
+                // As in `pop`: the slot says it before the cache does not any more.
                 self.slot_state_of_cached().set_requested(samples as u32);
                 self.set_cache_state(CacheState::Owned);
                 self.cached_capacity.store(0, Ordering::Relaxed);
@@ -95,16 +96,17 @@ impl SizeClass {
         })
     }
 
-    /// The slot state of the buffer that the cache knows.
+    /// The slot state of the buffer that was cached last.
     #[inline(always)]
     fn slot_state_of_cached(&self) -> &SlotState {
-        // SAFETY: stored before the index that is there, by `cache_released`: not null, of this pool's table, which moves none
-        // and lives as long as this size class; its fields are atomic.
+        // SAFETY: `cached` is not NIL, and `cache_released` stored this pointer before it: not null, into the slot
+        // table of this pool, which moves no slot and lives as long as this size class. All fields of a slot state are
+        // atomic.
         unsafe { &*self.cached_slot_state.load(Ordering::Relaxed) }
     }
 
-    /// Takes a buffer home that its holder released here into the cache, if that is empty and open: then nothing has to be
-    /// done to its samples, and it was not asked back. Its slot is at rest.
+    /// Caches a released buffer if the cache is empty and enabled. An enabled cache means that its samples need no
+    /// scrubbing and nothing is reclaimed. Its slot state is clear.
     #[inline(always)]
     pub(super) fn cache_released(
         &self,
@@ -124,20 +126,21 @@ impl SizeClass {
         free
     }
 
-    /// The buffer that the cache knows is here again, with the same samples: they would lie elsewhere only after their memory
-    /// was carved anew, and then the cache was put down.
+    /// The buffer that was cached last is in the cache again. The address of its samples is still right: it changes
+    /// only when memory is carved anew, and the cache is flushed before that.
     #[inline(always)]
     fn mark_cached(&self) {
-        // The last: from here on it is in the cache.
+        // The last store: from here on the buffer is in the cache.
         self.cached_capacity.store(self.samples, Ordering::Relaxed);
     }
 
-    /// [`cache_released`](Self::cache_released) for the buffer that was taken from there last, whose slot is known and not yet
-    /// at rest. Most are.
+    /// [`cache_released`](Self::cache_released) for the buffer that was cached last, whose slot state is known and not
+    /// yet clear. Most releases are of this kind.
     #[inline(always)]
     pub(super) fn return_to_cache(&self, index: SlotIndex) -> bool {
-        // The caller has it, so that it is not here; and a cache that is put down, or shut, knows none. What it knows is not on
-        // the list either: whatever comes there but from a holder finds the cache put down, and holders return it here.
+        // The caller owns this buffer, so that the cache cannot hold it. If `cached == index`, it was taken from the
+        // cache and nothing replaced it since. Nor is it on the local list: every path that adds to the list other
+        // than a release flushes the cache first, and a release comes here.
         let expected = self.last_cached_is(index);
         if expected {
             self.slot_state_of_cached().clear();
@@ -146,10 +149,10 @@ impl SizeClass {
         expected
     }
 
-    /// Takes the scratch home that was taken from the cache.
+    /// Returns a `Scratch` to the cache that it was taken from.
     #[inline(always)]
     pub(super) fn return_scratch_to_cache(&self, index: SlotIndex) -> bool {
-        // As above; so it is the one that went out from here, and its slot was left at rest.
+        // As above; its slot state was left clear.
         let expected = self.last_cached_is(index);
         if expected {
             debug_assert!(self.slot_state_of_cached().is_idle());
@@ -158,38 +161,39 @@ impl SizeClass {
         expected
     }
 
-    /// Puts the cached buffer on the list; shuts the cache if buffers that come home have to be looked at. One that is out
-    /// as a `Scratch` may come back to it first.
+    /// Pushes the cached buffer to the local list, and disables the cache while released buffers have to be checked. A
+    /// `Scratch` that was taken from the cache returns to it first, so that nothing happens before.
     pub(super) fn flush_cache(&self, table: &SlotTable) {
         if self.cache_is(CacheState::Borrowed) {
             return;
         }
-        // On the list before it leaves the cache: at every moment one of them knows it.
+        // Pushed before it leaves the cache: at every moment one of the two names it.
         if let Some(index) = self.cached_index() {
             self.push(table.slot(index), index);
         }
         self.clear_cache(self.flushed_cache_state());
     }
 
-    /// [`flush_cache`](Self::flush_cache) for moments at which no `Scratch` can be alive: one that is still out was leaked, and will
-    /// not come back. From then on its slot says that it is lent, like that of any other buffer that is out.
+    /// [`flush_cache`](Self::flush_cache) for moments at which no `Scratch` can be alive: one that is still missing
+    /// was leaked and will not return. From then on its slot state says that it is acquired, like that of any other
+    /// buffer in use.
     pub(super) fn flush_cache_and_leaked_scratch(&self, table: &SlotTable) {
         if let Some(leaked) = self.borrowed_scratch() {
-            // The slot before the cache forgets it, as in `take_cached`.
+            // The slot says it before the cache does not any more, as in `take_cached`.
             table.slot(leaked).set_requested(self.samples);
             self.clear_cache(self.flushed_cache_state());
         }
         self.flush_cache(table);
     }
 
-    /// Knows none from here on.
+    /// Empties the cache without a trace of the last buffer.
     fn clear_cache(&self, state: CacheState) {
         self.set_cache_state(state);
         self.cached_capacity.store(0, Ordering::Relaxed);
         self.cached.store(NIL, Ordering::Relaxed);
     }
 
-    /// What the cache is when it is put down.
+    /// The state of the cache after a flush.
     fn flushed_cache_state(&self) -> CacheState {
         if self.reclaim_threshold() == NO_THRESHOLD {
             initial_cache_state(self.on_release, self.reserve)
@@ -198,14 +202,15 @@ impl SizeClass {
         }
     }
 
-    /// Whether the cache is shut, and need not be any more.
+    /// Whether the cache is disabled without a reason.
     #[inline(always)]
     pub(super) fn cache_should_be_enabled(&self) -> bool {
         self.cache_is(CacheState::Disabled) && self.flushed_cache_state() == CacheState::Empty
     }
 
-    /// Forgets what a dead owner had in the cache, or out as a `Scratch` that came from there: the buffer, and whether it was
-    /// out. For the control half, which may find it on the list all the same.
+    /// Empties the cache after its owner died. Returns the buffer that was cached, or acquired as a `Scratch` from
+    /// there, and whether it was acquired. It may be on the local list as well: the owner may have died inside a
+    /// flush.
     pub(crate) fn reclaim_cache(&self) -> Option<(SlotIndex, bool)> {
         let out = self.cache_is(CacheState::Borrowed);
         let last_cached = self.last_cached().filter(|_| out || self.cache_is_full());
@@ -213,12 +218,12 @@ impl SizeClass {
         last_cached.map(|index| (index, out))
     }
 
-    /// The cached buffer. For others than the owner a racing answer, like all figures.
+    /// The cached buffer. A racing figure for other threads than the owner's.
     pub(super) fn cached_index(&self) -> Option<SlotIndex> {
         self.last_cached().filter(|_| self.cache_is_full())
     }
 
-    /// [`cached_index`](Self::cached_index) as a list, to be looked at while the owner rests.
+    /// [`cached_index`](Self::cached_index) as a chain, to be read while the owner does not change it.
     pub(crate) fn peek_cache(&self) -> Chain {
         self.cached_index().map_or(Chain::EMPTY, |index| Chain {
             first: index.raw(),
@@ -227,7 +232,7 @@ impl SizeClass {
         })
     }
 
-    /// The buffer that is out as a `Scratch` and expected back in the cache.
+    /// The buffer that is acquired as a `Scratch` and will return to the cache.
     pub(crate) fn borrowed_scratch(&self) -> Option<SlotIndex> {
         self.last_cached()
             .filter(|_| self.cache_is(CacheState::Borrowed))

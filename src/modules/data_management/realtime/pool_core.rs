@@ -1,18 +1,19 @@
-//! What both halves and every handle share, and who frees it.
+//! The state that all halves and handles share, and who frees it.
 //!
-//! The core lives as long as anybody can reach it. The control half and the real-time halves are its *pool references*, counted
-//! one by one. Handles are not counted while an pool reference lives: that would cost every acquire an atomic operation.
-//! Instead the last pool reference to go closes every inbox and works out how many buffers are still in somebody's hands; from
-//! then on a handle that is dropped meets a closed inbox and counts itself off. Zero frees.
+//! The core lives as long as anything can reach it. The control half and each real-time half own a *pool reference*,
+//! and these are counted. Handles are not counted while a pool reference exists: that would cost every acquire an
+//! atomic operation. Instead, whoever drops the last pool reference closes every inbox and computes how many buffers
+//! are still leased. From then on a handle that is dropped finds a closed inbox and counts itself off. Whoever brings
+//! the count to zero frees the core.
 //!
-//! | last pool reference | a handle, meanwhile |
+//! | drop of the last pool reference | drop of a handle meanwhile |
 //! |---|---|
-//! | closes the inbox: n came home before | pushes before: is among the n |
-//! | leased = carved − local − n − surplus | pushes after: refused, `outstanding −= 1` |
+//! | closes the inbox, which held n buffers | a push before it is among the n |
+//! | leased = carved − local − n − surplus | a push after it is refused: `outstanding −= 1` |
 //! | `outstanding −= BIAS − leased` | whoever brings it to zero frees |
 //!
-//! `outstanding` starts at a bias above any number of handles, so that handles that count themselves off before the last
-//! pool reference has done its sum cannot bring it to zero.
+//! `outstanding` starts at a bias above any number of handles, so that handles which count themselves off before the
+//! sum is done cannot bring it to zero.
 #![allow(unsafe_code)] // Shared ownership without a counter per handle.
 
 use core::cell::UnsafeCell;
@@ -31,13 +32,13 @@ use crate::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
 
 /// Regions a pool can grow to: one for the mix of each half, and as many for growth.
 pub(crate) const MAX_REGIONS: usize = if cfg!(loom) { 1 } else { 2 * MAX_HALVES };
-/// Real-time halves on one control.
+/// Real-time halves of one control half.
 pub(crate) const MAX_HALVES: usize = if cfg!(loom) { 2 } else { 16 };
 /// Size classes of all halves, old classes that still drain included.
 pub(crate) const MAX_SIZE_CLASSES: usize = if cfg!(loom) {
     4
 } else if cfg!(miri) {
-    // Each control step looks at all of them: most of what the interpreter does.
+    // Each control step visits all of them: most of what the interpreter does.
     48
 } else {
     256
@@ -45,10 +46,11 @@ pub(crate) const MAX_SIZE_CLASSES: usize = if cfg!(loom) {
 
 const BIAS: u64 = 1 << 62;
 
-/// A pointer to something that lives at least as long as the core lets its holder reach it.
+/// A pointer to something that the core keeps alive as long as its owner can use the pointer.
 ///
-/// Invariant: the holder is an pool reference of the core, or a handle to one of its buffers, or is itself owned by the core;
-/// each keeps the core (and the size class of the buffer) alive. Only this file and `PoolControl` hand new ones out.
+/// Invariant: the pointer is part of a pool reference, of a handle to one of the core's buffers, or of something that
+/// the core owns; each keeps the core alive, and a handle keeps the size class of its buffer alive. Only this file and
+/// the control half make new ones.
 pub(crate) struct SharedPtr<T>(NonNull<T>);
 
 impl<T> Clone for SharedPtr<T> {
@@ -70,8 +72,8 @@ impl<T> Deref for SharedPtr<T> {
 
     #[inline]
     fn deref(&self) -> &T {
-        // SAFETY: the invariant keeps it alive and at its address; it was initialised before the pointer was made; only
-        // shared references to it exist until it is freed; `T` is `Sync` where the pointer crosses threads.
+        // SAFETY: the invariant keeps the value alive and at its address. It was initialised before the pointer was
+        // made. Only shared references to it exist until it is freed. `T` is `Sync` where the pointer crosses threads.
         unsafe { self.0.as_ref() }
     }
 }
@@ -85,7 +87,7 @@ impl<T> SharedPtr<T> {
     /// # Safety
     /// `pointer` is not null, and keeps the type's invariant.
     pub(super) const unsafe fn new(pointer: *mut T) -> Self {
-        // SAFETY: not null, says the caller.
+        // SAFETY: not null, by the function's contract.
         Self(unsafe { NonNull::new_unchecked(pointer) })
     }
 
@@ -93,7 +95,7 @@ impl<T> SharedPtr<T> {
         self.0.addr().get()
     }
 
-    /// Of something that the test keeps.
+    /// A pointer to something that the test keeps alive.
     #[cfg(all(test, not(loom)))]
     pub(super) fn of_test(value: &T) -> Self {
         Self(NonNull::from(value))
@@ -102,14 +104,14 @@ impl<T> SharedPtr<T> {
 
 #[cfg(all(test, not(loom)))]
 impl SharedPtr<Core> {
-    /// Of a core without a pool, for size classes that are tested by themselves.
+    /// A pointer to a core without a pool, for tests of size classes alone.
     pub(super) fn for_test() -> Self {
         static CORE: std::sync::OnceLock<Core> = std::sync::OnceLock::new();
         Self::of_test(CORE.get_or_init(|| Core::new(1)))
     }
 }
 
-/// What happens to samples when their buffer is released.
+/// What happens to the samples of a released buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum OnRelease {
     /// They stay. Debug builds overwrite them with a signalling NaN.
@@ -121,31 +123,31 @@ pub(crate) enum OnRelease {
     ReadOnly,
 }
 
-/// The pool's shared part.
+/// The shared state of a pool.
 pub(crate) struct Core {
     pub(crate) table: SlotTable,
-    /// Where each region starts. Written once each, by the control half.
+    /// The start of each region. The control half writes each once.
     bases: [AtomicPtr<f32>; MAX_REGIONS],
-    /// Every size class of every half. Written by the control half.
+    /// Every size class of every half. The control half writes it.
     size_classes: Box<[AtomicPtr<SizeClass>]>,
     halves: [AtomicPtr<Half>; MAX_HALVES],
-    /// Whether the control half is still there to collect what is shed.
+    /// 1 while there is a control half, which collects what is shed.
     controlled: AtomicU32,
-    /// How often the control half has asked something of a half's owner, by the half's number; wraps. Written by the control
-    /// half, and next to never: each owner reads its own when a quantum begins.
+    /// Request epoch by half: how many requests the control half has made; wraps. The control half writes it seldom,
+    /// and each owner reads its own when a quantum begins.
     request_epoch: [AtomicU32; MAX_HALVES],
-    /// Halves of both kinds that live.
+    /// Pool references that exist.
     pool_refs: AtomicU32,
-    /// See the table above.
+    /// Handles that outlive the last pool reference: see the table above.
     outstanding: AtomicU64,
-    /// The memory. Touched by the control half alone, and by the drop.
+    /// The memory. Used by the control half alone, and by the drop.
     regions: UnsafeCell<Vec<Region>>,
     #[cfg(loom)]
     _leak_check: loom::alloc::Track<()>,
 }
 
-// SAFETY: everything but `regions` is atomic or never changes; `regions` is reached only through the one `ControlRef`,
-// changed only through `&mut` of it, and through the drop, which is alone.
+// SAFETY: everything but `regions` is atomic or never changes. `regions` is reached only through the one `ControlRef`,
+// is changed only through `&mut` of it, and by the drop, which is alone.
 unsafe impl Sync for Core {}
 // SAFETY: nothing in it is tied to a thread.
 unsafe impl Send for Core {}
@@ -169,13 +171,13 @@ impl Core {
         }
     }
 
-    /// Where a slot's samples are.
+    /// The address of a slot's samples.
     #[inline(always)]
     pub(crate) fn samples_at(&self, slot: Slot<'_>) -> NonNull<f32> {
         let base =
             self.bases[usize::from(slot.region() % MAX_REGIONS as u8)].load(Ordering::Relaxed);
-        // SAFETY: the slot was carved from this region, at this unit, within its length; the base was stored before the
-        // slot was published, so it is not null; the region lives as long as the core.
+        // SAFETY: the slot was carved from this region, at this unit, within its length. The base was stored before
+        // the slot was published, so that it is not null. The region lives as long as the core.
         unsafe { NonNull::new_unchecked(base.byte_add(slot.unit() as usize * UNIT_BYTES)) }
     }
 
@@ -183,7 +185,7 @@ impl Core {
         let size_class = self.size_classes
             [usize::from(self.table.slot(index).size_class()) % MAX_SIZE_CLASSES]
             .load(Ordering::Relaxed);
-        // SAFETY: a carved slot names a size class that exists as long as one of its slots is carved.
+        // SAFETY: a carved slot names a size class, which exists as long as one of its slots is carved.
         unsafe { SharedPtr::new(size_class) }
     }
 
@@ -197,21 +199,22 @@ impl Core {
         live(&self.halves).map(|half| unsafe { SharedPtr::new(half) })
     }
 
-    /// Has the owner of this half look at all of its size classes when its next quantum begins: after each request.
+    /// Has the owner of this half serve all of its size classes when its next quantum begins. Called after each
+    /// request.
     pub(super) fn raise_request_epoch(&self, half: u16) {
         let request_epoch = &self.request_epoch[usize::from(half) % MAX_HALVES];
         let more = request_epoch.load(Ordering::Relaxed).wrapping_add(1);
         request_epoch.store(more, REQUEST_EPOCH_RAISE);
     }
 
-    /// How often this half's owner was asked.
+    /// The number of requests made to the owner of this half.
     #[inline(always)]
     pub(super) fn request_epoch(&self, half: u16) -> u32 {
         self.request_epoch[usize::from(half) % MAX_HALVES].load(REQUEST_EPOCH_READ)
     }
 
     pub(super) fn is_controlled(&self) -> bool {
-        // Relaxed: a hint whether shedding has a taker.
+        // Relaxed: a hint whether the surplus is collected.
         self.controlled.load(Ordering::Relaxed) == 1
     }
 }
@@ -219,8 +222,8 @@ impl Core {
 fn live<T>(directory: &[AtomicPtr<T>]) -> impl Iterator<Item = *mut T> {
     directory
         .iter()
-        // Relaxed: called by the control half, which wrote them, or by the teardown, which is ordered after it by the
-        // count of pool references.
+        // Relaxed: called by the control half, which wrote them, or by the teardown, which the count of pool
+        // references orders after it.
         .map(|entry| entry.load(Ordering::Relaxed))
         .filter(|entry| !entry.is_null())
 }
@@ -238,16 +241,16 @@ fn add<T>(
         capacity: directory.len(),
     })?;
     let made = Box::into_raw(Box::new(make(id as u16)));
-    // Relaxed: a slot that names it is published with a list push (release) that follows.
+    // Relaxed: a slot that names it is published by a push (release) that follows.
     directory[id].store(made, Ordering::Relaxed);
-    // SAFETY: from a box; it lives in the directory until it is removed, or the core goes.
+    // SAFETY: from a box; it lives in the directory until it is removed, or until the core is freed.
     Ok(unsafe { SharedPtr::new(made) })
 }
 
 impl Drop for Core {
     fn drop(&mut self) {
         for size_class in live(&self.size_classes) {
-            // SAFETY: boxed in `add`, in the directory until now, freed once; the core is unreachable.
+            // SAFETY: boxed in `add`, in the directory until now, freed once; nothing reaches the core any more.
             drop(unsafe { Box::from_raw(size_class) });
         }
         for half in live(&self.halves) {
@@ -258,10 +261,11 @@ impl Drop for Core {
 }
 
 impl SharedPtr<Core> {
-    /// A handle brings its buffer home: one lock-free push, or, after the last pool reference, one count.
+    /// Releases a buffer from any thread: one lock-free push, or, after the last pool reference was dropped, one
+    /// count.
     ///
-    /// By value: a reference handed in would have to outlive the call, and this call may free what it refers to. The slot state
-    /// need not: it is nothing but atomics.
+    /// `self` by value: a reference would have to stay valid during the call, which may free what it refers to. The
+    /// slot state need not: it is nothing but atomics.
     #[inline(always)]
     pub(super) fn push_or_count_down(
         self,
@@ -274,32 +278,32 @@ impl SharedPtr<Core> {
         }
     }
 
-    /// Counts `less` off what is outstanding; zero frees.
+    /// Subtracts from the outstanding handles; frees the core at zero.
     #[cold]
     fn count_down_outstanding(self, less: u64) {
         if self.outstanding.fetch_sub(less, OUTSTANDING_COUNT_DOWN) == less {
-            // SAFETY: boxed in `ControlRef::new`. All pool references are gone and every handle has counted itself off, so this is
-            // the last reference; the count reaches zero once.
+            // SAFETY: boxed in `ControlRef::new`. All pool references are gone and every handle has counted itself
+            // off, so that this is the last use. The count reaches zero once.
             drop(unsafe { Box::from_raw(self.0.as_ptr()) });
         }
     }
 }
 
-/// The control half's hold on the core: there is one, and it alone changes the directories.
+/// The control half's pool reference: there is one, and it alone changes the directories.
 pub(crate) struct ControlRef(PoolRef);
 
 impl ControlRef {
     pub(crate) fn new(core: Core) -> Self {
         let core = Box::into_raw(Box::new(core));
-        // SAFETY: from a box; kept alive by the pool reference counted here.
+        // SAFETY: from a box; the pool reference counted here keeps it alive.
         let core = unsafe { SharedPtr::new(core) };
         core.pool_refs.store(1, Ordering::Relaxed);
         Self(PoolRef(core))
     }
 
-    /// A real-time half's hold.
+    /// A real-time half's pool reference.
     pub(crate) fn new_pool_ref(&self) -> PoolRef {
-        // Relaxed: made from a live pool reference, which keeps the core; like `Arc`.
+        // Relaxed: made from a live pool reference, which keeps the core alive; like `Arc`.
         self.pool_refs.fetch_add(1, Ordering::Relaxed);
         PoolRef(self.0.core())
     }
@@ -308,9 +312,9 @@ impl ControlRef {
         self.0.core()
     }
 
-    /// Takes over a region's memory.
+    /// Adds a region's memory.
     pub(crate) fn add_region(&mut self, region: Region) -> Result<u8, PoolError> {
-        // SAFETY: the list is reached through the one control pool reference, here exclusively.
+        // SAFETY: the list is reached through the one control half's pool reference, here exclusively.
         let regions = unsafe { &mut *self.0.0.regions.get() };
         let id = regions.len();
         if id == MAX_REGIONS {
@@ -319,16 +323,17 @@ impl ControlRef {
                 capacity: MAX_REGIONS,
             });
         }
-        // Relaxed: slots of this region are published with a list push (release) that follows.
+        // Relaxed: slots of this region are published by a push (release) that follows.
         self.bases[id].store(region.base().as_ptr(), Ordering::Relaxed);
         regions.reserve_exact(1);
         regions.push(region);
         Ok(id as u8)
     }
 
-    /// Bytes of every table the core owns, itself included; the samples excluded.
+    /// Bytes of every table that the core owns, itself included; the samples excluded.
     pub(crate) fn heap_bytes(&self) -> usize {
-        // SAFETY: the list is changed only through `&mut` of the one control pool reference, which is borrowed here.
+        // SAFETY: the list is changed only through `&mut` of the one control half's pool reference, which is borrowed
+        // here.
         let regions = unsafe { &*self.0.0.regions.get() };
         let halves: usize = self.halves().map(|half| half.heap_bytes()).sum();
         size_of::<Core>()
@@ -339,7 +344,7 @@ impl ControlRef {
             + regions.capacity() * size_of::<Region>()
     }
 
-    /// Puts a size class made for the first free number into the directory.
+    /// Adds a size class, made for the first free number.
     pub(crate) fn add_size_class(
         &mut self,
         make: impl FnOnce(u16) -> SizeClass,
@@ -347,7 +352,7 @@ impl ControlRef {
         add(&self.size_classes, Table::SizeClasses, make)
     }
 
-    /// Puts a half made for the first free number into the directory.
+    /// Adds a half, made for the first free number.
     pub(crate) fn add_half(
         &mut self,
         make: impl FnOnce(u16) -> Half,
@@ -355,28 +360,30 @@ impl ControlRef {
         add(&self.halves, Table::Halves, make)
     }
 
-    /// The number the next half will get.
+    /// The number that the next half will get.
     pub(crate) fn next_half(&self) -> Option<u16> {
         let free = |entry: &AtomicPtr<Half>| entry.load(Ordering::Relaxed).is_null();
         self.halves.iter().position(free).map(|id| id as u16)
     }
 
-    /// Counts off the pool reference of a half whose owner is dead.
+    /// Counts off the pool reference of a half whose owner died.
     ///
     /// # Safety
-    /// The pool reference is never dropped, and belongs to this core.
+    /// That pool reference belongs to this core and is never dropped.
     pub(crate) unsafe fn release_abandoned(&mut self) {
-        // Relaxed: the dead thread has released nothing; this pool reference stays, so it is not the last.
+        // Relaxed: the dead thread has released nothing. This pool reference stays, so that it is not the last.
         self.pool_refs.fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// Frees a size class once none of its buffers exists and its half's table no longer names it; answers whether it did.
+    /// Frees a size class once none of its buffers exists and its half's table no longer names it. Returns whether it
+    /// did.
     pub(crate) fn remove_if_unused(&mut self, size_class: SharedPtr<SizeClass>) -> bool {
         let named = self
             .halves()
             .filter(|half| half.id == size_class.half)
             .any(|half| {
-                // The owner uses what was published last, and only this side publishes: the table stays while we look.
+                // The owner uses the table that was published last, and only this side publishes: the table stays
+                // during this look.
                 !half.is_current() || half.current().all().any(|other| other.id == size_class.id)
             });
         if named || size_class.carved() > 0 {
@@ -384,7 +391,7 @@ impl ControlRef {
         }
         let entry = &self.size_classes[usize::from(size_class.id) % MAX_SIZE_CLASSES];
         entry.store(ptr::null_mut(), Ordering::Relaxed);
-        // SAFETY: boxed in `add`; no handle holds a buffer of it (none is carved), and no table names it.
+        // SAFETY: boxed in `add`. No handle owns a buffer of it (none is carved), and no table names it.
         drop(unsafe { Box::from_raw(size_class.0.as_ptr()) });
         true
     }
@@ -405,7 +412,7 @@ impl Drop for ControlRef {
     }
 }
 
-/// A half's hold on the core.
+/// A half's pool reference: it keeps the core alive.
 pub(crate) struct PoolRef(SharedPtr<Core>);
 
 impl PoolRef {

@@ -1,10 +1,10 @@
-//! Where idle buffers wait: one size class per size class and half, with three lists on it.
+//! One size class of one half: its idle buffers wait on three lists.
 //!
 //! | list | who pushes | who takes |
 //! |---|---|---|
-//! | local | the owner | the owner, one at a time, plain loads and stores |
-//! | inbox | anyone, one compare-and-swap each | the owner, everything at once |
-//! | surplus | the owner | the control half, everything with one swap |
+//! | local | the owner | the owner, one at a time, with plain loads and stores |
+//! | inbox | any thread, with one compare-and-swap for each buffer | the owner takes all with one swap |
+//! | surplus | the owner | the control half takes all with one swap |
 
 use core::ptr;
 use core::ptr::NonNull;
@@ -16,113 +16,117 @@ use super::pool_core::{Core, MAX_HALVES, OnRelease, SharedPtr};
 use super::slot_table::{NIL, Slot, SlotIndex, SlotState, SlotTable};
 use crate::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
 
-/// The line that no buffer is beyond.
+/// The threshold that no address reaches: nothing is reclaimed.
 pub(crate) const NO_THRESHOLD: u64 = u64::MAX;
-/// No room, however many come back before the next take.
+/// No fast-path credit, however many buffers return before the next acquire.
 const NO_CREDIT: i64 = i64::MIN / 2;
 
-/// In place of the window's peak: the control half has looked at it, and the owner begins a new one.
+/// Stored in place of the window's peak by the control half, after it has read it: the owner starts a new window.
 pub(super) const PEAK_RESTARTS: u32 = u32::MAX;
 
-/// Who takes a buffer: counted apart.
+/// The two kinds of acquire, which are counted apart.
 #[derive(Clone, Copy)]
 pub(crate) enum AcquireKind {
     Scratch,
     Owned,
 }
 
-/// A buffer that was taken for a holder.
+/// A buffer that was taken for an acquire.
 pub(crate) struct TakenBuffer {
     pub(super) index: SlotIndex,
     pub(super) samples: NonNull<f32>,
-    /// How many acquires came to it in the same way, this one included. Not counted for a `Scratch` from the list.
+    /// Number of acquires that were counted with this one, itself included. 0 for a `Scratch` from the local list,
+    /// which is not counted.
     pub(super) count: u64,
 }
 
-/// One size class of one half: its idle buffers, and what happened to the others.
+/// One size class of one half: its idle buffers, and the counts of all others.
 ///
-/// Invariants, at rest: `carved = local + inbox.length() + surplus.length() + leased`, where `leased` is what handles
-/// hold; `local` is what is in the cache and `transfers + pushes − pops`, the length of the chain at `first`.
+/// Invariant while no thread is inside an operation: `carved = local + inbox.length() + surplus.length() + leased`.
+/// `leased` is what handles own. `local` is the cached buffer and the local list. The local list has `transfers +
+/// pushes − pops` buffers, the length of the chain at `first`.
 ///
-/// The cache keeps one buffer out of the list, the one that came back last, with where its samples are: most takes follow
-/// a return of the same class, and need no more. The list is popped only when the cache is empty, so that what is off the
-/// list is in use then, and the peak is exact; or where what is off the list, the cached buffer included, is no more than
-/// the peak. Whatever looks through the list puts the cache first.
+/// The one-slot cache holds the buffer that was released last, outside of the local list and with the address of its
+/// samples. Most acquires follow a release of the same class and are served by it without a look at the list or the
+/// slot. The list is popped only while the cache is empty, or while all buffers outside of the list, the cached one
+/// included, are no more than the peak: so every pop that could make a new peak counts exactly what is in use. Every
+/// function that walks over the list flushes the cache first.
 ///
-/// What is on the list is the difference of counts that only rise, one of takes and one of returns. The one number that both change is
-/// `credit`.
+/// The length of the local list is a difference of counts that only rise. `credit` is the one word that both an
+/// acquire and a release change.
 ///
-/// Three kinds of fields, each on cache lines of their own: what hardly ever changes, and every thread reads that brings
-/// a buffer home; what the owner writes; what other threads write.
+/// The fields lie on three groups of cache lines: what seldom changes and every thread reads that releases a buffer;
+/// what the owner writes; what other threads write.
 #[repr(C, align(64))]
 pub(crate) struct SizeClass {
-    /// The pool it belongs to.
+    /// The pool that the class belongs to.
     pub(super) core: SharedPtr<Core>,
-    /// Capacity of its buffers.
+    /// Capacity of its buffers, in samples.
     pub(crate) samples: u32,
-    /// Local buffers that only critical callers may take.
+    /// Local buffers that only critical acquires may take.
     pub(super) reserve: u32,
-    /// What its half's owner knows its own size classes by, in one comparison: no other half of any pool has it.
+    /// Identifies the half that owns the class, in one comparison: no other half of any pool has the same key.
     pub(super) owner: HalfKey,
-    /// The half it belongs to, and its own number in the core's directory.
+    /// The half that the class belongs to, and the number of the class in the core's directory.
     pub(crate) half: u16,
     pub(crate) id: u16,
-    /// What happens to samples when their buffer is released.
+    /// What happens to the samples of a released buffer.
     pub(super) on_release: OnRelease,
-    /// Buffers from this place on are asked back: see [`Slot::address_key`]. Written by the control half, seldom; read by
-    /// the owner with each buffer that comes home.
+    /// Buffers at or above this address are reclaimed: see [`Slot::address_key`]. The control half writes it, seldom.
+    /// The owner reads it with each buffer that is released.
     ///
     /// [`Slot::address_key`]: super::slot_table::Slot::address_key
     pub(super) reclaim_threshold: AtomicU64,
     owner_s: CacheLine,
-    /// The buffer that the owner got back last, while the cache knows it, or NIL: a take from here does not look for its slot
-    /// or at the list. Written by the owner, like every field down to `peak`.
+    /// Index of the buffer that was cached last, or NIL. It stays while that buffer is acquired, so that its release
+    /// is recognised. The owner writes it, like every field down to `window_peak`.
     pub(super) cached: AtomicU32,
-    /// Capacity of the cached buffer; 0 while there is none.
+    /// Capacity of the cached buffer; 0 while the cache is empty.
     pub(super) cached_capacity: AtomicU32,
-    /// A `CacheState`, for while there is none.
+    /// A `CacheState`, which counts while the cache is empty.
     pub(super) cache_state: AtomicU32,
     /// First slot of the local list, or NIL.
     pub(super) first: AtomicU32,
-    /// Where the samples of the cached buffer are, and its slot state: also of one that is out or lent.
+    /// Address of the samples, and slot state, of the buffer that was cached last. Valid while `cached` is not NIL.
     pub(super) cached_samples: AtomicPtr<f32>,
     pub(super) cached_slot_state: AtomicPtr<SlotState>,
-    /// Taken from the cache: by `Scratch`, and by every other acquire.
+    /// Acquires served from the cache: by `Scratch`, and all others.
     pub(super) cache_scratches: Counter,
     pub(super) cache_acquires: Counter,
-    /// Taken off the local list for a holder.
+    /// Buffers popped off the local list by acquires.
     pub(super) pops: Counter,
-    /// Put on the local list by the owner, from a holder.
+    /// Buffers that the owner pushed to the local list when they were released.
     pub(crate) pushes: Counter,
-    /// How many more takes than returns there may be before one has to look closer, a signed number: no more than are on the
-    /// list beyond the reserve, and no more than make a new peak. The inbox only grows between two refills, so as many takes
-    /// as the use was below the peak cannot make one.
+    /// Fast-path credit (signed): acquires that may still pop without a check of the reserve and the peak. At most the
+    /// length of the local list less the reserve, and at most the window's peak less what is in use. Between two
+    /// refills the inbox only grows, so that this many acquires cannot make a new peak.
     credit: AtomicU64,
-    /// What came from the inbox less what went to the surplus or the arena; wraps.
+    /// Buffers that came to the local list from the inbox, less those that left it for the surplus or the arena;
+    /// wraps.
     pub(super) transfers: AtomicU64,
-    /// Taken off the list other than by `Scratch`.
+    /// Buffers popped off the local list other than by `Scratch`.
     pub(super) list_acquires: Counter,
-    /// Acquires served from this size class for a request of the class below.
+    /// Acquires served by this class for a request of the class below.
     pub(super) served_for_smaller: Counter,
-    /// Acquires by `Scratch` that an event has told.
+    /// Acquires by `Scratch` that were published in an event, and returns that were.
     pub(super) scratches_published: Counter,
     pub(super) returns_published: Counter,
-    /// Returned buffers that came through the inbox.
+    /// Returned buffers that arrived through the inbox.
     pub(super) taken: Counter,
-    /// Idle buffers looked at because the control half asked.
+    /// Idle buffers that the owner scanned on request of the control half.
     pub(super) scanned: Counter,
-    /// Requests of this class served by the next larger one.
+    /// Requests of this class served by the next larger class.
     pub(crate) borrowed: Counter,
-    /// Requests of this class refused.
+    /// Requests of this class that were refused.
     pub(crate) exhausted: Counter,
-    /// Most buffers in use at once: ever, and since the control half last asked.
+    /// Most buffers in use at once: since the class was made, and since the control half last restarted the window.
     pub(super) peak: AtomicU32,
     pub(super) window_peak: AtomicU32,
 
     pub(crate) shared: SharedSide,
 }
 
-/// An address within the core, by the half's number: halves of one core differ, and cores do not overlap.
+/// Identifies a half by an address inside its core: the halves of one core differ, and cores do not overlap.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct HalfKey(usize);
 
@@ -142,15 +146,17 @@ struct CacheLine;
 pub(crate) struct SharedSide {
     pub(crate) inbox: Inbox,
     pub(crate) surplus: SharedList,
-    /// Buffers that exist on this size class. Written by the control half, before it pushes and after it took.
+    /// Buffers of the class that exist. The control half adds to it before it pushes them, and subtracts after it took
+    /// them.
     pub(super) carved: AtomicU32,
-    /// Idle buffers above this many are shed to the surplus. Written by the control half.
+    /// The owner sheds idle buffers above this many to the surplus. The control half writes it.
     pub(super) limit: AtomicU32,
-    /// Buffers beyond the line when they were last counted. The control half's own.
+    /// Buffers at or above the reclaim threshold when they were last counted. Only the control half uses it.
     pub(super) draining: AtomicU32,
-    /// How many idle buffers the owner should look at in all, to shed those beyond the line. Written by the control half.
+    /// The total of idle buffers that the owner is to have scanned, to shed those above the threshold. The control
+    /// half writes it.
     pub(super) scan_request: AtomicU64,
-    /// Idle buffers below this many are replenished. The control half's own.
+    /// The control half replenishes idle buffers below this many. Only the control half uses it.
     pub(super) target: AtomicU32,
 }
 
@@ -206,17 +212,17 @@ impl SizeClass {
         }
     }
 
-    /// Whether its buffers hold so many samples; no buffer serves a request for none.
+    /// Whether a buffer of the class holds a request of `samples`. No class serves a request for no samples.
     #[inline(always)]
     pub(super) const fn serves(&self, samples: usize) -> bool {
         samples.wrapping_sub(1) < self.samples as usize
     }
 
-    // The owner's side. Relaxed throughout: one thread's own words, read by others as a racing answer; a new owner
-    // comes after the half's state was released and acquired.
+    // The owner's side. Every access is relaxed: one thread's own words, which others read as racing figures. A new
+    // owner comes after `HALF_DETACH` and `HALF_IS_ATTACHED`, which order everything.
 
-    /// Takes the first idle buffer of the list for a holder of `samples`, unless only the reserve is left. The cache is
-    /// empty.
+    /// Pops the first buffer of the local list for a request of `samples`, unless only the reserve is left. The cache
+    /// is empty.
     #[inline(always)] // See `RealtimePool::scratch`.
     pub(super) fn take_from_list(&self, kind: AcquireKind, samples: u32) -> Option<TakenBuffer> {
         let (index, slot) = self.pop(&self.core.table, samples)?;
@@ -230,8 +236,8 @@ impl SizeClass {
         })
     }
 
-    /// Takes an idle buffer for a holder of `samples`, unless only the reserve is left: the one in the cache, else the first on
-    /// the list.
+    /// Takes an idle buffer for a request of `samples`, unless only the reserve is left: the cached one, else the
+    /// first of the local list.
     #[inline(always)] // See `RealtimePool::scratch`.
     pub(super) fn take(&self, kind: AcquireKind, samples: u32) -> Option<TakenBuffer> {
         match self.take_cached(kind, samples as usize) {
@@ -240,7 +246,7 @@ impl SizeClass {
         }
     }
 
-    /// [`take`](Self::take) for a critical caller, the reserve included. The cache is empty.
+    /// [`take`](Self::take) for a critical acquire, which may use the reserve. The cache is empty.
     pub(super) fn take_reserve(&self, samples: u32) -> Option<TakenBuffer> {
         let (index, slot) = self.pop_reserve(&self.core.table, samples)?;
         Some(TakenBuffer {
@@ -250,7 +256,7 @@ impl SizeClass {
         })
     }
 
-    /// Takes a local slot off the list for a holder of `samples`, unless only the reserve is left. The cache is empty.
+    /// Pops a local slot for a request of `samples`, unless only the reserve is left. The cache is empty.
     #[inline(always)] // See `RealtimePool::scratch`.
     pub(crate) fn pop<'table>(
         &self,
@@ -263,14 +269,16 @@ impl SizeClass {
         if credit < 0 && !self.check_credit_slowly() {
             return None;
         }
-        // Before it leaves the list, so that at every moment either the list or its own word says what it is.
+        // Stored before the slot leaves the list, so that at every moment either the list or the slot's own word says
+        // where the buffer is. Otherwise a buffer is lost if the owner dies between the two stores.
         slot.set_requested(samples);
         self.unlink(slot);
         self.pops.add(1);
         Some((index, slot))
     }
 
-    /// [`pop`](Self::pop) of two at once, if that cannot make a new peak, whatever is in the cache, and leaves the reserve.
+    /// [`pop`](Self::pop) of two buffers, if the credit covers both: then they cannot make a new peak and the reserve
+    /// stays.
     #[inline(always)]
     pub(super) fn pop_pair<'table>(
         &self,
@@ -293,7 +301,7 @@ impl SizeClass {
         Some([(first, slot), (second, below)])
     }
 
-    /// Takes a local slot, the reserve included.
+    /// Pops a local slot, the reserve included.
     pub(super) fn pop_reserve<'table>(
         &self,
         table: &'table SlotTable,
@@ -322,7 +330,7 @@ impl SizeClass {
             .store(front.state.next.load(Ordering::Relaxed), Ordering::Relaxed);
     }
 
-    /// What is on the local list less what was stocked.
+    /// Buffers pushed less buffers popped: the length of the local list without the transfers.
     #[inline(always)]
     fn net_pushes(&self) -> i64 {
         self.pushes.get().wrapping_sub(self.pops.get()) as i64
@@ -338,7 +346,7 @@ impl SizeClass {
         self.credit.store(credit as u64, Ordering::Relaxed);
     }
 
-    /// Whether a slot may be taken although there was no room for it; then the peak is noted.
+    /// Whether a slot may be popped although the credit is used up. Updates the peak and the credit if so.
     #[cold]
     #[inline(never)]
     fn check_credit_slowly(&self) -> bool {
@@ -350,7 +358,7 @@ impl SizeClass {
         true
     }
 
-    /// Puts a holder's slot on the local list.
+    /// Pushes a released slot to the local list.
     #[inline(always)]
     pub(super) fn push(&self, slot: Slot<'_>, index: SlotIndex) {
         self.link(slot, index);
@@ -366,14 +374,16 @@ impl SizeClass {
     #[inline(always)]
     pub(super) fn link(&self, slot: Slot<'_>, index: SlotIndex) {
         let first = self.first.load(Ordering::Relaxed);
-        // Last out, first in: then the link is still there, and the next take need not wait for a store to it.
+        // The last slot popped is mostly the first one pushed: its link is still right then, and the next pop need not
+        // wait for a store to it.
         if slot.state.next.load(Ordering::Relaxed) != first {
             slot.state.next.store(first, Ordering::Relaxed);
         }
         self.first.store(index.raw(), Ordering::Relaxed);
     }
 
-    /// Takes a buffer home that its holder released here: to the local list, or to the surplus if it was asked back.
+    /// Accepts a buffer that the owner released: to the local list, or to the surplus if it is at or above the reclaim
+    /// threshold.
     #[inline(always)]
     pub(super) fn push_returned(&self, index: SlotIndex) {
         let table = &self.core.table;
@@ -385,14 +395,14 @@ impl SizeClass {
         }
     }
 
-    /// [`push_returned`](Self::push_returned) of two at once, whose slots do not say yet that they are back.
+    /// [`push_returned`](Self::push_returned) of two buffers whose slot states are not yet cleared.
     #[inline(always)]
     pub(super) fn push_pair_returned(&self, pair: [(SlotIndex, Slot<'_>); 2]) {
         let [(first, slot), (second, below)] = pair;
         slot.clear();
         below.clear();
         if self.reclaim_threshold() == NO_THRESHOLD {
-            // As they lay: mostly both links are still there.
+            // In the order in which they were popped: mostly both links are still right.
             self.link(below, second);
             self.link(slot, first);
             self.returned(2);
@@ -405,7 +415,7 @@ impl SizeClass {
     #[cold]
     #[inline(never)]
     fn shed_if_above_threshold(&self, table: &SlotTable, slot: Slot<'_>, index: SlotIndex) -> bool {
-        // Nobody would collect it.
+        // Without a control half nobody would collect the surplus.
         if !self.core.is_controlled() {
             return false;
         }
@@ -418,7 +428,7 @@ impl SizeClass {
         shed
     }
 
-    /// Everything on the local list, which is empty then. For its owner, or for the control half when there is none.
+    /// Takes the whole local list. Called by its owner, or by the control half while the half is detached.
     pub(crate) fn take_local(&self) -> Chain {
         let chain = self.peek_local();
         self.first.store(NIL, Ordering::Relaxed);
@@ -426,7 +436,7 @@ impl SizeClass {
         chain
     }
 
-    /// What links lead to from the local list, whatever was counted.
+    /// The local list by its links alone, without its length, which cannot be trusted after the owner died.
     pub(crate) fn follow_local(&self) -> Chain {
         Chain {
             first: self.first.load(Ordering::Relaxed),
@@ -435,7 +445,7 @@ impl SizeClass {
         }
     }
 
-    /// What is on the local list, to be looked at while its owner rests.
+    /// The local list, to be read while its owner does not change it.
     pub(crate) fn peek_local(&self) -> Chain {
         Chain {
             first: self.first.load(Ordering::Relaxed),
@@ -444,7 +454,7 @@ impl SizeClass {
         }
     }
 
-    /// Makes these the local list, whatever it was. For the control half, in place of a dead owner.
+    /// Makes these the local list, whatever it was before. Called by the control half in place of an owner that died.
     pub(crate) fn rebuild_local(&self, table: &SlotTable, idle: &[SlotIndex]) {
         self.first.store(NIL, Ordering::Relaxed);
         for &index in idle {
@@ -455,7 +465,7 @@ impl SizeClass {
         self.transfer(0);
     }
 
-    /// Slots came to the local list, or left it, otherwise than from and to holders.
+    /// Adds to the transfers: `more` slots came to the local list, or left it, without an acquire or a release.
     pub(super) fn transfer(&self, more: i64) {
         let transfers = self.transfers.load(Ordering::Relaxed);
         self.transfers
@@ -463,8 +473,8 @@ impl SizeClass {
         self.set_credit(NO_CREDIT);
     }
 
-    /// Opens a new look at the peak if the last was looked at: what is in use now counts, and so does the next acquire.
-    /// The cache is empty.
+    /// Starts a new window of the peak if the control half restarted it: what is in use now counts, and so does the
+    /// next acquire. The cache is empty.
     pub(super) fn begin_window(&self) {
         if self.window_peak_restarts() {
             self.update_peak(self.net_pushes());
@@ -475,7 +485,7 @@ impl SizeClass {
         self.window_peak.load(Ordering::Relaxed) == PEAK_RESTARTS
     }
 
-    /// Notes how many are in use with this balance, and how much room there is from then on.
+    /// Updates the peaks for the number of buffers in use, and grants new credit.
     fn update_peak(&self, net_pushes: i64) {
         let transfers = self.transfers.load(Ordering::Relaxed) as i64;
         let idle = (transfers + net_pushes) as u32
@@ -501,7 +511,7 @@ impl SizeClass {
 
 #[cfg(all(test, not(loom)))]
 impl SizeClass {
-    /// A size class of no pool, with the given number of buffers to be accounted for.
+    /// A size class outside of any pool, which accounts for the given number of buffers.
     pub(super) fn for_test(carved: u32, reserve: u32) -> Self {
         let core = SharedPtr::for_test();
         let size_class = Self::new(core, OnRelease::Leave, (0, 0), 256, reserve);

@@ -10,18 +10,18 @@ use crate::sync::atomic::{AtomicPtr, AtomicU8, AtomicU16, AtomicU32, Ordering};
 const CHUNK: usize = if cfg!(loom) { 4 } else { 64 };
 const CHUNK_BITS: u32 = CHUNK.trailing_zeros();
 
-/// Indices are 24 bits wide, so that a list head packs one beside its lengths.
+/// Indices are 24 bits wide, so that a list head packs one beside its counts.
 pub(super) const INDEX_BITS: u32 = 24;
 /// "No slot": ends a list.
 pub(super) const NIL: u32 = (1 << INDEX_BITS) - 1;
 
-/// The slot's holder was recorded in the leak ring.
+/// The acquire of this buffer was recorded with its call site.
 const SAMPLED: u32 = 1 << 31;
-/// The buffer was frozen: several may hold it.
+/// The buffer was frozen: several handles may refer to it.
 const FROZEN: u32 = 1 << 30;
-/// The last holder was about to push the buffer to its inbox.
+/// The last handle is about to push the buffer to its inbox.
 const IN_TRANSIT: u32 = 1 << 29;
-/// The largest buffer in samples: what is left of a word beside the marks.
+/// The largest buffer in samples: the bits of a word beside the marks.
 pub(crate) const MAX_SAMPLES: usize = (1 << 29) - 1;
 
 /// The size class of a slot without memory.
@@ -29,7 +29,8 @@ const UNCARVED: u16 = u16::MAX;
 
 /// The number of a slot of the table it came from.
 ///
-/// Invariant: below the table's count. Only this file, and list heads that were packed from one, make them.
+/// Invariant: below the table's count. Only this file and [`index_from`](super::free_list::index_from) make one, the
+/// latter from words that were packed from one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SlotIndex(u32);
 
@@ -45,20 +46,21 @@ impl SlotIndex {
     }
 }
 
-/// What of a slot changes with each slot state, and is written by the owner and by whoever brings the buffer home: eight to a
-/// cache line, so that few lines go back and forth between them.
+/// The part of a slot that changes with each acquire, written by the owner and by whoever releases the buffer: eight
+/// to a cache line, so that few lines move between their processors.
 ///
-/// `next` belongs to the list the slot is on, or to the slot's holder. `requested` is the requested length with its marks, of
-/// no samples while idle: written by whoever holds the slot, before it leaves a list and before it is put on one.
+/// `next` belongs to the list that the slot is on, or to the handle. `requested` is the requested length with its
+/// marks, and 0 while the buffer is idle. Whoever owns the slot writes it before the slot leaves a list and before it
+/// is pushed to one.
 pub(crate) struct SlotState {
     pub(super) next: AtomicU32,
     requested: AtomicU32,
 }
 
-/// What of a slot stays while its buffer is carved, and the count of those that share it.
+/// The part of a slot that stays while its buffer is carved, and its reference count.
 ///
-/// `unit`, `region` and `size_class` are written by the control half while the slot is on no list, and published with the
-/// list push that follows. `refs` counts `BufferRef`s.
+/// The control half writes `unit`, `region` and `size_class` while the slot is on no list; the push that follows
+/// publishes them. `refs` counts the handles of a frozen buffer.
 pub(crate) struct SlotExtent {
     /// Offset in its region, in units of 64 bytes.
     unit: AtomicU32,
@@ -67,7 +69,7 @@ pub(crate) struct SlotExtent {
     region: AtomicU8,
 }
 
-/// What the pool knows about one buffer, in two parts that are stored apart: 20 bytes.
+/// The record of one buffer, in two parts that are stored apart: 20 bytes.
 #[derive(Clone, Copy)]
 pub(crate) struct Slot<'table> {
     pub(crate) state: &'table SlotState,
@@ -96,7 +98,7 @@ impl SlotState {
         self.requested.store(0, Ordering::Relaxed);
     }
 
-    /// Whether nobody has touched it since its owner took the buffer back.
+    /// Whether the buffer is idle: nothing was stored since the slot state was cleared.
     pub(super) fn is_idle(&self) -> bool {
         self.requested.load(Ordering::Relaxed) == 0
     }
@@ -114,8 +116,8 @@ impl SlotExtent {
 }
 
 impl Slot<'_> {
-    /// Relaxed throughout: a slot's words are read by who holds the slot, and the hand-over (list push and take, or a
-    /// handle moved by the user) orders them. The control half's walks read them as a racing answer.
+    /// Every access is relaxed: the owner of a slot reads its words, and the hand-over (a push and a take, or a handle
+    /// moved by the user) orders them. The control half reads them as racing figures.
     pub(crate) fn carve(&self, region: u8, unit: u32, size_class: u16) {
         self.extent.unit.store(unit, Ordering::Relaxed);
         self.extent.size_class.store(size_class, Ordering::Relaxed);
@@ -123,7 +125,7 @@ impl Slot<'_> {
         self.clear();
     }
 
-    /// Its memory went back to the arena.
+    /// The memory of the slot went back to the arena.
     pub(crate) fn uncarve(&self) {
         self.extent.size_class.store(UNCARVED, Ordering::Relaxed);
     }
@@ -173,8 +175,8 @@ impl Slot<'_> {
             .store(requested | mark, Ordering::Relaxed);
     }
 
-    /// The last holder is about to push it to its inbox. Who that is says whether it was frozen: a load would wait for the
-    /// cache line to come, and the store once more to own it.
+    /// Marks the buffer as on its way to the inbox. The caller knows whether it was frozen: a load of the word would
+    /// wait for its cache line, and the store once more to own it.
     #[inline(always)]
     pub(super) fn mark_in_transit(&self, frozen: bool) {
         let frozen = if frozen { FROZEN } else { 0 };
@@ -188,17 +190,17 @@ impl Slot<'_> {
         self.state.clear();
     }
 
-    /// Samples its holder asked for; 0 while idle.
+    /// Requested length in samples; 0 while idle.
     pub(crate) fn requested_samples(&self) -> u32 {
         self.state.requested.load(Ordering::Relaxed) & MAX_SAMPLES as u32
     }
 
-    /// Whether the buffer may be in other hands than its half's owner's: frozen, or on its way home after that.
+    /// Whether the buffer is or was frozen, so that other threads than its half's owner may have a handle.
     pub(crate) fn is_frozen(&self) -> bool {
         self.state.requested.load(Ordering::Relaxed) & FROZEN != 0
     }
 
-    /// Whether nobody has touched the slot since its owner put it on a list.
+    /// Whether nothing was stored since the slot state was cleared.
     pub(crate) fn is_idle(&self) -> bool {
         self.state.is_idle()
     }
@@ -208,7 +210,7 @@ impl Slot<'_> {
     }
 }
 
-/// Slots that were added together, part by part. Slot states begin a cache line.
+/// Slots that were added together, each part in an array of its own. The states begin a cache line.
 #[repr(align(64))]
 struct Chunk {
     states: [SlotState; CHUNK],
@@ -217,9 +219,9 @@ struct Chunk {
 
 /// All slots of a pool, in chunks of 64 so that growing moves none of them.
 pub(crate) struct SlotTable {
-    /// Filled from the front by the control half; null beyond.
+    /// The control half fills it from the front; null beyond.
     chunks: Box<[AtomicPtr<Chunk>]>,
-    /// Slots that exist: written by the control half alone.
+    /// Slots that exist. Only the control half writes it.
     count: AtomicU32,
 }
 
@@ -235,7 +237,7 @@ impl SlotTable {
         }
     }
 
-    /// A slot that was never used. Control half only: allocates a chunk every 64th time.
+    /// Adds a slot. Only for the control half: allocates a chunk every 64th time.
     pub(crate) fn add(&self) -> Result<SlotIndex, PoolError> {
         let count = self.count.load(Ordering::Relaxed);
         let capacity = self.capacity();
@@ -250,14 +252,14 @@ impl SlotTable {
                 states: core::array::from_fn(|_| SlotState::new()),
                 extents: core::array::from_fn(|_| SlotExtent::new()),
             });
-            // Relaxed: another thread learns an index of this chunk only through a list push (release) that follows.
+            // Relaxed: another thread learns an index of this chunk only through a push (release) that follows.
             self.chunks[count as usize / CHUNK].store(Box::into_raw(chunk), Ordering::Relaxed);
         }
         self.count.store(count + 1, Ordering::Relaxed);
         Ok(SlotIndex(count))
     }
 
-    /// Slots there can be.
+    /// Slots the table can have.
     pub(crate) fn capacity(&self) -> usize {
         self.chunks.len() * CHUNK
     }
@@ -280,10 +282,10 @@ impl SlotTable {
     #[inline(always)]
     pub(crate) fn slot(&self, index: SlotIndex) -> Slot<'_> {
         let (chunk, slot) = (index.0 >> CHUNK_BITS, index.0 as usize % CHUNK);
-        // SAFETY: bounds: an index is below `count` of its table, whose chunks up to that count exist and hold 64
-        // slots each. Initialised before the index was given out. Shared access only; all fields are atomic. Chunks
-        // live as long as the table. Thread: the index reached this one by a synchronising hand-over, which also
-        // published the chunk's pointer, so the relaxed load cannot see an older null.
+        // SAFETY: bounds: an index is below `count` of its table, whose chunks up to that count exist and hold `CHUNK`
+        // slots each. Initialised before the index was returned by `add`. Aliasing: shared access only; all fields are
+        // atomic. Lifetime: chunks live as long as the table. Thread: the index reached this one by a synchronising
+        // hand-over, which also published the chunk's pointer, so that the relaxed load cannot read an older null.
         unsafe {
             let chunk = self
                 .chunks
@@ -306,7 +308,7 @@ impl SlotTable {
 
 #[cfg(all(test, not(loom)))]
 impl SlotTable {
-    /// A table with so many slots, and their indices.
+    /// A table with `count` slots, and their indices.
     pub(crate) fn of_slots(count: u32) -> (Self, Vec<SlotIndex>) {
         let table = Self::new(count as usize);
         let indices = (0..count)
@@ -321,8 +323,8 @@ impl Drop for SlotTable {
         for chunk in &self.chunks {
             let chunk = chunk.load(Ordering::Relaxed);
             if !chunk.is_null() {
-                // SAFETY: made by `Box::into_raw` in `add`, freed once: the table is being dropped, so nobody else refers
-                // to it.
+                // SAFETY: made by `Box::into_raw` in `add`, freed once: the table is being dropped, so that nobody
+                // else refers to it.
                 drop(unsafe { Box::from_raw(chunk) });
             }
         }
