@@ -331,15 +331,15 @@ impl PoolControl {
         self.pool.size_classes().map(of_class).sum::<usize>() + collected
     }
 
-    /// [`is_valid`](Self::is_valid), where it is known that nobody is in the middle of anything: no half has an owner, and
-    /// no buffer is out.
+    /// [`is_valid`](Self::is_valid) if the pool is known to be idle: no half has an owner, and no buffer is in use.
+    /// True otherwise.
     pub(super) fn is_valid_when_idle(&self) -> bool {
         let owned = self.pool.halves().any(|half| half.is_attached());
         owned || self.leased() > 0 || self.is_valid()
     }
 
-    /// Whether every account agrees with every other, list by list and slot by slot. For tests and debug builds, at
-    /// points where no half and no handle is in the middle of anything. One pass over lists and slots.
+    /// Whether every account agrees with every other, list by list and slot by slot. For tests and debug builds, while
+    /// no thread is inside an operation. One pass over lists and slots.
     #[must_use]
     pub fn is_valid(&self) -> bool {
         let table = &self.pool.table;
@@ -392,7 +392,7 @@ impl PoolControl {
                 i64::from(size_class.carved()) - i64::from(size_class.idle());
             carved_units += size_class.carved() as usize * units(size_class.samples as usize);
         }
-        // What is on no list is in somebody's hands.
+        // A buffer that is on no list is in use.
         for index in table
             .indices()
             .filter(|index| !on_list[index.raw() as usize])
@@ -413,7 +413,7 @@ impl PoolControl {
             && carved_units + self.free.total() == self.reserved_units
     }
 
-    /// Whether as many buffers lie beyond each line as the size class says.
+    /// Whether as many buffers lie above each threshold as the size class says.
     fn thresholds_are_valid(&self) -> bool {
         let table = &self.pool.table;
         let drawn =
@@ -425,7 +425,7 @@ impl PoolControl {
                     && slot.size_class() == size_class.id
                     && slot.address_key() >= size_class.reclaim_threshold()
             });
-            // Where a further line is looked for, the size class says how many are to lie beyond that one.
+            // While another threshold is searched for, the size class says how many are to lie above that one.
             let purpose = self.thresholds.purpose(size_class.id);
             matches!(purpose, Some(Purpose::Drain | Purpose::DrainFirst))
                 || beyond.count() == size_class.draining() as usize
@@ -433,7 +433,7 @@ impl PoolControl {
     }
 }
 
-/// Of what can be told in bytes.
+/// Samples in bytes.
 const fn sample_bytes(samples: usize) -> usize {
     samples.saturating_mul(size_of::<f32>())
 }
@@ -447,7 +447,7 @@ pub(super) const fn bytes(units: usize) -> usize {
     units * UNIT_BYTES
 }
 
-/// What a size class has, and what it counted since `before`.
+/// The figures of a size class, its counts since `before`.
 pub(super) fn counts_since(size_class: &SizeClass, before: Totals) -> ClassMetrics {
     ClassMetrics {
         samples: size_class.samples as usize,
@@ -456,7 +456,7 @@ pub(super) fn counts_since(size_class: &SizeClass, before: Totals) -> ClassMetri
         leased: u64::from(size_class.leased()),
         high_water: u64::from(size_class.peak()),
         recent_high_water: u64::from(size_class.window_peak()),
-        // A racing look at the hits may be one short of an earlier one.
+        // A racing read of the hits may be one short of an earlier one.
         hits: size_class.hits().saturating_sub(before.hits),
         borrowed: size_class.borrowed.get().saturating_sub(before.borrowed),
         created: 0,
@@ -467,7 +467,7 @@ pub(super) fn counts_since(size_class: &SizeClass, before: Totals) -> ClassMetri
     }
 }
 
-/// Adds to the record of the same size, or makes one at its place.
+/// Adds to the record of the same size, or inserts one.
 pub(super) fn add_counts(classes: &mut Vec<ClassMetrics>, more: &ClassMetrics) {
     let at = classes.partition_point(|class| class.samples < more.samples);
     match classes

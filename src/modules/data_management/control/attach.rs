@@ -1,4 +1,4 @@
-//! Making real-time halves, and handing on those whose owner was dropped.
+//! Makes real-time halves, and attaches those again whose owner was dropped.
 
 use super::pool_control::PoolControl;
 use crate::modules::data_management::error::{PoolError, Table};
@@ -10,16 +10,17 @@ use crate::modules::data_management::realtime::size_class::SizeClass;
 use crate::modules::data_management::sizing::class_boundaries::MAX_CLASSES;
 
 impl PoolControl {
-    /// A further real-time half, with the mix of the builder. A half whose owner was dropped is used again: its idle buffers
-    /// go back first, and what was asked of its former owner ([`trim`](Self::trim), [`shrink`](Self::shrink),
-    /// [`replenish_below`](Self::replenish_below)) is over. Its buffers that are still out come home to it.
+    /// Attaches a further real-time half, with the mix of the builder. A half whose owner was dropped is used again:
+    /// its idle buffers return to the arena first, and requests to its former owner ([`trim`](Self::trim),
+    /// [`shrink`](Self::shrink), [`replenish_below`](Self::replenish_below)) end. Its buffers that are still in use
+    /// return to it.
     ///
-    /// Of classes that came after the pool was built it has nothing until [`step`](Self::step) has seen it ask; and what it
-    /// does not use for long, sizing gives to others. Who has to have buffers from the first request on, or for a rare
-    /// burst, says how many: [`attach_with`](Self::attach_with).
+    /// It has no buffers of classes that came after the pool was built until [`step`](Self::step) has seen requests
+    /// for them, and sizing gives to other halves what it does not use for long. For buffers from the first request
+    /// on, or for a rare burst, name their number: [`attach_with`](Self::attach_with).
     ///
     /// # Errors
-    /// [`LimitReached`](PoolError::LimitReached) when arena and limit do not hold another mix;
+    /// [`LimitReached`](PoolError::LimitReached) when arena and limit have no room for another mix;
     /// [`TableFull`](PoolError::TableFull), [`OutOfMemory`](PoolError::OutOfMemory).
     pub fn attach(&mut self) -> Result<RealtimePool, PoolError> {
         let mix = self.classes.clone();
@@ -27,10 +28,11 @@ impl PoolControl {
     }
 
     /// [`attach`](Self::attach) with a mix of its own, `(class samples, buffers)`; classes left out start empty. For a
-    /// half whose needs are known, a stream's or an engine's: no sizing plan takes from it or counts on it.
+    /// half whose needs are known, such as a stream's or an engine's: no sizing plan takes from it or counts on it.
     ///
     /// # Errors
-    /// As for `attach`; [`UnknownClass`](PoolError::UnknownClass), and [`ClassGivenTwice`](PoolError::ClassGivenTwice).
+    /// As for `attach`; [`UnknownClass`](PoolError::UnknownClass), and
+    /// [`ClassGivenTwice`](PoolError::ClassGivenTwice).
     pub fn attach_with(&mut self, mix: &[(usize, u32)]) -> Result<RealtimePool, PoolError> {
         let mut rest = mix.iter();
         while let Some(&(samples, _)) = rest.next() {
@@ -62,7 +64,7 @@ impl PoolControl {
             }
             None => self.make_half()?,
         };
-        // Made before it is filled: its drop leaves the half without owner if that fails.
+        // Made before it is filled: if that fails, its drop detaches the half.
         let realtime = RealtimePool::new(self.pool.new_pool_ref(), half, self.options);
         let wanted = |&(samples, buffers): &(u32, u32)| {
             let size_class = self.size_class(half.id, samples)?;
@@ -98,12 +100,12 @@ impl PoolControl {
         }
     }
 
-    /// What the host configured for halves that were attached since this was last asked.
+    /// The mix that the host configured for halves attached since the last call.
     pub(super) fn take_attached(&mut self) -> Vec<(u32, u32)> {
         core::mem::take(&mut self.attached)
     }
 
-    /// Ends what was asked of the former owner of a half, and gives its idle buffers back: see
+    /// Ends the requests to the former owner of a half, and returns its idle buffers to the arena: see
     /// `docs/decisions/0018-requests-to-an-owner-end-with-it.md`.
     fn forget_owner(&mut self, half: SharedPtr<Half>) {
         let size_classes: Vec<_> = self

@@ -1,4 +1,4 @@
-//! The control half's hold on the arena: buffers are carved from it, and given back.
+//! Carves buffers from the arena, and returns them to it.
 
 use super::arena::{Fit, Region, Run, UNIT_BYTES, UNIT_SAMPLES, natural_alignment, units};
 use super::placement::{Placed, Wanted, fill_run, fill_runs, total_units};
@@ -9,13 +9,13 @@ use crate::modules::data_management::realtime::pool_core::{MAX_REGIONS, SharedPt
 use crate::modules::data_management::realtime::size_class::SizeClass;
 use crate::modules::data_management::realtime::slot_table::SlotIndex;
 
-/// A half's class has not taken over yet what was carved before.
+/// The inbox of a class is full of buffers that its owner has not taken yet.
 const INBOX_FULL: PoolError = PoolError::TableFull {
     table: Table::Inbox,
     capacity: MAX_NEWLY_CARVED as usize,
 };
 
-/// More buffers at once than a half's class can take over.
+/// The error for more buffers at once than an inbox can count.
 pub(super) const fn too_many(requested: usize) -> PoolError {
     PoolError::TooManyAtOnce {
         requested,
@@ -23,7 +23,7 @@ pub(super) const fn too_many(requested: usize) -> PoolError {
     }
 }
 
-/// A region grown later has at least one part in this many of what is reserved, so that regions stay few.
+/// A region added later has at least one part in this many of what is reserved, so that regions stay few.
 const GROWTH_SHARE: usize = 2;
 
 impl PoolControl {
@@ -37,7 +37,7 @@ impl PoolControl {
         let align = self.make_room(size_class.samples, count)?;
         let draining = size_class.draining();
         if count > 0 {
-            // What is carved now may lie beyond the line.
+            // New buffers may lie above the reclaim threshold.
             self.drain(&size_class, 0);
         }
         let mut fit = Fit::new(units(size_class.samples as usize) as u32, align);
@@ -51,8 +51,8 @@ impl PoolControl {
         Ok(())
     }
 
-    /// [`carve`](Self::carve) for several size classes, placed together so that no memory is lost between their buffers; all or
-    /// none.
+    /// [`carve`](Self::carve) for several size classes, placed together so that no memory is lost between their
+    /// buffers; all or none.
     pub(super) fn carve_mix(
         &mut self,
         mix: &[(SharedPtr<SizeClass>, u32)],
@@ -80,7 +80,7 @@ impl PoolControl {
         Ok(())
     }
 
-    /// Whether inboxes and the slot table have room for so many more buffers.
+    /// Checks whether inboxes and the slot table have room for so many more buffers.
     fn check_tables(&self, mix: &[(SharedPtr<SizeClass>, u32)]) -> Result<(), PoolError> {
         for (size_class, count) in mix {
             if u64::from(*count) > MAX_NEWLY_CARVED {
@@ -114,7 +114,7 @@ impl PoolControl {
         self.carve_run(size_class, run)
     }
 
-    /// Makes a buffer of a run that was just taken.
+    /// Carves a buffer from a run that was just taken.
     fn carve_run(&mut self, size_class: &SizeClass, run: Run) -> Result<(), PoolError> {
         let table = &self.pool.table;
         let index = self.spare.pop(table).map_or_else(|| table.add(), Ok);
@@ -129,7 +129,7 @@ impl PoolControl {
         Ok(())
     }
 
-    /// Takes up to `count` buffers out of the inbox again, as many as the owner has not taken yet.
+    /// Undoes a carve: takes up to `count` buffers out of the inbox, as far as the owner has not taken them yet.
     pub(crate) fn uncarve_newly_carved(&mut self, size_class: &SizeClass, count: u32) {
         let size = units(size_class.samples as usize) as u32;
         let mut left = count;
@@ -156,7 +156,8 @@ impl PoolControl {
                 returned == 0 && size_class.shared.inbox.push_newly_carved(table, index);
             if !newly_carved {
                 returned = returned.saturating_sub(1);
-                // Not closed: this pool reference lives. A newly carved one that the inbox cannot count any more passes for a returned one.
+                // Never closed: this pool reference exists. A newly carved buffer that the inbox cannot count any more
+                // passes for a returned one.
                 let _ = size_class.shared.inbox.push(table.slot(index).state, index);
             }
         }
@@ -181,8 +182,8 @@ impl PoolControl {
         self.spare.push(&self.pool.table, index);
     }
 
-    /// Sees to it that `count` buffers of one class fit, and says at multiples of what: of their natural alignment, from
-    /// what is free or by one new region; where there is no room for that, anywhere.
+    /// Makes room for `count` buffers of one class, in free memory or by one new region. Returns the alignment to
+    /// carve them at: the natural one, or 1 where there is no room for that.
     fn make_room(&mut self, samples: u32, count: u32) -> Result<u32, PoolError> {
         let (samples, size) = (samples as usize, units(samples as usize) as u32);
         let (count, align) = (count as usize, natural_alignment(size));
@@ -220,8 +221,8 @@ impl PoolControl {
         Ok(align)
     }
 
-    /// Where the buffers of a mix go: side by side in one free run, or in a region of their own; where the limit leaves no
-    /// room for that, in several runs, and what fits in none of these in a region.
+    /// Places the buffers of a mix: side by side in one free run, or in a region of their own. Where the limit leaves
+    /// no room for that, in several runs, and the rest in a region.
     fn place(&mut self, mix: &[(SharedPtr<SizeClass>, u32)]) -> Result<Vec<Placed>, PoolError> {
         let class = |&(size_class, count): &(SharedPtr<SizeClass>, u32)| Wanted {
             units: units(size_class.samples as usize) as u32,
@@ -261,12 +262,12 @@ impl PoolControl {
         Ok(placed)
     }
 
-    /// What recycled vectors hold now.
+    /// Sets how many samples recycled vectors hold now.
     pub(crate) const fn set_recycled_vector_samples(&mut self, samples: usize) {
         self.recycled_vector_samples = samples;
     }
 
-    /// Samples the pool may still take, in the arena or on size classes of vectors.
+    /// Samples the pool may still take, in the arena or as recycled vectors.
     #[must_use]
     pub fn room_samples(&self) -> usize {
         let reserved = self.reserved_units.saturating_mul(UNIT_SAMPLES);
@@ -275,12 +276,12 @@ impl PoolControl {
         self.limit_samples.saturating_sub(taken)
     }
 
-    /// The limit, arena and size classes together.
+    /// The limit of arena and recycled vectors together.
     pub(crate) const fn limit_samples(&self) -> usize {
         self.limit_samples
     }
 
-    /// `requested` samples do not fit, only `free` of them in what is free.
+    /// The error when `requested` samples do not fit and free memory has room for `free` of them.
     fn limit_reached(&self, requested: usize, free: usize) -> PoolError {
         PoolError::LimitReached {
             requested,
@@ -293,7 +294,7 @@ impl PoolControl {
         usize::from(self.regions) < MAX_REGIONS
     }
 
-    /// Takes one more region from the system; returns the run it is.
+    /// Adds a region; returns the run of its memory.
     pub(super) fn add_region(&mut self, units: usize) -> Result<Run, PoolError> {
         if !self.may_add_region() {
             return Err(PoolError::TableFull {

@@ -1,4 +1,4 @@
-//! Going over to other size classes while the pool is in use.
+//! Changes the size classes while the pool is in use.
 
 use super::arena::{UNIT_SAMPLES, units};
 use super::pool_builder::check_classes;
@@ -11,12 +11,12 @@ use crate::modules::data_management::realtime::size_class::SizeClass;
 use crate::modules::data_management::sizing::sizing_profile::ClassBuffers;
 
 impl PoolControl {
-    /// Goes over to other size classes. Each half takes them up in its next quantum; buffers of classes that are gone
-    /// come home and drain.
+    /// Changes the size classes. Each half installs them in its next quantum; buffers of retired classes drain as they
+    /// are released.
     ///
     /// # Errors
-    /// [`BadClasses`](PoolError::BadClasses); [`TooLarge`](PoolError::TooLarge) when a class is larger than the largest
-    /// the pool was built with; [`TableFull`](PoolError::TableFull) while too many old classes drain.
+    /// [`BadClasses`](PoolError::BadClasses); [`TooLarge`](PoolError::TooLarge) when a class is larger than the
+    /// largest the pool was built with; [`TableFull`](PoolError::TableFull) while too many retired classes drain.
     pub fn set_classes(&mut self, sizes: &[usize]) -> Result<(), PoolError> {
         self.check_change(sizes)?;
         self.make_size_classes(sizes)?;
@@ -49,9 +49,9 @@ impl PoolControl {
         Ok(())
     }
 
-    /// [`set_classes`](Self::set_classes), with buffers for new classes carved before any half asks for them, as far as
-    /// there is room beside the old ones. They go to the first half; the others' are planned from what they then miss. A
-    /// half with a mix of its own gets as many as it had, in the classes that will serve the same requests.
+    /// [`set_classes`](Self::set_classes) that carves buffers for new classes first, as far as there is room beside
+    /// the old ones. They go to the first half; those of other halves are planned from what they miss then. A half
+    /// with a mix of its own gets as many as it had, in the classes that will serve the same requests.
     pub(super) fn change_classes(&mut self, classes: &[ClassBuffers]) -> Result<(), PoolError> {
         let sizes: Vec<usize> = classes.iter().map(|class| class.samples).collect();
         self.check_change(&sizes)?;
@@ -75,14 +75,14 @@ impl PoolControl {
             if let Some(size_class) = size_class
                 && self.carve(size_class, buffers).is_err()
             {
-                // Free memory lies in pieces: the class begins empty and grows as old buffers come home.
+                // Free memory is too fragmented: the class starts empty and grows as old buffers are released.
                 continue;
             }
         }
         self.set_classes(&sizes)
     }
 
-    /// Whether the pool can go over to these classes at all.
+    /// Checks whether the pool can change to these classes.
     fn check_change(&self, sizes: &[usize]) -> Result<(), PoolError> {
         check_classes(sizes.iter().copied())?;
         let largest = self.largest_ever();
@@ -94,8 +94,8 @@ impl PoolControl {
         }
     }
 
-    /// For halves with a mix of their own: as many buffers of the classes to come as the classes that go have now; all
-    /// or none. What drains already has its replacements.
+    /// For halves with a mix of their own: carves as many buffers of the replacement classes as the retiring classes
+    /// have now; all or none. A class that drains already had its replacement carved.
     fn carve_replacements(&mut self, sizes: &[usize]) -> Result<(), PoolError> {
         let mut wanted: Vec<(SharedPtr<SizeClass>, u32)> = Vec::new();
         for size_class in self.pool.size_classes() {
@@ -119,7 +119,7 @@ impl PoolControl {
         }
         for (replacement, buffers) in &mut wanted {
             if !self.has_class(replacement.samples) {
-                // A class that comes back while it still drains.
+                // A class that returns while it still drains.
                 *buffers = buffers.saturating_sub(replacement.carved());
             }
         }
@@ -146,7 +146,7 @@ impl PoolControl {
         Ok(())
     }
 
-    /// The largest class the look-up was made for: the shift covers this many samples.
+    /// The largest class that the look-up can serve: the shift covers this many samples.
     const fn largest_ever(&self) -> usize {
         BUCKETS << self.shift
     }
@@ -157,7 +157,7 @@ impl PoolControl {
         }
     }
 
-    /// The classes of a half as they are now; none only where a pool has no class.
+    /// The classes of a half as they are now; none only for a pool without classes.
     pub(super) fn table_of(&self, half: SharedPtr<Half>) -> Option<Box<ClassTable>> {
         let of_half = || {
             self.pool

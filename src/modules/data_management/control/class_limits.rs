@@ -1,4 +1,4 @@
-//! What is asked of every half for one class: to keep no more idle, or to be filled up.
+//! Requests to every half for one class: a limit of idle buffers, or a target up to which they are replenished.
 
 use super::pool_control::PoolControl;
 use crate::modules::data_management::error::PoolError;
@@ -6,13 +6,14 @@ use crate::modules::data_management::realtime::pool_core::SharedPtr;
 use crate::modules::data_management::realtime::size_class::SizeClass;
 
 impl PoolControl {
-    /// Sheds idle buffers of a class above `keep` in each half: each quantum a few, collected by [`step`](Self::step).
+    /// Sheds idle buffers of a class above `keep` in each half: a few in each quantum, collected by
+    /// [`step`](Self::step).
     ///
-    /// Only its owner can take buffers off a half's list: a half that begins no quantum keeps what it has until it does,
-    /// or is dropped. The limit holds until the class grows beyond it, or the half has another owner.
+    /// Only its owner can take buffers off a half's list: a half that begins no quantum keeps what it has until it
+    /// does, or is dropped. The limit lasts until the class grows beyond it, or the half has another owner.
     ///
-    /// Of `trim` and [`replenish_below`](Self::replenish_below) the later call wins: with a `keep` that is no more than what
-    /// a class is filled up to, filling it up ends.
+    /// Of `trim` and [`replenish_below`](Self::replenish_below) the later call wins: a `keep` at or below the target
+    /// ends replenishing.
     ///
     /// # Errors
     /// [`UnknownClass`](PoolError::UnknownClass).
@@ -25,16 +26,17 @@ impl PoolControl {
         })
     }
 
-    /// Lets each [`step`](Self::step) fill a class of each half that is attached now up to `idle` idle buffers, as far as the
-    /// limit allows; until the half has another owner. [`shrink`](Self::shrink) and sizing plans leave as many idle.
+    /// Has each [`step`](Self::step) replenish a class of each half that is attached now up to `idle` idle buffers, as
+    /// far as the limit allows; until the half has another owner. [`shrink`](Self::shrink) and sizing plans leave as
+    /// many idle.
     ///
-    /// Of [`trim`](Self::trim) and `replenish_below` the later call wins: with an `idle` that is no less than what is kept,
-    /// trimming ends.
+    /// Of [`trim`](Self::trim) and `replenish_below` the later call wins: an `idle` at or above the limit of idle
+    /// buffers ends trimming.
     ///
     /// # Errors
     /// [`UnknownClass`](PoolError::UnknownClass).
     pub fn replenish_below(&mut self, class_samples: usize, idle: u32) -> Result<(), PoolError> {
-        // A class that is gone drains.
+        // A retired class drains.
         let is_active = u32::try_from(class_samples).is_ok_and(|samples| self.has_class(samples));
         self.each_half_of_class(class_samples, |size_class| {
             if is_active {

@@ -1,8 +1,9 @@
-//! Giving memory back to the arena so that it coalesces, and leased buffers stay where they are.
+//! Returns memory to the arena so that it coalesces, while leased buffers stay where they are.
 //!
-//! A class shrinks from the top: a line is drawn in the order of addresses, and what lies beyond it goes back as soon as
-//! it is idle. The owner looks for such buffers in `begin_quantum`, a few at a time. Since buffers are carved at the
-//! lowest address that fits, live ones crowd together, and what goes back lies side by side.
+//! A class shrinks from the top: a reclaim threshold is set in the order of addresses, and what lies above it returns
+//! to the arena as soon as it is idle. The owner scans for such buffers in `begin_quantum`, a few at a time. Buffers
+//! are carved at the lowest address that fits, so that live ones lie close together, and what is returned lies side by
+//! side.
 
 use serde::{Deserialize, Serialize};
 
@@ -15,7 +16,7 @@ use crate::modules::data_management::realtime::pool_core::SharedPtr;
 use crate::modules::data_management::realtime::size_class::{NO_THRESHOLD, SizeClass};
 use crate::modules::data_management::sizing::class_targets::with_margin;
 
-/// Buffers one defragmentation run moves at most: each may have to look at every free run.
+/// Buffers one defragmentation run moves at most: each may scan every free run.
 const DEFRAGMENTATION_STEPS: u32 = 32;
 
 /// The outcome of one bounded defragmentation run.
@@ -28,23 +29,23 @@ pub struct DefragmentationResult {
     pub before_percentage: f32,
     /// Fragmentation when it ended, in percent.
     pub after_percentage: f32,
-    /// Bytes of idle buffers handed back to the arena, or carved at a lower address instead.
+    /// Bytes of idle buffers returned to the arena, or carved at a lower address instead.
     pub bytes_moved: usize,
     /// How many buffers that were.
     pub buffers_moved: u32,
-    /// Steps taken: one for each buffer collected, carved anew or asked back.
+    /// Steps taken: one for each buffer collected, carved anew or reclaimed.
     pub steps: u32,
-    /// Whether nothing is left to do. If not, the owners still have to shed what was asked back: call again after some
-    /// of their quanta.
+    /// Whether nothing is left to do. If not, the owners still have to shed buffers: call again after some of their
+    /// quanta.
     pub complete: bool,
     /// Longest free run when it ended, in samples.
     pub largest_free_run_samples: usize,
 }
 
 impl PoolControl {
-    /// Asks `buffers` of a class back, those at the highest addresses, from the halves with the most headroom. They go
-    /// to the arena once they are idle and their owner has come across them: see [`step`](Self::step). A half with a mix
-    /// of its own ([`attach_with`](Self::attach_with)) gives nothing.
+    /// Requests `buffers` of a class from the halves with the most headroom, those at the highest addresses. They
+    /// return to the arena once they are idle and their owner has scanned them: see [`step`](Self::step). A half with
+    /// a mix of its own ([`attach_with`](Self::attach_with)) gives none.
     ///
     /// # Errors
     /// [`UnknownClass`](PoolError::UnknownClass).
@@ -70,7 +71,7 @@ impl PoolControl {
         let mut left = buffers;
         for size_class in size_classes {
             let draining = size_class.draining();
-            // What the class is filled up to again would only be carved anew.
+            // What is below the replenish target would only be carved anew.
             let kept = match size_class.target() {
                 0 => 0,
                 target => size_class.window_peak().saturating_add(target),
@@ -87,10 +88,10 @@ impl PoolControl {
         Ok(())
     }
 
-    /// Asks back what is idle beyond the use since the last control step, and fills gaps that are too short for the
-    /// largest class with idle buffers from higher addresses: one is carved in the gap, and the highest of its class goes
-    /// back instead. So memory coalesces from the top, and no leased buffer moves. Classes that need what was given back
-    /// are carved anew by the next plan.
+    /// Reclaims what is idle above the use since the last control step, and fills gaps that are too short for the
+    /// largest class with idle buffers from higher addresses: one is carved in the gap, and the highest of its class
+    /// is reclaimed instead. So memory coalesces from the top, and no leased buffer moves. The next plan carves anew
+    /// what a class needs after all.
     ///
     /// # Real-time
     /// For the control side. Bounded by a number of buffers; call again, some quanta later, while not `complete`.
@@ -98,8 +99,8 @@ impl PoolControl {
         self.run_defragmentation(Self::drain_excess)
     }
 
-    /// [`defragment`](Self::defragment) for a pool whose sizes follow demand, as often as every control step: it asks nothing
-    /// back. What was idle since the last step may be wanted in the next: only a plan knows. See
+    /// [`defragment`](Self::defragment) for a pool whose sizes follow demand, as often as every control step: it
+    /// reclaims nothing. What was idle since the last step may be needed in the next: only a plan decides that. See
     /// `docs/decisions/0025-only-a-plan-reclaims-idle-buffers.md`.
     pub(super) fn defragment_beside_plans(&mut self) -> DefragmentationResult {
         self.run_defragmentation(|_| ())
@@ -131,13 +132,13 @@ impl PoolControl {
         }
     }
 
-    /// A little of [`defragment`](Self::defragment), to be done before it is needed: fills up to `buffers` gaps.
+    /// A small part of [`defragment`](Self::defragment), ahead of need: fills up to `buffers` gaps.
     pub(super) fn fill_some_gaps(&mut self, buffers: u32) -> u32 {
         let mut left = buffers;
         self.fill_gaps(&mut left).0
     }
 
-    /// Asks back what is idle beyond the peak of the last control step, with a margin.
+    /// Reclaims what is idle above the peak of the last control step, with a margin.
     fn drain_excess(&mut self) {
         let size_classes: Vec<_> = self.pool.size_classes().collect();
         for size_class in size_classes {
@@ -154,7 +155,7 @@ impl PoolControl {
         self.compute_thresholds();
     }
 
-    /// Fills gaps that are too short for the largest class with idle buffers from above them, large ones first.
+    /// Fills gaps that are too short for the largest class with idle buffers from higher addresses, large ones first.
     fn fill_gaps(&mut self, left: &mut u32) -> (u32, usize) {
         let core = self.pool.core();
         let mut size_classes: Vec<_> = core
@@ -200,8 +201,8 @@ impl PoolControl {
         }
     }
 
-    /// Asks for the line that `buffers` of the size class lie beyond, instead of any other. It is drawn by
-    /// [`compute_thresholds`](Self::compute_thresholds).
+    /// Requests the threshold that `buffers` of the size class lie above, instead of any other.
+    /// [`compute_thresholds`](Self::compute_thresholds) finds and sets it.
     pub(crate) fn drain(&mut self, size_class: &SizeClass, buffers: u32) {
         let purpose = match self.thresholds.purpose(size_class.id) {
             Some(Purpose::DrainFirst) => Purpose::DrainFirst,
@@ -228,8 +229,8 @@ impl PoolControl {
             .begin(size_class.id, purpose, goal, size, regions);
     }
 
-    /// Finds the lines that were asked for, as far as this control step may look at slots, and does what they are for.
-    /// Answers how many gaps were filled, and with how many bytes.
+    /// Searches for the requested thresholds, as far as this control step may scan slots, and uses those it finds.
+    /// Returns how many gaps were filled, and with how many bytes.
     pub(super) fn compute_thresholds(&mut self) -> (u32, usize) {
         let (mut filled, mut bytes_filled) = (0, 0);
         let core = self.pool.core();
@@ -254,7 +255,7 @@ impl PoolControl {
         (filled, bytes_filled)
     }
 
-    /// Carves up to `most` buffers in gaps below the line, and asks as many back instead.
+    /// Carves up to `most` buffers in gaps below the threshold, and reclaims as many instead.
     fn fill_below(&mut self, size_class: &SizeClass, threshold: Threshold, most: u32) -> u32 {
         let draining = size_class.draining();
         let can_go = threshold.above.saturating_sub(draining).min(most);
@@ -269,19 +270,19 @@ impl PoolControl {
         if filled > 0 && draining + filled == threshold.above {
             set_threshold(size_class, threshold);
         } else if filled == 0 && most > 1 && draining == 0 {
-            // Perhaps the highest of them lies above a gap.
+            // The highest of them may lie above a gap.
             self.search_threshold(size_class, Purpose::Fill(1), 1);
         } else if filled > 0 {
             self.drain(size_class, draining + filled);
         } else if draining > 0 {
-            // This search may have taken the place of one to drain the class. Were the next one to do so again, the two would
-            // follow each other for ever, and nothing that was asked back would go.
+            // This search may have replaced one to drain the class. If the next one did so again, the two would
+            // replace each other for ever, and nothing would be reclaimed.
             self.drain_as(Purpose::DrainFirst, size_class, draining);
         }
         filled
     }
 
-    /// Has owners look for what became idle since; a line that nothing lies beyond any more goes.
+    /// Has owners scan what became idle since; ends a threshold that nothing lies above any more.
     pub(super) fn request_scans(&self) {
         for size_class in self.pool.size_classes() {
             match (size_class.reclaim_threshold(), size_class.draining()) {

@@ -1,4 +1,4 @@
-//! What the control half does again and again, in bounded steps: collect, give back, replenish, reclaim.
+//! The repeated work of the control half, in bounded steps: collect, return to the arena, replenish, reclaim.
 
 use super::accounts::counts_since;
 use super::arena::units;
@@ -14,16 +14,16 @@ use crate::modules::data_management::realtime::size_class::SizeClass;
 /// What a control step did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct StepReport {
-    /// Buffers given back to the arena.
+    /// Buffers returned to the arena.
     pub collected: u32,
     /// Buffers carved for classes below their target.
     pub replenished: u32,
-    /// Whether everything was done, or the budget ran out first.
+    /// Whether all work was done; if not, the budget was used up first.
     pub complete: bool,
 }
 
 impl PoolControl {
-    /// One bounded step: frees what halves are done with, collects what they shed, gives it back to the arena,
+    /// One bounded step: frees what halves have retired, collects what they shed and returns it to the arena, and
     /// replenishes classes below their target.
     ///
     /// # Real-time
@@ -48,9 +48,10 @@ impl PoolControl {
         report
     }
 
-    /// Begins [`ClassMetrics::recent_high_water`] anew, for whoever has just looked at it.
+    /// Starts a new window of [`ClassMetrics::recent_high_water`], after the last one was read.
     ///
-    /// [`ClassMetrics::recent_high_water`]: crate::modules::data_management::pool_metrics::ClassMetrics::recent_high_water
+    /// [`ClassMetrics::recent_high_water`]:
+    /// crate::modules::data_management::pool_metrics::ClassMetrics::recent_high_water
     pub(crate) fn begin_peak_window(&mut self) {
         for size_class in self.pool.size_classes() {
             size_class.restart_window_peak();
@@ -70,7 +71,7 @@ impl PoolControl {
         }
     }
 
-    /// Gives one collected buffer back to the arena.
+    /// Returns one collected buffer to the arena.
     fn return_one_to_arena(&mut self) -> bool {
         let (chain, samples) = &mut self.collected;
         let units = units(*samples as usize) as u32;
@@ -81,7 +82,7 @@ impl PoolControl {
         true
     }
 
-    /// Takes a list that has something to collect: surplus, or any list of a half without owner.
+    /// Takes a list that can be collected: a surplus, or any list of a detached half.
     fn take_next_list(&mut self) -> bool {
         let core = self.pool.core();
         for size_class in core.size_classes() {
@@ -98,7 +99,7 @@ impl PoolControl {
         false
     }
 
-    /// The next list of idle buffers of a size class whose half has no owner.
+    /// Takes the next list of idle buffers of a size class whose half is detached.
     fn take_idle(&mut self, size_class: &SizeClass) -> Chain {
         let mut chain = size_class.take_local();
         for list in size_class.shared.inbox.lists() {
@@ -111,7 +112,7 @@ impl PoolControl {
         chain
     }
 
-    /// Gives what is idle on a size class back to the arena. Its half has no owner.
+    /// Returns the idle buffers of a size class to the arena. Its half is detached.
     pub(super) fn return_idle_to_arena(&mut self, size_class: &SizeClass) {
         let size = units(size_class.samples as usize) as u32;
         let mut chain = size_class.shared.surplus.take();
@@ -127,7 +128,7 @@ impl PoolControl {
         }
     }
 
-    /// Buffers that came home to a half without owner are told here, since nobody else does.
+    /// Publishes returns to a detached half, which nobody else does.
     pub(super) fn publish_recycled(&mut self, size_class: &SizeClass, count: u32) {
         if count > 0 {
             let owner = self.pool.halves().find(|half| half.id == size_class.half);
@@ -169,9 +170,9 @@ impl PoolControl {
         carved
     }
 
-    /// Frees size classes of classes that are gone, once their last buffer is back.
+    /// Frees retired size classes once their last buffer is back.
     fn remove_drained(&mut self) {
-        // Collected buffers that still wait for their way into the arena name their size class.
+        // Collected buffers that are not in the arena yet name their size class.
         if self.collected.0.length > 0 {
             return;
         }
@@ -193,7 +194,7 @@ impl PoolControl {
         }
     }
 
-    /// Takes back every lease of a participant that is dead; answers how many.
+    /// Releases every lease of a participant that died; returns how many there were.
     pub fn reclaim_leases<B>(&mut self, dead: &mut LeaseTable<B>) -> u32 {
         let count = dead.reclaim() as u32;
         self.leases_reclaimed += u64::from(count);
@@ -206,10 +207,10 @@ impl PoolControl {
         count
     }
 
-    /// Counts and tells every buffer that is out although nobody may hold one any more, but for those that `excused`
-    /// knows of by number; each is told once for as long as it stays out. Answers how many were new.
+    /// Counts and publishes every buffer that is in use although nobody may have one any more, except those whose
+    /// number `excused` accepts. Each is published once for as long as it stays in use. Returns how many were new.
     ///
-    /// Only the host knows that moment: its last stream has closed, its last holder is gone.
+    /// Only the host knows that moment: its last stream has closed, its last participant has left.
     pub fn report_leaks(&mut self, excused: impl Fn(u32) -> bool) -> u32 {
         let out: Vec<_> = self
             .slots()

@@ -1,4 +1,5 @@
-//! What the control half does: memory, growth, replenishing, other classes, taking over, defragmentation. It may allocate and lock.
+//! The control half: memory, growth, replenishing, changes of classes, reclaiming, defragmentation. It may allocate
+//! and lock.
 
 pub(crate) mod accounts;
 pub(crate) mod arena;

@@ -1,14 +1,14 @@
-//! Counts that outlive what was counted: those of size classes that are gone, and those of a half from before its owner changed.
+//! Counts that outlive their source: those of freed size classes, and those of a half from before its owner changed.
 //!
-//! Sizing looks at the halves whose sizes follow demand. A half that changes from these to a mix of its own, or back, must
-//! neither take its counts away from them nor bring other ones: what it counted before stays where it was counted, so that
-//! no total ever falls.
+//! Sizing uses the counts of halves whose sizes follow demand. A half that changes from these to a mix of its own, or
+//! back, must neither remove its counts from theirs nor add others: what was counted before stays where it was
+//! counted, so that no total ever falls.
 
 use super::accounts::{add_counts, counts_since};
 use crate::modules::data_management::pool_metrics::ClassMetrics;
 use crate::modules::data_management::realtime::size_class::SizeClass;
 
-/// What a size class had counted at some moment.
+/// The counts of a size class at some moment.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Totals {
     pub(super) hits: u64,
@@ -32,7 +32,7 @@ pub(super) struct PastCounts {
     all: Vec<ClassMetrics>,
     /// The part of `all` that was counted while the half's sizes followed demand.
     of_demand: Vec<ClassMetrics>,
-    /// What of a size class's counts is in `all`, by the size class's number. Most size classes have none.
+    /// How much of a live size class's counts is in `all`, by its number. Most have none.
     taken_over: Vec<(u16, Totals)>,
     recycled: u64,
 }
@@ -47,24 +47,24 @@ impl PastCounts {
         }
     }
 
-    /// Whether every count in here is of halves whose sizes follow demand.
+    /// Whether all counts are of halves whose sizes follow demand.
     pub(super) fn is_all_of_demand(&self) -> bool {
         self.all == self.of_demand
     }
 
-    /// Buffers that came back to size classes that are gone.
+    /// Returns to size classes that were freed.
     pub(super) const fn recycled(&self) -> u64 {
         self.recycled
     }
 
-    /// What of a size class's counts was taken over.
+    /// How much of a size class's counts was taken over.
     pub(super) fn of(&self, size_class: &SizeClass) -> Totals {
         let mut taken_over = self.taken_over.iter();
         let found = taken_over.find(|(id, _)| *id == size_class.id);
         found.map_or_else(Totals::default, |&(_, totals)| totals)
     }
 
-    /// Takes over what a size class has counted so far; from now on it counts for somebody else.
+    /// Takes over what a size class has counted so far; from now on it counts for another side.
     pub(super) fn take_over(&mut self, size_class: &SizeClass, follows_demand: bool) {
         let counted = counts_since(size_class, self.of(size_class));
         if counted.acquires() == 0 {
@@ -83,7 +83,7 @@ impl PastCounts {
             .push((size_class.id, Totals::of(size_class)));
     }
 
-    /// Keeps what was counted by a size class that is gone.
+    /// Keeps the counts of a size class that was freed.
     pub(super) fn keep(
         &mut self,
         size_class: u16,
@@ -92,7 +92,7 @@ impl PastCounts {
         follows_demand: bool,
     ) {
         let past = ClassMetrics {
-            // Of a moment that is over.
+            // Of a moment in the past.
             recent_high_water: 0,
             ..counted.clone()
         };

@@ -19,44 +19,44 @@ use crate::modules::data_management::realtime::size_class::SizeClass;
 use crate::modules::data_management::sizing::sizing_plan::SizingStep;
 use crate::modules::data_management::unshared::Unshared;
 
-/// The control half: one per pool, on whatever thread may take its time.
+/// The control half: one per pool, on any thread that has time for it.
 ///
 /// # Real-time
-/// Nothing here is for the audio thread: methods allocate. None of them blocks a real-time half.
+/// Not for the audio thread: methods allocate. None of them blocks a real-time half.
 ///
 /// # Drop
-/// Real-time halves and handles go on working; what they shed is no longer collected. The memory is freed when the last
-/// of control, halves and handles goes, by whoever that is.
+/// Real-time halves and handles stay usable; what they shed is no longer collected. The memory is freed with the last
+/// of control half, real-time halves and handles, on that thread.
 pub struct PoolControl {
-    /// What is free in the arena.
+    /// Free memory of the arena.
     pub(super) free: FreeRuns,
-    /// Slots that have no memory.
+    /// Slots without memory.
     pub(super) spare: Chain,
-    /// Collected buffers on their way back to the arena, with the samples each of them has.
+    /// Collected buffers that were not returned to the arena yet, and the size of their class in samples.
     pub(super) collected: (Chain, u32),
     /// Size classes, ascending, and how many buffers of each a newly attached half gets.
     pub(super) classes: Vec<(u32, u32)>,
-    /// What the host configured for halves that were attached since a maintenance last asked: buffers by class. None of a mix that an
-    /// earlier run learned.
+    /// Buffers by class that the host configured for halves attached since [`take_attached`](Self::take_attached) was
+    /// last called. Without those of a mix that an earlier run learned.
     pub(super) attached: Vec<(u32, u32)>,
     pub(super) is_learned: bool,
-    /// Halves with a mix of their own: what their owner said they need is theirs, and sizing leaves them alone.
+    /// Halves with a mix of their own: sizing plans neither take from them nor give to them.
     pub(super) own_mix: Vec<u16>,
-    /// Where lines are to be drawn, and how many slots this control step may still look at to find out.
+    /// Searches for reclaim thresholds, and how many slots this control step may still scan for them.
     pub(super) thresholds: ThresholdSearches,
     pub(super) scan_budget: u32,
     pub(super) slots_per_step: u32,
-    /// What the holders of buffers asked for, by the last look at every slot.
+    /// Requested samples by size class, from a scan of all slots.
     pub(super) usage_scan: UsageScan,
     pub(super) past: PastCounts,
     pub(super) shift: u32,
     pub(super) reserve: u32,
     pub(super) reserved_units: usize,
-    /// Of one region, at most.
+    /// The largest region.
     pub(super) largest_region_units: u32,
-    /// What all buffers, free memory and recycled vectors may take; what buffers are rounded up by comes on top.
+    /// Limit of all buffers, free memory and recycled vectors in samples, without the padding of buffers.
     pub(super) limit_samples: usize,
-    /// What recycled vectors take of the limit.
+    /// Samples of recycled vectors, which count towards the limit.
     pub(super) recycled_vector_samples: usize,
     pub(super) regions: u8,
     pub(super) options: HalfOptions,
@@ -65,7 +65,7 @@ pub struct PoolControl {
     pub(super) prefault: bool,
     pub(super) leases_reclaimed: u64,
     pub(super) buffers_leaked: u64,
-    /// Buffers told as leaked that are still out.
+    /// Buffers that were published as leaked and are still in use.
     pub(super) published_leaks: Vec<u32>,
     publisher: Unshared<Option<Publisher>>,
     pub(crate) pool: ControlRef,
@@ -115,8 +115,8 @@ impl PoolControl {
         }
     }
 
-    /// Events of the control half go out here. The pool's event types are declared on the publisher's bus, so that JSON
-    /// subscribers get them all.
+    /// Attaches the publisher of the control half's events. The pool's event types are declared on its bus, so that
+    /// JSON subscribers get them all.
     ///
     /// # Errors
     /// The bus's, when it cannot declare the types: the publisher is not attached then.
@@ -138,15 +138,16 @@ impl PoolControl {
             .find(|size_class| size_class.half == half && size_class.samples == samples)
     }
 
-    /// Grows the class that would serve a request on a half by one, if it has none idle that anybody may take; answers that
-    /// class if it grew.
+    /// Grows the class that would serve a request on a half by one buffer, if no ordinary acquire would find one idle.
+    /// Returns the class if it grew.
     pub(crate) fn grow_for(&mut self, half: u16, samples: usize) -> Option<usize> {
         let class = self.classes().find(|&class| class >= samples)?;
         let size_class = self.size_class(half, class as u32)?;
         if samples == 0 || size_class.idle_of_owner() > self.reserve {
             return None;
         }
-        // Not `grow`: that would keep a buffer that was asked back in place of the one to be made, and it may be leased.
+        // Not `grow`: that would satisfy this request by cancelling a pending shrink request, and the buffer it
+        // concerns may still be leased.
         self.carve(size_class, 1).ok()?;
         self.has_grown(&size_class, 1);
         Some(class)
@@ -156,8 +157,8 @@ impl PoolControl {
         self.classes.iter().any(|&(class, _)| class == samples)
     }
 
-    /// More buffers for a class, from the arena or, within the limit, from a new region. They go to the half that
-    /// came closest to running out of that class; all or none.
+    /// Grows a class from the arena or, within the limit, by a new region. The buffers go to the half that came
+    /// closest to running out of that class; all or none.
     ///
     /// # Errors
     /// [`UnknownClass`](PoolError::UnknownClass), [`NoHalf`](PoolError::NoHalf),
@@ -193,7 +194,7 @@ impl PoolControl {
         if count == 0 {
             return Ok(());
         }
-        // What was asked back stays first; a class that gets new buffers gives none back.
+        // Pending shrink requests are cancelled first: a class that grows must not give buffers back.
         let kept = size_class.draining().min(count);
         if kept < count {
             self.carve(size_class, count - kept)?;
@@ -204,7 +205,7 @@ impl PoolControl {
         Ok(())
     }
 
-    /// A limit below what there is now is over.
+    /// Ends a limit below the number of buffers there are now.
     fn has_grown(&mut self, size_class: &SizeClass, count: u32) {
         if size_class.limit() < size_class.idle() {
             size_class.set_limit(u32::MAX);
@@ -223,7 +224,7 @@ impl PoolControl {
             .any(|other| other.id == half && other.is_attached())
     }
 
-    /// Whether a half's buffers are sized by demand, not by its owner.
+    /// Whether a half is sized by demand, not by a mix of its own.
     pub(super) fn follows_demand(&self, half: u16) -> bool {
         !self.own_mix.contains(&half)
     }
@@ -236,17 +237,18 @@ impl PoolControl {
         }
     }
 
-    /// Applies one step of a sizing plan; answers whether anything changed.
+    /// Applies one step of a sizing plan.
     ///
     /// # Errors
-    /// Those of [`grow`](Self::grow), [`trim`](Self::trim), [`set_classes`](Self::set_classes).
+    /// Those of [`grow`](Self::grow), [`shrink`](Self::shrink), [`set_classes`](Self::set_classes).
     pub fn apply(&mut self, step: &SizingStep) -> Result<(), PoolError> {
         let answer = self.apply_without_thresholds(step);
         self.compute_thresholds();
         answer
     }
 
-    /// [`apply`](Self::apply) for several steps: lines are drawn for all of them together, afterwards.
+    /// [`apply`](Self::apply) for one of several steps: the thresholds are computed for all of them together,
+    /// afterwards.
     pub(super) fn apply_without_thresholds(&mut self, step: &SizingStep) -> Result<(), PoolError> {
         match step {
             SizingStep::Grow {
@@ -261,7 +263,7 @@ impl PoolControl {
         }
     }
 
-    /// Buffers the pool can ever describe: their numbers are below this.
+    /// Buffers that the pool can describe: their numbers are below this.
     #[must_use]
     pub fn most_slots(&self) -> usize {
         self.pool.table.capacity()
@@ -279,17 +281,17 @@ impl Drop for PoolControl {
     }
 }
 
-/// How far a size class was from running out lately; a size class that was not used comes last.
+/// How far a size class was from running out lately. A class that was not used compares as the farthest.
 pub(super) fn headroom(size_class: &SharedPtr<SizeClass>) -> (bool, u32) {
     let peak = size_class.window_peak();
     (peak == 0, size_class.carved().saturating_sub(peak))
 }
 
-/// Quanta in which everything in a test pool has moved. The interpreter is slow.
+/// Quanta after which nothing moves in a test pool any more. The interpreter is slow.
 #[cfg(all(test, not(loom)))]
 const ROUNDS: u64 = if cfg!(miri) { 8 } else { 200 };
 
-/// Quanta and steps until nothing moves any more.
+/// Runs quanta and steps until nothing moves any more.
 #[cfg(all(test, not(loom)))]
 pub(crate) fn settle(
     control: &mut PoolControl,

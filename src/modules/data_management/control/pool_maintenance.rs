@@ -1,4 +1,4 @@
-//! The scheduled control step: collect, measure, alert, plan, apply, defragment. Nobody has to ask for any of it.
+//! The scheduled control step: collects, measures, raises alerts, plans, applies, defragments.
 
 use super::defragmentation::DefragmentationResult;
 use super::pool_control::PoolControl;
@@ -18,25 +18,25 @@ use crate::modules::data_management::sizing::sizing_plan::{SizingPlan, SizingSte
 use crate::modules::data_management::sizing::sizing_rules::SizingPolicy;
 use crate::modules::data_management::step_clock::StepClock;
 
-/// Buffers collected or replenished in one step, beside those the plan moves.
+/// Buffers collected or replenished in one step, beside those that the plan moves.
 const COLLECT_BUDGET: u32 = 256;
-/// Request sizes are read this often; they change slowly.
+/// Steps between two readings of the request sizes, which change slowly.
 const STEPS_PER_SIZE_READING: u32 = 16;
-/// Between two [`PoolMetricsSnapshot`] events.
+/// Time between two [`PoolMetricsSnapshot`] events.
 const SNAPSHOT_MS: f64 = 100.0;
-/// Between two complete defragmentation runs while the alert lasts.
+/// Time between two complete defragmentation runs while the alert lasts.
 const DEFRAGMENT_MS: f64 = 1000.0;
 
-/// From this fragmentation on each step fills a few gaps, so that the alert need not come.
+/// From this fragmentation on each step fills a few gaps, which mostly prevents the alert.
 const PREVENTION_PERCENTAGE: f32 = 2.0;
 const PREVENTION_BUFFERS: u32 = 8;
 
 /// What one control step did.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct MaintenanceReport {
-    /// Buffers carved or taken back: with `looks` what bounds the step.
+    /// Buffers carved or collected: with `looks` what bounds the step.
     pub operations: u32,
-    /// Slots and free runs looked at.
+    /// Slots and free runs scanned.
     pub looks: u32,
     /// Alerts that began or ended.
     pub alerts: Vec<Alert>,
@@ -46,14 +46,14 @@ pub struct MaintenanceReport {
     pub defragmentation: Option<DefragmentationResult>,
 }
 
-/// Keeps a pool: monitor and optimizer in one step.
+/// Maintains a pool: monitor and optimizer in one step.
 #[derive(Debug, Clone)]
 pub struct PoolMaintenance {
     monitor: PoolMetricsMonitor,
     engine: Option<PoolOptimizationEngine>,
     metrics: PoolMetrics,
     clock: StepClock,
-    /// Requests by size as last read.
+    /// Requests by size at the last reading.
     sizes_read: [u32; BUCKETS],
     steps: u32,
     snapshot_at_ms: f64,
@@ -61,7 +61,7 @@ pub struct PoolMaintenance {
     boundary_published: BoundaryCounts,
 }
 
-/// A maintenance of the default rules and the default policy.
+/// The default rules and the default policy.
 impl Default for PoolMaintenance {
     fn default() -> Self {
         Self::of(
@@ -72,7 +72,7 @@ impl Default for PoolMaintenance {
 }
 
 impl PoolMaintenance {
-    /// A maintenance that has seen nothing yet. Without a policy sizes stay as built.
+    /// Maintenance without any history. Without a policy sizes stay as built.
     ///
     /// # Errors
     /// Those of [`AlertRules::check`] and [`SizingPolicy::check`].
@@ -96,12 +96,12 @@ impl PoolMaintenance {
         }
     }
 
-    /// One step at `now_ms`. `add` puts in what the pool does not count itself: the boundary, leaks, shelved vectors. A time
-    /// before the last one, or one that is no number, counts as the last one.
+    /// One step at `now_ms`. `add` adds what the pool does not count itself: the boundary, leaks, recycled vectors. A
+    /// time before the last one, or one that is no number, counts as the last one.
     ///
     /// # Real-time
-    /// For the control side. At most 256 buffers are collected, twice the policy's `buffers_per_step`
-    /// planned, and those of one bounded defragmentation run looked at.
+    /// For the control side. At most 256 buffers are collected, twice the policy's `buffers_per_step` planned, and
+    /// those of one bounded defragmentation run scanned.
     pub fn step(
         &mut self,
         now_ms: f64,
@@ -113,8 +113,8 @@ impl PoolMaintenance {
         if let Some(publisher) = publisher
             && now_ms >= self.snapshot_at_ms
         {
-            // Whoever brings a publisher of their own need not declare anything. A bus that has no room for more types
-            // leaves out the JSON form.
+            // A publisher passed in need not have declared the types. A bus without room for more types leaves out the
+            // JSON form.
             let _ = declare_for(publisher);
         }
         let looks = control.looks();
@@ -184,13 +184,13 @@ impl PoolMaintenance {
         &self.monitor
     }
 
-    /// Demand, last plan, profile.
+    /// The optimizer: demand, last plan, profile.
     #[must_use]
     pub fn engine(&self) -> Option<&PoolOptimizationEngine> {
         self.engine.as_ref()
     }
 
-    /// To tell of memory pressure.
+    /// The optimizer, to report memory pressure to.
     pub fn engine_mut(&mut self) -> Option<&mut PoolOptimizationEngine> {
         self.engine.as_mut()
     }
@@ -237,7 +237,7 @@ impl PoolMaintenance {
                     largest_free_run_samples: self.metrics.largest_free_run_samples as u64,
                 });
             }
-            // Told by the half that refused, and by whoever found the leak, with the numbers only they know.
+            // Published by the half that refused, and by the finder of the leak, with numbers that only they have.
             AlertKind::Exhausted | AlertKind::Leaked => {}
         }
     }
@@ -267,8 +267,8 @@ impl PoolMaintenance {
     }
 }
 
-/// Applies what can be; a step the pool refuses (its limit is reached, a class is just gone) leaves the rest to do. The
-/// next look at the metrics plans anew from what there is. Answers how many buffers were moved.
+/// Applies the steps that can be applied. A step that the pool refuses (its limit is reached, a class was just
+/// retired) leaves the rest to do; the next step plans anew. Returns how many buffers were moved.
 fn apply(plan: &SizingPlan, control: &mut PoolControl, publisher: Option<&Publisher>) -> u32 {
     let mut published = PoolOptimization {
         steps: 0,

@@ -1,19 +1,20 @@
-//! Taking over from a real-time half whose owner died: a worker that was terminated, an instance that trapped.
+//! Reclaims the buffers of a real-time half whose owner died: a worker that was terminated, an instance that trapped.
 //!
-//! The owner may have stopped before any of its stores, so that its counts and lists are not to be trusted. What is so
-//! at every moment, because the owner stores in this order:
+//! The owner may have stopped before any of its stores, so that its counts and lists cannot be trusted. The order of
+//! its stores makes the following true at every moment:
 //!
-//! | a buffer of the half | how it is known |
+//! | a buffer of the half | how it is recognised |
 //! |---|---|
 //! | waits in inbox or surplus | it is on that list: a push is one store, and the owner's take leaves the chain in the head until it is linked |
-//! | is idle on the owner's list | links lead there from `first`, whatever its word says |
-//! | is in the cache, or out of it as a `Scratch` | on no list, and at rest; the cache says which |
-//! | is between two of the owner's lists | on none, and at rest: its word was cleared before it left, or after it came home |
-//! | is with a holder who died with the owner | on no list, lent, and not frozen |
-//! | is with others, or on its way home from them | on no list, and frozen |
+//! | is idle on the local list | the links from `first` lead to it, whatever its slot state says |
+//! | is cached, or acquired from the cache as a `Scratch` | on no list, slot state clear; the cache says which |
+//! | is between two of the owner's lists | on no list, slot state clear: it was cleared before the buffer left a list, or after it was released |
+//! | was in use by a thread that died with the owner | on no list, slot state not clear, not frozen |
+//! | is in use elsewhere, or being released there | on no list, and frozen |
 //!
-//! Whether a frozen buffer is with others or was lost with the dead (a count says how many references there are, not whose),
-//! nothing in the pool tells. A host that knows that nobody else can hold one says so: [`PoolControl::reclaim_all`].
+//! Nothing in the pool says whether a frozen buffer is in use elsewhere or was lost with the thread that died: its
+//! count says how many references there are, not whose. A host that knows that no other thread has one calls
+//! [`PoolControl::reclaim_all`].
 #![allow(unsafe_code)] // Only the host knows that a thread is dead.
 
 use super::pool_control::PoolControl;
@@ -24,49 +25,49 @@ use crate::modules::data_management::realtime::pool_core::SharedPtr;
 use crate::modules::data_management::realtime::size_class::SizeClass;
 use crate::modules::data_management::realtime::slot_table::SlotIndex;
 
-/// What [`PoolControl::reclaim`] found.
+/// The outcome of [`PoolControl::reclaim`].
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Reclaimed {
-    /// Buffers that were taken back from the dead.
+    /// Buffers that were in use by the threads that died.
     pub count: u32,
-    /// Frozen buffers of the half that stay with whoever shares them.
+    /// Frozen buffers of the half that stay with their other owners.
     pub shared: u32,
 }
 
 impl PoolControl {
-    /// Takes over a half whose owner is dead, wherever that one stopped: its idle buffers, and those that it or anybody
-    /// who died with it held without having frozen them. Frozen ones come home when their last reference is dropped. The
+    /// Reclaims a half whose owner died, wherever that one stopped: its idle buffers, and those that it or a thread
+    /// that died with it had in use and not frozen. Frozen ones are released by the drop of their last reference. The
     /// half can be attached again.
     ///
-    /// Publishes [`LeasesReclaimed`]. A half that is not attached, or that there is not, has nothing to take back.
+    /// Publishes [`LeasesReclaimed`]. Does nothing for a half that is not attached, or does not exist.
     ///
     /// # Real-time
     /// For the control side. Disturbs no other half.
     ///
     /// # Safety
-    /// The half's `RealtimePool` is never used again, not even dropped; nor is any [`Scratch`],
-    /// [`PooledBuffer`] or [`PlanarBuffer`] that came from it. The host saw the
-    /// thread end, so that what it stored is seen here.
+    /// The half's `RealtimePool` is never used again, not even dropped; nor is any [`Scratch`], [`PooledBuffer`] or
+    /// [`PlanarBuffer`] that came from it. The host saw the thread end, so that this thread reads everything that one
+    /// stored.
     ///
     /// [`Scratch`]: crate::modules::data_management::Scratch
     /// [`PooledBuffer`]: crate::modules::data_management::PooledBuffer
     /// [`PlanarBuffer`]: crate::modules::data_management::PlanarBuffer
     pub unsafe fn reclaim(&mut self, half: u16) -> Reclaimed {
-        // SAFETY: the caller's word; frozen buffers are left alone.
+        // SAFETY: the caller's contract; frozen buffers are left alone.
         unsafe { self.take_over(half, false) }
     }
 
-    /// [`reclaim`](Self::reclaim) that takes back frozen buffers as well, for a half whose buffers went to nobody but the
-    /// dead: a reference that was lost between two tables, or in the middle of being made or dropped, is found in no other
-    /// way.
+    /// [`reclaim`](Self::reclaim) including frozen buffers, for a half whose buffers no living thread has. A reference
+    /// that was lost between two tables, or in the middle of a clone or a drop, is found in no other way.
     ///
     /// # Safety
-    /// As for `reclaim`; and no [`BufferRef`] or [`PlanarRef`] to a buffer of this half is used again, not even dropped.
+    /// As for `reclaim`; and no [`BufferRef`] or [`PlanarRef`] to a buffer of this half is used again, not even
+    /// dropped.
     ///
     /// [`BufferRef`]: crate::modules::data_management::BufferRef
     /// [`PlanarRef`]: crate::modules::data_management::PlanarRef
     pub unsafe fn reclaim_all(&mut self, half: u16) -> Reclaimed {
-        // SAFETY: the caller's word, for frozen buffers too.
+        // SAFETY: the caller's contract, for frozen buffers too.
         unsafe { self.take_over(half, true) }
     }
 
@@ -86,16 +87,18 @@ impl PoolControl {
             .collect();
         for size_class in size_classes {
             if !abandoned.has_subscribers() {
-                // Nobody listened to its owner, who has not kept count.
+                // Without subscribers the owner has not kept count of what it published.
                 size_class.take_unpublished();
             }
-            self.rebuild(&size_class, frozen, &mut reclaimed);
+            // SAFETY: the caller's contract, class by class.
+            unsafe { self.rebuild(&size_class, frozen, &mut reclaimed) };
         }
         if let Some(table) = self.table_of(abandoned) {
             abandoned.replace_tables(table);
         }
         abandoned.detach();
-        // SAFETY: the dead owner's pool reference is of this core, and is not dropped, says the caller.
+        // SAFETY: the pool reference of the owner that died is of this core, and is never dropped, by the caller's
+        // contract.
         unsafe { self.pool.release_abandoned() };
         self.leases_reclaimed += u64::from(reclaimed.count);
         self.publish(LeasesReclaimed {
@@ -106,8 +109,11 @@ impl PoolControl {
         reclaimed
     }
 
-    /// Makes a list of everything of a size class that nobody alive can hold; with `frozen`, nobody alive holds frozen ones.
-    fn rebuild(
+    /// Builds the local list anew from every buffer of a size class that no living thread has in use.
+    ///
+    /// # Safety
+    /// As for `reclaim`; with `frozen`, as for `reclaim_all`.
+    unsafe fn rebuild(
         &mut self,
         size_class: &SharedPtr<SizeClass>,
         frozen: bool,
@@ -141,7 +147,7 @@ impl PoolControl {
         }
         idle.extend(follow(size_class.follow_local(), size_class.carved()));
         let in_hand = size_class.reclaim_cache();
-        // On the list already where the owner was putting it down.
+        // It may be on the list already: the owner may have died inside a flush of the cache.
         if let Some((index, out)) = in_hand
             && !core::mem::replace(&mut known[index.raw() as usize], true)
         {
@@ -163,7 +169,7 @@ impl PoolControl {
                 continue;
             }
             if !slot.is_idle() {
-                // SAFETY: its holder is dead, says the caller of `take_over`: this is the only handle.
+                // SAFETY: the thread that had it in use is dead, by the caller's contract: this is the only handle.
                 unsafe { RawHandle::from_slot(&core, index, 1).wipe() };
                 size_class.pushes.add(1);
                 reclaimed.count += 1;

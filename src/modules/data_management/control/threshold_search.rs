@@ -1,29 +1,30 @@
-//! Finding the place from which on a class is asked back, a counted number of slots at a time.
+//! Finds the address from which on buffers of a class are reclaimed, in a scan of a counted number of slots at a time.
 //!
-//! A search counts the class's buffers in 256 stretches of the arena, goes into the stretch in which the line must lie, and
-//! counts again there: two passes over the slot table for 8 MB, three for 1 GB. All searches share a pass. A pass goes on
-//! where the last control step left it; what goes back to the arena meanwhile is uncounted.
+//! A search counts the class's buffers in 256 stretches of the arena, goes into the stretch that contains the
+//! threshold, and counts again there: two passes over the slot table for 8 MB, three for 1 GB. All searches share a
+//! pass. A pass continues where the last control step left it; buffers that return to the arena meanwhile are
+//! subtracted.
 
 use crate::modules::data_management::realtime::slot_table::{SlotIndex, SlotTable};
 
-/// Slots that one control step looks at for lines. A pool of more takes the interpreter hours.
+/// Slots that one control step scans for thresholds. A pool of more takes the interpreter hours.
 pub(super) const SLOTS_PER_STEP: u32 = if cfg!(miri) { 32 } else { 4096 };
 
 const STRETCHES_LOG2: u32 = 8;
 const STRETCHES: usize = 1 << STRETCHES_LOG2;
 
-/// What a line is wanted for.
+/// The use of a threshold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Purpose {
-    /// What lies above it goes back.
+    /// What lies above it is reclaimed.
     Drain,
-    /// The same, and no search to fill gaps takes its place: the last one did, and found no gap to fill.
+    /// The same, and no search to fill gaps replaces it: the last one did, and found no gap to fill.
     DrainFirst,
-    /// Up to so many gaps below it are filled, and as many buffers above it go back instead.
+    /// Up to so many gaps below it are filled, and as many buffers above it are reclaimed instead.
     Fill(u32),
 }
 
-/// A line that was found.
+/// A threshold that was found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Threshold {
     pub(super) size_class: u16,
@@ -34,13 +35,13 @@ pub(super) struct Threshold {
     pub(super) above: u32,
 }
 
-/// The search for one size class's line.
+/// The search for one size class's threshold.
 ///
-/// Places are packed: `region << region_bits | unit`, so that few bits tell them apart.
+/// Addresses are packed: `region << region_bits | unit`, so that few bits tell them apart.
 struct Search {
     size_class: u16,
     purpose: Purpose,
-    /// Buffers that are to lie above the line, or all if there are fewer.
+    /// Buffers that are to lie above the threshold, or all if there are fewer.
     goal: u32,
     region_bits: u32,
     /// The stretches lie between these, and are `1 << shift` units long; one of `1 << shortest` has no two buffers.
@@ -52,7 +53,7 @@ struct Search {
     /// Buffers above the last stretch.
     above: u32,
     counts: Box<[u32; STRETCHES]>,
-    /// A search that comes in the middle of a pass begins with the next.
+    /// A search that begins in the middle of a pass waits for the next.
     in_pass: bool,
 }
 
@@ -61,7 +62,7 @@ impl Search {
         (address_key >> 32) << self.region_bits | address_key & u64::from(u32::MAX)
     }
 
-    /// The stretch a place lies in; none below them, `STRETCHES` above the last.
+    /// The stretch that contains an address; none below them, `STRETCHES` above the last.
     fn stretch(&self, address_key: u64) -> Option<usize> {
         let packed = self.pack(address_key);
         let above = packed.checked_sub(self.low)?;
@@ -77,7 +78,7 @@ impl Search {
         self.in_pass = true;
     }
 
-    /// Goes into the stretch with the line; the line, once it is known.
+    /// Goes into the stretch with the threshold; returns the threshold, once it is known.
     fn end_pass(&mut self) -> Option<Threshold> {
         let mut above = self.above;
         for stretch in (0..STRETCHES).rev() {
@@ -99,7 +100,7 @@ impl Search {
         if self.low == 0 || above == self.goal {
             return Some(self.found(self.low, above));
         }
-        // Some went back while it looked closer: the line lies further down.
+        // Some returned to the arena meanwhile: the threshold lies further down.
         (self.low, self.high, self.shift, self.above) = (0, u64::MAX, self.longest, 0);
         None
     }
@@ -125,8 +126,8 @@ pub(super) struct ThresholdSearches {
 }
 
 impl ThresholdSearches {
-    /// Looks for the line of a size class with buffers of `size` units, instead of any other for that size class. The regions have at
-    /// most `region_units` units each.
+    /// Begins the search for the threshold of a size class with buffers of `size` units, instead of any other for that
+    /// class. The regions have at most `region_units` units each.
     pub(super) fn begin(
         &mut self,
         size_class: u16,
@@ -169,7 +170,7 @@ impl ThresholdSearches {
         }
     }
 
-    /// Whether a size class's line is looked for, and what for.
+    /// The purpose of the search for a size class's threshold, if there is one.
     pub(super) fn purpose(&self, size_class: u16) -> Option<Purpose> {
         let mut active = self.active.iter();
         active
@@ -181,7 +182,8 @@ impl ThresholdSearches {
         self.active.is_empty()
     }
 
-    /// A buffer goes back to the arena that may have been counted; `above_threshold` if it is one of those that the goal counts.
+    /// Subtracts a buffer that returns to the arena and may have been counted; `above_threshold` if it is one of those
+    /// that the goal counts.
     pub(super) fn forget(
         &mut self,
         index: SlotIndex,
@@ -206,7 +208,7 @@ impl ThresholdSearches {
         }
     }
 
-    /// Looks at slots until a pass ends or `budget` are used up; answers whether a pass ended, with the lines found.
+    /// Scans slots until a pass ends or the `budget` is used up. Returns the thresholds found if a pass ended.
     pub(super) fn advance(
         &mut self,
         table: &SlotTable,

@@ -1,32 +1,32 @@
-//! What the holders of buffers asked for, added up size class by size class, a counted number of slots at a time.
+//! Sums the requested lengths of buffers in use by size class, in a scan of a counted number of slots at a time.
 
 use crate::modules::data_management::realtime::pool_core::MAX_SIZE_CLASSES;
 use crate::modules::data_management::realtime::slot_table::{SlotIndex, SlotTable};
 
-/// Slots that one control step looks at: all of most pools. A pool of more takes the interpreter hours.
+/// Slots that one control step scans: all of most pools. A pool of more takes the interpreter hours.
 pub(super) const SLOTS_PER_STEP: u32 = if cfg!(miri) { 64 } else { 2048 };
 
-/// What is out of a size class.
+/// The buffers of one size class that are in use.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Usage {
     buffers: u64,
     requested_samples: u64,
 }
 
-/// What is out by size class number, as the last complete look at the slots found it, and the next look under way.
+/// Usage by the number of the size class: of the last complete scan, and of the scan under way.
 #[derive(Default)]
 pub(super) struct UsageScan {
     complete: Vec<Usage>,
     under_way: Vec<Usage>,
-    /// Whether the last look took more than one step.
+    /// Whether the last scan took more than one step.
     is_old: bool,
     cursor: u32,
-    /// Slots looked at so far.
+    /// Slots scanned so far.
     scanned: u64,
 }
 
 impl UsageScan {
-    /// A look at every slot.
+    /// Scans every slot.
     pub(super) fn scan_now(table: &SlotTable) -> [u64; MAX_SIZE_CLASSES] {
         let mut requested = [0; MAX_SIZE_CLASSES];
         for index in table.indices() {
@@ -37,7 +37,7 @@ impl UsageScan {
         requested
     }
 
-    /// Looks at the next slots; complete when the last of them was seen.
+    /// Scans the next slots; the scan is complete after the last of them.
     pub(super) fn advance(&mut self, table: &SlotTable) {
         let begins = self.cursor == 0;
         let slots = table.indices_from(self.cursor);
@@ -60,7 +60,7 @@ impl UsageScan {
         }
     }
 
-    /// Samples that were asked for by the holders of a size class's `leased` buffers: if the look is old, their number times the
+    /// Requested samples of a size class's `leased` buffers. After a scan of several steps: their number times the
     /// mean of those it found.
     pub(super) fn requested(&self, size_class: u16, leased: u32) -> u64 {
         let usage = self.complete.get(usize::from(size_class));
@@ -80,10 +80,10 @@ impl UsageScan {
     }
 }
 
-/// The size class of a buffer that is out, and the samples its holder asked for.
+/// The size class of a buffer in use, and its requested length in samples.
 #[inline]
 fn usage(table: &SlotTable, index: SlotIndex) -> Option<(usize, u64)> {
-    // Most buffers are idle: for those, one word is looked at.
+    // Most buffers are idle: for those, one word is read.
     let slot = table.slot(index);
     let samples = slot.requested_samples();
     (samples > 0 && slot.is_carved()).then(|| (usize::from(slot.size_class()), u64::from(samples)))

@@ -1,11 +1,11 @@
-//! The handles: who may read and write a buffer's samples, and how it comes home.
+//! The handles: who may read and write the samples of a buffer, and where it goes when it is released.
 //!
-//! | handle | access | comes home |
+//! | handle | access | released to |
 //! |---|---|---|
-//! | [`Scratch`] | read, write; borrows its half | to the half's own list |
-//! | [`PooledBuffer`] | read, write; owned, `Send` | by the half's `release`, or its inbox |
-//! | [`BufferRef`] | read; cloned by count, `Send + Sync` | last drop: inbox |
-//! | [`PlanarBuffer`](super::PlanarBuffer), [`PlanarRef`](super::PlanarRef) | the same, one buffer per channel | inbox, each |
+//! | [`Scratch`] | read, write; borrows its half | the half's cache or local list |
+//! | [`PooledBuffer`] | read, write; owned, `Send` | the same by the half's `release`, else the inbox |
+//! | [`BufferRef`] | read; cloned by count, `Send + Sync` | the inbox, by the last drop |
+//! | [`PlanarBuffer`](super::PlanarBuffer), [`PlanarRef`](super::PlanarRef) | the same, one buffer per channel | the inbox, channel by channel |
 //!
 //! The address of the samples never changes between them. Forgetting a handle (`mem::forget`) leaks its buffer, and in
 //! the end the pool's memory; it is not unsafe.
@@ -24,25 +24,26 @@ use super::size_class::{SizeClass, TakenBuffer};
 use super::slot_table::{Slot, SlotIndex};
 use crate::sync::atomic::{AtomicU32, Ordering, fence};
 
-/// What debug builds leave in released samples: a signalling NaN, so that reading stale audio is heard and seen.
+/// What debug builds store in released samples: a signalling NaN, so that stale audio is heard and seen.
 pub const RELEASED_BITS: u32 = 0x7fa0_dead;
 
-/// What the samples of a buffer are. Rides in the handle, so that it costs the slot table nothing.
+/// Describes the samples of a buffer. It is part of the handle, so that the slot table needs no room for it.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct AudioMetadata {
-    /// Sample rate; 0 while nobody has said.
+    /// Sample rate; 0 if unknown.
     pub sample_rate_hz: f32,
-    /// Channels of the stream the samples belong to; 0 while nobody has said.
+    /// Channels of the stream that the samples belong to; 0 if unknown.
     pub channels: u16,
-    /// Which of them this buffer holds, from 0.
+    /// The channel that this buffer holds, from 0.
     pub channel: u16,
     /// Stream frame of the first sample.
     pub first_frame: u64,
 }
 
-/// One buffer in one pair of hands: what every handle is made of.
+/// The words that every handle of one buffer is made of.
 ///
-/// Invariant: the slot is on no list; `samples` is its memory, `len` is at most the size class's capacity and not 0.
+/// Invariant: the slot is on no list; `samples` points to its memory; `len` is at most the size class's capacity and
+/// not 0.
 pub(crate) struct RawHandle {
     pub(super) size_class: SharedPtr<SizeClass>,
     pub(super) samples: NonNull<f32>,
@@ -51,7 +52,7 @@ pub(crate) struct RawHandle {
 }
 
 impl RawHandle {
-    /// A buffer that was just taken from `size_class`.
+    /// The handle of a buffer that was just taken from `size_class`.
     #[inline(always)]
     pub(super) fn new(size_class: SharedPtr<SizeClass>, taken: &TakenBuffer, len: u32) -> Self {
         debug_assert!(len > 0 && len <= size_class.samples);
@@ -63,7 +64,7 @@ impl RawHandle {
         }
     }
 
-    /// The slot's, which the caller holds.
+    /// The handle of a slot that the caller owns.
     pub(crate) fn from_slot(core: &Core, index: SlotIndex, len: u32) -> Self {
         Self {
             size_class: core.size_class_of(index),
@@ -73,11 +74,11 @@ impl RawHandle {
         }
     }
 
-    /// What these words, taken out of a handle or found elsewhere, are the handle of.
+    /// The handle of a buffer whose words were taken out of a handle, or found elsewhere.
     ///
     /// # Safety
-    /// The caller holds the buffer. `samples` and the `len` after it live as long as the size class's core; outside the arena,
-    /// in a mapped file, they are never written.
+    /// The caller owns the buffer. `samples` and the `len` after it live as long as the size class's core. Outside of
+    /// the arena, in a mapped file, they are never written.
     #[inline(always)]
     pub(crate) const unsafe fn from_parts(
         size_class: SharedPtr<SizeClass>,
@@ -100,9 +101,9 @@ impl RawHandle {
 
     #[inline]
     fn read(&self) -> &[f32] {
-        // SAFETY: bounds: `len` is within the buffer, whose memory lies within a region that lives as long as the core,
-        // which this handle keeps. Initialised: regions start zeroed. Aliasing: handles that can write are unique
-        // (`&mut` below), shared ones only read. Thread: lists and reference counts order hand-overs.
+        // SAFETY: bounds: `len` is within the buffer, whose memory lies within a region that lives as long as the
+        // core, which this handle keeps alive. Initialised: regions start zeroed. Aliasing: handles that can write are
+        // unique (`&mut` below), shared ones only read. Thread: lists and reference counts order hand-overs.
         unsafe { slice::from_raw_parts(self.samples.as_ptr(), self.len as usize) }
     }
 
@@ -110,7 +111,7 @@ impl RawHandle {
     /// The handle is the only one for its buffer.
     #[inline]
     unsafe fn write(&mut self) -> &mut [f32] {
-        // SAFETY: as in `read`, and unique by the caller's word.
+        // SAFETY: as in `read`, and the only handle by the function's contract.
         unsafe { slice::from_raw_parts_mut(self.samples.as_ptr(), self.len as usize) }
     }
 
@@ -131,11 +132,11 @@ impl RawHandle {
     /// # Safety
     /// The handle is the only one for its buffer.
     pub(super) unsafe fn silence(&mut self) {
-        // SAFETY: the caller's word.
+        // SAFETY: the same contract.
         unsafe { self.fill(0.0) }
     }
 
-    /// Leaves the buffer as the next holder may find it.
+    /// Overwrites the samples as the pool's options say, before the buffer is released.
     ///
     /// # Safety
     /// The handle is the last one for its buffer and is not used for its samples again.
@@ -144,13 +145,13 @@ impl RawHandle {
         match self.size_class.on_release {
             OnRelease::Leave => {
                 if cfg!(debug_assertions) {
-                    // SAFETY: the caller's word.
+                    // SAFETY: the same contract.
                     unsafe { self.fill(f32::from_bits(RELEASED_BITS)) }
                 }
             }
             OnRelease::Scrub => {
                 core::hint::cold_path();
-                // SAFETY: the caller's word.
+                // SAFETY: the same contract.
                 unsafe { self.fill(0.0) }
             }
             #[cfg(all(feature = "mapped", not(target_arch = "wasm32")))]
@@ -158,35 +159,36 @@ impl RawHandle {
         }
     }
 
-    /// Brings a scratch's buffer home.
+    /// Releases the buffer of a `Scratch`.
     ///
     /// # Safety
     /// As for `wipe`; the handle is not used again at all.
     #[inline(always)]
     unsafe fn release_scratch(&mut self) {
         if cfg!(debug_assertions) {
-            // SAFETY: the caller's word.
+            // SAFETY: the same contract.
             unsafe { self.wipe() };
         }
         if !self.size_class.return_scratch_to_cache(self.index) {
-            // SAFETY: the caller's word: this is the only handle.
+            // SAFETY: the same contract: this is the only handle.
             unsafe { Self::release_local(self.size_class, self.samples, self.index) };
         }
     }
 
-    /// Brings a buffer home on its owner's thread, where it does not simply go back to the cache.
+    /// Releases a buffer on its owner's thread, where it does not simply return to the cache.
     ///
-    /// By its words: a handle passed whole would be read wider than it was written, and the processor waits for that.
+    /// The arguments are the words of the handle: a handle passed whole would be read wider than it was written, and
+    /// the processor waits for that.
     ///
     /// # Safety
-    /// They are of the last handle for the buffer, and that is not used again at all.
+    /// They are the words of the last handle for the buffer, and that is not used again at all.
     #[inline(never)]
     pub(super) unsafe fn release_local(
         size_class: SharedPtr<SizeClass>,
         samples: NonNull<f32>,
         index: SlotIndex,
     ) {
-        // SAFETY: the caller's word; the length is the buffer's.
+        // SAFETY: the caller's contract; the length is the buffer's.
         unsafe { Self::from_parts(size_class, samples, index, size_class.samples).wipe() };
         let slot = size_class.core.table.slot(index);
         slot.clear();
@@ -195,8 +197,9 @@ impl RawHandle {
         }
     }
 
-    /// Brings a buffer home from any thread; it was frozen, or not. By its words, as above: a handle whose address goes
-    /// into a call, if only to be dropped on unwinding, lives in memory from the start.
+    /// Releases a buffer from any thread; whether it was frozen is known to the caller. The arguments are words, as
+    /// above: a handle whose address goes into a call, if only to be dropped on unwinding, lives in memory from the
+    /// start.
     ///
     /// # Safety
     /// As above.
@@ -206,7 +209,7 @@ impl RawHandle {
         samples: NonNull<f32>,
         index: SlotIndex,
     ) {
-        // SAFETY: the caller's word; the length is the buffer's.
+        // SAFETY: the caller's contract; the length is the buffer's.
         unsafe { Self::from_parts(size_class, samples, index, size_class.samples).wipe() };
         let core = size_class.core;
         let slot = core.table.slot(index);
@@ -217,11 +220,11 @@ impl RawHandle {
 
 /// A buffer for the length of a borrow: the fastest kind, for work within one callback.
 ///
-/// Several may be held at once. It cannot leave the thread or outlive its half, so it goes back to the half's own list
-/// without any atomic operation.
+/// Several may exist at once. It cannot leave the thread or outlive its half, so that its release needs no atomic
+/// operation.
 ///
 /// # Real-time
-/// Wait-free to take and to drop. The contents on taking are whatever the last holder left (debug builds: NaN).
+/// Acquire and drop are wait-free. The samples are whatever the last use left (debug builds: NaN).
 ///
 /// # Examples
 /// ```
@@ -274,19 +277,19 @@ impl Drop for Scratch<'_> {
     }
 }
 
-/// A buffer in one pair of hands, on any thread.
+/// A buffer with one owner, on any thread.
 ///
 /// # Real-time
 /// Reading, writing, moving and freezing touch nothing but the handle and its samples. Dropping it is one lock-free
-/// push to the inbox of the half it came from; [`RealtimePool::release`] of that half is cheaper. Neither frees memory,
-/// unless the handle is the very last thing left of the pool: both halves dropped and no other buffer out.
+/// push to the inbox of the half it came from; [`RealtimePool::release`] of that half is cheaper. Neither frees
+/// memory, unless the handle is the very last thing left of the pool: both halves dropped and no other buffer in use.
 pub struct PooledBuffer {
     raw: RawHandle,
     metadata: AudioMetadata,
 }
 
-// SAFETY: the handle is unique for its samples; `SharedPtr` is a shared reference to `Sync` data; its list push orders what
-// this thread wrote before what the next holder reads.
+// SAFETY: the handle is unique for its samples; `SharedPtr` is a shared reference to `Sync` data; the list push orders
+// what this thread wrote before what the next owner reads.
 unsafe impl Send for PooledBuffer {}
 // SAFETY: `&PooledBuffer` only reads samples and metadata.
 unsafe impl Sync for PooledBuffer {}
@@ -300,7 +303,7 @@ impl PooledBuffer {
         }
     }
 
-    /// Takes the handle apart without sending the buffer home.
+    /// Takes the handle apart without releasing the buffer.
     #[inline(always)]
     pub(super) fn into_raw(self) -> RawHandle {
         let buffer = ManuallyDrop::new(self);
@@ -318,7 +321,7 @@ impl PooledBuffer {
         }
     }
 
-    /// What it is made of.
+    /// The words of the handle.
     #[inline(always)]
     pub(super) const fn raw(&self) -> &RawHandle {
         &self.raw
@@ -330,31 +333,31 @@ impl PooledBuffer {
         unsafe { self.raw.silence() }
     }
 
-    /// Samples the buffer could hold: its class.
+    /// Samples the buffer can hold: its class.
     #[must_use]
     pub fn capacity(&self) -> usize {
         self.raw.size_class.samples as usize
     }
 
-    /// The number of the buffer in its pool: the same each time this memory is handed out as this buffer.
+    /// The number of the buffer in its pool: the same each time this memory is acquired as this buffer.
     #[must_use]
     pub fn slot_index(&self) -> u32 {
         self.raw.index.raw()
     }
 
-    /// Where the samples are.
+    /// The address of the samples.
     #[must_use]
     pub fn address(&self) -> usize {
         self.raw.samples.as_ptr().addr()
     }
 
-    /// What the samples are.
+    /// The description of the samples.
     #[must_use]
     pub const fn metadata(&self) -> &AudioMetadata {
         &self.metadata
     }
 
-    /// Says what the samples are.
+    /// Sets the description of the samples.
     pub const fn set_metadata(&mut self, metadata: AudioMetadata) {
         self.metadata = metadata;
     }
@@ -370,7 +373,7 @@ impl PooledBuffer {
         let raw = self.into_raw();
         let slot = raw.size_class.core.table.slot(raw.index);
         slot.mark_frozen();
-        // Relaxed: nobody else has the buffer; whoever gets a clone gets it by a hand-over that orders this.
+        // Relaxed: nobody else has the buffer. Whoever gets a clone gets it by a hand-over that orders this.
         slot.extent.refs.store(1, Ordering::Relaxed);
         BufferRef { raw, metadata }
     }
@@ -402,10 +405,10 @@ impl Drop for PooledBuffer {
     }
 }
 
-/// A frozen buffer: shared by count, read only; the last one dropped sends it home.
+/// A frozen buffer: shared by count, read only. The last drop releases it.
 ///
 /// # Real-time
-/// A clone and a drop are one atomic addition each; the last drop adds one lock-free push.
+/// A clone and a drop are one atomic operation each; the last drop adds one lock-free push.
 ///
 /// # Panics
 /// A clone beyond two thousand million clones of one buffer.
@@ -429,14 +432,15 @@ unsafe impl Send for BufferRef {}
 unsafe impl Sync for BufferRef {}
 
 impl BufferRef {
-    /// A first reference to samples that were never writable.
+    /// The first reference to samples that were never writable.
     #[cfg(all(feature = "mapped", not(target_arch = "wasm32")))]
     pub(crate) fn of_file(raw: RawHandle, metadata: AudioMetadata) -> Self {
         let buffer = PooledBuffer { raw, metadata };
         buffer.freeze()
     }
 
-    /// Samples the buffer could hold: its class. A window of a mapped file has its own length, since the file may end with it.
+    /// Samples the buffer can hold: its class. A window of a mapped file has its own length, since the file may end
+    /// with it.
     #[must_use]
     pub fn capacity(&self) -> usize {
         match self.raw.size_class.on_release {
@@ -452,13 +456,13 @@ impl BufferRef {
         self.raw.index.raw()
     }
 
-    /// Where the samples are.
+    /// The address of the samples.
     #[must_use]
     pub fn address(&self) -> usize {
         self.raw.samples.as_ptr().addr()
     }
 
-    /// What the samples are.
+    /// The description of the samples.
     #[must_use]
     pub const fn metadata(&self) -> &AudioMetadata {
         &self.metadata
@@ -501,18 +505,18 @@ pub(super) fn add_reference(refs: &AtomicU32) {
     // Relaxed: made from a live reference, which keeps the buffer; like `Arc`.
     let before = refs.fetch_add(1, Ordering::Relaxed);
     if before > u32::MAX / 2 {
-        // Relaxed: takes back what no reference was made from.
+        // Relaxed: undoes an addition that no reference was made from.
         refs.fetch_sub(1, Ordering::Relaxed);
         panic!("too many references to one buffer");
     }
 }
 
-/// Whether this was the last. Takes the count alone: once it is less, another thread may free the pool, and a reference to
-/// anything but an atomic would have to be valid until the return.
+/// Drops a reference; returns whether it was the last. The argument is the count alone: once it is less, another
+/// thread may free the pool, and a reference to anything but an atomic would have to stay valid until the return.
 #[inline]
 pub(super) fn drop_reference(refs: &AtomicU32) -> bool {
     let before = refs.fetch_sub(1, REFERENCE_COUNT_DOWN);
-    let last = if cfg!(wavepool_mutant = "buffer_sent_home_by_two_references") {
+    let last = if cfg!(wavepool_mutant = "buffer_released_by_two_references") {
         before <= 2
     } else {
         before == 1

@@ -1,5 +1,5 @@
-//! Words with one writer: a plain load and store for it, a racing answer for everyone else. They order nothing, so that
-//! every access is relaxed.
+//! Words with one writer, which uses plain loads and stores. Other threads read them as racing figures. They order
+//! nothing, so that every access is relaxed.
 
 use crate::sync::atomic::{AtomicU64, Ordering};
 
@@ -8,7 +8,7 @@ use crate::sync::atomic::{AtomicU64, Ordering};
 pub(crate) struct Counter(AtomicU64);
 
 impl Counter {
-    /// The one writer only.
+    /// Only for the one writer.
     #[inline]
     pub(crate) fn add(&self, more: u64) -> u64 {
         let now = self.0.load(Ordering::Relaxed) + more;
@@ -33,7 +33,7 @@ impl FrameCell {
         Self(AtomicU64::new(NONE))
     }
 
-    /// The one writer only. The very last frame counts as the one before.
+    /// Only for the one writer. The very last frame counts as the one before.
     pub(super) fn set(&self, frame: Option<u64>) {
         let frame = frame.map_or(NONE, |frame| frame.min(NONE - 1));
         self.0.store(frame, Ordering::Relaxed);

@@ -1,4 +1,4 @@
-//! From a number of samples to the size class that serves it: one shift, one look-up, one comparison.
+//! Finds the size class for a number of samples: one shift, one look-up, one comparison.
 
 use super::pool_core::SharedPtr;
 use super::size_class::SizeClass;
@@ -7,17 +7,18 @@ use crate::modules::data_management::sizing::class_boundaries::MAX_CLASSES;
 /// Requests are told apart in this many steps up to the largest class: by the look-up, and in the demand histogram.
 pub(crate) const BUCKETS: usize = if cfg!(loom) { 2 } else { 256 };
 
-/// The classes one half serves from, smallest first. Made by the control half, never changed, swapped whole.
+/// The size classes of one half, smallest first. The control half makes a table, never changes it, and replaces it
+/// whole.
 pub(crate) struct ClassTable {
     largest: usize,
     shift: u32,
     count: usize,
-    /// The size class of the smallest class that holds the smallest request of the bucket: the size class itself, so that a request
-    /// needs one look-up.
+    /// For each bucket the smallest class that holds the bucket's smallest request: the class itself, so that a
+    /// request needs one look-up.
     first_class: [SharedPtr<SizeClass>; BUCKETS],
-    /// Beyond `count` the last class is repeated, so that every entry is a real one.
+    /// Beyond `count` the last class is repeated, so that every entry is valid.
     classes: [SharedPtr<SizeClass>; MAX_CLASSES],
-    /// Every class once, and the size classes of classes that are gone, while buffers of theirs come home.
+    /// Every class once, and those that are retired while buffers of theirs are in use.
     service_order: Box<[SharedPtr<SizeClass>]>,
     /// Written when the table is made and freed, read with it: loom notices when these are not ordered.
     #[cfg(loom)]
@@ -73,8 +74,8 @@ impl ClassTable {
         Some((bucket, self.find_by_scan(samples)?))
     }
 
-    /// The demand bucket of a request, and its class if that one serves it: else there is more than one class in the bucket,
-    /// or none for such a request.
+    /// The demand bucket of a request, and its class if that one serves it. Otherwise there is more than one class in
+    /// the bucket, or none for such a request.
     #[inline(always)]
     pub(super) fn guess(&self, samples: usize) -> (usize, SharedPtr<SizeClass>) {
         #[cfg(loom)]
@@ -90,7 +91,7 @@ impl ClassTable {
         self.classes.iter().find(serves).copied()
     }
 
-    /// The class next larger than this one, if there is one.
+    /// The next larger class, if there is one.
     pub(super) fn above(&self, samples: u32) -> Option<SharedPtr<SizeClass>> {
         let larger = |size_class: &&SharedPtr<SizeClass>| size_class.samples > samples;
         self.classes[..self.count].iter().find(larger).copied()
@@ -102,7 +103,7 @@ impl ClassTable {
         self.service_order.iter().map(|size_class| &**size_class)
     }
 
-    /// The size class after `turn` in a round over all of them.
+    /// The class after `turn`, in a round over all of them.
     #[inline(always)]
     pub(super) fn in_turn(&self, turn: &mut usize) -> SharedPtr<SizeClass> {
         #[cfg(loom)]

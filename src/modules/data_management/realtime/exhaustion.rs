@@ -1,4 +1,4 @@
-//! What a request does that finds its class's own list empty.
+//! The slow path of an acquire whose class has an empty local list.
 
 use super::pool_core::SharedPtr;
 use super::realtime_pool::RealtimePool;
@@ -25,7 +25,7 @@ impl ExhaustionPolicy {
 }
 
 impl RealtimePool {
-    /// The class has no idle buffer on this side: its inbox, then what the policy says.
+    /// Acquires when the local list has nothing to give: takes the inbox in, then does what the policy says.
     #[cold]
     #[inline(never)]
     pub(super) fn acquire_slow_path(
@@ -63,9 +63,9 @@ impl RealtimePool {
         None
     }
 
-    /// Whether so many buffers can be taken for requests of a class, one after the other.
+    /// Whether `buffers` buffers can be acquired for requests of a class, one after the other.
     ///
-    /// Wait-free: each refill walks over fewer buffers than asked for, and the reserve.
+    /// Wait-free: each refill walks over fewer buffers than that, and over the reserve.
     pub(super) fn has_idle(&self, own: SharedPtr<SizeClass>, buffers: u32) -> bool {
         let missing = self.missing(&own, buffers);
         if missing == 0 || !self.options.borrow {
@@ -75,7 +75,7 @@ impl RealtimePool {
         larger.is_some_and(|larger| self.missing(&larger, missing) == 0)
     }
 
-    /// How many of so many buffers a class lacks, when its inbox is taken in.
+    /// How many of `buffers` buffers a class lacks after its inbox was taken in.
     fn missing(&self, size_class: &SizeClass, buffers: u32) -> u32 {
         // As in `acquire_slow_path`.
         for _ in 0..2 {
@@ -91,7 +91,7 @@ impl RealtimePool {
         self.publish_recycling(size_class, returned);
     }
 
-    /// Why a request was not served; counted and told.
+    /// The error of a refused request; counts and publishes it.
     #[cold]
     #[inline(never)]
     pub(super) fn refuse(&self, samples: usize) -> PoolError {

@@ -220,7 +220,7 @@ impl SharedList {
         let Some(first) = index_from(chain.first) else {
             return true;
         };
-        if cfg!(wavepool_mutant = "push_aside_does_nothing") {
+        if cfg!(wavepool_mutant = "push_overflow_does_nothing") {
             return true;
         }
         let next = &table.slot(last).state.next;
@@ -231,7 +231,7 @@ impl SharedList {
             {
                 return false;
             }
-            if !cfg!(wavepool_mutant = "push_aside_forgets_the_rest") {
+            if !cfg!(wavepool_mutant = "push_overflow_forgets_the_rest") {
                 next.store(head.first(), Ordering::Relaxed);
             }
             let with_pushed = head.with_pushed(first, chain.length, u64::from(chain.length));
@@ -315,7 +315,7 @@ impl SharedList {
     pub(crate) fn take_unless_taking(&self) -> Chain {
         let mut head = ListHead(self.0.load(Ordering::Relaxed));
         let in_use = |head: ListHead| {
-            if cfg!(wavepool_mutant = "take_beside_ignores_mark") {
+            if cfg!(wavepool_mutant = "take_ignores_mark") {
                 head == ListHead::CLOSED
             } else {
                 head.refuses_push()

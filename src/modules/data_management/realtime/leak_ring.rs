@@ -1,4 +1,4 @@
-//! Where buffers were acquired: a sample of the call sites, in a table of fixed size, without a string on the hot path.
+//! A sample of the call sites of acquires, in a table of fixed size, without a string on the hot path.
 #![allow(unsafe_code)] // Keeps `&'static Location` in an atomic.
 
 use core::panic::Location;
@@ -12,11 +12,11 @@ use super::orderings::{
 use super::slot_table::{NIL, SlotIndex, SlotTable};
 use crate::sync::atomic::{AtomicPtr, AtomicU32, Ordering, fence};
 
-/// Sites a half remembers.
+/// Call sites that a half remembers.
 const RECORDS: usize = if cfg!(loom) { 1 } else { 32 };
 
-/// Entries whose buffers one sampled acquire looks at: their slots were last written by other threads, and each is waited
-/// for.
+/// Records whose buffers one sampled acquire looks at. Their slots were last written by other threads, and each read
+/// waits for that.
 const RECORDS_SCANNED: u32 = 4;
 
 /// One sampled acquire, under a sequence lock with one writer: odd while it is being written.
@@ -35,15 +35,16 @@ pub(crate) struct Sampled {
     pub(crate) site: &'static Location<'static>,
 }
 
-/// Sampled acquires, one entry for each slot at most. Written by the half's owner, read by the control half.
+/// Sampled acquires, at most one record for each slot. The half's owner writes them, the control half reads them.
 ///
-/// An entry is about the present holder while the slot carries the mark. Such a one is never overwritten: what has been
-/// held longest is what a leak report is for.
+/// A record is valid while its slot carries the mark. Such a record is never overwritten: a leak report is about the
+/// buffers that were in use longest.
 pub(crate) struct LeakRing {
     entries: [Record; RECORDS],
-    /// Where the next look begins, in turn, so that an entry whose buffer came home is found in the end. The owner's.
+    /// The record at which the next look begins, in turn, so that a record whose buffer was released is found in the
+    /// end. Only the owner uses it.
     cursor: AtomicU32,
-    /// Sampled acquires that found the entries they looked at in use.
+    /// Sampled acquires that found all the records they looked at in use.
     pub(crate) unrecorded: Counter,
 }
 
@@ -62,8 +63,8 @@ impl LeakRing {
         }
     }
 
-    /// Records an acquire of a slot that was just lent and marks it, if it finds room. Wait-free: at most one look at each
-    /// entry, and at a few buffers.
+    /// Records an acquire of a slot, and marks the slot, if there is room. Wait-free: at most one look at each record,
+    /// and at a few buffers.
     #[cold]
     pub(super) fn record(
         &self,
@@ -76,7 +77,7 @@ impl LeakRing {
             self.unrecorded.add(1);
             return;
         };
-        // Odd already where an owner died in the middle.
+        // Odd already if an owner died in the middle.
         let writing = entry.sequence.load(Ordering::Relaxed) | 1;
         entry.sequence.store(writing, Ordering::Relaxed);
         if !cfg!(wavepool_mutant = "record_without_write_fence") {
@@ -93,7 +94,7 @@ impl LeakRing {
         table.slot(index).mark_sampled();
     }
 
-    /// The slot's own entry, or else one of a few that is empty or whose buffer came home since.
+    /// The slot's own record, or else one of a few that is empty or whose buffer was released since.
     fn record_for(&self, table: &SlotTable, index: SlotIndex) -> Option<&Record> {
         let slot = |entry: &Record| entry.slot.load(Ordering::Relaxed);
         if let Some(own) = self.entries.iter().find(|entry| slot(entry) == index.raw()) {
@@ -111,12 +112,12 @@ impl LeakRing {
         None
     }
 
-    /// The stream that the frames were counted in is over. For the control half, while the half has no owner.
+    /// Forgets the frames of a stream that is over. Called by the control half while the half is detached.
     pub(super) fn forget_frames(&self) {
         self.entries.iter().for_each(|entry| entry.frame.set(None));
     }
 
-    /// What was recorded; an entry that is being written at this moment is left out.
+    /// The records; one that is being written at this moment is left out.
     pub(crate) fn iter(&self) -> impl Iterator<Item = Sampled> {
         self.entries.iter().filter_map(|entry| {
             let before = entry.sequence.load(RECORD_BEGIN_READ);

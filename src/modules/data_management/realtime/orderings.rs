@@ -93,7 +93,7 @@ pub(super) const OUTSTANDING_COUNT_DOWN: Ordering = if cfg!(wavepool_mutant = "o
 /// Counting down the pool references. Release: what a half did with its lists and counts happens before the teardown sums them.
 /// Acquire: the teardown sees them. Both sides are the same operation. Weaker, the sum is wrong, and the core is freed
 /// early or never.
-pub(super) const POOL_REFS_COUNT_DOWN: Ordering = if cfg!(wavepool_mutant = "anchors_relaxed") {
+pub(super) const POOL_REFS_COUNT_DOWN: Ordering = if cfg!(wavepool_mutant = "pool_refs_relaxed") {
     Relaxed
 } else {
     AcqRel

@@ -1,4 +1,4 @@
-//! The handles of several channels: one buffer per channel, acquired, shared and brought home together.
+//! The handles of several channels: one buffer per channel, acquired, shared and released together.
 #![allow(unsafe_code)] // Makes slices of arena memory for the handle that owns it.
 
 use core::mem::ManuallyDrop;
@@ -18,27 +18,27 @@ use crate::sync::atomic::Ordering;
 /// The most channels of a [`PlanarBuffer`].
 pub const MAX_CHANNELS: usize = 16;
 
-/// Channels whose size class and samples' address ride in the handle.
+/// Channels whose size class and sample address are part of the handle.
 const NEAR: usize = 2;
 
 /// The buffers of a planar handle, one per channel; all of them have the same requested length.
 #[derive(Clone, Copy)]
 struct Planes {
-    /// Where the buffers of the first channels belong, and where their samples are, so that mono and stereo need not ask
-    /// their slots.
+    /// Size class and sample address of the first channels, so that mono and stereo need not read their slots.
     size_classes: [SharedPtr<SizeClass>; NEAR],
     near: [NonNull<f32>; NEAR],
-    /// The slots of these; each further one is the next of the one before: that word is the holder's.
+    /// The slots of these. Each further channel's slot is the `next` of the one before: that word belongs to the
+    /// handle.
     slots: [SlotIndex; NEAR],
     channels: u8,
     frames: u32,
 }
 
-/// The slot that its holder linked behind this one.
+/// The slot that the handle linked behind this one.
 #[inline(never)]
 fn next_of(core: SharedPtr<Core>, index: SlotIndex) -> SlotIndex {
     let next = core.table.slot(index).state.next.load(Ordering::Relaxed);
-    // A holder links as many as it has channels.
+    // A handle links as many slots as it has channels.
     index_from(next).unwrap_or(index)
 }
 
@@ -57,8 +57,8 @@ impl Planes {
         }
     }
 
-    /// The slots in order. A look at a slot comes before its turn, so that it may have gone home when the next one's comes:
-    /// after the last one the core may be gone.
+    /// The slots in order. Each slot's link is read before its turn, so that the caller may release it in its turn:
+    /// after the last one the core may be freed.
     #[inline]
     fn indices(&self) -> impl Iterator<Item = SlotIndex> + use<> {
         let (core, near, channels) = (self.core(), self.slots, usize::from(self.channels));
@@ -75,12 +75,12 @@ impl Planes {
         })
     }
 
-    /// The slot whose count stands for all.
+    /// The slot whose reference count stands for all.
     fn first_slot(&self) -> Slot<'_> {
         self.size_classes[0].core.table.slot(self.slots[0])
     }
 
-    /// Where a channel's samples are, and how many.
+    /// The address of a channel's samples, and how many there are.
     #[inline]
     fn samples(&self, channel: usize) -> (*mut f32, usize) {
         assert!(channel < usize::from(self.channels), "no such channel");
@@ -91,7 +91,7 @@ impl Planes {
         (samples.as_ptr(), self.frames as usize)
     }
 
-    /// The handle of one channel. `core` is known from before any channel went home: its size class may be gone then.
+    /// The handle of one channel. `core` was read before any channel was released: its size class may be freed then.
     #[inline]
     fn raw(&self, core: SharedPtr<Core>, channel: usize, index: SlotIndex) -> RawHandle {
         let (Some(&size_class), Some(&samples)) =
@@ -113,8 +113,8 @@ impl Planes {
         core.samples_at(core.table.slot(self.index(channel)))
     }
 
-    /// Where each channel's samples are, in order: one step along the links for each, where [`samples`](Self::samples)
-    /// begins anew.
+    /// The sample address of each channel, in order: one step along the links for each, where
+    /// [`samples`](Self::samples) starts at the first channel.
     #[inline]
     fn each(&self) -> impl Iterator<Item = NonNull<f32>> + use<> {
         let (core, near, mut last) = (self.core(), self.near, self.slots[NEAR - 1]);
@@ -141,12 +141,15 @@ impl Planes {
         unsafe { slice::from_raw_parts(samples, len) }
     }
 
-    /// Brings the first two, which belong to one size class, home on its owner's thread. The only handle for them.
+    /// Releases the first two, which belong to one size class, on their owner's thread.
+    ///
+    /// # Safety
+    /// The only handle for these buffers, not used again.
     #[inline(always)]
-    fn release_pair(&mut self) {
+    unsafe fn release_pair(&mut self) {
         let core = self.core();
         for channel in 0..NEAR {
-            // SAFETY: the only handle, says the caller.
+            // SAFETY: the caller's contract.
             unsafe { self.raw(core, channel, self.slots[channel]).wipe() };
         }
         let table = &core.table;
@@ -154,7 +157,7 @@ impl Planes {
         self.size_classes[0].push_pair_returned(pair);
     }
 
-    /// By value: see [`RawHandle::release_remote`].
+    /// Releases every channel from any thread. By value: see [`RawHandle::release_remote`].
     ///
     /// # Safety
     /// The last handle for these buffers, not used again.
@@ -167,13 +170,13 @@ impl Planes {
                 samples,
                 ..
             } = self.raw(core, channel, index);
-            // SAFETY: the caller's word, channel by channel.
+            // SAFETY: the caller's contract, channel by channel.
             unsafe { RawHandle::release_remote::<FROZEN>(size_class, samples, index) }
         }
     }
 }
 
-/// One buffer per channel, acquired all or nothing, in one pair of hands.
+/// One buffer per channel with one owner, acquired all or nothing.
 ///
 /// # Real-time
 /// As for [`PooledBuffer`], channel by channel.
@@ -191,7 +194,7 @@ unsafe impl Send for PlanarBuffer {}
 unsafe impl Sync for PlanarBuffer {}
 
 impl PlanarBuffer {
-    /// Of the buffers of one or two channels that the caller holds; of one alone, both are the same.
+    /// A handle of one or two buffers that the caller owns. For one channel, both are the same.
     #[inline(always)]
     pub(super) fn new(raw: [&RawHandle; NEAR], channels: u8, frames: u32) -> Self {
         Self {
@@ -209,7 +212,7 @@ impl PlanarBuffer {
         }
     }
 
-    /// One channel more, of a buffer that the caller holds, after the `last` there is.
+    /// Adds a channel, whose buffer the caller owns, after the `last` one.
     fn push(&mut self, last: SlotIndex, index: SlotIndex) {
         let core = self.planes.core();
         let link = &core.table.slot(last).state.next;
@@ -241,8 +244,8 @@ impl PlanarBuffer {
         self.planes.frames as usize
     }
 
-    /// One channel's samples. From the third on the channel is found by way of those before it: for all, one after the
-    /// other, [`iter`](Self::iter) takes one step each.
+    /// One channel's samples. From the third channel on, each call walks over the links of those before it;
+    /// [`iter`](Self::iter) takes one step for each.
     #[inline]
     #[must_use]
     pub fn channel(&self, channel: usize) -> &[f32] {
@@ -280,18 +283,18 @@ impl PlanarBuffer {
         self.planes.index(channel).raw()
     }
 
-    /// What the samples are.
+    /// The description of the samples.
     #[must_use]
     pub const fn metadata(&self) -> &AudioMetadata {
         &self.metadata
     }
 
-    /// Says what the samples are.
+    /// Sets the description of the samples.
     pub const fn set_metadata(&mut self, metadata: AudioMetadata) {
         self.metadata = metadata;
     }
 
-    /// Each channel by itself, with the metadata of all and its own number. Those not taken go home.
+    /// Each channel by itself, with the description of all and its own number. Those not taken are released.
     ///
     /// # Real-time
     /// Touches nothing but handles.
@@ -350,17 +353,17 @@ impl RealtimePool {
                 most: MAX_CHANNELS,
             });
         }
-        // One class for all.
+        // One class for all channels.
         let Some((bucket, own)) = self.table.find(frames) else {
             return Err(self.refuse(frames));
         };
         if channels == 2
             && let Some(pair) = self.take_pair_of(bucket, own, frames, site)
         {
-            // Made where it is returned: a handle that others may be pushed to is put together elsewhere, and copied.
+            // Built where it is returned: a handle to which channels may be added is built elsewhere, and copied.
             return Ok(PlanarBuffer::new(pair.each_ref(), 2, frames as u32));
         }
-        // Only this half takes what is idle, so that it is still there when the channels are taken one by one.
+        // Only this half takes idle buffers, so that they are still there when the channels are taken one by one.
         if channels > 1 && !self.has_idle(own, channels as u32) {
             self.half.0.count_demand(bucket, 1);
             return Err(self.refuse(frames));
@@ -420,29 +423,35 @@ impl RealtimePool {
         let mut buffer = ManuallyDrop::new(buffer);
         let [size_class, other] = buffer.planes.size_classes;
         let of_one_list = size_class == other && size_class.owner == self.key;
-        // What the cache knows comes back to it.
+        // A buffer that the cache expects returns to it.
         let known = buffer
             .planes
             .slots
             .iter()
             .any(|&slot| size_class.last_cached_is(slot));
         if buffer.channels() != 2 || !of_one_list || known {
-            return self.release_one_by_one(buffer.planes);
+            // SAFETY: the only handle, which is not dropped.
+            return unsafe { self.release_one_by_one(buffer.planes) };
         }
-        buffer.planes.release_pair();
+        // SAFETY: the only handle, which is not dropped.
+        unsafe { buffer.planes.release_pair() };
         if self.quantum.has_subscribers {
             size_class.returns_published.add(2);
             self.publish_recycling(&size_class, 2);
         }
     }
 
-    /// For whoever has forgotten the only handle of the buffers.
+    /// Releases each channel by itself.
+    ///
+    /// # Safety
+    /// The only handle for these buffers, not used again.
     #[inline(never)]
-    fn release_one_by_one(&self, planes: Planes) {
+    unsafe fn release_one_by_one(&self, planes: Planes) {
         let core = planes.core();
         for (channel, index) in planes.indices().enumerate() {
             let raw = planes.raw(core, channel, index);
-            self.release_raw(raw.size_class, raw.samples, index);
+            // SAFETY: the caller's contract, channel by channel.
+            unsafe { self.release_raw(raw.size_class, raw.samples, index) };
         }
     }
 }
@@ -455,7 +464,7 @@ impl Drop for PlanarBuffer {
     }
 }
 
-/// A frozen [`PlanarBuffer`]: shared by count, read only; the last one dropped sends every channel home.
+/// A frozen [`PlanarBuffer`]: shared by count, read only. The last drop releases every channel.
 ///
 /// # Panics
 /// [`channel`](Self::channel) with a channel the buffer does not have.
@@ -482,8 +491,8 @@ impl PlanarRef {
         self.planes.frames as usize
     }
 
-    /// One channel's samples. From the third on the channel is found by way of those before it: for all, one after the
-    /// other, [`iter`](Self::iter) takes one step each.
+    /// One channel's samples. From the third channel on, each call walks over the links of those before it;
+    /// [`iter`](Self::iter) takes one step for each.
     #[inline]
     #[must_use]
     pub fn channel(&self, channel: usize) -> &[f32] {
@@ -502,7 +511,7 @@ impl PlanarRef {
         self.planes.index(channel).raw()
     }
 
-    /// What the samples are.
+    /// The description of the samples.
     #[must_use]
     pub const fn metadata(&self) -> &AudioMetadata {
         &self.metadata

@@ -1,27 +1,27 @@
-//! The laws of the shared part, each checked by one model over every interleaving of its threads. Beside each stands the change
-//! of the code that its model is seen to notice: `cargo xtask verify mutants` makes each of them and runs the model.
+//! The laws of the shared state, each checked by one model over every interleaving of its threads. Beside each stands the
+//! change of the code that its model is seen to notice: `cargo xtask verify mutants` compiles each of them and runs the model.
 //!
-//! | law | breaks with |
+//! | law | mutants |
 //! |---|---|
-//! | 1. Inbox: whatever is pushed is taken exactly once, and its contents are seen by the taker. | `push` relaxed |
-//! | 2. What comes while the owner holds the inbox waits beside it, and is taken at the next look. | `begin_take` relaxed; `push` unaware of `TAKING` |
-//! | 3. Surplus: the one pusher needs at most two attempts, and nothing is lost to a taker in between. | one attempt |
-//! | 4. Fresh buffers pushed by the control half are told from returned ones. | `push_newly_carved` counts none |
-//! | 5. References: exactly one of those who drop a shared buffer sends it home, after every other's last read. | `drop_reference` without its fence |
-//! | 6. A refill beside returns loses none of them. | `refill` with `peek` for `begin_take` |
-//! | 7. What comes home while a quantum begins is joined to the local list then or at the next. | `join` with `peek` for `begin_take` |
-//! | 8. Shedding, putting aside and collecting beside returns: each buffer ends in one place. | `push_overflow` says yes and pushes nothing; or forgets what lay there |
-//! | 9. Growth that is taken back beside the owner and a return loses none and leaves none. | `take_unless_taking` unaware of `TAKING` |
-//! | 10. A half is handed on by its drop, with everything in it, to whoever attaches next. | `detach` relaxed |
-//! | 11. Teardown: in whichever order control half, real-time halves, handles and planes go, the memory is freed once, and not before the last is done with it. | `settle` relaxed; `pool_refs` relaxed; sum without the inbox |
-//! | 12. A new class table is seen whole, and the old one is freed only after its last use. | `publish` relaxed; `retired` relaxed |
-//! | 13. Taking over from a dead owner beside those who drop its frozen buffers takes none of them twice. | frozen ones taken too |
-//! | 14. Of several references exactly one sends the buffer home. | the last but one does too |
-//! | 15. What the control half asks of a class while a quantum begins is seen then or at the next. | `ask` relaxed; `asked` read after the look |
-//! | 16. Where a buffer was acquired is read whole or not at all. | either fence left out |
+//! | 1. Inbox: whatever is pushed is taken exactly once, and the taker reads its contents. | `list_push_relaxed` |
+//! | 2. A push while the owner is taking the inbox goes to the second list, and is taken at the next look. | `begin_take_relaxed`, `push_ignores_mark` |
+//! | 3. Surplus: the one pusher needs at most two attempts, and nothing is lost to a take in between. | `single_push_tried_once` |
+//! | 4. Newly carved buffers pushed by the control half are told from returned ones. | `newly_carved_not_counted` |
+//! | 5. References: the last drop of a shared buffer comes after every other thread's last read. | `last_reference_without_fence` |
+//! | 6. A refill during releases loses none of them. | `refill_without_mark` |
+//! | 7. A release while a quantum begins is joined to the local list then or at the next one. | `join_without_mark` |
+//! | 8. Shedding, pushing back and collecting during releases: each buffer ends in one place. | `push_overflow_does_nothing`, `push_overflow_forgets_the_rest`, `overflow_beyond_its_end` |
+//! | 9. Growth that is undone during an acquire and a release loses no buffer and leaves none. | `take_ignores_mark` |
+//! | 10. A dropped half reaches its next owner with everything in it. | `detach_relaxed` |
+//! | 11. Teardown: in whichever order control half, real-time halves and handles are dropped, the memory is freed once, and not before its last use. | `outstanding_relaxed`, `pool_refs_relaxed`, `teardown_without_inbox` |
+//! | 12. A new class table is read whole, and the old one is freed only after its last use. | `table_publish_relaxed`, `table_retire_relaxed` |
+//! | 13. Reclaiming from an owner that died, during drops of its frozen buffers, takes none of them twice. | `frozen_buffers_reclaimed` |
+//! | 14. Exactly one of several references releases the buffer. | `buffer_released_by_two_references` |
+//! | 15. A request of the control half while a quantum begins is served then or at the next one. | `request_epoch_relaxed`, `epoch_read_after_the_look` |
+//! | 16. The record of an acquire is read whole or not at all. | `record_without_write_fence`, `record_without_read_fence` |
 //!
-//! Loom looks for another order only where a thread meets what another last *wrote*: a model whose owner begins by looking at an
-//! empty list never sees a push come first. So these begin with something in the inbox.
+//! Loom tries another order only where a thread meets what another last *wrote*: a model whose owner begins with an empty list
+//! never has a push come first. So these models begin with something in the inbox.
 //!
 //! Run with `RUSTFLAGS="--cfg loom" cargo test --lib --release loom`; `LOOM_MAX_PREEMPTIONS` deepens the search.
 #![allow(unsafe_code)] // Cells in which loom notices unordered access.

@@ -1,9 +1,9 @@
-//! What a half does when a quantum begins, and what it tells of its buffers.
+//! The work of a half when a quantum begins, and the events of its buffers.
 //!
-//! Most quanta find nothing to do, so that what they look at is little: one word of the control half's, which says whether
-//! it asked for anything, one for a new class table, and one class, each in turn. What comes home from other threads says
-//! nothing, since whoever brings it would have to write to a line that every other one writes to. So a class learns of it
-//! in its turn, or sooner: when its own list is empty.
+//! Most quanta find nothing to do, so that they read little: the request epoch, which says whether the control half
+//! made a request; the word of a new class table; and one size class, each in turn. A release on another thread
+//! signals nothing, since it would have to write to a cache line that every other release writes to. A class notices
+//! it in its turn, or sooner when its local list is empty.
 
 use super::realtime_pool::RealtimePool;
 use super::size_class::SizeClass;
@@ -12,27 +12,27 @@ use crate::modules::data_management::pool_events::{
     BufferPoolAllocation, BufferPoolRecycling, declare_for,
 };
 
-/// Buffers one class looks at, to shed them, in one quantum: enough for several hundred to change hands within 50 ms,
-/// few enough to take less than a microsecond.
+/// Buffers that one class scans in one quantum, to shed them: enough for several hundred to move within 50 ms, few
+/// enough to take less than a microsecond.
 const SHED_PER_QUANTUM: u32 = 64;
 
-/// What a half knows from one quantum to the next.
+/// The state of a half from one quantum to the next.
 pub(super) struct Quantum {
-    /// Whether anybody listened to the allocation or recycling events when this quantum began.
+    /// Whether the allocation or recycling events had subscribers when this quantum began.
     pub(super) has_subscribers: bool,
-    /// Acquires whose count has any of these bits are neither recorded nor told: all but one in so many, none while anybody
-    /// listens.
+    /// Acquires whose count has any of these bits are neither recorded nor published: all but one in so many, and none
+    /// while there are subscribers.
     pub(super) unsampled_mask: u64,
-    /// Whether a class had something left to do when it was last looked after.
+    /// Whether a class had work left when it was last served.
     needs_service: bool,
-    /// How often the control half had asked when all classes were last looked after.
+    /// The request epoch when all classes were last served.
     acknowledged_epoch: u32,
-    /// The class looked at last.
+    /// The class served last.
     turn: usize,
 }
 
 impl Quantum {
-    /// The first quantum looks after every class: nobody knows what was asked of an owner before.
+    /// The first quantum serves every class: it is not known what was requested of a former owner.
     pub(super) const fn new(sample_every: u64) -> Self {
         Self {
             has_subscribers: false,
@@ -45,10 +45,11 @@ impl Quantum {
 }
 
 impl RealtimePool {
-    /// From now on this half's events go out here. Control side: attach before the half goes to its thread.
+    /// Attaches the publisher of this half's events. Attach before the half moves to its thread.
     ///
-    /// Who subscribes later to allocations or recyclings hears of them from the next [`begin_quantum`](Self::begin_quantum)
-    /// on. The pool's event types are declared on the publisher's bus, so that JSON subscribers get them all.
+    /// A subscription to allocations or recyclings that comes later takes effect at the next
+    /// [`begin_quantum`](Self::begin_quantum). The pool's event types are declared on the publisher's bus, so that
+    /// JSON subscribers get them all.
     ///
     /// # Errors
     /// The bus's, when it cannot declare the types: the publisher is not attached then.
@@ -59,12 +60,12 @@ impl RealtimePool {
         Ok(())
     }
 
-    /// Begins a callback: takes up a new class table if there is one, sheds a few surplus buffers if the control half asked
-    /// for it, tells the bus what `Scratch` did in the quantum before, and takes in what came home from other threads.
+    /// Begins a callback: installs a new class table if there is one, serves requests of the control half, publishes
+    /// what `Scratch` did in the quantum before, and takes in buffers that other threads released.
     ///
-    /// Of that it looks at one class in each quantum, in turn, so that a buffer may wait for as many quanta as the half has
-    /// classes; while anybody listens to allocations or recyclings, or while the control half has asked for something, it
-    /// looks at all. A class whose own list is empty does not wait.
+    /// A quantum takes in the buffers of one class, in turn, so that a buffer may wait for as many quanta as the half
+    /// has classes. It serves all classes while allocations or recyclings have subscribers, or while the control half
+    /// has a request. A class whose local list is empty takes its inbox in at once.
     ///
     /// # Real-time
     /// Wait-free: a bounded number of steps per class.
@@ -72,7 +73,7 @@ impl RealtimePool {
         self.begin(Some(first_frame));
     }
 
-    /// [`begin_quantum`](Self::begin_quantum) for a half that follows no stream: what it tells carries no frame.
+    /// [`begin_quantum`](Self::begin_quantum) for a half that follows no stream: its events carry no frame.
     pub fn begin_round(&mut self) {
         self.begin(None);
     }
@@ -131,7 +132,7 @@ impl RealtimePool {
         }
     }
 
-    /// Begins to tell, or stops.
+    /// Starts or stops publishing.
     #[cold]
     fn set_publishing(&mut self, has_subscribers: bool) {
         self.quantum.has_subscribers = has_subscribers;
@@ -141,14 +142,13 @@ impl RealtimePool {
             self.options.sample_every - 1
         };
         self.half.0.set_has_subscribers(has_subscribers);
-        // What nobody listened to is not told later.
+        // What had no subscriber is not published later.
         self.table
             .all()
             .for_each(|size_class| _ = size_class.take_unpublished());
     }
 
-    /// Looks after every class, where the control half had asked so often before: what it asks for meanwhile is seen at the
-    /// next quantum.
+    /// Serves every class. `epoch` was read before: a request made meanwhile is served in the next quantum.
     #[inline(never)]
     fn serve_all(&mut self, epoch: u32) {
         let wanted = (epoch != self.quantum.acknowledged_epoch) | self.quantum.needs_service;
@@ -168,7 +168,7 @@ impl RealtimePool {
         };
     }
 
-    /// Answers whether the next quantum has to go on with it.
+    /// Serves one class. Returns whether the next quantum has to continue.
     #[inline(never)]
     fn serve(&self, size_class: &SizeClass) -> bool {
         let shed = if self.pool.is_controlled() {
@@ -181,7 +181,7 @@ impl RealtimePool {
         size_class.needs_service()
     }
 
-    /// Tells what `Scratch` did since it was last told, and what else returned.
+    /// Publishes what `Scratch` did since the last time, and `returned` further returns.
     pub(super) fn publish_pending(&self, size_class: &SizeClass, returned: u32) {
         if !self.quantum.has_subscribers {
             return;
@@ -214,7 +214,7 @@ impl RealtimePool {
         }
     }
 
-    /// Tells of one buffer that its holder released here.
+    /// Publishes one buffer that was released here.
     #[cold]
     #[inline(never)]
     pub(super) fn publish_return(&self, size_class: &SizeClass) {

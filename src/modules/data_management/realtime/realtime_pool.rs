@@ -1,4 +1,4 @@
-//! The half that belongs to a real-time thread. It has no method that can allocate, lock, or loop without a bound.
+//! The half that a real-time thread owns. It has no method that can allocate, lock, or loop without a bound.
 #![allow(unsafe_code)] // A released handle is ended where it lies.
 
 use core::cell::Cell;
@@ -17,7 +17,7 @@ use super::slot_table::SlotIndex;
 use crate::event_bus::Publisher;
 use crate::modules::data_management::error::PoolError;
 
-/// What a real-time half was built with.
+/// The options that a real-time half was built with.
 #[derive(Clone, Copy)]
 pub(crate) struct HalfOptions {
     pub(crate) borrow: bool,
@@ -27,15 +27,15 @@ pub(crate) struct HalfOptions {
 
 /// A half of the pool for one real-time thread: `Send`, not `Sync`.
 ///
-/// It owns its buffers: every size class has a plain list of idle ones here, and an inbox where other threads return
-/// what they got. Nothing it does allocates, frees, locks, makes a system call or loops without a bound; when a class is
-/// empty it says so, with numbers.
+/// It owns its buffers: each size class has a local list of idle ones, and an inbox to which other threads release. No
+/// method allocates, frees, locks, makes a system call or loops without a bound. An acquire from an empty class
+/// returns an error with numbers.
 ///
 /// # Real-time
 /// [`scratch`](Self::scratch), [`acquire`](Self::acquire), [`release`](Self::release) of its own buffers and
 /// [`begin_quantum`](Self::begin_quantum) are wait-free. Dropping the half hands its lists to the control half in one
-/// store and frees nothing while that lives; if this is the last half of all and no buffer is out, dropping it frees the
-/// pool's memory, so drop the control half last.
+/// store and frees nothing while that exists. If this is the last half of all and no buffer is in use, dropping it
+/// frees the pool's memory: drop the control half last.
 ///
 /// # Examples
 /// It moves to its thread, and cannot be shared:
@@ -60,11 +60,11 @@ pub(crate) struct HalfOptions {
 /// scratch.len();
 /// ```
 pub struct RealtimePool {
-    // Declared before the pool reference, so that the half is handed over before the core may go.
+    // Declared before the pool reference, so that the half is detached before the core may be freed.
     pub(super) half: Owner,
     pub(super) key: HalfKey,
     pub(super) table: SharedPtr<ClassTable>,
-    /// Of the quantum under way: what the half says to others, here for whoever tells and records.
+    /// First frame of the quantum under way, for events and call sites.
     pub(super) first_frame: Option<u64>,
     pub(super) options: HalfOptions,
     pub(super) publisher: Option<Publisher>,
@@ -73,7 +73,7 @@ pub struct RealtimePool {
     not_sync: PhantomData<Cell<()>>,
 }
 
-/// Being the owner of a half: ends with the drop.
+/// Ownership of a half: its drop detaches the half.
 pub(crate) struct Owner(pub(super) SharedPtr<Half>);
 
 impl Drop for Owner {
@@ -98,27 +98,27 @@ impl RealtimePool {
         }
     }
 
-    /// Its number on its control half: [`PoolControl`](crate::modules::data_management::PoolControl) names it so.
+    /// The number of the half: [`PoolControl`](crate::modules::data_management::PoolControl) uses it too.
     #[must_use]
     pub fn id(&self) -> u16 {
         self.half.0.id
     }
 
-    /// Takes apart a half whose owner died in the middle of something, without touching its lists. Returns its number, for
-    /// [`PoolControl::reclaim`], and its publisher: dropped, that gives its place on the bus back, once what it had
-    /// published is delivered. Nothing may be published through it any more.
+    /// Takes apart a half whose owner died in the middle of an operation, without touching its lists. Returns its
+    /// number, for [`PoolControl::reclaim`], and its publisher. Dropping the publisher frees its lane on the bus, once
+    /// its events are delivered. Nothing may be published through it any more.
     ///
-    /// Until the control half reclaims it, the half stays attached.
+    /// The half stays attached until the control half reclaims it.
     ///
     /// [`PoolControl::reclaim`]: crate::modules::data_management::PoolControl::reclaim
     #[must_use]
     pub fn abandon(self) -> (u16, Option<Publisher>) {
-        // Neither its lists are handed over nor its hold on the core is given up: `reclaim` does both.
+        // Neither the half is detached nor its pool reference dropped: `reclaim` does both.
         let mut half = ManuallyDrop::new(self);
         (half.id(), half.publisher.take())
     }
 
-    /// A buffer for this borrow. See [`Scratch`].
+    /// Acquires a buffer for the length of this borrow. See [`Scratch`].
     ///
     /// # Real-time
     /// Wait-free, without atomic operations unless the inbox has to be emptied.
@@ -137,7 +137,7 @@ impl RealtimePool {
         }
     }
 
-    /// An idle buffer for a request.
+    /// Finds an idle buffer for a request.
     #[inline(always)]
     fn find(
         &self,
@@ -146,7 +146,7 @@ impl RealtimePool {
         critical: bool,
     ) -> Option<(SharedPtr<SizeClass>, TakenBuffer)> {
         let (bucket, class) = self.table.guess(samples);
-        // Most takes: it is asked first, and says by itself whether it serves the request.
+        // The cache serves most acquires. It is tried first, and checks by itself whether its buffer is large enough.
         if let Some(taken) = class.take_cached(kind, samples) {
             self.half.0.count_demand(bucket, 1);
             return Some((class, taken));
@@ -190,7 +190,7 @@ impl RealtimePool {
         }
     }
 
-    /// A buffer to own and move. Its samples are whatever the last holder left (debug builds: NaN).
+    /// Acquires a buffer to own and move. Its samples are whatever the last use left (debug builds: NaN).
     ///
     /// # Real-time
     /// Wait-free.
@@ -218,7 +218,8 @@ impl RealtimePool {
         Ok(buffer)
     }
 
-    /// [`acquire`](Self::acquire) that may use the buffers kept by [`ExhaustionPolicy::Reserve`](crate::modules::data_management::ExhaustionPolicy::Reserve).
+    /// [`acquire`](Self::acquire) that may use the buffers kept by
+    /// [`ExhaustionPolicy::Reserve`](crate::modules::data_management::ExhaustionPolicy::Reserve).
     ///
     /// # Errors
     /// As for [`scratch`](Self::scratch).
@@ -230,8 +231,8 @@ impl RealtimePool {
         }
     }
 
-    /// Gives a buffer back. One of this half's own goes straight to its list; another half's goes to its inbox, as a
-    /// bare drop would send it.
+    /// Releases a buffer. One of this half's own goes to its local list; another half's goes to that half's inbox, as
+    /// by a plain drop.
     ///
     /// # Real-time
     /// Wait-free for its own, lock-free for others'.
@@ -244,19 +245,23 @@ impl RealtimePool {
             ..
         } = buffer.raw();
         core::mem::forget(buffer);
-        self.release_raw(size_class, samples, index);
+        // SAFETY: the words of the only handle, forgotten above.
+        unsafe { self.release_raw(size_class, samples, index) };
     }
 
-    /// For whoever has forgotten the only handle of the buffer.
+    /// Releases the buffer of a handle that was taken apart.
+    ///
+    /// # Safety
+    /// The words are of the only handle for the buffer, and that is not used again.
     #[inline(always)]
-    pub(super) fn release_raw(
+    pub(super) unsafe fn release_raw(
         &self,
         size_class: SharedPtr<SizeClass>,
         samples: NonNull<f32>,
         index: SlotIndex,
     ) {
         if size_class.owner != self.key {
-            // SAFETY: the caller's word: the only handle for the buffer, forgotten.
+            // SAFETY: the caller's contract: the words of the only handle, which is not used again.
             return unsafe { RawHandle::release_remote::<false>(size_class, samples, index) };
         }
         if cfg!(debug_assertions) {
@@ -264,7 +269,7 @@ impl RealtimePool {
             unsafe { RawHandle::from_parts(size_class, samples, index, size_class.samples).wipe() };
         }
         if !size_class.return_to_cache(index) {
-            // SAFETY: as above; only this half's owner releases here, and the size class is of this half.
+            // SAFETY: as above; this is the owner's thread, and the size class is of this half.
             unsafe { RawHandle::release_local(size_class, samples, index) };
         }
         if self.quantum.has_subscribers {
@@ -283,7 +288,7 @@ impl RealtimePool {
         Some(self.finish_acquire(found, samples, site))
     }
 
-    /// Two buffers of one class at once, if [`SizeClass::pop_pair`] has them.
+    /// Acquires two buffers of one class at once, if [`SizeClass::pop_pair`] has them.
     #[inline(always)]
     pub(super) fn take_pair_of(
         &self,
@@ -311,7 +316,7 @@ impl RealtimePool {
         }))
     }
 
-    /// Records the call site of one acquire in so many, and tells of each while anybody listens.
+    /// Records the call site of one acquire in so many, and publishes each acquire while there are subscribers.
     #[cold]
     #[inline(never)]
     fn record_acquire(
