@@ -240,7 +240,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn stale_and_forged_numbers_are_refused() {
+    fn stale_and_forged_slot_numbers_are_refused() {
         let slots = Slots::new();
         let first = slots.lend(Box::new(1)).unwrap();
         let second = slots.lend(Box::new(2)).unwrap();
@@ -271,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_taken_back_from_under_a_thread_that_is_inside() {
+    fn slot_value_is_not_taken_while_a_thread_is_inside() {
         let slots = Slots::new();
         let number = slots.lend(Box::new(1)).unwrap();
         let inside = slots.enter(number).unwrap();
@@ -288,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn who_has_left_does_not_enter_again() {
+    fn slot_is_closed_after_its_thread_left() {
         let slots = Slots::new();
         let number = slots.lend(Box::new(1)).unwrap();
         assert!(!slots.has_left(number));
@@ -301,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_too_many_is_given_back_and_generations_wrap() {
+    fn slot_table_full_returns_the_value_and_generations_wrap() {
         let slots = Slots::new();
         let numbers: Vec<_> = (0..MOST_LENT)
             .map(|n| slots.lend(Box::new(n)).unwrap())
@@ -345,7 +345,7 @@ mod loom_models {
     }
 
     #[test]
-    fn loom_a_lent_value_is_taken_back_between_two_stays_or_not_at_all() {
+    fn loom_slot_value_is_taken_between_two_stays_or_not_at_all() {
         loom::model(|| {
             let slots = Arc::new(Slots::new());
             let lend = || slots.lend(Box::new(Watched(UnsafeCell::new(0))));

@@ -95,7 +95,7 @@ pub struct BufferRecyclingPoolImpl {
     control: PoolControl,
     half: Unshared<RealtimePool>,
     bridge: WasmJsBridge,
-    shelves: Vec<VectorList>,
+    lists: Vec<VectorList>,
     maintenance: PoolMaintenance,
     window_ms: f64,
     now_ms: f64,
@@ -107,14 +107,14 @@ const _: () = {
 };
 
 impl BufferRecyclingPoolImpl {
-    /// Builds the pool. Shelved vectors and arena share the builder's limit; where the builder names none, it is twice
+    /// Builds the pool. Recycled vectors and arena share the builder's limit; where the builder names none, it is twice
     /// the mix.
     ///
     /// # Errors
     /// Those of [`PoolBuilder::build`].
     pub fn new(builder: PoolBuilder) -> Result<Self, PoolError> {
         let (control, half) = builder.or_limit_of_shares(2).build()?;
-        let shelves = control
+        let lists = control
             .classes()
             .map(|samples| VectorList {
                 samples,
@@ -130,7 +130,7 @@ impl BufferRecyclingPoolImpl {
             bridge: bridge_for(&control),
             control,
             half: Unshared::new(half),
-            shelves,
+            lists,
             window_ms: SizingPolicy::default().window_ms,
             maintenance: PoolMaintenance::default(),
             now_ms: 0.0,
@@ -149,12 +149,12 @@ impl BufferRecyclingPoolImpl {
     }
 
     fn list_for(&mut self, size: usize) -> Result<&mut VectorList, PoolError> {
-        let largest = self.shelves.last().map_or(0, |shelf| shelf.samples);
+        let largest = self.lists.last().map_or(0, |list| list.samples);
         if size == 0 {
             return Err(PoolError::ZeroLength);
         }
-        let at = self.shelves.partition_point(|shelf| shelf.samples < size);
-        self.shelves.get_mut(at).ok_or(PoolError::TooLarge {
+        let at = self.lists.partition_point(|list| list.samples < size);
+        self.lists.get_mut(at).ok_or(PoolError::TooLarge {
             requested: size,
             largest,
         })
@@ -168,40 +168,38 @@ impl BufferRecyclingPoolImpl {
 
 impl BufferRecyclingPool for BufferRecyclingPoolImpl {
     fn get_or_create(&mut self, size: usize) -> Result<Vec<f32>, PoolError> {
-        let shelf = self.list_for(size)?;
-        let mut vector = match shelf.vectors.pop() {
+        let list = self.list_for(size)?;
+        let mut vector = match list.vectors.pop() {
             Some(vector) => {
-                shelf.hits += 1;
+                list.hits += 1;
                 vector
             }
             None => {
-                shelf.created += 1;
-                Vec::with_capacity(shelf.samples)
+                list.created += 1;
+                Vec::with_capacity(list.samples)
             }
         };
-        shelf.out += 1;
-        shelf.high_water = shelf.high_water.max(shelf.out);
+        list.out += 1;
+        list.high_water = list.high_water.max(list.out);
         vector.clear();
         vector.resize(size, 0.0);
         self.control
-            .set_recycled_vector_samples(recycled_vector_samples(&self.shelves));
+            .set_recycled_vector_samples(recycled_vector_samples(&self.lists));
         Ok(vector)
     }
 
     fn recycle(&mut self, buffer: Vec<f32>) -> Result<(), PoolError> {
         let capacity = buffer.capacity();
-        let smallest = self.shelves.first().map_or(0, |shelf| shelf.samples);
-        let most = LARGEST_KEPT * self.shelves.last().map_or(0, |shelf| shelf.samples);
+        let smallest = self.lists.first().map_or(0, |list| list.samples);
+        let most = LARGEST_KEPT * self.lists.last().map_or(0, |list| list.samples);
         if capacity > most {
             return Err(PoolError::VectorTooLarge { capacity, most });
         }
-        let reached = self
-            .shelves
-            .partition_point(|shelf| shelf.samples <= capacity);
+        let reached = self.lists.partition_point(|list| list.samples <= capacity);
         let at = reached
             .checked_sub(1)
             .ok_or(PoolError::VectorTooSmall { capacity, smallest })?;
-        self.shelves[at].out = self.shelves[at].out.saturating_sub(1);
+        self.lists[at].out = self.lists[at].out.saturating_sub(1);
         let available = self.control.room_samples();
         if capacity > available {
             return Err(PoolError::NoRoomForVector {
@@ -209,9 +207,9 @@ impl BufferRecyclingPool for BufferRecyclingPoolImpl {
                 available,
             });
         }
-        self.shelves[at].vectors.push(buffer);
+        self.lists[at].vectors.push(buffer);
         self.control
-            .set_recycled_vector_samples(recycled_vector_samples(&self.shelves));
+            .set_recycled_vector_samples(recycled_vector_samples(&self.lists));
         Ok(())
     }
 
@@ -221,10 +219,10 @@ impl BufferRecyclingPool for BufferRecyclingPoolImpl {
         // Looked at first: an acquire that fails is counted and told, and this one is about to succeed.
         if let Some(class_samples) = self.control.grow_for(half.id(), size) {
             let at = self
-                .shelves
-                .partition_point(|shelf| shelf.samples < class_samples);
-            if let Some(shelf) = self.shelves.get_mut(at) {
-                shelf.grown += 1;
+                .lists
+                .partition_point(|list| list.samples < class_samples);
+            if let Some(list) = self.lists.get_mut(at) {
+                list.grown += 1;
             }
         }
         self.bridge.acquire(half, size)
@@ -236,25 +234,25 @@ impl BufferRecyclingPool for BufferRecyclingPoolImpl {
 
     fn get_efficiency_metrics(&self) -> PoolMetrics {
         let mut counts = self.control.counts();
-        add_vector_lists(&mut counts, &self.shelves, &self.bridge);
+        add_vector_lists(&mut counts, &self.lists, &self.bridge);
         PoolMetrics::from_counts(&counts)
     }
 
     /// Each call closes one demand window: call it at a steady pace. Vectors that the window did not need are freed.
     fn optimize_pool_sizes(&mut self) {
         self.now_ms += self.window_ms;
-        let (bridge, shelves) = (&self.bridge, &self.shelves);
+        let (bridge, lists) = (&self.bridge, &self.lists);
         self.maintenance
             .step(self.now_ms, &mut self.control, None, |counts| {
-                add_vector_lists(counts, shelves, bridge)
+                add_vector_lists(counts, lists, bridge)
             });
-        for shelf in &mut self.shelves {
-            let needed = shelf.high_water.saturating_sub(shelf.out) as usize;
-            shelf.vectors.truncate(needed);
-            shelf.high_water = shelf.out;
+        for list in &mut self.lists {
+            let needed = list.high_water.saturating_sub(list.out) as usize;
+            list.vectors.truncate(needed);
+            list.high_water = list.out;
         }
         self.control
-            .set_recycled_vector_samples(recycled_vector_samples(&self.shelves));
+            .set_recycled_vector_samples(recycled_vector_samples(&self.lists));
         self.begin_quantum();
     }
 
@@ -288,19 +286,19 @@ fn bridge_for(control: &PoolControl) -> WasmJsBridge {
 }
 
 /// What the pool does not count itself: vectors, and crossings.
-fn add_vector_lists(counts: &mut PoolCounts, shelves: &[VectorList], bridge: &WasmJsBridge) {
-    counts.overhead_bytes += bridge.heap_bytes() + size_of_val(shelves);
-    for shelf in shelves {
+fn add_vector_lists(counts: &mut PoolCounts, lists: &[VectorList], bridge: &WasmJsBridge) {
+    counts.overhead_bytes += bridge.heap_bytes() + size_of_val(lists);
+    for list in lists {
         let at = counts
             .classes
-            .partition_point(|class| class.samples < shelf.samples);
+            .partition_point(|class| class.samples < list.samples);
         if counts
             .classes
             .get(at)
-            .is_none_or(|class| class.samples != shelf.samples)
+            .is_none_or(|class| class.samples != list.samples)
         {
             let class = ClassMetrics {
-                samples: shelf.samples,
+                samples: list.samples,
                 retired: true,
                 ..ClassMetrics::default()
             };
@@ -308,18 +306,18 @@ fn add_vector_lists(counts: &mut PoolCounts, shelves: &[VectorList], bridge: &Wa
         }
         // A buffer carved for a request is taken off a list a moment later, where it counts as a hit.
         let class = &mut counts.classes[at];
-        class.hits = (class.hits + shelf.hits).saturating_sub(shelf.grown);
-        class.created += shelf.created + shelf.grown;
-        counts.overhead_bytes += shelf.vectors.capacity() * size_of::<Vec<f32>>();
+        class.hits = (class.hits + list.hits).saturating_sub(list.grown);
+        class.created += list.created + list.grown;
+        counts.overhead_bytes += list.vectors.capacity() * size_of::<Vec<f32>>();
     }
-    counts.bytes_shelved = recycled_vector_samples(shelves) * size_of::<f32>();
+    counts.bytes_shelved = recycled_vector_samples(lists) * size_of::<f32>();
     counts.boundary = bridge.counts();
 }
 
-fn recycled_vector_samples(shelves: &[VectorList]) -> usize {
-    shelves
+fn recycled_vector_samples(lists: &[VectorList]) -> usize {
+    lists
         .iter()
-        .flat_map(|shelf| &shelf.vectors)
+        .flat_map(|list| &list.vectors)
         .map(Vec::capacity)
         .sum()
 }
@@ -430,7 +428,7 @@ mod tests {
     }
 
     #[test]
-    fn shelved_vectors_share_the_limit() {
+    fn recycled_vectors_share_the_limit() {
         let mut pool = pool();
         let room = pool.control().room_samples();
         let kept = (0..100)
@@ -529,8 +527,8 @@ mod tests {
         let pool = pool();
         let tables = pool.get_efficiency_metrics().memory_overhead_bytes;
         let own = pool.control().metrics().memory_overhead_bytes;
-        let shelves = size_of_val(&*pool.shelves);
-        assert_eq!(tables, own + shelves + pool.bridge.heap_bytes());
+        let lists = size_of_val(&*pool.lists);
+        assert_eq!(tables, own + lists + pool.bridge.heap_bytes());
         assert!(pool.bridge.heap_bytes() > 0);
     }
 }

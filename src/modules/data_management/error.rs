@@ -306,7 +306,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn messages_carry_the_numbers_and_retry_is_told() {
+    fn error_messages_carry_numbers_and_retryable_is_right() {
         let error = PoolError::TooLarge {
             requested: 9000,
             largest: 4096,
@@ -335,7 +335,7 @@ mod tests {
     }
 
     #[test]
-    fn what_can_never_be_is_not_to_be_tried_again() {
+    fn error_of_an_impossible_request_is_not_retryable() {
         let beyond = |requested| PoolError::LimitReached {
             requested,
             available: 0,

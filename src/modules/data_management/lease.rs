@@ -460,7 +460,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lease_lives_once_and_every_later_use_is_stale() {
+    fn stale_lease_is_refused_after_release() {
         let (control, half) = pool();
         let mut table = LeaseTable::new(3, 4);
         let lease = table.open(half.acquire(64).unwrap()).unwrap();
@@ -477,7 +477,7 @@ mod tests {
     }
 
     #[test]
-    fn illegal_moves_are_refused_and_change_nothing() {
+    fn lease_moves_that_are_illegal_are_refused_and_change_nothing() {
         let (control, half) = pool();
         let mut table = LeaseTable::new(0, 4);
         let lease = table.open(half.acquire(64).unwrap()).unwrap();
@@ -497,7 +497,7 @@ mod tests {
     }
 
     #[test]
-    fn shares_are_leases_of_their_own_on_the_same_samples() {
+    fn lease_share_is_a_lease_of_its_own_on_the_same_samples() {
         let (control, half) = pool();
         let mut table = LeaseTable::new(0, 4);
         let mut buffer = half.acquire(64).unwrap();
@@ -512,7 +512,7 @@ mod tests {
     }
 
     #[test]
-    fn a_crossing_ends_one_lease_and_opens_another() {
+    fn lease_crossing_ends_one_lease_and_opens_another() {
         let (control, half) = pool();
         let (mut sender, mut receiver) = (LeaseTable::new(0, 4), LeaseTable::new(1, 4));
         let sent = sender.open(half.acquire(64).unwrap()).unwrap();
@@ -531,7 +531,7 @@ mod tests {
     }
 
     #[test]
-    fn the_dead_are_walked() {
+    fn lease_reclaim_ends_every_lease_of_a_dead_participant() {
         let (control, half) = pool();
         let mut table = LeaseTable::new(0, 8);
         let leases: Vec<_> = (0..5)
@@ -548,7 +548,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_table_refuses_and_the_buffer_goes_home() {
+    fn lease_table_full_releases_the_buffer() {
         let (control, half) = pool();
         let mut table = LeaseTable::new(0, 2);
         let held = [0, 1].map(|_| table.open(half.acquire(64).unwrap()).unwrap());
@@ -564,7 +564,7 @@ mod tests {
     }
 
     #[test]
-    fn a_foreign_lease_of_the_same_holder_is_stale_in_every_other_table() {
+    fn stale_lease_of_another_table_with_the_same_number_is_refused() {
         let (control, half) = BufferPool::builder().class(64, 200).build().unwrap();
         // As two pools on one page have them, and two participants one after the other.
         let mut tables: Vec<_> = (0..8).map(|_| LeaseTable::new(0, 1024)).collect();
@@ -589,7 +589,7 @@ mod tests {
     }
 
     #[test]
-    fn holder_and_size_of_a_table_are_taken_or_refused_from_0_to_their_maxima() {
+    fn lease_table_participant_and_size_are_accepted_or_refused_from_0_to_their_maxima() {
         for holder in 0..=u8::MAX {
             let table = LeaseTable::<LeasedBuffer>::try_of(holder, 1);
             match table {
@@ -638,7 +638,7 @@ mod tests {
     }
 
     #[test]
-    fn an_abandoned_table_drops_nothing() {
+    fn lease_table_abandoned_drops_nothing() {
         let (control, half) = pool();
         let mut table = LeaseTable::new(0, 4);
         table.open(half.acquire(64).unwrap()).unwrap();
@@ -651,7 +651,7 @@ mod tests {
     }
 
     #[test]
-    fn indices_are_used_first_in_first_out() {
+    fn lease_entries_are_used_first_in_first_out() {
         let (_control, half) = pool();
         let mut table = LeaseTable::new(0, 4);
         let entries: Vec<_> = (0..8)
@@ -665,7 +665,7 @@ mod tests {
     }
 
     #[test]
-    fn generations_wrap_without_ever_being_zero() {
+    fn lease_generation_wraps_without_ever_being_zero() {
         let (_control, half) = pool();
         let mut table = LeaseTable::new(0, MAX_LEASES);
         table.entries[0].generation = (1 << (HOLDER_SHIFT - 12)) - 1;
@@ -676,7 +676,7 @@ mod tests {
     }
 
     #[test]
-    fn forged_numbers_hit_nothing_but_the_live_set() {
+    fn forged_lease_hits_nothing_but_the_live_set() {
         let (control, half) = pool();
         let mut table = LeaseTable::new(2, 256);
         let live: Vec<_> = (0..6)
@@ -698,7 +698,7 @@ mod tests {
     }
 
     #[test]
-    fn a_share_that_finds_the_table_full_changes_nothing() {
+    fn lease_share_in_a_full_table_changes_nothing() {
         let (_control, half) = pool();
         let mut table = LeaseTable::new(0, 1);
         let lease = table.open(half.acquire(64).unwrap()).unwrap();

@@ -436,7 +436,7 @@ mod tests {
     }
 
     #[test]
-    fn each_further_leak_is_told() {
+    fn leak_alert_for_each_further_leak() {
         let mut monitor = monitor();
         let leaked = |n| PoolMetrics {
             buffers_leaked: n,

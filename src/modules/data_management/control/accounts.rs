@@ -500,7 +500,7 @@ mod tests {
     use crate::modules::data_management::BufferPool;
 
     #[test]
-    fn what_came_back_to_a_class_that_is_gone_stays_counted() {
+    fn counts_of_a_retired_class_stay() {
         let (mut control, mut half) = BufferPool::builder()
             .class(64, 2)
             .class(128, 2)
@@ -521,7 +521,7 @@ mod tests {
 
     /// Each account is put wrong in turn, and right again.
     #[test]
-    fn the_invariant_trips_on_each_account() {
+    fn invariant_check_trips_on_each_account() {
         let (mut control, half) = BufferPool::builder()
             .class(64, 5)
             .reserve_samples(1024)

@@ -407,7 +407,7 @@ mod tests {
     }
 
     #[test]
-    fn a_region_is_zeroed_and_aligned_from_every_source() {
+    fn region_is_zeroed_and_aligned_from_every_source() {
         let sources = [
             MemorySource::Heap,
             #[cfg(feature = "mapped")]
@@ -427,7 +427,7 @@ mod tests {
     }
 
     #[test]
-    fn the_lowest_address_goes_first_and_neighbours_coalesce() {
+    fn free_runs_are_used_lowest_first_and_coalesce() {
         let mut free = FreeRuns::default();
         free.give(run(1, 0, 10));
         free.give(run(0, 0, 10));
@@ -455,7 +455,7 @@ mod tests {
     }
 
     #[test]
-    fn many_buffers_are_carved_in_one_pass_over_the_runs() {
+    fn free_runs_are_passed_once_for_many_buffers() {
         let mut free = FreeRuns::default();
         // A thousand runs that are too short, then one that is not.
         (0..1000).for_each(|at| free.give(run(0, at * 8, 4)));
@@ -473,7 +473,7 @@ mod tests {
     }
 
     #[test]
-    fn short_runs_are_summed_as_they_change() {
+    fn free_runs_that_are_short_are_summed_as_they_change() {
         let mut free = FreeRuns::default();
         free.set_largest_class(8);
         free.give(run(0, 0, 20));
@@ -493,7 +493,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_aligned_up_to_a_place_is_not_below_it() {
+    fn free_run_aligned_up_to_an_address_is_not_below_it() {
         let mut free = FreeRuns::default();
         free.give(run(0, 3, 9));
         let mut fit = Fit {
@@ -510,7 +510,7 @@ mod tests {
     }
 
     #[test]
-    fn validity_notices_runs_that_touch() {
+    fn free_runs_that_touch_are_invalid() {
         let free = FreeRuns {
             runs: vec![run(0, 0, 2), run(0, 2, 2)],
             total: 4,

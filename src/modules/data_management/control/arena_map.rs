@@ -144,7 +144,7 @@ mod tests {
     use crate::modules::data_management::BufferPool;
 
     #[test]
-    fn every_sample_is_in_one_span_and_every_buffer_in_its_state() {
+    fn arena_map_has_every_sample_in_one_span() {
         let (mut control, mut half) = BufferPool::builder()
             .class(100, 4)
             .class(256, 4)
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_is_said() {
+    fn arena_map_counts_the_spans_left_off() {
         let (control, half) = BufferPool::builder().class(256, 8).build().unwrap();
         let mut held: Vec<_> = (0..8).map(|_| half.acquire(256).unwrap()).collect();
         held.sort_unstable_by_key(|buffer| buffer.as_ptr().addr());

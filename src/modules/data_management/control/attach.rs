@@ -167,7 +167,7 @@ mod tests {
     use crate::modules::data_management::BufferPool;
 
     #[test]
-    fn a_dropped_half_is_taken_over_with_what_it_had() {
+    fn attach_after_a_drop_uses_the_half_again() {
         let (mut control, half) = BufferPool::builder().class(256, 4).build().unwrap();
         let outlives = half.acquire(256).unwrap();
         assert!(matches!(
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn of_later_classes_a_further_half_has_what_it_is_given() {
+    fn attach_with_gives_buffers_of_later_classes() {
         let builder = BufferPool::builder().class(256, 2).class(1024, 2);
         let (mut control, first) = builder.limit_samples(1 << 14).build().unwrap();
         control.set_classes(&[256, 512, 1024]).unwrap();
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn a_half_too_many_is_refused_without_a_trace() {
+    fn attach_beyond_the_most_halves_is_refused_without_a_trace() {
         let (mut control, half) = BufferPool::builder().class(64, 0).build().unwrap();
         let mut halves = vec![half];
         for _ in 1..MAX_HALVES {
@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn shelves_of_a_half_that_could_not_be_made_are_freed() {
+    fn attach_that_fails_frees_its_size_classes() {
         let wide = (1..=16).fold(BufferPool::builder(), |builder, i| builder.class(i * 16, 0));
         let (mut control, _half) = wide.build().unwrap();
         control.make_size_classes(&[8]).unwrap();

@@ -330,7 +330,7 @@ mod tests {
     use crate::modules::data_management::BufferPool;
 
     #[test]
-    fn a_region_follows_the_need_not_the_limit() {
+    fn region_size_follows_the_need_not_the_limit() {
         // The table has a word for each 64 buffers that there may be; the interpreter is slow.
         let limits = if cfg!(miri) {
             [1 << 20; 2]
@@ -355,7 +355,7 @@ mod tests {
     }
 
     #[test]
-    fn more_buffers_than_a_shelf_can_take_at_once_are_refused_with_the_number() {
+    fn too_many_buffers_at_once_are_refused_with_the_number() {
         let most = MAX_NEWLY_CARVED as u32;
         let refused = BufferPool::builder().class(16, most + 1).build().err();
         let (requested, most_at_once) = (most as usize + 1, most as usize);
@@ -377,7 +377,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_put_back_is_never_lost() {
+    fn inbox_chain_put_back_is_never_lost() {
         let most = MAX_NEWLY_CARVED as u32;
         let (mut control, _half) = BufferPool::builder()
             .class(16, most)

@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn classes_change_and_old_ones_drain() {
+    fn class_change_drains_old_classes() {
         let (mut control, mut half) = BufferPool::builder()
             .class(256, 4)
             .class(1024, 4)
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn a_class_is_not_forgotten_while_its_buffers_are_on_their_way() {
+    fn class_change_keeps_a_class_until_its_last_buffer_is_back() {
         let (mut control, mut half) = BufferPool::builder()
             .class(64, 50)
             .class(128, 1)
@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_change_of_classes_leaves_nothing_carved() {
+    fn class_change_refused_leaves_nothing_carved() {
         let (mut control, half) = BufferPool::builder()
             .class(64, 0)
             .class(256, 0)
@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn a_class_that_drains_is_not_inherited_again() {
+    fn class_change_replaces_a_draining_class_once() {
         let (mut control, mut half) = BufferPool::builder()
             .class(64, 0)
             .class(1024, 1)
@@ -301,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn classes_too_large_are_refused_before_anything_is_carved() {
+    fn class_change_to_too_large_classes_is_refused_before_anything_is_carved() {
         let (mut control, _half) = BufferPool::builder()
             .class(64, 2)
             .limit_samples(1 << 20)
@@ -320,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn a_half_without_owner_takes_up_new_classes_and_keeps_no_old_ones() {
+    fn class_change_reaches_a_detached_half() {
         let (mut control, mut half) = BufferPool::builder()
             .class(64, 2)
             .class(256, 2)

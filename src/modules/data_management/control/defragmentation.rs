@@ -332,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn a_class_shrinks_from_the_top() {
+    fn shrink_reclaims_from_the_top() {
         let (mut control, mut half) = pool();
         let mut held = acquire(&half, 64);
         held.sort_unstable_by_key(address);
@@ -369,7 +369,7 @@ mod tests {
     }
 
     #[test]
-    fn a_leased_buffer_that_was_asked_back_stays_until_it_comes_home() {
+    fn shrink_waits_for_a_leased_buffer() {
         let (mut control, mut half) = pool();
         let held = acquire(&half, 64);
         control.shrink(SMALL, 64).unwrap();
@@ -382,7 +382,7 @@ mod tests {
     }
 
     #[test]
-    fn growing_first_keeps_what_was_asked_back() {
+    fn grow_cancels_a_pending_shrink_first() {
         let (mut control, half) = pool();
         let held = acquire(&half, 64);
         control.shrink(SMALL, 10).unwrap();
@@ -396,7 +396,7 @@ mod tests {
     }
 
     #[test]
-    fn gaps_are_filled_from_above_and_leased_buffers_stay() {
+    fn defragmentation_fills_gaps_from_above_and_leased_buffers_stay() {
         let (mut control, mut half) = pool();
         // The upper half comes home, then every other one of the lower half; the last to come are the first to go.
         let mut held = acquire(&half, 64);
@@ -433,7 +433,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_in_use_goes_back() {
+    fn defragmentation_returns_what_is_not_in_use() {
         let (mut control, mut half) = pool();
         drop(acquire(&half, 60));
         settle(&mut control, &mut half);
@@ -449,7 +449,7 @@ mod tests {
     }
 
     #[test]
-    fn defragment_gives_back_what_is_idle_although_a_gap_above_it_cannot_be_filled() {
+    fn defragmentation_returns_idle_buffers_below_a_gap_that_cannot_be_filled() {
         // The reserve ends in a run that is too short for the largest class, above every buffer that would fit in it.
         let pool = BufferPool::builder().class(SMALL, 64).class(LARGE, 4);
         let pool = pool.reserve_samples(64 * SMALL + 4 * LARGE + 2 * SMALL);
@@ -475,7 +475,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_class_is_named() {
+    fn unknown_class_is_refused_with_the_nearest() {
         let (mut control, _half) = pool();
         assert_eq!(
             control.shrink(77, 1),

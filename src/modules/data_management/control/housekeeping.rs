@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn a_leak_is_told_once_and_again_when_it_is_another() {
+    fn leak_is_published_once_and_again_for_another_buffer() {
         let bus = TypedEventBus::default();
         let (published, _guard) = seen::<BufferLeaked>(&bus);
         let (mut control, mut half) = BufferPool::builder()
@@ -283,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_dead_participant_had_leased_comes_home_and_is_told() {
+    fn leases_of_a_dead_participant_are_reclaimed_and_published() {
         let bus = TypedEventBus::default();
         let (published, _guard) = seen::<LeasesReclaimed>(&bus);
         let (mut control, half) = BufferPool::builder().class(64, 4).build().unwrap();

@@ -384,7 +384,7 @@ mod tests {
     }
 
     #[test]
-    fn windows_show_the_samples_in_place_and_outlive_the_file_value() {
+    fn mapped_windows_show_the_samples_in_place_and_outlive_the_file_value() {
         let path = file("float", 32, hound::SampleFormat::Float);
         let wav = open(&path, 2).unwrap();
         assert_eq!(
@@ -415,7 +415,7 @@ mod tests {
     }
 
     #[test]
-    fn windows_beyond_the_end_are_refused() {
+    fn mapped_windows_beyond_the_end_are_refused() {
         let path = file("end", 32, hound::SampleFormat::Float);
         let wav = open(&path, 2).unwrap();
         assert_eq!(wav.window(0, 0).err(), Some(PoolError::ZeroLength));
@@ -495,7 +495,7 @@ mod tests {
     }
 
     #[test]
-    fn other_files_are_refused_each_in_its_own_words() {
+    fn wav_files_that_cannot_be_mapped_are_refused_with_their_reason() {
         let path = file("int", 16, hound::SampleFormat::Int);
         assert!(matches!(
             open(&path, 1).err(),

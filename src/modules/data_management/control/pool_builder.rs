@@ -327,7 +327,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_pool_without_a_mix_has_64_of_each_usual_size() {
+    fn default_mix_has_64_buffers_of_each_usual_size() {
         let (control, half) = PoolBuilder::default().build().unwrap();
         let metrics = control.metrics();
         let classes = metrics

@@ -311,7 +311,7 @@ mod tests {
     use crate::modules::data_management::{BufferPool, DefragmentationResult};
 
     #[test]
-    fn growth_is_bounded_by_the_limit_and_all_or_none() {
+    fn grow_is_bounded_by_the_limit_and_all_or_none() {
         let (mut control, half) = BufferPool::builder()
             .class(256, 2)
             .limit_samples(256 * 5)
@@ -340,7 +340,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_stay_while_the_pool_grows() {
+    fn grow_keeps_every_address() {
         let (mut control, half) = BufferPool::builder()
             .class(64, 1)
             .limit_samples(1 << 16)
@@ -365,7 +365,7 @@ mod tests {
     }
 
     #[test]
-    fn trimming_gives_back_what_is_idle_and_leaves_what_is_leased() {
+    fn trim_returns_idle_buffers_and_leaves_leased_ones() {
         let (mut control, mut half) = BufferPool::builder().class(256, 8).build().unwrap();
         let held = half.acquire(256).unwrap();
         control.trim(256, 2).unwrap();
@@ -380,7 +380,7 @@ mod tests {
     }
 
     #[test]
-    fn a_trimmed_half_that_begins_no_quantum_keeps_its_idle_buffers() {
+    fn trim_waits_for_the_half_to_begin_a_quantum() {
         let (mut control, mut half) = BufferPool::builder().class(256, 8).build().unwrap();
         drop(half.acquire(256).unwrap());
         control.trim(256, 2).unwrap();
@@ -395,7 +395,7 @@ mod tests {
     }
 
     #[test]
-    fn replenishing_keeps_so_many_idle() {
+    fn replenish_below_keeps_so_many_idle() {
         let (mut control, mut half) = BufferPool::builder()
             .class(256, 1)
             .limit_samples(256 * 20)
@@ -412,7 +412,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_dropped_half_had_goes_back_to_the_arena() {
+    fn dropped_half_returns_its_buffers_to_the_arena() {
         let (mut control, half) = BufferPool::builder().class(256, 4).build().unwrap();
         let outlives = half.acquire(256).unwrap().freeze();
         drop(half);
@@ -427,7 +427,7 @@ mod tests {
     }
 
     #[test]
-    fn a_step_moves_no_more_than_its_budget() {
+    fn control_step_moves_no_more_than_its_budget() {
         let (mut control, half) = BufferPool::builder().class(64, 50).build().unwrap();
         drop(half);
         let report = control.step(20);
@@ -437,7 +437,7 @@ mod tests {
     }
 
     #[test]
-    fn defragmenting_leaves_leased_buffers_alone() {
+    fn defragmentation_leaves_leased_buffers_alone() {
         let (mut control, mut half) = BufferPool::builder().class(256, 16).build().unwrap();
         let held = half.acquire(256).unwrap();
         let address = held.address();
@@ -456,7 +456,7 @@ mod tests {
     }
 
     #[test]
-    fn the_leak_report_names_the_line_that_holds_the_buffer() {
+    fn leak_report_names_the_line_that_acquired_the_buffer() {
         let (control, mut half) = BufferPool::builder()
             .class(256, 4)
             .leak_sampling(1)
@@ -484,7 +484,7 @@ mod tests {
     }
 
     #[test]
-    fn handles_outlive_everything() {
+    fn handles_outlive_both_halves() {
         let (control, half) = BufferPool::builder().class(64, 4).build().unwrap();
         let mut owned = half.acquire(64).unwrap();
         let shared = half.acquire_silent(64).unwrap().freeze();
@@ -500,7 +500,7 @@ mod tests {
     }
 
     #[test]
-    fn builders_refuse_classes_that_cannot_be() {
+    fn builder_refuses_invalid_classes() {
         let refused = |builder: PoolBuilder| builder.build().err();
         assert!(matches!(
             refused(BufferPool::builder().class(0, 1)),
@@ -532,7 +532,7 @@ mod tests {
     }
 
     #[test]
-    fn threads_that_pass_buffers_on_lose_none() {
+    fn buffers_passed_between_threads_are_not_lost() {
         let (control, mut half) = BufferPool::builder().class(256, 16).build().unwrap();
         let (send, receive) =
             std::sync::mpsc::sync_channel::<(u32, crate::modules::data_management::BufferRef)>(8);
@@ -555,7 +555,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_handle_frees_everything() {
+    fn last_handle_frees_the_pool() {
         let (mut control, half) = BufferPool::builder()
             .class(64, 4)
             .limit_samples(1024)

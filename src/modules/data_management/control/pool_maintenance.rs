@@ -381,7 +381,7 @@ mod tests {
     }
 
     #[test]
-    fn unasked_it_grows_what_is_needed_and_takes_back_what_is_not() {
+    fn maintenance_grows_what_is_needed_and_reclaims_what_is_not() {
         let mut host = Host::new(&[(256, 4), (1024, 40)]);
         let (plans, _guard) = tally::<PoolOptimization>(&host.bus);
         for _ in 0..if cfg!(miri) { 70 } else { 200 } {
@@ -403,7 +403,7 @@ mod tests {
     }
 
     #[test]
-    fn unasked_it_learns_the_classes() {
+    fn maintenance_learns_the_classes() {
         let mut host = Host::new(&[(256, 8), (1024, 8)]);
         let (plans, _guard) = tally::<PoolOptimization>(&host.bus);
         for _ in 0..if cfg!(miri) { 220 } else { 400 } {
@@ -421,7 +421,7 @@ mod tests {
     }
 
     #[test]
-    fn sizes_that_take_turns_are_not_refused_while_their_classes_are_learned() {
+    fn maintenance_refuses_no_alternating_sizes_while_it_learns() {
         // Classes are learned when enough was asked for, whatever moment of a turn that is.
         // The interpreter is slow: one turn, and everything so many times as quick.
         let (turns, quicker): (&[usize], _) = if cfg!(miri) {
@@ -466,7 +466,7 @@ mod tests {
     }
 
     #[test]
-    fn a_change_of_classes_without_room_still_goes_through() {
+    fn class_change_without_room_succeeds() {
         let mut host = Host::new(&[(1024, 8)]);
         host.control.limit_samples = 8 * 1024;
         let held: Vec<_> = (0..8).map(|_| host.half.acquire(600).unwrap()).collect();
@@ -507,7 +507,7 @@ mod tests {
     }
 
     #[test]
-    fn fragmentation_raises_its_event_and_is_worked_on() {
+    fn fragmentation_is_published_and_reduced() {
         let mut host = Host::new(&[(256, 64), (1024, 1)]);
         host.maintenance = PoolMaintenance::new(AlertRules::default(), None).unwrap();
         let (published, _told) = tally::<PoolFragmentation>(&host.bus);
@@ -528,7 +528,7 @@ mod tests {
     }
 
     #[test]
-    fn the_boundary_is_told_when_it_was_measured_and_changed() {
+    fn boundary_figures_are_published_when_measured_and_changed() {
         let mut host = Host::new(&[(256, 2)]);
         let (published, _guard) = tally::<JSGCPressureReduction>(&host.bus);
         let boundary = BoundaryCounts {
@@ -588,13 +588,13 @@ mod tests {
     }
 
     #[test]
-    fn a_step_moves_and_looks_at_a_bounded_number() {
+    fn control_step_moves_and_scans_a_bounded_number() {
         assert!(needs_service(threshold_search::SLOTS_PER_STEP) > threshold_search::SLOTS_PER_STEP);
     }
 
     #[test]
     #[should_panic(expected = "looks in a step")]
-    fn the_bound_trips_when_a_step_looks_at_every_slot() {
+    fn control_step_bound_trips_when_every_slot_is_scanned() {
         needs_service(u32::MAX);
     }
 }

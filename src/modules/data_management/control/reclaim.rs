@@ -317,12 +317,12 @@ mod tests {
     }
 
     #[test]
-    fn an_owner_stopped_before_any_store_leaves_nothing_behind() {
+    fn reclaim_after_a_stop_before_any_store_loses_nothing() {
         everything_comes_back(BufferPool::builder);
     }
 
     #[test]
-    fn an_owner_stopped_before_any_store_leaves_nothing_behind_with_a_reserve() {
+    fn reclaim_after_a_stop_before_any_store_loses_nothing_with_a_reserve() {
         everything_comes_back(|| {
             let reserve = ExhaustionPolicy::Reserve(2);
             BufferPool::builder()
@@ -357,7 +357,7 @@ mod tests {
     ];
 
     #[test]
-    fn frozen_buffers_of_an_owner_stopped_before_any_store_come_back_where_nobody_else_has_one() {
+    fn reclaim_all_after_a_stop_before_any_store_includes_frozen_buffers() {
         for (name, work) in SHARING.into_iter().chain(WORKS) {
             for stores in 0.. {
                 let (mut control, mut half, shared) = pool(BufferPool::builder());
@@ -382,7 +382,7 @@ mod tests {
     }
 
     #[test]
-    fn publishers_of_dead_owners_make_room_once_what_they_published_is_delivered() {
+    fn publishers_of_dead_owners_free_their_lanes_after_delivery() {
         let bus = TypedEventBus::default();
         let published = Arc::new(Mutex::new((0, 0)));
         let (on_allocation, on_reclaim) = (published.clone(), published.clone());
@@ -417,7 +417,7 @@ mod tests {
     }
 
     #[test]
-    fn the_reserve_is_kept_by_the_next_owner() {
+    fn reclaim_keeps_the_reserve_for_the_next_owner() {
         let builder = BufferPool::builder().exhaustion(ExhaustionPolicy::Reserve(2));
         let (mut control, half) = builder.class(64, 3).build().unwrap();
         let id = half.id();
@@ -435,7 +435,7 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_home_later_is_not_lost_and_nothing_is_taken_twice() {
+    fn reclaim_loses_no_later_release_and_takes_nothing_twice() {
         let bus = TypedEventBus::default();
         let published = Arc::new(Mutex::new(Vec::new()));
         let sink = published.clone();

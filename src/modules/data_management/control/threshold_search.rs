@@ -298,7 +298,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_line_has_as_many_beyond_as_a_sorted_list_says(
+        fn threshold_search_agrees_with_a_sorted_list(
             units in prop::collection::btree_set((0u8..3, 0..REGION_UNITS / SIZE), 1..150),
             goal in 0u32..170,
             budget in 1u32..400,
@@ -336,7 +336,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pass_looks_at_no_more_slots_than_it_may_and_goes_on_where_it_was() {
+    fn threshold_search_scans_within_its_budget_and_continues() {
         let places: Vec<_> = (0..500).map(|at| (0, at * SIZE)).collect();
         let (table, _slots) = table(&places);
         let mut searches = ThresholdSearches::default();

@@ -97,7 +97,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_step_looks_at_a_part_and_agrees_with_a_whole_look_in_the_end() {
+    fn usage_scan_in_parts_agrees_with_a_whole_scan() {
         let buffers = 2 * SLOTS_PER_STEP + 10;
         let (mut control, half) = BufferPool::builder().class(16, buffers).build().unwrap();
         let mut held: Vec<_> = (0..buffers).map(|_| half.acquire(10).unwrap()).collect();

@@ -536,7 +536,7 @@ mod tests {
     use crate::modules::data_management::BufferPool;
 
     #[test]
-    fn a_clone_too_many_panics_and_is_not_counted() {
+    fn reference_count_overflow_panics_and_counts_nothing() {
         let (control, half) = BufferPool::builder().class(64, 1).build().unwrap();
         let shared = half.acquire(64).unwrap().freeze();
         let core = shared.raw.size_class.core;

@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn every_request_finds_the_smallest_class_that_holds_it() {
+    fn class_lookup_finds_the_smallest_class_that_holds_a_request() {
         for sizes in [
             &[256, 512, 1024, 2048, 4096][..],
             &[4096],
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_class_has_none_above() {
+    fn class_above_the_last_one_does_not_exist() {
         let (table, _shelves) = table(&[256, 512], 512);
         assert_eq!(table.above(256).unwrap().samples, 512);
         assert!(table.above(512).is_none());

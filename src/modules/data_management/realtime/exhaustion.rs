@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn requests_are_refused_with_numbers() {
+    fn exhausted_and_invalid_requests_are_refused_with_numbers() {
         let (control, half) = pool(256, 1);
         assert_eq!(half.acquire(0).err(), Some(PoolError::ZeroLength));
         assert_eq!(
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn borrowing_takes_the_next_larger_class_and_counts_a_miss() {
+    fn borrow_next_larger_takes_the_next_class_and_counts_a_miss() {
         let (control, half) = BufferPool::builder()
             .class(256, 1)
             .class(512, 1)
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn the_reserve_is_kept_for_critical_callers() {
+    fn reserve_is_kept_for_critical_acquires() {
         let (_control, half) = BufferPool::builder()
             .class(256, 3)
             .exhaustion(ExhaustionPolicy::Reserve(2))
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reserve_is_no_larger_than_a_refill_may_walk() {
+    fn reserve_is_at_most_what_a_refill_walks_over() {
         let (_control, half) = BufferPool::builder()
             .class(16, 1000)
             .exhaustion(ExhaustionPolicy::Reserve(u32::MAX))

@@ -459,7 +459,7 @@ mod tests {
     }
 
     #[test]
-    fn a_head_counts_what_it_holds_and_tells_fresh_from_returned() {
+    fn list_head_counts_its_slots_and_the_newly_carved_ones() {
         let (table, slots) = SlotTable::of_slots(3);
         let list = SharedList::new();
         list.push(table.slot(slots[0]).state, slots[0]).unwrap();
@@ -473,7 +473,7 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_while_the_owner_holds_the_inbox_waits_beside() {
+    fn inbox_push_while_the_owner_is_taking_goes_to_the_second_list() {
         let (table, slots) = SlotTable::of_slots(4);
         let inbox = Inbox::new();
         inbox.push(table.slot(slots[0]).state, slots[0]).unwrap();
@@ -493,7 +493,7 @@ mod tests {
     }
 
     #[test]
-    fn a_closed_list_takes_nothing() {
+    fn closed_list_refuses_every_push() {
         let (table, slots) = SlotTable::of_slots(1);
         let list = SharedList::new();
         assert_eq!(list.close().length, 0);

@@ -144,7 +144,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_held_is_kept_and_what_came_home_makes_room() {
+    fn leak_records_of_buffers_in_use_stay_and_others_are_replaced() {
         let table = SlotTable::new(RECORDS + 1);
         let slots: Vec<_> = (0..=RECORDS).map(|_| table.add().unwrap()).collect();
         let ring = LeakRing::new();
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn the_sequence_may_run_over() {
+    fn leak_record_sequence_wraps() {
         let table = SlotTable::new(1);
         let slot = table.add().unwrap();
         let ring = LeakRing::new();

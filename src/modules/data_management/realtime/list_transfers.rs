@@ -171,7 +171,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_class_at_rest_is_left_alone_until_there_is_a_reason() {
+    fn idle_class_is_served_only_for_a_reason() {
         let (table, slots) = SlotTable::of_slots(3);
         let size_class = SizeClass::for_test(3, 0);
         size_class.push(table.slot(slots[0]), slots[0]);
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wish_that_takes_several_quanta_is_not_forgotten() {
+    fn scan_request_over_several_quanta_is_completed() {
         let (table, slots) = SlotTable::of_slots(6);
         let size_class = SizeClass::for_test(6, 0);
         for &slot in &slots {
@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn shedding_goes_down_to_the_limit_and_reaches_into_the_inbox() {
+    fn shedding_stops_at_the_limit_and_includes_the_inbox() {
         let (table, slots) = SlotTable::of_slots(6);
         let size_class = SizeClass::for_test(6, 0);
         for &slot in &slots[..3] {
@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn what_came_home_last_is_used_first() {
+    fn inbox_buffers_returned_last_are_acquired_first() {
         let (table, slots) = SlotTable::of_slots(5);
         let size_class = SizeClass::for_test(5, 0);
         for &slot in &slots[..2] {
@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn an_inbox_too_long_to_walk_over_in_a_quantum_waits() {
+    fn inbox_too_long_for_a_quantum_is_not_joined() {
         let (table, slots) = SlotTable::of_slots(JOIN_AT_MOST + 2);
         let size_class = SizeClass::for_test(JOIN_AT_MOST + 2, 0);
         size_class.push(table.slot(slots[0]), slots[0]);

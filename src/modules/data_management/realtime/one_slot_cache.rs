@@ -246,7 +246,7 @@ mod tests {
     use crate::modules::data_management::realtime::pool_core::SharedPtr;
 
     #[test]
-    fn the_hand_keeps_the_buffer_that_came_home_last() {
+    fn one_slot_cache_keeps_the_buffer_released_last() {
         let (table, slots) = SlotTable::of_slots(3);
         let size_class = SizeClass::for_test(3, 0);
         size_class.push(table.slot(slots[0]), slots[0]);
@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn what_came_to_the_list_is_not_known_to_the_hand() {
+    fn one_slot_cache_does_not_expect_a_buffer_from_the_list() {
         let (table, slots) = SlotTable::of_slots(1);
         let (slot, samples) = (table.slot(slots[0]), NonNull::dangling());
         let size_class = SizeClass::for_test(1, 0);
@@ -293,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_at_hand_for_no_samples_or_too_many() {
+    fn one_slot_cache_serves_neither_zero_nor_too_many_samples() {
         let (table, slots) = SlotTable::of_slots(1);
         let size_class = SizeClass::for_test(1, 0);
         assert!(size_class.take_cached(AcquireKind::Scratch, 1).is_none());
@@ -310,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn a_shut_hand_takes_nothing() {
+    fn disabled_cache_accepts_no_buffer() {
         let (table, slots) = SlotTable::of_slots(1);
         let samples = NonNull::dangling();
         let core = SharedPtr::for_test();
@@ -326,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hand_that_is_shut_stays_shut_when_its_owner_dies() {
+    fn disabled_cache_stays_disabled_after_its_owner_died() {
         let (table, slots) = SlotTable::of_slots(1);
         let take = |size_class: &SizeClass| {
             assert_eq!(size_class.reclaim_cache(), None);
@@ -338,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn a_class_with_a_reserve_has_no_hand() {
+    fn disabled_cache_of_a_class_with_a_reserve() {
         let (table, slots) = SlotTable::of_slots(1);
         let size_class = SizeClass::for_test(1, 1);
         assert!(!size_class.cache_released(table.slot(slots[0]), slots[0], NonNull::dangling()));

@@ -545,7 +545,7 @@ mod tests {
     use crate::modules::data_management::BufferPool;
 
     #[test]
-    fn a_channel_that_the_hand_knows_comes_back_to_it() {
+    fn planar_channel_from_the_cache_returns_to_it() {
         let (control, half) = BufferPool::builder().class(64, 4).build().unwrap();
         drop(half.scratch(64));
         // The first pair makes the peak, one by one: the first of it comes from the cache.
@@ -558,7 +558,7 @@ mod tests {
     }
 
     #[test]
-    fn the_channels_are_the_same_by_number_in_turn_and_one_by_one() {
+    fn planar_channels_are_the_same_by_number_in_turn_and_one_by_one() {
         let (control, half) = BufferPool::builder().class(64, 20).build().unwrap();
         for channels in 1..=MAX_CHANNELS {
             let mut block = half.acquire_planar(channels, 40).unwrap();

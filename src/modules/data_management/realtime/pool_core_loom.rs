@@ -136,7 +136,7 @@ fn loom_surplus_needs_two_attempts_at_most() {
 }
 
 #[test]
-fn loom_fresh_buffers_are_told_from_returned_ones() {
+fn loom_newly_carved_buffers_are_counted_apart_from_returned_ones() {
     model(|| {
         let (bench, slots) = bench(2);
         let (other, newly_carved) = (bench.clone(), slots[0]);
@@ -159,7 +159,7 @@ fn loom_fresh_buffers_are_told_from_returned_ones() {
 }
 
 #[test]
-fn loom_the_last_reference_sees_every_other_reader_gone() {
+fn loom_last_reference_is_dropped_after_every_other_read() {
     model(|| {
         let (bench, slots) = bench(1);
         bench
@@ -197,7 +197,7 @@ fn pool_of(buffers: u32) -> (PoolControl, RealtimePool) {
 }
 
 #[test]
-fn loom_exactly_one_reference_sends_the_buffer_home() {
+fn loom_exactly_one_reference_releases_the_buffer() {
     model(|| {
         let (control, half) = pool();
         let shared = half.acquire(16).unwrap().freeze();
@@ -245,7 +245,7 @@ fn loom_teardown_with_two_handles_on_two_threads() {
 }
 
 #[test]
-fn loom_a_new_class_table_is_seen_whole_and_the_old_one_outlives_its_use() {
+fn loom_class_table_is_read_whole_and_outlives_its_use() {
     model_within(4, || {
         let (mut control, mut half) = pool();
         let audio = thread::spawn(move || {
@@ -263,7 +263,7 @@ fn loom_a_new_class_table_is_seen_whole_and_the_old_one_outlives_its_use() {
 }
 
 #[test]
-fn loom_what_comes_home_while_a_quantum_begins_is_there_at_the_next() {
+fn loom_release_while_a_quantum_begins_is_joined_by_the_next() {
     model(|| {
         let (control, mut half) = pool();
         let (one, other) = (half.acquire(16).unwrap(), half.acquire(16).unwrap());
@@ -281,7 +281,7 @@ fn loom_what_comes_home_while_a_quantum_begins_is_there_at_the_next() {
 }
 
 #[test]
-fn loom_what_is_asked_while_a_quantum_begins_is_seen_at_the_next() {
+fn loom_request_while_a_quantum_begins_is_served_by_the_next() {
     model(|| {
         let (control, mut half) = pool();
         let size_class = half.pool.size_classes().next().unwrap();
@@ -302,7 +302,7 @@ fn loom_what_is_asked_while_a_quantum_begins_is_seen_at_the_next() {
 }
 
 #[test]
-fn loom_what_comes_while_the_inbox_is_held_waits_beside_it() {
+fn loom_inbox_push_while_the_owner_is_taking_is_not_lost() {
     model(|| {
         let (bench, slots) = bench(2);
         let inbox = Arc::new(Inbox::new());
@@ -345,7 +345,7 @@ fn all(half: &RealtimePool) -> Vec<PooledBuffer> {
 }
 
 #[test]
-fn loom_a_refill_beside_returns_loses_none() {
+fn loom_refill_during_releases_loses_none() {
     model(|| {
         let (control, half) = pool();
         let mut held = all(&half);
@@ -361,7 +361,7 @@ fn loom_a_refill_beside_returns_loses_none() {
 }
 
 #[test]
-fn loom_shedding_beside_returns_puts_each_buffer_in_one_place() {
+fn loom_shedding_during_releases_puts_each_buffer_in_one_place() {
     model(|| {
         let (mut control, mut half) = pool_of(4);
         let mut held = all(&half);
@@ -389,7 +389,7 @@ fn loom_shedding_beside_returns_puts_each_buffer_in_one_place() {
 }
 
 #[test]
-fn loom_a_step_beside_a_quantum_and_a_return_leaves_each_buffer_in_one_place() {
+fn loom_control_step_during_a_quantum_and_a_release_leaves_each_buffer_in_one_place() {
     // A step looks at every figure there is: each preemption more takes four times as long.
     model_within(4, || {
         let (mut control, mut half) = pool();
@@ -410,7 +410,7 @@ fn loom_a_step_beside_a_quantum_and_a_return_leaves_each_buffer_in_one_place() {
 }
 
 #[test]
-fn loom_growth_taken_back_beside_the_owner_leaves_nothing() {
+fn loom_growth_undone_during_an_acquire_leaves_nothing() {
     model_within(4, || {
         let (mut control, half) = BufferPool::builder()
             .class(16, 1)
@@ -435,7 +435,7 @@ fn loom_growth_taken_back_beside_the_owner_leaves_nothing() {
 }
 
 #[test]
-fn loom_a_half_is_handed_on_with_everything_in_it() {
+fn loom_detached_half_reaches_its_next_owner_whole() {
     model(|| {
         let (mut control, half) = pool();
         let handle = half.acquire(16).unwrap();
@@ -470,7 +470,7 @@ fn loom_teardown_with_planes() {
 }
 
 #[test]
-fn loom_taking_over_beside_returns_takes_nothing_twice() {
+fn loom_reclaim_during_releases_takes_nothing_twice() {
     model(|| {
         let (mut control, half) = pool();
         let shared = half.acquire(16).unwrap().freeze();
@@ -489,7 +489,7 @@ fn loom_taking_over_beside_returns_takes_nothing_twice() {
 }
 
 #[test]
-fn loom_a_sampled_acquire_is_read_whole_or_not_at_all() {
+fn loom_leak_record_is_read_whole_or_not_at_all() {
     model(|| {
         let (bench, slots) = bench(2);
         let ring = Arc::new(LeakRing::new());

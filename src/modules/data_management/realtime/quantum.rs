@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn what_came_home_is_taken_in_within_a_round_of_the_classes() {
+    fn inbox_of_each_class_is_taken_in_within_one_round() {
         let (_control, mut half) = BufferPool::builder()
             .class(64, 2)
             .class(128, 2)
@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_asked_of_one_class_is_done_in_the_next_quantum_and_those_after_it() {
+    fn request_to_one_class_is_served_from_the_next_quantum_on() {
         let (_control, mut half) = BufferPool::builder()
             .class(64, 200)
             .class(128, 200)

@@ -390,7 +390,7 @@ mod tests {
     }
 
     #[test]
-    fn every_handle_comes_home_and_the_accounts_agree() {
+    fn release_of_every_handle_leaves_accounts_in_agreement() {
         let (control, mut half) = BufferPool::builder().build().unwrap();
         assert!(control.is_valid());
         half.begin_quantum(0);
@@ -410,7 +410,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_given_away_once_nobody_collects() {
+    fn shedding_ends_without_a_control_half() {
         let (mut control, mut half) = pool(256, 8);
         let held: Vec<_> = core::iter::from_fn(|| half.acquire(256).ok()).collect();
         control.shrink(256, 8).unwrap();
@@ -423,7 +423,7 @@ mod tests {
     }
 
     #[test]
-    fn a_scratch_from_the_hand_is_in_use_and_no_waste() {
+    fn scratch_from_the_cache_is_in_use_and_no_waste() {
         let (control, half) = pool(256, 2);
         drop(half.scratch(256));
         let scratch = half.scratch(256);
@@ -440,7 +440,7 @@ mod tests {
     }
 
     #[test]
-    fn several_scratches_are_apart_and_writable() {
+    fn scratch_buffers_are_apart_and_writable() {
         let (_control, half) = pool(64, 3);
         let mut all: Vec<_> = (0..3).map(|_| half.scratch(64).unwrap()).collect();
         for (value, scratch) in all.iter_mut().enumerate() {
@@ -460,7 +460,7 @@ mod tests {
     }
 
     #[test]
-    fn the_address_stays_from_acquire_to_the_last_clone() {
+    fn address_stays_from_acquire_to_the_last_clone() {
         let (_control, half) = pool(256, 1);
         let buffer = half.acquire(200).unwrap();
         let (address, slot) = (buffer.address(), buffer.slot_index());
@@ -478,7 +478,7 @@ mod tests {
     }
 
     #[test]
-    fn a_planar_buffer_is_all_or_nothing() {
+    fn planar_acquire_is_all_or_nothing() {
         let (control, half) = pool(128, 3);
         assert!(matches!(
             half.acquire_planar(4, 128).err(),
@@ -505,7 +505,7 @@ mod tests {
     }
 
     #[test]
-    fn contents_follow_the_rules() {
+    fn released_samples_are_left_poisoned_or_scrubbed() {
         let (_control, half) = pool(16, 1);
         half.acquire(16).unwrap().fill(1.0);
         let left = half.acquire(16).unwrap();
@@ -529,7 +529,7 @@ mod tests {
     }
 
     #[test]
-    fn another_half_s_buffer_goes_to_its_own_inbox() {
+    fn release_on_another_half_goes_to_the_owner_s_inbox() {
         let (mut control, first) = BufferPool::builder()
             .class(64, 1)
             .limit_samples(1024)
@@ -545,7 +545,7 @@ mod tests {
     }
 
     #[test]
-    fn metadata_rides_along() {
+    fn metadata_stays_with_the_handle() {
         let (_control, half) = pool(64, 1);
         let mut buffer = half.acquire(64).unwrap();
         assert_eq!(*buffer.metadata(), AudioMetadata::default());

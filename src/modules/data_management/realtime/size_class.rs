@@ -526,7 +526,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_reserve_is_for_critical_callers_and_survives_a_refill() {
+    fn reserve_is_for_critical_acquires_and_survives_a_refill() {
         let (table, slots) = SlotTable::of_slots(4);
         let size_class = SizeClass::for_test(4, 2);
         for &slot in &slots[..3] {
@@ -549,7 +549,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pair_is_taken_where_no_new_peak_can_come_of_it() {
+    fn pair_is_popped_only_within_the_credit() {
         let (table, slots) = SlotTable::of_slots(4);
         let size_class = SizeClass::for_test(4, 0);
         for &slot in &slots {
@@ -570,7 +570,7 @@ mod tests {
     }
 
     #[test]
-    fn the_peak_is_the_most_in_use_at_once() {
+    fn peak_is_the_most_in_use_at_once() {
         let (table, slots) = SlotTable::of_slots(5);
         let size_class = SizeClass::for_test(5, 0);
         for &slot in &slots {

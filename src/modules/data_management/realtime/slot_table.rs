@@ -337,7 +337,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn slots_keep_their_address_while_the_table_grows_to_its_limit() {
+    fn slot_addresses_stay_while_the_table_grows_to_its_limit() {
         let table = SlotTable::new(130);
         let first = table.add().unwrap();
         let address = |slot: Slot<'_>| {
@@ -364,7 +364,7 @@ mod tests {
     }
 
     #[test]
-    fn marks_do_not_touch_the_length() {
+    fn slot_state_marks_do_not_touch_the_length() {
         let table = SlotTable::new(1);
         let slot = table.slot(table.add().unwrap());
         slot.set_requested(100);
