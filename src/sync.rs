@@ -1,4 +1,4 @@
-//! The only door to atomics: `core`, or `loom` when a model is checked (`--cfg loom`).
+//! The only source of atomics: `core`, or `loom` while a model is checked (`--cfg loom`).
 
 #[cfg(not(any(loom, test)))]
 pub(crate) use core::sync::atomic;
@@ -9,13 +9,13 @@ pub(crate) use std::sync::Arc;
 
 pub(crate) mod orderings;
 
-/// What a loop does that can only go on once another thread's store is seen.
+/// Called by a loop that waits for another thread's store.
 #[cfg(not(loom))]
 pub(crate) use core::hint::spin_loop;
 #[cfg(loom)]
 pub(crate) use loom::hint::spin_loop;
 
-/// `UnsafeCell` with loom's face, so that a model sees every access.
+/// `UnsafeCell` with loom's interface, so that a model sees every access.
 #[cfg(not(loom))]
 pub(crate) mod cell {
     #[derive(Debug)]

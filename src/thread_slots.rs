@@ -1,23 +1,22 @@
-//! What the host lends to other threads, by numbers that are checked at every use. See
-//! `docs/decisions/0032-values-for-other-threads-have-checked-numbers.md`.
+//! Values that the host shares with other threads by numbers that are checked at every use (`docs/decisions/0032-values-for-other-threads-have-checked-numbers.md`).
 //!
-//! A number is `[generation: 24][slot: 6]`: 30 bits, so that JavaScript keeps it without allocating, and never 0. A slot's
-//! word is `[generation: 24][state: 2]`:
+//! A number is `[generation: 24][slot: 6]`: 30 bits, so that JavaScript keeps it without allocating, and never 0. A
+//! slot's word is `[generation: 24][state: 2]`:
 //!
 //! ```text
-//! FREE ── lend ──▶ OPEN ◀── enter, end of it ──▶ INSIDE
-//!   ▲               │ leave                         │ its thread died
-//!   ├── take_back ──┤                               │
-//!   │               ▼                               │
-//!   ├── take_back ─ LEFT                            │
-//!   └── take_broken ────────────────────────────────┘
+//! FREE ── insert ──▶ OPEN ◀── enter, drop of the guard ──▶ INSIDE
+//!  ▲                  │ close                                │ its thread died
+//!  ├── remove ────────┤                                      │
+//!  │                  ▼                                      │
+//!  ├── remove ───── CLOSED                                   │
+//!  └── remove_broken ────────────────────────────────────────┘
 //! ```
 //!
-//! A thread that calls with a number of an earlier generation, or a made-up one, is refused; so is one whose value was taken
-//! back meanwhile. That is why [`Slots::take_back`] needs nobody's word that the thread has stopped: either the thread is
-//! inside, and the value is not given back, or it never gets in again. Only what a thread left in the middle, which looks
-//! like one that is still at work, needs that word: [`Slots::take_broken`].
-#![allow(unsafe_code)] // One thread at a time gets a lent value by its number.
+//! A number of an earlier generation, a forged one, and one whose value was removed are all refused. That is why
+//! [`Slots::remove`] does not depend on the thread having stopped: either the thread is inside, and the value stays,
+//! or it never enters again. A thread that died inside looks like one that is still at work, and only the host can
+//! tell: [`Slots::remove_broken`].
+#![allow(unsafe_code)] // One thread at a time uses a value by its number.
 
 use core::marker::PhantomData;
 use core::ops::{Deref, DerefMut};
@@ -25,30 +24,30 @@ use core::ptr;
 
 use crate::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 use crate::sync::orderings::{
-    SLOT_CLAIM, SLOT_ENTER, SLOT_EXIT, SLOT_HAS_LEFT, SLOT_LEAVE, SLOT_OPEN, SLOT_TAKE,
+    SLOT_CLAIM, SLOT_ENTER, SLOT_EXIT, SLOT_IS_CLOSED, SLOT_CLOSE, SLOT_OPEN, SLOT_TAKE,
 };
 
 const SLOT_BITS: u32 = 6;
-/// Values of one kind that can be lent at once: more than there can be halves or holders.
-pub(crate) const MOST_LENT: usize = 1 << SLOT_BITS;
+/// Values of one kind at once: more than there can be halves or participants.
+pub(crate) const CAPACITY: usize = 1 << SLOT_BITS;
 const STATE_BITS: u32 = 2;
 const GENERATIONS: u32 = 1 << 24;
 
 const FREE: u32 = 0;
 const OPEN: u32 = 1;
 const INSIDE: u32 = 2;
-const LEFT: u32 = 3;
+const CLOSED: u32 = 3;
 
 struct Slot<T> {
     word: AtomicU32,
-    /// Written while the slot is being lent, when nobody else can reach it.
+    /// Stored while the slot is being filled, when no other thread can reach it.
     value: AtomicPtr<T>,
 }
 
-/// A table of lent values of one kind. Slots are never freed, so that any number can be looked up at any time.
+/// A table of values of one kind. Slots are never freed, so that any number can be looked up at any time.
 pub(crate) struct Slots<T> {
-    slots: [Slot<T>; MOST_LENT],
-    /// The values are the table's to hand out.
+    slots: [Slot<T>; CAPACITY],
+    /// The table owns the values.
     owns: PhantomData<fn() -> T>,
 }
 
@@ -61,7 +60,7 @@ impl<T: Send> Slots<T> {
                     word: AtomicU32::new(FREE),
                     value: AtomicPtr::new(ptr::null_mut()),
                 }
-            }; MOST_LENT],
+            }; CAPACITY],
             owns: PhantomData,
         }
     }
@@ -77,10 +76,10 @@ impl<T: Send> Slots<T> {
         }
     }
 
-    /// Lends a value; returns its number, or the value when all slots are in use.
-    pub(crate) fn lend(&self, value: Box<T>) -> Result<u32, Box<T>> {
+    /// Inserts a value; returns its number, or the value when all slots are in use.
+    pub(crate) fn insert(&self, value: Box<T>) -> Result<u32, Box<T>> {
         for (index, slot) in self.slots.iter().enumerate() {
-            // Relaxed: the exchange below looks again.
+            // Relaxed: the exchange below reads again.
             let word = slot.word.load(Ordering::Relaxed);
             let generation = next(word >> STATE_BITS);
             let taken = word_of(generation, INSIDE);
@@ -100,18 +99,19 @@ impl<T: Send> Slots<T> {
         Err(value)
     }
 
-    /// The value of this number, for as long as the guard lives; none if it is not lent, or somebody has it at this moment.
+    /// The value of this number, for as long as the guard lives. None if there is no such value, or another thread is
+    /// inside.
     ///
     /// # Real-time
     /// Wait-free: one exchange here, one store at the end.
     #[inline]
-    pub(crate) fn enter(&self, number: u32) -> Option<Inside<'_, T>> {
+    pub(crate) fn enter(&self, number: u32) -> Option<SlotGuard<'_, T>> {
         let (slot, generation) = self.find(number)?;
         let (open, inside) = (word_of(generation, OPEN), word_of(generation, INSIDE));
         slot.word
             .compare_exchange(open, inside, SLOT_ENTER, Ordering::Relaxed)
             .ok()?;
-        Some(Inside {
+        Some(SlotGuard {
             word: &slot.word,
             open,
             // Relaxed: ordered by the exchange.
@@ -120,56 +120,55 @@ impl<T: Send> Slots<T> {
         })
     }
 
-    /// The thread says that it will not enter again. Nothing happens for a number that is not lent, or while somebody is
-    /// inside.
-    pub(crate) fn leave(&self, number: u32) {
+    /// Called by the thread when it will not enter again. Does nothing for a number without a value, or while a thread
+    /// is inside.
+    pub(crate) fn close(&self, number: u32) {
         if let Some((slot, generation)) = self.find(number) {
             let _ = slot.word.compare_exchange(
                 word_of(generation, OPEN),
-                word_of(generation, LEFT),
-                SLOT_LEAVE,
+                word_of(generation, CLOSED),
+                SLOT_CLOSE,
                 Ordering::Relaxed,
             );
         }
     }
 
-    /// Whether the value is lent and its thread has said that it will not enter again.
-    pub(crate) fn has_left(&self, number: u32) -> bool {
+    /// Whether there is a value and its thread has closed the slot.
+    pub(crate) fn is_closed(&self, number: u32) -> bool {
         self.find(number).is_some_and(|(slot, generation)| {
-            slot.word.load(SLOT_HAS_LEFT) == word_of(generation, LEFT)
+            slot.word.load(SLOT_IS_CLOSED) == word_of(generation, CLOSED)
         })
     }
 
-    /// Ends the loan, unless somebody is inside: the number is stale from now on, and the value is whole.
-    pub(crate) fn take_back(&self, number: u32) -> Option<Box<T>> {
+    /// Removes the value, unless a thread is inside: the number is stale from now on.
+    pub(crate) fn remove(&self, number: u32) -> Option<Box<T>> {
         let (slot, generation) = self.find(number)?;
         // Not `INSIDE`: a thread there may still run.
         let states: &[u32] = if cfg!(wavepool_mutant = "slot_taken_while_inside") {
-            &[OPEN, LEFT, INSIDE]
+            &[OPEN, CLOSED, INSIDE]
         } else {
-            &[OPEN, LEFT]
+            &[OPEN, CLOSED]
         };
         let value = states
             .iter()
             .find_map(|&state| Self::take(slot, generation, state))?;
-        // SAFETY: `take` saw it lent and nobody inside, and nobody gets in any more.
+        // SAFETY: `take` saw that no thread is inside, and none enters any more.
         Some(unsafe { Box::from_raw(value) })
     }
 
-    /// Ends the loan of a value whose thread ended while it was inside: the value is in the middle of a change. None if
-    /// nobody is inside.
+    /// Removes a value whose thread died inside: it may be half changed. None if no thread is inside.
     ///
     /// # Safety
     /// The thread that is inside does not run any more.
-    pub(crate) unsafe fn take_broken(&self, number: u32) -> Option<Box<T>> {
+    pub(crate) unsafe fn remove_broken(&self, number: u32) -> Option<Box<T>> {
         let (slot, generation) = self.find(number)?;
         let value = Self::take(slot, generation, INSIDE)?;
-        // SAFETY: the one that was inside is gone, says the caller, and nobody gets in any more.
+        // SAFETY: the thread inside is dead by the function's contract, and none enters any more.
         Some(unsafe { Box::from_raw(value) })
     }
 
     fn take(slot: &Slot<T>, generation: u32, state: u32) -> Option<*mut T> {
-        // Relaxed: read before the slot is free for the next `lend`, which writes it. Ordered by the exchange.
+        // Relaxed: read before the slot is free for the next `insert`, which stores it. Ordered by the exchange.
         let value = slot.value.load(Ordering::Relaxed);
         slot.word
             .compare_exchange(
@@ -184,7 +183,7 @@ impl<T: Send> Slots<T> {
 
     fn find(&self, number: u32) -> Option<(&Slot<T>, u32)> {
         let generation = number >> SLOT_BITS;
-        let slot = &self.slots[number as usize % MOST_LENT];
+        let slot = &self.slots[number as usize % CAPACITY];
         (generation > 0 && generation < GENERATIONS).then_some((slot, generation))
     }
 }
@@ -195,31 +194,31 @@ const fn word_of(generation: u32, state: u32) -> u32 {
     generation << STATE_BITS | state
 }
 
-/// Never 0; a number meets its own generation again after 2^24 loans of one slot.
+/// Never 0; a number meets its own generation again after 2^24 uses of one slot.
 const fn next(generation: u32) -> u32 {
     generation % (GENERATIONS - 1) + 1
 }
 
-/// Exclusive use of a lent value.
-pub(crate) struct Inside<'slots, T> {
+/// Exclusive use of a value.
+pub(crate) struct SlotGuard<'slots, T> {
     word: &'slots AtomicU32,
     open: u32,
     value: *mut T,
     lent: PhantomData<&'slots mut T>,
 }
 
-impl<T> Deref for Inside<'_, T> {
+impl<T> Deref for SlotGuard<'_, T> {
     type Target = T;
 
     #[inline]
     fn deref(&self) -> &T {
-        // SAFETY: from `Box::into_raw`; not freed while the slot is `INSIDE`, which it is until this guard is dropped; the
-        // one guard there is gives out references to it.
+        // SAFETY: from `Box::into_raw`; not freed while the slot is `INSIDE`, which it is until this guard is dropped.
+        // There is one guard.
         unsafe { &*self.value }
     }
 }
 
-impl<T> DerefMut for Inside<'_, T> {
+impl<T> DerefMut for SlotGuard<'_, T> {
     #[inline]
     fn deref_mut(&mut self) -> &mut T {
         // SAFETY: as above, borrowed exclusively.
@@ -227,7 +226,7 @@ impl<T> DerefMut for Inside<'_, T> {
     }
 }
 
-impl<T> Drop for Inside<'_, T> {
+impl<T> Drop for SlotGuard<'_, T> {
     #[inline]
     fn drop(&mut self) {
         self.word.store(self.open, SLOT_EXIT);
@@ -242,14 +241,14 @@ mod tests {
     #[test]
     fn stale_and_forged_slot_numbers_are_refused() {
         let slots = Slots::new();
-        let first = slots.lend(Box::new(1)).unwrap();
-        let second = slots.lend(Box::new(2)).unwrap();
+        let first = slots.insert(Box::new(1)).unwrap();
+        let second = slots.insert(Box::new(2)).unwrap();
         assert!(first < 1 << 30 && second < 1 << 30 && first != second);
         *slots.enter(second).unwrap() += 1;
-        assert_eq!(slots.take_back(second).as_deref(), Some(&3));
-        let third = slots.lend(Box::new(4)).unwrap();
-        assert_eq!(third % MOST_LENT as u32, second % MOST_LENT as u32);
-        assert!(slots.enter(second).is_none() && slots.take_back(second).is_none());
+        assert_eq!(slots.remove(second).as_deref(), Some(&3));
+        let third = slots.insert(Box::new(4)).unwrap();
+        assert_eq!(third % CAPACITY as u32, second % CAPACITY as u32);
+        assert!(slots.enter(second).is_none() && slots.remove(second).is_none());
         let mut state = 0x9e37_79b9_u32;
         for forged in (0..100_000).map(|_| {
             state ^= state << 13;
@@ -265,7 +264,7 @@ mod tests {
             assert_eq!(slots.enter(limit).is_some(), live, "{limit:#x}");
         }
         assert_eq!(
-            [first, third].map(|number| slots.take_back(number).map(|value| *value)),
+            [first, third].map(|number| slots.remove(number).map(|value| *value)),
             [Some(1), Some(4)]
         );
     }
@@ -273,42 +272,42 @@ mod tests {
     #[test]
     fn slot_value_is_not_taken_while_a_thread_is_inside() {
         let slots = Slots::new();
-        let number = slots.lend(Box::new(1)).unwrap();
+        let number = slots.insert(Box::new(1)).unwrap();
         let inside = slots.enter(number).unwrap();
         assert!(slots.enter(number).is_none(), "one at a time");
-        slots.leave(number);
-        assert!(!slots.has_left(number) && slots.take_back(number).is_none());
+        slots.close(number);
+        assert!(!slots.is_closed(number) && slots.remove(number).is_none());
         // It died there.
         core::mem::forget(inside);
-        assert!(slots.take_back(number).is_none());
+        assert!(slots.remove(number).is_none());
         // SAFETY: forgotten above.
-        assert_eq!(unsafe { slots.take_broken(number) }.as_deref(), Some(&1));
+        assert_eq!(unsafe { slots.remove_broken(number) }.as_deref(), Some(&1));
         // SAFETY: nobody is inside.
-        assert!(unsafe { slots.take_broken(number) }.is_none());
+        assert!(unsafe { slots.remove_broken(number) }.is_none());
     }
 
     #[test]
     fn slot_is_closed_after_its_thread_left() {
         let slots = Slots::new();
-        let number = slots.lend(Box::new(1)).unwrap();
-        assert!(!slots.has_left(number));
-        slots.leave(number);
-        assert!(slots.has_left(number) && slots.enter(number).is_none());
+        let number = slots.insert(Box::new(1)).unwrap();
+        assert!(!slots.is_closed(number));
+        slots.close(number);
+        assert!(slots.is_closed(number) && slots.enter(number).is_none());
         // SAFETY: nobody is inside.
-        assert!(unsafe { slots.take_broken(number) }.is_none());
-        assert_eq!(slots.take_back(number).as_deref(), Some(&1));
-        assert!(!slots.has_left(number));
+        assert!(unsafe { slots.remove_broken(number) }.is_none());
+        assert_eq!(slots.remove(number).as_deref(), Some(&1));
+        assert!(!slots.is_closed(number));
     }
 
     #[test]
     fn slot_table_full_returns_the_value_and_generations_wrap() {
         let slots = Slots::new();
-        let numbers: Vec<_> = (0..MOST_LENT)
-            .map(|n| slots.lend(Box::new(n)).unwrap())
+        let numbers: Vec<_> = (0..CAPACITY)
+            .map(|n| slots.insert(Box::new(n)).unwrap())
             .collect();
-        assert_eq!(slots.lend(Box::new(99)).unwrap_err(), Box::new(99));
+        assert_eq!(slots.insert(Box::new(99)).unwrap_err(), Box::new(99));
         for (n, number) in numbers.into_iter().enumerate() {
-            assert_eq!(slots.take_back(number).as_deref(), Some(&n));
+            assert_eq!(slots.remove(number).as_deref(), Some(&n));
         }
         assert_eq!(
             (next(GENERATIONS - 2), next(GENERATIONS - 1)),
@@ -348,27 +347,27 @@ mod loom_models {
     fn loom_slot_value_is_taken_between_two_stays_or_not_at_all() {
         loom::model(|| {
             let slots = Arc::new(Slots::new());
-            let lend = || slots.lend(Box::new(Watched(UnsafeCell::new(0))));
-            let number = lend().unwrap_or_else(|_| unreachable!());
+            let insert = || slots.insert(Box::new(Watched(UnsafeCell::new(0))));
+            let number = insert().unwrap_or_else(|_| unreachable!());
             let thread = thread::spawn({
                 let slots = slots.clone();
                 move || {
                     work(&slots, number);
                     work(&slots, number);
-                    slots.leave(number);
+                    slots.close(number);
                 }
             });
-            let first = slots.take_back(number);
+            let first = slots.remove(number);
             let taken = first.is_some();
             drop(first);
             // The slot's next value is nobody's but the next thread's.
-            let next = taken.then(|| lend().unwrap_or_else(|_| unreachable!()));
+            let next = taken.then(|| insert().unwrap_or_else(|_| unreachable!()));
             thread.join().unwrap();
             match next {
-                Some(next) => assert!(slots.take_back(next).is_some()),
+                Some(next) => assert!(slots.remove(next).is_some()),
                 None => {
-                    assert!(slots.has_left(number));
-                    assert!(slots.take_back(number).is_some());
+                    assert!(slots.is_closed(number));
+                    assert!(slots.remove(number).is_some());
                 }
             }
         });

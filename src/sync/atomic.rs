@@ -9,8 +9,8 @@ thread_local! {
     static STORES_LEFT: Cell<u64> = const { Cell::new(u64::MAX) };
 }
 
-/// Runs `work` so that only its first `stores` stores happen, as if this thread were killed before the next one: it goes
-/// on without any effect on shared words, and may lose its way there. Answers how many stores there were.
+/// Runs `work` so that only its first `stores` stores happen, as if this thread were killed before the next one: it
+/// continues without any effect on shared words, and may panic there. Returns how many stores there were.
 pub(crate) fn stop_after(stores: u64, work: impl FnOnce()) -> u64 {
     STORES_LEFT.set(stores);
     let done = catch_unwind(AssertUnwindSafe(work));

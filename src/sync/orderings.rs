@@ -41,14 +41,14 @@ mod thread_slots {
         Release
     };
 
-    /// A thread leaves its slot for good. Pairs with [`SLOT_HAS_LEFT`] and [`SLOT_TAKE`]: what the thread did before is
+    /// A thread leaves its slot for good. Pairs with [`SLOT_IS_CLOSED`] and [`SLOT_TAKE`]: what the thread did before is
     /// seen by whoever takes the value back.
-    pub(crate) const SLOT_LEAVE: Ordering = Release;
+    pub(crate) const SLOT_CLOSE: Ordering = Release;
 
-    /// The host looks whether a thread has left its slot. Pairs with [`SLOT_LEAVE`].
-    pub(crate) const SLOT_HAS_LEFT: Ordering = Acquire;
+    /// The host looks whether a thread has left its slot. Pairs with [`SLOT_CLOSE`].
+    pub(crate) const SLOT_IS_CLOSED: Ordering = Acquire;
 
-    /// Taking a value out of its slot. Acquire pairs with [`SLOT_EXIT`], [`SLOT_LEAVE`] and [`SLOT_OPEN`]. Release pairs
+    /// Taking a value out of its slot. Acquire pairs with [`SLOT_EXIT`], [`SLOT_CLOSE`] and [`SLOT_OPEN`]. Release pairs
     /// with [`SLOT_CLAIM`].
     pub(crate) const SLOT_TAKE: Ordering = AcqRel;
 }

@@ -3,7 +3,7 @@
 use core::mem::ManuallyDrop;
 
 use crate::registry::ModuleError;
-use crate::thread_slots::{MOST_LENT, Slots};
+use crate::thread_slots::{CAPACITY, Slots};
 
 use super::thread_memory::ThreadMemory;
 
@@ -87,9 +87,9 @@ pub(super) struct Lent<T: Lendable> {
 
 impl<T: Lendable> Lent<T> {
     pub(super) fn new(value: Box<T>) -> Result<Self, ModuleError> {
-        let refused = |_| format!("{MOST_LENT} {}s are open, the most there can be", T::NAME);
+        let refused = |_| format!("{CAPACITY} {}s are open, the most there can be", T::NAME);
         Ok(Self {
-            number: T::slots().lend(value).map_err(refused)?,
+            number: T::slots().insert(value).map_err(refused)?,
             memory: ManuallyDrop::new(ThreadMemory::new()),
             kind: core::marker::PhantomData,
         })
@@ -121,13 +121,13 @@ impl<T: Lendable> Lent<T> {
         let slots = T::slots();
         match end {
             ThreadEnd::Running => return Err(self),
-            ThreadEnd::Left if !slots.has_left(self.number) => return Err(self),
+            ThreadEnd::Left if !slots.is_closed(self.number) => return Err(self),
             ThreadEnd::Left | ThreadEnd::Gone => {}
         }
-        let returned = match slots.take_back(self.number) {
+        let returned = match slots.remove(self.number) {
             Some(whole) => Returned::Whole(whole),
             // SAFETY: only a thread that is gone is inside here: one that has left is not.
-            None => match unsafe { slots.take_broken(self.number) } {
+            None => match unsafe { slots.remove_broken(self.number) } {
                 Some(broken) => Returned::Broken(broken),
                 None => return Err(self),
             },
@@ -139,5 +139,5 @@ impl<T: Lendable> Lent<T> {
 
 /// Lends something within an instance that one thread has for itself (transfer mode); 0 if there is no room.
 pub(super) fn lend_here<T: Lendable>(value: Box<T>) -> u32 {
-    T::slots().lend(value).unwrap_or(0)
+    T::slots().insert(value).unwrap_or(0)
 }

@@ -188,7 +188,7 @@ exports! {
 /// The thread's last call: it does not use the participant again.
 #[unsafe(no_mangle)]
 pub(super) extern "C" fn participant_leave(participant: u32) {
-    Participant::slots().leave(participant);
+    Participant::slots().close(participant);
 }
 
 #[cfg(test)]

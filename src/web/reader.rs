@@ -120,5 +120,5 @@ exports! {
 /// The consumer's last call: it does not use the reader again.
 #[unsafe(no_mangle)]
 pub(super) extern "C" fn reader_leave(reader: u32) {
-    Reader::slots().leave(reader);
+    Reader::slots().close(reader);
 }

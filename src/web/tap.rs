@@ -190,7 +190,7 @@ exports! {
 /// The worklet's last call: it does not use the tap again.
 #[unsafe(no_mangle)]
 pub(super) extern "C" fn tap_leave(tap: u32) {
-    Tap::slots().leave(tap);
+    Tap::slots().close(tap);
 }
 
 /// The most frames that one call of `tap_begin` plans.

@@ -1,4 +1,4 @@
-//! What the pool answers when it cannot do what was asked: numbers, no strings, nothing allocated.
+//! The errors of the pool: numbers, no strings, nothing allocated.
 
 use thiserror::Error;
 
@@ -6,24 +6,24 @@ use super::control::arena::MOST_BYTES;
 
 /// Why a pool operation was refused, with numbers, and what to do.
 ///
-/// A refused request on the real-time half has changed nothing, nor has a refused lease. A refused change on the control
-/// half leaves no buffer carved; memory it took from the system, or a half it made, is used by the next one. A refused
-/// vector was freed, and a lease table that is full has let the buffer go home.
+/// A refused request on the real-time half has changed nothing, nor has a refused lease. A refused change on the
+/// control half leaves no buffer carved; memory it took from the system, or a half it made, is used by the next one. A
+/// refused vector was freed, and a full lease table has released the buffer.
 ///
 /// # Real-time
-/// Small and `Copy`: making, returning and dropping one never allocates. (`Display` and [`source`](std::error::Error::source)
-/// are for the control side.)
+/// Small and `Copy`: making, returning and dropping one never allocates. (`Display` and
+/// [`source`](std::error::Error::source) are for the control side.)
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum PoolError {
-    /// Every buffer of the class is in somebody's hands (or kept for critical callers).
+    /// Every buffer of the class is in use, or kept for critical acquires.
     #[error(
         "no idle buffer for {requested} samples: all {carved} of class {class_samples} are in use or reserved; release one, or `PoolControl::grow` the class"
     )]
     Exhausted {
-        /// Samples asked for.
+        /// Requested samples.
         requested: u32,
-        /// Size of the class that would have served them.
+        /// Size of the class that would have served the request.
         class_samples: u32,
         /// Buffers of that class this half owns.
         carved: u32,
@@ -33,30 +33,30 @@ pub enum PoolError {
         "{requested} samples asked for, at most {largest} can be had: ask for less, or build the pool with a larger class"
     )]
     TooLarge {
-        /// Samples asked for.
+        /// Requested samples.
         requested: usize,
         /// The largest request that can succeed.
         largest: usize,
     },
-    /// A buffer of no samples was asked for.
+    /// The request was for no samples.
     #[error("a buffer of no samples was asked for: ask for 1 or more")]
     ZeroLength,
-    /// A planar buffer of no channels, or of more than a handle can carry.
+    /// The request was for a planar buffer of no channels, or of more than a handle has room for.
     #[error("{requested} channels asked for: a planar buffer has 1 to {most}")]
     ChannelCount {
-        /// Channels asked for.
+        /// Requested channels.
         requested: usize,
         /// The most a planar buffer has.
         most: usize,
     },
-    /// Growing would exceed what the builder allowed.
+    /// Growing would exceed the limit of the builder.
     #[error(
         "{requested} samples asked for, {available} left of the limit of {limit}: trim another class, or raise `limit_samples`"
     )]
     LimitReached {
-        /// Samples asked for.
+        /// Requested samples.
         requested: usize,
-        /// Samples there are for such buffers: free ones, and those the pool may still take.
+        /// Samples that are available to such buffers: free ones, and those that the pool may still take.
         available: usize,
         /// The limit in samples.
         limit: usize,
@@ -64,7 +64,7 @@ pub enum PoolError {
     /// A fixed table of the pool is full.
     #[error("all {capacity} {table}")]
     TableFull {
-        /// Which one.
+        /// The table.
         table: Table,
         /// Its size.
         capacity: usize,
@@ -74,10 +74,10 @@ pub enum PoolError {
         "the system refused {bytes} bytes of memory: build the pool with fewer buffers, or grow it by less (locked memory: raise RLIMIT_MEMLOCK)"
     )]
     OutOfMemory {
-        /// Bytes asked for.
+        /// Requested bytes.
         bytes: usize,
     },
-    /// Size classes that cannot be: none, too many, an empty one, one twice, or not in order.
+    /// Invalid size classes: none, too many, an empty one, one twice, or not in order.
     #[error(
         "{count} size classes given, smallest {smallest} samples: give 1 to {most} sizes above zero, ascending, each once"
     )]
@@ -89,7 +89,7 @@ pub enum PoolError {
         /// The most a pool has.
         most: usize,
     },
-    /// One class stands twice in a mix.
+    /// One class was given twice in a mix.
     #[error("class {samples} is given twice: add its numbers of buffers up")]
     ClassGivenTwice {
         /// The class.
@@ -100,12 +100,12 @@ pub enum PoolError {
         "there is no class of {samples} samples, the nearest has {nearest}: `PoolControl::classes` lists them"
     )]
     UnknownClass {
-        /// The class asked for.
+        /// The class that was given.
         samples: usize,
-        /// The class that comes nearest.
+        /// The nearest class of the pool.
         nearest: usize,
     },
-    /// No half is there that could take new buffers of the class.
+    /// No half is attached that could take new buffers of the class.
     #[error(
         "no half is attached that takes buffers of class {class_samples}: `PoolControl::attach` one"
     )]
@@ -113,17 +113,17 @@ pub enum PoolError {
         /// The class.
         class_samples: u32,
     },
-    /// More buffers of one class at once than a half can be handed.
+    /// More buffers of one class at once than an inbox can count.
     #[error(
         "{requested} buffers of one class asked for at once: ask for {most} at most, then for more"
     )]
     TooManyAtOnce {
-        /// Buffers asked for.
+        /// Requested buffers.
         requested: usize,
         /// The most at once.
         most: usize,
     },
-    /// The number does not name a live lease: it was forged, released before, or belongs to an earlier life of its entry.
+    /// The number names no live lease: it was forged, released before, or belongs to an earlier use of its entry.
     #[error(
         "lease {lease:#x} is not live: it was released before, or never given out; acquire a buffer for a new one"
     )]
@@ -133,32 +133,32 @@ pub enum PoolError {
     },
     /// The lease belongs to another participant.
     #[error(
-        "lease {lease:#x} belongs to holder {holder}, not to {asked}: give it to its own table"
+        "lease {lease:#x} belongs to participant {holder}, not to {asked}: use the table of that participant"
     )]
     WrongHolder {
         /// The number given.
         lease: u32,
-        /// Whose it is, by its number.
+        /// Number of the participant that the lease belongs to.
         holder: u8,
-        /// Whose table was asked.
+        /// Number of the participant whose table was used.
         asked: u8,
     },
-    /// Leases carry their holder's number in four bits.
-    #[error("{holder} is no holder's number: holders are numbered from 0 to {most}")]
+    /// The number of a participant that cannot exist: leases carry it in four bits.
+    #[error("participant {holder} cannot have leases: participants are numbered from 0 to {most}")]
     NoSuchHolder {
         /// The number given.
         holder: u8,
-        /// The largest there is.
+        /// The largest number of a participant.
         most: u8,
     },
-    /// The lease is live, but not in a state in which this may be done.
+    /// The lease is live, but its state does not allow the operation.
     #[error("lease {lease:#x} is {state}, which does not allow {asked}")]
     IllegalMove {
         /// The number given.
         lease: u32,
-        /// The state it is in.
+        /// The state of the lease.
         state: LeaseState,
-        /// What was asked of it.
+        /// The operation.
         asked: LeaseMove,
     },
     /// A vector too small for every class; it was freed.
@@ -194,7 +194,7 @@ pub enum PoolError {
 }
 
 impl PoolError {
-    /// Whether the same call can succeed later, when others have given something back.
+    /// Whether the same call can succeed later, after others have released something.
     #[must_use]
     pub const fn is_retryable(&self) -> bool {
         match self {
@@ -212,17 +212,17 @@ impl PoolError {
 /// The pool's tables of fixed size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Table {
-    /// Buffers a pool can describe.
+    /// Buffers that a pool can describe.
     Slots,
-    /// Real-time halves on one control.
+    /// Real-time halves of one control half.
     Halves,
     /// Size classes of all halves together.
     SizeClasses,
     /// Memory regions.
     Regions,
-    /// Leases of one holder.
+    /// Leases of one participant.
     Leases,
-    /// Fresh buffers that wait in one class of a half for its owner.
+    /// Newly carved buffers that wait in one class of a half for its owner.
     Inbox,
 }
 
@@ -236,7 +236,7 @@ impl core::fmt::Display for Table {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.write_str(match self {
             Self::Slots => "buffers are carved that the limit has room to describe: trim a class",
-            Self::Halves => "halves are attached: drop one, the next is given its place",
+            Self::Halves => "real-time halves are attached: drop one first",
             Self::SizeClasses => {
                 "classes of all halves are there: `PoolControl::step` until old ones have drained"
             }
@@ -251,15 +251,15 @@ impl core::fmt::Display for Table {
     }
 }
 
-/// Where a lease is in its life.
+/// The state of a lease.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum LeaseState {
-    /// Free: its number is stale.
+    /// Free: the number of the lease is stale.
     Recycled,
-    /// Leased, nobody looks at the samples.
+    /// Leased, without a view of the samples.
     Allocated,
-    /// In use: a view of the samples was handed out.
+    /// In use: there is a view of the samples.
     Viewed,
 }
 
@@ -273,19 +273,19 @@ impl core::fmt::Display for LeaseState {
     }
 }
 
-/// What can be asked of a lease.
+/// The operations on a lease.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum LeaseMove {
-    /// Look at the samples.
+    /// Opens a view of the samples.
     View,
-    /// Stop looking.
+    /// Ends the view.
     EndView,
-    /// Give the buffer back.
+    /// Releases the buffer.
     Release,
-    /// Open another lease on the same samples.
+    /// Opens another lease on the same samples.
     Share,
-    /// End this lease and hand the buffer to another holder.
+    /// Ends this lease and gives the buffer to another participant.
     Cross,
 }
 

@@ -1,22 +1,21 @@
-//! What leaves Rust's types goes as a number that is checked each time it comes back.
+//! Leases: numbers for what leaves Rust's types, checked each time they come back.
 //!
-//! A lease is 30 bits wide, so that V8 keeps it a small integer: `[holder:4][generation][entry]`. The table has a power
-//! of two of entries; the generation has the bits that are left (18 with 256 entries), changes each time an entry ends
-//! its life, and is never 0. Entries are used again first in, first out, so that a stale number stays stale for as many
-//! leases as possible: all generations of all entries, 2^26 leases.
+//! A lease is 30 bits wide, so that V8 keeps it a small integer: `[participant:4][generation][entry]`. The table has a
+//! power of two of entries. The generation has the remaining bits (18 with 256 entries), changes each time an entry is
+//! released, and is never 0. Entries are used again first in, first out, so that a stale number stays stale for as
+//! many leases as possible: all generations of all entries, 2^26 leases.
 //!
-//! Each table begins with another generation, so that a lease of one is stale in every other one with the same holder's
-//! number: a later participant's, or another pool's. See [`LeaseTable::seed`] and
-//! `docs/decisions/0015-lease-numbers-of-30-bits.md`.
+//! Each table starts with another generation, so that a lease of one is stale in every other one of the same
+//! participant number: a later participant's, or another pool's (`docs/decisions/0015-lease-numbers-of-30-bits.md`). See [`LeaseTable::seed`].
 //!
-//! | from \ asked | view | end view | share | cross | release |
+//! | state \ operation | view | end view | share | cross | release |
 //! |---|---|---|---|---|---|
 //! | allocated | viewed | refused | allocated, twice | recycled | recycled |
 //! | viewed | refused | allocated | refused | refused | recycled |
 //! | recycled | stale | stale | stale | stale | stale |
 //!
-//! A view that was handed out cannot be taken back by any means: after a release it is the caller's duty not to look.
-//! Debug builds overwrite released samples, so that one who does look sees it.
+//! A view outside of Rust cannot be revoked: after a release the caller must not use it. Debug builds overwrite
+//! released samples, so that a caller who does so sees it.
 
 use core::mem::ManuallyDrop;
 
@@ -29,17 +28,17 @@ use crate::sync::atomic::{AtomicU32, Ordering};
 pub const LEASE_BITS: u32 = 30;
 /// Participants that can hold leases.
 pub const MAX_HOLDERS: u8 = 16;
-/// Leases one participant can hold.
+/// Leases one participant can have.
 pub const MAX_LEASES: usize = 1 << 12;
 const HOLDER_SHIFT: u32 = LEASE_BITS - MAX_HOLDERS.trailing_zeros();
 
 /// 2^32 divided by the golden ratio: multiples of it, modulo 2^32, stay far apart from each other however many there are.
 const SEED_STEP: u32 = 0x9e37_79b9;
-/// Of the next table: see [`LeaseTable::seed`].
+/// The seed of the next table: see [`LeaseTable::seed`].
 #[cfg(not(loom))]
 static NEXT_SEED: AtomicU32 = AtomicU32::new(0);
 
-/// Another one for each table.
+/// A different seed for each table.
 fn next_seed() -> u32 {
     // Relaxed: each call gets a value of its own; nothing else is reached through it.
     #[cfg(not(loom))]
@@ -48,24 +47,24 @@ fn next_seed() -> u32 {
     SEED_STEP
 }
 
-/// The number of a lease. Any `u32` can claim to be one; the table tells.
+/// The number of a lease. Any `u32` may be passed off as one; the table checks it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Lease(u32);
 
 impl Lease {
-    /// A number somebody claims to be a lease.
+    /// A number that may be a lease.
     #[must_use]
     pub const fn from_raw(raw: u32) -> Self {
         Self(raw)
     }
 
-    /// The number to hand out.
+    /// The number to pass on.
     #[must_use]
     pub const fn raw(self) -> u32 {
         self.0
     }
 
-    /// Whose it claims to be.
+    /// The participant number in it, which may be forged.
     #[must_use]
     pub const fn holder(self) -> u8 {
         ((self.0 >> HOLDER_SHIFT) & 0xff) as u8
@@ -74,9 +73,9 @@ impl Lease {
 
 /// A buffer behind a lease.
 pub enum LeasedBuffer {
-    /// In one pair of hands: its holder may write.
+    /// A buffer with one owner, who may write.
     Owned(PooledBuffer),
-    /// Frozen: everybody reads.
+    /// A frozen buffer, which every owner may read.
     Shared(BufferRef),
 }
 
@@ -99,7 +98,7 @@ impl LeasedBuffer {
         }
     }
 
-    /// Samples the buffer could hold: the length of a kept view.
+    /// Samples the buffer can hold: the length of a kept view.
     #[must_use]
     pub fn capacity(&self) -> usize {
         match self {
@@ -123,18 +122,18 @@ impl From<BufferRef> for LeasedBuffer {
 
 /// Invariant: `buffer` is there exactly while `state` is not `Recycled`.
 ///
-/// The table drops the buffers itself, so that [`LeaseTable::abandon`] can free the entries without.
+/// The table drops the buffers itself, so that [`LeaseTable::abandon`] can free the entries without them.
 struct Entry<B> {
     generation: u32,
     state: LeaseState,
     buffer: Option<ManuallyDrop<B>>,
 }
 
-/// The leases of one participant: on single buffers, or on whatever else it holds (`LeaseTable<PlanarRef>`: windows).
+/// The leases of one participant: on single buffers, or on other values (`LeaseTable<PlanarRef>`: windows).
 ///
 /// # Real-time
-/// All memory is allocated by [`new`](Self::new). Every other method is a bounded number of steps ([`reclaim`](Self::reclaim):
-/// one per entry), and what it drops goes home as any dropped buffer.
+/// All memory is allocated by [`new`](Self::new). Every other method is a bounded number of steps
+/// ([`reclaim`](Self::reclaim): one per entry), and what it drops is released like any dropped buffer.
 ///
 /// # Examples
 /// ```
@@ -158,8 +157,8 @@ pub struct LeaseTable<B = LeasedBuffer> {
 }
 
 impl LeaseTable {
-    /// A table for `holder` with room for `most` leases, rounded up to a power of two, at least 1 and at most
-    /// [`MAX_LEASES`].
+    /// A table for participant `holder` with room for `most` leases, rounded up to a power of two, at least 1 and at
+    /// most [`MAX_LEASES`].
     ///
     /// # Panics
     /// `holder` of [`MAX_HOLDERS`] or above; [`try_of`](Self::try_of) returns an error instead.
@@ -168,19 +167,19 @@ impl LeaseTable {
         Self::of(holder, most)
     }
 
-    /// Chooses where the sequence begins from which tables made from now on take their first generation.
+    /// Sets the start of the sequence from which tables made from now on take their first generation.
     ///
-    /// Tables of one instance of this library never share it. Several instances on one page each have a sequence of
-    /// their own: seed each differently (a random number will do), or a lease of one may be taken for one of another.
-    /// With `n` bits of generation (16 in a table of 1,024 leases), a lease meets its own generation in a table that was
-    /// seeded at random with a probability of 2^-n.
+    /// Tables of one instance of this library never share a generation. Several instances on one page have a sequence
+    /// each: seed each differently (a random number will do), or a lease of one may be accepted by another. With `n`
+    /// bits of generation (16 in a table of 1,024 leases), a lease meets its own generation in a table that was seeded
+    /// at random with a probability of 2^-n.
     #[cfg(not(loom))]
     pub fn seed(seed: u32) {
         // Relaxed: see `next_seed`.
         NEXT_SEED.store(seed, Ordering::Relaxed);
     }
 
-    /// A further lease on the same samples, which are frozen from now on.
+    /// Opens a further lease on the same samples, which are frozen from now on.
     ///
     /// # Errors
     /// As for [`view`](Self::view); [`TableFull`](PoolError::TableFull).
@@ -191,7 +190,7 @@ impl LeaseTable {
         self.open(shared)
     }
 
-    /// A reference to the same samples for another holder's table; they are frozen from now on.
+    /// Returns a reference to the same samples for another participant's table; they are frozen from now on.
     ///
     /// # Errors
     /// As for [`view`](Self::view).
@@ -209,7 +208,7 @@ impl LeaseTable {
 }
 
 impl<B> LeaseTable<B> {
-    /// [`new`](LeaseTable::new) for leases on something else than single buffers.
+    /// [`new`](LeaseTable::new) for leases on other values than single buffers.
     ///
     /// # Panics
     /// As for `new`.
@@ -234,7 +233,7 @@ impl<B> LeaseTable<B> {
         }
         let entries = most.clamp(1, MAX_LEASES).next_power_of_two();
         let last = last_generation(entries);
-        // The high bits of the seeds are those that are far apart.
+        // Only the high bits of the seeds are far apart.
         let generation = ((u64::from(next_seed()) * u64::from(last)) >> 32) as u32 + 1;
         Ok(Self {
             holder,
@@ -251,10 +250,10 @@ impl<B> LeaseTable<B> {
         })
     }
 
-    /// Leases a buffer.
+    /// Opens a lease on a buffer.
     ///
     /// # Errors
-    /// [`TableFull`](PoolError::TableFull); the buffer has gone home.
+    /// [`TableFull`](PoolError::TableFull); the buffer was released.
     pub fn open(&mut self, buffer: impl Into<B>) -> Result<Lease, PoolError> {
         self.check_room()?;
         let at = usize::from(self.ring[self.next_free]);
@@ -266,7 +265,7 @@ impl<B> LeaseTable<B> {
         Ok(self.number(at))
     }
 
-    /// Looks at the samples; the lease is in use until [`end_view`](Self::end_view) or its end.
+    /// Opens a view of the samples; the lease is in use until [`end_view`](Self::end_view) or its release.
     ///
     /// # Errors
     /// [`StaleLease`](PoolError::StaleLease), [`WrongHolder`](PoolError::WrongHolder),
@@ -278,7 +277,7 @@ impl<B> LeaseTable<B> {
         entry.buffer.as_deref_mut().ok_or(stale(lease))
     }
 
-    /// Stops looking.
+    /// Ends a view.
     ///
     /// # Errors
     /// As for [`view`](Self::view).
@@ -288,7 +287,7 @@ impl<B> LeaseTable<B> {
         Ok(())
     }
 
-    /// The buffer behind a live lease, for reading on this side.
+    /// The buffer of a live lease, to be read on this side.
     ///
     /// # Errors
     /// As for [`view`](Self::view).
@@ -297,7 +296,7 @@ impl<B> LeaseTable<B> {
         self.entries[at].buffer.as_deref().ok_or(stale(lease))
     }
 
-    /// Where a live lease is in its life.
+    /// The state of a live lease.
     ///
     /// # Errors
     /// [`StaleLease`](PoolError::StaleLease), [`WrongHolder`](PoolError::WrongHolder).
@@ -305,7 +304,7 @@ impl<B> LeaseTable<B> {
         Ok(self.entries[self.live_entry(lease)?].state)
     }
 
-    /// Ends the lease and gives its buffer out, for the receiver's table to open a lease of its own.
+    /// Ends the lease and returns its buffer, for the receiver's table to open a lease of its own.
     ///
     /// # Errors
     /// As for [`view`](Self::view).
@@ -314,7 +313,7 @@ impl<B> LeaseTable<B> {
         self.end(at).ok_or(stale(lease))
     }
 
-    /// Ends the lease; the buffer goes home, unless it is shared.
+    /// Ends the lease; the buffer is released, unless it is shared.
     ///
     /// # Errors
     /// [`StaleLease`](PoolError::StaleLease), [`WrongHolder`](PoolError::WrongHolder).
@@ -322,7 +321,7 @@ impl<B> LeaseTable<B> {
         self.take(lease).map(drop)
     }
 
-    /// [`release`](Self::release) that gives the buffer out instead, so that its own half can put it back.
+    /// [`release`](Self::release) that returns the buffer, so that its own half can release it.
     ///
     /// # Errors
     /// As for `release`.
@@ -331,21 +330,21 @@ impl<B> LeaseTable<B> {
         self.end(at).ok_or(stale(lease))
     }
 
-    /// Ends every lease: what a participant held that is dead. Answers how many.
+    /// Ends every lease, of a participant that died. Returns how many there were.
     pub fn reclaim(&mut self) -> usize {
         (0..self.entries.len())
             .filter(|&at| self.end(at).is_some())
             .count()
     }
 
-    /// Frees the table without dropping what is leased: its participant died in the middle of a change, so that neither
-    /// the entries nor what they hold are to be trusted. Whoever calls this takes the buffers back by other means, such as
+    /// Frees the table without dropping what is leased: its participant died in the middle of a change, so that
+    /// neither the entries nor their buffers can be trusted. The caller reclaims the buffers by other means, such as
     /// [`PoolControl::reclaim_all`](crate::modules::data_management::PoolControl::reclaim_all); otherwise they leak.
     pub fn abandon(mut self) {
         self.entries = Box::default();
     }
 
-    /// Whose leases these are.
+    /// The number of the participant.
     #[must_use]
     pub const fn holder(&self) -> u8 {
         self.holder
@@ -432,7 +431,7 @@ impl<B> Drop for LeaseTable<B> {
     }
 }
 
-/// The largest generation in a table of so many entries; the smallest is 1.
+/// The largest generation in a table of `entries` entries; the smallest is 1.
 const fn last_generation(entries: usize) -> u32 {
     (1 << (HOLDER_SHIFT - entries.trailing_zeros())) - 1
 }
