@@ -27,6 +27,8 @@
 //! [`RealtimePool`]: modules::data_management::RealtimePool
 //! [`PoolControl`]: modules::data_management::PoolControl
 
+#![cfg_attr(not(test), deny(clippy::disallowed_types))] // Files that may lock say so at their top.
+
 mod contain;
 pub mod event_bus;
 pub mod modules;

@@ -1,4 +1,5 @@
 //! The bus's shared face: subscribing, declaring, making publishers, reading figures.
+#![allow(clippy::disallowed_types)] // Locks outside of the real-time path: subscriptions and dispatch.
 #![allow(unsafe_code)] // A typed handler reads a cell's bytes as its own type; the slot says that they are.
 
 use core::any::{TypeId, type_name_of_val};

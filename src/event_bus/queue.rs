@@ -1,4 +1,5 @@
 //! For subscribers that cannot be brief: events wait for them in a queue of their own.
+#![allow(clippy::disallowed_types)] // A channel between the dispatching thread and a subscriber.
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};

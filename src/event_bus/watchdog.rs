@@ -1,5 +1,6 @@
 //! Which handler the dispatching side is in, for whoever asks from another thread: see
 //! `docs/decisions/0005-stuck-calls-are-reported-on-request.md`.
+#![allow(clippy::disallowed_types)] // A lock outside of the real-time path: the handler under way.
 
 use core::fmt;
 use core::time::Duration;

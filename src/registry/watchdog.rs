@@ -1,5 +1,6 @@
 //! Which calls of modules are under way, for whoever asks from another thread: see
 //! `docs/decisions/0005-stuck-calls-are-reported-on-request.md`.
+#![allow(clippy::disallowed_types)] // A lock outside of the real-time path: the module under way.
 
 use core::fmt;
 use core::time::Duration;

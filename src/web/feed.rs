@@ -1,4 +1,5 @@
 //! What a snapshot tells of the events since the last one: the dashboard's subscriber.
+#![allow(clippy::disallowed_types)] // A lock on the control worker.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

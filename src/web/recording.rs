@@ -1,4 +1,5 @@
 //! Records what is asked of the pools, from their own events, for `cargo xtask plan --trace FILE`.
+#![allow(clippy::disallowed_types)] // A lock on the control worker.
 
 use std::sync::{Arc, Mutex, PoisonError};
 

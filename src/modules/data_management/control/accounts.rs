@@ -1,4 +1,4 @@
-//! What the control half knows about the pool: figures, maps, reports, and whether the accounts agree.
+//! The figures of the pool: counts, maps, reports, and the check that the accounts agree.
 
 use core::panic::Location;
 
@@ -19,45 +19,47 @@ use crate::modules::data_management::realtime::slot_table::SlotIndex;
 pub struct SlotInfo {
     /// Its number.
     pub index: u32,
-    /// Where its samples are.
+    /// The address of its samples.
     pub address: usize,
     /// Its capacity.
     pub samples: usize,
-    /// Samples its holder asked for; 0 while idle.
+    /// Requested length in samples; 0 while idle.
     pub lent_samples: usize,
     /// The half it belongs to.
     pub half: u16,
 }
 
-/// Who holds what.
+/// The buffers in use, and where they were acquired.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LeakReport {
-    /// Buffers in somebody's hands.
+    /// Buffers in use.
     pub leased: u64,
     /// Those among them whose acquire was sampled, oldest first.
     pub sites: Vec<LeakSite>,
-    /// Acquires that were sampled while the places their half looked at had sites still held: their sites are not known.
+    /// Acquires that were sampled while the records their half looked at were all in use: their call sites are not
+    /// known.
     pub unrecorded: u64,
 }
 
-/// A buffer in somebody's hands, and where it was acquired.
+/// A buffer in use, and where it was acquired.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LeakSite {
     /// The buffer's number.
     pub slot: u32,
     /// Its capacity.
     pub class_samples: usize,
-    /// Samples asked for.
+    /// Requested length in samples.
     pub requested: usize,
     /// The call that acquired it.
     pub site: &'static Location<'static>,
-    /// First frame of the quantum in which it was acquired; none where its half followed no stream.
+    /// First frame of the quantum in which it was acquired; none if its half followed no stream.
     pub first_frame: Option<u64>,
-    /// Frames its half has seen since: how long it has been held.
+    /// Frames since then: how long it has been in use.
     pub held_frames: Option<u64>,
 }
 
-/// What a scratch from the cache asked for is not known: it counts as all of its buffer, so that it is no waste.
+/// The requested length of a `Scratch` from the cache is not known: it counts as the whole buffer, so that it is no
+/// waste.
 fn borrowed_scratch_samples(size_class: &SizeClass) -> u64 {
     size_class
         .borrowed_scratch()
@@ -65,7 +67,7 @@ fn borrowed_scratch_samples(size_class: &SizeClass) -> u64 {
 }
 
 impl PoolControl {
-    /// Buffers in somebody's hands. Another thread can change that at any moment.
+    /// Buffers in use. Another thread can change that at any moment.
     #[must_use]
     pub fn leased(&self) -> u64 {
         self.pool
@@ -74,13 +76,14 @@ impl PoolControl {
             .sum()
     }
 
-    /// Every buffer there is.
+    /// Every buffer that exists.
     pub fn slots(&self) -> impl Iterator<Item = SlotInfo> {
         let carved = |index: &SlotIndex| self.pool.table.slot(*index).is_carved();
         self.pool.table.indices().filter(carved).map(|index| {
             let size_class = self.pool.core().size_class_of(index);
             let slot = self.pool.table.slot(index);
-            // What a scratch from the cache asked for is not known: it counts as all of its buffer, as in the metrics.
+            // The requested length of a `Scratch` from the cache is not known: it counts as the whole buffer, as in
+            // the metrics.
             let lent_samples = if size_class.borrowed_scratch() == Some(index) {
                 size_class.samples
             } else {
@@ -107,7 +110,7 @@ impl PoolControl {
         })
     }
 
-    /// Requests so far by size: the largest size of each step, and how many. A count that ran over begins at 0 again.
+    /// Requests so far by size: the largest size of each step, and how many. The counts wrap.
     pub fn demand(&self) -> impl Iterator<Item = (usize, u32)> {
         let mut counts = [0u32; BUCKETS];
         for half in self.pool.halves() {
@@ -122,14 +125,14 @@ impl PoolControl {
             .map(move |(step, count)| ((step + 1) << shift, count))
     }
 
-    /// Who holds what, as far as acquires were sampled.
+    /// The buffers in use, with the call sites of those whose acquire was sampled.
     #[must_use]
     pub fn leak_report(&self) -> LeakReport {
         let (mut sites, mut unrecorded) = (Vec::new(), 0);
         for half in self.pool.halves() {
             unrecorded += half.sites.unrecorded.get();
             for sampled in half.sites.iter() {
-                // About the present holder if the slot still carries the mark, and is this half's.
+                // Valid if the slot still carries the mark, and belongs to this half.
                 let held = |slot: &SlotInfo| {
                     slot.index == sampled.slot && slot.half == half.id && slot.lent_samples > 0
                 };
@@ -168,7 +171,7 @@ impl PoolControl {
         PoolMetrics::from_counts(&self.counts())
     }
 
-    /// What the pool counted; other parts add what they counted before it becomes [`PoolMetrics`].
+    /// The counts of the pool; other parts add theirs before they become [`PoolMetrics`].
     #[must_use]
     pub fn counts(&self) -> PoolCounts {
         let mut counts = PoolCounts::default();
@@ -185,8 +188,8 @@ impl PoolControl {
         self.count_halves(counts, requested, false);
     }
 
-    /// [`counts`](Self::counts) for a control step: what holders asked for is of the last look at every slot, of which each
-    /// step takes a part.
+    /// [`counts`](Self::counts) for a control step: requested lengths are from the last scan of all slots, of which
+    /// each step does a part.
     pub(super) fn counts_of_step(&mut self) -> PoolCounts {
         self.usage_scan.advance(&self.pool.table);
         let mut counts = PoolCounts::default();
@@ -201,7 +204,7 @@ impl PoolControl {
         }
     }
 
-    /// What the halves counted whose sizes follow demand, with the limit that the others leave them. `all` are the counts
+    /// The counts of halves whose sizes follow demand, with the limit that the others leave them. `all` are the counts
     /// of every half.
     pub(super) fn demand_counts(&self, all: &PoolCounts) -> PoolCounts {
         let mut size_classes = self.pool.size_classes();
@@ -251,7 +254,7 @@ impl PoolControl {
             };
             add_counts(&mut classes, &counts);
         }
-        // Collected and not yet given back: carved and idle still, though no size class counts them.
+        // Collected buffers that are not in the arena yet are still carved and idle, though no size class counts them.
         let (chain, samples) = &self.collected;
         let of_size = |class: &&mut ClassMetrics| class.samples == *samples as usize;
         if let Some(class) = classes.iter_mut().find(of_size) {
@@ -276,12 +279,12 @@ impl PoolControl {
         };
     }
 
-    /// Slots and free runs that control steps have looked at so far.
+    /// Slots and free runs that control steps have scanned so far.
     pub(super) fn looks(&self) -> u64 {
         self.thresholds.scanned() + self.usage_scan.scanned() + self.free.looks()
     }
 
-    /// Buffers that came back, as far as their halves have seen: what the recycling events add up to.
+    /// Buffers that came back, as far as their halves have seen: the sum of the recycling events.
     #[must_use]
     pub fn recycled(&self) -> u64 {
         let there: u64 = self

@@ -178,18 +178,19 @@ impl Run {
     }
 }
 
-/// What a buffer needs of the run it is carved from, and how far the look for one has come.
+/// The requirements of a buffer to a free run, and how far the search for one has come.
 ///
-/// While nothing is given back, the runs before `next` do not fit: many buffers are carved in one pass over the runs.
+/// While nothing returns to the arena, the runs before `next` do not fit: many buffers are carved in one pass over the
+/// runs.
 pub(super) struct Fit {
     /// Length, at multiples of `align`.
     pub(super) units: u32,
     pub(super) align: u32,
     /// The run is shorter than this.
     pub(super) shorter_than: u32,
-    /// The buffer lies below this place.
+    /// The buffer lies below this address.
     pub(super) below: u64,
-    /// The first run that was not looked at yet.
+    /// The first run that was not scanned yet.
     pub(super) next: usize,
 }
 
@@ -205,8 +206,8 @@ impl Fit {
     }
 }
 
-/// What is free, ordered by address. The lowest address is given first, so that live buffers crowd together; what comes
-/// back coalesces with its neighbours. Control half only.
+/// Free memory, ordered by address. The lowest address is used first, so that live buffers lie close together; what
+/// returns coalesces with its neighbours. Only for the control half.
 ///
 /// Invariants: runs are ordered, not empty, and no two of one region touch; `total` and `short` are their sums.
 #[derive(Default)]
@@ -217,12 +218,12 @@ pub(crate) struct FreeRuns {
     /// Units of runs that are shorter than `short_below`: the largest class.
     short: usize,
     short_below: u32,
-    /// Runs that were looked at.
+    /// Runs that were scanned.
     looks: Counter,
 }
 
 impl FreeRuns {
-    /// Carves a buffer at the lowest place that fits.
+    /// Takes a run for a buffer at the lowest address that fits.
     pub(super) fn take(&mut self, fit: &mut Fit) -> Option<Run> {
         let first = fit.next;
         let found = self.runs[first..].iter().position(|run| {
@@ -245,7 +246,7 @@ impl FreeRuns {
         Some(self.split(at, run.before(fit.align), fit.units))
     }
 
-    /// Carves a buffer at this very place, which lies within one free run.
+    /// Takes this very run, which lies within one free run.
     pub(super) fn take_at(&mut self, place: Run) -> Option<Run> {
         let after = self.runs.partition_point(|run| run.key() <= place.key());
         let at = after.checked_sub(1).filter(|&at| {
@@ -284,7 +285,7 @@ impl FreeRuns {
         taken
     }
 
-    /// What a run of so many units adds to `short`.
+    /// What a run of `units` units adds to `short`.
     const fn short_of(&self, units: u32) -> usize {
         if units < self.short_below {
             units as usize
@@ -293,7 +294,7 @@ impl FreeRuns {
         }
     }
 
-    /// The largest class has so many units now.
+    /// Sets the units of the largest class.
     pub(super) fn set_largest_class(&mut self, units: u32) {
         self.short_below = units;
         self.short = self.sum_of_short();
@@ -308,12 +309,12 @@ impl FreeRuns {
         self.short
     }
 
-    /// Runs looked at so far.
+    /// Runs scanned so far.
     pub(super) fn looks(&self) -> u64 {
         self.looks.get()
     }
 
-    /// Gives back what was carved, or adds a new region.
+    /// Returns a run of a carved buffer, or adds that of a new region.
     pub(super) fn give(&mut self, run: Run) {
         if run.units == 0 {
             return;

@@ -1,4 +1,4 @@
-//! From options to a pool: what is reserved, what it may grow to, what happens when it runs out.
+//! Builds a pool: what is reserved, what it may grow to, what happens when a class is empty.
 
 use super::arena::{MemorySource, UNIT_SAMPLES, units};
 use super::carving::too_many;
@@ -12,11 +12,11 @@ use crate::modules::data_management::realtime::slot_table::MAX_SAMPLES;
 use crate::modules::data_management::sizing::class_boundaries::MAX_CLASSES;
 use crate::modules::data_management::sizing::sizing_profile::{ProfileError, SizingProfile};
 
-/// The classes of a pool that was told nothing.
+/// The classes of a pool that was built without any.
 pub const DEFAULT_MIX: [(usize, u32); 5] =
     [(256, 64), (512, 64), (1024, 64), (2048, 64), (4096, 64)];
 
-/// One acquire in this many has its call site recorded, unless the builder says otherwise.
+/// One acquire in this many has its call site recorded, unless the builder sets another number.
 const SAMPLE_EVERY: u32 = 64;
 /// Slots are reserved for buffers of this size when the limit is filled, or of the smallest class of the mix if that is
 /// smaller. More buffers, of classes that are learned later, run into `TableFull`.
@@ -51,7 +51,7 @@ impl BufferPool {
     }
 }
 
-/// What a pool is to be. See [`BufferPool::builder`].
+/// The options of a pool. See [`BufferPool::builder`].
 #[derive(Debug, Clone)]
 pub struct PoolBuilder {
     pub(super) mix: Vec<(usize, u32)>,
@@ -101,8 +101,8 @@ impl PoolBuilder {
         self
     }
 
-    /// Samples for which memory is taken at once, those of the mix included: up to there the control half grows without
-    /// asking the system.
+    /// Samples for which memory is reserved at once, those of the mix included: up to there the control half grows
+    /// without a system call.
     #[must_use]
     pub const fn reserve_samples(mut self, samples: usize) -> Self {
         self.reserve_samples = samples;
@@ -116,8 +116,8 @@ impl PoolBuilder {
         self
     }
 
-    /// Zeroes samples when their buffer is released, so that no holder ever sees another's audio. Costs every release
-    /// the time to write the whole class.
+    /// Zeroes samples when their buffer is released, so that no later owner ever sees them. Costs every release the
+    /// time to write the whole class.
     #[must_use]
     pub const fn scrub_on_release(mut self, scrub: bool) -> Self {
         self.scrub_on_release = scrub;
@@ -145,7 +145,7 @@ impl PoolBuilder {
         self
     }
 
-    /// Reserves everything, and gives the two halves.
+    /// Reserves all memory, and returns the two halves.
     ///
     /// # Errors
     /// [`BadClasses`](PoolError::BadClasses), [`OutOfMemory`](PoolError::OutOfMemory);
@@ -182,8 +182,8 @@ impl PoolBuilder {
         self
     }
 
-    /// The same pool begun with what an earlier run learned; memory is taken as before. What was learned may be corrected at
-    /// once, where sizing keeps a mix of [`class`](Self::class) until demand has aged.
+    /// Starts the pool with the classes that an earlier run learned; memory is reserved as before. Sizing may correct
+    /// them at once, where it keeps a mix of [`class`](Self::class) until demand has aged.
     ///
     /// # Errors
     /// [`ProfileError::TooSmall`] when its largest class is below this builder's: requests would be refused that this

@@ -372,7 +372,6 @@ impl Drop for RealtimePool {
 #[cfg(test)]
 #[cfg(not(loom))]
 mod tests {
-    #[allow(clippy::disallowed_types)] // Not on the real-time side.
     use std::sync::{Arc, Mutex};
 
     use super::*;
@@ -564,7 +563,6 @@ mod tests {
     #[test]
     fn events_add_up_to_the_pool_s_own_counts() {
         let bus = TypedEventBus::default();
-        #[allow(clippy::disallowed_types)] // As above.
         let published = Arc::new(Mutex::new((0, 0, 0)));
         let (a, b, c) = (published.clone(), published.clone(), published.clone());
         let _guards = (
