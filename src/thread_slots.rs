@@ -24,7 +24,7 @@ use core::ptr;
 
 use crate::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 use crate::sync::orderings::{
-    SLOT_CLAIM, SLOT_ENTER, SLOT_EXIT, SLOT_IS_CLOSED, SLOT_CLOSE, SLOT_OPEN, SLOT_TAKE,
+    SLOT_CLAIM, SLOT_CLOSE, SLOT_ENTER, SLOT_EXIT, SLOT_IS_CLOSED, SLOT_OPEN, SLOT_TAKE,
 };
 
 const SLOT_BITS: u32 = 6;

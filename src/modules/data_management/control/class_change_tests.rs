@@ -1,0 +1,158 @@
+use super::*;
+use crate::modules::data_management::BufferPool;
+use crate::modules::data_management::control::pool_control::settle;
+use crate::modules::data_management::sizing::sizing_plan::SizingStep;
+
+fn change(control: &mut PoolControl, classes: &[(usize, u32)]) -> Result<(), PoolError> {
+    let classes = classes.iter().map(|&(samples, buffers)| ClassBuffers {
+        samples,
+        buffers: buffers as _,
+    });
+    control.apply(&SizingStep::SetClasses {
+        classes: classes.collect(),
+    })
+}
+
+#[test]
+fn class_change_drains_old_classes() {
+    let (mut control, mut half) = BufferPool::builder()
+        .class(256, 4)
+        .class(1024, 4)
+        .limit_samples(1 << 16)
+        .build()
+        .unwrap();
+    let old = half.acquire(200).unwrap();
+    control.set_classes(&[384, 1024]).unwrap();
+    control.grow(384, 4).unwrap();
+    assert_eq!(old.capacity(), 256);
+    settle(&mut control, &mut half);
+    assert_eq!(half.acquire(200).unwrap().capacity(), 384);
+    drop(old);
+    settle(&mut control, &mut half);
+    let metrics = control.metrics();
+    assert_eq!(control.classes().collect::<Vec<_>>(), [384, 1024]);
+    assert_eq!(metrics.total_allocations, 2);
+    assert_eq!(metrics.leased, 0);
+    assert!(
+        metrics
+            .classes
+            .iter()
+            .all(|class| !class.retired || class.carved == 0)
+    );
+    assert_eq!(
+        control.set_classes(&[2048]),
+        Err(PoolError::TooLarge {
+            requested: 2048,
+            largest: 1024
+        })
+    );
+    assert!(matches!(
+        control.set_classes(&[512, 256]),
+        Err(PoolError::BadClasses { .. })
+    ));
+}
+
+#[test]
+fn class_change_keeps_a_class_until_its_last_buffer_is_back() {
+    let (mut control, mut half) = BufferPool::builder()
+        .class(64, 50)
+        .class(128, 1)
+        .build()
+        .unwrap();
+    control.set_classes(&[128]).unwrap();
+    for quantum in 0..20 {
+        half.begin_quantum(quantum);
+    }
+    for quantum in 0..10 {
+        assert!(!control.step(1).complete);
+        half.begin_quantum(quantum);
+        assert!(control.is_valid());
+        assert!(
+            control
+                .slots()
+                .all(|slot| slot.samples == 64 || slot.samples == 128)
+        );
+    }
+    settle(&mut control, &mut half);
+    assert_eq!(control.slots().count(), 1);
+}
+
+#[test]
+fn class_change_refused_leaves_nothing_carved() {
+    let (mut control, half) = BufferPool::builder()
+        .class(64, 0)
+        .class(256, 0)
+        .class(1024, 1)
+        .limit_samples(1024 + 4 * (64 + 256) + 4 * 80 + 256)
+        .build()
+        .unwrap();
+    let own = control.attach_with(&[(64, 4), (256, 4)]).unwrap();
+    let before = control.bytes_held();
+    for _ in 0..3 {
+        let refused = change(&mut control, &[(80, 0), (320, 0), (1024, 0)]);
+        assert!(matches!(refused, Err(PoolError::LimitReached { .. })));
+        assert_eq!((control.bytes_held(), control.is_valid()), (before, true));
+    }
+    assert_eq!(control.classes().collect::<Vec<_>>(), [64, 256, 1024]);
+    drop((own, half));
+}
+
+#[test]
+fn class_change_replaces_a_draining_class_once() {
+    let (mut control, mut half) = BufferPool::builder()
+        .class(64, 0)
+        .class(1024, 1)
+        .limit_samples(1 << 16)
+        .build()
+        .unwrap();
+    let mut own = control.attach_with(&[(64, 4)]).unwrap();
+    let held = own.acquire(64).unwrap();
+    for size in [80, 96, 112] {
+        change(&mut control, &[(size, 0), (1024, 1)]).unwrap();
+        for _ in 0..4 {
+            own.begin_quantum(0);
+            settle(&mut control, &mut half);
+        }
+    }
+    let metrics = control.metrics();
+    let replacement = metrics.classes.iter().find(|class| class.samples == 112);
+    assert_eq!(replacement.map(|class| class.carved), Some(4));
+    drop(held);
+}
+
+#[test]
+fn class_change_to_too_large_classes_is_refused_before_anything_is_carved() {
+    let (mut control, _half) = BufferPool::builder()
+        .class(64, 2)
+        .limit_samples(1 << 20)
+        .build()
+        .unwrap();
+    let before = control.bytes_held();
+    let size_classes = control.pool.size_classes().count();
+    assert!(matches!(
+        change(&mut control, &[(128, 2), (1 << 14, 2)]),
+        Err(PoolError::TooLarge { .. })
+    ));
+    assert_eq!(control.bytes_held(), before);
+    assert_eq!(control.pool.size_classes().count(), size_classes);
+    change(&mut control, &[(256, u32::MAX)]).unwrap();
+    assert!(control.is_valid());
+}
+
+#[test]
+fn class_change_reaches_a_detached_half() {
+    let (mut control, mut half) = BufferPool::builder()
+        .class(64, 2)
+        .class(256, 2)
+        .limit_samples(1 << 12)
+        .build()
+        .unwrap();
+    let gone = control.attach().unwrap();
+    drop(gone);
+    control.set_classes(&[128, 256]).unwrap();
+    settle(&mut control, &mut half);
+    let retired = |size_class: &SharedPtr<SizeClass>| size_class.samples == 64;
+    assert_eq!(control.pool.size_classes().filter(retired).count(), 0);
+    let next = control.attach_with(&[(128, 1)]).unwrap();
+    assert_eq!(next.acquire(60).unwrap().capacity(), 128);
+}

@@ -1,0 +1,141 @@
+use super::*;
+use crate::modules::data_management::pool_optimization::tests::{AGE, Bench, WINDOW_MS};
+use crate::modules::data_management::sizing::sizing_profile::ClassBuffers;
+
+#[test]
+fn steady_use_settles_and_then_nothing_changes() {
+    let mut bench = Bench::new(&[(256, 8), (1024, 8)], SizingPolicy::default());
+    for _ in 0..AGE {
+        bench.step(&[30, 10]);
+    }
+    assert!(bench.carved()[0] >= with_margin(30) && bench.carved()[1] >= with_margin(10));
+    let peak = (30 * 256 + 10 * 1024) * 4;
+    assert!(bench.metrics.bytes_held as f64 <= HELD_LIMIT * f64::from(peak));
+    assert!((0..AGE).all(|_| bench.step(&[30, 10]).is_none()));
+}
+
+#[test]
+fn a_steady_rise_never_runs_out() {
+    let mut bench = Bench::new(&[(512, 8)], SizingPolicy::default());
+    for leased in (0..400).step_by(4) {
+        bench.step(&[leased]);
+    }
+    assert_eq!(bench.exhausted(), 0);
+}
+
+#[test]
+fn idle_memory_moves_between_classes_instead_of_adding_up() {
+    let mut bench = Bench::new(&[(256, 130), (1024, 8)], SizingPolicy::default());
+    let peak = 128 * 256 * 4;
+    let mut most = 0;
+    for cycle in 0..20 {
+        for step in 0..100u64 {
+            // Ten steps (50 ms) from one class to the other, then forty of rest.
+            let there = (step % 50).min(10);
+            let there = if step < 50 { there } else { 10 - there };
+            bench.step(&[128 - 128 * there / 10, 32 * there / 10]);
+            if cycle > 4 {
+                most = most.max(bench.metrics.bytes_held);
+            }
+        }
+        if cycle == 4 {
+            bench
+                .metrics
+                .classes
+                .iter_mut()
+                .for_each(|class| class.exhausted = 0);
+        }
+    }
+    assert_eq!(bench.exhausted(), 0);
+    assert!(most as f64 <= 1.3 * f64::from(peak), "{most} of {peak}");
+}
+
+#[test]
+fn memory_falls_back_only_with_age() {
+    let mut bench = Bench::new(&[(256, 100)], SizingPolicy::default());
+    for _ in 0..10 {
+        bench.step(&[90]);
+    }
+    for _ in 0..AGE - 20 {
+        assert!(bench.step(&[10]).is_none());
+    }
+    for _ in 0..AGE {
+        bench.step(&[10]);
+    }
+    assert_eq!(bench.carved(), [12], "a fifth above the peak of use");
+}
+
+#[test]
+fn each_level_of_pressure_takes_back_more() {
+    let use_and_press = |pressure| {
+        let mut bench = Bench::new(&[(256, 100)], SizingPolicy::default());
+        for _ in 0..5 {
+            bench.step(&[90]);
+        }
+        for _ in 0..2 * WINDOW_MS as usize / 5 + 2 {
+            bench.step(&[50]);
+        }
+        for _ in 0..5 {
+            bench.step(&[10]);
+        }
+        bench.engine.set_memory_pressure(pressure);
+        for _ in 0..3 {
+            bench.step(&[10]);
+        }
+        bench.carved()[0]
+    };
+    assert_eq!(use_and_press(MemoryPressure::None), 100);
+    assert_eq!(use_and_press(MemoryPressure::Moderate), with_margin(50));
+    assert_eq!(use_and_press(MemoryPressure::Critical), with_margin(10));
+}
+
+#[test]
+fn a_floor_is_kept_under_any_pressure() {
+    let floors = vec![ClassBuffers {
+        samples: 256,
+        buffers: 40,
+    }];
+    let mut bench = Bench::new(
+        &[(256, 60)],
+        SizingPolicy {
+            floors,
+            ..Default::default()
+        },
+    );
+    bench.engine.set_memory_pressure(MemoryPressure::Critical);
+    for _ in 0..AGE {
+        bench.step(&[1]);
+    }
+    assert_eq!(bench.carved(), [40]);
+}
+
+#[test]
+fn strategies_follow_the_pattern() {
+    let policy = SizingPolicy {
+        may_borrow: true,
+        window_ms: WINDOW_MS,
+        ..Default::default()
+    };
+    let mut bench = Bench::new(&[(256, 4), (512, 4), (1024, 4)], policy);
+    let mut last = None;
+    for step in 0..400u64 {
+        // 256: one buffer every 0.4 s. 512: steady. 1024: never.
+        last = bench
+            .step(&[u64::from(step % 80 == 0), 6 + step % 3, 0])
+            .or(last);
+    }
+    let strategies: Vec<_> = last
+        .unwrap()
+        .classes
+        .iter()
+        .map(|class| class.strategy)
+        .collect();
+    assert_eq!(
+        strategies,
+        [
+            Strategy::BorrowedFromAbove,
+            Strategy::Prewarmed,
+            Strategy::OnDemand
+        ]
+    );
+}

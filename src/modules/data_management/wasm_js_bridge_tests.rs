@@ -1,0 +1,88 @@
+use super::*;
+use crate::modules::data_management::BufferPool;
+
+#[test]
+fn a_view_is_made_once_per_buffer_and_again_after_growth() {
+    let (_control, half) = BufferPool::builder().class(64, 1).build().unwrap();
+    let mut bridge = WasmJsBridge::new(0, 4, 8);
+    let cross = |bridge: &mut WasmJsBridge| {
+        let buffer = bridge.acquire(&half, 48).unwrap();
+        let view = bridge.view(buffer).unwrap();
+        bridge.release(buffer).unwrap();
+        view
+    };
+    let first = cross(&mut bridge);
+    assert_eq!((first.samples, first.capacity, first.make), (48, 64, true));
+    assert!((0..100).all(|_| !cross(&mut bridge).make));
+    assert_eq!(bridge.counts().objects, 1);
+    bridge.look_for_growth(7);
+    bridge.memory_pages = 0;
+    assert!(cross(&mut bridge).make);
+    assert_eq!((bridge.objects().views, bridge.objects().epochs), (2, 1));
+}
+
+#[test]
+fn bytes_are_counted_only_once_costs_are_known() {
+    let (_control, half) = BufferPool::builder().class(64, 1).build().unwrap();
+    let mut bridge = WasmJsBridge::new(0, 4, 8);
+    let cross = |bridge: &mut WasmJsBridge| {
+        let buffer = bridge.acquire(&half, 64).unwrap();
+        bridge.view(buffer).unwrap();
+        bridge.release(buffer).unwrap();
+    };
+    cross(&mut bridge);
+    assert_eq!(
+        (
+            bridge.counts().bytes_allocated,
+            bridge.counts().bytes_unpooled
+        ),
+        (0, 0)
+    );
+    bridge.calibrate(ObjectCosts {
+        view_bytes: 100,
+        message_bytes: 50,
+        array_bytes: 200,
+    });
+    cross(&mut bridge);
+    bridge.count_message(8);
+    bridge.count_buffer(256);
+    let counts = bridge.counts();
+    assert_eq!((counts.objects, counts.bytes_allocated), (3, 58 + 456));
+    assert_eq!(counts.bytes_unpooled, 64 * 4 + 200);
+}
+
+#[test]
+fn released_on_its_half_a_buffer_is_the_next_one_acquired() {
+    let (control, half) = BufferPool::builder().class(64, 2).build().unwrap();
+    let mut bridge = WasmJsBridge::new(0, 4, 8);
+    let buffer = bridge.acquire(&half, 64).unwrap();
+    let slot = bridge.view(buffer).unwrap().slot;
+    bridge.release_on(&half, buffer).unwrap();
+    assert!(bridge.release_on(&half, buffer).is_err());
+    let next = bridge.acquire(&half, 64).unwrap();
+    assert_eq!(bridge.view(next).unwrap().slot, slot);
+    bridge.end_view(next).unwrap();
+    let shared = bridge.share(next).unwrap();
+    bridge.release_on(&half, next).unwrap();
+    assert_eq!(control.leased(), 1);
+    bridge.release_on(&half, shared).unwrap();
+    assert_eq!(control.leased(), 0);
+}
+
+#[test]
+fn shares_views_and_stale_numbers_follow_the_lease_table() {
+    let (control, half) = BufferPool::builder().class(64, 2).build().unwrap();
+    let mut bridge = WasmJsBridge::new(5, 4, 8);
+    let buffer = bridge.acquire(&half, 64).unwrap();
+    assert!(bridge.view(buffer).unwrap().writable);
+    bridge.end_view(buffer).unwrap();
+    let other = bridge.share(buffer).unwrap();
+    assert!(!bridge.view(buffer).unwrap().writable);
+    bridge.end_view(buffer).unwrap();
+    bridge.release(buffer).unwrap();
+    assert!(bridge.release(JSBufferRef::from_raw(buffer.raw())).is_err());
+    assert_eq!((bridge.live(), control.leased()), (1, 1));
+    assert_eq!(bridge.leases().reclaim(), 1);
+    assert!(bridge.view(other).is_err());
+    assert_eq!(control.leased(), 0);
+}
