@@ -149,7 +149,7 @@ impl AudioBuffer {
         self.account
     }
 
-    /// Copies frames in, as many as fit; answers how many. Channels that `input` lacks are silent, further ones are
+    /// Copies frames in, as many as fit; returns how many. Channels that `input` lacks are silent, further ones are
     /// ignored; the shortest channel given decides how many frames there are.
     ///
     /// # Real-time

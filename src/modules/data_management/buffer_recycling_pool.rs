@@ -216,7 +216,7 @@ impl BufferRecyclingPool for BufferRecyclingPoolImpl {
     fn get_js_buffer_ref(&mut self, size: usize) -> Result<JSBufferRef, PoolError> {
         self.bridge.leases().check_room()?;
         let half = self.half.get();
-        // Looked at first: an acquire that fails is counted and told, and this one is about to succeed.
+        // Looked at first: an acquire that fails is counted and published, and this one is about to succeed.
         if let Some(class_samples) = self.control.grow_for(half.id(), size) {
             let at = self
                 .lists

@@ -20,7 +20,7 @@ use super::pool_metrics::{ClassMetrics, Kind, PoolMetrics, Statistic, Unit};
 /// ```
 #[derive(Debug)]
 pub struct MetricsFacade {
-    /// Capacities told of so far: what a class had must not stand there when the class is gone.
+    /// Capacities reported so far: what a class had must not stand there when the class is gone.
     classes: Vec<usize>,
 }
 

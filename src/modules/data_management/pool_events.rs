@@ -58,7 +58,7 @@ events! {
         first_frame: Option<u64>,
     }
     /// Buffers came back: released on their own half, found in its inbox, or the `Scratch` buffers of a quantum. What was
-    /// dropped elsewhere is told in the next quantum of its half; more than 64 of a class at once, when its list runs dry;
+    /// dropped elsewhere is published in the next quantum of its half; more than 64 of a class at once, when its list runs dry;
     /// without a half, by the control half.
     BufferPoolRecycling: Critical {
         /// Size of their class.
@@ -122,7 +122,7 @@ events! {
     HitRateLow: High {
         /// Share of the requests since the last look.
         hit_rate_percentage: f32,
-        /// The share below which this is told.
+        /// The share below which this is published.
         threshold_percentage: f32,
         /// Requests since the pool was made.
         total_allocations: u64,
@@ -133,7 +133,7 @@ events! {
     PoolFragmentation: Normal {
         /// Share of the arena.
         fragmentation_percentage: f32,
-        /// The share above which this is told.
+        /// The share above which this is published.
         threshold_percentage: f32,
         /// Longest free run.
         largest_free_run_samples: u64,
@@ -153,7 +153,7 @@ events! {
     MemoryOverheadHigh: Normal {
         /// Overhead against sample memory.
         overhead_percentage: f32,
-        /// The share above which this is told.
+        /// The share above which this is published.
         threshold_percentage: f32,
         /// Overhead in bytes.
         overhead_bytes: u64,

@@ -202,7 +202,7 @@ fn alerts_become_events() {
 fn fragmentation_is_published_and_reduced() {
     let mut host = Host::new(&[(256, 64), (1024, 1)]);
     host.maintenance = PoolMaintenance::new(AlertRules::default(), None).unwrap();
-    let (published, _told) = tally::<PoolFragmentation>(&host.bus);
+    let (published, _guard) = tally::<PoolFragmentation>(&host.bus);
     let mut held: Vec<_> = (0..64).map(|_| host.half.acquire(256).unwrap()).collect();
     held.sort_unstable_by_key(|buffer| buffer.as_ptr().addr());
     let mut index = 0;

@@ -146,9 +146,9 @@ impl PoolControl {
             idle.extend(follow(chain, chain.length));
         }
         idle.extend(follow(size_class.follow_local(), size_class.carved()));
-        let in_hand = size_class.reclaim_cache();
+        let cached = size_class.reclaim_cache();
         // It may be on the list already: the owner may have died inside a flush of the cache.
-        if let Some((index, out)) = in_hand
+        if let Some((index, out)) = cached
             && !core::mem::replace(&mut known[index.raw() as usize], true)
         {
             size_class.pushes.add(1);

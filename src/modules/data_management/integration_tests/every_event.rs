@@ -18,7 +18,7 @@ fn never_published(types: &[EventType], seen: &BTreeSet<&'static str>) -> Vec<&'
     names.filter(|name| !seen.contains(name)).collect()
 }
 
-/// Small, so that its tables weigh more than the 3 % that are told, and with classes far enough apart to fragment.
+/// Small, so that its tables weigh more than the 3 % that raise an alert, and with classes far enough apart to fragment.
 fn small_pool() -> DataManagementConfig {
     DataManagementConfig {
         pool: BufferPool::builder()
@@ -165,7 +165,7 @@ fn every_event_type_is_published_from_its_real_place() {
     assert_eq!(pressure["objects"], counts.objects);
     assert_eq!(pressure["bytes_unpooled"], 10 * (4000 + 160));
 
-    // Each publisher's events of each lane came in order, none twice, none missing but those told as dropped.
+    // Each publisher's events of each lane came in order, none twice, none missing but those counted as dropped.
     let mut next = BTreeMap::<(u32, Priority), u64>::new();
     for record in &*records {
         let next = next.entry((record.publisher, record.priority)).or_default();

@@ -41,7 +41,7 @@ pub(super) struct Ledger {
     pub(super) player_allocated: BTreeMap<u32, u64>,
     pub(super) player_recycled: BTreeMap<u32, u64>,
     /// The engine's frames of which one lane has spoken and the other has not.
-    pub(super) half_told: BTreeMap<u64, EngineFrame>,
+    pub(super) open_frames: BTreeMap<u64, EngineFrame>,
     pub(super) engine_frames: u64,
     /// Per quantum, the window buffers that captures drew; per window, the scratch buffers of its analysis.
     pub(super) window_buffers: BTreeMap<u64, u32>,
@@ -71,7 +71,7 @@ impl Ledger {
                 .entry(event.class_samples)
                 .or_default() += u64::from(event.count);
             self.torn.retain(|torn| torn.0 >= first_frame);
-            let told = if aggregate {
+            let published = if aggregate {
                 self.expected_scratch.remove(&at) == Some(event.count)
             } else if self.torn.front() == Some(&at) {
                 self.torn.pop_front();
@@ -80,9 +80,9 @@ impl Ledger {
             } else {
                 self.expected.pop_front() == Some((first_frame, event.slot))
             };
-            self.unexpected += u64::from(!told);
+            self.unexpected += u64::from(!published);
         } else if event.half == self.engine {
-            self.engine_told(first_frame, |frame| frame.allocations += 1);
+            self.engine_published(first_frame, |frame| frame.allocations += 1);
         } else if aggregate {
             *self.window_scratch.entry(first_frame).or_default() += event.count;
         } else if event.half != self.manager {
@@ -105,22 +105,22 @@ impl Ledger {
         self.out_of_order += u64::from(event.first_frame < *last);
         *last = event.first_frame;
         if event.stream == self.engine_stream {
-            self.engine_told(event.first_frame, |frame| frame.levels += 1);
+            self.engine_published(event.first_frame, |frame| frame.levels += 1);
         } else {
             *self.levels.entry(event.first_frame).or_default() += 1;
         }
     }
 
-    /// A frame is done with when its two buffers and its level were told.
-    pub(super) fn engine_told(&mut self, first_frame: u64, tell: impl FnOnce(&mut EngineFrame)) {
-        let frame = self.half_told.entry(first_frame).or_default();
-        tell(frame);
+    /// A frame is done with when its two buffers and its level were published.
+    pub(super) fn engine_published(&mut self, first_frame: u64, count: impl FnOnce(&mut EngineFrame)) {
+        let frame = self.open_frames.entry(first_frame).or_default();
+        count(frame);
         let whole = EngineFrame {
             allocations: 2,
             levels: 1,
         };
         if *frame == whole {
-            self.half_told.remove(&first_frame);
+            self.open_frames.remove(&first_frame);
             self.engine_frames += 1;
         }
     }

@@ -136,7 +136,7 @@ fn a_hundred_thousand_quanta_leave_every_account_in_agreement() {
     let Player { half, refused, .. } = player;
     drop(half);
     delivered += pump(&bus, end);
-    // The manager's half is part of the module: its next quanta tell what came home.
+    // The manager's half is part of the module: its next quanta count what came home.
     data(&mut registry).tick(ms(end) + 1.0);
     data(&mut registry).tick(ms(end) + 2.0);
     settle(&mut registry, end);
@@ -178,7 +178,7 @@ fn a_hundred_thousand_quanta_leave_every_account_in_agreement() {
 
     // Pool and audio events of one frame belong together: each quantum of the engine has its two buffers and its
     // level, each window its scratch, and a buffer per channel drawn in the quantum in which it began.
-    assert_eq!((ledger.engine_frames, ledger.half_told.len()), (QUANTA, 0));
+    assert_eq!((ledger.engine_frames, ledger.open_frames.len()), (QUANTA, 0));
     assert_eq!(ledger.levels.len() as u64, windows);
     assert!(ledger.levels.keys().eq(&ledger.pitches));
     assert!(ledger.levels.keys().eq(ledger.window_scratch.keys()));

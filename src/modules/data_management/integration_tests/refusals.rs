@@ -77,11 +77,11 @@ proptest! {
         };
         let idle = |class: usize| before.classes[class].idle.saturating_sub(reserve);
         let own = usize::from(frames > 64);
-        let lent = if borrows && own == 0 { idle(1) } else { 0 };
+        let borrowed = if borrows && own == 0 { idle(1) } else { 0 };
         let requested = demand(&control);
         let block = half.acquire_planar(channels, frames);
         let after = control.metrics();
-        prop_assert_eq!(block.is_ok(), idle(own) + lent >= channels as u64);
+        prop_assert_eq!(block.is_ok(), idle(own) + borrowed >= channels as u64);
         if block.is_ok() {
             prop_assert_eq!(after.leased, before.leased + channels as u64);
             prop_assert_eq!(demand(&control), requested + channels as u64);

@@ -28,8 +28,8 @@ fn streams_and_engines_stop_restart_and_change_without_a_leak() {
     let mut step = MockStep::new();
     let rates = [RATE_HZ, 44_100.0];
     for rate in rates {
-        let told = step.expect_prepare().withf(move |given| *given == rate);
-        told.times(1).return_const(());
+        let prepare = step.expect_prepare().withf(move |given| *given == rate);
+        prepare.times(1).return_const(());
     }
     // Once as it begins, once as it is started again.
     step.expect_reset().times(2).return_const(());
@@ -45,30 +45,30 @@ fn streams_and_engines_stop_restart_and_change_without_a_leak() {
         Ok(())
     });
     let mut engine = open_engine(&mut registry, vec![Box::new(step)]);
-    let mut heard = Vec::new();
+    let mut played = Vec::new();
     let mut at = 0;
-    let mut play = |engine: &mut Engine, quanta: usize, heard: &mut Vec<f32>| {
+    let mut play = |engine: &mut Engine, quanta: usize, played: &mut Vec<f32>| {
         for _ in 0..quanta {
             let mut output = [[0.0; QUANTUM]; 2];
             let [left, right] = &mut output;
             engine.process(&[&[1.0; QUANTUM], &[1.0; QUANTUM]], &mut [left, right], at);
-            heard.extend(output[0]);
+            played.extend(output[0]);
             at += QUANTUM as u64;
         }
     };
-    play(&mut engine, 8, &mut heard);
+    play(&mut engine, 8, &mut played);
     engine.stop();
-    play(&mut engine, 8, &mut heard);
+    play(&mut engine, 8, &mut played);
     assert!(engine.is_silent());
     engine.set_sample_rate(rates[1]).unwrap();
     engine.start();
-    play(&mut engine, 8, &mut heard);
+    play(&mut engine, 8, &mut played);
     assert_eq!(engine.counters().refused_scratch, 1);
-    assert_eq!((heard[8 * QUANTUM - 1], heard.last()), (1.0, Some(&1.0)));
+    assert_eq!((played[8 * QUANTUM - 1], played.last()), (1.0, Some(&1.0)));
     // Five milliseconds from silence to full and back.
     let steepest = 1.01 / (0.005 * rates[1]);
     assert!(
-        heard
+        played
             .windows(2)
             .all(|pair| (pair[1] - pair[0]).abs() <= steepest)
     );

@@ -4,7 +4,7 @@ use super::pool_core::SharedPtr;
 use super::size_class::SizeClass;
 use crate::modules::data_management::sizing::class_boundaries::MAX_CLASSES;
 
-/// Requests are told apart in this many steps up to the largest class: by the look-up, and in the demand histogram.
+/// Requests are distinguished in this many steps up to the largest class: by the look-up, and in the demand histogram.
 pub(crate) const BUCKETS: usize = if cfg!(loom) { 2 } else { 256 };
 
 /// The size classes of one half, smallest first. The control half makes a table, never changes it, and replaces it

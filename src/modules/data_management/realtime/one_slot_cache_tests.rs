@@ -43,7 +43,7 @@ fn one_slot_cache_does_not_expect_a_buffer_from_the_list() {
     size_class.shared.inbox.push(slot.state, slots[0]).unwrap();
     assert_eq!(size_class.refill(&table), 1);
     assert!(size_class.pop(&table, 100).is_some());
-    // It is lent, and comes home as what the list gave.
+    // It is in use, and returns as a buffer from the list.
     assert!(!size_class.return_scratch_to_cache(slots[0]));
     assert!(!size_class.return_to_cache(slots[0]));
 }

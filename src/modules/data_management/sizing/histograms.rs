@@ -1,6 +1,6 @@
 //! Counts by value over sliding windows, and counts by request size.
 
-/// Request sizes are told apart in steps of this many samples: one cache line, the grain in which the arena is carved.
+/// Request sizes are distinguished in steps of this many samples: one cache line, the grain in which the arena is carved.
 pub const GRANULE_SAMPLES: usize = 16;
 
 /// Values up to this are counted exactly, larger ones in eight steps an octave.

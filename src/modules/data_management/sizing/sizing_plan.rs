@@ -10,7 +10,7 @@ use super::sizing_profile::ClassBuffers;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SizingStep {
-    /// Carve more buffers of a class and hand them to the real-time half.
+    /// Carve more buffers of a class for the real-time half.
     Grow {
         /// Capacity of the class.
         class_samples: usize,

@@ -52,7 +52,7 @@ impl TraceRecorder {
     }
 
     /// `count` requests for `requested` samples each were served by the class of `class_samples`; 0 where the size
-    /// was not told: then it counts as the whole class.
+    /// is not known: then it counts as the whole class.
     pub fn acquired(&mut self, frame: u64, class_samples: usize, requested: usize, count: u64) {
         let frame = self.relative(frame);
         let samples = if requested == 0 {
