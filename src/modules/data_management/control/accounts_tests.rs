@@ -24,7 +24,7 @@ fn counts_of_a_retired_class_stay() {
     assert_eq!(control.recycled(), 10);
 }
 
-/// Each account is put wrong in turn, and right again.
+/// Makes each account wrong in turn, and right again.
 #[test]
 fn invariant_check_trips_on_each_account() {
     let (mut control, half) = BufferPool::builder()
@@ -33,7 +33,7 @@ fn invariant_check_trips_on_each_account() {
         .build()
         .unwrap();
     let mut held: Vec<_> = (0..5).map(|_| half.acquire(64).unwrap()).collect();
-    // One is in the cache, two are on the list, one is in the inbox, one is out.
+    // One buffer is cached, two are on the list, one is in the inbox, one is in use.
     held.drain(..3).for_each(|buffer| half.release(buffer));
     drop(held.pop());
     let out = index_from(held[0].slot_index()).unwrap();
@@ -52,7 +52,7 @@ fn invariant_check_trips_on_each_account() {
     size_class.sub_carved(1);
 
     let lost = size_class.shared.inbox.front.take();
-    wrong(&control, "a buffer came home and is on no list");
+    wrong(&control, "a released buffer is on no list");
     control.put_back(&size_class, lost, 0);
 
     let collected = replace(&mut control.collected, (size_class.peek_cache(), 64));

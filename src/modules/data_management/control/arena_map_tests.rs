@@ -40,7 +40,7 @@ fn arena_map_has_every_sample_in_one_span() {
         ),
         (1, 3)
     );
-    // What is held stays in its place on the map.
+    // Buffers in use stay where they are on the map.
     let base = control.slots().map(|slot| slot.address).min().unwrap();
     let leased = map
         .spans

@@ -4,7 +4,7 @@ use crate::modules::data_management::{BufferPool, PooledBuffer, RealtimePool};
 const SMALL: usize = 256;
 const LARGE: usize = 1024;
 
-/// 64 small buffers and room for as much again.
+/// A pool of 64 small buffers with memory for as many again.
 fn pool() -> (PoolControl, RealtimePool) {
     let pool = BufferPool::builder().class(SMALL, 64).class(LARGE, 1);
     pool.reserve_samples(2 * 64 * SMALL).build().unwrap()
@@ -18,7 +18,7 @@ fn address(buffer: &PooledBuffer) -> usize {
     buffer.as_ptr().addr()
 }
 
-/// Lets the owner shed what was asked back.
+/// Runs quanta and steps until the owner has shed everything that was requested.
 fn settle(control: &mut PoolControl, half: &mut RealtimePool) {
     for quantum in 0..32 {
         half.begin_quantum(quantum * 128);
@@ -37,7 +37,7 @@ fn shrink_reclaims_from_the_top() {
     };
     let kept: Vec<usize> = low.iter().map(address).collect();
     control.shrink(SMALL, 24).unwrap();
-    // One way home is by the owner, the other by another thread.
+    // Half of them are released on the owner's thread, the others on another one.
     for (index, buffer) in high.into_iter().enumerate() {
         if index % 2 == 0 {
             half.release(buffer)
@@ -93,7 +93,7 @@ fn grow_cancels_a_pending_shrink_first() {
 #[test]
 fn defragmentation_fills_gaps_from_above_and_leased_buffers_stay() {
     let (mut control, mut half) = pool();
-    // The upper half comes home, then every other one of the lower half; the last to come are the first to go.
+    // The upper half is released, then every other buffer of the lower half; those released last are shed first.
     let mut held = acquire(&half, 64);
     held.sort_unstable_by_key(address);
     held.drain(32..).for_each(|buffer| half.release(buffer));
@@ -136,7 +136,7 @@ fn defragmentation_returns_what_is_not_in_use() {
     let held = acquire(&half, 10);
     let before = control.bytes_held();
     control.defragment();
-    // Some of them may lie beyond the line: these go back when they come home.
+    // Some of them may lie above the threshold: these are shed when they are released.
     drop(held);
     settle(&mut control, &mut half);
     assert_eq!(control.metrics().classes[0].carved, with_margin(10));
@@ -149,7 +149,7 @@ fn defragmentation_returns_idle_buffers_below_a_gap_that_cannot_be_filled() {
     let pool = BufferPool::builder().class(SMALL, 64).class(LARGE, 4);
     let pool = pool.reserve_samples(64 * SMALL + 4 * LARGE + 2 * SMALL);
     let (mut control, mut half) = pool.build().unwrap();
-    // A search for a line takes several runs, as in a pool of many thousand buffers.
+    // A search for a threshold takes several runs, as in a pool of many thousand buffers.
     control.slots_per_step = 16;
     drop(acquire(&half, 64));
     settle(&mut control, &mut half);

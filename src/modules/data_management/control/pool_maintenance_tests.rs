@@ -114,7 +114,7 @@ fn maintenance_learns_the_classes() {
 
 #[test]
 fn maintenance_refuses_no_alternating_sizes_while_it_learns() {
-    // Classes are learned when enough was asked for, whatever moment of a turn that is.
+    // Classes are learned after enough requests, at any moment of a turn.
     // The interpreter is slow: one turn, and everything so many times as quick.
     let (turns, quicker): (&[usize], _) = if cfg!(miri) {
         (&[187], 4.0)
@@ -135,7 +135,7 @@ fn maintenance_refuses_no_alternating_sizes_while_it_learns() {
             host.half.begin_quantum(quantum as u64 * 128);
             let samples = [600, 1500, 350, 3000][quantum / turn % 4];
             let into = quantum % turn;
-            // From none at once to 24 and back; the oldest goes in each quantum.
+            // From no buffers at once to 24 and back; the oldest is released in each quantum.
             let most = 48 * into.min(turn - into) / turn;
             while let Some(oldest) = held.pop_front() {
                 host.half.release(oldest);
@@ -243,7 +243,7 @@ fn boundary_figures_are_published_when_measured_and_changed() {
     );
 }
 
-/// What a step may look at: slots by number, free runs by how often it passes over them.
+/// The bound of a step: slots by their number, free runs by how often it passes over them.
 fn most_looks(host: &Host) -> usize {
     const PASSES: usize = 3 * 16 + 8;
     let runs = host.control.free_runs().count();
@@ -251,7 +251,8 @@ fn most_looks(host: &Host) -> usize {
         + PASSES * (runs + 1)
 }
 
-/// A pool of more buffers than a step may look at, whose use jumps between two sizes. Answers the most looks of a step.
+/// Runs a pool of more buffers than a step may scan, whose use jumps between two sizes. Returns the most that a step
+/// scanned.
 fn needs_service(slots_per_step: u32) -> u32 {
     let moves = 2 * SizingPolicy::default().buffers_per_step + COLLECT_BUDGET + 32;
     let sizes = if cfg!(miri) {

@@ -8,7 +8,7 @@ use crate::modules::data_management::{
 };
 use crate::sync::atomic::stop_after;
 
-/// What the owner is in the middle of. What it acquires dies with it.
+/// What the owner does when it is stopped. What it acquired is lost with it.
 type Work = fn(&mut RealtimePool);
 
 const WORKS: [(&str, Work); 9] = [
@@ -58,8 +58,8 @@ const WORKS: [(&str, Work); 9] = [
     }),
 ];
 
-/// A half with buffers in every place: on its list, newly carved and returned ones in its inbox, shed ones, shared ones;
-/// and news of classes and limits that it has not heard yet.
+/// A half with buffers in every place: on its list, newly carved and returned ones in its inbox, shed ones, shared
+/// ones; and with class changes and limits that it has not served yet.
 fn pool(builder: PoolBuilder) -> (PoolControl, RealtimePool, [BufferRef; 2]) {
     let builder = builder.class(64, 5).class(256, 3).leak_sampling(1);
     let (mut control, mut half) = builder.limit_samples(1 << 13).build().unwrap();
@@ -75,7 +75,7 @@ fn pool(builder: PoolBuilder) -> (PoolControl, RealtimePool, [BufferRef; 2]) {
     (control, half, shared)
 }
 
-/// Stops the owner before each store of each work, and takes over.
+/// Stops the owner before each store of each work, and reclaims.
 fn everything_comes_back(builder: impl Fn() -> PoolBuilder) {
     for (name, work) in WORKS {
         let mut stores = 0;
@@ -130,7 +130,7 @@ fn reclaim_after_a_stop_before_any_store_loses_nothing_with_a_reserve() {
     });
 }
 
-/// What a participant that JavaScript uses is in the middle of: frozen buffers included, of which nobody else has one.
+/// What a participant does when it is stopped, with frozen buffers that no other thread has.
 const SHARING: [(&str, Work); 3] = [
     ("freeze and share", |half| {
         let Ok(buffer) = half.acquire(60) else { return };

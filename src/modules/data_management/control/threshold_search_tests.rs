@@ -4,7 +4,7 @@ use proptest::prelude::*;
 const SIZE: u32 = 3;
 const REGION_UNITS: u32 = 5000;
 
-/// Slots of size class 1 at these places, with one of size class 2 after each.
+/// Slots of size class 1 at these addresses, with one of size class 2 after each.
 fn table(places: &[(u8, u32)]) -> (SlotTable, Vec<SlotIndex>) {
     let (table, slots) = SlotTable::of_slots(places.len() as u32 * 2);
     for (pair, &(region, unit)) in slots.chunks(2).zip(places) {
@@ -36,7 +36,7 @@ proptest! {
         let (table, slots) = table(&places);
         let mut searches = ThresholdSearches::default();
         searches.begin(1, Purpose::Drain, goal, SIZE, (3, REGION_UNITS));
-        // Some go back to the arena while it looks.
+        // Some return to the arena during the search.
         for at in gone {
             let mut budget = budget;
             if searches.advance(&table, &mut budget).is_some_and(|found| !found.is_empty()) {

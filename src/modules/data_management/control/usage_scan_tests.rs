@@ -16,7 +16,7 @@ fn usage_scan_in_parts_agrees_with_a_whole_scan() {
     let seen: Vec<_> = (0..3).map(|_| requested(&mut control)).collect();
     let all = u64::from(buffers) * 10;
     assert_eq!(seen, [0, 0, all]);
-    // Some are back: those that are out asked for as much as all did on average.
+    // Some were released: the others count with the mean of all.
     held.drain(..100);
     assert_eq!(requested(&mut control), all - 1000);
     assert_eq!(control.counts().classes[0].requested_samples, all - 1000);

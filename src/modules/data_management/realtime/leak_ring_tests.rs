@@ -15,7 +15,7 @@ fn leak_records_of_buffers_in_use_stay_and_others_are_replaced() {
         found.map(|entry| entry.frame)
     };
     assert_eq!(ring.iter().count(), 0);
-    // However often other buffers come and go, the first one's site stays.
+    // However often other buffers are acquired and released, the first one's site stays.
     (0..1000).for_each(|frame| record((frame as usize).min(RECORDS - 1), frame));
     assert_eq!(
         (frame_of(0), frame_of(RECORDS - 1)),
@@ -25,7 +25,7 @@ fn leak_records_of_buffers_in_use_stay_and_others_are_replaced() {
     assert_eq!((frame_of(RECORDS), ring.unrecorded.get()), (None, 1));
     assert!(!table.slot(slots[RECORDS]).is_sampled());
     table.slot(slots[3]).clear();
-    // A few at a time, every entry is looked at.
+    // A few at a time, every record is looked at.
     let attempts = RECORDS as u64 / u64::from(RECORDS_SCANNED);
     (0..attempts).for_each(|_| record(RECORDS, 1001));
     assert_eq!((frame_of(RECORDS), frame_of(3)), (Some(Some(1001)), None));

@@ -32,7 +32,7 @@ fn idle_class_is_served_only_for_a_reason() {
     assert!(size_class.may_need_service() && !size_class.needs_service());
     assert_eq!(size_class.serve(&table, 8), 1);
     assert!(!size_class.may_need_service());
-    // What comes home may now be too much, without anybody asking.
+    // Releases may exceed the limit now, without a request.
     size_class.set_limit(2);
     assert!(size_class.may_need_service());
 }
@@ -50,7 +50,7 @@ fn scan_request_over_several_quanta_is_completed() {
         size_class.serve(&table, 2);
     }
     assert!(!size_class.needs_service());
-    // Those it kept went to its own inbox.
+    // Those that were kept are in its own inbox.
     size_class.serve(&table, 8);
     assert_eq!(size_class.local(), 6);
 }

@@ -12,7 +12,7 @@ fn one_slot_cache_keeps_the_buffer_released_last() {
     assert_eq!((size_class.local(), size_class.returned_here()), (2, 2));
     let scratch = size_class.take(AcquireKind::Scratch, 1).unwrap();
     assert_eq!((scratch.index, size_class.local()), (slots[1], 1));
-    // Out, and expected back: nobody else's buffer goes there, and putting down changes nothing.
+    // In use, and expected back: no other buffer is cached, and a flush changes nothing.
     assert!(!size_class.cache_released(table.slot(slots[2]), slots[2], samples));
     size_class.flush_cache(&table);
     assert!(!size_class.return_scratch_to_cache(slots[2]));
@@ -27,7 +27,7 @@ fn one_slot_cache_keeps_the_buffer_released_last() {
         (2, 3, 1)
     );
     assert_eq!(size_class.take_unpublished(), (1, 3));
-    // Put down, it is the first on the list.
+    // After a flush it is the first of the list.
     size_class.flush_cache(&table);
     assert_eq!((size_class.local(), size_class.returned_here()), (2, 3));
     assert_eq!(size_class.pop(&table, 1).unwrap().0, slots[1]);

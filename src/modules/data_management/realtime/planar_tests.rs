@@ -5,7 +5,7 @@ use crate::modules::data_management::BufferPool;
 fn planar_channel_from_the_cache_returns_to_it() {
     let (control, half) = BufferPool::builder().class(64, 4).build().unwrap();
     drop(half.scratch(64));
-    // The first pair makes the peak, one by one: the first of it comes from the cache.
+    // The first pair makes a new peak and is taken one by one: the first buffer of it from the cache.
     half.release_planar(half.acquire_planar(2, 64).unwrap());
     assert!(control.is_valid());
     drop(half.scratch(64));

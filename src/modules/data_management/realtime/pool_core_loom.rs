@@ -6,7 +6,7 @@
 //! | 1. Inbox: whatever is pushed is taken exactly once, and the taker reads its contents. | `list_push_relaxed` |
 //! | 2. A push while the owner is taking the inbox goes to the second list, and is taken at the next look. | `begin_take_relaxed`, `push_ignores_mark` |
 //! | 3. Surplus: the one pusher needs at most two attempts, and nothing is lost to a take in between. | `single_push_tried_once` |
-//! | 4. Newly carved buffers pushed by the control half are told from returned ones. | `newly_carved_not_counted` |
+//! | 4. Newly carved buffers pushed by the control half are counted apart from returned ones. | `newly_carved_not_counted` |
 //! | 5. References: the last drop of a shared buffer comes after every other thread's last read. | `last_reference_without_fence` |
 //! | 6. A refill during releases loses none of them. | `refill_without_mark` |
 //! | 7. A release while a quantum begins is joined to the local list then or at the next one. | `join_without_mark` |
@@ -43,7 +43,7 @@ fn model(check: impl Fn() + Send + Sync + 'static) {
     model_within(usize::MAX, check);
 }
 
-/// For a model of which every interleaving would take hours.
+/// For a model whose interleavings would all together take hours.
 fn model_within(most_preemptions: usize, check: impl Fn() + Send + Sync + 'static) {
     let mut builder = loom::model::Builder::new();
     let preemptions = builder.preemption_bound.unwrap_or(2);
@@ -216,7 +216,7 @@ fn loom_teardown_with_two_halves_and_a_handle() {
         let (control, half) = pool();
         let handle = half.acquire(16).unwrap();
         let audio = thread::spawn(move || {
-            // What the half counts here must reach whoever tears down.
+            // What the half counts here must be visible to the teardown.
             half.release(half.acquire(16).unwrap());
             drop(half);
         });
@@ -285,7 +285,7 @@ fn loom_request_while_a_quantum_begins_is_served_by_the_next() {
     model(|| {
         let (control, mut half) = pool();
         let size_class = half.pool.size_classes().next().unwrap();
-        // After this the class rests; the next quantum looks at all, because of a first request.
+        // After this the class is idle; the next quantum serves all classes, because of a first request.
         half.begin_quantum(0);
         size_class.set_limit(2);
         let quantum = thread::spawn(move || {
@@ -334,7 +334,7 @@ fn loom_inbox_push_while_the_owner_is_taking_is_not_lost() {
     });
 }
 
-/// Everything the half can give now; each buffer once.
+/// Everything the half can acquire now; each buffer once.
 fn all(half: &RealtimePool) -> Vec<PooledBuffer> {
     let all: Vec<_> = core::iter::from_fn(|| half.acquire(16).ok()).collect();
     let mut numbers: Vec<_> = all.iter().map(PooledBuffer::slot_index).collect();
@@ -368,8 +368,8 @@ fn loom_shedding_during_releases_puts_each_buffer_in_one_place() {
         held.sort_unstable_by_key(|buffer| buffer.as_ptr().addr());
         let handles = [held.remove(1), held.remove(1)];
         held.into_iter().for_each(|buffer| half.release(buffer));
-        // The last of the four lies beyond the line: of the two in the cache one goes, and one is put aside, or back if others push
-        // meanwhile.
+        // The last of the four lies above the threshold: of the two idle ones one is shed, and one is pushed back to
+        // the inbox, or kept if others push meanwhile.
         let size_class = control.pool.size_classes().next().unwrap();
         control.drain(&size_class, 1);
         control.step(0);
@@ -390,7 +390,7 @@ fn loom_shedding_during_releases_puts_each_buffer_in_one_place() {
 
 #[test]
 fn loom_control_step_during_a_quantum_and_a_release_leaves_each_buffer_in_one_place() {
-    // A step looks at every figure there is: each preemption more takes four times as long.
+    // A step reads every figure there is: each preemption more takes four times as long.
     model_within(4, || {
         let (mut control, mut half) = pool();
         let handle = half.acquire(16).unwrap();
@@ -481,7 +481,7 @@ fn loom_reclaim_during_releases_takes_nothing_twice() {
         // SAFETY: forgotten, with the buffer that is not frozen.
         unsafe { control.reclaim(id) };
         worker.join().unwrap();
-        // Its idle buffers go back, and as many are carved.
+        // Its idle buffers return to the arena, and as many are carved.
         let next = control.attach_with(&[(16, 2)]).unwrap();
         assert_eq!(all(&next).len(), 2);
         assert!(control.leased() == 0 && control.is_valid());

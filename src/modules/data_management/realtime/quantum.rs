@@ -113,10 +113,10 @@ impl RealtimePool {
 
     #[inline(always)]
     fn check_subscribers(&mut self) {
-        let may_be_heard = self.publisher.as_ref().is_some_and(|publisher| {
+        let may_have_subscribers = self.publisher.as_ref().is_some_and(|publisher| {
             publisher.may_be_heard::<BufferPoolAllocation, BufferPoolRecycling>()
         });
-        if may_be_heard | self.quantum.has_subscribers {
+        if may_have_subscribers | self.quantum.has_subscribers {
             self.check_subscribers_slowly();
         }
     }

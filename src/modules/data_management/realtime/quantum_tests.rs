@@ -1,6 +1,6 @@
 use crate::modules::data_management::BufferPool;
 
-/// Classes whose own list has as many idle buffers as the class has.
+/// Number of classes that have all their buffers on their local list.
 fn full(half: &super::RealtimePool) -> usize {
     let full = |size_class: &&super::SizeClass| size_class.local() == size_class.carved();
     half.table.all().filter(full).count()
@@ -23,10 +23,10 @@ fn inbox_of_each_class_is_taken_in_within_one_round() {
             half.begin_quantum(128);
             assert_eq!(full(&half), taken_in, "in round {first}");
         }
-        // The next round begins elsewhere.
+        // The next round begins with another class.
         half.begin_quantum(128);
     }
-    // One that needs it does not wait for its turn.
+    // A class whose local list is empty does not wait for its turn.
     let all = [0, 1].map(|_| half.acquire(256).unwrap());
     drop(all);
     assert!(half.acquire(256).is_ok());

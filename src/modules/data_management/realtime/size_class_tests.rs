@@ -30,7 +30,7 @@ fn pair_is_popped_only_within_the_credit() {
     for &slot in &slots {
         size_class.push(table.slot(slot), slot);
     }
-    // The first two make the peak, one by one.
+    // The first two make a new peak, one by one.
     assert!(size_class.pop_pair(&table, 1).is_none());
     let [last, first] = [0, 1].map(|_| size_class.pop(&table, 1).unwrap());
     size_class.push_pair_returned([first, last]);
@@ -39,7 +39,7 @@ fn pair_is_popped_only_within_the_credit() {
     let numbers = pair.map(|(index, slot)| (index.raw(), slot.requested_samples()));
     assert_eq!(numbers, [(2, 7), (3, 7)]);
     assert_eq!((size_class.local(), size_class.hits()), (2, 4));
-    // A third and a fourth would be more than ever.
+    // A third and a fourth would make a new peak.
     assert!(size_class.pop_pair(&table, 1).is_none());
     assert_eq!(size_class.peak(), 2);
 }
