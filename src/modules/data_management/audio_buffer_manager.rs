@@ -1,4 +1,4 @@
-//! Named audio buffers with a format and a position; their samples come from the pool, and go back to it.
+//! Named audio buffers with a format and a position; their samples come from the pool and are released to it.
 
 use core::fmt;
 use std::collections::BTreeMap;
@@ -8,7 +8,7 @@ use super::realtime::buffer::{AudioMetadata, BufferRef, PooledBuffer};
 use super::realtime::planar::{PlanarBuffer, PlanarRef};
 use super::realtime::realtime_pool::RealtimePool;
 
-/// What the samples of an audio buffer are.
+/// The format of the samples of an audio buffer.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct AudioFormat {
     /// Sample rate.
@@ -19,20 +19,20 @@ pub struct AudioFormat {
     pub frames: usize,
 }
 
-/// What one stream of blocks has drawn and given.
+/// The counts of one stream of blocks.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
 pub struct StreamAccount {
-    /// Pooled buffers drawn, one per channel and block.
+    /// Pooled buffers acquired, one per channel and block.
     pub buffers_drawn: u64,
-    /// Blocks handed out.
+    /// Blocks shared.
     pub blocks_shared: u64,
     /// Frames written.
     pub frames_written: u64,
-    /// Blocks that could not be drawn, because the pool had no buffer left.
+    /// Blocks that could not be acquired, because the pool had no idle buffer.
     pub refused: u64,
 }
 
-/// The beginning of a name, as an error carries it: an error made on an audio thread must not allocate.
+/// The beginning of a name, as part of an error: an error made on an audio thread must not allocate.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct ShortName {
     bytes: [u8; Self::MAX_BYTES],
@@ -41,7 +41,7 @@ pub struct ShortName {
 }
 
 impl ShortName {
-    /// Bytes that are kept of a name.
+    /// Bytes of the name that are kept.
     pub const MAX_BYTES: usize = 30;
 
     fn new(name: &str) -> Self {
@@ -55,7 +55,7 @@ impl ShortName {
         }
     }
 
-    /// What is kept of the name.
+    /// The kept part of the name.
     #[must_use]
     pub fn as_str(&self) -> &str {
         // Whole characters of a string.
@@ -76,19 +76,19 @@ impl fmt::Debug for ShortName {
     }
 }
 
-/// Why a named buffer could not be had.
+/// Why an operation on a named buffer was refused.
 ///
 /// # Real-time
 /// `Copy`: making, returning and dropping one never allocates.
 #[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
 pub enum AudioBufferError {
-    /// There is one of this name.
+    /// The name is in use.
     #[error("audio buffer `{name}` exists already; remove it first")]
     NameTaken {
         /// The name.
         name: ShortName,
     },
-    /// There is none of this name.
+    /// No buffer has this name.
     #[error("there is no audio buffer `{name}`; create it first")]
     Unknown {
         /// The name.
@@ -100,12 +100,12 @@ pub enum AudioBufferError {
         /// The rate given.
         sample_rate_hz: f32,
     },
-    /// The pool refused.
+    /// The error of the pool.
     #[error(transparent)]
     Pool(#[from] PoolError),
 }
 
-/// One named stream of blocks: the block that is being written, and where it stands in the stream.
+/// One named stream of blocks: the block that is being written, and its position in the stream.
 pub struct AudioBuffer {
     format: AudioFormat,
     /// Frames of the stream before the block.
@@ -116,7 +116,7 @@ pub struct AudioBuffer {
 }
 
 impl AudioBuffer {
-    /// What its samples are.
+    /// The format of its samples.
     #[must_use]
     pub const fn format(&self) -> AudioFormat {
         self.format
@@ -128,7 +128,7 @@ impl AudioBuffer {
         self.position + self.written as u64
     }
 
-    /// Whether the block is full: then it can be shared, and takes no more frames.
+    /// Whether the block is full: then it can be shared, and accepts no more frames.
     #[must_use]
     pub const fn is_full(&self) -> bool {
         self.written == self.format.frames
@@ -143,7 +143,7 @@ impl AudioBuffer {
         &self.block.channel(channel)[..self.written]
     }
 
-    /// What the stream has drawn and given.
+    /// The counts of the stream.
     #[must_use]
     pub const fn account(&self) -> StreamAccount {
         self.account
@@ -170,7 +170,7 @@ impl AudioBuffer {
         frames
     }
 
-    /// The block, its unwritten rest silent, in exchange for a fresh one.
+    /// Replaces the block by a new one and returns it, its unwritten rest silent.
     fn exchange(&mut self, fresh: PlanarBuffer) -> PlanarBuffer {
         for channel in self.block.iter_mut() {
             channel[self.written..].fill(0.0);
@@ -190,7 +190,7 @@ impl AudioBuffer {
 /// [`share`](Self::share) do not.
 ///
 /// # Drop
-/// Every block goes home.
+/// Every block is released.
 ///
 /// # Examples
 /// ```
@@ -213,7 +213,7 @@ pub struct AudioBufferManagerImpl {
 }
 
 impl AudioBufferManagerImpl {
-    /// A manager that draws from this half.
+    /// A manager that acquires from this half.
     #[must_use]
     pub const fn new(half: RealtimePool) -> Self {
         Self {
@@ -222,7 +222,7 @@ impl AudioBufferManagerImpl {
         }
     }
 
-    /// A new buffer, empty, at position 0.
+    /// Creates a buffer, empty, at position 0.
     ///
     /// # Errors
     /// [`NameTaken`](AudioBufferError::NameTaken), [`SampleRate`](AudioBufferError::SampleRate), and the pool's: a block
@@ -255,7 +255,7 @@ impl AudioBufferManagerImpl {
         Ok(self.buffers.entry(name.to_owned()).or_insert(buffer))
     }
 
-    /// One of the buffers.
+    /// The buffer of this name.
     ///
     /// # Errors
     /// [`Unknown`](AudioBufferError::Unknown).
@@ -263,7 +263,7 @@ impl AudioBufferManagerImpl {
         self.buffers.get(name).ok_or_else(|| unknown(name))
     }
 
-    /// One of the buffers, to write.
+    /// The buffer of this name, to write.
     ///
     /// # Errors
     /// [`Unknown`](AudioBufferError::Unknown).
@@ -271,8 +271,9 @@ impl AudioBufferManagerImpl {
         self.buffers.get_mut(name).ok_or_else(|| unknown(name))
     }
 
-    /// Hands the block out, frozen, and draws a fresh one in its place; nothing is copied. What was not written is silent. The
-    /// position moves on by what was written. All channels in one handle; see [`share_channels`](Self::share_channels).
+    /// Shares the block, frozen, and acquires a new one in its place; nothing is copied. What was not written is
+    /// silent. The position advances by what was written. All channels in one handle; see
+    /// [`share_channels`](Self::share_channels).
     ///
     /// # Real-time
     /// Wait-free; zeroes what was not written.
@@ -283,8 +284,8 @@ impl AudioBufferManagerImpl {
         Ok(self.hand_out(name)?.freeze())
     }
 
-    /// [`share`](Self::share) with a [`BufferRef`] per channel, each of which goes its own way and home by itself: to a reader
-    /// of one channel, or where there is only one.
+    /// [`share`](Self::share) with a [`BufferRef`] per channel, each of which is dropped by itself: for a reader of
+    /// one channel, or where there is only one.
     ///
     /// # Real-time
     /// As there.
@@ -312,7 +313,7 @@ impl AudioBufferManagerImpl {
         Ok(buffer.exchange(fresh))
     }
 
-    /// Ends a stream; its block goes home. Answers what it had drawn and given.
+    /// Ends a stream and releases its block. Returns its counts.
     ///
     /// # Errors
     /// [`Unknown`](AudioBufferError::Unknown).
@@ -335,7 +336,7 @@ impl AudioBufferManagerImpl {
         blocks.any(|block| (0..block.channels()).any(|channel| block.slot_index(channel) == slot))
     }
 
-    /// The half the samples come from.
+    /// The half that the samples come from.
     pub const fn half_mut(&mut self) -> &mut RealtimePool {
         &mut self.half
     }

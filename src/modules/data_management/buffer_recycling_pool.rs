@@ -1,7 +1,8 @@
-//! The story's trait: vectors in and out, numbers for JavaScript, metrics, sizing and defragmentation behind one face.
+//! The story's trait: vectors in and out, numbers for JavaScript, metrics, sizing and defragmentation behind one
+//! interface.
 //!
-//! For the control side and for code that owns `Vec<f32>`. The audio thread uses [`RealtimePool`] instead: `get_or_create`
-//! may create.
+//! For the control side and for code that owns `Vec<f32>`. The audio thread uses [`RealtimePool`] instead:
+//! `get_or_create` may allocate.
 
 use super::control::defragmentation::DefragmentationResult;
 use super::control::pool_builder::PoolBuilder;
@@ -25,29 +26,29 @@ const LARGEST_KEPT: usize = 2;
 /// Quanta a defragmentation waits for the half to shed.
 const SHEDDING_ROUNDS: usize = 1024;
 
-/// A pool of sample buffers with a recycling face.
+/// A pool of sample buffers with an interface for recycling.
 pub trait BufferRecyclingPool: Send + Sync {
-    /// A vector of `size` zeros, recycled or new: a hit and a miss look the same.
+    /// Returns a vector of `size` zeros, recycled or new: a hit and a miss look the same.
     ///
     /// # Errors
     /// [`ZeroLength`](PoolError::ZeroLength); [`TooLarge`](PoolError::TooLarge) above the largest class.
     fn get_or_create(&mut self, size: usize) -> Result<Vec<f32>, PoolError>;
 
-    /// Takes a vector back, wherever it came from: it serves the largest class its capacity reaches.
+    /// Recycles a vector of any origin: it serves the largest class that its capacity reaches.
     ///
     /// # Errors
     /// [`VectorTooSmall`](PoolError::VectorTooSmall) for every class, [`VectorTooLarge`](PoolError::VectorTooLarge) beyond
     /// twice the largest, [`NoRoomForVector`](PoolError::NoRoomForVector) within the memory limit; it was freed.
     fn recycle(&mut self, buffer: Vec<f32>) -> Result<(), PoolError>;
 
-    /// A zeroed buffer that JavaScript reaches by number.
+    /// Acquires a zeroed buffer that JavaScript uses by its number.
     ///
     /// # Errors
     /// As for `get_or_create`; [`Exhausted`](PoolError::Exhausted) when the limit allows no further buffer;
     /// [`TableFull`](PoolError::TableFull) with too many references.
     fn get_js_buffer_ref(&mut self, size: usize) -> Result<JSBufferRef, PoolError>;
 
-    /// Takes it back.
+    /// Releases it.
     ///
     /// # Errors
     /// [`StaleLease`](PoolError::StaleLease) for a number that is not live, [`WrongHolder`](PoolError::WrongHolder).
@@ -56,10 +57,10 @@ pub trait BufferRecyclingPool: Send + Sync {
     /// A snapshot of every figure.
     fn get_efficiency_metrics(&self) -> PoolMetrics;
 
-    /// Looks at the demand since the last call, and adapts what is held to it.
+    /// Adapts the sizes of the pool to the demand since the last call.
     fn optimize_pool_sizes(&mut self);
 
-    /// Gives idle memory back to the arena, where it coalesces.
+    /// Returns idle memory to the arena, where it coalesces.
     fn defragment(&mut self) -> DefragmentationResult;
 }
 
@@ -71,12 +72,13 @@ struct VectorList {
     created: u64,
     /// Buffers carved because JavaScript asked for one and none was idle.
     grown: u64,
-    /// Vectors handed out and not come back, as far as this pool can know: one that is dropped is never seen again.
+    /// Vectors in use, as far as this pool can count: one that is dropped is never seen again.
     out: u64,
     high_water: u64,
 }
 
-/// The pool behind the story's trait: control half, a real-time half of its own, bridge, and a size class of vectors.
+/// The pool behind the story's trait: control half, a real-time half of its own, bridge, and lists of recycled
+/// vectors.
 ///
 /// # Examples
 /// ```
@@ -160,7 +162,7 @@ impl BufferRecyclingPoolImpl {
         })
     }
 
-    /// The half's own time: it takes up new classes and sheds.
+    /// A quantum of the half: it installs new classes and sheds.
     fn begin_quantum(&mut self) {
         self.half.get().begin_round();
     }
@@ -216,7 +218,7 @@ impl BufferRecyclingPool for BufferRecyclingPoolImpl {
     fn get_js_buffer_ref(&mut self, size: usize) -> Result<JSBufferRef, PoolError> {
         self.bridge.leases().check_room()?;
         let half = self.half.get();
-        // Looked at first: an acquire that fails is counted and published, and this one is about to succeed.
+        // Checked first: an acquire that fails is counted and published, and this one is about to succeed.
         if let Some(class_samples) = self.control.grow_for(half.id(), size) {
             let at = self
                 .lists
@@ -285,7 +287,7 @@ fn bridge_for(control: &PoolControl) -> WasmJsBridge {
     WasmJsBridge::new(0, leases, slots.max(buffers))
 }
 
-/// What the pool does not count itself: vectors, and crossings.
+/// Adds what the pool does not count itself: vectors, and crossings.
 fn add_vector_lists(counts: &mut PoolCounts, lists: &[VectorList], bridge: &WasmJsBridge) {
     counts.overhead_bytes += bridge.heap_bytes() + size_of_val(lists);
     for list in lists {

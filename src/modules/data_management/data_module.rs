@@ -22,7 +22,7 @@ const LIMIT_SHARES: usize = 8;
 /// Of each class: a stereo stream, one block being written, one being read.
 const AUDIO_BUFFERS: u32 = 4;
 
-/// How the pool is to be: give it to the registry with `configure`.
+/// The configuration of the pool: pass it to the registry's `configure`.
 #[derive(Debug, Clone)]
 pub struct DataManagementConfig {
     /// Size classes, limits, policies.
@@ -31,7 +31,7 @@ pub struct DataManagementConfig {
     pub sizing: Option<SizingPolicy>,
     /// When to raise alerts.
     pub alerts: AlertRules,
-    /// What the audio buffer manager's half starts with: `(class samples, buffers)`.
+    /// The first buffers of the audio buffer manager's half: `(class samples, buffers)`.
     pub audio_buffers: Vec<(usize, u32)>,
 }
 
@@ -53,7 +53,7 @@ impl Default for DataManagementConfig {
 }
 
 impl DataManagementConfig {
-    /// The same, begun with what an earlier run learned.
+    /// The same, started with what an earlier run learned.
     ///
     /// # Errors
     /// As for [`PoolBuilder::profile`]: the configuration as it was is then still the one to begin with.
@@ -79,9 +79,9 @@ struct Parts {
     calls: CallTracker,
     publisher: Publisher,
     control: PoolControl,
-    /// Built with the pool, given to the first who asks.
+    /// Built with the pool, returned by the first `attach_realtime`.
     first: Option<RealtimePool>,
-    /// Made when it is first asked for.
+    /// Made when it is first used.
     audio_buffers: Option<AudioBufferManagerImpl>,
     audio_buffer_mix: Vec<(usize, u32)>,
     boundary: BoundaryCounts,
@@ -94,10 +94,10 @@ pub enum DataManagementError {
     /// It is not running.
     #[error("the data_management module is not initialised")]
     NotRunning,
-    /// The pool refused.
+    /// The error of the pool.
     #[error(transparent)]
     Pool(#[from] super::PoolError),
-    /// The bus refused.
+    /// The error of the bus.
     #[error(transparent)]
     Bus(#[from] BusError),
 }
@@ -199,15 +199,16 @@ impl DataManagementModule {
         Some(PoolMetrics::from_counts(&counts))
     }
 
-    /// Takes what the bridges to JavaScript have counted so far, all together: the next [`tick`](Self::tick) judges it.
+    /// Sets what the bridges to JavaScript have counted so far, all together: the next [`tick`](Self::tick) uses it.
     pub fn observe_boundary(&mut self, counts: BoundaryCounts) {
         if let Some(parts) = &mut self.parts {
             parts.boundary = counts;
         }
     }
 
-    /// Counts and tells every buffer that is still out, but for the named audio buffers; answers how many were new. For
-    /// when nobody may hold one any more: the last stream has closed. See [`PoolControl::report_leaks`].
+    /// Counts and publishes every buffer that is still in use, except the blocks of named audio buffers; returns how
+    /// many were new. To be called when nobody may have one any more: the last stream has closed. See
+    /// [`PoolControl::report_leaks`].
     pub fn report_leaks(&mut self) -> u32 {
         let Some(parts) = &mut self.parts else {
             return 0;
@@ -223,7 +224,7 @@ impl DataManagementModule {
         Some(self.parts.as_ref()?.maintenance.metrics())
     }
 
-    /// The alert rules and where they stand.
+    /// The alert rules and their state.
     #[must_use]
     pub fn monitor(&self) -> Option<&PoolMetricsMonitor> {
         Some(self.parts.as_ref()?.maintenance.monitor())
@@ -235,16 +236,15 @@ impl DataManagementModule {
         self.parts.as_ref()?.maintenance.engine()
     }
 
-    /// The optimizer, to tell it of memory pressure.
+    /// The optimizer, to report memory pressure to.
     #[must_use]
     pub fn optimizer_mut(&mut self) -> Option<&mut PoolOptimizationEngine> {
         self.parts.as_mut()?.maintenance.engine_mut()
     }
 
-    /// The scheduled control step: collects, measures, alerts, sizes, defragments while that alert is raised, tells the
-    /// bus. Call it every few milliseconds to a few hundred; nothing else needs to be called for the pool to keep
-    /// itself. None before `init`. One that does not return is reported by the registry's
-    /// [`Watchdog`](crate::registry::Watchdog).
+    /// The scheduled control step: collects, measures, raises alerts, sizes, defragments while that alert is raised,
+    /// publishes. Call it every few milliseconds to a few hundred; the pool needs no other call. None before `init`.
+    /// One that does not return is reported by the registry's [`Watchdog`](crate::registry::Watchdog).
     ///
     /// # Real-time
     /// For the control side. Bounded: see [`PoolMaintenance::step`].

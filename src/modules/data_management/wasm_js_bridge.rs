@@ -1,51 +1,51 @@
-//! The bridge to JavaScript: buffers cross as numbers, and every JavaScript object it makes necessary is counted.
+//! The bridge to JavaScript: buffers cross as numbers, and every JavaScript object that this requires is counted.
 //!
-//! The only pool file that knows of JavaScript and of memory growth. It deals in numbers alone, so it runs natively too.
-//! JavaScript keeps one typed array per buffer number; [`view`](WasmJsBridge::view) says when one has to be made: the
-//! first time a buffer is seen, and again after the memory grew, which detaches every array made before.
+//! The only file of the pool for JavaScript and for memory growth. It uses numbers alone, so that it runs natively
+//! too. JavaScript keeps one typed array per buffer number; [`view`](WasmJsBridge::view) returns whether one has to be
+//! made: at the first view of a buffer, and again after the memory grew, which detaches every array made before.
 
 use super::error::PoolError;
 use super::lease::{Lease, LeaseTable, LeasedBuffer};
 use super::pool_metrics::BoundaryCounts;
 use super::realtime::realtime_pool::RealtimePool;
 
-/// A buffer as JavaScript knows it: a 30-bit lease number, which V8 keeps without allocating.
+/// A buffer for JavaScript: a 30-bit lease number, which V8 keeps without allocating.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct JSBufferRef(Lease);
 
 impl JSBufferRef {
-    /// A number JavaScript gave.
+    /// A number from JavaScript.
     #[must_use]
     pub const fn from_raw(raw: u32) -> Self {
         Self(Lease::from_raw(raw))
     }
 
-    /// The number to give to JavaScript.
+    /// The number for JavaScript.
     #[must_use]
     pub const fn raw(self) -> u32 {
         self.0.raw()
     }
 }
 
-/// What JavaScript needs in order to look at a buffer.
+/// What JavaScript needs to view a buffer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BufferView {
     /// The buffer's number: where JavaScript keeps its typed array.
     pub slot: u32,
-    /// Where the samples start, in bytes.
+    /// Byte address of the samples.
     pub address: usize,
     /// Length of the kept typed array.
     pub capacity: usize,
-    /// How many of its samples were asked for.
+    /// Requested length in samples.
     pub samples: usize,
-    /// Whether JavaScript has to make the array (anew) before it can look.
+    /// Whether JavaScript has to make the array (anew) before the view.
     pub make: bool,
-    /// Whether JavaScript may write: not once the buffer is shared. A typed array cannot be made read only, so it is the
-    /// caller's duty to look here.
+    /// Whether JavaScript may write: not once the buffer is shared. A typed array cannot be made read only, so that
+    /// the caller has to check.
     pub writable: bool,
 }
 
-/// What JavaScript objects weigh on its heap, in bytes.
+/// Sizes of JavaScript objects on its heap, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ObjectCosts {
     /// A typed array over memory that exists.
@@ -56,7 +56,7 @@ pub struct ObjectCosts {
     pub array_bytes: u32,
 }
 
-/// The objects the bridge made necessary, by kind.
+/// The objects that the bridge required, by kind.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
 pub struct ObjectCounts {
     /// Typed arrays over pool memory.
@@ -69,7 +69,7 @@ pub struct ObjectCounts {
     pub epochs: u32,
 }
 
-/// An array that JavaScript made: it is of no use once the memory grew, or the number stands for other memory.
+/// An array that JavaScript made: it is of no use after the memory grew, or when the number stands for other memory.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 struct Made {
     /// 0 while there is none.
@@ -81,7 +81,7 @@ struct Made {
 /// Buffers whose typed array JavaScript keeps, at most: the bridge has a word for each.
 pub const MAX_VIEWS: usize = 1 << 16;
 
-/// One participant's bridge: its leases, and what its crossings cost.
+/// One participant's bridge: its leases, and the cost of its crossings.
 ///
 /// # Real-time
 /// Allocates in [`new`](Self::new) alone.
@@ -135,13 +135,13 @@ impl WasmJsBridge {
         self.leases.abandon();
     }
 
-    /// Says what JavaScript objects weigh on this engine, as a benchmark measured it. Until then objects are counted,
-    /// but bytes are not, and the pressure reduction reads "not measured".
+    /// Sets the sizes of JavaScript objects on this engine, as a benchmark measured them. Without them objects are
+    /// counted, but bytes are not, and the pressure reduction reads "not measured".
     pub fn calibrate(&mut self, costs: ObjectCosts) {
         self.costs = Some(costs);
     }
 
-    /// A zeroed buffer for JavaScript.
+    /// Acquires a zeroed buffer for JavaScript.
     ///
     /// # Errors
     /// Those of [`RealtimePool::acquire_silent`] and [`LeaseTable::open`]; nothing was taken then.
@@ -163,8 +163,7 @@ impl WasmJsBridge {
         self.leases.open(buffer).map(JSBufferRef)
     }
 
-    /// What JavaScript needs in order to look at the samples. One crossing: it is here that the unpooled path would have
-    /// made an array and copied.
+    /// Opens a view of the samples. One crossing: the unpooled way would make an array and copy here.
     ///
     /// # Errors
     /// Those of [`LeaseTable::view`].
@@ -188,7 +187,7 @@ impl WasmJsBridge {
         })
     }
 
-    /// JavaScript stops looking.
+    /// Ends a view.
     ///
     /// # Errors
     /// Those of [`LeaseTable::end_view`].
@@ -196,7 +195,7 @@ impl WasmJsBridge {
         self.leases.end_view(buffer.0)
     }
 
-    /// A further reference to the same samples.
+    /// Opens a further reference to the same samples.
     ///
     /// # Errors
     /// Those of [`LeaseTable::share`].
@@ -204,7 +203,7 @@ impl WasmJsBridge {
         self.leases.share(buffer.0).map(JSBufferRef)
     }
 
-    /// JavaScript is done with the buffer.
+    /// Releases the buffer.
     ///
     /// # Errors
     /// Those of [`LeaseTable::release`].
@@ -212,8 +211,7 @@ impl WasmJsBridge {
         self.leases.release(buffer.0)
     }
 
-    /// [`release`](Self::release) on the thread of the half that the buffer came from: it goes straight back to that, as
-    /// [`RealtimePool::release`] puts it.
+    /// [`release`](Self::release) on the thread of the half that the buffer came from, by [`RealtimePool::release`].
     ///
     /// # Errors
     /// Those of [`LeaseTable::release`].
@@ -239,19 +237,19 @@ impl WasmJsBridge {
         self.leases.live()
     }
 
-    /// Counts a message JavaScript had to make, with `bytes` of contents.
+    /// Counts a message that JavaScript had to make, with `bytes` of contents.
     pub fn count_message(&mut self, bytes: u64) {
         self.objects.messages += 1;
         self.count_bytes(bytes, |costs| costs.message_bytes);
     }
 
-    /// Counts a buffer JavaScript had to make for transfers, with `bytes` of contents.
+    /// Counts a buffer that JavaScript had to make for transfers, with `bytes` of contents.
     pub fn count_buffer(&mut self, bytes: u64) {
         self.objects.buffers += 1;
         self.count_bytes(bytes, |costs| costs.array_bytes);
     }
 
-    /// Counts what an object weighs, with `bytes` of contents, once it is known.
+    /// Counts the size of an object, with `bytes` of contents, once it is known.
     fn count_bytes(&mut self, bytes: u64, of_object: fn(&ObjectCosts) -> u32) {
         if let Some(costs) = &self.costs {
             let object = u64::from(of_object(costs));
@@ -281,8 +279,8 @@ impl WasmJsBridge {
         self.leases.heap_bytes() + size_of_val(&*self.made)
     }
 
-    /// Whether JavaScript has no array for this buffer, or one that the memory's growth has detached, or one over the memory
-    /// that the buffer of this number had before it was carved anew.
+    /// Whether JavaScript has no array for this buffer, or one that the memory's growth has detached, or one over the
+    /// memory that the buffer of this number had before it was carved anew.
     fn must_make(&mut self, slot: u32, address: usize, capacity: usize) -> bool {
         self.look_for_growth(memory_pages());
         let now = Made {

@@ -112,7 +112,11 @@ impl Ledger {
     }
 
     /// A frame is done with when its two buffers and its level were published.
-    pub(super) fn engine_published(&mut self, first_frame: u64, count: impl FnOnce(&mut EngineFrame)) {
+    pub(super) fn engine_published(
+        &mut self,
+        first_frame: u64,
+        count: impl FnOnce(&mut EngineFrame),
+    ) {
         let frame = self.open_frames.entry(first_frame).or_default();
         count(frame);
         let whole = EngineFrame {

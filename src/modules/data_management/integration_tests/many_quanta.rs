@@ -178,7 +178,10 @@ fn a_hundred_thousand_quanta_leave_every_account_in_agreement() {
 
     // Pool and audio events of one frame belong together: each quantum of the engine has its two buffers and its
     // level, each window its scratch, and a buffer per channel drawn in the quantum in which it began.
-    assert_eq!((ledger.engine_frames, ledger.open_frames.len()), (QUANTA, 0));
+    assert_eq!(
+        (ledger.engine_frames, ledger.open_frames.len()),
+        (QUANTA, 0)
+    );
     assert_eq!(ledger.levels.len() as u64, windows);
     assert!(ledger.levels.keys().eq(&ledger.pitches));
     assert!(ledger.levels.keys().eq(ledger.window_scratch.keys()));
