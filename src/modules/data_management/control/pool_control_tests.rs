@@ -169,7 +169,7 @@ fn leak_report_names_the_line_that_acquired_the_buffer() {
         (site.first_frame, site.held_frames),
         (Some(1000), Some(4000))
     );
-    assert!(site.site.file().ends_with("pool_control.rs") && site.site.line() == line);
+    assert!(site.site.file().ends_with("pool_control_tests.rs") && site.site.line() == line);
     drop(leaked);
     assert!(control.leak_report().sites.is_empty());
 }

@@ -42,6 +42,6 @@ fn leak_record_sequence_wraps() {
         ring.record(&table, slot, None, Location::caller());
         let sampled: Vec<_> = ring.iter().collect();
         assert_eq!((sampled.len(), sampled[0].frame), (1, None));
-        assert!(sampled[0].site.file().ends_with("leak_ring.rs"));
+        assert!(sampled[0].site.file().ends_with("leak_ring_tests.rs"));
     }
 }
