@@ -308,6 +308,7 @@ impl PoolControl {
     }
 
     /// [`PoolMetrics::fragmentation_percentage`] alone.
+    /// See `docs/decisions/0016-fragmentation-counts-free-memory-only.md`.
     #[must_use]
     pub fn fragmentation_percentage(&self) -> f32 {
         self.free.short() as f32 / self.reserved_units.max(1) as f32 * 100.0

@@ -46,6 +46,7 @@ impl PoolControl {
     /// Requests `buffers` of a class from the halves with the most headroom, those at the highest addresses. They
     /// return to the arena once they are idle and their owner has scanned them: see [`step`](Self::step). A half with
     /// a mix of its own ([`attach_with`](Self::attach_with)) gives none.
+    /// See `docs/decisions/0022-classes-shrink-from-the-highest-addresses.md`.
     ///
     /// # Errors
     /// [`UnknownClass`](PoolError::UnknownClass).

@@ -225,6 +225,7 @@ impl PoolControl {
     }
 
     /// Whether a half is sized by demand, not by a mix of its own.
+    /// See `docs/decisions/0019-halves-with-a-mix-of-their-own-are-not-sized.md`.
     pub(super) fn follows_demand(&self, half: u16) -> bool {
         !self.own_mix.contains(&half)
     }

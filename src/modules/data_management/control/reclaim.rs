@@ -15,6 +15,7 @@
 //! Nothing in the pool says whether a frozen buffer is in use elsewhere or was lost with the thread that died: its
 //! count says how many references there are, not whose. A host that knows that no other thread has one calls
 //! [`PoolControl::reclaim_all`].
+//! See `docs/decisions/0014-half-of-a-dead-owner-is-rebuilt-from-memory.md`.
 #![allow(unsafe_code)] // Only the host knows that a thread is dead.
 
 use super::pool_control::PoolControl;

@@ -371,6 +371,7 @@ impl SharedList {
 
 /// The buffers that other threads released: a list, and a second one for the moments in which the owner is taking the
 /// first.
+/// See `docs/decisions/0008-three-free-lists-per-size-class.md`.
 pub(crate) struct Inbox {
     pub(crate) front: SharedList,
     pub(super) side: SharedList,

@@ -8,6 +8,7 @@ use crate::sync::atomic::Ordering;
 
 /// The longest inbox that is joined to the local list in a quantum, which walks over it. A longer one waits until the
 /// local list is empty.
+/// See `docs/decisions/0009-inboxes-are-taken-one-class-per-quantum.md`.
 const JOIN_AT_MOST: u32 = 16;
 
 // Accesses to the owner's own words are relaxed, as in `size_class.rs`.

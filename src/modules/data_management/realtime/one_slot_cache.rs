@@ -12,6 +12,7 @@ use crate::sync::atomic::Ordering;
 
 /// The state of an empty cache. The index of the buffer and whether it is in the cache are separate words, so that
 /// neither an acquire nor the release after it computes the one from the other.
+/// See `docs/decisions/0010-one-slot-cache-per-size-class.md`.
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[repr(u32)]
 pub(super) enum CacheState {

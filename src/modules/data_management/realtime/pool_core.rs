@@ -44,6 +44,7 @@ pub(crate) const MAX_SIZE_CLASSES: usize = if cfg!(loom) {
     256
 };
 
+/// Where the count of outstanding handles starts: see `docs/decisions/0012-handles-are-not-reference-counted.md`.
 const BIAS: u64 = 1 << 62;
 
 /// A pointer to something that the core keeps alive as long as its owner can use the pointer.

@@ -125,6 +125,7 @@ impl RealtimePool {
     ///
     /// # Errors
     /// [`Exhausted`](PoolError::Exhausted), [`TooLarge`](PoolError::TooLarge), [`ZeroLength`](PoolError::ZeroLength).
+    // See `docs/decisions/0011-hot-path-inlined-with-a-fast-path-credit.md`.
     #[inline(always)] // A call would return the handle through memory: written in pieces, read back whole, 10 ns.
     pub fn scratch(&self, samples: usize) -> Result<Scratch<'_>, PoolError> {
         match self.find(samples, AcquireKind::Scratch, false) {

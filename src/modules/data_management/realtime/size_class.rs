@@ -57,6 +57,7 @@ pub(crate) struct TakenBuffer {
 ///
 /// The fields lie on three groups of cache lines: what seldom changes and every thread reads that releases a buffer;
 /// what the owner writes; what other threads write.
+/// See `docs/decisions/0008-three-free-lists-per-size-class.md`.
 #[repr(C, align(64))]
 pub(crate) struct SizeClass {
     /// The pool that the class belongs to.

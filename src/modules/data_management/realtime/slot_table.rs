@@ -52,6 +52,7 @@ impl SlotIndex {
 /// `next` belongs to the list that the slot is on, or to the handle. `requested` is the requested length with its
 /// marks, and 0 while the buffer is idle. Whoever owns the slot writes it before the slot leaves a list and before it
 /// is pushed to one.
+/// See `docs/decisions/0013-slot-state-in-one-word.md`.
 pub(crate) struct SlotState {
     pub(super) next: AtomicU32,
     requested: AtomicU32,
