@@ -31,6 +31,7 @@
 
 mod contain;
 pub mod event_bus;
+mod lock;
 pub mod modules;
 #[cfg(target_arch = "wasm32")]
 mod panic_note;

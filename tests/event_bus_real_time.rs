@@ -1,7 +1,7 @@
-//! Publishing on the audio thread: no allocation, no lock waited for, whatever the dispatching side does. Counted by an
-//! allocator of this binary's own.
+//! Publishing on the audio thread allocates nothing and waits for no lock, whatever the dispatching side does. Allocations are
+//! counted by this binary's own allocator.
 //!
-//! The tests take turns, because one of them looks at the whole process's memory.
+//! The tests run one at a time, because one of them measures the memory of the whole process.
 #![allow(
     unsafe_code,
     reason = "an allocator that counts implements an unsafe trait"
@@ -19,11 +19,11 @@ use std::time::{Duration, Instant};
 use counting_allocator::{calls_in, live_bytes};
 use serde::Serialize;
 use wavepool::event_bus::{
-    BusConfig, CARRIED_CELL_BYTES, DispatcherThread, Event, EventsDropped, Priority, Published,
+    BusConfig, DispatcherThread, Event, EventsDropped, FORWARDED_CELL_BYTES, Priority, Published,
     Publisher, TypedEventBus,
 };
 
-fn my_turn() -> MutexGuard<'static, ()> {
+fn one_at_a_time() -> MutexGuard<'static, ()> {
     static TURN: Mutex<()> = Mutex::new(());
     TURN.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -54,7 +54,7 @@ events! {
     Unwanted Critical,
 }
 
-/// One quantum's worth of publishing: every lane, and a type that nobody wants.
+/// The events of one quantum: one for every lane, and one of a type without subscribers.
 fn publish_all(publisher: &Publisher, frame: u64) -> [Published; 4] {
     [
         publisher.publish(Urgent::at(frame)),
@@ -64,7 +64,7 @@ fn publish_all(publisher: &Publisher, frame: u64) -> [Published; 4] {
     ]
 }
 
-/// Attempts and drops of one publisher that calls [`publish_all`].
+/// The published and the dropped events of one publisher that calls [`publish_all`].
 #[derive(Debug, Default, Clone, Copy)]
 struct Tally {
     rounds: u64,
@@ -82,7 +82,7 @@ impl Tally {
         assert_eq!(fates[3], Published::Idle);
     }
 
-    /// `published = delivered + dropped`, lane by lane, and as this side counted.
+    /// Checks `published = delivered + dropped` per lane, and against the counts of this side.
     fn agrees_with(&self, bus: &TypedEventBus) {
         let stats = bus.stats();
         let lanes = [&stats.critical, &stats.high, &stats.normal];
@@ -100,17 +100,17 @@ impl Tally {
     }
 }
 
-/// The thread's own processor time, so that a busy machine does not count.
+/// The processor time of this thread, which does not depend on the load of the machine.
 #[cfg(target_os = "linux")]
 fn thread_cpu_time() -> Duration {
-    // The first number: nanoseconds this thread spent on a processor.
+    // The first number is the time in nanoseconds that this thread spent on a processor.
     let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
     Duration::from_nanos(text.split(' ').next().unwrap().parse().unwrap())
 }
 
 #[test]
-fn the_guard_trips() {
-    let _turn = my_turn();
+fn allocation_counter_trips() {
+    let _turn = one_at_a_time();
     let held = live_bytes();
     let (calls, kept) = calls_in(|| {
         drop(black_box(Vec::<u8>::with_capacity(8)));
@@ -121,8 +121,8 @@ fn the_guard_trips() {
 }
 
 #[test]
-fn a_million_events_with_everything_attached_allocate_nothing() {
-    let _turn = my_turn();
+fn publishing_a_million_events_allocates_nothing() {
+    let _turn = one_at_a_time();
     let bus = TypedEventBus::default();
     let delivered = Arc::new(AtomicU64::new(0));
     let count = delivered.clone();
@@ -149,7 +149,7 @@ fn a_million_events_with_everything_attached_allocate_nothing() {
             for _ in 0..250_000 {
                 tally.round(&publisher);
             }
-            // Its lanes are freed elsewhere.
+            // The dispatching side frees its lanes.
             drop(publisher);
         });
         (calls, tally)
@@ -172,29 +172,29 @@ fn a_million_events_with_everything_attached_allocate_nothing() {
 }
 
 #[test]
-fn draining_cells_to_carry_them_allocates_nothing() {
-    let _turn = my_turn();
+fn draining_cells_allocates_nothing() {
+    let _turn = one_at_a_time();
     let bus = TypedEventBus::default();
-    bus.carry_all();
+    bus.forward_all();
     bus.declare::<Urgent>().unwrap();
     let publisher = bus.publisher().unwrap();
-    let mut bytes = vec![MaybeUninit::uninit(); 16 * CARRIED_CELL_BYTES];
-    let (calls, carried) = calls_in(|| {
-        let mut carried = 0;
+    let mut bytes = vec![MaybeUninit::uninit(); 16 * FORWARDED_CELL_BYTES];
+    let (calls, drained) = calls_in(|| {
+        let mut drained = 0;
         for frame in 0..100_000 {
             publisher.publish(Urgent::at(frame));
-            carried += bus.drain_cells(&mut bytes);
+            drained += bus.drain_cells(&mut bytes);
         }
-        carried
+        drained
     });
-    assert_eq!((calls, carried), (0, 100_000 * CARRIED_CELL_BYTES));
+    assert_eq!((calls, drained), (0, 100_000 * FORWARDED_CELL_BYTES));
 }
 
-/// Publishes for as long as `stalled` says; then checks that the stall cost the publisher nothing but drops.
+/// Publishes while `stalled` returns true; then checks that the stall cost the publisher dropped events and nothing else.
 #[cfg(target_os = "linux")]
 fn publish_through_a_stall(publisher: &Publisher, stalled: impl Fn() -> bool) -> Tally {
     let mut tally = Tally::default();
-    // Fills the lanes; from here on nothing is taken.
+    // Fills the lanes, of which nothing is popped from here on.
     for _ in 0..2_000 {
         tally.round(publisher);
     }
@@ -221,8 +221,8 @@ fn publish_through_a_stall(publisher: &Publisher, stalled: impl Fn() -> bool) ->
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_subscriber_that_sleeps_costs_the_publisher_drops_and_nothing_else() {
-    let _turn = my_turn();
+fn sleeping_subscriber_costs_the_publisher_dropped_events_only() {
+    let _turn = one_at_a_time();
     let bus = TypedEventBus::default();
     let (asleep, fell_asleep) = mpsc::channel();
     let mut slept = false;
@@ -252,7 +252,7 @@ fn a_subscriber_that_sleeps_costs_the_publisher_drops_and_nothing_else() {
         "figures can be read meanwhile"
     );
     drop(dispatcher);
-    // Wakes, delivers what the lanes held, and tells what was lost.
+    // The subscriber wakes; the pending events are delivered, and the dropped ones announced.
     let told: u64 = std::iter::from_fn(|| drops.try_next())
         .map(|event| event.dropped)
         .sum();
@@ -264,8 +264,8 @@ fn a_subscriber_that_sleeps_costs_the_publisher_drops_and_nothing_else() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_dispatcher_that_stops_costs_the_publisher_drops_and_nothing_else() {
-    let _turn = my_turn();
+fn stopped_dispatcher_costs_the_publisher_dropped_events_only() {
+    let _turn = one_at_a_time();
     let config = BusConfig {
         critical_cells: 64,
         high_cells: 64,
@@ -283,7 +283,7 @@ fn a_dispatcher_that_stops_costs_the_publisher_drops_and_nothing_else() {
     let until = Instant::now() + Duration::from_millis(300);
     let tally = publish_through_a_stall(&publisher, || Instant::now() < until);
     assert_eq!(tally.dropped, 3 * (tally.rounds - 64));
-    // Somebody takes it up again.
+    // Another call pumps again.
     let _dispatcher = DispatcherThread::spawn(&bus).unwrap();
     while bus.stats().normal.pending > 0 {
         std::thread::sleep(Duration::from_millis(1));
@@ -293,7 +293,7 @@ fn a_dispatcher_that_stops_costs_the_publisher_drops_and_nothing_else() {
 
 #[test]
 fn events_of_each_publisher_and_lane_arrive_in_order_from_many_threads() {
-    let _turn = my_turn();
+    let _turn = one_at_a_time();
     const PER_THREAD: u64 = 50_000;
     let bus = TypedEventBus::new(BusConfig {
         normal_cells: 1 << 16,

@@ -1,55 +1,20 @@
-//! The bus's shared face: subscribing, declaring, making publishers, reading figures.
-#![allow(clippy::disallowed_types)] // Locks outside of the real-time path: subscriptions and dispatch.
-#![allow(unsafe_code)] // A typed handler reads a cell's bytes as its own type; the slot says that they are.
+//! The bus as its users meet it: subscribing, declaring, making publishers, reading figures.
 
-use core::any::{TypeId, type_name_of_val};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use core::any::type_name_of_val;
+use std::sync::{Arc, Weak};
 
 use serde::Serialize;
 
-use super::cell::EventCell;
-use super::clock::Clock;
+use super::config::BusConfig;
 use super::error::BusError;
-use super::event::{Event, EventRecord, EventsDropped, Priority};
-use super::interest::{Interest, MAX_TYPES};
-use super::lane::{self, LaneReader, LaneWriter, lane};
-use super::publisher::{Core, Publisher};
-use super::state::{State, TypeEntry};
+use super::event::{Event, EventRecord, Priority};
+use super::inline_handlers::InlineHandlers;
+use super::inner::Inner;
+use super::publisher::Publisher;
 use super::stats::BusStats;
 use super::subscriber::{Handler, Subscriber};
-use super::watchdog::HandlerWatch;
-use crate::sync::atomic::{AtomicU64, Ordering};
-
-/// The most cells of one lane: 64 MiB.
-pub const MAX_LANE_CELLS: usize = 1 << 20;
-/// Announcements of drops that wait for a handler.
-const MAX_ANNOUNCEMENTS: usize = 1024;
-
-/// How large a bus is. Lanes are allocated per publisher, when it is made: 64 bytes a cell.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct BusConfig {
-    /// Cells in each publisher's Critical lane, at most [`MAX_LANE_CELLS`]; lane sizes are rounded up to powers of two,
-    /// 0 to 1.
-    pub critical_cells: usize,
-    /// Cells in each publisher's High lane.
-    pub high_cells: usize,
-    /// Cells in each publisher's Normal lane.
-    pub normal_cells: usize,
-    /// Publishers at a time.
-    pub max_publishers: usize,
-}
-
-impl Default for BusConfig {
-    /// 1024, 256 and 256 cells (96 KiB per publisher), 32 publishers.
-    fn default() -> Self {
-        Self {
-            critical_cells: 1024,
-            high_cells: 256,
-            normal_cells: 256,
-            max_publishers: 32,
-        }
-    }
-}
+use super::watchdog::{STUCK_AFTER, StuckHandler};
+use crate::lock::lock;
 
 /// A declared event type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -65,26 +30,10 @@ pub struct EventType {
 /// The bus. Clones are the same bus.
 ///
 /// # Real-time
-/// Nothing here is for the audio thread: these calls lock and allocate. Its part is the [`Publisher`].
+/// No method of the bus is for the audio thread: they lock and allocate. The audio thread uses a [`Publisher`].
 #[derive(Clone)]
 pub struct TypedEventBus {
     pub(crate) inner: Arc<Inner>,
-}
-
-pub(crate) struct Inner {
-    pub(crate) core: Arc<Core>,
-    /// Tables and counts; held for moments, never while user code runs or is dropped.
-    pub(crate) state: Mutex<State>,
-    /// Held by whoever dispatches, so that two pumps cannot put one lane's events out of order. It is tried and never
-    /// waited for, since handlers run while it is held.
-    pub(crate) turn: Mutex<()>,
-    pub(crate) watch: HandlerWatch,
-    config: BusConfig,
-}
-
-/// Locks; a poisoned lock is taken over, since every change under these locks is complete or absent at any panic.
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Default for TypedEventBus {
@@ -102,101 +51,48 @@ impl core::fmt::Debug for TypedEventBus {
 }
 
 impl TypedEventBus {
-    /// A bus without publishers and subscribers. [`EventsDropped`] is declared.
+    /// A bus without publishers and subscribers. [`EventsDropped`](super::EventsDropped) is declared.
     #[must_use]
     pub fn new(config: BusConfig) -> Self {
-        let core = Arc::new(Core {
-            interest: Interest::new(),
-            clock: Clock::new(),
-            panics: AtomicU64::new(0),
-        });
-        // One announcement waits per publisher and lane; of very many publishers some wait for the next pump.
-        let announcements = config.max_publishers.saturating_mul(Priority::ALL.len());
-        let (writers, readers) = split([1, announcements.min(MAX_ANNOUNCEMENTS), 1].map(lane));
-        let announcer = Publisher::new(core.clone(), Weak::new(), writers, 0);
-        let mut state = State::new(announcer, readers);
-        let dropped = TypeEntry::of::<EventsDropped>(to_json::<EventsDropped>);
-        let slot = core.interest.slot_or_insert::<EventsDropped>();
-        state.types[usize::from(slot)] = Some(dropped);
-        let inner = Inner {
-            core,
-            state: Mutex::new(state),
-            turn: Mutex::new(()),
-            watch: HandlerWatch::default(),
-            config,
-        };
         Self {
-            inner: Arc::new(inner),
+            inner: Arc::new(Inner::new(config)),
         }
     }
 
     /// Makes a publisher with lanes of its own, to be moved to the thread that will use it.
     ///
     /// # Real-time
-    /// Allocates the lanes, all that the publisher will ever need.
+    /// No: it allocates the lanes, which is all the memory that the publisher ever needs.
     ///
     /// # Errors
-    /// [`BusError::TooManyPublishers`]: a dropped publisher counts until a pump has delivered what it left.
-    /// [`BusError::LaneTooLarge`] for a lane of more than [`MAX_LANE_CELLS`], [`BusError::NoMemory`].
+    /// [`BusError::TooManyPublishers`]; a dropped publisher counts until a pump has delivered its events.
+    /// [`BusError::LaneTooLarge`] for a lane of more than [`MAX_LANE_CELLS`](super::MAX_LANE_CELLS), [`BusError::NoMemory`].
     pub fn publisher(&self) -> Result<Publisher, BusError> {
-        let BusConfig {
-            critical_cells,
-            high_cells,
-            normal_cells,
-            max_publishers,
-        } = self.inner.config;
-        self.free_spent_publishers();
+        let config = self.inner.config;
+        self.inner.free_drained_publishers();
         let mut state = lock(&self.inner.state);
-        if state.publishers() == max_publishers {
+        if state.publishers() == config.max_publishers {
             return Err(BusError::TooManyPublishers {
-                limit: max_publishers,
+                limit: config.max_publishers,
             });
         }
-        let [critical, high, normal] = [critical_cells, high_cells, normal_cells];
-        let lanes = split([
-            try_lane("critical_cells", critical)?,
-            try_lane("high_cells", high)?,
-            try_lane("normal_cells", normal)?,
-        ]);
+        let (writers, readers) = config.publisher_lanes()?;
+        let shared = self.inner.shared.clone();
+        let inline = Arc::new(InlineHandlers::new(shared.clone()));
+        let id = state.add_source(readers, inline.clone());
         let bus = Arc::downgrade(&self.inner);
-        Ok(state.add_publisher(self.inner.core.clone(), bus, lanes))
+        Ok(Publisher::new(shared, bus, writers, inline, id))
     }
 
-    /// Makes a type known: it gets its JSON form and appears in [`types`](Self::types). Subscribing does it too.
+    /// Declares an event type: it appears in [`types`](Self::types), and JSON subscribers get its events. Subscribing to a
+    /// type declares it, too.
     ///
     /// # Errors
     /// [`BusError::NameTaken`], [`BusError::TooManyTypes`].
     pub fn declare<E: Event>(&self) -> Result<(), BusError> {
-        self.declare_in::<E>(&mut lock(&self.inner.state))
+        self.inner
+            .declare::<E>(&mut lock(&self.inner.state))
             .map(|_| ())
-    }
-
-    fn declare_in<E: Event>(&self, state: &mut State) -> Result<u8, BusError> {
-        const { assert!(E::ID != 0, "event number 0 is reserved") };
-        let mut types = state.types.iter().flatten();
-        if let Some(other) = types.find(|t| t.id == E::ID && t.type_id != TypeId::of::<E>()) {
-            return Err(BusError::NameTaken {
-                name: E::NAME,
-                taken_by: other.name,
-                id: E::ID,
-            });
-        }
-        let known = state
-            .types
-            .iter()
-            .flatten()
-            .filter(|t| t.type_id != TypeId::of::<E>())
-            .count();
-        if known >= MAX_TYPES {
-            return Err(BusError::TooManyTypes { limit: MAX_TYPES });
-        }
-        let slot = self.inner.core.interest.slot_or_insert::<E>();
-        let entry = &mut state.types[usize::from(slot)];
-        if entry.is_none() {
-            *entry = Some(TypeEntry::of::<E>(to_json::<E>));
-            self.inner.core.interest.add(slot, state.everything);
-        }
-        Ok(slot)
     }
 
     /// The declared types, by name.
@@ -215,8 +111,8 @@ impl TypedEventBus {
         types
     }
 
-    /// Calls `handler` with every event of type `E` that is published from now on, on the dispatching thread, until
-    /// the guard is dropped. A call that is already under way on another thread then still ends; none begins.
+    /// Calls `handler` with every event of type `E` that is published from now on, on the dispatching thread, until the
+    /// guard is dropped. A call that is under way on another thread at that moment still finishes; no further call begins.
     ///
     /// Handlers may use the bus freely: subscribe, drop guards (their own too), make publishers, publish.
     ///
@@ -224,20 +120,15 @@ impl TypedEventBus {
     /// As [`declare`](Self::declare).
     pub fn subscribe<E: Event>(
         &self,
-        mut handler: impl FnMut(&E) + Send + 'static,
+        handler: impl FnMut(&E) + Send + 'static,
     ) -> Result<Subscription, BusError> {
         let name = type_name_of_val(&handler);
-        let handler = Handler::Cell(Box::new(move |cell: &EventCell| {
-            // SAFETY: this handler is called with cells of `E`'s slot only. A cell gets that slot from `publish::<E>`
-            // (the table compares `TypeId`s) or from carried cells, whose caller vouches for them.
-            handler(unsafe { cell.event::<E>() });
-        }));
-        // Before the lock, and with a drop that cannot panic, in case the type is refused.
-        let subscriber = Subscriber::new(self.inner.core.clone(), name, handler);
+        // Made before the bus is locked, and its drop catches panics: the type may be refused below.
+        let subscriber = Subscriber::new(self.inner.shared.clone(), name, Handler::typed(handler));
         let mut state = lock(&self.inner.state);
-        let slot = self.declare_in::<E>(&mut state)?;
+        let slot = self.inner.declare::<E>(&mut state)?;
         state.add_subscriber(Some(slot), subscriber.clone());
-        self.inner.core.interest.add(slot, 1);
+        self.inner.shared.types.add_subscribers(slot, 1);
         Ok(Subscription {
             bus: Arc::downgrade(&self.inner),
             slot: Some(slot),
@@ -245,28 +136,21 @@ impl TypedEventBus {
         })
     }
 
-    /// Calls `handler` with the JSON form of every event of every declared type, present and future.
+    /// Calls `handler` with the JSON form of every event of every declared type, also of types that are declared later.
     pub fn subscribe_json(
         &self,
         handler: impl FnMut(&EventRecord) + Send + 'static,
     ) -> Subscription {
         let name = type_name_of_val(&handler);
-        let handler = Handler::Record(Box::new(handler));
-        let subscriber = Subscriber::new(self.inner.core.clone(), name, handler);
+        let handler = Handler::Json(Box::new(handler));
+        let subscriber = Subscriber::new(self.inner.shared.clone(), name, handler);
         let mut state = lock(&self.inner.state);
         state.add_subscriber(None, subscriber.clone());
-        self.want_everything(&mut state);
+        self.inner.add_subscriber_of_all(&mut state);
         Subscription {
             bus: Arc::downgrade(&self.inner),
             slot: None,
             subscriber,
-        }
-    }
-
-    pub(crate) fn want_everything(&self, state: &mut State) {
-        state.everything += 1;
-        for slot in state.declared_slots() {
-            self.inner.core.interest.add(slot, 1);
         }
     }
 
@@ -279,47 +163,36 @@ impl TypedEventBus {
             critical,
             high,
             normal,
-            // Relaxed: a count.
-            subscriber_panics: self.inner.core.panics.load(Ordering::Relaxed),
+            subscriber_panics: self.inner.shared.panics(),
             publishers: state.publishers(),
             bytes_reserved: state.bytes(),
         }
     }
 
-    /// Sets the time, in nanoseconds of any epoch: the host's clock, since wasm has none. Call it before each
-    /// [`pump`](Self::pump). Time then stands still until the next call, so that a latency leaves out at most the
-    /// length of one pump. Only differences count, also where the number comes round after
-    /// [`u64::MAX`]; a time before the last one is ignored. Events that were published before the first call are counted from it on.
+    /// The handler that the dispatching side called [`STUCK_AFTER`] ago or earlier and that has not returned, whichever
+    /// thread pumps. `None`: no handler is stuck at this moment. On WebAssembly always `None`: it has no clock, and the page
+    /// watches its workers.
+    ///
+    /// Inline handlers are not watched: they run on their publisher's thread, which must neither lock nor read a clock.
+    ///
+    /// # Real-time
+    /// No: it locks. It never waits for a handler; any thread but the audio thread may call it.
+    #[must_use]
+    pub fn stuck_handler(&self) -> Option<StuckHandler> {
+        self.inner.watch.running_for(STUCK_AFTER)
+    }
+
+    /// Sets the time, in nanoseconds of any epoch: the host's clock, since WebAssembly has none. The host calls it before
+    /// each [`pump`](Self::pump). The bus's time stands still until the next call, so that a latency can be too short by at
+    /// most the length of one pump. Only differences count, also if the number wraps after [`u64::MAX`]; a time before the
+    /// last one is ignored. The latency of events that were published before the first call is counted from that call on.
     #[cfg(target_arch = "wasm32")]
     pub fn set_now_ns(&self, now: u64) {
-        self.inner.core.clock.set_host_ns(now);
+        self.inner.shared.clock.set_host_ns(now);
     }
 }
 
-fn to_json<E: Event>(cell: &EventCell) -> serde_json::Value {
-    // SAFETY: kept in the entry of `E`'s slot and called with cells of that slot only; see `subscribe`.
-    let event = unsafe { cell.event::<E>() };
-    serde_json::to_value(event)
-        .unwrap_or_else(|error| serde_json::json!({ "error": error.to_string() }))
-}
-
-fn try_lane(field: &'static str, cells: usize) -> Result<(LaneWriter, LaneReader), BusError> {
-    if cells > MAX_LANE_CELLS {
-        return Err(BusError::LaneTooLarge {
-            field,
-            cells,
-            limit: MAX_LANE_CELLS,
-        });
-    }
-    lane::try_lane(cells).map_err(|_| BusError::NoMemory { field, cells })
-}
-
-fn split(lanes: [(LaneWriter, LaneReader); 3]) -> ([LaneWriter; 3], [LaneReader; 3]) {
-    let [(w0, r0), (w1, r1), (w2, r2)] = lanes;
-    ([w0, w1, w2], [r0, r1, r2])
-}
-
-/// Ends its subscription when dropped.
+/// Ends its subscription when it is dropped.
 #[must_use = "dropping it ends the subscription"]
 pub struct Subscription {
     bus: Weak<Inner>,
@@ -334,16 +207,11 @@ impl Drop for Subscription {
             let mut state = lock(&inner.state);
             state.remove_subscriber(self.slot, &self.subscriber);
             match self.slot {
-                Some(slot) => inner.core.interest.remove_one(slot),
-                None => {
-                    state.everything -= 1;
-                    for slot in state.declared_slots() {
-                        inner.core.interest.remove_one(slot);
-                    }
-                }
+                Some(slot) => inner.shared.types.remove_subscriber(slot),
+                None => inner.remove_subscriber_of_all(&mut state),
             }
         }
-        // After the lock: the handler's captures may use the bus when they are dropped. A panic of theirs is counted.
+        // After unlocking: the handler's captures may use the bus when they are dropped. A panic of theirs is counted.
         self.subscriber.end();
     }
 }
@@ -363,7 +231,7 @@ mod tests {
     use crate::event_bus::{BusError, Published};
 
     #[test]
-    fn nothing_is_written_until_somebody_subscribes_nor_after() {
+    fn publish_without_subscribers_writes_nothing() {
         let bus = TypedEventBus::default();
         let publisher = bus.publisher().unwrap();
         assert_eq!(
@@ -377,7 +245,7 @@ mod tests {
         assert_eq!(
             publisher.publish(Beat(2)),
             Published::Idle,
-            "another type is wanted"
+            "another type has a subscriber"
         );
         let first = bus.subscribe(|_: &Beat| ()).unwrap();
         let second = bus.subscribe(|_: &Beat| ()).unwrap();
@@ -387,14 +255,14 @@ mod tests {
         assert_eq!(
             publisher.publish(Beat(4)),
             Published::Idle,
-            "the last one left"
+            "the last subscription ended"
         );
         let critical = bus.stats().critical;
         assert_eq!((critical.published, critical.pending), (1, 1));
     }
 
     #[test]
-    fn json_subscribers_want_every_declared_type_past_and_future() {
+    fn json_subscribers_get_every_declared_type_past_and_future() {
         let bus = TypedEventBus::default();
         let publisher = bus.publisher().unwrap();
         bus.declare::<Beat>().unwrap();
@@ -430,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn publishers_are_limited_and_a_spent_one_makes_room() {
+    fn publisher_limit_counts_dropped_publishers_until_they_are_drained() {
         let bus = TypedEventBus::new(BusConfig {
             max_publishers: 2,
             ..BusConfig::default()
@@ -440,7 +308,7 @@ mod tests {
         let refused = bus.publisher().unwrap_err();
         assert_eq!(
             refused.to_string(),
-            "the bus has 2 publishers, which is its limit (BusConfig::max_publishers)"
+            "the bus has 2 publishers, which is its limit (BusConfig::max_publishers): drop one and pump what it published, or raise the limit"
         );
         first.publish(Beat(1));
         drop(first);
@@ -450,23 +318,19 @@ mod tests {
             "its event is still to be delivered"
         );
         assert_eq!(bus.pump(9).delivered, 1);
-        assert_eq!(
-            bus.publisher().unwrap().id(),
-            3,
-            "numbers are not used again"
-        );
+        assert_eq!(bus.publisher().unwrap().id(), 3, "numbers are not reused");
     }
 
     #[cfg(target_arch = "wasm32")]
     #[wasm_bindgen_test::wasm_bindgen_test]
     fn set_now_ns_measures_differences_in_any_epoch() {
         let edges = (0..64).flat_map(|bit| [(1_u64 << bit) - 1, 1 << bit]);
-        // Unix time, and a count that comes round between two calls.
+        // Unix time, and a counter that wraps between two calls.
         for epoch in edges.chain([1_764_500_000_000_000_000, u64::MAX - 100_000]) {
             let bus = TypedEventBus::default();
             let _guard = bus.subscribe(|_: &Beat| ()).unwrap();
             let publisher = bus.publisher().unwrap();
-            // Before the host has told the time at all.
+            // Before the host has set the time at all.
             publisher.publish(Beat(0));
             let mut now = epoch;
             for (age, late) in [(0, 0), (499_999, 0), (500_001, 1), (1 << 55, 2), (2, 2)] {
@@ -488,7 +352,7 @@ mod tests {
     }
 
     #[test]
-    fn two_types_of_one_name_are_refused_and_never_mixed() {
+    fn event_types_of_one_name_are_refused_and_never_mixed() {
         let bus = TypedEventBus::default();
         let _guard = bus.subscribe(|_: &Beat| ()).unwrap();
         let refused = bus.subscribe(|_: &Impostor| ()).unwrap_err();
@@ -508,31 +372,31 @@ mod tests {
     }
 
     #[derive(Clone, Copy, Serialize)]
-    struct Crowd<const N: u32>;
-    impl<const N: u32> Event for Crowd<N> {
-        const NAME: &'static str = "Crowd";
+    struct Colliding<const N: u32>;
+    impl<const N: u32> Event for Colliding<N> {
+        const NAME: &'static str = "Colliding";
         const PRIORITY: Priority = Priority::Normal;
-        // All of them want the same slot.
+        // All of them hash to the same slot.
         const ID: u32 = (N + 1) * 256;
     }
 
     #[test]
-    fn types_are_limited_and_crowded_slots_stay_exact() {
+    fn event_types_are_limited_and_hash_collisions_stay_exact() {
         let bus = TypedEventBus::default();
         let publisher = bus.publisher().unwrap();
         let mut results = Vec::new();
         macro_rules! declare {
             ($($tens:literal)*; $units:tt) => { $(declare!(@ $tens $units);)* };
-            (@ $tens:literal [$($unit:literal)*]) => { $(results.push(bus.declare::<Crowd<{ $tens * 10 + $unit }>>());)* };
+            (@ $tens:literal [$($unit:literal)*]) => { $(results.push(bus.declare::<Colliding<{ $tens * 10 + $unit }>>());)* };
         }
         declare!(0 1 2 3 4 5 6 7 8 9 10 11 12; [0 1 2 3 4 5 6 7 8 9]);
-        // `EventsDropped` has one place.
+        // `EventsDropped` has one slot.
         assert!(results[..127].iter().all(Result::is_ok));
         assert_eq!(results[127], Err(BusError::TooManyTypes { limit: 128 }));
-        assert_eq!(bus.declare::<Crowd<3>>(), Ok(()), "known already");
-        let _guard = bus.subscribe(|_: &Crowd<126>| ()).unwrap();
-        assert_eq!(publisher.publish(Crowd::<125>), Published::Idle);
-        assert_eq!(publisher.publish(Crowd::<126>), Published::Queued);
-        assert_eq!(publisher.publish(Crowd::<127>), Published::Idle);
+        assert_eq!(bus.declare::<Colliding<3>>(), Ok(()), "declared before");
+        let _guard = bus.subscribe(|_: &Colliding<126>| ()).unwrap();
+        assert_eq!(publisher.publish(Colliding::<125>), Published::Idle);
+        assert_eq!(publisher.publish(Colliding::<126>), Published::Queued);
+        assert_eq!(publisher.publish(Colliding::<127>), Published::Idle);
     }
 }

@@ -1,4 +1,4 @@
-//! One event in a lane: a cache line of a header word and 56 bytes that only the event's own type may read.
+//! One event in a lane: a cache line of a header word and 56 bytes, which may only be read as the event's own type.
 #![cfg_attr(not(test), forbid(clippy::disallowed_types))] // Real-time: no lock, and nothing here can allow one.
 #![allow(unsafe_code)] // Type erasure without a box: the bytes of any event are written to and read from one fixed shape.
 
@@ -9,22 +9,27 @@ use super::event::{Event, MAX_EVENT_BYTES};
 /// The event's bytes. `MaybeUninit`, because padding inside an event has no value.
 pub(crate) type Payload = [MaybeUninit<u64>; MAX_EVENT_BYTES / 8];
 
-const STAMP_BITS: u32 = 56;
-const STAMP_MASK: u64 = (1 << STAMP_BITS) - 1;
+const TIMESTAMP_BITS: u32 = 56;
+const TIMESTAMP_MASK: u64 = (1 << TIMESTAMP_BITS) - 1;
 
-/// Invariant: `payload` was written from the type that owns interest slot `slot()` on the cell's bus.
+/// Invariant: `payload` was written from the type in slot `slot()` of the type table of the cell's bus.
 #[derive(Clone, Copy)]
 #[repr(C, align(64))]
 pub(crate) struct EventCell {
-    /// Interest slot in the top byte, stamp in nanoseconds below: 56 bits, which come round every 834 days.
+    /// The slot in the type table in the top byte; below it the timestamp in nanoseconds: 56 bits, which wrap every 834 days.
     header: u64,
     payload: Payload,
 }
 
 impl EventCell {
-    /// Makes `cell` hold `event`.
+    /// Writes `event` into `cell`.
     #[inline(always)]
-    pub(crate) fn write<E: Event>(cell: &mut MaybeUninit<Self>, slot: u8, stamp_ns: u64, event: E) {
+    pub(crate) fn write<E: Event>(
+        cell: &mut MaybeUninit<Self>,
+        slot: u8,
+        timestamp_ns: u64,
+        event: E,
+    ) {
         const {
             assert!(
                 size_of::<E>() <= MAX_EVENT_BYTES,
@@ -38,32 +43,32 @@ impl EventCell {
         let cell = cell.as_mut_ptr();
         // SAFETY: both fields lie inside the cell, which is borrowed mutably; `E` fits the payload and its alignment
         // divides the payload's (asserted above). The payload needs no initialisation beyond the event's bytes, and
-        // `E: Copy`, so that nothing is forgotten when they are overwritten later.
+        // `E: Copy`, so that overwriting them later skips no drop.
         unsafe {
-            (&raw mut (*cell).header).write(header(slot, stamp_ns));
+            (&raw mut (*cell).header).write(header(slot, timestamp_ns));
             (&raw mut (*cell).payload).cast::<E>().write(event);
         }
     }
 
-    pub(crate) const fn from_parts(slot: u8, stamp_ns: u64, payload: Payload) -> Self {
+    pub(crate) const fn from_parts(slot: u8, timestamp_ns: u64, payload: Payload) -> Self {
         Self {
-            header: header(slot, stamp_ns),
+            header: header(slot, timestamp_ns),
             payload,
         }
     }
 
     pub(crate) const fn slot(&self) -> u8 {
-        (self.header >> STAMP_BITS) as u8
+        (self.header >> TIMESTAMP_BITS) as u8
     }
 
-    pub(crate) const fn stamp_ns(&self) -> u64 {
-        self.header & STAMP_MASK
+    pub(crate) const fn timestamp_ns(&self) -> u64 {
+        self.header & TIMESTAMP_MASK
     }
 
-    /// How long ago the event was stamped, by a clock that has not gone back since. Exact for 834 days at any time, since
+    /// The time since the timestamp, by a clock that has not gone back. Exact for ages below 834 days at any uptime, since
     /// only the difference counts.
     pub(crate) const fn age_ns(&self, now_ns: u64) -> u64 {
-        now_ns.wrapping_sub(self.stamp_ns()) & STAMP_MASK
+        now_ns.wrapping_sub(self.timestamp_ns()) & TIMESTAMP_MASK
     }
 
     pub(crate) const fn payload(&self) -> &Payload {
@@ -75,14 +80,14 @@ impl EventCell {
     /// # Safety
     /// The payload was written from a value of `E`.
     pub(crate) unsafe fn event<E: Event>(&self) -> &E {
-        // SAFETY: the caller says that these bytes are an `E`; `write` checked size and alignment for every `E` that
-        // can be in a payload; the borrow is the cell's own.
+        // SAFETY: the caller guarantees that these bytes are an `E`; `write` checked size and alignment for every `E` that
+        // can be in a payload; the reference borrows the cell.
         unsafe { &*self.payload.as_ptr().cast::<E>() }
     }
 }
 
-const fn header(slot: u8, stamp_ns: u64) -> u64 {
-    ((slot as u64) << STAMP_BITS) | (stamp_ns & STAMP_MASK)
+const fn header(slot: u8, timestamp_ns: u64) -> u64 {
+    ((slot as u64) << TIMESTAMP_BITS) | (timestamp_ns & TIMESTAMP_MASK)
 }
 
 #[cfg(test)]
@@ -102,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cell_is_one_cache_line_and_gives_back_what_was_put_in() {
+    fn event_cell_is_one_cache_line_and_round_trips_an_event() {
         assert_eq!(size_of::<EventCell>(), 64);
         let event = Padded {
             first_frame: u64::MAX,
@@ -115,7 +120,7 @@ mod tests {
             // SAFETY: written on the line above.
             unsafe { cell.assume_init() }
         };
-        assert_eq!((cell.slot(), cell.stamp_ns()), (255, (1 << 56) - 1));
+        assert_eq!((cell.slot(), cell.timestamp_ns()), (255, (1 << 56) - 1));
         // SAFETY: the cell was made from a `Padded` above.
         assert_eq!(unsafe { *cell.event::<Padded>() }, event);
     }
@@ -127,11 +132,19 @@ mod tests {
         for bit in 0..64 {
             for off in -2_i64..=2 {
                 let stamp = (1_u64 << bit).wrapping_add_signed(off);
-                for age in [0, 1, 499_999, 500_001, 1 << 32, (1 << 55) + 1, STAMP_MASK] {
+                for age in [
+                    0,
+                    1,
+                    499_999,
+                    500_001,
+                    1 << 32,
+                    (1 << 55) + 1,
+                    TIMESTAMP_MASK,
+                ] {
                     assert_eq!(
                         age_of(stamp, stamp.wrapping_add(age)),
                         age,
-                        "stamped at {stamp}"
+                        "timestamp {stamp}"
                     );
                 }
             }

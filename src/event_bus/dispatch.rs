@@ -1,24 +1,23 @@
-//! The pump: takes events out of lanes and hands them to subscribers.
+//! The pump: pops events from the lanes and calls their subscribers.
 
-use std::sync::{MutexGuard, TryLockError};
-
-use super::bus::{TypedEventBus, lock};
+use super::bus::TypedEventBus;
 use super::state::State;
-use super::subscriber::{Delivery, Taken};
+use super::subscriber::{Delivery, PoppedEvent};
+use crate::lock::lock;
 
-/// What one pump did.
+/// The counts of one pump.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct PumpReport {
-    /// Events that reached a subscriber.
+    /// Events that were delivered to at least one subscriber.
     pub delivered: usize,
-    /// Events whose subscribers had left.
+    /// Events whose last subscription had ended.
     pub unclaimed: usize,
-    /// Panics that were caught: of handlers, of `Serialize`, and of the drops of what these left.
+    /// Panics that were caught: in handlers, in `Serialize`, and in drops of handlers and of panics' payloads.
     pub panics: usize,
 }
 
 impl PumpReport {
-    /// Events taken out of lanes.
+    /// Events popped from the lanes.
     #[must_use]
     pub const fn taken(&self) -> usize {
         self.delivered + self.unclaimed
@@ -26,113 +25,94 @@ impl PumpReport {
 }
 
 impl TypedEventBus {
-    /// Takes up to `max_events` out of the lanes, Critical first (looked at again after every event), and calls their
-    /// subscribers. Does nothing when another thread is pumping, or when a handler calls it.
+    /// Pops up to `max_events` events, Critical lanes first (polled again after every event), and calls their subscribers.
+    /// Does nothing while another thread pumps, or if a handler calls it.
     ///
-    /// It returns, also when handlers publish or publishers are faster than they: at most as many events are taken as all
-    /// lanes can hold, whatever `max_events` is.
+    /// It always returns, also if handlers publish events or publishers are faster than the handlers: it pops at most as
+    /// many events as all lanes can hold, whatever `max_events` is.
     ///
     /// # Real-time
-    /// No: it locks, and runs other people's code. It belongs to a control thread or worker.
+    /// No: it locks, and runs user code. It belongs to a control thread or worker.
     pub fn pump(&self, max_events: usize) -> PumpReport {
         self.pump_while(max_events, || true)
     }
 
-    /// [`pump`](Self::pump), as long as `goes_on` says so, which is asked before each event.
+    /// [`pump`](Self::pump) until `goes_on`, which is called before each event, returns false.
     pub(crate) fn pump_while(&self, max_events: usize, goes_on: impl Fn() -> bool) -> PumpReport {
-        let Some(_turn) = self.try_turn() else {
+        let Some(_dispatching) = self.inner.try_dispatch() else {
             return PumpReport::default();
         };
-        self.inner.core.clock.now_ns();
-        self.free_spent_publishers_watched();
+        self.inner.shared.clock.now_ns();
+        self.free_drained_publishers_watched();
         let limit = max_events.min(lock(&self.inner.state).cells());
-        self.deliver(limit, State::take, goes_on)
+        self.deliver(limit, State::pop, goes_on)
     }
 
-    /// The events that wait now become due: [`deliver_due`](Self::deliver_due) delivers them.
+    /// Marks the pending events as those that [`flush`](Self::flush) delivers.
     #[cfg(not(target_arch = "wasm32"))]
-    pub(crate) fn make_due(&self) {
-        lock(&self.inner.state).make_due();
+    pub(crate) fn begin_flush(&self) {
+        lock(&self.inner.state).begin_flush();
     }
 
-    /// Delivers what is due and nothing that was published later, as long as `goes_on` says so.
+    /// Delivers the marked events, and none that were published later, until `goes_on` returns false.
     #[cfg(not(target_arch = "wasm32"))]
-    pub(crate) fn deliver_due(&self, goes_on: impl Fn() -> bool) {
-        if let Some(_turn) = self.try_turn() {
-            self.deliver(usize::MAX, State::take_due, goes_on);
-            self.free_spent_publishers_watched();
-        }
-    }
-
-    /// The right to dispatch, unless another call has it: a handler's, or another thread's.
-    pub(crate) fn try_turn(&self) -> Option<MutexGuard<'_, ()>> {
-        match self.inner.turn.try_lock() {
-            Ok(turn) => Some(turn),
-            Err(TryLockError::Poisoned(turn)) => Some(turn.into_inner()),
-            Err(TryLockError::WouldBlock) => None,
+    pub(crate) fn flush(&self, goes_on: impl Fn() -> bool) {
+        if let Some(_dispatching) = self.inner.try_dispatch() {
+            self.deliver(usize::MAX, State::pop_to_flush, goes_on);
+            self.free_drained_publishers_watched();
         }
     }
 
     fn deliver(
         &self,
         limit: usize,
-        take: impl Fn(&mut State) -> Option<Taken>,
+        pop: impl Fn(&mut State) -> Option<PoppedEvent>,
         goes_on: impl Fn() -> bool,
     ) -> PumpReport {
         let mut report = PumpReport::default();
         while report.taken() < limit && goes_on() {
             let next = {
                 let mut state = lock(&self.inner.state);
-                take(&mut state).and_then(|taken| {
-                    // Read after the cell was seen, so that the latency is not too short.
-                    let latency = taken.cell.age_ns(self.inner.core.clock.now_ns());
+                pop(&mut state).and_then(|event| {
+                    // The clock is read after the cell was popped, so that the latency is not too short.
+                    let latency_ns = event.cell.age_ns(self.inner.shared.clock.now_ns());
                     state
-                        .deliver(taken.cell.slot(), latency)
-                        .map(|delivery| (taken, delivery))
+                        .begin_delivery(event.cell.slot(), latency_ns)
+                        .map(|delivery| (event, delivery))
                 })
             };
-            let Some((taken, delivery)) = next else { break };
-            self.hand_out(&taken, &delivery, &mut report);
+            let Some((event, delivery)) = next else { break };
+            self.call_subscribers(&event, &delivery, &mut report);
         }
         report
     }
 
-    /// Announces drops, and frees what dropped publishers left. Their inline handlers are dropped without a lock.
-    pub(crate) fn free_spent_publishers(&self) {
-        let publishers = {
-            let mut state = lock(&self.inner.state);
-            state.announce_drops();
-            state.publishers()
-        };
-        // As many as there are now: what their handlers' drops leave waits for the next time.
-        for _ in 0..publishers {
-            let spent = lock(&self.inner.state).take_spent();
-            let Some(spent) = spent else { break };
-            drop(spent);
-        }
-    }
-
-    /// The same for whoever has the turn: only their calls are watched.
-    fn free_spent_publishers_watched(&self) {
+    /// [`Inner::free_drained_publishers`](super::inner::Inner) for the call that dispatches. Only that call is watched.
+    fn free_drained_publishers_watched(&self) {
         let _call = self.inner.watch.enter(None, "drop of inline handlers");
-        self.free_spent_publishers();
+        self.inner.free_drained_publishers();
     }
 
-    /// Delivers an event that came from another instance. The caller has the turn.
-    pub(crate) fn deliver_carried(&self, taken: &Taken, age_ns: u64, report: &mut PumpReport) {
-        let delivery = lock(&self.inner.state).deliver(taken.cell.slot(), age_ns);
+    /// Delivers an event of another instance. The caller has the right to dispatch.
+    pub(crate) fn deliver_forwarded(
+        &self,
+        event: &PoppedEvent,
+        age_ns: u64,
+        report: &mut PumpReport,
+    ) {
+        let delivery = lock(&self.inner.state).begin_delivery(event.cell.slot(), age_ns);
         if let Some(delivery) = delivery {
-            self.hand_out(taken, &delivery, report);
+            self.call_subscribers(event, &delivery, report);
         }
     }
 
-    fn hand_out(&self, taken: &Taken, delivery: &Delivery, report: &mut PumpReport) {
-        if delivery.is_claimed() {
+    fn call_subscribers(&self, event: &PoppedEvent, delivery: &Delivery, report: &mut PumpReport) {
+        if delivery.has_subscribers() {
             report.delivered += 1;
         } else {
             report.unclaimed += 1;
         }
-        report.panics += delivery.run(taken, &self.inner.core, &self.inner.watch);
+        report.panics += delivery.run(event, &self.inner.shared, &self.inner.watch);
     }
 }
 
@@ -144,7 +124,7 @@ mod tests {
     use crate::event_bus::test_events::{Beat, Meter, Note};
     use crate::event_bus::{BusConfig, Event, EventsDropped, Priority, Published, Subscription};
 
-    /// What arrived, as `(type, number)`.
+    /// The delivered events, as `(type, number)`.
     type Log = Arc<Mutex<Vec<(&'static str, u64)>>>;
 
     fn log<E: Event>(bus: &TypedEventBus, log: &Log, number: fn(&E) -> u64) -> Subscription {
@@ -182,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn a_critical_event_overtakes_a_flood_that_is_being_drained() {
+    fn critical_event_overtakes_pending_events_of_lower_lanes() {
         let bus = TypedEventBus::default();
         let seen = Log::default();
         let _beats = log::<Beat>(&bus, &seen, |e| e.0);
@@ -210,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn publishers_take_turns_within_a_lane() {
+    fn publishers_alternate_within_a_lane() {
         let bus = TypedEventBus::default();
         let seen = Log::default();
         let _guard = log::<Beat>(&bus, &seen, |e| e.0);
@@ -224,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_lane_drops_counted_and_announced() {
+    fn full_lane_counts_and_announces_dropped_events() {
         let config = BusConfig {
             critical_cells: 2,
             ..BusConfig::default()
@@ -232,19 +212,19 @@ mod tests {
         let bus = TypedEventBus::new(config);
         let seen = Log::default();
         let _beats = log::<Beat>(&bus, &seen, |e| e.0);
-        let told = Arc::new(Mutex::new(Vec::new()));
-        let tell = told.clone();
+        let announcements = Arc::new(Mutex::new(Vec::new()));
+        let list = announcements.clone();
         let _drops = bus
-            .subscribe(move |event: &EventsDropped| lock(&tell).push(*event))
+            .subscribe(move |event: &EventsDropped| lock(&list).push(*event))
             .unwrap();
         let publisher = bus.publisher().unwrap();
-        let fates: Vec<_> = (0..5).map(|n| publisher.publish(Beat(n))).collect();
+        let results: Vec<_> = (0..5).map(|n| publisher.publish(Beat(n))).collect();
         use Published::{Dropped, Queued};
-        assert_eq!(fates, [Queued, Queued, Dropped, Dropped, Dropped]);
+        assert_eq!(results, [Queued, Queued, Dropped, Dropped, Dropped]);
         assert_eq!(
             bus.stats().critical.dropped,
             3,
-            "counted before anybody pumps"
+            "counted before the first pump"
         );
         bus.pump(10);
         publisher.publish(Beat(5));
@@ -258,7 +238,7 @@ mod tests {
             dropped,
             total,
         };
-        assert_eq!(*lock(&told), [announced(3, 3), announced(1, 4)]);
+        assert_eq!(*lock(&announcements), [announced(3, 3), announced(1, 4)]);
         let stats = bus.stats();
         assert_eq!(
             (
@@ -272,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn drops_of_a_publisher_that_is_gone_are_announced_too() {
+    fn dropped_events_of_a_dropped_publisher_are_announced() {
         let bus = TypedEventBus::new(BusConfig {
             normal_cells: 1,
             ..BusConfig::default()
@@ -299,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn a_panicking_subscriber_is_counted_and_the_others_go_on() {
+    fn subscriber_panic_is_counted_and_the_other_subscribers_are_called() {
         let bus = TypedEventBus::default();
         let seen = Log::default();
         let _bad = bus.subscribe(|_: &Beat| panic!("on purpose")).unwrap();
@@ -320,33 +300,33 @@ mod tests {
     }
 
     #[derive(Clone, Copy)]
-    struct Unspeakable;
-    impl serde::Serialize for Unspeakable {
+    struct Unserializable;
+    impl serde::Serialize for Unserializable {
         fn serialize<S: serde::Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
-            Err(serde::ser::Error::custom("no words"))
+            Err(serde::ser::Error::custom("no JSON form"))
         }
     }
-    impl Event for Unspeakable {
-        const NAME: &'static str = "Unspeakable";
+    impl Event for Unserializable {
+        const NAME: &'static str = "Unserializable";
         const PRIORITY: Priority = Priority::Normal;
     }
 
     #[test]
-    fn an_event_without_a_json_form_says_so() {
+    fn serialize_error_becomes_the_json_of_the_event() {
         let bus = TypedEventBus::default();
-        bus.declare::<Unspeakable>().unwrap();
+        bus.declare::<Unserializable>().unwrap();
         let (send, records) = std::sync::mpsc::channel();
         let _guard = bus.subscribe_json(move |record| send.send(record.data.clone()).unwrap());
-        bus.publisher().unwrap().publish(Unspeakable);
+        bus.publisher().unwrap().publish(Unserializable);
         bus.pump(1);
         assert_eq!(
             records.try_recv().unwrap(),
-            serde_json::json!({ "error": "no words" })
+            serde_json::json!({ "error": "no JSON form" })
         );
     }
 
     #[test]
-    fn what_nobody_waits_for_any_more_is_unclaimed() {
+    fn events_whose_last_subscription_ended_are_unclaimed() {
         let bus = TypedEventBus::default();
         let guard = bus.subscribe(|_: &Note| ()).unwrap();
         bus.publisher().unwrap().publish(Note(1));
@@ -373,7 +353,7 @@ mod tests {
         let (inner, log_to) = (bus.clone(), seen.clone());
         let mut later = Vec::new();
         let _guard = bus.subscribe(move |_: &Beat| {
-            assert_eq!(inner.pump(10), PumpReport::default(), "not twice at a time");
+            assert_eq!(inner.pump(10), PumpReport::default(), "one pump at a time");
             later.push(log::<Note>(&inner, &log_to, |e| e.0));
             inner.publisher().unwrap().publish(Note(9));
             assert_eq!(inner.stats().critical.delivered, 1);

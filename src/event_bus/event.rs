@@ -1,21 +1,21 @@
-//! What an event is: a small `Copy` value with a name and a priority.
+//! Events: small `Copy` values with a name and a priority.
 
 use core::time::Duration;
 
 use serde::Serialize;
 
-/// The largest event in bytes: a cell is one cache line, and its first word belongs to the bus.
+/// The largest size of an event in bytes: a cell is one cache line, and its first word belongs to the bus.
 pub const MAX_EVENT_BYTES: usize = 56;
 
-/// How soon an event must reach its subscribers. Lower lanes wait for higher ones.
+/// How soon an event must reach its subscribers. A lane is drained only while all higher ones are empty.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Priority {
-    /// Within 0.5 ms: what the audio path must react to.
+    /// Within 0.5 ms: events that the audio path must react to.
     Critical,
-    /// Within 5 ms: what the control side must react to.
+    /// Within 5 ms: events that the control side must react to.
     High,
-    /// Within 100 ms: what people and dashboards read.
+    /// Within 100 ms: events that people and dashboards read.
     Normal,
 }
 
@@ -40,7 +40,7 @@ impl Priority {
 }
 
 /// A message on the bus: at most [`MAX_EVENT_BYTES`] bytes, aligned to at most 8 (both checked when it is first
-/// published, at compile time), copied into a lane as it is.
+/// published, at compile time), copied into a lane byte by byte.
 ///
 /// `Serialize` makes the JSON form that dashboards read; it runs on the dispatching side only.
 ///
@@ -71,11 +71,11 @@ impl Priority {
 /// bus.publisher().unwrap().publish(Big { samples: [0; 32], more: [0; 25] });
 /// ```
 pub trait Event: Copy + Send + Serialize + 'static {
-    /// The name under which people and dashboards know it; unique on a bus.
+    /// The name that people and dashboards see; unique on a bus.
     const NAME: &'static str;
-    /// The lane it travels in.
+    /// The lane that its events are pushed to.
     const PRIORITY: Priority;
-    /// The name as a number, the same in every instance of a build; never 0.
+    /// The name as a number: the same in every instance of a build, and never 0.
     const ID: u32 = fnv1a(Self::NAME);
 }
 
@@ -92,16 +92,16 @@ pub const fn fnv1a(name: &str) -> u32 {
     if hash == 0 { 1 } else { hash }
 }
 
-/// A publisher's lane was full and events were lost. Made by the dispatching side, once per lane and pump.
+/// A publisher's lane was full and events were lost. Published by the dispatching side, at most once per lane and pump.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct EventsDropped {
-    /// Whose events: the number in [`EventRecord::publisher`].
+    /// The publisher: its number in [`EventRecord::publisher`].
     pub publisher: u32,
     /// Which lane was full.
     pub lane: Priority,
     /// Events lost since the last announcement for this publisher and lane.
     pub dropped: u64,
-    /// Events lost by this publisher and lane since it was made.
+    /// Events lost in this lane since the publisher was made.
     pub total: u64,
 }
 
@@ -113,23 +113,23 @@ impl Event for EventsDropped {
 /// The JSON form of one delivered event.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct EventRecord {
-    /// The version of this form: [`EventRecord::VERSION`].
+    /// The version of this format: [`EventRecord::VERSION`].
     pub version: u32,
     /// [`Event::NAME`].
     pub name: &'static str,
     /// [`Event::PRIORITY`].
     pub priority: Priority,
-    /// The event's place among those of its publisher and lane, from 0, without gaps unless events were carried
-    /// from another instance and some were lost on the way.
+    /// The event's number among those of its publisher and lane, from 0. It has no gaps, unless events were forwarded from
+    /// another instance and some were lost on the way.
     pub seq: u64,
-    /// Which publisher; the highest bit is set when the event was carried from another instance.
+    /// The publisher's number; the highest bit is set if the event was forwarded from another instance.
     pub publisher: u32,
-    /// The event itself.
+    /// The event's fields.
     pub data: serde_json::Value,
 }
 
 impl EventRecord {
-    /// Raised when a field changes its meaning or goes away.
+    /// Incremented when a field changes its meaning or is removed.
     pub const VERSION: u32 = 1;
 }
 
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn deadlines_are_the_storys() {
+    fn priority_deadlines_and_names_are_those_of_the_story() {
         assert_eq!(
             Priority::ALL.map(|p| p.deadline().as_micros()),
             [500, 5_000, 100_000]

@@ -1,11 +1,12 @@
-//! Models of a lane, checked over every interleaving and every value an atomic may give (`--cfg loom`).
+//! Loom models of a lane, checked over every interleaving and every value that an atomic load may return (`--cfg loom`).
 //!
 //! Laws:
-//! 1. What is taken is what was pushed, whole, in order, each once.
-//! 2. A cell is not written again before it was taken (the ring turning over many times its size).
-//! 3. Attempts = taken + dropped, and a push is refused only when as many cells as the lane has were untaken.
-//! 4. What a writer pushed before it went away is taken; its lane is seen abandoned once, and never before it is.
-//! 5. The model sees the cells: a reader that does not look at the tail is caught.
+//! 1. Popped events are the pushed ones: whole, in order, each once.
+//! 2. A cell is not written again before it was popped, also after the positions have gone round the ring many times.
+//! 3. Pushes = popped + dropped, and a push fails only while the lane is full.
+//! 4. All events that a writer pushed before it was dropped are popped, and a lane is reported as abandoned only after that
+//!    drop.
+//! 5. The models check access to the cells: a reader that does not load the tail fails.
 
 use loom::thread;
 
@@ -24,67 +25,67 @@ fn push(writer: &LaneWriter, number: u64) -> bool {
     writer.push(0, number, Numbered(number))
 }
 
-fn take(reader: &mut LaneReader) -> Option<u64> {
-    let cell = reader.take()?;
-    // SAFETY: `push` above is the only source of cells here.
+fn pop(reader: &mut LaneReader) -> Option<u64> {
+    let cell = reader.pop()?;
+    // SAFETY: `push` above writes all cells of this lane.
     #[allow(unsafe_code, reason = "reads back the type that `push` wrote")]
     let Numbered(number) = *unsafe { cell.event::<Numbered>() };
     assert_eq!(
         number,
-        cell.stamp_ns(),
+        cell.timestamp_ns(),
         "header and payload belong together"
     );
     Some(number)
 }
 
-/// Pushes `attempts` on another thread; returns what the reader took and what the writer saw dropped.
-fn race(capacity: usize, attempts: u64, looks: usize) -> (Vec<u64>, u64, Vec<u64>) {
+/// Pushes `pushes` events on another thread. Returns the popped ones, the count of dropped ones, and those whose push failed.
+fn race(capacity: usize, pushes: u64, polls: usize) -> (Vec<u64>, u64, Vec<u64>) {
     let (writer, mut reader) = lane(capacity);
     let writing = thread::spawn(move || {
-        let refused: Vec<u64> = (0..attempts)
+        let refused: Vec<u64> = (0..pushes)
             .filter(|&number| !push(&writer, number))
             .collect();
         (writer, refused)
     });
-    let mut taken: Vec<u64> = (0..looks).filter_map(|_| take(&mut reader)).collect();
+    let mut popped: Vec<u64> = (0..polls).filter_map(|_| pop(&mut reader)).collect();
     let (writer, refused) = writing.join().unwrap();
-    taken.extend(core::iter::from_fn(|| take(&mut reader)));
+    popped.extend(core::iter::from_fn(|| pop(&mut reader)));
     drop(writer);
-    (taken, reader.dropped(), refused)
+    (popped, reader.dropped(), refused)
 }
 
 #[test]
-fn law_1_taken_whole_in_order_once() {
+fn lane_events_are_popped_whole_in_order_once() {
     loom::model(|| {
-        let (taken, dropped, _) = race(4, 3, 4);
-        assert_eq!((taken, dropped), (vec![0, 1, 2], 0));
+        let (popped, dropped, _) = race(4, 3, 4);
+        assert_eq!((popped, dropped), (vec![0, 1, 2], 0));
     });
 }
 
 #[test]
-fn law_2_a_cell_is_not_overwritten_before_it_was_taken() {
+fn lane_cell_is_not_overwritten_before_it_was_popped() {
     loom::model(|| {
-        let (taken, _, refused) = race(1, 4, 5);
-        assert!(taken.is_sorted());
-        assert!(taken.iter().all(|number| !refused.contains(number)));
+        let (popped, _, refused) = race(1, 4, 5);
+        assert!(popped.is_sorted());
+        assert!(popped.iter().all(|number| !refused.contains(number)));
     });
 }
 
 #[test]
-fn law_3_attempts_are_taken_or_dropped() {
+fn lane_pushes_are_popped_or_counted_as_dropped() {
     loom::model(|| {
-        let (taken, dropped, refused) = race(2, 5, 4);
+        let (popped, dropped, refused) = race(2, 5, 4);
         assert_eq!(dropped, refused.len() as u64);
-        assert_eq!(taken.len() as u64 + dropped, 5);
+        assert_eq!(popped.len() as u64 + dropped, 5);
         assert!(
-            taken.starts_with(&[0, 1]),
-            "two cells take two events, whatever the reader does"
+            popped.starts_with(&[0, 1]),
+            "two cells hold two events, whatever the reader does"
         );
     });
 }
 
 #[test]
-fn law_4_the_last_events_of_a_dropped_writer_are_taken() {
+fn lane_events_of_a_dropped_writer_are_popped() {
     loom::model(|| {
         let (writer, mut reader) = lane(2);
         let writing = thread::spawn(move || {
@@ -92,31 +93,31 @@ fn law_4_the_last_events_of_a_dropped_writer_are_taken() {
             push(&writer, 1);
             push(&writer, 2);
         });
-        let mut taken = Vec::new();
-        // As the dispatching side does: abandoned first, empty second.
-        let spent = reader.is_abandoned();
-        taken.extend(core::iter::from_fn(|| take(&mut reader)));
-        if spent {
+        let mut popped = Vec::new();
+        // In the order of the dispatching side: abandoned first, empty second.
+        let abandoned = reader.is_abandoned();
+        popped.extend(core::iter::from_fn(|| pop(&mut reader)));
+        if abandoned {
             assert_eq!(
-                (taken.len(), reader.dropped()),
+                (popped.len(), reader.dropped()),
                 (2, 1),
                 "nothing comes after abandonment"
             );
         }
         writing.join().unwrap();
         assert!(reader.is_abandoned());
-        taken.extend(core::iter::from_fn(|| take(&mut reader)));
-        assert_eq!(taken.len() as u64 + reader.dropped(), 3);
+        popped.extend(core::iter::from_fn(|| pop(&mut reader)));
+        assert_eq!(popped.len() as u64 + reader.dropped(), 3);
     });
 }
 
 #[test]
 #[should_panic(expected = "Causality violation")]
-fn law_5_a_reader_that_does_not_look_is_caught() {
+fn lane_reader_without_a_tail_load_is_a_data_race() {
     loom::model(|| {
         let (writer, mut reader) = lane(2);
         let writing = thread::spawn(move || push(&writer, 0));
-        reader.take_blind();
+        reader.read_without_tail();
         writing.join().unwrap();
     });
 }

@@ -1,76 +1,35 @@
-//! The publishing side: what may run on the audio thread.
+//! Publishers: the part of the bus that runs on the audio thread.
 #![cfg_attr(not(test), forbid(clippy::disallowed_types))] // Real-time: no lock, and nothing here can allow one.
 
 use core::any::Any;
 use core::cell::Cell;
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{Arc, Weak};
 
-use super::bus::{Inner, TypedEventBus};
-use super::clock::Clock;
 use super::error::BusError;
 use super::event::{Event, Priority};
-use super::interest::Interest;
+use super::inline_handlers::{InlineHandlers, MAX_INLINE_HANDLERS};
+use super::inner::Inner;
 use super::lane::LaneWriter;
-use crate::contain::count_panics;
-use crate::sync::atomic::{AtomicU64, Ordering};
+use super::shared::Shared;
+use crate::lock::lock;
 
-/// How many inline handlers a publisher takes: what runs within `publish` stays bounded.
-pub const MAX_INLINE_HANDLERS: usize = 8;
-
-/// What publishers share with the bus. Never locked.
-pub(crate) struct Core {
-    pub(crate) interest: Interest,
-    pub(crate) clock: Clock,
-    /// Panics of user code that were caught, on whichever thread.
-    pub(crate) panics: AtomicU64,
-}
-
-impl Core {
-    /// Runs user code, and counts its panics and those of their payloads' drops. The caller holds no lock.
-    pub(crate) fn count_panics(&self, code: impl FnOnce()) -> usize {
-        let panics = count_panics(code);
-        if panics > 0 {
-            // Relaxed: a count.
-            self.panics.fetch_add(panics as u64, Ordering::Relaxed);
-        }
-        panics
-    }
-}
-
-/// What became of an event on its way into a lane.
+/// The result of publishing one event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Published {
-    /// Nobody subscribes to this type (inline handlers apart), and nothing was written.
+    /// The type has no subscribers (inline handlers do not count), and nothing was written.
     Idle,
-    /// It is in its lane.
+    /// The event is in its lane.
     Queued,
-    /// Its lane was full; counted, and announced by [`EventsDropped`](super::EventsDropped).
+    /// The lane was full. The loss is counted, and announced by [`EventsDropped`](super::EventsDropped).
     Dropped,
 }
 
-type InlineHandler = Box<dyn Fn(&dyn Any) + Send + Sync>;
-
-/// A publisher's inline handlers, from the first on. The dispatching side holds them too, only so that it is the one
-/// that frees them.
-pub(crate) struct InlineHandlers {
-    handlers: [OnceLock<InlineHandler>; MAX_INLINE_HANDLERS],
-    core: Arc<Core>,
-}
-
-impl Drop for InlineHandlers {
-    fn drop(&mut self) {
-        for handler in self.handlers.iter_mut().filter_map(OnceLock::take) {
-            self.core.count_panics(|| drop(handler));
-        }
-    }
-}
-
-/// One thread's way into the bus: `Send`, so that it can be made here and used there, and not `Sync`.
+/// Publishes events from one thread. It is `Send`, so that one thread can make it for another, and not `Sync`.
 ///
 /// # Real-time
-/// [`publish`](Self::publish) is wait-free: it does not allocate, lock, wait, wake anybody or read a clock. Dropping
-/// a publisher is a handful of decrements while the bus lives; whatever it published is still delivered, then the
-/// dispatching side frees its lanes and inline handlers. Dropped after the bus, it frees them itself.
+/// [`publish`](Self::publish) is wait-free: it does not allocate, lock, wait, wake a thread or read a clock. Dropping
+/// a publisher decrements a few counters while the bus lives; its pending events are still delivered, then the dispatching
+/// side frees its lanes and inline handlers. A publisher that is dropped after the bus frees them itself.
 ///
 /// # Examples
 /// A publisher belongs to one thread:
@@ -79,35 +38,33 @@ impl Drop for InlineHandlers {
 /// shared(wavepool::event_bus::TypedEventBus::default().publisher().unwrap());
 /// ```
 pub struct Publisher {
-    core: Arc<Core>,
+    shared: Arc<Shared>,
     lanes: [LaneWriter; 3],
     id: u32,
     inline: Arc<InlineHandlers>,
     inline_count: usize,
     /// Whether inline handlers are running.
-    within_inline: Cell<bool>,
+    running_inline: Cell<bool>,
     bus: Weak<Inner>,
 }
 
 impl Publisher {
-    pub(crate) fn new(core: Arc<Core>, bus: Weak<Inner>, lanes: [LaneWriter; 3], id: u32) -> Self {
-        let inline = InlineHandlers {
-            handlers: Default::default(),
-            core: core.clone(),
-        };
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        bus: Weak<Inner>,
+        lanes: [LaneWriter; 3],
+        inline: Arc<InlineHandlers>,
+        id: u32,
+    ) -> Self {
         Self {
-            core,
+            shared,
             lanes,
             id,
-            inline: Arc::new(inline),
+            inline,
             inline_count: 0,
-            within_inline: Cell::new(false),
+            running_inline: Cell::new(false),
             bus,
         }
-    }
-
-    pub(crate) fn inline_handlers(&self) -> Arc<InlineHandlers> {
-        self.inline.clone()
     }
 
     /// This publisher's number in [`EventRecord`](super::EventRecord) and [`EventsDropped`](super::EventsDropped).
@@ -116,79 +73,90 @@ impl Publisher {
         self.id
     }
 
-    /// Sends an event to whoever subscribes to its type; a Critical one passes the inline handlers first.
+    /// Publishes an event to the subscribers of its type. A Critical event goes to the inline handlers first.
     ///
-    /// Events of one publisher and one lane are delivered in the order in which they were published. Between lanes,
-    /// and between publishers, there is no order.
+    /// Events of one publisher and one lane are delivered in the order in which they were published. There is no order
+    /// between lanes, nor between publishers.
     ///
     /// # Real-time
     /// Wait-free, no allocation, no system call. Copies at most 64 bytes.
     #[inline]
     pub fn publish<E: Event>(&self, event: E) -> Published {
         if matches!(E::PRIORITY, Priority::Critical) && self.inline_count > 0 {
-            // A copy, so that the event itself stays in registers.
-            let seen = event;
-            self.run_inline(&seen);
+            // The handlers get a copy, so that the event itself stays in registers.
+            let copy = event;
+            self.run_inline(&copy);
         }
-        let Some(slot) = self.core.interest.wanted::<E>() else {
+        let Some(slot) = self.shared.types.subscribed_slot::<E>() else {
             return Published::Idle;
         };
-        let stamp_ns = self.core.clock.stamp_ns();
+        let timestamp_ns = self.shared.clock.timestamp_ns();
         let lane = &self.lanes[E::PRIORITY.lane()];
-        if lane.push(slot, stamp_ns, event) {
+        if lane.push(slot, timestamp_ns, event) {
             Published::Queued
         } else {
             Published::Dropped
         }
     }
 
-    /// Whether [`is_heard`](Self::is_heard) has to look closer at either type: seldom.
+    /// A cheap filter before [`has_subscribers`](Self::has_subscribers): false if neither type has subscribers or inline
+    /// handlers, true if one of them may have some.
     #[inline(always)]
-    pub(crate) fn may_be_heard<A: Event, B: Event>(&self) -> bool {
-        let interest = &self.core.interest;
-        let wanted = interest.wanted_nearby::<A>() | interest.wanted_nearby::<B>();
-        (wanted > 0) | (self.inline_count > 0)
+    pub(crate) fn may_have_subscribers<A: Event, B: Event>(&self) -> bool {
+        let types = &self.shared.types;
+        let subscribers = types.bucket_subscribers::<A>() | types.bucket_subscribers::<B>();
+        (subscribers > 0) | (self.inline_count > 0)
     }
 
-    /// Whether `publish` would reach anybody at this moment: for callers that look once and then publish often.
+    /// Whether `publish` of an event of this type would reach a subscriber or an inline handler at this moment. For callers
+    /// that check once and then publish often.
     ///
     /// # Real-time
     /// Wait-free, no allocation, no system call.
     #[must_use]
-    pub fn is_heard<E: Event>(&self) -> bool {
+    pub fn has_subscribers<E: Event>(&self) -> bool {
         let inline = matches!(E::PRIORITY, Priority::Critical) && self.inline_count > 0;
-        inline || self.core.interest.wanted::<E>().is_some()
+        inline || self.shared.types.subscribed_slot::<E>().is_some()
     }
 
-    /// Makes a type known to this publisher's bus, as [`TypedEventBus::declare`] does: JSON subscribers get its events from
-    /// then on. Whoever is handed a publisher declares with it what they are going to publish. Does nothing
-    /// once the bus is gone.
+    /// The earlier name of [`has_subscribers`](Self::has_subscribers).
+    #[doc(hidden)]
+    #[must_use]
+    pub fn is_heard<E: Event>(&self) -> bool {
+        self.has_subscribers::<E>()
+    }
+
+    /// Declares an event type on this publisher's bus, as [`TypedEventBus::declare`](super::TypedEventBus::declare) does:
+    /// JSON subscribers get its events from then on. Code that is given a publisher declares with it the types that it is
+    /// going to publish. Does nothing once the bus was dropped.
     ///
     /// # Real-time
-    /// No: it locks and allocates. Declare before the publisher goes to its thread.
+    /// No: it locks and allocates. Call it before the publisher moves to its thread.
     ///
     /// # Errors
     /// [`BusError::NameTaken`], [`BusError::TooManyTypes`].
     pub fn declare<E: Event>(&self) -> Result<(), BusError> {
-        self.bus
-            .upgrade()
-            .map_or(Ok(()), |inner| TypedEventBus { inner }.declare::<E>())
+        let Some(inner) = self.bus.upgrade() else {
+            return Ok(());
+        };
+        inner.declare::<E>(&mut lock(&inner.state)).map(|_| ())
     }
 
-    /// Adds a handler that runs within `publish`, on the publishing thread, before the event is queued. By adding it
-    /// you declare it real-time safe: it does not allocate, lock, wait or make system calls, and takes microseconds.
+    /// Adds a handler that runs within `publish`, on the publishing thread, before the event is queued. The handler must be
+    /// real-time safe: it does not allocate, lock, wait or make system calls, and takes microseconds.
     ///
-    /// A handler that panics is caught natively and counted ([`BusStats::subscriber_panics`](super::BusStats)). What it
-    /// publishes through this same publisher is queued and passes no inline handler, so that `publish` always ends.
+    /// A panic of the handler is caught natively and counted ([`BusStats::subscriber_panics`](super::BusStats)). Events that
+    /// the handler publishes through this same publisher are queued without going to inline handlers, so that `publish`
+    /// always returns.
     ///
     /// # Real-time
-    /// No: it allocates. Add handlers before the publisher goes to its thread.
+    /// No: it allocates. Add handlers before the publisher moves to its thread.
     ///
     /// # Errors
     /// [`BusError::TooManyInlineHandlers`] above [`MAX_INLINE_HANDLERS`].
     ///
     /// # Examples
-    /// Only Critical events have inline handlers; others do not compile:
+    /// Only Critical events have inline handlers; for others this does not compile:
     /// ```compile_fail,E0080
     /// # use wavepool::event_bus::{EventsDropped, TypedEventBus};
     /// let mut publisher = TypedEventBus::default().publisher().unwrap();
@@ -204,32 +172,22 @@ impl Publisher {
                 "only Critical events are handled inline"
             )
         };
-        let Some(free) = self.inline.handlers.get(self.inline_count) else {
-            self.core.count_panics(|| drop(handler));
+        if !self.inline.set(self.inline_count, handler) {
             return Err(BusError::TooManyInlineHandlers {
                 limit: MAX_INLINE_HANDLERS,
             });
-        };
-        free.get_or_init(|| {
-            Box::new(move |event| {
-                if let Some(event) = event.downcast_ref::<E>() {
-                    handler(event);
-                }
-            })
-        });
+        }
         self.inline_count += 1;
         Ok(())
     }
 
-    #[inline(never)] // Keeps its unwinding out of `publish`, which most events pass without it.
+    #[inline(never)] // Keeps the code for unwinding out of `publish`; most events have no inline handlers.
     fn run_inline(&self, event: &dyn Any) {
-        if self.within_inline.replace(true) {
+        if self.running_inline.replace(true) {
             return;
         }
-        for handler in self.inline.handlers.iter().map_while(OnceLock::get) {
-            self.core.count_panics(|| handler(event));
-        }
-        self.within_inline.set(false);
+        self.inline.run(event);
+        self.running_inline.set(false);
     }
 }
 
@@ -246,6 +204,7 @@ mod tests {
     use super::*;
     use crate::event_bus::test_events::Beat;
     use crate::event_bus::{EventRecord, TypedEventBus};
+    use crate::sync::atomic::{AtomicU64, Ordering};
 
     #[derive(Clone, Copy, serde::Serialize)]
     struct Other;
@@ -270,10 +229,14 @@ mod tests {
         assert_eq!(
             seen.load(Ordering::Relaxed),
             107,
-            "at once, and its own type only"
+            "immediately, and for its own type only"
         );
         let _guard = bus.subscribe(|_: &Beat| ()).unwrap();
-        assert_eq!(publisher.publish(Beat(1)), Published::Queued, "both ways");
+        assert_eq!(
+            publisher.publish(Beat(1)),
+            Published::Queued,
+            "inline and queued"
+        );
         assert_eq!(seen.load(Ordering::Relaxed), 208);
     }
 
@@ -287,12 +250,12 @@ mod tests {
         let refused = publisher.add_inline(|_: &Beat| ()).unwrap_err();
         assert_eq!(
             refused.to_string(),
-            "this publisher has 8 inline handlers, which is its limit"
+            "this publisher has 8 inline handlers, which is the limit (MAX_INLINE_HANDLERS): use one handler for several purposes, or `TypedEventBus::subscribe`"
         );
     }
 
     #[test]
-    fn an_inline_panic_is_caught_and_counted_and_the_event_goes_on() {
+    fn inline_handler_panic_is_caught_and_counted_and_the_event_is_queued() {
         let bus = TypedEventBus::default();
         let mut publisher = bus.publisher().unwrap();
         let seen = Arc::new(AtomicU64::new(0));
@@ -313,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn a_publisher_made_here_works_there_and_what_it_left_is_delivered() {
+    fn publisher_moves_to_a_thread_and_its_pending_events_outlive_it() {
         let bus = TypedEventBus::default();
         let queue = bus.queue::<Beat>(100).unwrap();
         let publisher = bus.publisher().unwrap();
@@ -326,7 +289,7 @@ mod tests {
         assert_eq!(bus.stats().publishers, 1);
         bus.pump(100);
         bus.pump(0);
-        assert_eq!(bus.stats().publishers, 0, "its lanes are reclaimed");
+        assert_eq!(bus.stats().publishers, 0, "its lanes are freed");
         assert!(
             core::iter::from_fn(|| queue.try_next())
                 .map(|beat| beat.0)

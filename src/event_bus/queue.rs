@@ -1,4 +1,4 @@
-//! For subscribers that cannot be brief: events wait for them in a queue of their own.
+//! Queues: subscriptions without a handler, for threads that take long over an event.
 #![allow(clippy::disallowed_types)] // A channel between the dispatching thread and a subscriber.
 
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use crate::sync::atomic::{AtomicU64, Ordering};
 /// The most events of one [`EventQueue`].
 pub const MAX_QUEUE_EVENTS: usize = 1 << 20;
 
-/// Events of one type for a thread of your own. If it is slow, this queue alone loses events, and counts them.
+/// Events of one type for a thread of your own. If that thread is slow, only this queue loses events; it counts them.
 #[derive(Debug)]
 pub struct EventQueue<E> {
     events: Receiver<E>,
@@ -21,7 +21,7 @@ pub struct EventQueue<E> {
 }
 
 impl TypedEventBus {
-    /// Subscribes with a queue of `capacity` events (0 stands for 1) instead of a handler.
+    /// Subscribes with a queue of `capacity` events instead of a handler. A capacity of 0 counts as 1.
     ///
     /// # Errors
     /// [`BusError::QueueTooLong`] above [`MAX_QUEUE_EVENTS`]; otherwise as [`declare`](Self::declare).
@@ -37,7 +37,7 @@ impl TypedEventBus {
         let count = missed.clone();
         let subscription = self.subscribe(move |event: &E| {
             if sender.try_send(*event).is_err() {
-                // Relaxed: a count.
+                // Relaxed: a counter.
                 count.fetch_add(1, Ordering::Relaxed);
             }
         })?;
@@ -50,21 +50,21 @@ impl TypedEventBus {
 }
 
 impl<E: Event> EventQueue<E> {
-    /// The oldest event, if there is one.
+    /// The oldest event, if the queue has one.
     pub fn try_next(&self) -> Option<E> {
         self.events.try_recv().ok()
     }
 
-    /// The oldest event, waited for. `None`: none came in time.
+    /// The oldest event; waits up to `timeout` for one. `None`: no event came in time.
     #[cfg(not(target_arch = "wasm32"))]
-    pub fn next_within(&self, patience: core::time::Duration) -> Option<E> {
-        self.events.recv_timeout(patience).ok()
+    pub fn next_within(&self, timeout: core::time::Duration) -> Option<E> {
+        self.events.recv_timeout(timeout).ok()
     }
 
-    /// Events that found the queue full.
+    /// Events that were lost because the queue was full.
     #[must_use]
     pub fn missed(&self) -> u64 {
-        // Relaxed: a count.
+        // Relaxed: a counter.
         self.missed.load(Ordering::Relaxed)
     }
 }
@@ -75,7 +75,7 @@ mod tests {
     use crate::event_bus::test_events::Note;
 
     #[test]
-    fn a_full_queue_counts_what_it_missed_and_nobody_else_does() {
+    fn queue_overflow_is_counted_by_that_queue_alone() {
         let bus = TypedEventBus::default();
         let slow = bus.queue::<Note>(2).unwrap();
         let quick = bus.queue::<Note>(5).unwrap();
@@ -95,7 +95,7 @@ mod tests {
 
     #[cfg(not(target_arch = "wasm32"))]
     #[test]
-    fn waiting_ends_with_the_event_or_the_patience() {
+    fn queue_wait_ends_with_an_event_or_the_timeout() {
         let bus = TypedEventBus::default();
         let queue = bus.queue::<Note>(1).unwrap();
         assert_eq!(

@@ -1,17 +1,17 @@
-//! What the bus's lock guards: types and their subscribers, publishers' lanes, counts.
+//! The data behind the bus's lock: types and their subscribers, publishers' lanes, counts.
 
 use core::any::TypeId;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 
-use super::bus::Inner;
-use super::carry::FROM_AFAR;
 use super::cell::EventCell;
+use super::config::Lanes;
 use super::event::{Event, EventsDropped, Priority};
-use super::interest::SLOTS;
+use super::inline_handlers::InlineHandlers;
 use super::lane::{LaneReader, LaneWriter};
-use super::publisher::{Core, InlineHandlers, Published, Publisher};
+use super::shared::Shared;
 use super::stats::{LaneStats, LaneTally};
-use super::subscriber::{Delivery, Subscriber, Subscribers, Taken};
+use super::subscriber::{Delivery, PoppedEvent, Subscriber, Subscribers, to_json};
+use super::type_table::SLOTS;
 
 /// A declared type.
 pub(crate) struct TypeEntry {
@@ -24,31 +24,32 @@ pub(crate) struct TypeEntry {
 }
 
 impl TypeEntry {
-    pub(crate) fn of<E: Event>(to_json: fn(&EventCell) -> serde_json::Value) -> Self {
+    pub(crate) fn of<E: Event>() -> Self {
         Self {
             type_id: TypeId::of::<E>(),
             id: E::ID,
             name: E::NAME,
             priority: E::PRIORITY,
-            to_json,
+            to_json: to_json::<E>,
             subscribers: Arc::new([]),
         }
     }
 }
 
-/// A publisher's lanes, seen from here.
+/// The dispatching side's ends of one publisher.
 pub(crate) struct Source {
     id: u32,
     readers: [LaneReader; 3],
+    /// Kept so that this side drops the handlers.
     inline: Arc<InlineHandlers>,
-    /// Events taken so far: the next one's `seq`.
-    taken: [u64; 3],
-    /// Drops already in the tallies.
+    /// Events popped so far, which is the `seq` of the next one.
+    popped: [u64; 3],
+    /// Dropped events that the tallies contain already.
     tallied: [u64; 3],
-    /// Drops not yet announced.
+    /// Dropped events that were not announced yet.
     unannounced: [u64; 3],
-    /// Events that a final delivery still has to deliver: they come before all others of their lane.
-    due: [usize; 3],
+    /// Events that a flush still has to deliver: the oldest ones of their lane.
+    to_flush: [usize; 3],
 }
 
 impl Source {
@@ -57,16 +58,16 @@ impl Source {
             id,
             readers,
             inline,
-            taken: [0; 3],
+            popped: [0; 3],
             tallied: [0; 3],
             unannounced: [0; 3],
-            due: [0; 3],
+            to_flush: [0; 3],
         }
     }
 
-    /// The publisher is gone and nothing of it is left.
-    fn is_spent(&mut self) -> bool {
-        // All lanes are seen abandoned before any is seen empty: nothing can come in between.
+    /// Whether the publisher was dropped and nothing of it is left to deliver or announce.
+    fn is_drained(&mut self) -> bool {
+        // The order matters: once all lanes are abandoned nothing is pushed any more, so that an empty lane stays empty.
         self.readers.iter_mut().all(LaneReader::is_abandoned)
             && Arc::get_mut(&mut self.inline).is_some()
             && self.readers.iter().all(LaneReader::is_empty)
@@ -79,68 +80,67 @@ impl Source {
     }
 }
 
-/// Publishers of this instance are numbered from 1 to here.
-const LAST_ID: u32 = FROM_AFAR - 1;
+/// Set in the numbers of publishers of another instance, so that they differ from those of this one.
+pub(crate) const FORWARDED_PUBLISHER: u32 = 1 << 31;
+/// Publishers of this instance have the numbers from 1 to here.
+const LAST_ID: u32 = FORWARDED_PUBLISHER - 1;
+/// The number of the bus itself, which announces dropped events.
+const ANNOUNCER_ID: u32 = 0;
 
-/// Everything the bus's lock guards. No user code runs under it.
+/// The data behind the bus's lock. No user code runs while it is locked.
 pub(crate) struct State {
-    /// By interest slot.
+    /// Indexed by the slot in the type table.
     pub(crate) types: [Option<TypeEntry>; SLOTS],
-    /// Subscribers of everything, carrying included.
-    pub(crate) everything: u32,
-    /// Whether carrying is among them.
-    pub(crate) carries: bool,
-    records: Subscribers,
-    /// The first is the announcer's.
+    /// How many subscribe to all types; forwarding counts as one.
+    pub(crate) subscribers_of_all: u32,
+    /// Whether events are forwarded to another instance.
+    pub(crate) forwards: bool,
+    json_subscribers: Subscribers,
+    /// The first is the bus itself.
     sources: Vec<Source>,
     next_id: u32,
-    /// Publishes `EventsDropped`.
-    announcer: Publisher,
-    /// Per lane: the source to look at first, so that none starves another.
-    turn: [usize; 3],
+    shared: Arc<Shared>,
+    /// The lane for `EventsDropped`.
+    announcements: LaneWriter,
+    /// Per lane: the source that is polled first, so that no publisher starves another.
+    next_source: [usize; 3],
     tallies: [LaneTally; 3],
 }
 
 impl State {
-    pub(crate) fn new(announcer: Publisher, readers: [LaneReader; 3]) -> Self {
+    pub(crate) fn new(shared: Arc<Shared>, (writers, readers): Lanes) -> Self {
+        let [_, announcements, _] = writers;
+        let no_handlers = Arc::new(InlineHandlers::new(shared.clone()));
         Self {
             types: [const { None }; SLOTS],
-            everything: 0,
-            carries: false,
-            records: Arc::new([]),
-            sources: vec![Source::new(
-                announcer.id(),
-                readers,
-                announcer.inline_handlers(),
-            )],
+            subscribers_of_all: 0,
+            forwards: false,
+            json_subscribers: Arc::new([]),
+            sources: vec![Source::new(ANNOUNCER_ID, readers, no_handlers)],
             next_id: 1,
-            announcer,
-            turn: [0; 3],
+            shared,
+            announcements,
+            next_source: [0; 3],
             tallies: Priority::ALL.map(LaneTally::new),
         }
     }
 
-    /// Makes a publisher whose lanes end here.
-    pub(crate) fn add_publisher(
+    /// Adds the lanes of a new publisher; returns its number.
+    pub(crate) fn add_source(
         &mut self,
-        core: Arc<Core>,
-        bus: Weak<Inner>,
-        (writers, readers): ([LaneWriter; 3], [LaneReader; 3]),
-    ) -> Publisher {
-        let publisher = Publisher::new(core, bus, writers, self.fresh_id());
-        self.sources.push(Source::new(
-            publisher.id(),
-            readers,
-            publisher.inline_handlers(),
-        ));
-        publisher
+        readers: [LaneReader; 3],
+        inline: Arc<InlineHandlers>,
+    ) -> u32 {
+        let id = self.unused_id();
+        self.sources.push(Source::new(id, readers, inline));
+        id
     }
 
-    /// A number that no publisher has, and that none had among the last two thousand million.
-    fn fresh_id(&mut self) -> u32 {
+    /// A number that no publisher has, and none had among the last 2^31 - 1.
+    fn unused_id(&mut self) -> u32 {
         loop {
             let id = self.next_id;
-            // From 1 on again, since 0 is the announcer, and the highest bit marks publishers of other instances.
+            // Wraps to 1: 0 is the bus itself, and the highest bit marks publishers of other instances.
             self.next_id = if id == LAST_ID { 1 } else { id + 1 };
             if self.sources.iter().all(|source| source.id != id) {
                 return id;
@@ -148,7 +148,7 @@ impl State {
         }
     }
 
-    /// Publishers, the announcer apart.
+    /// Number of publishers, not counting the bus itself.
     pub(crate) fn publishers(&self) -> usize {
         self.sources.len() - 1
     }
@@ -178,10 +178,11 @@ impl State {
             Some(slot) => self.types[usize::from(slot)]
                 .as_mut()
                 .map(|entry| &mut entry.subscribers),
-            None => Some(&mut self.records),
+            None => Some(&mut self.json_subscribers),
         }
     }
 
+    /// Adds a subscriber of one type, or of all types (`None`).
     pub(crate) fn add_subscriber(&mut self, slot: Option<u8>, subscriber: Arc<Subscriber>) {
         if let Some(list) = self.subscribers_mut(slot) {
             *list = list.iter().cloned().chain([subscriber]).collect();
@@ -223,16 +224,16 @@ impl State {
         lanes + self.tallies.iter().map(LaneTally::bytes).sum::<usize>()
     }
 
-    /// Events that the lanes can hold.
+    /// The most events that all lanes together can hold.
     pub(crate) fn cells(&self) -> usize {
         let lanes = self.sources.iter().flat_map(|source| &source.readers);
         lanes.map(LaneReader::capacity).sum()
     }
 
-    /// Brings the drop counts up to date, and announces new ones.
+    /// Adds new dropped events to the tallies, and publishes an `EventsDropped` for each lane that has some.
     pub(crate) fn announce_drops(&mut self) {
-        let (announcements, sources) = self.sources.split_at_mut(1);
-        let mut room = announcements[0].readers[Priority::High.lane()].room();
+        let (announcer, sources) = self.sources.split_at_mut(1);
+        let mut free = announcer[0].readers[Priority::High.lane()].free_cells();
         for source in &mut *sources {
             for priority in Priority::ALL {
                 let lane = priority.lane();
@@ -241,69 +242,70 @@ impl State {
                 self.tallies[lane].dropped += new;
                 source.tallied[lane] = total;
                 source.unannounced[lane] += new;
-                if source.unannounced[lane] == 0 || room == 0 {
+                if source.unannounced[lane] == 0 || free == 0 {
                     continue;
                 }
-                let dropped = source.unannounced[lane];
                 let event = EventsDropped {
                     publisher: source.id,
                     lane: priority,
-                    dropped,
+                    dropped: source.unannounced[lane],
                     total,
                 };
-                room -= usize::from(self.announcer.publish(event) == Published::Queued);
+                if let Some(slot) = self.shared.types.subscribed_slot::<EventsDropped>() {
+                    let timestamp_ns = self.shared.clock.timestamp_ns();
+                    free -= usize::from(self.announcements.push(slot, timestamp_ns, event));
+                }
                 source.unannounced[lane] = 0;
             }
         }
     }
 
-    /// Takes out a dropped publisher of which nothing is left to deliver. The caller drops it after unlocking: its inline
-    /// handlers are code of the user's.
-    pub(crate) fn take_spent(&mut self) -> Option<Source> {
-        let announcer = self.announcer.id();
+    /// Removes one dropped publisher of which nothing is left to deliver. The caller drops it after unlocking, because its
+    /// inline handlers are user code.
+    pub(crate) fn remove_drained(&mut self) -> Option<Source> {
         let mut sources = self.sources.iter_mut();
-        let index = sources.position(|source| source.id != announcer && source.is_spent())?;
+        let index = sources.position(|source| source.id != ANNOUNCER_ID && source.is_drained())?;
         Some(self.sources.remove(index))
     }
 
-    /// Makes the events that wait now due: see [`take_due`](Self::take_due).
+    /// Marks the pending events as those that [`pop_to_flush`](Self::pop_to_flush) returns.
     #[cfg(not(target_arch = "wasm32"))]
-    pub(crate) fn make_due(&mut self) {
+    pub(crate) fn begin_flush(&mut self) {
         self.announce_drops();
         for source in &mut self.sources {
-            for (due, lane) in source.due.iter_mut().zip(&source.readers) {
-                *due = lane.len();
+            for (to_flush, lane) in source.to_flush.iter_mut().zip(&source.readers) {
+                *to_flush = lane.len();
             }
         }
     }
 
-    /// The oldest event of the highest lane that has one, publishers taking turns.
-    pub(crate) fn take(&mut self) -> Option<Taken> {
-        self.take_where(|_, _| true)
+    /// Pops the oldest event of the highest lane that has one; publishers alternate within a lane.
+    pub(crate) fn pop(&mut self) -> Option<PoppedEvent> {
+        self.pop_where(|_, _| true)
     }
 
-    /// [`take`](Self::take), but only what waited when [`make_due`](Self::make_due) was called.
+    /// [`pop`](Self::pop), but only events that were pending at [`begin_flush`](Self::begin_flush).
     #[cfg(not(target_arch = "wasm32"))]
-    pub(crate) fn take_due(&mut self) -> Option<Taken> {
-        self.take_where(|source, lane| source.due[lane] > 0)
+    pub(crate) fn pop_to_flush(&mut self) -> Option<PoppedEvent> {
+        self.pop_where(|source, lane| source.to_flush[lane] > 0)
     }
 
-    fn take_where(&mut self, wanted: impl Fn(&Source, usize) -> bool) -> Option<Taken> {
+    fn pop_where(&mut self, accepts: impl Fn(&Source, usize) -> bool) -> Option<PoppedEvent> {
         let sources = self.sources.len();
         for priority in Priority::ALL {
             let lane = priority.lane();
             for step in 0..sources {
-                let index = (self.turn[lane] + step) % sources;
+                let index = (self.next_source[lane] + step) % sources;
                 let source = &mut self.sources[index];
-                if !wanted(source, lane) {
+                if !accepts(source, lane) {
                     continue;
                 }
-                if let Some(cell) = source.readers[lane].take() {
-                    source.due[lane] = source.due[lane].saturating_sub(1);
-                    self.turn[lane] = index + 1;
-                    let seq = source.taken[lane];
-                    source.taken[lane] += 1;
-                    return Some(Taken {
+                if let Some(cell) = source.readers[lane].pop() {
+                    source.to_flush[lane] = source.to_flush[lane].saturating_sub(1);
+                    self.next_source[lane] = index + 1;
+                    let seq = source.popped[lane];
+                    source.popped[lane] += 1;
+                    return Some(PoppedEvent {
                         cell,
                         publisher: source.id,
                         seq,
@@ -314,23 +316,23 @@ impl State {
         None
     }
 
-    /// Who gets an event, and the count of it.
-    pub(crate) fn deliver(&mut self, slot: u8, latency_ns: u64) -> Option<Delivery> {
+    /// Counts an event, and returns the subscribers that get it.
+    pub(crate) fn begin_delivery(&mut self, slot: u8, latency_ns: u64) -> Option<Delivery> {
         let entry = self.types[usize::from(slot)].as_ref()?;
         let delivery = Delivery {
             subscribers: entry.subscribers.clone(),
-            records: self.records.clone(),
+            json_subscribers: self.json_subscribers.clone(),
             name: entry.name,
             priority: entry.priority,
             to_json: entry.to_json,
         };
-        self.count(entry.priority, delivery.is_claimed(), latency_ns);
+        self.count(entry.priority, delivery.has_subscribers(), latency_ns);
         Some(delivery)
     }
 
-    pub(crate) fn count(&mut self, priority: Priority, claimed: bool, latency_ns: u64) {
+    pub(crate) fn count(&mut self, priority: Priority, has_subscribers: bool, latency_ns: u64) {
         let tally = &mut self.tallies[priority.lane()];
-        if claimed {
+        if has_subscribers {
             tally.deliver(latency_ns);
         } else {
             tally.unclaimed += 1;
@@ -341,15 +343,20 @@ impl State {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event_bus::TypedEventBus;
-    use crate::event_bus::bus::lock;
+    use crate::event_bus::config::BusConfig;
 
     #[test]
-    fn publisher_numbers_come_round_and_leave_out_those_in_use() {
-        let bus = TypedEventBus::default();
-        let first = bus.publisher().unwrap();
-        lock(&bus.inner.state).next_id = LAST_ID;
-        let ids = [(); 3].map(|()| bus.publisher().unwrap().id());
-        assert_eq!((first.id(), ids), (1, [LAST_ID, 2, 3]));
+    fn publisher_numbers_wrap_and_skip_those_in_use() {
+        let shared = Arc::new(Shared::new());
+        let lanes = || BusConfig::default().announcement_lanes();
+        let mut state = State::new(shared.clone(), lanes());
+        let next = |state: &mut State| {
+            let inline = Arc::new(InlineHandlers::new(shared.clone()));
+            state.add_source(lanes().1, inline)
+        };
+        let first = next(&mut state);
+        state.next_id = LAST_ID;
+        let ids = [(); 3].map(|()| next(&mut state));
+        assert_eq!((first, ids), (1, [LAST_ID, 2, 3]));
     }
 }

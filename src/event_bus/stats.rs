@@ -1,4 +1,4 @@
-//! What the bus counts, lane by lane. Kept by the dispatching side; publishers only count their own drops.
+//! The bus's counters, per lane. The dispatching side keeps them; publishers count only the events they drop.
 
 use core::time::Duration;
 
@@ -18,10 +18,10 @@ pub struct BusStats {
     pub high: LaneStats,
     /// The Normal lanes of all publishers.
     pub normal: LaneStats,
-    /// Panics of user code that were caught, on whichever thread: of handlers (inline ones, too), of `Serialize`, and of the
-    /// drops of handlers and of panics' payloads.
+    /// Panics of user code that were caught, on whichever thread: in handlers (inline ones, too), in `Serialize`, and in drops
+    /// of handlers and of panics' payloads.
     pub subscriber_panics: u64,
-    /// Publishers whose lanes exist.
+    /// Publishers whose lanes are not freed yet.
     pub publishers: usize,
     /// Bytes in lanes and histograms.
     pub bytes_reserved: usize,
@@ -44,17 +44,17 @@ impl BusStats {
 pub struct LaneStats {
     /// Events published while their type had a subscriber.
     pub published: u64,
-    /// Events handed to at least one subscriber, or carried to another instance.
+    /// Events delivered to at least one subscriber, or forwarded to another instance.
     pub delivered: u64,
     /// Events lost because the lane was full.
     pub dropped: u64,
-    /// Events whose last subscriber left before they were dispatched.
+    /// Events whose last subscription ended before they were dispatched.
     pub unclaimed: u64,
-    /// Events waiting in the lanes now.
+    /// Events that are in the lanes now.
     pub pending: u64,
     /// Delivered events whose latency exceeded the priority's deadline.
     pub late: u64,
-    /// From publishing to the first handler. `None`: nothing was delivered yet.
+    /// The time from publishing to the first handler. `None`: no event was delivered yet.
     pub latency: Option<Latency>,
 }
 
@@ -62,17 +62,17 @@ pub struct LaneStats {
 /// `docs/decisions/0001-event-timestamps-from-a-shared-clock-word.md`) and rounded up to 1 %.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Latency {
-    /// Half of the events were at most this late.
+    /// The median.
     pub p50_ns: u64,
-    /// 99 % were.
+    /// The 99th percentile.
     pub p99_ns: u64,
-    /// 99.9 % were.
+    /// The 99.9th percentile.
     pub p999_ns: u64,
-    /// The slowest.
+    /// The maximum.
     pub max_ns: u64,
 }
 
-/// The dispatching side's count of one priority.
+/// The counters of one priority.
 pub(crate) struct LaneTally {
     pub(crate) delivered: u64,
     pub(crate) unclaimed: u64,
@@ -82,7 +82,8 @@ pub(crate) struct LaneTally {
     latency: Histogram<u64>,
 }
 
-const LONGEST: Duration = Duration::from_secs(60);
+/// Longer latencies are recorded as this one.
+const MAX_RECORDED_LATENCY: Duration = Duration::from_secs(60);
 
 impl LaneTally {
     pub(crate) fn new(priority: Priority) -> Self {
@@ -90,7 +91,8 @@ impl LaneTally {
             clippy::unwrap_used,
             reason = "the bounds are constants that the constructor accepts"
         )]
-        let latency = Histogram::new_with_bounds(100, LONGEST.as_nanos() as u64, 2).unwrap();
+        let latency =
+            Histogram::new_with_bounds(100, MAX_RECORDED_LATENCY.as_nanos() as u64, 2).unwrap();
         let deadline_ns = priority.deadline().as_nanos() as u64;
         Self {
             delivered: 0,
@@ -108,9 +110,10 @@ impl LaneTally {
         self.latency.saturating_record(latency_ns);
     }
 
-    pub(crate) fn stats(&self, dropped_since: u64, pending: u64) -> LaneStats {
+    /// The figures, with the dropped events that are not in the tally yet and those pending now.
+    pub(crate) fn stats(&self, untallied: u64, pending: u64) -> LaneStats {
         let at = |quantile| self.latency.value_at_quantile(quantile);
-        let dropped = self.dropped + dropped_since;
+        let dropped = self.dropped + untallied;
         LaneStats {
             published: self.delivered + self.unclaimed + dropped + pending,
             delivered: self.delivered,
@@ -137,7 +140,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn quantiles_equal_those_of_a_sorted_list_within_one_percent() {
+    fn latency_quantiles_equal_those_of_a_sorted_list_within_one_percent() {
         let mut tally = LaneTally::new(Priority::Critical);
         let mut latencies: Vec<u64> = (0..10_000_u64).map(|i| 1_000 + i * i % 700_001).collect();
         latencies.iter().for_each(|&ns| tally.deliver(ns));
@@ -167,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_delivered_has_no_latency() {
+    fn latency_is_none_before_the_first_delivery() {
         assert_eq!(LaneTally::new(Priority::Normal).stats(0, 0).latency, None);
     }
 }

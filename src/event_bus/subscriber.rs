@@ -1,53 +1,74 @@
-//! Handlers, and handing one event to them.
+//! Subscribers, and the delivery of one event to them.
 //!
-//! A handler, and whatever it holds, is code of the user's: it is called and dropped while no lock of the bus is held, and
+//! A handler, and whatever it captures, is code of the user's. It is called and dropped while no lock of the bus is held, and
 //! its panics are caught and counted: see `docs/decisions/0003-handlers-run-one-at-a-time-outside-every-lock.md`.
 #![allow(clippy::disallowed_types)] // A lock outside of the real-time path: the handler.
+#![allow(unsafe_code)] // Reads a cell as its event's own type; the cell's slot guarantees the type.
 
 use core::mem;
 use std::sync::{Arc, Mutex};
 
-use super::bus::lock;
 use super::cell::EventCell;
-use super::event::{EventRecord, Priority};
-use super::publisher::Core;
+use super::event::{Event, EventRecord, Priority};
+use super::shared::Shared;
 use super::watchdog::HandlerWatch;
+use crate::lock::lock;
 
 pub(crate) enum Handler {
-    Cell(Box<dyn FnMut(&EventCell) + Send>),
-    Record(Box<dyn FnMut(&EventRecord) + Send>),
+    Typed(Box<dyn FnMut(&EventCell) + Send>),
+    Json(Box<dyn FnMut(&EventRecord) + Send>),
 }
 
-/// Where a subscriber's handler is.
-enum Place {
+impl Handler {
+    /// A handler for events of type `E`; it may only be called with cells of the slot of `E`.
+    pub(crate) fn typed<E: Event>(mut handler: impl FnMut(&E) + Send + 'static) -> Self {
+        Self::Typed(Box::new(move |cell: &EventCell| {
+            // SAFETY: subscribers of a slot are called with cells of that slot only. A cell gets the slot of `E` from
+            // `publish::<E>` (the type table compares `TypeId`s) or from forwarded cells, for whose types the caller of
+            // `inject_cells` answers.
+            handler(unsafe { cell.event::<E>() });
+        }))
+    }
+}
+
+/// The JSON form of the event in a cell of the slot of `E`.
+pub(crate) fn to_json<E: Event>(cell: &EventCell) -> serde_json::Value {
+    // SAFETY: the table entry of the slot of `E` holds this function, which is called with cells of that slot only; see
+    // `Handler::typed`.
+    let event = unsafe { cell.event::<E>() };
+    serde_json::to_value(event)
+        .unwrap_or_else(|error| serde_json::json!({ "error": error.to_string() }))
+}
+
+enum HandlerState {
     Idle(Handler),
-    /// With the call that is under way.
+    /// The call that is under way owns the handler.
     Running,
     Ended,
 }
 
-/// A handler that can be ended from anywhere, its own call included.
+/// A handler whose subscription any thread may end, also during a call of the handler.
 pub(crate) struct Subscriber {
-    core: Arc<Core>,
+    shared: Arc<Shared>,
     /// The handler's type: for a closure it names the function that contains it.
     name: &'static str,
-    /// Locked for moments: the handler is taken out before it is called or dropped.
-    place: Mutex<Place>,
+    /// Locked for moments: the handler is moved out before it is called or dropped.
+    state: Mutex<HandlerState>,
 }
 
 impl Subscriber {
-    pub(crate) fn new(core: Arc<Core>, name: &'static str, handler: Handler) -> Arc<Self> {
+    pub(crate) fn new(shared: Arc<Shared>, name: &'static str, handler: Handler) -> Arc<Self> {
         Arc::new(Self {
-            core,
+            shared,
             name,
-            place: Mutex::new(Place::Idle(handler)),
+            state: Mutex::new(HandlerState::Idle(handler)),
         })
     }
 
-    /// Ends the subscription and drops the handler, or leaves that to the call that is under way.
+    /// Ends the subscription. Drops the handler, unless a call is under way, which then drops it.
     pub(crate) fn end(&self) {
-        let place = mem::replace(&mut *lock(&self.place), Place::Ended);
-        self.core.count_panics(|| drop(place));
+        let state = mem::replace(&mut *lock(&self.state), HandlerState::Ended);
+        self.shared.count_panics(|| drop(state));
     }
 
     /// Calls the handler unless it ended; returns how many panics were caught.
@@ -58,90 +79,90 @@ impl Subscriber {
         run: impl FnOnce(&mut Handler),
     ) -> usize {
         let mut handler = {
-            let mut place = lock(&self.place);
-            match mem::replace(&mut *place, Place::Running) {
-                Place::Idle(handler) => handler,
-                // `Running` is not met here: one thread dispatches at a time, and a handler that dispatches is refused.
+            let mut state = lock(&self.state);
+            match mem::replace(&mut *state, HandlerState::Running) {
+                HandlerState::Idle(handler) => handler,
+                // Only `Ended` occurs here: one thread dispatches at a time, and a handler cannot dispatch.
                 other => {
-                    *place = other;
+                    *state = other;
                     return 0;
                 }
             }
         };
         let _call = watch.enter(Some(event), self.name);
-        let panics = self.core.count_panics(|| run(&mut handler));
+        let panics = self.shared.count_panics(|| run(&mut handler));
         {
-            let mut place = lock(&self.place);
-            if matches!(*place, Place::Running) {
-                *place = Place::Idle(handler);
+            let mut state = lock(&self.state);
+            if matches!(*state, HandlerState::Running) {
+                *state = HandlerState::Idle(handler);
                 return panics;
             }
         }
-        // Ended during the call.
-        panics + self.core.count_panics(|| drop(handler))
+        // The subscription ended during the call.
+        panics + self.shared.count_panics(|| drop(handler))
     }
 }
 
 impl Drop for Subscriber {
     fn drop(&mut self) {
-        // Otherwise a panic would leave whatever drops the bus.
+        // Catches a panic in the drop of the handler, which would otherwise reach whoever drops the bus.
         self.end();
     }
 }
 
 pub(crate) type Subscribers = Arc<[Arc<Subscriber>]>;
 
-/// One event on its way out.
-pub(crate) struct Taken {
+/// An event that was popped from a lane.
+pub(crate) struct PoppedEvent {
     pub(crate) cell: EventCell,
     pub(crate) publisher: u32,
     pub(crate) seq: u64,
 }
 
-/// What to do with it.
+/// The subscribers that get one event, as they were when it was popped.
 pub(crate) struct Delivery {
     pub(crate) subscribers: Subscribers,
-    pub(crate) records: Subscribers,
+    pub(crate) json_subscribers: Subscribers,
     pub(crate) name: &'static str,
     pub(crate) priority: Priority,
     pub(crate) to_json: fn(&EventCell) -> serde_json::Value,
 }
 
 impl Delivery {
-    pub(crate) fn is_claimed(&self) -> bool {
-        !self.subscribers.is_empty() || !self.records.is_empty()
+    pub(crate) fn has_subscribers(&self) -> bool {
+        !self.subscribers.is_empty() || !self.json_subscribers.is_empty()
     }
 
     /// Calls the handlers; returns how many panics were caught.
-    pub(crate) fn run(&self, taken: &Taken, core: &Core, watch: &HandlerWatch) -> usize {
+    pub(crate) fn run(&self, event: &PoppedEvent, shared: &Shared, watch: &HandlerWatch) -> usize {
         let mut panics = 0;
         for subscriber in &*self.subscribers {
             panics += subscriber.call(watch, self.name, |handler| {
-                if let Handler::Cell(handler) = handler {
-                    handler(&taken.cell);
+                if let Handler::Typed(handler) = handler {
+                    handler(&event.cell);
                 }
             });
         }
-        if self.records.is_empty() {
+        if self.json_subscribers.is_empty() {
             return panics;
         }
-        // The event's own `Serialize` is the user's code, too.
+        // The event's `Serialize` is user code, too.
         let mut data = None;
         let serialize = watch.enter(Some(self.name), "Serialize");
-        panics += core.count_panics(|| data = Some((self.to_json)(&taken.cell)));
+        panics += shared.count_panics(|| data = Some((self.to_json)(&event.cell)));
         drop(serialize);
         let Some(data) = data else { return panics };
         let record = EventRecord {
             version: EventRecord::VERSION,
             name: self.name,
             priority: self.priority,
-            seq: taken.seq,
-            publisher: taken.publisher,
+            seq: event.seq,
+            publisher: event.publisher,
             data,
         };
-        for subscriber in &*self.records {
+        for subscriber in &*self.json_subscribers {
             panics += subscriber.call(watch, self.name, |handler| {
-                if let Handler::Record(handler) = handler {
+                if let Handler::Json(handler) = handler {
                     handler(&record);
                 }
             });
@@ -157,14 +178,14 @@ mod tests {
     use crate::event_bus::{Subscription, TypedEventBus};
 
     #[test]
-    fn a_handler_may_end_its_own_subscription_and_is_dropped() {
+    fn subscription_ended_by_its_own_handler_drops_the_handler() {
         let bus = TypedEventBus::default();
         let alive = Arc::new(());
         let own: Arc<Mutex<Option<Subscription>>> = Arc::default();
-        let (held, within) = (alive.clone(), own.clone());
+        let (captured, within) = (alive.clone(), own.clone());
         let mut calls = 0;
         let guard = bus.subscribe(move |_: &Beat| {
-            let _held = &held;
+            let _captured = &captured;
             calls += 1;
             assert_eq!(calls, 1);
             drop(lock(&within).take());
@@ -181,22 +202,24 @@ mod tests {
         assert_eq!(
             Arc::strong_count(&alive),
             1,
-            "what the handler held is free"
+            "what the handler captured is dropped"
         );
     }
 
     #[test]
-    fn dropping_the_guard_frees_what_the_handler_held() {
+    fn subscription_drop_frees_what_the_handler_captured() {
         let bus = TypedEventBus::default();
         let alive = Arc::new(());
-        let held = alive.clone();
-        let guard = bus.subscribe(move |_: &Beat| drop(held.clone())).unwrap();
+        let captured = alive.clone();
+        let guard = bus
+            .subscribe(move |_: &Beat| drop(captured.clone()))
+            .unwrap();
         drop(guard);
         assert_eq!(Arc::strong_count(&alive), 1);
     }
 
     #[test]
-    fn a_guard_may_outlive_its_bus() {
+    fn subscription_may_outlive_its_bus() {
         let bus = TypedEventBus::default();
         let guard = bus.subscribe(|_: &Beat| ()).unwrap();
         let publisher = bus.publisher().unwrap();

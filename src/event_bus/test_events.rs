@@ -1,4 +1,4 @@
-//! One event per lane, for the unit tests.
+//! One event type per lane, for the unit tests.
 
 use serde::Serialize;
 

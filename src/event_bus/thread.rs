@@ -1,81 +1,81 @@
-//! The native dispatcher. How it ends: `docs/decisions/0006-final-delivery-is-limited-to-pending-events.md`.
+//! The native dispatcher. What it does at the end: `docs/decisions/0006-final-delivery-is-limited-to-pending-events.md`.
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::bus::TypedEventBus;
-use super::orderings::{DISPATCHER_ORDER, DISPATCHER_ORDER_READ};
+use super::orderings::{COMMAND_LOAD, COMMAND_STORE};
 use super::watchdog::StuckHandler;
 use crate::sync::atomic::AtomicU8;
 
-/// How often it looks while events come: publishers do not wake it, since waking is a system call.
-const POLL: Duration = Duration::from_micros(100);
-/// The longest pause when nothing comes. An event that ends a long silence can be this late.
-const LONGEST_POLL: Duration = Duration::from_millis(5);
-/// Empty looks before the pauses grow: 0.1 s, many audio callbacks.
-const PATIENCE: u32 = 1_000;
+/// The poll interval while events come. Publishers do not wake the thread, since waking is a system call.
+const SHORTEST_INTERVAL: Duration = Duration::from_micros(100);
+/// The poll interval after a long time without events. The first event after it can be this late.
+const LONGEST_INTERVAL: Duration = Duration::from_millis(5);
+/// Empty polls before the interval grows: 0.1 s, which is many audio callbacks.
+const POLLS_BEFORE_BACKOFF: u32 = 1_000;
 /// Events per pump.
 const BATCH: usize = 1_024;
-/// How long dropping the dispatcher waits for one call of a handler to return.
-const LONGEST_CALL: Duration = Duration::from_secs(3);
+/// How long dropping the dispatcher waits for one call of a handler.
+const MAX_CALL_WAIT: Duration = Duration::from_secs(3);
 
-/// What the thread is to do: pump; deliver what is due, then end; end at once.
+// The thread's commands: pump; flush, then end; end without delivering anything more.
 const PUMP: u8 = 0;
-const FINISH: u8 = 1;
-const ABANDON: u8 = 2;
+const FLUSH: u8 = 1;
+const QUIT: u8 = 2;
 
 /// A thread that pumps a bus, until it is dropped.
 ///
-/// It polls every 100 µs while events come. After 0.1 s without any, its pauses grow to 5 ms.
+/// It polls every 100 µs while events come. After 0.1 s without events, the interval grows to 5 ms.
 ///
 /// Dropping it delivers the events that were pending when the drop began, waits for their handlers, and joins the thread.
-/// What is published meanwhile, by handlers or by publishers that are faster than they, stays in its lane. A handler that
-/// has not returned after 3 s is not waited for: the thread is left to end by itself when the handler returns, and delivers
-/// nothing more. If another thread is pumping at that moment, the delivery is left to it.
+/// Events that are published meanwhile stay in their lanes. The drop does not wait longer than 3 s for one call of a handler:
+/// the thread is then detached, and ends when the handler returns, without delivering anything more. If another thread is
+/// pumping when the drop begins, that thread delivers the pending events.
 #[derive(Debug)]
 pub struct DispatcherThread {
     bus: TypedEventBus,
-    order: Arc<AtomicU8>,
+    command: Arc<AtomicU8>,
     thread: Option<JoinHandle<()>>,
 }
 
-/// How a [`DispatcherThread`] is doing.
+/// The state of a [`DispatcherThread`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DispatcherHealth {
-    /// It delivers, or waits for events.
+    /// It delivers events, or polls for them.
     Running,
-    /// It cannot go on before this handler returns.
+    /// It cannot continue before this handler returns.
     Stuck(StuckHandler),
-    /// The thread has ended although nobody dropped it.
+    /// The thread has ended although the dispatcher was not dropped.
     Ended,
 }
 
 impl DispatcherThread {
-    /// Starts it.
+    /// Starts the thread.
     ///
     /// # Errors
-    /// When the operating system refuses a thread.
+    /// If the operating system cannot start a thread.
     pub fn spawn(bus: &TypedEventBus) -> std::io::Result<Self> {
-        let order = Arc::new(AtomicU8::new(PUMP));
+        let command = Arc::new(AtomicU8::new(PUMP));
         let thread = {
-            let (order, bus) = (order.clone(), bus.clone());
+            let (command, bus) = (command.clone(), bus.clone());
             std::thread::Builder::new()
                 .name("wavepool-events".into())
-                .spawn(move || dispatch(&bus, &order))?
+                .spawn(move || run(&bus, &command))?
         };
         Ok(Self {
             bus: bus.clone(),
-            order,
+            command,
             thread: Some(thread),
         })
     }
 
-    /// How it is doing at this moment: a handler that does not return is told from
-    /// [`STUCK_AFTER`](super::STUCK_AFTER) on, and until it returns.
+    /// The state at this moment. A handler is reported as stuck once it has run for
+    /// [`STUCK_AFTER`](super::STUCK_AFTER), and until it returns.
     ///
     /// # Real-time
-    /// No: it locks. It never waits for a handler, so that any other thread may ask at any time.
+    /// No: it locks. It never waits for a handler, so that any other thread may call it at any time.
     #[must_use]
     pub fn health(&self) -> DispatcherHealth {
         if self.thread.as_ref().is_none_or(JoinHandle::is_finished) {
@@ -86,28 +86,28 @@ impl DispatcherThread {
     }
 }
 
-/// What the thread does.
-fn dispatch(bus: &TypedEventBus, order: &AtomicU8) {
-    let order = || order.load(DISPATCHER_ORDER_READ);
-    let mut empty_looks = 0_u32;
-    while order() == PUMP {
-        if bus.pump_while(BATCH, || order() == PUMP).taken() > 0 {
-            empty_looks = 0;
+/// The body of the thread.
+fn run(bus: &TypedEventBus, command: &AtomicU8) {
+    let command = || command.load(COMMAND_LOAD);
+    let mut empty_polls = 0_u32;
+    while command() == PUMP {
+        if bus.pump_while(BATCH, || command() == PUMP).taken() > 0 {
+            empty_polls = 0;
             continue;
         }
-        empty_looks = empty_looks.saturating_add(1);
-        std::thread::park_timeout(pause(empty_looks));
+        empty_polls = empty_polls.saturating_add(1);
+        std::thread::park_timeout(poll_interval(empty_polls));
     }
-    bus.deliver_due(|| order() == FINISH);
+    bus.flush(|| command() == FLUSH);
 }
 
-/// The pause after so many empty looks: [`POLL`], then doubling every [`PATIENCE`] / 8 looks.
-fn pause(empty_looks: u32) -> Duration {
-    let doublings = empty_looks
-        .saturating_sub(PATIENCE)
-        .div_ceil(PATIENCE / 8)
+/// The interval after so many empty polls: [`SHORTEST_INTERVAL`], then doubled every [`POLLS_BEFORE_BACKOFF`] / 8 polls.
+fn poll_interval(empty_polls: u32) -> Duration {
+    let doublings = empty_polls
+        .saturating_sub(POLLS_BEFORE_BACKOFF)
+        .div_ceil(POLLS_BEFORE_BACKOFF / 8)
         .min(6);
-    (POLL * (1 << doublings)).min(LONGEST_POLL)
+    (SHORTEST_INTERVAL * (1 << doublings)).min(LONGEST_INTERVAL)
 }
 
 impl Drop for DispatcherThread {
@@ -115,21 +115,21 @@ impl Drop for DispatcherThread {
         let Some(thread) = self.thread.take() else {
             return;
         };
-        self.bus.make_due();
-        self.order.store(FINISH, DISPATCHER_ORDER);
+        self.bus.begin_flush();
+        self.command.store(FLUSH, COMMAND_STORE);
         thread.thread().unpark();
-        // A handler that drops the dispatcher runs on this very thread, which then ends by itself.
+        // A handler that drops the dispatcher runs on the dispatcher's own thread, which cannot join itself; it ends later.
         if thread.thread().id() == std::thread::current().id() {
             return;
         }
         while !thread.is_finished() {
-            if self.bus.inner.watch.running_for(LONGEST_CALL).is_some() {
-                self.order.store(ABANDON, DISPATCHER_ORDER);
+            if self.bus.inner.watch.running_for(MAX_CALL_WAIT).is_some() {
+                self.command.store(QUIT, COMMAND_STORE);
                 return;
             }
-            std::thread::sleep(POLL);
+            std::thread::sleep(SHORTEST_INTERVAL);
         }
-        // The thread catches its handlers' panics; one of its own was printed by the panic hook.
+        // The thread catches panics of handlers; any other panic was printed by the panic hook.
         let _ = thread.join();
     }
 }
@@ -140,18 +140,27 @@ mod tests {
     use crate::event_bus::test_events::Beat;
 
     #[test]
-    fn pauses_grow_only_after_a_long_silence_and_end() {
-        assert_eq!((pause(0), pause(PATIENCE)), (POLL, POLL));
-        assert_eq!(pause(PATIENCE + 1), POLL * 2);
+    fn poll_interval_grows_after_many_empty_polls_up_to_a_limit() {
         assert_eq!(
-            (pause(PATIENCE * 2), pause(u32::MAX)),
-            (LONGEST_POLL, LONGEST_POLL)
+            (poll_interval(0), poll_interval(POLLS_BEFORE_BACKOFF)),
+            (SHORTEST_INTERVAL, SHORTEST_INTERVAL)
         );
-        assert!((0..3 * PATIENCE).map(pause).is_sorted());
+        assert_eq!(
+            poll_interval(POLLS_BEFORE_BACKOFF + 1),
+            SHORTEST_INTERVAL * 2
+        );
+        assert_eq!(
+            (
+                poll_interval(POLLS_BEFORE_BACKOFF * 2),
+                poll_interval(u32::MAX)
+            ),
+            (LONGEST_INTERVAL, LONGEST_INTERVAL)
+        );
+        assert!((0..3 * POLLS_BEFORE_BACKOFF).map(poll_interval).is_sorted());
     }
 
     #[test]
-    fn dropping_it_delivers_what_is_waiting() {
+    fn dispatcher_drop_delivers_pending_events() {
         let bus = TypedEventBus::default();
         let queue = bus.queue::<Beat>(1024).unwrap();
         let publisher = bus.publisher().unwrap();
@@ -168,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn a_handler_may_drop_the_dispatcher() {
+    fn dispatcher_may_be_dropped_by_a_handler() {
         let bus = TypedEventBus::default();
         let slot = Arc::new(std::sync::Mutex::new(None::<DispatcherThread>));
         let own = slot.clone();

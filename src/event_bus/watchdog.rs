@@ -1,4 +1,4 @@
-//! Which handler the dispatching side is in, for whoever asks from another thread: see
+//! Records which handler the dispatching side is running, so that other threads can detect one that does not return: see
 //! `docs/decisions/0005-stuck-calls-are-reported-on-request.md`.
 #![allow(clippy::disallowed_types)] // A lock outside of the real-time path: the handler under way.
 
@@ -6,21 +6,21 @@ use core::fmt;
 use core::time::Duration;
 use std::sync::Mutex;
 
-use super::bus::{TypedEventBus, lock};
+use crate::lock::lock;
 use crate::stopwatch::Stopwatch;
 
-/// A call of user code counts as stuck once it has run for this long.
+/// A call of user code counts as stuck when it has run for this long.
 pub const STUCK_AFTER: Duration = Duration::from_millis(500);
 
-/// A handler that has not returned; until it does, the bus delivers nothing else.
+/// A handler that has not returned. Until it does, the bus delivers no other event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StuckHandler {
-    /// Name of the event it was called with. `None` while the inline handlers of a dropped publisher are dropped.
+    /// Name of the event that the handler was called with. `None` while the inline handlers of a dropped publisher are dropped.
     pub event: Option<&'static str>,
     /// Type of the handler: for a closure, the path of the function that contains it. `Serialize` while the event's JSON
     /// form is made.
     pub subscriber: &'static str,
-    /// How long ago it was called.
+    /// How long ago the handler was called.
     pub running_for: Duration,
 }
 
@@ -40,14 +40,14 @@ struct Call {
     running: Stopwatch,
 }
 
-/// Records the call that is under way. There is one at most: one thread dispatches at a time, and handlers do not nest.
+/// Records the call that is under way. There is at most one: one thread dispatches at a time, and handlers do not nest.
 #[derive(Default)]
 pub(crate) struct HandlerWatch {
-    /// Locked for moments and never while user code runs, so that asking does not wait for a handler.
+    /// Locked for moments and never while user code runs, so that readers do not wait for a handler.
     call: Mutex<Option<Call>>,
 }
 
-/// Ends the call's record when it is dropped.
+/// Removes the record of the call when it is dropped.
 pub(crate) struct WatchedCall<'a>(&'a HandlerWatch);
 
 impl HandlerWatch {
@@ -80,19 +80,5 @@ impl HandlerWatch {
 impl Drop for WatchedCall<'_> {
     fn drop(&mut self) {
         *lock(&self.0.call) = None;
-    }
-}
-
-impl TypedEventBus {
-    /// The handler that the dispatching side entered [`STUCK_AFTER`] ago or earlier, whichever thread pumps. `None`: no
-    /// handler is stuck at this moment. On WebAssembly always `None`: it has no clock, and the page watches its workers.
-    ///
-    /// Inline handlers are not watched: they run on their publisher's thread, which must neither lock nor read a clock.
-    ///
-    /// # Real-time
-    /// No: it locks. It never waits for a handler; call it from any thread but the audio thread.
-    #[must_use]
-    pub fn stuck_handler(&self) -> Option<StuckHandler> {
-        self.inner.watch.running_for(STUCK_AFTER)
     }
 }

@@ -6,18 +6,13 @@ pub(crate) use thread_slots::*;
 
 use super::atomic::Ordering::{self, Acquire, Release};
 
-/// A reader of windows has taken one. Pairs with [`WINDOW_TAKE_IS_UNDER_WAY`]: whoever looks after the reader died sees
-/// everything that the take stored.
+/// A reader of windows has popped one. Pairs with [`WINDOW_TAKE_IS_UNDER_WAY`]: a thread that takes over from a dead reader
+/// sees everything that the pop stored.
 pub(crate) const WINDOW_TAKE_END: Ordering = Release;
 
-/// Whoever reclaims from a dead reader looks whether it died inside a take. Pairs with [`WINDOW_TAKE_END`]. Weaker, a
-/// half-done take passes for a finished one, and its window is released twice.
+/// A thread that takes over from a dead reader checks whether it died inside a pop. Pairs with [`WINDOW_TAKE_END`]. Weaker, a
+/// half-done pop passes for a finished one, and its window is released twice.
 pub(crate) const WINDOW_TAKE_IS_UNDER_WAY: Ordering = Acquire;
-
-/// Claiming the one run of a module's constructors. Both sides are the same operation: of several threads exactly one
-/// reads `false`.
-#[cfg(target_arch = "wasm32")]
-pub(crate) const CONSTRUCTORS_CLAIM: Ordering = Ordering::AcqRel;
 
 #[cfg(any(test, all(target_arch = "wasm32", feature = "page")))]
 mod thread_slots {

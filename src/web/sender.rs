@@ -32,7 +32,7 @@ impl Sender {
     /// Boots the registry of this instance and opens a stream on it.
     pub(super) fn open(stream: u32, config: StreamConfig) -> Result<(Capture, Self), ModuleError> {
         let bus = TypedEventBus::default();
-        bus.carry_all();
+        bus.forward_all();
         let mut registry = ModuleRegistry::builder(bus.clone()).boot()?;
         let (audio, data) = registry
             .get_two_mut::<AudioFoundationsModule, DataManagementModule>()

@@ -1,11 +1,11 @@
-//! Every number that the bus takes, from 0 to its type's maximum: accepted and right, or refused with a typed error.
+//! Every number that the bus takes, from 0 to the maximum of its type: it is used exactly, or refused with a typed error.
 
 use std::mem::MaybeUninit;
 use std::time::Duration;
 
 use wavepool::event_bus::{
-    BusConfig, BusError, CARRIED_CELL_BYTES, MAX_INLINE_HANDLERS, MAX_LANE_CELLS, MAX_QUEUE_EVENTS,
-    Published, TypedEventBus,
+    BusConfig, BusError, FORWARDED_CELL_BYTES, MAX_INLINE_HANDLERS, MAX_LANE_CELLS,
+    MAX_QUEUE_EVENTS, Published, TypedEventBus,
 };
 
 use super::{Later, Soon, Urgent, returns};
@@ -71,7 +71,7 @@ fn lane_sizes_are_rounded_up_or_refused() {
 }
 
 #[test]
-fn lanes_hold_what_they_were_asked_to_hold() {
+fn lane_capacity_is_the_requested_one_rounded_up() {
     for cells in [0, 1, 2, 3, 5, 64, 1000] {
         let bus = TypedEventBus::new(BusConfig {
             normal_cells: cells,
@@ -94,7 +94,7 @@ fn lanes_hold_what_they_were_asked_to_hold() {
 }
 
 #[test]
-fn publisher_limits_are_kept_from_none_to_as_many_as_fit() {
+fn publisher_limit_is_enforced_from_none_to_as_many_as_fit() {
     for limit in sizes() {
         let bus = TypedEventBus::new(BusConfig {
             critical_cells: 1,
@@ -110,8 +110,8 @@ fn publisher_limits_are_kept_from_none_to_as_many_as_fit() {
                 BusError::TooManyPublishers { limit }
             );
         }
-        // Their drops are all announced, at once or in later pumps.
-        let _wanted = bus.subscribe(|_: &Urgent| ()).unwrap();
+        // All their dropped events are announced, by the first or by a later pump.
+        let _subscription = bus.subscribe(|_: &Urgent| ()).unwrap();
         let drops = bus.queue(64).unwrap();
         for publisher in &publishers {
             publisher.publish(Urgent(0));
@@ -130,7 +130,7 @@ fn publisher_limits_are_kept_from_none_to_as_many_as_fit() {
 }
 
 #[test]
-fn pump_limits_are_kept() {
+fn pump_limit_is_enforced() {
     for limit in sizes() {
         let bus = TypedEventBus::default();
         let _guards = (
@@ -148,11 +148,11 @@ fn pump_limits_are_kept() {
 }
 
 #[test]
-fn queue_lengths_are_kept_or_refused() {
+fn queue_capacity_is_enforced_or_refused() {
     let bus = TypedEventBus::default();
     let publisher = bus.publisher().unwrap();
     for capacity in sizes() {
-        // Memory for the longest queues is touched; a few of them are enough.
+        // Long queues write to all their memory; a few of them are enough.
         if (1 << 12..MAX_QUEUE_EVENTS).contains(&capacity) {
             continue;
         }
@@ -187,16 +187,16 @@ fn queue_waits_of_any_length_end_with_the_event() {
         let publisher = bus.publisher().unwrap();
         let queue = bus.queue::<Urgent>(1).unwrap();
         assert_eq!(queue.next_within(Duration::ZERO), None);
-        for patience in [Duration::ZERO, Duration::from_secs(1), Duration::MAX] {
+        for timeout in [Duration::ZERO, Duration::from_secs(1), Duration::MAX] {
             publisher.publish(Urgent(7));
             bus.pump(1);
-            assert_eq!(queue.next_within(patience), Some(Urgent(7)));
+            assert_eq!(queue.next_within(timeout), Some(Urgent(7)));
         }
     });
 }
 
 #[test]
-fn inline_handlers_are_refused_above_their_number() {
+fn inline_handlers_are_refused_above_their_limit() {
     let bus = TypedEventBus::default();
     let mut publisher = bus.publisher().unwrap();
     for n in 0..3 * MAX_INLINE_HANDLERS {
@@ -206,16 +206,16 @@ fn inline_handlers_are_refused_above_their_number() {
 }
 
 #[test]
-fn carried_cells_of_any_length_are_whole_or_refused() {
+fn forwarded_cells_of_any_length_are_whole_or_refused() {
     let (sender, receiver) = (TypedEventBus::default(), TypedEventBus::default());
-    // Counted once, however often it is said.
+    // Counts once, however often it is called.
     for _ in 0..1_000 {
-        sender.carry_all();
+        sender.forward_all();
     }
     sender.declare::<Urgent>().unwrap();
     let queue = receiver.queue::<Urgent>(64).unwrap();
     let publisher = sender.publisher().unwrap();
-    for length in (0..=3 * CARRIED_CELL_BYTES).chain([10 * CARRIED_CELL_BYTES + 1]) {
+    for length in (0..=3 * FORWARDED_CELL_BYTES).chain([10 * FORWARDED_CELL_BYTES + 1]) {
         let mut bytes = vec![MaybeUninit::uninit(); length];
         for n in 0..4 {
             publisher.publish(Urgent(n));
@@ -223,13 +223,13 @@ fn carried_cells_of_any_length_are_whole_or_refused() {
         let written = sender.drain_cells(&mut bytes);
         assert_eq!(
             written,
-            (length / CARRIED_CELL_BYTES).min(4) * CARRIED_CELL_BYTES
+            (length / FORWARDED_CELL_BYTES).min(4) * FORWARDED_CELL_BYTES
         );
-        if length % CARRIED_CELL_BYTES != 0 {
+        if length % FORWARDED_CELL_BYTES != 0 {
             // SAFETY: refused for its length.
             #[allow(unsafe_code, reason = "cells are injected by an unsafe function")]
             let torn = unsafe { receiver.inject_cells(&bytes, 0) };
-            let cell_bytes = CARRIED_CELL_BYTES;
+            let cell_bytes = FORWARDED_CELL_BYTES;
             assert_eq!(
                 torn,
                 Err(BusError::TornCells {
@@ -243,27 +243,27 @@ fn carried_cells_of_any_length_are_whole_or_refused() {
             // SAFETY: drained above.
             #[allow(unsafe_code, reason = "cells are injected by an unsafe function")]
             let delivered = unsafe { receiver.inject_cells(&bytes[..written], age) };
-            assert_eq!(delivered, Ok(written / CARRIED_CELL_BYTES));
+            assert_eq!(delivered, Ok(written / FORWARDED_CELL_BYTES));
         }
         assert_eq!(
             std::iter::from_fn(|| queue.try_next()).count(),
-            3 * written / CARRIED_CELL_BYTES
+            3 * written / FORWARDED_CELL_BYTES
         );
-        sender.drain_cells(&mut [MaybeUninit::uninit(); 4 * CARRIED_CELL_BYTES]);
+        sender.drain_cells(&mut [MaybeUninit::uninit(); 4 * FORWARDED_CELL_BYTES]);
     }
 }
 
 #[test]
-fn carried_cells_of_an_unknown_type_change_nothing() {
+fn forwarded_cells_of_an_unknown_type_change_nothing() {
     let (sender, receiver) = (TypedEventBus::default(), TypedEventBus::default());
-    sender.carry_all();
+    sender.forward_all();
     sender.declare::<Urgent>().unwrap();
     sender.declare::<Later>().unwrap();
     let queue = receiver.queue::<Urgent>(4).unwrap();
     let publisher = sender.publisher().unwrap();
     publisher.publish(Urgent(1));
     publisher.publish(Later(1));
-    let mut bytes = [MaybeUninit::uninit(); 4 * CARRIED_CELL_BYTES];
+    let mut bytes = [MaybeUninit::uninit(); 4 * FORWARDED_CELL_BYTES];
     let written = sender.drain_cells(&mut bytes);
     // SAFETY: drained above.
     #[allow(unsafe_code, reason = "cells are injected by an unsafe function")]
@@ -275,14 +275,14 @@ fn carried_cells_of_an_unknown_type_change_nothing() {
 }
 
 #[test]
-fn carried_cells_within_a_handler_are_refused() {
+fn forwarded_cells_within_a_handler_are_refused() {
     returns("injecting", || {
         let (sender, receiver) = (TypedEventBus::default(), TypedEventBus::default());
-        sender.carry_all();
+        sender.forward_all();
         sender.declare::<Urgent>().unwrap();
         let publisher = sender.publisher().unwrap();
         publisher.publish(Urgent(1));
-        let mut bytes = [MaybeUninit::uninit(); CARRIED_CELL_BYTES];
+        let mut bytes = [MaybeUninit::uninit(); FORWARDED_CELL_BYTES];
         let written = sender.drain_cells(&mut bytes);
         let bus = receiver.clone();
         let _guard = receiver.subscribe(move |_: &Urgent| {

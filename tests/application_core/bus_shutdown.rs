@@ -1,4 +1,4 @@
-//! Pumps and dispatchers end, whatever is published meanwhile.
+//! Pumps and dispatchers return, whatever is published meanwhile.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
@@ -10,7 +10,7 @@ use wavepool::event_bus::{
 
 use super::{Later, Soon, Urgent, returns, until};
 
-/// A handler of `E` that publishes two for each that it gets.
+/// A handler that publishes two events of type `E` for each one that it gets.
 fn republish<E: Event>(bus: &TypedEventBus) -> impl FnMut(&E) + Send + use<E> {
     let publisher = bus.publisher().unwrap();
     move |event| {
@@ -27,7 +27,7 @@ fn shutdown_ends_while_handlers_republish() {
             bus.subscribe(republish::<Urgent>(&bus)).unwrap(),
             bus.subscribe(republish::<Soon>(&bus)).unwrap(),
             bus.subscribe(republish::<Later>(&bus)).unwrap(),
-            // Drops are announced by events, which are drops' consequences.
+            // Dropped events are announced by events, which this handler multiplies as well.
             bus.subscribe(republish::<EventsDropped>(&bus)).unwrap(),
         );
         let dispatcher = DispatcherThread::spawn(&bus).unwrap();
@@ -65,7 +65,7 @@ fn shutdown_ends_while_publishers_are_faster_than_handlers() {
         let delivered = bus.stats().critical.delivered;
         drop(dispatcher);
         let more = bus.stats().critical.delivered - delivered;
-        // What three lanes held, and what was delivered before the drop began: one event a millisecond at most.
+        // The events of three full lanes, and those delivered before the drop began: at most one per millisecond.
         assert!(more <= 3 * 64 + 2_000, "{more}");
         stop.store(true, Ordering::Relaxed);
         for thread in publishing {
@@ -75,13 +75,13 @@ fn shutdown_ends_while_publishers_are_faster_than_handlers() {
 }
 
 #[test]
-fn shutdown_delivers_what_was_pending_and_nothing_later() {
+fn shutdown_delivers_pending_events_and_none_published_later() {
     returns("dropping the dispatcher", || {
         let bus = TypedEventBus::default();
         let (entered, within) = mpsc::channel();
         let (go_on, gate) = mpsc::channel::<()>();
-        // Holds the dispatcher until the drop has begun, and a while longer.
-        let _hold = bus
+        // Blocks the dispatcher until the drop has begun, and some time longer.
+        let _blocker = bus
             .subscribe(move |_: &Soon| {
                 entered.send(()).unwrap();
                 gate.recv().unwrap();
@@ -109,7 +109,7 @@ fn shutdown_delivers_what_was_pending_and_nothing_later() {
             publisher.publish(Urgent(n));
         }
         let dropping = std::thread::spawn(move || drop(dispatcher));
-        // Longer than it takes to begin the drop; were it not, the events below would only be pending as well.
+        // Longer than the drop needs to begin. If it began later, the events below would be pending, too, and the test would fail.
         std::thread::sleep(Duration::from_millis(500));
         for n in 100..105 {
             publisher.publish(Later(n));
@@ -124,7 +124,7 @@ fn shutdown_delivers_what_was_pending_and_nothing_later() {
         assert_eq!(*seen.lock().unwrap(), want);
         let stats = bus.stats();
         assert_eq!((stats.critical.pending, stats.normal.pending), (10, 5));
-        // They are not lost: whoever pumps next delivers them.
+        // They are not lost: the next pump delivers them.
         bus.pump(5);
         assert_eq!(seen.lock().unwrap().len(), 15);
     });
@@ -151,13 +151,16 @@ fn shutdown_does_not_wait_for_a_handler_that_does_not_return() {
         within.recv().unwrap();
         let start = Instant::now();
         drop(dispatcher);
-        assert!(start.elapsed() >= Duration::from_secs(2), "it had a chance");
+        assert!(
+            start.elapsed() >= Duration::from_secs(2),
+            "the drop waits for the handler at first"
+        );
         (bus, calls)
     });
     go_on.send(()).unwrap();
     drop(go_on);
-    // The abandoned thread ends, and delivers nothing more: the turn is free for others.
-    until("others may pump", || bus.pump(1).delivered == 1);
+    // The detached thread ends without delivering anything more: other threads may dispatch.
+    until("another thread can pump", || bus.pump(1).delivered == 1);
     assert_eq!(calls.load(Ordering::Relaxed), 2);
 }
 
@@ -205,13 +208,13 @@ fn pump_without_a_limit_ends_while_handlers_republish() {
         let publisher = bus.publisher().unwrap();
         publisher.publish(Urgent(0));
         let taken = bus.pump(usize::MAX).taken();
-        // Two publishers' lanes, and the three that announce drops.
+        // The lanes of two publishers, and the three lanes of the bus itself.
         assert_eq!(taken, 2 * (8 + 256 + 256) + (1 + 128 + 1));
     });
 }
 
 #[test]
-fn pump_takes_everything_that_is_pending() {
+fn pump_delivers_all_pending_events() {
     let bus = TypedEventBus::default();
     let queue = bus.queue::<Later>(1024).unwrap();
     let publishers = [(); 4].map(|()| bus.publisher().unwrap());

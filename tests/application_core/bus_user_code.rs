@@ -1,4 +1,4 @@
-//! Handlers, what they hold, `Serialize` and panics' payloads run and are dropped while no lock of the bus is held.
+//! Handlers, their captures, `Serialize` and panics' payloads run and are dropped while no lock of the bus is held.
 
 use std::panic::panic_any;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,7 +12,7 @@ use wavepool::event_bus::{
 
 use super::{Later, OnDrop, Soon, Urgent, returns, until};
 
-/// Uses every part of the bus that takes one of its locks.
+/// Calls every method of the bus that takes one of its locks.
 fn use_everything(bus: &TypedEventBus) {
     drop(bus.subscribe(|_: &Later| ()).unwrap());
     drop(bus.subscribe_json(|_| ()));
@@ -41,7 +41,7 @@ impl Drop for PanicsWhenDropped {
 
 #[test]
 fn deadlock_free_when_an_inline_handler_owns_a_subscription() {
-    returns("pumping what a dropped publisher left", || {
+    returns("pumping after a publisher was dropped", || {
         let bus = TypedEventBus::default();
         for free in [
             (|bus| _ = bus.pump(9)) as fn(&TypedEventBus),
@@ -50,15 +50,15 @@ fn deadlock_free_when_an_inline_handler_owns_a_subscription() {
         ] {
             let guard = bus.subscribe(|_: &Later| ()).unwrap();
             let queue = bus.queue::<Soon>(4).unwrap();
-            let held = Mutex::new((guard, queue, uses_everything_when_dropped(&bus)));
+            let captured = Mutex::new((guard, queue, uses_everything_when_dropped(&bus)));
             let mut publisher = bus.publisher().unwrap();
             publisher
-                .add_inline(move |_: &Urgent| drop(held.lock()))
+                .add_inline(move |_: &Urgent| drop(captured.lock()))
                 .unwrap();
             publisher.publish(Urgent(1));
             drop(publisher);
             free(&bus);
-            // One more for those that the drop itself made.
+            // The second pump frees the publishers that the drop itself made.
             bus.pump(9);
             bus.pump(9);
             assert_eq!(bus.stats().publishers, 0);
@@ -110,25 +110,25 @@ fn deadlock_free_when_handlers_and_serialize_use_the_bus() {
 }
 
 #[test]
-fn deadlock_free_when_what_a_handler_holds_uses_the_bus() {
+fn deadlock_free_when_captures_of_a_handler_use_the_bus() {
     returns("dropping handlers", || {
         let bus = TypedEventBus::default();
-        // Ended from outside, ended by itself within its call, and ended by the end of the bus.
-        let held = uses_everything_when_dropped(&bus);
-        drop(bus.subscribe(move |_: &Urgent| _ = &held).unwrap());
-        let held = uses_everything_when_dropped(&bus);
+        // The subscription is ended by its owner, by its own handler, and by the drop of the bus.
+        let captured = uses_everything_when_dropped(&bus);
+        drop(bus.subscribe(move |_: &Urgent| _ = &captured).unwrap());
+        let captured = uses_everything_when_dropped(&bus);
         let own = Arc::new(Mutex::new(None));
         let within = own.clone();
         let guard = bus.subscribe(move |_: &Urgent| {
-            let _held = &held;
+            let _captured = &captured;
             drop(within.lock().unwrap().take());
         });
         *own.lock().unwrap() = Some(guard.unwrap());
         bus.publisher().unwrap().publish(Urgent(1));
         assert_eq!(bus.pump(1).delivered, 1);
         let other = TypedEventBus::default();
-        let held = uses_everything_when_dropped(&bus);
-        std::mem::forget(other.subscribe(move |_: &Urgent| _ = &held).unwrap());
+        let captured = uses_everything_when_dropped(&bus);
+        std::mem::forget(other.subscribe(move |_: &Urgent| _ = &captured).unwrap());
         drop(other);
         assert_eq!(bus.stats().subscriber_panics, 0);
     });
@@ -150,7 +150,7 @@ fn deadlock_free_when_a_handler_owns_the_dispatcher() {
             }
             drop(guard);
         }
-        // An inline handler that owns the dispatcher which drops it.
+        // An inline handler owns the dispatcher that drops it.
         let mut publisher = bus.publisher().unwrap();
         let dispatcher = Mutex::new(DispatcherThread::spawn(&bus).unwrap());
         publisher
@@ -170,7 +170,7 @@ fn deadlock_free_when_the_dispatcher_is_about_to_call_the_handler_that_owns_it()
         let bus = TypedEventBus::default();
         let (entered, within) = mpsc::channel();
         let (go_on, gate) = mpsc::channel::<()>();
-        // Called first: while it runs, the other handler's call is the next.
+        // Called first: while it runs, the call of the other handler is next.
         let _first = bus
             .subscribe(move |_: &Urgent| {
                 entered.send(()).unwrap();
@@ -185,7 +185,7 @@ fn deadlock_free_when_the_dispatcher_is_about_to_call_the_handler_that_owns_it()
         bus.publisher().unwrap().publish(Urgent(0));
         within.recv().unwrap();
         let dropping = std::thread::spawn(move || drop(guard));
-        // Time to get as far as waiting for the dispatcher.
+        // Time for the drop to begin to wait for the dispatcher.
         std::thread::sleep(Duration::from_millis(200));
         go_on.send(()).unwrap();
         dropping.join().unwrap();
@@ -193,23 +193,23 @@ fn deadlock_free_when_the_dispatcher_is_about_to_call_the_handler_that_owns_it()
 }
 
 #[test]
-fn panicking_drops_are_counted_and_the_dispatcher_goes_on() {
+fn panic_in_a_drop_is_counted_and_the_dispatcher_continues() {
     returns("a dispatcher among panics", || {
         let bus = TypedEventBus::default();
         let calls = Arc::new(AtomicUsize::new(0));
         let count = calls.clone();
-        // Ends itself, and what it holds panics when it is dropped: one panic, on the dispatcher.
+        // Ends its own subscription, and its capture panics when it is dropped: one panic, on the dispatcher's thread.
         let own = Arc::new(Mutex::new(None));
         let within = own.clone();
-        let held = OnDrop(|| panic!("on purpose"));
+        let captured = OnDrop(|| panic!("on purpose"));
         *own.lock().unwrap() = Some(
             bus.subscribe(move |_: &Urgent| {
-                let _held = &held;
+                let _captured = &captured;
                 drop(within.lock().unwrap().take());
             })
             .unwrap(),
         );
-        // The payload of its panic panics, too: two for each event.
+        // The payload of its panic panics as well: two panics for each event.
         let _payload = bus
             .subscribe(|_: &Urgent| panic_any(PanicsWhenDropped))
             .unwrap();
@@ -228,7 +228,7 @@ fn panicking_drops_are_counted_and_the_dispatcher_goes_on() {
     });
 }
 
-/// Has the name of another event.
+/// An event type with the name of another one.
 #[derive(Clone, Copy, Serialize)]
 struct Impostor;
 impl Event for Impostor {
@@ -237,12 +237,12 @@ impl Event for Impostor {
 }
 
 #[test]
-fn panicking_drops_stay_with_the_bus_wherever_they_happen() {
+fn panic_in_a_drop_is_caught_wherever_it_happens() {
     returns("panicking drops", || {
         let bus = TypedEventBus::default();
         let panics = || bus.stats().subscriber_panics;
-        let held = OnDrop(|| panic!("on purpose"));
-        drop(bus.subscribe(move |_: &Urgent| _ = &held).unwrap());
+        let captured = OnDrop(|| panic!("on purpose"));
+        drop(bus.subscribe(move |_: &Urgent| _ = &captured).unwrap());
         assert_eq!(panics(), 1, "where the guard is dropped");
 
         for free in [
@@ -253,9 +253,9 @@ fn panicking_drops_stay_with_the_bus_wherever_they_happen() {
             let before = panics();
             let mut publisher = bus.publisher().unwrap();
             for _ in 0..3 {
-                let held = OnDrop(|| panic_any(PanicsWhenDropped));
+                let captured = OnDrop(|| panic_any(PanicsWhenDropped));
                 let hold = move |_: &Urgent| {
-                    let _held = &held;
+                    let _captured = &captured;
                     panic_any(PanicsWhenDropped)
                 };
                 publisher.add_inline(hold).unwrap();
@@ -265,28 +265,34 @@ fn panicking_drops_stay_with_the_bus_wherever_they_happen() {
             drop(publisher);
             free(&bus);
             bus.pump(0);
-            assert_eq!(panics() - before, 12, "where a spent publisher is freed");
+            assert_eq!(panics() - before, 12, "where a drained publisher is freed");
         }
 
-        // Where a handler is refused.
+        // Where a handler is rejected.
         let before = panics();
-        let held = OnDrop(|| panic!("on purpose"));
-        assert!(bus.subscribe(move |_: &Impostor| _ = &held).is_err());
+        let captured = OnDrop(|| panic!("on purpose"));
+        assert!(bus.subscribe(move |_: &Impostor| _ = &captured).is_err());
         let mut publisher = bus.publisher().unwrap();
         for _ in 0..MAX_INLINE_HANDLERS {
             publisher.add_inline(|_: &Urgent| ()).unwrap();
         }
-        let held = OnDrop(|| panic!("on purpose"));
-        assert!(publisher.add_inline(move |_: &Urgent| _ = &held).is_err());
+        let captured = OnDrop(|| panic!("on purpose"));
+        assert!(
+            publisher
+                .add_inline(move |_: &Urgent| _ = &captured)
+                .is_err()
+        );
         assert_eq!(panics() - before, 2);
 
-        // On the audio side, when the publisher is the last that is left, and at the end of the bus.
+        // On the audio thread, where the publisher is dropped after the bus, and in the drop of the bus.
         let mut publisher = bus.publisher().unwrap();
-        let held = OnDrop(|| panic!("on purpose"));
-        publisher.add_inline(move |_: &Urgent| _ = &held).unwrap();
+        let captured = OnDrop(|| panic!("on purpose"));
+        publisher
+            .add_inline(move |_: &Urgent| _ = &captured)
+            .unwrap();
         for _ in 0..2 {
-            let held = OnDrop(|| panic!("on purpose"));
-            std::mem::forget(bus.subscribe(move |_: &Urgent| _ = &held).unwrap());
+            let captured = OnDrop(|| panic!("on purpose"));
+            std::mem::forget(bus.subscribe(move |_: &Urgent| _ = &captured).unwrap());
         }
         drop(bus);
         std::thread::spawn(move || drop(publisher)).join().unwrap();
@@ -294,33 +300,33 @@ fn panicking_drops_stay_with_the_bus_wherever_they_happen() {
 }
 
 #[test]
-fn serialize_that_panics_is_counted_and_the_others_go_on() {
+fn panic_in_serialize_is_counted_and_the_next_event_is_delivered() {
     #[derive(Clone, Copy)]
-    struct Unspeakable;
-    impl Serialize for Unspeakable {
+    struct PanicsInSerialize;
+    impl Serialize for PanicsInSerialize {
         fn serialize<S: Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
             panic_any(PanicsWhenDropped)
         }
     }
-    impl Event for Unspeakable {
-        const NAME: &'static str = "Unspeakable";
+    impl Event for PanicsInSerialize {
+        const NAME: &'static str = "PanicsInSerialize";
         const PRIORITY: Priority = Priority::High;
     }
     let bus = TypedEventBus::default();
-    bus.declare::<Unspeakable>().unwrap();
+    bus.declare::<PanicsInSerialize>().unwrap();
     bus.declare::<Later>().unwrap();
     let records = Arc::new(Mutex::new(Vec::new()));
     let seen = records.clone();
     let _guard = bus.subscribe_json(move |record| seen.lock().unwrap().push(record.name));
     let publisher = bus.publisher().unwrap();
-    publisher.publish(Unspeakable);
+    publisher.publish(PanicsInSerialize);
     publisher.publish(Later(1));
     assert_eq!(bus.pump(9).panics, 2);
     assert_eq!(*records.lock().unwrap(), ["Later"]);
 }
 
 #[test]
-fn inline_recursion_ends() {
+fn inline_handler_recursion_ends() {
     use std::cell::RefCell;
     use std::rc::Rc;
     use wavepool::event_bus::Publisher;

@@ -1,5 +1,5 @@
-//! Attaching a publisher declares its event types: JSON subscribers get what the pool publishes, whether they came before it
-//! or after.
+//! Attaching a publisher declares its event types: JSON subscribers get the pool's events, whether they subscribe before or
+//! after.
 
 use std::sync::{Arc, Mutex};
 
@@ -57,7 +57,7 @@ fn attaching_a_publisher_declares_its_events() {
 }
 
 #[test]
-fn a_keeper_with_a_publisher_of_its_own_declares_its_events() {
+fn maintenance_with_its_own_publisher_declares_its_events() {
     let bus = TypedEventBus::default();
     let (names, _guard) = subscribe_json(&bus);
     let (mut control, _half) = pool();
@@ -69,7 +69,7 @@ fn a_keeper_with_a_publisher_of_its_own_declares_its_events() {
 }
 
 #[test]
-fn a_publisher_declares_on_its_own_bus() {
+fn publisher_declares_event_types_on_its_bus() {
     let bus = TypedEventBus::default();
     let (names, _guard) = subscribe_json(&bus);
     let publisher = bus.publisher().unwrap();
@@ -79,7 +79,7 @@ fn a_publisher_declares_on_its_own_bus() {
     bus.pump(usize::MAX);
     assert_eq!(*names.lock().unwrap(), ["Urgent"]);
     drop((bus, _guard));
-    assert_eq!(publisher.declare::<Later>(), Ok(()), "the bus is gone");
+    assert_eq!(publisher.declare::<Later>(), Ok(()), "the bus was dropped");
 }
 
 #[test]

@@ -1,5 +1,5 @@
-//! The event bus and the module registry when the code they call misbehaves: it panics, also where it is dropped; it does
-//! not return; it uses the bus from where it runs; it publishes without end. And every number that they take.
+//! The event bus and the module registry with user code that misbehaves: it panics, also when it is dropped; it does not
+//! return; it uses the bus while it runs; it publishes without end. Also every number that the two take.
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 mod bus_numbers;
@@ -32,18 +32,18 @@ events! {
     Later Normal,
 }
 
-/// Longer than anything here takes on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// The longest time that a test waits: longer than any step takes on a busy machine.
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Runs `work` on a thread of its own: a deadlock in it fails this test, and not the whole run.
 fn returns<R: Send + 'static>(what: &str, work: impl FnOnce() -> R + Send + 'static) -> R {
     let (send, result) = mpsc::channel();
     let thread = std::thread::spawn(move || {
         let result = work();
-        // Nobody waits any more once the patience is over.
+        // The receiver is dropped after the timeout.
         let _ = send.send(result);
     });
-    match result.recv_timeout(PATIENCE) {
+    match result.recv_timeout(TIMEOUT) {
         Ok(result) => result,
         Err(mpsc::RecvTimeoutError::Timeout) => panic!("{what} has not returned"),
         Err(mpsc::RecvTimeoutError::Disconnected) => match thread.join() {
@@ -54,20 +54,20 @@ fn returns<R: Send + 'static>(what: &str, work: impl FnOnce() -> R + Send + 'sta
 }
 
 /// Waits until `done`; returns how long that took, less the longest time for which a busy machine kept this thread from
-/// looking.
+/// checking.
 fn until(what: &str, done: impl Fn() -> bool) -> Duration {
     let start = Instant::now();
-    let (mut looked, mut stall) = (start, Duration::ZERO);
+    let (mut checked, mut stall) = (start, Duration::ZERO);
     while !done() {
-        assert!(start.elapsed() < PATIENCE, "{what}");
+        assert!(start.elapsed() < TIMEOUT, "{what}");
         std::thread::sleep(Duration::from_millis(1));
-        stall = stall.max(looked.elapsed());
-        looked = Instant::now();
+        stall = stall.max(checked.elapsed());
+        checked = Instant::now();
     }
     start.elapsed().saturating_sub(stall)
 }
 
-/// Does something when it is dropped.
+/// Calls the closure when it is dropped.
 struct OnDrop<F: FnMut()>(F);
 
 impl<F: FnMut()> Drop for OnDrop<F> {

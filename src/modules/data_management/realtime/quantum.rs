@@ -114,7 +114,7 @@ impl RealtimePool {
     #[inline(always)]
     fn check_subscribers(&mut self) {
         let may_have_subscribers = self.publisher.as_ref().is_some_and(|publisher| {
-            publisher.may_be_heard::<BufferPoolAllocation, BufferPoolRecycling>()
+            publisher.may_have_subscribers::<BufferPoolAllocation, BufferPoolRecycling>()
         });
         if may_have_subscribers | self.quantum.has_subscribers {
             self.check_subscribers_slowly();
@@ -124,8 +124,8 @@ impl RealtimePool {
     #[inline(never)]
     fn check_subscribers_slowly(&mut self) {
         let has_subscribers = self.publisher.as_ref().is_some_and(|publisher| {
-            publisher.is_heard::<BufferPoolAllocation>()
-                || publisher.is_heard::<BufferPoolRecycling>()
+            publisher.has_subscribers::<BufferPoolAllocation>()
+                || publisher.has_subscribers::<BufferPoolRecycling>()
         });
         if has_subscribers != self.quantum.has_subscribers {
             self.set_publishing(has_subscribers);
