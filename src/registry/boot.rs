@@ -1,33 +1,18 @@
-//! Boots modules, keeps them, stops them.
+//! The registry: boots modules, owns them, and stops them.
 
 use core::any::Any;
 
 use super::error::{ModulePanic, RegistryError};
 use super::module::{
-    Configs, Health, InitContext, Module, ModuleDescriptor, ModuleHealth, ModuleRegistration,
+    Booted, Configs, Health, InitContext, Module, ModuleDescriptor, ModuleHealth,
+    ModuleRegistration,
 };
 use super::order::boot_order;
 use super::watchdog::Watchdog;
 use crate::contain::contain;
 use crate::event_bus::{STUCK_AFTER, TypedEventBus};
 
-/// A module that exists.
-pub(crate) struct Booted {
-    pub(crate) descriptor: ModuleDescriptor,
-    module: Box<dyn Module>,
-}
-
-impl Booted {
-    fn downcast_ref<M: Module>(&self) -> Option<&M> {
-        (&*self.module as &dyn Any).downcast_ref()
-    }
-
-    pub(crate) fn downcast_mut<M: Module>(&mut self) -> Option<&mut M> {
-        (&mut *self.module as &mut dyn Any).downcast_mut()
-    }
-}
-
-/// Gathers what a boot needs.
+/// Collects the bus, the configuration and the modules of a registry.
 pub struct RegistryBuilder {
     bus: TypedEventBus,
     configs: Configs,
@@ -36,33 +21,33 @@ pub struct RegistryBuilder {
 }
 
 impl RegistryBuilder {
-    /// Gives modules a value; one per type, the last one counts.
+    /// Sets a configuration value for the modules. There is one value per type; a later one replaces it.
     #[must_use]
     pub fn configure<C: Any + Send>(mut self, config: C) -> Self {
         self.configs.insert(config);
         self
     }
 
-    /// Adds a module by hand.
+    /// Adds a module.
     #[must_use]
     pub fn register(mut self, registration: ModuleRegistration) -> Self {
         self.registrations.push(registration);
         self
     }
 
-    /// Tells other threads of calls that do not return, those of the boot itself included.
+    /// Reports to other threads the calls that do not return, including those of the boot.
     #[must_use]
     pub fn watchdog(&self) -> Watchdog {
         self.watchdog.clone()
     }
 
-    /// Makes, initialises and starts the modules, each after those it depends on.
+    /// Makes, initialises and starts the modules, each after its dependencies.
     ///
     /// # Errors
-    /// [`RegistryError`]. What was initialised has then been stopped, in reverse order.
+    /// [`RegistryError`]. The modules that were initialised have then been stopped, in reverse order.
     pub fn boot(self) -> Result<ModuleRegistry, RegistryError> {
         let order = boot_order(&self.registrations)?;
-        // Dropped on an error below, it stops what it holds: that is the roll-back.
+        // An error below drops the registry, which stops the modules that it owns so far.
         let mut registry = ModuleRegistry {
             bus: self.bus,
             modules: Vec::with_capacity(order.len()),
@@ -92,7 +77,7 @@ impl core::fmt::Debug for RegistryBuilder {
     }
 }
 
-/// The modules of an application, running. Dropping it stops them in reverse order of boot.
+/// The running modules of an application. Dropping the registry stops them in reverse order of boot.
 ///
 /// # Real-time
 /// No: boot, access and shutdown belong to the control side.
@@ -103,7 +88,7 @@ pub struct ModuleRegistry {
     watchdog: Watchdog,
 }
 
-/// Runs code of a module: a panic becomes an error, and a call that does not return is seen by the watchdog.
+/// Runs code of a module: a panic becomes an error, and the watchdog reports the call if it does not return.
 fn guard<R>(
     watchdog: &Watchdog,
     module: &'static str,
@@ -119,7 +104,7 @@ fn guard<R>(
 }
 
 impl ModuleRegistry {
-    /// Starts with every module that registered itself in a linked crate.
+    /// A builder with all modules that registered themselves in linked crates.
     #[must_use]
     pub fn builder(bus: TypedEventBus) -> RegistryBuilder {
         #[cfg(target_arch = "wasm32")]
@@ -131,7 +116,7 @@ impl ModuleRegistry {
         }
     }
 
-    /// Starts with no module: only those registered by hand will boot.
+    /// A builder without modules: only those added with [`RegistryBuilder::register`] are booted.
     #[must_use]
     pub fn by_hand(bus: TypedEventBus) -> RegistryBuilder {
         RegistryBuilder {
@@ -142,7 +127,7 @@ impl ModuleRegistry {
         }
     }
 
-    /// The bus that the modules were given.
+    /// The event bus of the modules.
     #[must_use]
     pub fn bus(&self) -> &TypedEventBus {
         &self.bus
@@ -154,13 +139,13 @@ impl ModuleRegistry {
         self.modules.iter().find_map(Booted::downcast_ref)
     }
 
-    /// The module of type `M`, to be changed.
+    /// The module of type `M`, mutably.
     #[must_use]
     pub fn get_mut<M: Module>(&mut self) -> Option<&mut M> {
         self.modules.iter_mut().find_map(Booted::downcast_mut)
     }
 
-    /// Two modules at once, since one often needs the other. `None` when either is missing or both are the same.
+    /// Two modules at once, for calls of one that take the other. `None` if one is missing or both are the same.
     #[must_use]
     pub fn get_two_mut<A: Module, B: Module>(&mut self) -> Option<(&mut A, &mut B)> {
         let (mut a, mut b) = (None, None);
@@ -180,10 +165,10 @@ impl ModuleRegistry {
         self.modules.iter().map(|booted| &booted.descriptor)
     }
 
-    /// How each module is doing, in order of boot. A module that panics when it is asked has failed, and so has one with a
-    /// call that does not return ([`CallTracker`](super::CallTracker)): that one is not asked, since it might not answer.
+    /// The health of each module, in order of boot. A module whose `health` panics has failed. So has a module with a call
+    /// that does not return ([`CallTracker`](super::CallTracker)); its `health` is not called, since that might not return either.
     ///
-    /// While this thread is inside a module, other threads ask the [`watchdog`](Self::watchdog).
+    /// While this thread is inside a module, other threads use the [`watchdog`](Self::watchdog).
     #[must_use]
     pub fn health(&self) -> Vec<ModuleHealth> {
         let stuck = self.watchdog.running_for(STUCK_AFTER);
@@ -208,16 +193,16 @@ impl ModuleRegistry {
         self.modules.iter().map(health).collect()
     }
 
-    /// Tells other threads of calls that do not return.
+    /// Reports to other threads the calls that do not return.
     #[must_use]
     pub fn watchdog(&self) -> Watchdog {
         self.watchdog.clone()
     }
 
-    /// Stops the modules in reverse order of boot, as dropping does.
+    /// Stops the modules in reverse order of boot, as dropping the registry does.
     ///
     /// # Errors
-    /// [`RegistryError::ShutdownPanicked`]. All modules have been stopped all the same.
+    /// [`RegistryError::ShutdownPanicked`]. All modules have been stopped nevertheless.
     pub fn shutdown(mut self) -> Result<(), RegistryError> {
         let panics = self.stop_all();
         if panics.is_empty() {
@@ -256,12 +241,12 @@ impl ModuleRegistry {
             },
             Err(panic) => panic.into(),
         };
-        // What it failed with is what the host has to know: a panic of its drop was printed by the panic hook.
+        // The first failure is the one to return; a panic in the drop was printed by the panic hook.
         let _ = guard(&self.watchdog, name, "drop", || drop(module));
         Err(failure)
     }
 
-    /// Stops and drops every module, the last one first. No module's panic keeps the others from stopping.
+    /// Stops and drops every module in reverse order of boot. A panic of one does not keep the others from stopping.
     fn stop_all(&mut self) -> Vec<ModulePanic> {
         let mut panics = Vec::new();
         while let Some(Booted {
@@ -279,7 +264,7 @@ impl ModuleRegistry {
 
 impl Drop for ModuleRegistry {
     fn drop(&mut self) {
-        // Nobody is there to be told; the panic hook has printed them.
+        // A drop cannot return the panics; the panic hook has printed them.
         self.stop_all();
     }
 }
@@ -292,41 +277,39 @@ impl core::fmt::Debug for ModuleRegistry {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{Arc, Mutex, PoisonError};
+    use std::sync::{Arc, Mutex};
 
     use mockall::mock;
 
     use super::*;
+    use crate::lock::lock;
     use crate::registry::{Dependency, Health, ModuleError, Version};
 
-    /// What happened, in order.
+    /// The calls of the modules, in order.
     #[derive(Clone, Default)]
-    struct Diary(Arc<Mutex<Vec<String>>>);
+    struct CallLog(Arc<Mutex<Vec<String>>>);
 
-    impl Diary {
-        fn note(&self, what: String) {
-            self.0
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .push(what);
+    impl CallLog {
+        fn push(&self, call: String) {
+            lock(&self.0).push(call);
         }
 
         fn read(&self) -> Vec<String> {
-            core::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+            core::mem::take(&mut lock(&self.0))
         }
     }
 
-    /// Whose `init` is to fail.
-    struct Fault(&'static str);
+    /// The module whose `init` fails.
+    struct FailingInit(&'static str);
 
-    struct Diarist<const LETTER: char> {
-        diary: Diary,
-        sees: bool,
+    struct LoggingModule<const LETTER: char> {
+        log: CallLog,
+        sees_a: bool,
     }
 
     const NAMES: [(char, &str); 3] = [('A', "a"), ('B', "b"), ('C', "c")];
 
-    impl<const LETTER: char> Diarist<LETTER> {
+    impl<const LETTER: char> LoggingModule<LETTER> {
         fn name() -> &'static str {
             NAMES
                 .iter()
@@ -344,39 +327,39 @@ mod tests {
                 },
                 construct: || {
                     Box::new(Self {
-                        diary: Diary::default(),
-                        sees: false,
+                        log: CallLog::default(),
+                        sees_a: false,
                     })
                 },
             }
         }
     }
 
-    impl<const LETTER: char> Module for Diarist<LETTER> {
+    impl<const LETTER: char> Module for LoggingModule<LETTER> {
         fn init(&mut self, ctx: &mut InitContext<'_>) -> Result<(), ModuleError> {
-            self.diary = ctx
-                .config::<Diary>()
-                .ok_or("no diary is configured")?
+            self.log = ctx
+                .config::<CallLog>()
+                .ok_or("no log is configured")?
                 .clone();
-            self.diary.note(format!("init {}", Self::name()));
-            self.sees = ctx.get_mut::<Diarist<'A'>>().is_some();
+            self.log.push(format!("init {}", Self::name()));
+            self.sees_a = ctx.get_mut::<LoggingModule<'A'>>().is_some();
             match ctx.config() {
-                Some(&Fault(name)) if name == Self::name() => Err("the disk is full".into()),
+                Some(&FailingInit(name)) if name == Self::name() => Err("the disk is full".into()),
                 _ => Ok(()),
             }
         }
 
         fn start(&mut self) -> Result<(), ModuleError> {
-            self.diary.note(format!("start {}", Self::name()));
+            self.log.push(format!("start {}", Self::name()));
             Ok(())
         }
 
         fn stop(&mut self) {
-            self.diary.note(format!("stop {}", Self::name()));
+            self.log.push(format!("stop {}", Self::name()));
         }
 
         fn health(&self) -> Health {
-            if self.sees {
+            if self.sees_a {
                 Health::Degraded("sees a".into())
             } else {
                 Health::Healthy
@@ -393,21 +376,21 @@ mod tests {
         minimum: Version(0, 0, 0),
     };
 
-    /// `c` needs `b` needs `a`, registered backwards.
-    fn three(diary: &Diary) -> RegistryBuilder {
+    /// `c` depends on `b`, which depends on `a`; registered in the reverse order.
+    fn three(log: &CallLog) -> RegistryBuilder {
         ModuleRegistry::by_hand(TypedEventBus::default())
-            .configure(diary.clone())
-            .register(Diarist::<'C'>::registration(&[B]))
-            .register(Diarist::<'B'>::registration(&[A]))
-            .register(Diarist::<'A'>::registration(&[]))
+            .configure(log.clone())
+            .register(LoggingModule::<'C'>::registration(&[B]))
+            .register(LoggingModule::<'B'>::registration(&[A]))
+            .register(LoggingModule::<'A'>::registration(&[]))
     }
 
     #[test]
-    fn boots_in_order_and_stops_in_reverse() {
-        let diary = Diary::default();
-        let registry = three(&diary).boot().unwrap();
+    fn registry_boots_in_order_and_stops_in_reverse() {
+        let log = CallLog::default();
+        let registry = three(&log).boot().unwrap();
         assert_eq!(
-            diary.read(),
+            log.read(),
             [
                 "init a", "init b", "init c", "start a", "start b", "start c"
             ]
@@ -417,60 +400,63 @@ mod tests {
             ["a", "b", "c"]
         );
         registry.shutdown().unwrap();
-        assert_eq!(diary.read(), ["stop c", "stop b", "stop a"]);
+        assert_eq!(log.read(), ["stop c", "stop b", "stop a"]);
     }
 
     #[test]
-    fn a_failed_init_stops_what_was_initialised_in_reverse() {
-        let diary = Diary::default();
-        let error = three(&diary).configure(Fault("c")).boot().unwrap_err();
+    fn failed_init_stops_the_initialised_modules_in_reverse() {
+        let log = CallLog::default();
+        let error = three(&log).configure(FailingInit("c")).boot().unwrap_err();
         assert_eq!(
             error.to_string(),
             "module `c` could not be initialised: the disk is full"
         );
         assert_eq!(
-            diary.read(),
+            log.read(),
             ["init a", "init b", "init c", "stop b", "stop a"]
         );
     }
 
     #[test]
-    fn a_module_without_its_config_says_so() {
+    fn missing_configuration_is_the_cause_of_a_failed_init() {
         let builder = ModuleRegistry::by_hand(TypedEventBus::default());
         let error = builder
-            .register(Diarist::<'A'>::registration(&[]))
+            .register(LoggingModule::<'A'>::registration(&[]))
             .boot()
             .unwrap_err();
         assert_eq!(
             error.to_string(),
-            "module `a` could not be initialised: no diary is configured"
+            "module `a` could not be initialised: no log is configured"
         );
     }
 
     #[test]
-    fn modules_are_had_by_type_and_only_declared_dependencies_during_init() {
-        let mut registry = three(&Diary::default()).boot().unwrap();
-        assert!(registry.get::<Diarist<'B'>>().unwrap().sees, "declared");
+    fn modules_are_found_by_type_and_during_init_only_if_declared() {
+        let mut registry = three(&CallLog::default()).boot().unwrap();
         assert!(
-            !registry.get::<Diarist<'C'>>().unwrap().sees,
-            "there, but not declared"
+            registry.get::<LoggingModule<'B'>>().unwrap().sees_a,
+            "declared"
+        );
+        assert!(
+            !registry.get::<LoggingModule<'C'>>().unwrap().sees_a,
+            "registered, but not declared"
         );
         assert!(registry.get::<Mock>().is_none());
-        registry.get_mut::<Diarist<'C'>>().unwrap().sees = true;
+        registry.get_mut::<LoggingModule<'C'>>().unwrap().sees_a = true;
         let (c, a) = registry
-            .get_two_mut::<Diarist<'C'>, Diarist<'A'>>()
+            .get_two_mut::<LoggingModule<'C'>, LoggingModule<'A'>>()
             .unwrap();
-        assert!(c.sees && !a.sees);
+        assert!(c.sees_a && !a.sees_a);
         assert!(
             registry
-                .get_two_mut::<Diarist<'A'>, Diarist<'A'>>()
+                .get_two_mut::<LoggingModule<'A'>, LoggingModule<'A'>>()
                 .is_none()
         );
     }
 
     #[test]
     fn health_is_flat_json_in_order_of_boot() {
-        let registry = three(&Diary::default()).boot().unwrap();
+        let registry = three(&CallLog::default()).boot().unwrap();
         let json = serde_json::to_value(registry.health()).unwrap();
         assert_eq!(
             json,
@@ -493,7 +479,7 @@ mod tests {
     }
     use MockCollaborator as Mock;
 
-    /// A stand-in for a module that comes after the three, with the given expectations.
+    /// A mock that boots after the three modules.
     fn last(construct: fn() -> Box<dyn Module>) -> ModuleRegistration {
         const C: Dependency = Dependency {
             name: "c",
@@ -513,9 +499,9 @@ mod tests {
     const ROLLED_BACK: [&str; 3] = ["stop c", "stop b", "stop a"];
 
     #[test]
-    fn a_failed_start_stops_everything_in_reverse_itself_included() {
+    fn failed_start_stops_all_modules_in_reverse_itself_included() {
         static STOPPED: Mutex<bool> = Mutex::new(false);
-        let diary = Diary::default();
+        let log = CallLog::default();
         let mock = last(|| {
             let mut mock = Mock::new();
             mock.expect_init().return_once(|_| Ok(()));
@@ -525,34 +511,34 @@ mod tests {
                 .return_once(|| *STOPPED.lock().unwrap() = true);
             Box::new(mock)
         });
-        let error = three(&diary).register(mock).boot().unwrap_err();
+        let error = three(&log).register(mock).boot().unwrap_err();
         assert_eq!(
             error.to_string(),
             "module `mock` could not be started: there is no sound card"
         );
         assert!(*STOPPED.lock().unwrap());
-        assert!(diary.read().ends_with(&ROLLED_BACK.map(String::from)));
+        assert!(log.read().ends_with(&ROLLED_BACK.map(String::from)));
     }
 
     #[test]
-    fn a_panicking_init_rolls_back_too() {
-        let diary = Diary::default();
+    fn panic_in_init_stops_the_initialised_modules() {
+        let log = CallLog::default();
         let mock = last(|| {
             let mut mock = Mock::new();
             mock.expect_init().return_once(|_| panic!("on purpose"));
             Box::new(mock)
         });
-        let error = three(&diary).register(mock).boot().unwrap_err();
+        let error = three(&log).register(mock).boot().unwrap_err();
         assert_eq!(
             error.to_string(),
             "module `mock` panicked in `init`: on purpose"
         );
-        assert!(diary.read().ends_with(&ROLLED_BACK.map(String::from)));
+        assert!(log.read().ends_with(&ROLLED_BACK.map(String::from)));
     }
 
     #[test]
-    fn a_panicking_stop_does_not_keep_the_others_from_stopping() {
-        let diary = Diary::default();
+    fn panic_in_stop_does_not_keep_the_others_from_stopping() {
+        let log = CallLog::default();
         let mock = last(|| {
             let mut mock = Mock::new();
             mock.expect_init().return_once(|_| Ok(()));
@@ -560,11 +546,11 @@ mod tests {
             mock.expect_stop().return_once(|| panic!("on purpose"));
             Box::new(mock)
         });
-        let error = three(&diary).register(mock).boot().unwrap().shutdown();
+        let error = three(&log).register(mock).boot().unwrap().shutdown();
         assert_eq!(
             error.unwrap_err().to_string(),
             "module `mock` panicked in `stop`: on purpose"
         );
-        assert!(diary.read().ends_with(&ROLLED_BACK.map(String::from)));
+        assert!(log.read().ends_with(&ROLLED_BACK.map(String::from)));
     }
 }

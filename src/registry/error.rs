@@ -1,4 +1,4 @@
-//! What can go wrong at boot, in words that name the culprit.
+//! The errors of the registry; each names the module at fault.
 
 use super::module::{ModuleError, Version};
 
@@ -6,104 +6,105 @@ use super::module::{ModuleError, Version};
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("module `{module}` panicked in `{call}`: {message}")]
 pub struct ModulePanic {
-    /// Whose code.
+    /// The module's name.
     pub module: &'static str,
-    /// Where: `construct`, `init`, `start`, `health`, `stop` or `drop`.
+    /// The call: `construct`, `init`, `start`, `health`, `stop` or `drop`.
     pub call: &'static str,
-    /// What it panicked with.
+    /// The text of the panic.
     pub message: String,
 }
 
-/// Why the modules did not boot, or did not stop well. Whatever had been initialised was stopped, in reverse order.
+/// Why the modules did not boot, or panicked while they were stopped. All modules that had been initialised were stopped, in
+/// reverse order.
 #[derive(Debug, thiserror::Error)]
 pub enum RegistryError {
-    /// Two registrations have one name.
+    /// Two registrations have the same name.
     #[error(
         "module `{name}` is registered twice (versions {first} and {second}); link or register only one"
     )]
     Duplicate {
-        /// The name both have.
+        /// The name of both.
         name: &'static str,
-        /// One's version.
+        /// The version of one.
         first: Version,
-        /// The other's.
+        /// The version of the other.
         second: Version,
     },
-    /// A dependency is not there.
+    /// A dependency is not registered.
     #[error(
-        "module `{module}` needs `{dependency}`, which is not registered; link its crate or register it by hand"
+        "module `{module}` needs `{dependency}`, which is not registered; link its crate or add it with `RegistryBuilder::register`"
     )]
     MissingDependency {
-        /// Who needs it.
+        /// The module that needs it.
         module: &'static str,
-        /// What is missing.
+        /// The missing module.
         dependency: &'static str,
     },
     /// A registration has no name.
     #[error("a module of version {version} is registered without a name; give its descriptor one")]
     Unnamed {
-        /// Its version.
+        /// The module's version.
         version: Version,
     },
-    /// A dependency is there but older than asked for.
+    /// A dependency is older than the module needs.
     #[error(
         "module `{module}` needs `{dependency}` {minimum} or newer{}, but {found} is registered",
         below(*minimum)
     )]
     DependencyTooOld {
-        /// Who needs it.
+        /// The module that needs it.
         module: &'static str,
-        /// What is too old.
+        /// The module that is too old.
         dependency: &'static str,
-        /// The version asked for.
+        /// The oldest version that the module accepts.
         minimum: Version,
-        /// The version found.
+        /// The registered version.
         found: Version,
     },
-    /// A dependency is there but so much newer that it may have changed: see [`Version::satisfies`].
+    /// A dependency is so much newer that it may be incompatible: see [`Version::satisfies`].
     #[error(
         "module `{module}` needs `{dependency}` {minimum} or newer{}, but {found} is registered",
         below(*minimum)
     )]
     DependencyTooNew {
-        /// Who needs it.
+        /// The module that needs it.
         module: &'static str,
-        /// What is too new.
+        /// The module that is too new.
         dependency: &'static str,
-        /// The version asked for.
+        /// The oldest version that the module accepts.
         minimum: Version,
-        /// The version found.
+        /// The registered version.
         found: Version,
     },
-    /// Modules depend on each other in a circle.
-    #[error("modules depend on each other in a circle: {}", path.join(" -> "))]
+    /// Modules depend on each other in a cycle.
+    #[error("modules depend on each other in a cycle: {}", path.join(" -> "))]
     Cycle {
-        /// The circle; its first name is also its last.
+        /// The names along the cycle; the first is also the last.
         path: Vec<&'static str>,
     },
     /// A module's `init` failed.
     #[error("module `{module}` could not be initialised: {cause}")]
     InitFailed {
-        /// Whose.
+        /// The module's name.
         module: &'static str,
-        /// What it said.
+        /// The error that it returned.
         cause: ModuleError,
     },
     /// A module's `start` failed.
     #[error("module `{module}` could not be started: {cause}")]
     StartFailed {
-        /// Whose.
+        /// The module's name.
         module: &'static str,
-        /// What it said.
+        /// The error that it returned.
         cause: ModuleError,
     },
     /// A module panicked while the modules booted.
     #[error(transparent)]
     Panicked(#[from] ModulePanic),
-    /// Modules panicked while they were stopped. All of them were stopped and dropped all the same.
+    /// Modules panicked while they were stopped. All modules were stopped and dropped nevertheless.
     #[error("{}", panics.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     ShutdownPanicked {
-        /// Every panic, in the order in which they came.
+        /// The panics, in the order in which they occurred.
         panics: Vec<ModulePanic>,
     },
 }

@@ -1,8 +1,8 @@
 //! Modules, and the registry that boots them in dependency order.
 //!
-//! A module registers itself with `inventory::submit!`, from whatever crate is linked; the host boots what it finds.
-//! A linker for WebAssembly leaves out object files that nothing refers to, so a module's crate gives hosts an empty
-//! function to call, beside the registration: see `examples/quantum_meter_module`.
+//! A module registers itself with `inventory::submit!`, from any linked crate, and the host boots all registered modules. The
+//! linker for WebAssembly leaves out object files without references. A module's crate therefore has an empty function
+//! beside the registration, which hosts call: see `examples/quantum_meter_module`.
 //!
 //! ```
 //! use wavepool::event_bus::TypedEventBus;
@@ -32,40 +32,19 @@
 //! ```
 
 mod boot;
+#[cfg(target_arch = "wasm32")]
+mod constructors;
 mod error;
 mod module;
 mod order;
 mod watchdog;
 
 pub use boot::{ModuleRegistry, RegistryBuilder};
+#[cfg(target_arch = "wasm32")]
+pub use constructors::run_constructors;
 pub use error::{ModulePanic, RegistryError};
 pub use module::{
     Dependency, Health, InitContext, Module, ModuleDescriptor, ModuleError, ModuleHealth,
     ModuleRegistration, Version,
 };
 pub use watchdog::{CallTracker, StuckCall, TrackedCall, Watchdog};
-
-/// Runs the constructors that `inventory` placed in the wasm module, once per memory, however often and from
-/// however many instances it is called. [`RegistryBuilder::boot`] calls it.
-///
-/// Mentioning `__wasm_call_ctors` also keeps the linker from wrapping every export in a call of it, which would cost
-/// each call from JavaScript about 14 ns.
-#[cfg(target_arch = "wasm32")]
-#[allow(unsafe_code)] // Calls a function that the linker makes.
-pub fn run_constructors() {
-    use crate::sync::atomic::AtomicBool;
-    use crate::sync::orderings::CONSTRUCTORS_CLAIM;
-
-    static DONE: AtomicBool = AtomicBool::new(false);
-
-    unsafe extern "C" {
-        fn __wasm_call_ctors();
-    }
-
-    // Of several threads that boot over one memory exactly one reads `false`.
-    if !DONE.swap(true, CONSTRUCTORS_CLAIM) {
-        // SAFETY: made by wasm-ld for every linked module; takes and returns nothing. Called once per memory, since
-        // `DONE` lives in it; the constructors only push registrations to `inventory`'s list.
-        unsafe { __wasm_call_ctors() };
-    }
-}

@@ -1,4 +1,4 @@
-//! What a module is, and what it is given when it starts.
+//! Modules, and the context that they are initialised with.
 
 use core::any::{Any, TypeId};
 use core::fmt;
@@ -6,24 +6,23 @@ use std::collections::HashMap;
 
 use serde::Serialize;
 
-use super::boot::Booted;
 use super::watchdog::{CallTracker, Watchdog};
 use crate::contain::count_panics;
 use crate::event_bus::TypedEventBus;
 
-/// A part of the application with a life of its own: made, initialised after what it depends on, started when all
-/// are initialised, stopped in reverse order.
+/// A part of the application. The registry makes it, initialises it after its dependencies, starts it when all modules are
+/// initialised, and stops it in reverse order.
 ///
-/// A panic in any of these methods, or in the module's drop, is caught natively and becomes an error with the module's name;
-/// the other modules are not harmed by it.
+/// A panic in one of these methods, or in the module's drop, is caught natively and becomes an error with the module's name;
+/// the other modules keep working.
 pub trait Module: Any + Send {
-    /// Takes what it needs from the context. Everything it depends on has been initialised.
+    /// Initialises the module from the context. Its dependencies have been initialised before.
     ///
     /// # Errors
-    /// Any error; the boot then fails, and what was initialised before is stopped.
+    /// Any error; the boot then fails, and the modules that were initialised before are stopped.
     fn init(&mut self, ctx: &mut InitContext<'_>) -> Result<(), ModuleError>;
 
-    /// Begins to work. All modules have been initialised.
+    /// Starts the module's work. All modules have been initialised.
     ///
     /// # Errors
     /// Any error; the boot then fails, and all modules are stopped.
@@ -31,27 +30,27 @@ pub trait Module: Any + Send {
         Ok(())
     }
 
-    /// Ends its work and gives back what it took. Called once, if `init` was called and succeeded; then the module is dropped.
+    /// Stops the module's work and releases its resources. Called once, if `init` succeeded; then the module is dropped.
     fn stop(&mut self) {}
 
-    /// How it is doing.
+    /// The module's health.
     fn health(&self) -> Health {
         Health::Healthy
     }
 }
 
-/// Any error; strings become one with `?` or `into()`.
+/// Any error; `?` and `into()` convert strings to it.
 pub type ModuleError = Box<dyn std::error::Error + Send + Sync>;
 
-/// How a module is doing.
+/// The health of a module.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "state", content = "detail", rename_all = "lowercase")]
 pub enum Health {
-    /// As intended.
+    /// The module works as intended.
     Healthy,
-    /// It works, with less than intended: what is missing.
+    /// The module works with restrictions, which the text names.
     Degraded(String),
-    /// It does not work: why.
+    /// The module does not work, for the reason in the text.
     Failed(String),
 }
 
@@ -62,17 +61,17 @@ pub struct ModuleHealth {
     pub name: &'static str,
     /// [`ModuleDescriptor::version`].
     pub version: Version,
-    /// What it says.
+    /// [`Module::health`].
     #[serde(flatten)]
     pub health: Health,
 }
 
-/// Major, minor, patch; compared in that order.
+/// Major, minor and patch version; compared in that order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Version(pub u16, pub u16, pub u16);
 
 impl Version {
-    /// Whether a module of this version serves one that needs `minimum`, by the rule of semantic versioning that Cargo
+    /// Whether a module of this version satisfies a dependency on `minimum`, by the rule of semantic versioning that Cargo
     /// applies: not older, and equal in the first of the three numbers that is not 0 in `minimum`. See
     /// `docs/decisions/0007-module-dependencies-name-a-version-range.md`.
     ///
@@ -90,11 +89,11 @@ impl Version {
                 .is_none_or(|below| self < below)
     }
 
-    /// The first version that is too new for one who needs `self`. None: there is none.
+    /// The first version that is too new for a dependency on `self`. `None`: no version is too new.
     pub(super) fn first_incompatible(self) -> Option<Self> {
         match self {
             Self(0, 0, 0) => None,
-            // The largest number is followed by the next one before it.
+            // After the largest patch number comes the next minor version.
             Self(0, 0, patch) => Some(
                 patch
                     .checked_add(1)
@@ -122,32 +121,32 @@ impl Serialize for Version {
     }
 }
 
-/// Another module that must be there, initialised first.
+/// Another module that has to be registered, and is initialised first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Dependency {
-    /// Its name.
+    /// The other module's name.
     pub name: &'static str,
-    /// The oldest version that will do. Which newer ones do, [`Version::satisfies`] says.
+    /// The oldest accepted version. [`Version::satisfies`] defines which newer ones are accepted.
     pub minimum: Version,
 }
 
-/// What the registry knows about a module before it exists.
+/// The registry's description of a module, before the module is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ModuleDescriptor {
     /// Unique among the registered modules.
     pub name: &'static str,
-    /// Its version.
+    /// The module's version.
     pub version: Version,
-    /// What must be initialised before it.
+    /// The modules that are initialised before it.
     pub dependencies: &'static [Dependency],
 }
 
-/// A descriptor and a way to make the module: what `inventory::submit!` takes.
+/// A descriptor and a constructor: the argument of `inventory::submit!`.
 #[derive(Clone, Copy)]
 pub struct ModuleRegistration {
-    /// Who.
+    /// The module's description.
     pub descriptor: ModuleDescriptor,
-    /// Makes it; cheap and without effects, these belong in `init`.
+    /// Makes the module. It should be cheap and without side effects, which belong in `init`.
     pub construct: fn() -> Box<dyn Module>,
 }
 
@@ -159,7 +158,7 @@ impl fmt::Debug for ModuleRegistration {
     }
 }
 
-/// Values the host configured, one per type.
+/// The host's configuration values, one per type.
 #[derive(Default)]
 pub(crate) struct Configs(HashMap<TypeId, Box<dyn Any + Send>>);
 
@@ -175,10 +174,26 @@ impl Configs {
 
 impl Drop for Configs {
     fn drop(&mut self) {
-        // A panic in the drop of a value must not leave `boot`.
+        // Catches a panic in the drop of a value, which would otherwise leave `boot`.
         for (_, config) in self.0.drain() {
             count_panics(|| drop(config));
         }
+    }
+}
+
+/// A module that was made and initialised.
+pub(crate) struct Booted {
+    pub(crate) descriptor: ModuleDescriptor,
+    pub(crate) module: Box<dyn Module>,
+}
+
+impl Booted {
+    pub(crate) fn downcast_ref<M: Module>(&self) -> Option<&M> {
+        (&*self.module as &dyn Any).downcast_ref()
+    }
+
+    pub(crate) fn downcast_mut<M: Module>(&mut self) -> Option<&mut M> {
+        (&mut *self.module as &mut dyn Any).downcast_mut()
     }
 }
 
@@ -192,26 +207,26 @@ pub struct InitContext<'a> {
 }
 
 impl InitContext<'_> {
-    /// The bus. Keep a clone to use it later.
+    /// The event bus. A module that uses it after `init` keeps a clone.
     #[must_use]
     pub fn bus(&self) -> &TypedEventBus {
         self.bus
     }
 
-    /// Lets the [`Watchdog`] see calls of this module that do not return. Keep it, and
-    /// [`enter`](CallTracker::enter) each call.
+    /// Records calls of this module for the [`Watchdog`]. The module keeps it, and calls [`enter`](CallTracker::enter) for each
+    /// call.
     #[must_use]
     pub fn call_tracker(&self) -> CallTracker {
         self.watchdog.tracker(self.descriptor.name)
     }
 
-    /// The value of type `C` that the host configured, if it did.
+    /// The host's configuration value of type `C`, if there is one.
     #[must_use]
     pub fn config<C: Any + Send>(&self) -> Option<&C> {
         self.configs.get()
     }
 
-    /// The module of type `M`, if it is a declared dependency: those are there, and initialised.
+    /// The module of type `M`, if it is a declared dependency. Dependencies have been initialised.
     #[must_use]
     pub fn get_mut<M: Module>(&mut self) -> Option<&mut M> {
         let dependencies = self.descriptor.dependencies;

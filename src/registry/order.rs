@@ -1,4 +1,4 @@
-//! The order of boot: dependencies first, names second, so that it is the same on every run.
+//! The order of boot: a topological sort by dependencies, with ties broken by name, so that every run has the same order.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use super::module::{Dependency, ModuleDescriptor, ModuleRegistration};
 
 type ByName<'a> = BTreeMap<&'static str, &'a ModuleRegistration>;
 
-/// Checks names, dependencies and versions, and sorts.
+/// Checks names, dependencies and versions, and sorts the modules.
 pub(crate) fn boot_order(
     registrations: &[ModuleRegistration],
 ) -> Result<Vec<ModuleRegistration>, RegistryError> {
@@ -29,41 +29,41 @@ pub(crate) fn boot_order(
         }
     }
     let mut order = Vec::with_capacity(by_name.len());
-    // What has been met: whether it is in the order, or on the path to be.
-    let mut met = BTreeMap::new();
+    let mut visited = BTreeMap::new();
     for registration in by_name.values() {
-        visit(registration, &by_name, &mut met, &mut order)?;
+        visit(registration, &by_name, &mut visited, &mut order)?;
     }
     Ok(order)
 }
 
-/// Depth first: appends what `registration` needs, then itself. Without recursion, since a chain may be long.
+/// Depth-first search: appends the dependencies of `registration`, then itself. It does not recurse, because a chain of
+/// dependencies may be long.
 fn visit<'a>(
     registration: &'a ModuleRegistration,
     by_name: &ByName<'a>,
-    met: &mut BTreeMap<&'static str, Place>,
+    visited: &mut BTreeMap<&'static str, Visit>,
     order: &mut Vec<ModuleRegistration>,
 ) -> Result<(), RegistryError> {
-    if met.contains_key(registration.descriptor.name) {
+    if visited.contains_key(registration.descriptor.name) {
         return Ok(());
     }
-    // Each module on the way down, and how many of its dependencies have been looked at.
+    // Each module on the way down, and the number of its dependencies that were visited.
     let mut path = vec![(registration, 0)];
-    met.insert(registration.descriptor.name, Place::OnPath);
-    while let Some((module, looked_at)) = path.last_mut() {
+    visited.insert(registration.descriptor.name, Visit::OnPath);
+    while let Some((module, next)) = path.last_mut() {
         let module = *module;
-        let Some(dependency) = module.descriptor.dependencies.get(*looked_at) else {
-            met.insert(module.descriptor.name, Place::InOrder);
+        let Some(dependency) = module.descriptor.dependencies.get(*next) else {
+            visited.insert(module.descriptor.name, Visit::InOrder);
             order.push(*module);
             path.pop();
             continue;
         };
-        *looked_at += 1;
+        *next += 1;
         let found = find(&module.descriptor, dependency, by_name)?;
         let name = found.descriptor.name;
-        match met.get(name) {
-            Some(Place::InOrder) => {}
-            Some(Place::OnPath) => {
+        match visited.get(name) {
+            Some(Visit::InOrder) => {}
+            Some(Visit::OnPath) => {
                 let names = path.iter().map(|(module, _)| module.descriptor.name);
                 let path = names.skip_while(|on_path| *on_path != name).chain([name]);
                 return Err(RegistryError::Cycle {
@@ -71,7 +71,7 @@ fn visit<'a>(
                 });
             }
             None => {
-                met.insert(name, Place::OnPath);
+                visited.insert(name, Visit::OnPath);
                 path.push((found, 0));
             }
         }
@@ -79,12 +79,15 @@ fn visit<'a>(
     Ok(())
 }
 
-enum Place {
+/// How far the search has come with a module.
+enum Visit {
+    /// Its dependencies are being visited: meeting it again means a cycle.
     OnPath,
+    /// It was appended to the order.
     InOrder,
 }
 
-/// The module that a dependency names, if its version will do.
+/// The module that a dependency names, if its version is accepted.
 fn find<'a>(
     module: &ModuleDescriptor,
     dependency: &Dependency,
@@ -167,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn dependencies_come_first_and_names_decide_the_rest_in_any_order_of_registration() {
+    fn boot_order_is_by_dependency_then_name_in_any_order_of_registration() {
         let modules = [
             module("tuner", V, const { &[needs("audio"), needs("pool")] }),
             module("audio", V, const { &[needs("pool")] }),
@@ -182,15 +185,15 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_dependency_is_named() {
+    fn missing_dependency_is_named() {
         assert_eq!(
             refusal(&[module("audio", V, const { &[needs("pool")] })]),
-            "module `audio` needs `pool`, which is not registered; link its crate or register it by hand"
+            "module `audio` needs `pool`, which is not registered; link its crate or add it with `RegistryBuilder::register`"
         );
     }
 
     #[test]
-    fn dependency_versions_are_a_range() {
+    fn dependency_version_outside_its_range_is_refused() {
         let audio = module("audio", V, const { &[needs("pool")] });
         assert_eq!(
             refusal(&[audio, module("pool", Version(1, 1, 9), &[])]),
@@ -207,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn a_circle_is_told_with_its_path_and_without_the_way_to_it() {
+    fn dependency_cycle_is_reported_with_its_path_only() {
         let modules = [
             module("a", V, const { &[needs("b")] }),
             module("b", V, const { &[needs("c")] }),
@@ -216,17 +219,17 @@ mod tests {
         ];
         assert_eq!(
             refusal(&modules),
-            "modules depend on each other in a circle: b -> c -> d -> b"
+            "modules depend on each other in a cycle: b -> c -> d -> b"
         );
         let selfish = [module("a", V, const { &[needs("a")] })];
         assert_eq!(
             refusal(&selfish),
-            "modules depend on each other in a circle: a -> a"
+            "modules depend on each other in a cycle: a -> a"
         );
     }
 
     #[test]
-    fn a_name_registered_twice_is_refused() {
+    fn duplicate_module_name_is_refused() {
         assert_eq!(
             refusal(&[
                 module("pool", V, &[]),

@@ -1,22 +1,23 @@
-//! Which calls of modules are under way, for whoever asks from another thread: see
+//! Records the calls of modules that are under way, so that other threads can detect one that does not return: see
 //! `docs/decisions/0005-stuck-calls-are-reported-on-request.md`.
-#![allow(clippy::disallowed_types)] // A lock outside of the real-time path: the module under way.
+#![allow(clippy::disallowed_types)] // A lock outside of the real-time path: the calls under way.
 
 use core::fmt;
 use core::time::Duration;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use crate::event_bus::{STUCK_AFTER, TypedEventBus};
+use crate::lock::lock;
 use crate::stopwatch::Stopwatch;
 
 /// Reports calls that do not return. A registry belongs to one thread, and while that thread is inside a module it cannot
-/// ask for [`health`](super::ModuleRegistry::health); this handle is for every other thread. Clones are the same watchdog.
+/// call [`health`](super::ModuleRegistry::health); the watchdog is for all other threads. Clones are the same watchdog.
 ///
-/// It sees the calls that the registry makes (`construct`, `init`, `start`, `health`, `stop`, `drop`), those that modules
-/// report through a [`CallTracker`] (the pool's `tick`, for one), and the bus's handlers.
+/// It reports calls that the registry makes (`construct`, `init`, `start`, `health`, `stop`, `drop`), calls that modules
+/// record with a [`CallTracker`] (for example the pool's `tick`), and the bus's handlers.
 ///
 /// # Real-time
-/// Not for the audio thread: it locks. It never waits for the call it reports.
+/// No: it locks. It never waits for the call that it reports.
 ///
 /// # Examples
 /// ```
@@ -44,7 +45,7 @@ pub struct Watchdog {
 pub struct StuckCall {
     /// Name of the module; `event_bus` for a handler.
     pub module: &'static str,
-    /// Which call.
+    /// Name of the call.
     pub call: String,
     /// How long ago it began.
     pub running_for: Duration,
@@ -64,15 +65,15 @@ impl fmt::Display for StuckCall {
     }
 }
 
-/// Lets a module's own calls be seen by the [`Watchdog`]: taken from the [`InitContext`](super::InitContext), kept, and asked
-/// for a guard at the beginning of each call that somebody may wait for.
+/// Records a module's own calls for the [`Watchdog`]. The module gets it from the [`InitContext`](super::InitContext), keeps it,
+/// and calls [`enter`](Self::enter) at the beginning of each call that may fail to return.
 #[derive(Clone)]
 pub struct CallTracker {
     calls: Arc<Calls>,
     module: &'static str,
 }
 
-/// The call lasts until this is dropped.
+/// A recorded call; it ends when this is dropped.
 #[must_use = "dropping it ends the call"]
 pub struct TrackedCall {
     calls: Arc<Calls>,
@@ -100,7 +101,7 @@ struct Call {
 
 impl Calls {
     fn lock(&self) -> MutexGuard<'_, Running> {
-        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.running)
     }
 }
 
@@ -112,8 +113,8 @@ impl Watchdog {
         }
     }
 
-    /// The calls that do not return, the oldest first. On WebAssembly always empty: it has no clock, and the page watches its
-    /// workers.
+    /// The calls that began [`STUCK_AFTER`] ago or earlier and have not returned, the oldest first. On WebAssembly always empty:
+    /// it has no clock, and the page watches its workers.
     #[must_use]
     pub fn stuck_calls(&self) -> Vec<StuckCall> {
         let mut stuck = self.running_for(STUCK_AFTER);
@@ -130,7 +131,7 @@ impl Watchdog {
         stuck
     }
 
-    /// The calls of modules that began at least `limit` ago.
+    /// The calls of modules that began at least `limit` ago and have not returned.
     pub(crate) fn running_for(&self, limit: Duration) -> Vec<StuckCall> {
         let running = self.calls.lock();
         let calls = running.calls.iter().map(|call| StuckCall {
@@ -150,7 +151,7 @@ impl Watchdog {
 }
 
 impl CallTracker {
-    /// Begins a call of this name, which lasts until the guard is dropped.
+    /// Records that a call of this name begins; it ends when the guard is dropped.
     ///
     /// # Real-time
     /// No: it locks and may allocate.

@@ -1,4 +1,4 @@
-//! Modules that panic, versions of every number, long chains.
+//! Modules that panic, versions with extreme numbers, long chains of dependencies.
 
 use std::panic::panic_any;
 use std::sync::{Arc, Mutex};
@@ -11,7 +11,8 @@ use wavepool::registry::{
 
 use super::OnDrop;
 
-type Diary = Arc<Mutex<Vec<String>>>;
+/// The calls of the modules, in order.
+type CallLog = Arc<Mutex<Vec<String>>>;
 
 /// The calls in which the module `faulty` panics.
 #[derive(Clone)]
@@ -25,14 +26,14 @@ impl Drop for PanicsWhenDropped {
     }
 }
 
-/// Notes its calls, and panics in those it is told to.
-struct Actor {
+/// Logs its calls, and panics in the configured ones.
+struct LoggingModule {
     name: &'static str,
-    diary: Diary,
+    log: CallLog,
     faults: &'static [&'static str],
 }
 
-impl Actor {
+impl LoggingModule {
     fn registration(name: &'static str, dependencies: &'static [Dependency]) -> ModuleRegistration {
         ModuleRegistration {
             descriptor: ModuleDescriptor {
@@ -41,9 +42,9 @@ impl Actor {
                 dependencies,
             },
             construct: match name {
-                "before" => || Actor::boxed("before"),
-                "faulty" => || Actor::boxed("faulty"),
-                _ => || Actor::boxed("after"),
+                "before" => || LoggingModule::boxed("before"),
+                "faulty" => || LoggingModule::boxed("faulty"),
+                _ => || LoggingModule::boxed("after"),
             },
         }
     }
@@ -51,13 +52,13 @@ impl Actor {
     fn boxed(name: &'static str) -> Box<dyn Module> {
         Box::new(Self {
             name,
-            diary: Diary::default(),
+            log: CallLog::default(),
             faults: &[],
         })
     }
 
-    fn does(&self, call: &str) {
-        self.diary
+    fn log_call(&self, call: &str) {
+        self.log
             .lock()
             .unwrap()
             .push(format!("{call} {}", self.name));
@@ -67,23 +68,23 @@ impl Actor {
     }
 }
 
-impl Module for Actor {
+impl Module for LoggingModule {
     fn init(&mut self, ctx: &mut InitContext<'_>) -> Result<(), ModuleError> {
-        self.diary = ctx.config::<Diary>().unwrap().clone();
+        self.log = ctx.config::<CallLog>().unwrap().clone();
         if self.name == "faulty" {
             self.faults = ctx.config::<Faults>().unwrap().0;
         }
-        self.does("init");
+        self.log_call("init");
         Ok(())
     }
 
     fn start(&mut self) -> Result<(), ModuleError> {
-        self.does("start");
+        self.log_call("start");
         Ok(())
     }
 
     fn stop(&mut self) {
-        self.does("stop");
+        self.log_call("stop");
     }
 
     fn health(&self) -> Health {
@@ -94,9 +95,9 @@ impl Module for Actor {
     }
 }
 
-impl Drop for Actor {
+impl Drop for LoggingModule {
     fn drop(&mut self) {
-        self.does("drop");
+        self.log_call("drop");
     }
 }
 
@@ -107,26 +108,32 @@ const fn needs(name: &'static str) -> Dependency {
     }
 }
 
-fn boot(faults: &'static [&'static str]) -> (Result<ModuleRegistry, RegistryError>, Diary) {
-    let diary = Diary::default();
+fn boot(faults: &'static [&'static str]) -> (Result<ModuleRegistry, RegistryError>, CallLog) {
+    let log = CallLog::default();
     let registry = ModuleRegistry::by_hand(TypedEventBus::default())
-        .configure(diary.clone())
+        .configure(log.clone())
         .configure(Faults(faults))
-        .register(Actor::registration("after", const { &[needs("faulty")] }))
-        .register(Actor::registration("faulty", const { &[needs("before")] }))
-        .register(Actor::registration("before", &[]))
+        .register(LoggingModule::registration(
+            "after",
+            const { &[needs("faulty")] },
+        ))
+        .register(LoggingModule::registration(
+            "faulty",
+            const { &[needs("before")] },
+        ))
+        .register(LoggingModule::registration("before", &[]))
         .boot();
-    (registry, diary)
+    (registry, log)
 }
 
-fn read(diary: &Diary) -> String {
-    std::mem::take(&mut *diary.lock().unwrap()).join(", ")
+fn read(log: &CallLog) -> String {
+    std::mem::take(&mut *log.lock().unwrap()).join(", ")
 }
 
 #[test]
-fn module_panics_fail_the_boot_with_the_modules_name() {
+fn module_panic_fails_the_boot_with_the_modules_name() {
     let rolled_back = "stop after, drop after, stop faulty, drop faulty, stop before, drop before";
-    for (faults, call, diary) in [
+    for (faults, call, log) in [
         (
             &["init"][..],
             "init",
@@ -159,12 +166,12 @@ fn module_panics_fail_the_boot_with_the_modules_name() {
             format!("module `faulty` panicked in `{call}`: {call} went wrong")
         );
         assert!(matches!(error, RegistryError::Panicked(panic) if panic.module == "faulty"));
-        assert_eq!(read(&seen), diary);
+        assert_eq!(read(&seen), log);
     }
 }
 
 #[test]
-fn module_panics_in_health_are_its_health() {
+fn module_panic_in_health_is_reported_as_failed() {
     let (registry, _) = boot(&["health"]);
     let registry = registry.unwrap();
     let health = |name| {
@@ -183,7 +190,7 @@ fn module_panics_in_health_are_its_health() {
 }
 
 #[test]
-fn module_panics_in_stop_and_drop_are_told_and_the_others_stop() {
+fn module_panic_in_stop_or_drop_is_returned_and_the_others_stop() {
     for (faults, text) in [
         (&[][..], None),
         (
@@ -204,49 +211,50 @@ fn module_panics_in_stop_and_drop_are_told_and_the_others_stop() {
     ] {
         let everything =
             "stop after, drop after, stop faulty, drop faulty, stop before, drop before";
-        let (registry, diary) = boot(faults);
+        let (registry, log) = boot(faults);
         let registry = registry.unwrap();
-        read(&diary);
+        read(&log);
         let error = registry.shutdown().err().map(|error| error.to_string());
         assert_eq!(error.as_deref(), text);
-        assert_eq!(read(&diary), everything);
-        let (registry, diary) = boot(faults);
+        assert_eq!(read(&log), everything);
+        let (registry, log) = boot(faults);
         let registry = registry.unwrap();
-        read(&diary);
+        read(&log);
         drop(registry);
-        assert_eq!(read(&diary), everything, "dropped");
+        assert_eq!(read(&log), everything, "dropped");
     }
 }
 
 #[test]
-fn module_panics_in_construct_and_in_a_configs_drop_do_not_escape() {
+fn module_panic_in_construct_or_in_a_configs_drop_is_caught() {
     let faulty = ModuleRegistration {
         construct: || panic!("cannot be made"),
-        ..Actor::registration("faulty", const { &[needs("before")] })
+        ..LoggingModule::registration("faulty", const { &[needs("before")] })
     };
-    let diary = Diary::default();
+    let log = CallLog::default();
     let error = ModuleRegistry::by_hand(TypedEventBus::default())
-        .configure(diary.clone())
+        .configure(log.clone())
         .configure(OnDrop(|| panic!("a config's drop")))
         .register(faulty)
-        .register(Actor::registration("before", &[]))
+        .register(LoggingModule::registration("before", &[]))
         .boot()
         .unwrap_err();
     assert_eq!(
         error.to_string(),
         "module `faulty` panicked in `construct`: cannot be made"
     );
-    assert_eq!(read(&diary), "init before, stop before, drop before");
+    assert_eq!(read(&log), "init before, stop before, drop before");
 }
 
-struct Quiet;
-impl Module for Quiet {
+/// A module that does nothing.
+struct NoOp;
+impl Module for NoOp {
     fn init(&mut self, _: &mut InitContext<'_>) -> Result<(), ModuleError> {
         Ok(())
     }
 }
 
-fn quiet(
+fn no_op(
     name: &'static str,
     version: Version,
     dependencies: &'static [Dependency],
@@ -257,7 +265,7 @@ fn quiet(
             version,
             dependencies,
         },
-        construct: || Box::new(Quiet),
+        construct: || Box::new(NoOp),
     }
 }
 
@@ -271,7 +279,7 @@ fn versions_follow_semver_from_zero_to_the_largest() {
     let mut satisfied = 0;
     for minimum in all() {
         for found in all() {
-            // Said another way than in the library: the numbers up to the first that is not 0 are equal.
+            // A second formulation of the rule: the numbers up to the first one that is not 0 are equal.
             let same = match (minimum.0, minimum.1, minimum.2) {
                 (0, 0, 0) => true,
                 (0, 0, _) => found == minimum,
@@ -287,59 +295,37 @@ fn versions_follow_semver_from_zero_to_the_largest() {
 }
 
 #[test]
-fn version_errors_tell_both_versions_and_the_range() {
+fn version_errors_contain_both_versions_and_the_range() {
     let boot = |minimum, found| {
         let needed: &'static [Dependency] = Box::leak(Box::new([Dependency {
             name: "pool",
             minimum,
         }]));
         ModuleRegistry::by_hand(TypedEventBus::default())
-            .register(quiet("audio", Version(1, 0, 0), needed))
-            .register(quiet("pool", found, &[]))
+            .register(no_op("audio", Version(1, 0, 0), needed))
+            .register(no_op("pool", found, &[]))
             .boot()
     };
     for (minimum, found, range) in [
+        ([1, 0, 0], [7, 0, 0], "1.0.0 or newer and older than 2.0.0"),
+        ([1, 2, 3], [1, 2, 2], "1.2.3 or newer and older than 2.0.0"),
+        ([0, 1, 0], [0, 2, 0], "0.1.0 or newer and older than 0.2.0"),
+        ([0, 1, 0], [1, 0, 0], "0.1.0 or newer and older than 0.2.0"),
+        ([0, 0, 4], [0, 0, 5], "0.0.4 or newer and older than 0.0.5"),
         (
-            Version(1, 0, 0),
-            Version(7, 0, 0),
-            "1.0.0 or newer and older than 2.0.0",
-        ),
-        (
-            Version(1, 2, 3),
-            Version(1, 2, 2),
-            "1.2.3 or newer and older than 2.0.0",
-        ),
-        (
-            Version(0, 1, 0),
-            Version(0, 2, 0),
-            "0.1.0 or newer and older than 0.2.0",
-        ),
-        (
-            Version(0, 1, 0),
-            Version(1, 0, 0),
-            "0.1.0 or newer and older than 0.2.0",
-        ),
-        (
-            Version(0, 0, 4),
-            Version(0, 0, 5),
-            "0.0.4 or newer and older than 0.0.5",
-        ),
-        (
-            Version(0, u16::MAX, 1),
-            Version(1, 0, 0),
+            [0, u16::MAX, 1],
+            [1, 0, 0],
             "0.65535.1 or newer and older than 1.0.0",
         ),
         (
-            Version(0, 0, u16::MAX),
-            Version(0, 1, 0),
+            [0, 0, u16::MAX],
+            [0, 1, 0],
             "0.0.65535 or newer and older than 0.1.0",
         ),
-        (
-            Version(u16::MAX, 0, 1),
-            Version(u16::MAX, 0, 0),
-            "65535.0.1 or newer",
-        ),
+        ([u16::MAX, 0, 1], [u16::MAX, 0, 0], "65535.0.1 or newer"),
     ] {
+        let [minimum, found] =
+            [minimum, found].map(|[major, minor, patch]| Version(major, minor, patch));
         assert_eq!(
             boot(minimum, found).unwrap_err().to_string(),
             format!("module `audio` needs `pool` {range}, but {found} is registered")
@@ -352,9 +338,9 @@ fn version_errors_tell_both_versions_and_the_range() {
 }
 
 #[test]
-fn registrations_without_a_name_are_refused() {
+fn module_registration_without_a_name_is_refused() {
     let error = ModuleRegistry::by_hand(TypedEventBus::default())
-        .register(quiet("", Version(3, 2, 1), &[]))
+        .register(no_op("", Version(3, 2, 1), &[]))
         .boot()
         .unwrap_err();
     assert_eq!(
@@ -364,8 +350,8 @@ fn registrations_without_a_name_are_refused() {
 }
 
 #[test]
-fn a_chain_of_many_modules_boots() {
-    // Deeper than a stack frame for each would allow.
+fn dependency_chain_of_many_modules_boots() {
+    // Deeper than recursion could go: a stack frame for each would overflow the stack.
     const MODULES: usize = 50_000;
     let mut builder = ModuleRegistry::by_hand(TypedEventBus::default());
     let name = |n: usize| -> &'static str { format!("module {n:06}").leak() };
@@ -378,7 +364,7 @@ fn a_chain_of_many_modules_boots() {
             MODULES => &[],
             _ => Box::leak(Box::new([next])),
         };
-        builder = builder.register(quiet(name(n), Version(1, 0, 0), needed));
+        builder = builder.register(no_op(name(n), Version(1, 0, 0), needed));
     }
     let registry = builder.boot().unwrap();
     assert_eq!(registry.modules().len(), MODULES);

@@ -1,5 +1,5 @@
-//! A handler or a module's call that does not return is reported within a second, to whoever asks from another thread, and
-//! no longer once it has returned.
+//! The watchdog reports a handler, or a call of a module, that does not return: within a second, to any other thread, and only
+//! until it returns.
 
 use std::sync::mpsc;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use wavepool::registry::{
 
 use super::{OnDrop, Urgent, returns, until};
 
-/// Blocks whoever comes until it is opened.
+/// Blocks the thread that passes it until the key opens it.
 struct Gate {
     entered: mpsc::Sender<()>,
     opened: mpsc::Receiver<()>,
@@ -43,23 +43,30 @@ impl Gate {
     }
 }
 
-/// Within this time a stuck call has to be told.
-const A_SECOND: Duration = Duration::from_secs(1);
+/// The longest time until a stuck call has to be reported.
+const MAX_DELAY: Duration = Duration::from_secs(1);
 
-/// The handler is told while it is inside the gate, and no longer afterwards.
-fn trips_and_clears(bus: &TypedEventBus, dispatcher: &DispatcherThread, key: &Key) -> StuckHandler {
+/// Checks that the handler is reported while it is inside the gate, and no longer afterwards.
+fn reported_until_it_returns(
+    bus: &TypedEventBus,
+    dispatcher: &DispatcherThread,
+    key: &Key,
+) -> StuckHandler {
     key.entered.recv().unwrap();
     let stuck = || match dispatcher.health() {
         DispatcherHealth::Stuck(handler) => Some(handler),
         DispatcherHealth::Running => None,
         DispatcherHealth::Ended => panic!("the dispatcher ended"),
     };
-    let waited = until("the handler is told", || stuck().is_some());
-    assert!(waited < A_SECOND, "{waited:?}");
-    assert!(waited > Duration::from_millis(300), "not before it is late");
+    let waited = until("the handler is reported", || stuck().is_some());
+    assert!(waited < MAX_DELAY, "{waited:?}");
+    assert!(
+        waited > Duration::from_millis(300),
+        "not before it is stuck"
+    );
     let handler = stuck().unwrap();
     assert!(handler.running_for >= Duration::from_millis(500));
-    // The bus answers meanwhile.
+    // The bus can be used meanwhile.
     let _ = (bus.stats(), bus.publisher().unwrap(), bus.stuck_handler());
     key.open.send(()).unwrap();
     until("the handler has returned", || {
@@ -69,7 +76,7 @@ fn trips_and_clears(bus: &TypedEventBus, dispatcher: &DispatcherThread, key: &Ke
 }
 
 #[test]
-fn watchdog_tells_of_a_handler_that_does_not_return() {
+fn watchdog_reports_a_handler_that_does_not_return() {
     returns("a watched dispatcher", || {
         let bus = TypedEventBus::default();
         let (gate, key) = gate();
@@ -79,10 +86,10 @@ fn watchdog_tells_of_a_handler_that_does_not_return() {
         assert_eq!(dispatcher.health(), DispatcherHealth::Running);
         for _ in 0..2 {
             publisher.publish(Urgent(0));
-            let handler = trips_and_clears(&bus, &dispatcher, &key);
+            let handler = reported_until_it_returns(&bus, &dispatcher, &key);
             assert_eq!(handler.event, Some("Urgent"));
             assert!(
-                handler.subscriber.contains("watchdog_tells_of_a_handler"),
+                handler.subscriber.contains("watchdog_reports_a_handler"),
                 "{}",
                 handler.subscriber
             );
@@ -92,7 +99,7 @@ fn watchdog_tells_of_a_handler_that_does_not_return() {
 }
 
 #[test]
-fn watchdog_tells_of_serialize_and_of_drops_that_do_not_return() {
+fn watchdog_reports_serialize_and_drops_that_do_not_return() {
     static SERIALIZE: std::sync::Mutex<Option<Gate>> = std::sync::Mutex::new(None);
 
     #[derive(Clone, Copy)]
@@ -117,7 +124,7 @@ fn watchdog_tells_of_serialize_and_of_drops_that_do_not_return() {
         bus.declare::<Slow>().unwrap();
         let json = bus.subscribe_json(|_| ());
         bus.publisher().unwrap().publish(Slow);
-        let handler = trips_and_clears(&bus, &dispatcher, &key);
+        let handler = reported_until_it_returns(&bus, &dispatcher, &key);
         assert_eq!(
             (handler.event, handler.subscriber),
             (Some("Slow"), "Serialize")
@@ -125,13 +132,13 @@ fn watchdog_tells_of_serialize_and_of_drops_that_do_not_return() {
         drop(json);
 
         let (in_drop, key) = gate();
-        let held = std::sync::Mutex::new(OnDrop(move || in_drop.pass()));
+        let captured = std::sync::Mutex::new(OnDrop(move || in_drop.pass()));
         let mut publisher = bus.publisher().unwrap();
         publisher
-            .add_inline(move |_: &Urgent| drop(held.lock()))
+            .add_inline(move |_: &Urgent| drop(captured.lock()))
             .unwrap();
         drop(publisher);
-        let handler = trips_and_clears(&bus, &dispatcher, &key);
+        let handler = reported_until_it_returns(&bus, &dispatcher, &key);
         assert_eq!(handler.event, None);
         assert!(
             handler.to_string().contains("has not returned for"),
@@ -140,14 +147,14 @@ fn watchdog_tells_of_serialize_and_of_drops_that_do_not_return() {
     });
 }
 
-/// A module whose every call passes its gate if it is told to.
+/// A module that passes its gate in one of its calls.
 struct Stuck {
     gate: Option<Gate>,
     tracker: Option<CallTracker>,
     stuck_in: &'static str,
 }
 
-/// The gate and the call in which the module is stuck, taken by its `init`.
+/// The gate of the module, which its `init` takes, and the name of the call that passes it.
 struct StuckIn(std::sync::Mutex<Option<Gate>>, &'static str);
 
 impl Stuck {
@@ -209,11 +216,13 @@ const STUCK: ModuleRegistration = ModuleRegistration {
     },
 };
 
-/// Waits until the watchdog tells of this one call, then lets it return.
-fn told_and_cleared(watchdog: &Watchdog, key: &Key, call: &str) {
+/// Waits until the watchdog reports this one call, then lets it return.
+fn call_reported_until_it_returns(watchdog: &Watchdog, key: &Key, call: &str) {
     key.entered.recv().unwrap();
-    let waited = until("the call is told", || !watchdog.stuck_calls().is_empty());
-    assert!(waited < A_SECOND, "{call}: {waited:?}");
+    let waited = until("the call is reported", || {
+        !watchdog.stuck_calls().is_empty()
+    });
+    assert!(waited < MAX_DELAY, "{call}: {waited:?}");
     let stuck = watchdog.stuck_calls();
     assert_eq!(stuck.len(), 1, "{stuck:?}");
     assert_eq!((stuck[0].module, stuck[0].call.as_str()), ("stuck", call));
@@ -227,8 +236,8 @@ fn told_and_cleared(watchdog: &Watchdog, key: &Key, call: &str) {
 }
 
 #[test]
-fn watchdog_tells_of_every_call_of_a_module() {
-    // Each in a registry of its own, all at once.
+fn watchdog_reports_every_call_of_a_module() {
+    // Each call in a registry of its own, all in parallel.
     let watching = ["init", "start", "health", "step", "stop", "drop"].map(|call| {
         std::thread::spawn(move || {
             let (gate, key) = gate();
@@ -243,7 +252,7 @@ fn watchdog_tells_of_every_call_of_a_module() {
                 registry.get_mut::<Stuck>().unwrap().step();
                 registry.shutdown().unwrap();
             });
-            told_and_cleared(&watchdog, &key, call);
+            call_reported_until_it_returns(&watchdog, &key, call);
             returns("the host", move || host.join().unwrap());
         })
     });
@@ -253,7 +262,7 @@ fn watchdog_tells_of_every_call_of_a_module() {
 }
 
 #[test]
-fn watchdog_tells_of_handlers_too() {
+fn watchdog_of_the_registry_reports_handlers() {
     returns("a watched registry", || {
         let bus = TypedEventBus::default();
         let registry = ModuleRegistry::by_hand(bus.clone()).boot().unwrap();
@@ -263,7 +272,9 @@ fn watchdog_tells_of_handlers_too() {
         bus.publisher().unwrap().publish(Urgent(0));
         let pumping = std::thread::spawn(move || bus.pump(1));
         key.entered.recv().unwrap();
-        until("the handler is told", || !watchdog.stuck_calls().is_empty());
+        until("the handler is reported", || {
+            !watchdog.stuck_calls().is_empty()
+        });
         let stuck = &watchdog.stuck_calls()[0];
         assert_eq!(stuck.module, "event_bus");
         assert!(stuck.call.contains("(Urgent)"), "{}", stuck.call);
@@ -273,7 +284,7 @@ fn watchdog_tells_of_handlers_too() {
     });
 }
 
-/// A module with a thread of its own, which is stuck while the registry asks how the module is doing.
+/// A module whose own thread is stuck while the registry reads the module's health.
 struct Threaded {
     tracker: Option<CallTracker>,
 }
@@ -300,23 +311,23 @@ fn health_of_a_module_with_a_stuck_call_is_failed_until_it_returns() {
         .unwrap();
     let tracker = registry.get::<Threaded>().unwrap().tracker.clone().unwrap();
     let (gate, key) = gate();
-    let keeper = std::thread::spawn(move || {
+    let thread = std::thread::spawn(move || {
         let _call = tracker.enter("step");
         gate.pass();
     });
     key.entered.recv().unwrap();
     assert_eq!(registry.health()[0].health, Health::Healthy, "not yet");
     let failed = || matches!(registry.health()[0].health, Health::Failed(_));
-    let waited = until("the call is told", failed);
-    assert!(waited < A_SECOND, "{waited:?}");
+    let waited = until("the call is reported", failed);
+    assert!(waited < MAX_DELAY, "{waited:?}");
     let Health::Failed(why) = registry.health().remove(0).health else {
-        panic!("it has returned");
+        panic!("the call has returned");
     };
     assert!(
         why.starts_with("has not returned from `step` for "),
         "{why}"
     );
     key.open.send(()).unwrap();
-    keeper.join().unwrap();
+    thread.join().unwrap();
     assert_eq!(registry.health()[0].health, Health::Healthy);
 }
