@@ -1,56 +1,56 @@
-//! A processor of yours in the browser's audio thread, without any JavaScript of yours.
+//! Your own processor on the browser's audio thread, without JavaScript of your own.
 //!
 //! Write a [`WorkletProcessor`], name it in [`export_processor!`](crate::export_processor), and compile the crate with
 //! `cargo build --release --target wasm32-unknown-unknown`. The worklet file of the npm package runs the result:
 //! `openProcessor(context, { wasm, channels })`, whose parameters are ordinary `AudioParam`s.
 //!
-//! Leave out the crate's default features: what the tuner's page needs would only make the module larger.
+//! Disable the crate's default features: they contain the host of the tuner's page, which only makes the module larger.
 
 use crate::event_bus::{BusError, Publisher, TypedEventBus};
 use crate::modules::audio_foundations::{
-    AudioError, ProcessContext, Processor, check_format, ends_broken,
+    AudioError, ProcessContext, Processor, check_format, ends_non_finite,
 };
 use crate::modules::data_management::{
     BufferPool, PlanarBuffer, PoolControl, PoolError, RealtimePool,
 };
 
-/// Parameters a processor can have: the worklet file declares so many when it is loaded, before it knows the processor.
+/// The most parameters of a processor. The worklet file declares so many when it is loaded, before the processor is known.
 pub const MAX_PARAMETERS: usize = 16;
 
-/// Sizes of the buffers that a processor can ask for as scratch.
+/// Sizes of the scratch buffers of a processor.
 const SCRATCH_CLASSES: [usize; 6] = [128, 256, 512, 1024, 2048, 4096];
-/// Scratch buffers of each size that it can hold at once.
+/// Scratch buffers of each size that a processor can use at a time.
 const SCRATCH_BUFFERS: u32 = 8;
 
-/// What people can turn while it runs. All three numbers are finite, the minimum at most the maximum, the default neither
-/// below nor above them: a processor with other parameters does not compile.
+/// A parameter that can be changed while the processor runs. All three numbers are finite, and the default is between the
+/// minimum and the maximum: a processor with other parameters does not compile.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Parameter {
-    /// What JavaScript calls it.
+    /// The name in JavaScript.
     pub name: &'static str,
-    /// Smallest value; what is below becomes this.
+    /// Smallest value; lower values are set to it.
     pub minimum: f32,
-    /// Largest value; what is above becomes this.
+    /// Largest value; higher values are set to it.
     pub maximum: f32,
-    /// Value before anybody turned it.
+    /// Initial value.
     pub default: f32,
 }
 
-/// Panics, which in a constant is an error of the compiler, on parameters that no value could satisfy.
+/// Panics if the numbers of a parameter contradict each other. In a constant this is a compile error.
 #[doc(hidden)]
 pub const fn check_parameters(parameters: &[Parameter]) {
     assert!(
         parameters.len() <= MAX_PARAMETERS,
         "a processor has more than MAX_PARAMETERS parameters"
     );
-    let mut place = 0;
-    while place < parameters.len() {
+    let mut index = 0;
+    while index < parameters.len() {
         let Parameter {
             minimum,
             maximum,
             default,
             ..
-        } = parameters[place];
+        } = parameters[index];
         assert!(
             minimum.is_finite() && maximum.is_finite() && default.is_finite(),
             "a parameter's minimum, maximum or default is infinite or NaN"
@@ -63,11 +63,11 @@ pub const fn check_parameters(parameters: &[Parameter]) {
             minimum <= default && default <= maximum,
             "a parameter's default is below its minimum or above its maximum"
         );
-        place += 1;
+        index += 1;
     }
 }
 
-/// A [`Processor`] that a page can open: made without arguments, turned by [`Parameter`]s.
+/// A [`Processor`] that a page can open: made by `Default`, and controlled by [`Parameter`]s.
 ///
 /// # Examples
 /// The whole code of a module that the browser can run:
@@ -102,7 +102,7 @@ pub const fn check_parameters(parameters: &[Parameter]) {
 /// wavepool::export_processor!(Volume);
 /// # fn main() {}
 /// ```
-/// A parameter that no value could satisfy does not compile:
+/// A parameter without a possible value does not compile:
 /// ```compile_fail,E0080
 /// # use wavepool::modules::audio_foundations::{ProcessContext, Processor};
 /// # use wavepool::modules::data_management::{PlanarBuffer, PoolError};
@@ -123,19 +123,19 @@ pub const fn check_parameters(parameters: &[Parameter]) {
 /// # fn main() {}
 /// ```
 pub trait WorkletProcessor: Processor + Default {
-    /// At most [`MAX_PARAMETERS`]; more do not compile, nor do numbers that a [`Parameter`] cannot have.
+    /// At most [`MAX_PARAMETERS`] parameters; more do not compile, nor do numbers that contradict each other.
     const PARAMETERS: &'static [Parameter] = &[];
 
-    /// The parameter at this place of [`PARAMETERS`](Self::PARAMETERS) has this value from the next block on: told of each
-    /// before the first block, and of each that changed since. On the real-time thread.
+    /// Sets the parameter with this index in [`PARAMETERS`](Self::PARAMETERS) from the next block on. Called for every parameter
+    /// before the first block, and for each one that changes. On the real-time thread.
     fn set(&mut self, parameter: usize, value: f32) {
         let _ = (parameter, value);
     }
 }
 
-/// A processor with its pool and its block: what the exports of a module work on, and the same natively.
+/// A processor with its pool and its block: the object behind the exports of a module. It works natively, too.
 pub struct Worklet<P> {
-    /// Goes before the half it comes from.
+    /// The first field, so that it is released before its pool half is dropped.
     block: Option<PlanarBuffer>,
     processor: P,
     channels: usize,
@@ -143,21 +143,20 @@ pub struct Worklet<P> {
     next_frame: u64,
     pool: RealtimePool,
     publisher: Publisher,
-    /// Kept, so that the pool's memory stays.
+    /// Keeps the pool's memory alive.
     _control: PoolControl,
 }
 
 impl<P: WorkletProcessor> Worklet<P> {
     const PARAMETERS_ARE_VALID: () = check_parameters(P::PARAMETERS);
 
-    /// Prepares a processor and everything it will need.
+    /// Prepares a processor and allocates all its memory.
     ///
     /// # Real-time
-    /// Allocates; before the first block.
+    /// No: it allocates. Call it before the first block.
     ///
     /// # Errors
-    /// [`AudioError::SampleRate`] and [`AudioError::Channels`], for a rate or channels outside the limits; the pool's; the
-    /// bus's.
+    /// [`AudioError::SampleRate`] and [`AudioError::Channels`] for numbers outside the limits; errors of the pool and the bus.
     pub fn open(sample_rate_hz: f32, channels: usize) -> Result<Self, WorkletError> {
         const { Self::PARAMETERS_ARE_VALID };
         #[cfg(target_arch = "wasm32")]
@@ -171,8 +170,8 @@ impl<P: WorkletProcessor> Worklet<P> {
         let publisher = TypedEventBus::default().publisher()?;
         let mut processor = P::default();
         processor.prepare(sample_rate_hz);
-        for (place, parameter) in P::PARAMETERS.iter().enumerate() {
-            processor.set(place, parameter.default);
+        for (index, parameter) in P::PARAMETERS.iter().enumerate() {
+            processor.set(index, parameter.default);
         }
         let mut worklet = Self {
             block: None,
@@ -188,42 +187,42 @@ impl<P: WorkletProcessor> Worklet<P> {
         Ok(worklet)
     }
 
-    /// Takes a block of this many frames. The old one goes; its address is no longer the block's.
+    /// Replaces the block with one of this many frames, at another address.
     ///
     /// # Real-time
     /// No allocation.
     ///
     /// # Errors
-    /// The pool's, for more frames than its largest class.
+    /// The pool's error, for no frames or more than its largest class has.
     pub fn resize(&mut self, frames: usize) -> Result<(), PoolError> {
         self.block = None;
         self.block = Some(self.pool.acquire_planar(self.channels, frames)?);
         Ok(())
     }
 
-    /// The block: filled by the caller before [`process`](Self::process), read after it. Empty after a failed
+    /// The block. The caller fills it before [`process`](Self::process), and reads it afterwards. `None` after a failed
     /// [`resize`](Self::resize).
     pub fn block(&mut self) -> Option<&mut PlanarBuffer> {
         self.block.as_mut()
     }
 
-    /// Sets a parameter, within its limits. A place that is none, and what is not a number, changes nothing.
+    /// Sets a parameter, limited to its range. NaN, and an index without a parameter, change nothing.
     ///
     /// # Real-time
-    /// As the processor's own [`set`](WorkletProcessor::set).
-    pub fn set(&mut self, place: usize, value: f32) {
-        if let Some(parameter) = P::PARAMETERS.get(place).filter(|_| !value.is_nan()) {
+    /// As the processor's [`set`](WorkletProcessor::set).
+    pub fn set(&mut self, index: usize, value: f32) {
+        if let Some(parameter) = P::PARAMETERS.get(index).filter(|_| !value.is_nan()) {
             let value = value.clamp(parameter.minimum, parameter.maximum);
-            self.processor.set(place, value);
+            self.processor.set(index, value);
         }
     }
 
-    /// Processes the block in place. Returns `false` when the block does not hold the processor's result: without scratch it
-    /// is left as it was; if it would end in infinity or NaN, which a recursive filter never gets rid of, it is silence and
-    /// the processor is [reset](Processor::reset).
+    /// Processes the block in place. Returns `false` if the block does not contain the processor's output. Without scratch the
+    /// block is unchanged. If the output ends in infinity or NaN, which stays in the state of a recursive filter, the block is
+    /// silence and the processor is [reset](Processor::reset).
     ///
     /// # Real-time
-    /// No allocation, no lock, if the processor keeps to the same.
+    /// No allocation and no lock besides those of the processor.
     pub fn process(&mut self) -> bool {
         self.pool.begin_quantum(self.next_frame);
         let Some(block) = &mut self.block else {
@@ -240,7 +239,7 @@ impl<P: WorkletProcessor> Worklet<P> {
         if self.processor.process(block, &context).is_err() {
             return false;
         }
-        if !ends_broken(block) {
+        if !ends_non_finite(block) {
             return true;
         }
         self.processor.reset();
@@ -257,24 +256,24 @@ pub enum WorkletError {
     /// A sample rate or a number of channels outside the limits.
     #[error(transparent)]
     Format(#[from] AudioError),
-    /// The pool's reason.
+    /// An error of the pool.
     #[error(transparent)]
     Pool(#[from] PoolError),
-    /// The bus's reason.
+    /// An error of the bus.
     #[error(transparent)]
     Bus(#[from] BusError),
 }
 
-/// Makes the crate a module that the npm package's worklet file can run; once per crate, for a [`WorkletProcessor`].
+/// Exports a [`WorkletProcessor`], so that the npm package's worklet file can run the compiled crate. Use it once per crate.
 ///
-/// For WebAssembly it expands to a handful of exports that take and give numbers; for other targets to nothing.
+/// For WebAssembly it expands to a few exported functions on numbers, for other targets to nothing.
 ///
 /// [`WorkletProcessor`]: crate::worklet::WorkletProcessor
 #[macro_export]
 macro_rules! export_processor {
     ($Processor:ty) => {
         const _: () = {
-            // For other targets too, so that a mistake shows there.
+            // Checked for all targets, so that a mistake is found natively.
             const _: fn() = || {
                 fn exported<P: $crate::worklet::WorkletProcessor>() {}
                 exported::<$Processor>();
@@ -293,23 +292,23 @@ macro_rules! export_processor {
                 type Open = Worklet<$Processor>;
                 const PARAMETERS: &[Parameter] = <$Processor as WorkletProcessor>::PARAMETERS;
 
-                fn parameter(place: usize) -> Parameter {
+                fn parameter(index: usize) -> Parameter {
                     let none = Parameter {
                         name: "",
                         minimum: 0.0,
                         maximum: 0.0,
                         default: 0.0,
                     };
-                    PARAMETERS.get(place).copied().unwrap_or(none)
+                    PARAMETERS.get(index).copied().unwrap_or(none)
                 }
 
                 thread_local! {
-                    /// The open processors by number. JavaScript has numbers only: each is looked up, never an address.
+                    /// The open processors by number. JavaScript never gets an address: every number is looked up.
                     static OPEN: RefCell<Vec<(usize, Box<Open>)>> = const { RefCell::new(Vec::new()) };
                     static LAST: Cell<usize> = const { Cell::new(0) };
                 }
 
-                /// `None` for a number that is not that of an open processor.
+                /// Runs the closure with an open processor; `None` if no open processor has this number.
                 fn with<R>(worklet: usize, run: impl FnOnce(&mut Open) -> R) -> Option<R> {
                     OPEN.with(|open| {
                         // Still borrowed after a panic, which ends the call but not the instance.
@@ -319,7 +318,7 @@ macro_rules! export_processor {
                     })
                 }
 
-                /// 0 if it was refused.
+                /// The number of the processor; 0 if it was refused.
                 #[unsafe(no_mangle)]
                 extern "C" fn processor_open(sample_rate_hz: f32, channels: usize) -> usize {
                     let Ok(worklet) = Open::open(sample_rate_hz, channels) else {
@@ -360,8 +359,8 @@ macro_rules! export_processor {
                 }
 
                 #[unsafe(no_mangle)]
-                extern "C" fn processor_set(worklet: usize, place: usize, value: f32) {
-                    with(worklet, |open| open.set(place, value));
+                extern "C" fn processor_set(worklet: usize, index: usize, value: f32) {
+                    with(worklet, |open| open.set(index, value));
                 }
 
                 #[unsafe(no_mangle)]
@@ -375,18 +374,18 @@ macro_rules! export_processor {
                 }
 
                 #[unsafe(no_mangle)]
-                extern "C" fn processor_parameter_name(place: usize) -> *const u8 {
-                    parameter(place).name.as_ptr()
+                extern "C" fn processor_parameter_name(index: usize) -> *const u8 {
+                    parameter(index).name.as_ptr()
                 }
 
                 #[unsafe(no_mangle)]
-                extern "C" fn processor_parameter_name_bytes(place: usize) -> usize {
-                    parameter(place).name.len()
+                extern "C" fn processor_parameter_name_bytes(index: usize) -> usize {
+                    parameter(index).name.len()
                 }
 
                 #[unsafe(no_mangle)]
-                extern "C" fn processor_parameter_default(place: usize) -> f32 {
-                    parameter(place).default
+                extern "C" fn processor_parameter_default(index: usize) -> f32 {
+                    parameter(index).default
                 }
             }
         };

@@ -1,8 +1,9 @@
-//! A worklet natively: parameters, blocks, and numbers of every size.
+//! Worklets, natively: parameters, blocks, and numbers of every size.
 
 use super::*;
+use crate::modules::audio_foundations::test_rig::RecursiveFilter;
 
-/// Adds `offset`, by way of scratch as long as `scratch` says.
+/// Adds `offset`, which it first writes to `scratch` samples of scratch.
 #[derive(Default)]
 struct Offset {
     offset: f32,
@@ -52,7 +53,8 @@ impl WorkletProcessor for Offset {
 
 export_processor!(Offset);
 
-fn heard(worklet: &mut Worklet<Offset>) -> f32 {
+/// Processes a block of zeros; returns its first sample, which equals the last one of the second channel.
+fn process_zeros(worklet: &mut Worklet<Offset>) -> f32 {
     let block = worklet.block().unwrap();
     for channel in 0..block.channels() {
         block.channel_mut(channel).fill(0.0);
@@ -65,52 +67,52 @@ fn heard(worklet: &mut Worklet<Offset>) -> f32 {
 }
 
 #[test]
-fn parameters_start_at_their_defaults_and_keep_their_limits() {
+fn parameters_start_at_their_defaults_and_are_limited_to_their_range() {
     let mut worklet = Worklet::<Offset>::open(48_000.0, 2).unwrap();
-    assert_eq!(heard(&mut worklet), 0.5);
+    assert_eq!(process_zeros(&mut worklet), 0.5);
     worklet.set(0, 0.25);
-    assert_eq!(heard(&mut worklet), 0.25);
+    assert_eq!(process_zeros(&mut worklet), 0.25);
     worklet.set(0, 7.0);
     worklet.set(9, 7.0);
     worklet.set(0, f32::NAN);
-    assert_eq!(heard(&mut worklet), 1.0);
+    assert_eq!(process_zeros(&mut worklet), 1.0);
 }
 
 #[test]
-fn without_scratch_the_block_goes_on_as_it_is() {
+fn missing_scratch_leaves_the_block_unchanged() {
     let mut worklet = Worklet::<Offset>::open(48_000.0, 2).unwrap();
     worklet.set(1, 1e6);
-    assert_eq!(heard(&mut worklet), 0.0);
+    assert_eq!(process_zeros(&mut worklet), 0.0);
     worklet.set(1, 4096.0);
-    assert_eq!(heard(&mut worklet), 0.5);
+    assert_eq!(process_zeros(&mut worklet), 0.5);
 }
 
 #[test]
-fn a_quantum_of_another_length_gets_another_block() {
+fn resize_replaces_the_block() {
     let mut worklet = Worklet::<Offset>::open(48_000.0, 2).unwrap();
     worklet.resize(1000).unwrap();
     assert_eq!(worklet.block().unwrap().frames(), 1000);
-    assert_eq!(heard(&mut worklet), 0.5);
+    assert_eq!(process_zeros(&mut worklet), 0.5);
     assert!(worklet.resize(10_000).is_err());
     assert!(worklet.block().is_none() && !worklet.process());
     worklet.resize(128).unwrap();
-    assert_eq!(heard(&mut worklet), 0.5);
+    assert_eq!(process_zeros(&mut worklet), 0.5);
 }
 
 #[test]
-fn rates_and_channels_are_checked_from_zero_to_the_types_maximum() {
+fn sample_rate_channels_and_frames_outside_the_limits_are_refused() {
     for channels in [0, 17, 255, u32::MAX as usize, usize::MAX] {
         let refused = Worklet::<Offset>::open(48_000.0, channels).err().unwrap();
         assert_eq!(
             refused.to_string(),
-            format!("{channels} channels given, 1 to 16 are possible")
+            format!("the number of channels must be 1 to 16 (got {channels})")
         );
     }
     for rate in [f32::NAN, f32::INFINITY, -48_000.0, 0.0, 1e-40, f32::MAX] {
         let refused = Worklet::<Offset>::open(rate, 2).err().unwrap();
         assert_eq!(
             refused.to_string(),
-            format!("a sample rate of {rate:?} Hz given, 1 to 10000000 Hz are possible")
+            format!("the sample rate must be 1 to 10000000 Hz (got {rate:?})")
         );
     }
     for (rate, channels) in [(1.0, 1), (1e7, 16)] {
@@ -123,12 +125,12 @@ fn rates_and_channels_are_checked_from_zero_to_the_types_maximum() {
     }
     for frames in [1, 4096, 128] {
         worklet.resize(frames).unwrap();
-        assert_eq!(heard(&mut worklet), 0.5);
+        assert_eq!(process_zeros(&mut worklet), 0.5);
     }
 }
 
 #[test]
-fn parameters_of_every_value_stay_within_their_limits() {
+fn parameter_values_are_limited_to_their_range() {
     let mut worklet = Worklet::<Offset>::open(48_000.0, 2).unwrap();
     for (value, kept) in [
         (f32::NAN, 0.5),
@@ -141,7 +143,7 @@ fn parameters_of_every_value_stay_within_their_limits() {
     ] {
         worklet.set(0, value);
         worklet.set(usize::MAX, value);
-        assert_eq!(heard(&mut worklet), kept, "{value}");
+        assert_eq!(process_zeros(&mut worklet), kept, "{value}");
     }
 }
 
@@ -155,7 +157,7 @@ const fn parameter(minimum: f32, maximum: f32, default: f32) -> Parameter {
 }
 
 #[test]
-fn parameters_that_no_value_could_satisfy_do_not_pass_the_compilers_check() {
+fn parameters_with_contradicting_numbers_fail_the_compile_time_check() {
     let refusal = |parameters: &[Parameter]| {
         let checked = std::panic::catch_unwind(|| check_parameters(parameters));
         checked
@@ -182,41 +184,19 @@ fn parameters_that_no_value_could_satisfy_do_not_pass_the_compilers_check() {
     assert_eq!(refusal(&[]), None);
 }
 
-/// A recursive filter without any check of its own.
-#[derive(Default)]
-struct Recursive(f32);
-
-impl Processor for Recursive {
-    fn process(
-        &mut self,
-        block: &mut PlanarBuffer,
-        _: &ProcessContext<'_>,
-    ) -> Result<(), PoolError> {
-        for sample in block.channel_mut(0) {
-            self.0 = 0.5 * self.0 + *sample;
-            *sample = self.0;
-        }
-        Ok(())
-    }
-
-    fn reset(&mut self) {
-        self.0 = 0.0;
-    }
-}
-
-impl WorkletProcessor for Recursive {}
+impl WorkletProcessor for RecursiveFilter {}
 
 #[test]
-fn nan_in_a_processors_memory_is_silence_for_one_block() {
-    let mut worklet = Worklet::<Recursive>::open(48_000.0, 1).unwrap();
+fn nan_in_a_processors_state_is_silence_for_one_block() {
+    let mut worklet = Worklet::<RecursiveFilter>::open(48_000.0, 1).unwrap();
     for broken in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
         let block = worklet.block().unwrap().channel_mut(0);
-        block.fill(0.5);
+        block.fill(1.0);
         block[3] = broken;
         assert!(!worklet.process());
         let block = worklet.block().unwrap().channel_mut(0);
         assert_eq!(block, [0.0; 128]);
-        block.fill(0.5);
+        block.fill(1.0);
         assert!(worklet.process());
         assert_eq!(worklet.block().unwrap().channel(0)[127], 1.0);
     }

@@ -107,18 +107,18 @@ fn files_that_cannot_be_read_say_why() {
         (
             "no-rate",
             header(|h| h.rate = 0),
-            "a sample rate of 0.0 Hz given, 1 to 10000000 Hz",
+            "the sample rate must be 1 to 10000000 Hz (got 0.0)",
         ),
         (
             "huge-rate",
             header(|h| h.rate = 1_000_000_000),
-            "Hz given, 1 to 10000000 Hz are possible",
+            "the sample rate must be 1 to 10000000 Hz (got ",
         ),
         ("no-channels", header(|h| h.channels = 0), "channels"),
         (
             "many-channels",
             header(|h| h.channels = 17),
-            "17 channels given, 1 to 16 are possible",
+            "the number of channels must be 1 to 16 (got 17)",
         ),
         ("most-channels", header(|h| h.channels = u16::MAX), ""),
         ("no-bits", header(|h| h.bits = 0), "bits"),

@@ -1,4 +1,4 @@
-//! The other end of a stream: level and pitch of every window.
+//! The reading end of a stream: level and pitch of every window.
 
 use serde::Serialize;
 
@@ -11,14 +11,14 @@ use super::windows::Windows;
 use crate::event_bus::Publisher;
 use crate::modules::data_management::{MAX_CHANNELS, PlanarRef, RealtimePool};
 
-/// What an analyser has done since it was opened.
+/// The counters of an analyser since it was opened.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct AnalysisCounters {
-    /// Windows read.
+    /// Windows analysed.
     pub windows: u64,
-    /// How many of them had a pitch.
+    /// Windows with a pitch.
     pub pitched_windows: u64,
-    /// Windows whose pitch was not looked for, for want of scratch buffers.
+    /// Windows whose pitch was not detected because the pool had no scratch.
     pub unread_windows: u64,
 }
 
@@ -33,11 +33,11 @@ pub struct Reading {
     pub pitch: Pitch,
 }
 
-/// Reads windows of one stream and publishes what it finds as [`LevelMeasured`] and [`PitchDetected`].
+/// Analyses windows of one stream, and publishes the results as [`LevelMeasured`] and [`PitchDetected`].
 ///
 /// # Real-time
-/// Reading allocates nothing: the transforms were planned when it was opened, working memory is scratch from its pool
-/// half.
+/// Analysing allocates nothing: the transforms are planned when the analyser is opened, and working memory is scratch from its
+/// pool half.
 pub struct Analyser {
     stream: u32,
     config: StreamConfig,
@@ -65,17 +65,17 @@ impl Analyser {
         }
     }
 
-    /// Reads one window, from this stream's own capture or carried here from elsewhere.
+    /// Analyses one window, from this stream's own capture or copied from another instance.
     ///
-    /// The pitch is that of the loudest channel: a sum of channels can cancel. A channel with a sample that is infinite or
-    /// not a number has no pitch, and the window no level.
+    /// The pitch is that of the loudest channel, since a sum of channels can cancel. A channel with a sample that is infinite or
+    /// NaN has no pitch, and its window has no level.
     ///
     /// # Real-time
     /// No allocation, no lock; the number of steps is bounded by the window's length, whatever the samples are.
     ///
     /// # Errors
     /// [`AudioError::WindowLength`] for a window of another length than the stream's; nothing was published then. The
-    /// pool's error when there is no scratch; the level was published all the same.
+    /// pool's error if it has no scratch; the level was published nevertheless.
     pub fn analyse(&mut self, window: &PlanarRef) -> Result<Reading, AudioError> {
         if window.frames() != self.config.window {
             return Err(AudioError::WindowLength {
@@ -90,7 +90,7 @@ impl Analyser {
             *measured = Level::measure(samples);
         }
         let measured = &measured[..window.channels()];
-        let level = Level::together(measured.iter().copied());
+        let level = Level::combined(measured.iter().copied());
         self.publisher.publish(LevelMeasured {
             first_frame,
             stream: self.stream,
@@ -103,11 +103,11 @@ impl Analyser {
             .zip(window.iter())
             .filter_map(|(level, samples)| Some((level.as_ref()?.rms, samples)))
             .max_by(|(a, _), (b, _)| a.total_cmp(b));
-        let heard = match loudest {
+        let detected = match loudest {
             Some((_, samples)) => self.pitch_of(samples),
             None => Ok(Pitch::default()),
         };
-        let pitch = heard.inspect_err(|_| {
+        let pitch = detected.inspect_err(|_| {
             self.counters.unread_windows += 1;
             self.publisher.publish(WindowSkipped {
                 first_frame,
@@ -115,14 +115,14 @@ impl Analyser {
                 reason: SkipReason::NoScratch,
             });
         })?;
-        let named = pitch.hz.and_then(Note::nearest);
+        let nearest = pitch.hz.and_then(Note::nearest);
         self.counters.pitched_windows += u64::from(pitch.hz.is_some());
         self.publisher.publish(PitchDetected {
             first_frame,
             stream: self.stream,
             hz: pitch.hz,
-            note: named.map(|(note, _)| note),
-            cents: named.map(|(_, cents)| cents),
+            note: nearest.map(|(note, _)| note),
+            cents: nearest.map(|(_, cents)| cents),
             clarity: pitch.clarity,
         });
         Ok(Reading {
@@ -153,29 +153,29 @@ impl Analyser {
         self.stream
     }
 
-    /// How the stream was opened.
+    /// The configuration of the stream.
     #[must_use]
     pub const fn config(&self) -> &StreamConfig {
         &self.config
     }
 
-    /// The lowest pitch that windows of this length can show.
+    /// The lowest pitch that can be detected in windows of this length.
     #[must_use]
     pub fn lowest_hz(&self) -> f32 {
         self.detector.lowest_hz()
     }
 
-    /// What it has done so far.
+    /// The counters so far.
     #[must_use]
     pub const fn counters(&self) -> &AnalysisCounters {
         &self.counters
     }
 }
 
-/// The consuming end of a stream: takes the windows that a [`Capture`](super::Capture) queued and reads them. The
-/// buffers go home when it has, on this thread, by one lock-free push each.
+/// The reading end of a stream: pops the windows that a [`Capture`](super::Capture) queued and analyses them. It then releases
+/// their buffers, on this thread, by one lock-free push each.
 pub struct Analysis {
-    // First, so that queued windows go home before the analyser's half does.
+    // The first field, so that queued windows are released before the analyser's pool half is dropped.
     windows: Windows,
     pub(super) analyser: Analyser,
 }
@@ -185,7 +185,7 @@ impl Analysis {
         Self { windows, analyser }
     }
 
-    /// Reads up to `max` queued windows; returns how many there were.
+    /// Analyses up to `max` queued windows; returns how many there were.
     ///
     /// # Real-time
     /// No allocation, no lock; about 30 µs per window of 4096 samples on a desktop processor.
@@ -194,24 +194,24 @@ impl Analysis {
             let Some(window) = self.next_window() else {
                 return read;
             };
-            // A refused scratch was counted and published.
+            // An error was counted and published.
             let _ = self.analyser.analyse(&window);
         }
         max
     }
 
-    /// Takes the next queued window unread.
+    /// Pops the next queued window without analysing it.
     pub fn next_window(&mut self) -> Option<PlanarRef> {
         self.windows.next_window()
     }
 
-    /// Whether the capture is gone and every window it queued was taken.
+    /// Whether the capture was dropped and all its windows were popped.
     #[must_use]
     pub fn is_finished(&self) -> bool {
         self.windows.is_finished()
     }
 
-    /// What reads the windows.
+    /// The analyser of the windows.
     #[must_use]
     pub const fn analyser(&self) -> &Analyser {
         &self.analyser
@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tone_reaches_the_bus_as_its_note() {
+    fn tone_is_published_as_its_note() {
         let mut rig = Rig::boot();
         let (mut capture, mut analysis) = rig.open(TUNER);
         let windows = play(&mut capture, &sine(443.0, 8192), 0);
@@ -273,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn the_loudest_channel_is_heard() {
+    fn pitch_is_that_of_the_loudest_channel() {
         let mut rig = Rig::boot();
         let config = StreamConfig {
             channels: 2,
@@ -286,7 +286,7 @@ mod tests {
         let reading = analysis.analyser.analyse(&window).unwrap();
         assert!((reading.pitch.hz.unwrap() - 440.0).abs() < 0.5);
         assert!((reading.level.unwrap().peak - 0.5).abs() < 1e-3);
-        // In opposite phase the sum is silent, the channels are not.
+        // With opposite phases the sum is silent, but the channels are not.
         let tone = sine(440.0, 4096);
         let opposite: Vec<f32> = tone.iter().map(|x| -x).collect();
         let (mut capture, mut analysis) = rig.open(config);
@@ -322,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn a_window_of_another_length_is_refused_and_not_counted() {
+    fn window_of_another_length_is_refused_and_not_counted() {
         let mut rig = Rig::boot();
         let (mut capture, mut short) = rig.open(MONO);
         let (_capture, mut analysis) = rig.open(TUNER);
@@ -331,14 +331,14 @@ mod tests {
         let refused = analysis.analyser.analyse(&window).unwrap_err();
         assert_eq!(
             refused.to_string(),
-            "a window of 1024 samples given to what reads windows of 4096"
+            "the window must have the 4096 samples that the detector or analyser was made for (got 1024)"
         );
         assert_eq!(analysis.analyser().counters().windows, 0);
         assert_eq!(rig.events("LevelMeasured").len(), 0);
     }
 
     #[test]
-    fn without_scratch_the_level_is_told_and_the_window_counted() {
+    fn missing_scratch_is_counted_and_the_level_is_still_published() {
         let mut rig = Rig::boot();
         let (mut capture, mut analysis) = rig.open(TUNER);
         capture.process(&[&sine(440.0, 4096)], 0);
@@ -354,7 +354,7 @@ mod tests {
     }
 
     #[test]
-    fn the_ends_may_go_in_any_order() {
+    fn stream_ends_may_be_dropped_in_any_order() {
         let mut rig = Rig::boot();
         for capture_first in [true, false] {
             let (mut capture, mut analysis) = rig.open(TUNER);
@@ -362,7 +362,7 @@ mod tests {
             if capture_first {
                 drop(capture);
                 assert!(!analysis.is_finished());
-                // What was queued is still read.
+                // Queued windows can still be analysed.
                 assert_eq!(analysis.poll(100), 2);
                 assert!(analysis.is_finished());
             } else {

@@ -1,5 +1,5 @@
-//! What the audio side tells the bus. Every event carries the frame it is about, so that audio and pool events of the
-//! same frame can be set side by side.
+//! The events of the audio side. Every event has the frame to which it belongs, so that audio and pool events of the same frame
+//! can be compared.
 
 use serde::Serialize;
 
@@ -42,28 +42,28 @@ pub struct StreamClosed {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum SkipReason {
-    /// The pool had no buffer for it when it began.
+    /// The pool had no buffer for the window when it began.
     PoolExhausted,
-    /// The analysis had not read as many windows as the queue holds.
+    /// The queue was full of unread windows.
     QueueFull,
-    /// The quantum after its beginning did not follow, so it would have had a hole.
+    /// A quantum did not follow the one before it, so that the window would have had a gap.
     Interrupted,
-    /// The analysis found no working memory for it.
+    /// The pool had no scratch for the analysis.
     NoScratch,
 }
 
-/// A window is missing from the sequence; audio goes on.
+/// A window is missing from the sequence. Capturing continues.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct WindowSkipped {
     /// First frame of the window.
     pub first_frame: u64,
     /// Number of the stream.
     pub stream: u32,
-    /// Why.
+    /// The reason.
     pub reason: SkipReason,
 }
 
-/// Level of one window or block. It has none, and both figures are absent, if a sample is infinite or not a number.
+/// The level of one window or block. Both figures are `None` if a sample is infinite or NaN.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct LevelMeasured {
     /// First frame of the window.
@@ -76,7 +76,7 @@ pub struct LevelMeasured {
     pub peak_dbfs: Option<f32>,
 }
 
-/// What one window's pitch is, also when it has none.
+/// The pitch of one window; also published for a window without one.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct PitchDetected {
     /// First frame of the window.
@@ -87,7 +87,7 @@ pub struct PitchDetected {
     pub hz: Option<f32>,
     /// The nearest note.
     pub note: Option<Note>,
-    /// How far above the note.
+    /// Distance above the note.
     pub cents: Option<f32>,
     /// How exactly the window repeats itself, 0 to 1.
     pub clarity: f32,
@@ -100,7 +100,7 @@ macro_rules! events {
             const PRIORITY: Priority = Priority::$priority;
         })*
 
-        /// Makes every audio event known to a bus, so that dashboards see its type before the first one comes.
+        /// Declares every audio event on a bus, so that dashboards see the types before the first event.
         pub(super) fn declare_all(bus: &TypedEventBus) -> Result<(), BusError> {
             $(bus.declare::<$Name>()?;)*
             Ok(())
@@ -109,7 +109,7 @@ macro_rules! events {
 }
 
 events! {
-    // The control side answers a skipped window (grow the pool, slow the analysis); the rest is for people.
+    // The control side can react to a skipped window (grow the pool, slow the analysis down); the other events are for people.
     WindowSkipped: High,
     StreamOpened: Normal,
     StreamClosed: Normal,
@@ -122,7 +122,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_pitch_reads_as_people_write_it() {
+    fn audio_events_have_readable_json() {
         let event = PitchDetected {
             first_frame: 1024,
             stream: 1,
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn all_can_be_declared_on_one_bus() {
+    fn audio_events_can_all_be_declared_on_one_bus() {
         declare_all(&TypedEventBus::default()).unwrap();
     }
 }

@@ -1,11 +1,11 @@
-//! Sound of arbitrary bit patterns through everything here. Laws:
-//! 1. Everything returns after a number of steps that its window, hop and quantum bound, whatever the samples are.
-//! 2. A pitch, a level, a clarity, every number of an event is finite; what was not measured is absent.
-//! 3. An engine's output is finite where its input is; after samples that are not, it is finite again.
-//! 4. A window is exactly what was captured, bit by bit.
+//! Sound of arbitrary bit patterns through captures, analyses and engines. Laws:
+//! 1. Every call returns after a number of steps that is bounded by the window, hop and quantum, whatever the samples are.
+//! 2. Pitch, level, clarity and every number of an event are finite; a figure that was not measured is absent.
+//! 3. The output of an engine is finite where its input is; after samples that are not finite, it becomes finite again.
+//! 4. A window has exactly the captured samples, bit by bit.
 //!
-//! `PROPTEST_CASES=100000 cargo test --release --lib bounded_tests -- --nocapture` runs more of them and prints the most
-//! steps that one window took.
+//! `PROPTEST_CASES=100000 cargo test --release --lib bounded_tests -- --nocapture` runs more cases and prints the largest
+//! number of steps for one window.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -17,10 +17,10 @@ use super::steps;
 use super::test_rig::Rig;
 use super::*;
 
-/// What a stretch of sound is made of.
+/// A kind of test signal.
 #[derive(Debug, Clone)]
 enum Sound {
-    /// Any bits at all: NaN with payloads, infinities, denormals.
+    /// Random bits: also NaN with payloads, infinities, denormals.
     Bits(u64),
     /// White noise of this peak.
     Noise {
@@ -35,12 +35,12 @@ enum Sound {
         period: usize,
         peak: f32,
     },
-    /// This bit pattern every `every` frames, else silence.
+    /// This bit pattern every `every` frames, silence between.
     Spikes {
         every: usize,
         bits: u32,
     },
-    /// A feedback loop of a gain above one, until it is infinite and then NaN.
+    /// A feedback loop with a gain above one, which grows to infinity and then NaN.
     Runaway {
         gain: f32,
     },
@@ -113,7 +113,7 @@ impl Sound {
     }
 }
 
-/// Bit patterns at the edges of what there is, and any others.
+/// Bit patterns of extreme values, and random ones.
 fn bits() -> impl Strategy<Value = u32> {
     let edges = [
         f32::MAX,
@@ -135,7 +135,7 @@ fn bits() -> impl Strategy<Value = u32> {
     ]
 }
 
-/// From the smallest denormal to the largest number.
+/// From the smallest denormal to the largest finite number.
 fn peak() -> impl Strategy<Value = f32> {
     (-45.0_f64..38.53).prop_map(|exponent| 10_f64.powf(exponent) as f32)
 }
@@ -157,7 +157,7 @@ fn sound() -> impl Strategy<Value = Sound> {
     ]
 }
 
-/// Every stream that the pool of the tests can hold.
+/// All streams that the pool of the tests can serve.
 fn config() -> impl Strategy<Value = StreamConfig> {
     let window = prop_oneof![Just(4096), Just(1024), MIN_WINDOW..=4096_usize];
     let rate = prop_oneof![
@@ -179,34 +179,35 @@ fn config() -> impl Strategy<Value = StreamConfig> {
     })
 }
 
-/// Above it no search for a pitch goes: each lag twice, and ever longer stretches around the doubled period, the last of
-/// which are an eighth of the window.
-fn most_steps_of_a_window(window: usize) -> u64 {
+/// The bound for one pitch detection: each lag twice, and for each doubling of the period a search range, the longest of which
+/// is an eighth of the window.
+fn max_steps_of_a_window(window: usize) -> u64 {
     let lags = window as u64 / 2;
     2 * lags + u64::from(window.ilog2()) * (lags / 4 + 4)
 }
 
-/// Above it no quantum goes: each window that has a part in it is opened, filled and completed or given up.
-fn most_steps_of_a_quantum(config: &StreamConfig) -> u64 {
+/// The bound for one quantum: each window with a part in it is opened, filled, and completed or abandoned.
+fn max_steps_of_a_quantum(config: &StreamConfig) -> u64 {
     let open = (MAX_QUANTUM_FRAMES + config.window - 2) / config.hop + 1;
     4 * open as u64
 }
 
-static MOST_OF_A_WINDOW: AtomicU64 = AtomicU64::new(0);
-static MOST_OF_A_QUANTUM: AtomicU64 = AtomicU64::new(0);
+static MAX_OF_A_WINDOW: AtomicU64 = AtomicU64::new(0);
+static MAX_OF_A_QUANTUM: AtomicU64 = AtomicU64::new(0);
 static WINDOWS: AtomicU64 = AtomicU64::new(0);
 
-/// Every number of an event is finite. JSON has no others: serde writes them as null, which only these may be.
+/// Checks that every number of an event is finite. JSON has no other numbers: serde writes them as null, which is allowed for
+/// some fields only.
 fn check_event(name: &str, data: &serde_json::Value) {
     const MAY_BE_ABSENT: [&str; 5] = ["hz", "note", "cents", "rms_dbfs", "peak_dbfs"];
-    const OF_AUDIO: [&str; 5] = [
+    const AUDIO_EVENTS: [&str; 5] = [
         "StreamOpened",
         "StreamClosed",
         "WindowSkipped",
         "LevelMeasured",
         "PitchDetected",
     ];
-    if !OF_AUDIO.contains(&name) {
+    if !AUDIO_EVENTS.contains(&name) {
         return;
     }
     for (field, value) in data.as_object().unwrap() {
@@ -219,7 +220,7 @@ fn finite(samples: &[f32]) -> bool {
     samples.iter().all(|sample| sample.is_finite())
 }
 
-/// The window as it was played.
+/// Checks the reading of a window with these channels.
 fn check_reading(reading: &Reading, parts: &[&[f32]], config: &StreamConfig) {
     let all_finite = parts.iter().all(|samples| finite(samples));
     assert_eq!(reading.level.is_some(), all_finite);
@@ -240,7 +241,7 @@ fn check_reading(reading: &Reading, parts: &[&[f32]], config: &StreamConfig) {
     }
 }
 
-/// Plays `sound` on every channel in quanta of `quantum` frames and reads every window.
+/// Captures the sounds, one per channel, in quanta of `quantum` frames, and analyses every window.
 fn play_and_read(rig: &mut Rig, config: StreamConfig, sounds: &[Vec<f32>], quantum: usize) {
     let (mut capture, mut analysis) = rig.open(config);
     let inputs = |from: usize, to: usize| -> Vec<&[f32]> {
@@ -250,12 +251,12 @@ fn play_and_read(rig: &mut Rig, config: StreamConfig, sounds: &[Vec<f32>], quant
     let frames = sounds[0].len();
     for from in (0..frames).step_by(quantum) {
         let input = inputs(from, (from + quantum).min(frames));
-        let (taken, _) = steps::of(|| capture.process(&input, from as u64));
+        let (count, _) = steps::of(|| capture.process(&input, from as u64));
         assert!(
-            taken <= most_steps_of_a_quantum(&config),
-            "{taken} steps of a quantum"
+            count <= max_steps_of_a_quantum(&config),
+            "{count} steps of a quantum"
         );
-        MOST_OF_A_QUANTUM.fetch_max(taken, Ordering::Relaxed);
+        MAX_OF_A_QUANTUM.fetch_max(count, Ordering::Relaxed);
         while let Some(window) = analysis.next_window() {
             let first = window.metadata().first_frame as usize;
             let played = inputs(first, first + config.window);
@@ -263,12 +264,12 @@ fn play_and_read(rig: &mut Rig, config: StreamConfig, sounds: &[Vec<f32>], quant
                 let same = |(a, b): (&f32, &f32)| a.to_bits() == b.to_bits();
                 assert!(window.channel(channel).iter().zip(*played).all(same));
             }
-            let (taken, reading) = steps::of(|| analysis.analyser.analyse(&window).unwrap());
+            let (count, reading) = steps::of(|| analysis.analyser.analyse(&window).unwrap());
             assert!(
-                taken <= most_steps_of_a_window(config.window),
-                "{taken} steps of a window"
+                count <= max_steps_of_a_window(config.window),
+                "{count} steps of a window"
             );
-            MOST_OF_A_WINDOW.fetch_max(taken, Ordering::Relaxed);
+            MAX_OF_A_WINDOW.fetch_max(count, Ordering::Relaxed);
             WINDOWS.fetch_add(1, Ordering::Relaxed);
             check_reading(&reading, &played, &config);
         }
@@ -281,7 +282,7 @@ fn play_and_read(rig: &mut Rig, config: StreamConfig, sounds: &[Vec<f32>], quant
     assert_eq!(rig.leased(), 0);
 }
 
-/// Runs the sounds through an engine, one after the other, then an ordinary tone.
+/// Processes the sounds with an engine, one after the other, then an ordinary tone.
 fn run_engine(rig: &mut Rig, sounds: &[Vec<f32>], quantum: usize, gain: f32) {
     let mut moving = Gain::new(0.25).unwrap();
     moving.set(gain).unwrap();
@@ -305,7 +306,7 @@ fn run_engine(rig: &mut Rig, sounds: &[Vec<f32>], quantum: usize, gain: f32) {
             assert!(outputs.iter().all(|samples| finite(samples)));
         }
     }
-    // The tone is heard again, beside what is left of the offset before it.
+    // The output contains the tone again, and the rest of the offset before it.
     assert!(Level::measure(&output[0]).unwrap().peak > 0.02 * gain);
     drop(engine);
     for event in rig.all_events() {
@@ -325,7 +326,7 @@ fn cases() -> ProptestConfig {
 }
 
 #[test]
-fn nan_infinity_and_any_other_bits_are_read_in_bounded_steps() {
+fn nan_infinity_and_any_other_bits_are_analysed_in_bounded_steps() {
     let mut runner = proptest::test_runner::TestRunner::new(cases());
     let rig = core::cell::RefCell::new(Rig::boot());
     let case = (
@@ -348,15 +349,15 @@ fn nan_infinity_and_any_other_bits_are_read_in_bounded_steps() {
     println!(
         "{} windows, {} steps at most for a window, {} for a quantum",
         WINDOWS.load(Ordering::Relaxed),
-        MOST_OF_A_WINDOW.load(Ordering::Relaxed),
-        MOST_OF_A_QUANTUM.load(Ordering::Relaxed),
+        MAX_OF_A_WINDOW.load(Ordering::Relaxed),
+        MAX_OF_A_QUANTUM.load(Ordering::Relaxed),
     );
 }
 
 #[test]
-fn the_guards_of_the_bounded_steps_trip() {
-    let (taken, ()) = steps::of(|| (0..5).for_each(|_| steps::count()));
-    assert_eq!(taken, 5);
+fn bounded_step_checks_trip() {
+    let (count, ()) = steps::of(|| (0..5).for_each(|_| steps::count()));
+    assert_eq!(count, 5);
     let event = serde_json::json!({ "hz": null, "clarity": f32::NAN });
     let tripped = std::panic::catch_unwind(|| check_event("PitchDetected", &event));
     assert!(tripped.is_err());
@@ -364,7 +365,7 @@ fn the_guards_of_the_bounded_steps_trip() {
 }
 
 #[test]
-fn silence_of_any_length_ends() {
+fn push_silence_of_any_length_is_bounded() {
     let mut rig = Rig::boot();
     let config = StreamConfig {
         sample_rate_hz: 48_000.0,
@@ -375,11 +376,11 @@ fn silence_of_any_length_ends() {
     let (mut capture, analysis) = rig.open(config);
     for frames in [0, 1, 5000, MAX_SILENCE_FRAMES + 1, usize::MAX] {
         let first = capture.counters().frames;
-        let (taken, _) = steps::of(|| capture.push_silence(frames, first));
+        let (count, _) = steps::of(|| capture.push_silence(frames, first));
         let quanta = frames.min(MAX_SILENCE_FRAMES).div_ceil(MAX_QUANTUM_FRAMES);
-        assert!(taken <= quanta as u64 * most_steps_of_a_quantum(&config));
-        let heard = capture.counters().frames - first;
-        assert_eq!(heard, frames.min(MAX_SILENCE_FRAMES) as u64);
+        assert!(count <= quanta as u64 * max_steps_of_a_quantum(&config));
+        let captured = capture.counters().frames - first;
+        assert_eq!(captured, frames.min(MAX_SILENCE_FRAMES) as u64);
     }
     drop((capture, analysis));
     assert_eq!(rig.leased(), 0);

@@ -1,4 +1,4 @@
-//! A chain of processors between an input and an output, on pooled blocks.
+//! Engines: chains of processors between an input and an output, on pooled blocks.
 
 use serde::Serialize;
 
@@ -7,26 +7,27 @@ use super::stream::{AudioError, check_rate};
 use crate::event_bus::Publisher;
 use crate::modules::data_management::{PlanarBuffer, RealtimePool};
 
-/// What an engine has done since it was opened.
+/// The counters of an engine since it was opened.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct EngineCounters {
-    /// Quanta processed, silent ones included.
+    /// Quanta processed, including silent ones.
     pub quanta: u64,
-    /// Quanta that were silence because the pool had no buffer for them.
+    /// Quanta that were replaced by silence because the pool had no buffer for them.
     pub starved_quanta: u64,
-    /// Times a processor found no scratch and left its block as it was.
+    /// Blocks that a processor left unchanged because the pool had no scratch for it.
     pub refused_scratch: u64,
-    /// Quanta that were silence because what the processors made of them ended in infinity or NaN.
+    /// Quanta that were replaced by silence because the processors' output ended in infinity or NaN.
     pub broken_quanta: u64,
 }
 
-/// Runs a chain on every quantum: input copied into one pooled planar block, processed in place, copied out.
+/// Runs a chain of processors on every quantum: copies the input into one pooled planar block, processes it in place, and
+/// copies it to the output.
 ///
-/// It never clicks: it fades in when it starts, after a gap and after the pool had nothing for it, and fades out when it
-/// is stopped, over five milliseconds.
+/// An engine does not click. It fades in over five milliseconds when it starts, after a gap, and after a quantum for which
+/// the pool had no buffer; it fades out when it is stopped.
 ///
-/// Samples that are infinite or NaN pass like others. If the last one of a quantum is, a processor may have it in its
-/// memory: the quantum is silence, and the next one is processed as after a gap.
+/// Samples that are infinite or NaN are processed like others. If the last sample of a quantum is infinite or NaN, a
+/// processor may have it in its state: the quantum is then replaced by silence, and the next one is processed as after a gap.
 ///
 /// # Real-time
 /// [`process`](Self::process), [`stop`](Self::stop) and [`start`](Self::start) allocate nothing and take no lock;
@@ -38,7 +39,7 @@ pub struct Engine {
     chain: Vec<Box<dyn Processor>>,
     fade: Gain,
     running: bool,
-    /// The frame that the next quantum must begin with to follow the last one.
+    /// The first frame of a quantum that follows the last one; `None` if the next one is to fade in.
     next_frame: Option<u64>,
     counters: EngineCounters,
     pool: RealtimePool,
@@ -70,8 +71,8 @@ impl Engine {
         engine
     }
 
-    /// Processes one quantum, one slice per channel. The first output says how many frames there are, at most the
-    /// pool's largest class; inputs that are missing or short are silence, outputs beyond the engine's channels too.
+    /// Processes one quantum, one slice per channel. The length of the first output is the number of frames, at most the pool's
+    /// largest class. Missing inputs, missing frames of inputs, and outputs beyond the engine's channels are silence.
     pub fn process(&mut self, inputs: &[&[f32]], outputs: &mut [&mut [f32]], first_frame: u64) {
         let frames = outputs.first().map_or(0, |channel| channel.len());
         self.counters.quanta += 1;
@@ -108,7 +109,7 @@ impl Engine {
                 self.counters.refused_scratch += 1;
             }
         }
-        if ends_broken(&block) {
+        if ends_non_finite(&block) {
             self.counters.broken_quanta += 1;
             self.next_frame = None;
             self.pool.release_planar(block);
@@ -130,22 +131,22 @@ impl Engine {
         self.fade.ramp_to(0.0);
     }
 
-    /// Fades in again, the processors having forgotten what they heard before.
+    /// Resets the processors and fades in again.
     pub fn start(&mut self) {
         self.running = true;
         self.next_frame = None;
     }
 
-    /// Whether it was stopped and has faded out: it may now be re-rated or dropped without a click.
+    /// Whether it was stopped and has faded out. Its sample rate can then be changed, or it can be dropped, without a click.
     #[must_use]
     pub fn is_silent(&self) -> bool {
         !self.running && self.fade.is_settled()
     }
 
-    /// Prepares every processor for another rate and fades in from there.
+    /// Prepares every processor for another sample rate, and fades in.
     ///
     /// # Errors
-    /// [`AudioError::SampleRate`] for a rate outside the limits; the engine goes on at the one it has.
+    /// [`AudioError::SampleRate`] for a rate outside the limits; the engine keeps its rate.
     pub fn set_sample_rate(&mut self, sample_rate_hz: f32) -> Result<(), AudioError> {
         check_rate(sample_rate_hz)?;
         self.sample_rate_hz = sample_rate_hz;
@@ -161,17 +162,17 @@ impl Engine {
         }
     }
 
-    /// What it has done so far.
+    /// The counters so far.
     #[must_use]
     pub const fn counters(&self) -> &EngineCounters {
         &self.counters
     }
 }
 
-/// Whether a channel's last sample is infinite or NaN. What a recursive filter has once added to its memory is in every
-/// sample after it, so that the last one shows it: a look at each sample would cost the quantum as much as a copy. See
+/// Whether the last sample of a channel is infinite or NaN. Infinity or NaN in the state of a recursive filter is in every
+/// later sample, so that checking the last one is enough; checking each sample would cost as much as a copy. See
 /// `docs/decisions/0031-infinite-and-nan-samples.md`.
-pub(crate) fn ends_broken(block: &PlanarBuffer) -> bool {
+pub(crate) fn ends_non_finite(block: &PlanarBuffer) -> bool {
     block
         .iter()
         .any(|samples| samples.last().is_some_and(|last| !last.is_finite()))
@@ -183,19 +184,19 @@ fn silence(outputs: &mut [&mut [f32]]) {
     }
 }
 
-/// Fills `to` with what `from` has from sample `at` on; what it lacks is silence.
-#[inline(always)] // Between two bounds checks there is little else.
+/// Copies the samples of `from`, from sample `at` on, to `to`. Missing samples are silence.
+#[inline(always)] // The body is little more than two bounds checks.
 pub(super) fn copy_or_silence(to: &mut [f32], from: &[f32], at: usize) {
     match from.get(at..at + to.len()) {
         Some(from) => to.copy_from_slice(from),
-        None => copy_what_is_there(to, from.get(at..).unwrap_or_default()),
+        None => copy_available(to, from.get(at..).unwrap_or_default()),
     }
 }
 
 #[cold]
-fn copy_what_is_there(to: &mut [f32], from: &[f32]) {
-    let (heard, rest) = to.split_at_mut(from.len().min(to.len()));
-    heard.copy_from_slice(&from[..heard.len()]);
+fn copy_available(to: &mut [f32], from: &[f32]) {
+    let (filled, rest) = to.split_at_mut(from.len().min(to.len()));
+    filled.copy_from_slice(&from[..filled.len()]);
     rest.fill(0.0);
 }
 
@@ -210,7 +211,7 @@ fn load(block: &mut PlanarBuffer, inputs: &[&[f32]]) {
 #[cfg(not(loom))]
 mod tests {
     use super::super::processor::{DcBlocker, Meter};
-    use super::super::test_rig::Rig;
+    use super::super::test_rig::{RecursiveFilter, Rig};
     use super::*;
     use crate::modules::data_management::PoolError;
 
@@ -224,9 +225,9 @@ mod tests {
         output.to_vec()
     }
 
-    fn assert_no_click(heard: &[f32]) {
+    fn assert_no_click(output: &[f32]) {
         let steepest = 1.01 / RAMP as f32;
-        for (n, pair) in heard.windows(2).enumerate() {
+        for (n, pair) in output.windows(2).enumerate() {
             assert!(
                 (pair[1] - pair[0]).abs() <= steepest,
                 "click at {n}: {pair:?}"
@@ -235,11 +236,11 @@ mod tests {
     }
 
     #[test]
-    fn it_starts_stops_and_starts_again_without_a_click() {
+    fn engine_starts_stops_and_restarts_without_a_click() {
         let mut rig = Rig::boot();
         let mut engine = rig.engine(1, Vec::new());
         let mut at = 0;
-        let mut heard = vec![0.0];
+        let mut output = vec![0.0];
         for n in 0..40 {
             match n {
                 10 => engine.stop(),
@@ -249,31 +250,31 @@ mod tests {
                     engine.set_sample_rate(48_000.0).unwrap();
                     engine.start();
                 }
-                // Stopped while it still fades in.
+                // Stopped during the fade-in.
                 21 => engine.stop(),
                 30 => engine.start(),
                 _ => {}
             }
-            heard.extend(quantum(&mut engine, &mut at));
+            output.extend(quantum(&mut engine, &mut at));
         }
-        assert_no_click(&heard);
-        assert_eq!(heard[128 * 10], 1.0);
-        assert_eq!(heard[128 * 20], 0.0);
-        assert_eq!(heard.last(), Some(&1.0));
+        assert_no_click(&output);
+        assert_eq!(output[128 * 10], 1.0);
+        assert_eq!(output[128 * 20], 0.0);
+        assert_eq!(output.last(), Some(&1.0));
         drop(engine);
         assert_eq!(rig.leased(), 0);
     }
 
     #[test]
-    fn after_a_gap_it_fades_in() {
+    fn gap_is_followed_by_a_fade_in() {
         let mut rig = Rig::boot();
         let mut engine = rig.engine(1, Vec::new());
         let mut at = 0;
         (0..5).for_each(|_| drop(quantum(&mut engine, &mut at)));
         at += 999;
-        let heard = quantum(&mut engine, &mut at);
-        assert!(heard[0] < 0.01);
-        assert_no_click(&heard);
+        let output = quantum(&mut engine, &mut at);
+        assert!(output[0] < 0.01);
+        assert_no_click(&output);
     }
 
     #[test]
@@ -292,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn a_quantum_the_pool_cannot_hold_is_silent_and_counted() {
+    fn quantum_above_the_largest_class_is_silent_and_counted() {
         let mut rig = Rig::boot();
         let mut engine = rig.engine(1, Vec::new());
         let mut output = vec![7.0; 5000];
@@ -301,9 +302,10 @@ mod tests {
         assert_eq!(engine.counters().starved_quanta, 1);
     }
 
-    struct Hungry;
+    /// Asks for more scratch than the pool has.
+    struct NeedsTooMuchScratch;
 
-    impl Processor for Hungry {
+    impl Processor for NeedsTooMuchScratch {
         fn process(
             &mut self,
             block: &mut PlanarBuffer,
@@ -316,9 +318,9 @@ mod tests {
     }
 
     #[test]
-    fn a_processor_without_scratch_is_passed_over_and_counted() {
+    fn processor_without_scratch_is_skipped_and_counted() {
         let mut rig = Rig::boot();
-        let mut engine = rig.engine(1, vec![Box::new(Hungry), Box::new(Meter)]);
+        let mut engine = rig.engine(1, vec![Box::new(NeedsTooMuchScratch), Box::new(Meter)]);
         let mut at = 0;
         (0..4).for_each(|_| drop(quantum(&mut engine, &mut at)));
         assert_eq!(quantum(&mut engine, &mut at)[0], 1.0);
@@ -332,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn an_offset_is_blocked_and_forgotten_over_a_gap() {
+    fn dc_blocker_is_reset_by_a_gap() {
         let mut rig = Rig::boot();
         let mut engine = rig.engine(1, vec![Box::new(DcBlocker::default())]);
         let mut at = 0;
@@ -342,37 +344,15 @@ mod tests {
             .unwrap();
         assert!(settled.iter().all(|x| x.abs() < 1e-3), "{settled:?}");
         at += 128;
-        // The offset is new again, and only the fade hides it.
-        let afresh = quantum(&mut engine, &mut at);
-        assert!(afresh.iter().any(|x| *x > 0.3));
-    }
-
-    /// A recursive filter without any check of its own.
-    #[derive(Default)]
-    struct Recursive(f32);
-
-    impl Processor for Recursive {
-        fn process(
-            &mut self,
-            block: &mut PlanarBuffer,
-            _: &ProcessContext<'_>,
-        ) -> Result<(), PoolError> {
-            for sample in block.channel_mut(0) {
-                self.0 = 0.5 * self.0 + 0.5 * *sample;
-                *sample = self.0;
-            }
-            Ok(())
-        }
-
-        fn reset(&mut self) {
-            self.0 = 0.0;
-        }
+        // The offset is there again until the filter settles; only the fade-in reduces it.
+        let output = quantum(&mut engine, &mut at);
+        assert!(output.iter().any(|x| *x > 0.3));
     }
 
     #[test]
-    fn nan_in_a_filters_memory_is_silence_for_one_quantum() {
+    fn nan_in_a_filters_state_is_silence_for_one_quantum() {
         let mut rig = Rig::boot();
-        let mut engine = rig.engine(1, vec![Box::new(Recursive::default())]);
+        let mut engine = rig.engine(1, vec![Box::new(RecursiveFilter::default())]);
         for (round, broken) in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY]
             .into_iter()
             .enumerate()
@@ -385,28 +365,27 @@ mod tests {
             assert_eq!(output, [0.0; 128]);
             assert_eq!(engine.counters().broken_quanta, round as u64 + 1);
             at += 128;
-            let mut heard = vec![0.0];
-            (0..4).for_each(|_| heard.extend(quantum(&mut engine, &mut at)));
-            // It fades in, while the filter's memory is filled, too.
+            let mut outputs = vec![0.0];
+            (0..4).for_each(|_| outputs.extend(quantum(&mut engine, &mut at)));
+            // The engine fades in while the filter settles.
             assert!(
-                heard
+                outputs
                     .windows(2)
                     .all(|pair| (pair[1] - pair[0]).abs() < 0.01)
             );
-            assert_eq!(heard.last(), Some(&1.0));
+            assert_eq!(outputs.last(), Some(&1.0));
         }
     }
 
     #[test]
-    fn sample_rates_that_cannot_be_are_refused_and_change_nothing() {
+    fn sample_rates_outside_the_limits_are_refused_and_change_nothing() {
         let mut rig = Rig::boot();
         let mut engine = rig.engine(1, Vec::new());
         let mut at = 0;
         (0..4).for_each(|_| drop(quantum(&mut engine, &mut at)));
         for given in [f32::NAN, f32::INFINITY, 0.0, -1.0, 1e-40, f32::MAX] {
             let refused = engine.set_sample_rate(given).unwrap_err();
-            let text =
-                format!("a sample rate of {given:?} Hz given, 1 to 10000000 Hz are possible");
+            let text = format!("the sample rate must be 1 to 10000000 Hz (got {given:?})");
             assert_eq!(refused.to_string(), text);
         }
         assert_eq!(quantum(&mut engine, &mut at), [1.0; 128]);

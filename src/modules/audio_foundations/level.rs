@@ -1,14 +1,14 @@
 //! Root-mean-square and peak level.
 
-/// The lowest level ever reported, in dBFS: the step of 24-bit audio. Digital silence reads this, so that a level
-/// is always a finite number. Sound with samples that are not finite has no level at all: see [`Level::measure`] and
+/// The lowest level, in dBFS: the step of 24-bit audio. Digital silence has this level, so that a level is always a finite
+/// number. Samples that are not finite have no level: see [`Level::measure`] and
 /// `docs/decisions/0031-infinite-and-nan-samples.md`.
 pub const FLOOR_DBFS: f32 = -144.0;
 
-/// The highest level ever reported, in dBFS: that of the largest finite sample, `f32::MAX`.
+/// The highest level, in dBFS: that of the largest finite sample, `f32::MAX`.
 pub const CEILING_DBFS: f32 = 770.636_8;
 
-/// Level of a stretch of samples, linear, full scale = 1.0.
+/// The level of a range of samples, linear, full scale = 1.0.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Level {
     /// Root mean square, at most the peak. A full-scale sine has 0.707.
@@ -18,8 +18,7 @@ pub struct Level {
 }
 
 impl Level {
-    /// Measures one channel; an empty slice is silent. `None` if a sample is infinite or not a number: such a stretch has
-    /// no level.
+    /// Measures one channel; an empty slice is silent. `None` if a sample is infinite or NaN.
     ///
     /// # Real-time
     /// No allocation, no lock, one pass.
@@ -37,24 +36,24 @@ impl Level {
         let peak = f32::from_bits(peak);
         let rms = (squares / samples.len() as f64).sqrt() as f32;
         peak.is_finite().then_some(Self {
-            // Rounding may lift a mean above its largest term.
+            // Rounding may make the mean larger than its largest term.
             rms: rms.min(peak),
             peak,
         })
     }
 
-    /// Measures several channels of the same length as one sound: RMS over all samples, peak of all.
+    /// Measures several channels of the same length together: RMS over all samples, peak of all.
     ///
     /// # Real-time
     /// As for [`measure`](Self::measure).
     #[must_use]
     pub fn of_channels<'a>(channels: impl IntoIterator<Item = &'a [f32]>) -> Option<Self> {
-        Self::together(channels.into_iter().map(Self::measure))
+        Self::combined(channels.into_iter().map(Self::measure))
     }
 
-    /// The level of several channels of the same length, from that of each; `None` if one has none.
-    pub(super) fn together(channels: impl Iterator<Item = Option<Self>>) -> Option<Self> {
-        // In double precision no sum of squares of single precision overflows.
+    /// The level of several channels of the same length, from the level of each. `None` if one channel has none.
+    pub(super) fn combined(channels: impl Iterator<Item = Option<Self>>) -> Option<Self> {
+        // Double precision: no sum of squares of single-precision numbers overflows.
         let (mut squares, mut peak, mut count) = (0.0_f64, 0.0_f32, 0.0_f64);
         for level in channels {
             let level = level?;
@@ -82,14 +81,14 @@ impl Level {
     }
 }
 
-/// The absolute value as an integer that is ordered like it. Infinity is above every number, and NaN above infinity.
+/// The bits of the absolute value: an integer with the same order. Infinity is above every number, and NaN above infinity.
 pub(super) const fn magnitude(sample: f32) -> u32 {
     sample.to_bits() & !(1 << 31)
 }
 
-#[allow(clippy::manual_clamp, reason = "`clamp` would leave NaN as it is")]
+#[allow(clippy::manual_clamp, reason = "`clamp` would return NaN for NaN")]
 fn dbfs(amplitude: f32) -> f32 {
-    // `max` also turns the NaN of a level that somebody else made into the floor.
+    // `max` also turns NaN, which a level made by the caller may contain, into the floor.
     (20.0 * amplitude.log10()).max(FLOOR_DBFS).min(CEILING_DBFS)
 }
 
@@ -103,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_scale_sine_reads_minus_three() {
+    fn rms_of_a_full_scale_sine_is_minus_three_dbfs() {
         let sine: Vec<f32> = (0..4800).map(|n| (TAU * n as f32 / 48.0).sin()).collect();
         let level = measure(&sine);
         assert!((level.rms_dbfs() + 3.01).abs() < 0.01);
@@ -111,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn silence_reads_the_floor_and_stays_finite() {
+    fn silence_has_the_finite_floor_level() {
         for samples in [&[][..], &[0.0; 64][..], &[f32::MIN_POSITIVE / 4.0; 64][..]] {
             let level = measure(samples);
             assert_eq!(level.rms_dbfs(), FLOOR_DBFS);
@@ -133,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn the_largest_finite_samples_read_the_ceiling() {
+    fn largest_finite_samples_have_the_ceiling_level() {
         for samples in [&[f32::MAX; 4096][..], &[f32::MIN; 5][..], &[-3e38; 64][..]] {
             let level = measure(samples);
             assert_eq!(level.rms, level.peak);
@@ -146,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn channels_count_as_one_sound() {
+    fn level_of_channels_is_that_of_all_samples() {
         let level = Level::of_channels([&[1.0, -1.0][..], &[0.0, 0.0]]).unwrap();
         assert!((level.rms - 0.5_f32.sqrt()).abs() < 1e-6);
         assert_eq!(level.peak, 1.0);
@@ -154,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn negative_peaks_count_and_overs_read_above_zero() {
+    fn peak_counts_negative_samples_and_may_exceed_full_scale() {
         let level = measure(&[0.0, -2.0, 1.0, 0.0]);
         assert_eq!(level.peak, 2.0);
         assert!((level.peak_dbfs() - 6.02).abs() < 0.01);

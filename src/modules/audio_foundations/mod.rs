@@ -1,12 +1,12 @@
-//! Sound on pooled buffers: windows cut from a stream, their level and pitch, chains of processors.
+//! Audio processing on pooled buffers: windows of a stream, their level and pitch, chains of processors.
 //!
-//! Depends on the pool, never the reverse. [`AudioFoundationsModule`] opens four things on it:
+//! This module depends on the pool, never the reverse. [`AudioFoundationsModule`] opens:
 //!
 //! | what | real-time end | other end |
 //! |---|---|---|
 //! | a stream | [`Capture`]: quanta of any size → windows, each in its own pooled buffer | [`Analysis`]: level and pitch, as events |
-//! | a stream for others to read | [`Capture`] | [`Windows`]: the windows themselves |
-//! | an analyser | | [`Analyser`]: the same for windows carried here from elsewhere |
+//! | a stream without analysis | [`Capture`] | [`Windows`]: the windows themselves |
+//! | an analyser | | [`Analyser`]: level and pitch of windows that were copied from another instance |
 //! | an engine | [`Engine`]: a chain of [`Processor`]s between input and output | |
 
 mod analysis;
@@ -15,6 +15,8 @@ mod audio_events;
 #[cfg(not(loom))]
 mod bounded_tests;
 mod capture;
+mod capture_counters;
+mod capture_output;
 mod engine;
 mod level;
 mod module;
@@ -27,17 +29,18 @@ mod steps;
 mod stream;
 #[cfg(test)]
 #[cfg(not(loom))]
-mod test_rig;
+pub(crate) mod test_rig;
 mod windows;
 
 pub use analysis::{Analyser, Analysis, AnalysisCounters, Reading};
 pub use audio_events::{
     LevelMeasured, PitchDetected, SkipReason, StreamClosed, StreamOpened, WindowSkipped,
 };
+pub use capture::{Capture, CopySpan, MAX_SILENCE_FRAMES};
 #[cfg(all(target_arch = "wasm32", feature = "page"))]
-pub(crate) use capture::CAPTURE_FIELDS;
-pub use capture::{Capture, CaptureCounters, CopySpan, MAX_SILENCE_FRAMES};
-pub(crate) use engine::ends_broken;
+pub(crate) use capture_counters::CAPTURE_FIELDS;
+pub use capture_counters::CaptureCounters;
+pub(crate) use engine::ends_non_finite;
 pub use engine::{Engine, EngineCounters};
 pub use level::{CEILING_DBFS, FLOOR_DBFS, Level};
 pub use module::AudioFoundationsModule;

@@ -1,4 +1,4 @@
-//! The module as the registry sees it.
+//! The module that the registry boots: opens streams, analysers and engines.
 
 use super::analysis::{Analyser, Analysis};
 use super::audio_events::declare_all;
@@ -14,10 +14,11 @@ use crate::registry::{
     Dependency, InitContext, Module, ModuleDescriptor, ModuleError, ModuleRegistration, Version,
 };
 
-/// The longest quantum that a stream's buffers are counted for; longer ones may skip windows.
+/// The longest quantum for which a stream reserves buffers; longer ones may skip windows.
 /// See `docs/decisions/0030-each-end-of-a-stream-has-its-own-half.md`.
-const USUAL_QUANTUM: usize = 1024;
-/// Blocks of each class and channel that an engine starts with: the quantum's own, and one for each processor at a time.
+const TYPICAL_QUANTUM: usize = 1024;
+/// Blocks of each class and channel that an engine starts with: one for the quantum, and one as scratch of the processor that
+/// runs.
 const ENGINE_BLOCKS: usize = 2;
 
 inventory::submit! {
@@ -27,7 +28,7 @@ inventory::submit! {
     }
 }
 
-/// Opens streams and engines on the pool. An ordinary module: it can be left out or replaced.
+/// Opens streams and engines on the pool. It is an ordinary module, which can be left out or replaced.
 #[derive(Default)]
 pub struct AudioFoundationsModule {
     bus: Option<TypedEventBus>,
@@ -35,7 +36,7 @@ pub struct AudioFoundationsModule {
 }
 
 impl AudioFoundationsModule {
-    /// How the registry knows it.
+    /// The module's description for the registry.
     pub const DESCRIPTOR: ModuleDescriptor = ModuleDescriptor {
         name: "audio_foundations",
         version: Version(0, 1, 0),
@@ -47,17 +48,17 @@ impl AudioFoundationsModule {
 
     /// Opens a stream: the capture is for the real-time thread, the analysis for another.
     ///
-    /// Each end gets a pool half of its own, which starts with as many buffers as it can need at once: windows that are
+    /// Each end gets a pool half of its own, which starts with as many buffers as it can need at a time: windows that are
     /// read within half a second are not skipped.
     ///
-    /// To restart, re-rate or re-window a stream open another and drop this one's ends; they close in any order and on
-    /// any thread, and their buffers go home. No window ever holds samples of two streams, or of both sides of a gap.
+    /// To restart a stream, or to change its rate or windows, open another one and drop the ends of this one, in any order and on
+    /// any thread; dropping them releases their buffers. No window contains samples of two streams or of both sides of a gap.
     ///
     /// # Real-time
-    /// Allocates; for the control side.
+    /// No: it allocates. It is for the control side.
     ///
     /// # Errors
-    /// What cannot be cut into windows, and what pool and bus cannot serve.
+    /// [`AudioError`] for a configuration outside the limits, and for errors of the pool and the bus.
     pub fn open_stream(
         &mut self,
         data: &mut DataManagementModule,
@@ -71,7 +72,7 @@ impl AudioFoundationsModule {
         Ok((capture, Analysis::new(windows, analyser)))
     }
 
-    /// Opens a stream whose windows nobody here reads: they are taken, one by one, from [`Windows`].
+    /// Opens a stream without analysis: the windows are popped, one by one, from [`Windows`].
     ///
     /// # Errors
     /// As for [`open_stream`](Self::open_stream).
@@ -83,8 +84,8 @@ impl AudioFoundationsModule {
         config.check()?;
         let class = class_for(data, config.window)?;
         let queued = config.queue_windows();
-        let open = (USUAL_QUANTUM + config.window - 2) / config.hop + 1;
-        // One more is in the hands of its reader.
+        let open = (TYPICAL_QUANTUM + config.window - 2) / config.hop + 1;
+        // One more window is being read.
         let buffers = config.channels * (open + queued + 1);
         let pool = self.attach(data, &[(class, buffers as u32)])?;
         let (queue, windows) = rtrb::RingBuffer::new(queued);
@@ -93,10 +94,10 @@ impl AudioFoundationsModule {
         Ok((capture, Windows::new(windows)))
     }
 
-    /// A number for a stream of which both ends are in another instance, if this one could have opened it.
+    /// The number of a new stream of which both ends are in another instance.
     ///
     /// # Errors
-    /// As for [`open_stream`](Self::open_stream), as far as rate, channels and windows say.
+    /// As for [`open_stream`](Self::open_stream), for a configuration that this instance could not open.
     pub fn open_elsewhere(
         &mut self,
         data: &DataManagementModule,
@@ -107,18 +108,18 @@ impl AudioFoundationsModule {
         Ok(self.next_stream())
     }
 
-    /// For a stream that nothing keeps from being opened: one that is refused changes nothing.
+    /// The number of a new stream. Called after everything that can fail, so that a refused stream uses no number up.
     const fn next_stream(&mut self) -> u32 {
         self.streams = self.streams.wrapping_add(1);
         self.streams
     }
 
-    /// The next stream gets this number: for an instance whose events are delivered beside those of others.
+    /// Sets the number of the next stream, for an instance whose events are delivered together with those of others.
     pub const fn number_next(&mut self, stream: u32) {
         self.streams = stream.saturating_sub(1);
     }
 
-    /// Opens the reading end alone, for windows that are carried here from another instance.
+    /// Opens an analyser alone, for windows that are copied from another instance.
     ///
     /// # Errors
     /// As for [`open_stream`](Self::open_stream).
@@ -140,7 +141,7 @@ impl AudioFoundationsModule {
         stream: u32,
     ) -> Result<Analyser, AudioError> {
         config.check()?;
-        // Before the transforms are planned: what the pool cannot hold would take long to plan.
+        // Checked before the transforms are planned, since planning takes long for windows that the pool cannot hold.
         class_for(data, config.window)?;
         let detector = PitchDetector::new(config.sample_rate_hz, config.window)?;
         let class = class_for(data, detector.work_samples())?;
@@ -152,7 +153,7 @@ impl AudioFoundationsModule {
     /// Opens an engine: a chain of processors between an input and an output.
     ///
     /// # Errors
-    /// Rate or channels that cannot be, and what pool and bus cannot serve.
+    /// [`AudioError`] for a rate or a number of channels outside the limits, and for errors of the pool and the bus.
     pub fn open_engine(
         &mut self,
         data: &mut DataManagementModule,
@@ -178,8 +179,8 @@ impl AudioFoundationsModule {
         ))
     }
 
-    /// A pool half with the buffers of so many of a stream's windows, for whoever carries windows itself. They are its own:
-    /// no sizing plan takes them, and learned classes do not leave it without.
+    /// A pool half with buffers for so many windows of a stream, for a caller that copies windows itself. No sizing plan takes
+    /// these buffers away, also when the size classes change.
     ///
     /// # Errors
     /// As for [`open_stream`](Self::open_stream).
@@ -195,7 +196,7 @@ impl AudioFoundationsModule {
         self.attach(data, &[(class, buffers)])
     }
 
-    /// A pool half with these buffers, whose events reach the bus.
+    /// A pool half with these buffers, whose events are published on the bus.
     fn attach(
         &self,
         data: &mut DataManagementModule,
@@ -215,7 +216,7 @@ impl AudioFoundationsModule {
     }
 }
 
-/// The pool's smallest class that holds `samples`.
+/// The pool's smallest class with at least `samples` samples.
 fn class_for(data: &DataManagementModule, samples: usize) -> Result<usize, AudioError> {
     let classes = control(data)?.classes();
     let (mut fitting, mut largest) = (None::<usize>, 0);
@@ -290,15 +291,15 @@ mod tests {
                             Ok((mut capture, analysis)) => {
                                 assert!(possible, "{config:?}");
                                 opened += 1;
-                                // No number was used up by those that were refused.
+                                // Refused streams have used no number up.
                                 assert_eq!(capture.stream(), opened);
                                 play(&mut capture, &[0.5; 256], 0);
                                 drop((capture, analysis));
-                                // The places of publishers that are gone are free once their events were delivered.
+                                // The bus frees dropped publishers once their events were delivered.
                                 assert_eq!(rig.events("StreamClosed").len(), 1);
                             }
                             Err(error) => {
-                                // Without control steps the pool's memory is in use by other classes at some point.
+                                // Without control steps, other classes use all of the pool's memory at some point.
                                 let full = matches!(
                                     error,
                                     AudioError::Pool(PoolError::LimitReached { .. })
@@ -319,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn a_carrier_of_windows_has_its_buffers_whatever_classes_were_learned() {
+    fn attached_windows_keep_their_buffers_when_size_classes_change() {
         let mut rig = Rig::boot();
         let modules = rig
             .registry
@@ -328,13 +329,13 @@ mod tests {
         let control = data.control_mut().unwrap();
         control.set_classes(&[608, 4096]).unwrap();
         let pool = audio.attach_windows(data, MONO, 2).unwrap();
-        let held = [(); 2].map(|()| pool.acquire_planar(1, MONO.window).unwrap());
+        let windows = [(); 2].map(|()| pool.acquire_planar(1, MONO.window).unwrap());
         assert!(pool.acquire_planar(1, MONO.window).is_err());
-        drop(held);
+        drop(windows);
     }
 
     #[test]
-    fn streams_open_close_re_rate_and_re_window_without_a_leak() {
+    fn leak_free_when_streams_are_reopened_with_other_rates_and_windows() {
         let mut rig = Rig::boot();
         let mut reserved = None;
         for round in 0..if cfg!(miri) { 2 } else { 10 } {
@@ -353,13 +354,13 @@ mod tests {
                 let (mut capture, mut analysis) = rig.open(config);
                 let value = (round + 1) as f32 / 16.0;
                 play(&mut capture, &vec![value; window + 3 * hop], 0);
-                // Nothing of the stream before is heard in this one.
+                // No window contains samples of an earlier stream.
                 while let Some(window) = analysis.next_window() {
                     assert!(window.channel(0).iter().all(|x| *x == value));
                 }
             }
             assert_eq!(rig.leased(), 0);
-            // Frees the lanes of the publishers that are gone.
+            // Frees the lanes of dropped publishers.
             rig.registry.bus().pump(usize::MAX);
             let data = rig.registry.get_mut::<DataManagementModule>().unwrap();
             let control = data.control_mut().unwrap();
@@ -371,7 +372,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_opened_says_why_and_takes_nothing() {
+    fn refused_streams_have_a_reason_and_acquire_nothing() {
         let mut rig = Rig::boot();
         let window = StreamConfig {
             window: 8192,
@@ -396,7 +397,7 @@ mod tests {
     }
 
     #[test]
-    fn streams_have_numbers_of_their_own() {
+    fn stream_numbers_are_distinct() {
         let mut rig = Rig::boot();
         let (mut first, _a) = rig.open(MONO);
         let (mut second, _b) = rig.open(MONO);
@@ -407,7 +408,7 @@ mod tests {
     }
 
     #[test]
-    fn carried_windows_are_counted_from_zero_to_the_types_maximum() {
+    fn attached_windows_of_any_number_are_reserved_or_refused() {
         let mut rig = Rig::boot();
         let stereo = StreamConfig {
             channels: 2,

@@ -5,7 +5,7 @@ use core::str::FromStr;
 
 use serde::{Serialize, Serializer};
 
-/// Reference pitch in hertz (ISO 16).
+/// The reference pitch in hertz (ISO 16).
 pub const A4_HZ: f32 = 440.0;
 const A4_NUMBER: f32 = 69.0;
 const NAMES: [&str; 12] = [
@@ -33,9 +33,9 @@ impl Note {
         }
     }
 
-    /// The nearest note and how far `hz` lies above it, in cents (-50 to 50).
+    /// The nearest note, and the distance of `hz` above it in cents (-50 to 50).
     ///
-    /// `None` for what is no frequency, and outside the MIDI range.
+    /// `None` if `hz` is not positive and finite, or outside the MIDI range.
     ///
     /// # Real-time
     /// No allocation, no lock, one logarithm.
@@ -117,7 +117,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn known_frequencies_have_their_names() {
+    fn note_names_of_known_frequencies() {
         for (hz, name) in [
             (27.5, "A0"),
             (55.0, "A1"),
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn every_note_survives_name_and_frequency() {
+    fn note_round_trips_through_name_and_frequency() {
         for number in 0..=127 {
             let note = Note::from_number(number).unwrap();
             assert_eq!(note.to_string().parse(), Ok(note));
@@ -146,13 +146,13 @@ mod tests {
     }
 
     #[test]
-    fn flats_name_the_same_note() {
+    fn note_names_with_flats_equal_those_with_sharps() {
         assert_eq!("Bb2".parse::<Note>(), "A#2".parse::<Note>());
         assert_eq!("Cb4".parse::<Note>(), "B3".parse::<Note>());
     }
 
     #[test]
-    fn what_is_no_note_is_refused() {
+    fn invalid_note_names_and_frequencies_are_refused() {
         for text in [
             "",
             "H4",

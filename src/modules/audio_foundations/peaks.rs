@@ -1,14 +1,14 @@
-//! The period of a sound, from the peaks of its normalised square difference.
+//! The period of a sound, from the peaks of its normalised square difference function (NSDF).
 //!
-//! Every loop here is over lags of the slice or over doublings of an integer: no comparison of floats decides how many
-//! steps there are, so that NaN cannot keep one going.
+//! Every loop here is over lags of the slice or over doublings of an integer. No comparison of floats decides the number of
+//! steps, so that NaN cannot make a loop endless.
 
 use super::steps;
 
-/// A later repetition counts as the same peak while it keeps this part of the first one's height.
-const SAME_PEAK: f32 = 0.8;
+/// A later peak counts as a repetition of the first one if it has at least this part of its height.
+const MIN_REPEATED_HEIGHT: f32 = 0.8;
 
-/// A local maximum, between samples.
+/// A local maximum, interpolated between lags.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Peak {
     /// At least one half.
@@ -16,22 +16,22 @@ pub(super) struct Peak {
     pub(super) height: f32,
 }
 
-/// The highest peak between each rise above zero and the next fall below it, up to lag `end`. The stretch around lag
-/// zero, where everything resembles itself, is not one. NaN is not above zero.
-pub(super) fn key_peaks(nsdf: &[f32], end: usize) -> impl Iterator<Item = Peak> + '_ {
+/// The key maxima up to lag `end`: the highest peak of each range of positive values. The range around lag zero, where every
+/// sound resembles itself, does not count. NaN is not positive.
+pub(super) fn key_maxima(nsdf: &[f32], end: usize) -> impl Iterator<Item = Peak> + '_ {
     let above = |value: &f32| *value > 0.0;
     let first = nsdf[..end].iter().position(|value| !above(value));
     let first = first.unwrap_or(end);
-    // Each lag is in exactly one stretch.
-    let stretches = nsdf[first..end].chunk_by(move |a, b| above(a) == above(b));
-    let ranges = stretches.scan(first, |start, stretch| {
+    // Each lag is in exactly one range.
+    let ranges = nsdf[first..end].chunk_by(move |a, b| above(a) == above(b));
+    let bounds = ranges.scan(first, |start, range| {
         let from = *start;
-        *start += stretch.len();
+        *start += range.len();
         Some(from..*start)
     });
-    ranges.filter_map(move |stretch| {
-        let positive = above(&nsdf[stretch.start]);
-        let lags = if positive { stretch } else { 0..0 };
+    bounds.filter_map(move |range| {
+        let positive = above(&nsdf[range.start]);
+        let lags = if positive { range } else { 0..0 };
         let peaks = lags.filter_map(|lag| peak_at(nsdf, lag));
         peaks.reduce(|best, peak| {
             if peak.height > best.height {
@@ -43,8 +43,8 @@ pub(super) fn key_peaks(nsdf: &[f32], end: usize) -> impl Iterator<Item = Peak> 
     })
 }
 
-/// The top of the parabola through a local maximum and its neighbours, at most half a lag away; `None` where there is no
-/// maximum, and at both ends.
+/// The vertex of the parabola through a local maximum and its neighbours, at most half a lag away. `None` if there is no
+/// maximum at this lag, and at both ends.
 fn peak_at(nsdf: &[f32], lag: usize) -> Option<Peak> {
     steps::count();
     let (before, here, after) = (
@@ -55,7 +55,8 @@ fn peak_at(nsdf: &[f32], lag: usize) -> Option<Peak> {
     if !(here > before && here >= after) {
         return None;
     }
-    // As differences, of which the first is above zero: the sum of three terms could round to a division by zero.
+    // Computed from differences, of which the first is positive: the sum of the three terms could round to zero, and be a
+    // divisor.
     let (rise, fall) = (here - before, here - after);
     let offset = 0.5 * (rise - fall) / (rise + fall);
     Some(Peak {
@@ -64,27 +65,29 @@ fn peak_at(nsdf: &[f32], lag: usize) -> Option<Peak> {
     })
 }
 
-/// Reads the period off ever later repetitions, 2, 4, 8 … periods out, each found from the one before. An error of
-/// the peak's place, by interpolation or by the slope that rumble adds, is divided by their number: on the piano's A4
-/// the 95th percentile fell from 20 to 8 cents.
+/// The period, refined with the peaks at 2, 4, 8 … periods, each of which is searched near the place that the one before
+/// predicts. An error of a peak's lag, by interpolation or by the slope that rumble adds, is divided by the number of periods:
+/// for the piano's A4 the 95th percentile fell from 20 to 8 cents.
 pub(super) fn period(nsdf: &[f32], end: usize, first: Peak) -> f32 {
     let mut period = first.lag;
     let doublings = core::iter::successors(Some(2_usize), |periods| periods.checked_mul(2));
-    // A period is at least one lag, so that more of them do not fit.
+    // A period is at least one lag, so that at most `end` periods fit.
     for periods in doublings.take_while(|&periods| periods < end) {
         let periods = periods as f32;
         let centre = period * periods;
-        let reach = (0.25 * period).max(1.0);
-        if centre + reach + 1.0 >= end as f32 {
+        let radius = (0.25 * period).max(1.0);
+        if centre + radius + 1.0 >= end as f32 {
             break;
         }
-        let from = (centre - reach).round() as usize;
-        let to = (centre + reach).round() as usize;
+        let from = (centre - radius).round() as usize;
+        let to = (centre + radius).round() as usize;
         let next = (from..=to.min(end))
             .filter_map(|lag| peak_at(nsdf, lag))
             .max_by(|a, b| a.height.total_cmp(&b.height));
         match next {
-            Some(peak) if peak.height >= SAME_PEAK * first.height => period = peak.lag / periods,
+            Some(peak) if peak.height >= MIN_REPEATED_HEIGHT * first.height => {
+                period = peak.lag / periods
+            }
             _ => break,
         }
     }
@@ -96,11 +99,11 @@ mod tests {
     use super::*;
 
     fn found(nsdf: &[f32]) -> Vec<Peak> {
-        key_peaks(nsdf, nsdf.len()).collect()
+        key_maxima(nsdf, nsdf.len()).collect()
     }
 
     #[test]
-    fn one_peak_of_each_positive_stretch_is_kept() {
+    fn key_maxima_are_one_peak_per_positive_range() {
         let nsdf = [
             1.0, 0.2, -0.5, 0.1, 0.6, 0.5, 0.7, 0.3, -0.1, 0.0, 0.4, 0.2, -0.3,
         ];
@@ -110,14 +113,14 @@ mod tests {
     }
 
     #[test]
-    fn nan_at_any_lag_ends_no_search() {
+    fn nan_at_any_lag_keeps_the_search_bounded() {
         let nsdf: Vec<f32> = (0..64).map(|lag| (lag as f32 * 0.7).cos()).collect();
         for broken in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
             for at in 0..64 {
                 let mut nsdf = nsdf.clone();
                 nsdf[at] = broken;
                 let (steps, ()) = steps::of(|| {
-                    for peak in key_peaks(&nsdf, 60) {
+                    for peak in key_maxima(&nsdf, 60) {
                         period(&nsdf, 60, peak);
                     }
                 });
@@ -128,8 +131,8 @@ mod tests {
     }
 
     #[test]
-    fn a_plateau_has_its_peak_on_it() {
-        // As a sum of three, the denominator of the first rounds to zero.
+    fn plateau_has_its_peak_on_it() {
+        // For the first value, the denominator as a sum of three terms would round to zero.
         for below in [1.0_f32.next_down(), 0.5, f32::MIN_POSITIVE] {
             let peaks = found(&[1.0, -1.0, below, 1.0, 1.0, below, -1.0]);
             assert_eq!(peaks.len(), 1);
@@ -139,8 +142,8 @@ mod tests {
     }
 
     #[test]
-    fn a_period_shorter_than_its_reach_ends_the_refinement() {
-        // The same peak is found again for ever more periods.
+    fn period_shorter_than_its_search_radius_ends_the_refinement() {
+        // The search finds the same peak again for every number of periods.
         let first = Peak {
             lag: 1.5,
             height: 1.0,

@@ -1,9 +1,9 @@
-//! Pitch: which tones are named, which windows have none, and that amplitude does not matter.
+//! Pitch detection: of tones, of windows without a pitch, and at any amplitude.
 
 use super::*;
 use core::f64::consts::TAU;
 
-/// Of many like cases the interpreter sees one in so many: it is slow.
+/// Under Miri, which is slow, only one in so many similar cases runs.
 const STEP: usize = if cfg!(miri) { 88 } else { 1 };
 const RATES: &[f32] = if cfg!(miri) {
     &[44_100.0]
@@ -18,7 +18,7 @@ fn detector(rate: f32, window: usize) -> PitchDetector {
 fn detect(rate: f32, window: &[f32]) -> Pitch {
     let detector = detector(rate, window.len());
     let n = detector.work_samples();
-    // What the pool last held in them must not matter.
+    // The previous contents of work slices must not matter.
     let [mut lags, mut near, mut far, mut fft] = [(); 4].map(|()| vec![f32::NAN; n]);
     let work = PitchWork {
         lags: &mut lags,
@@ -60,7 +60,7 @@ fn saw() -> Vec<(f64, f64)> {
         .collect()
 }
 
-/// Piano-like: partial k at k √(1 + B k²) with level 1 ÷ k^`rolloff`, the fundamental `weak`.
+/// The partials of a piano string: partial k at k √(1 + B k²) with level 1 ÷ k^`rolloff`, the fundamental with level `weak`.
 fn string(inharmonicity: f64, rolloff: f64, weak: f64) -> Vec<(f64, f64)> {
     (1..=12)
         .map(f64::from)
@@ -72,18 +72,18 @@ fn string(inharmonicity: f64, rolloff: f64, weak: f64) -> Vec<(f64, f64)> {
 }
 
 fn assert_close(found: Pitch, hz: f32, tolerance: f32, what: &str) {
-    let heard = found
+    let detected = found
         .hz
-        .unwrap_or_else(|| panic!("{what}, {hz} Hz: nothing heard, {found:?}"));
-    let off = cents(heard, hz);
+        .unwrap_or_else(|| panic!("{what}, {hz} Hz: no pitch, {found:?}"));
+    let off = cents(detected, hz);
     assert!(
         off.abs() <= tolerance,
-        "{what}, {hz} Hz: heard {heard} Hz, off by {off} cents"
+        "{what}, {hz} Hz: detected {detected} Hz, off by {off} cents"
     );
 }
 
 #[test]
-fn sines_and_saws_over_the_whole_range() {
+fn pitch_of_sines_and_saws_over_the_whole_range() {
     for &rate in RATES {
         for number in (21..=108_u8).step_by(STEP) {
             let hz = 440.0 * ((f32::from(number) - 69.0) / 12.0).exp2();
@@ -96,8 +96,8 @@ fn sines_and_saws_over_the_whole_range() {
 }
 
 #[test]
-fn decaying_inharmonic_strings() {
-    // B is about 1e-4 in a grand piano's bass and 1e-2 at its top, where hardly any overtone is left.
+fn pitch_of_decaying_inharmonic_strings() {
+    // B is about 1e-4 in the bass of a grand piano and 1e-2 in the highest octave, where overtones are weak.
     for &rate in RATES {
         for (hz, inharmonicity, rolloff, weak) in [
             (55.0, 1e-4, 1.0, 0.05),
@@ -118,13 +118,13 @@ fn decaying_inharmonic_strings() {
 }
 
 #[test]
-fn a_missing_fundamental_is_still_the_pitch() {
+fn pitch_of_a_missing_fundamental_is_detected() {
     let window = tone(48_000.0, 4096, 110.0, 0.0, &saw()[1..]);
     assert_close(detect(48_000.0, &window), 110.0, 1.0, "missing fundamental");
 }
 
 #[test]
-fn every_window_length_has_its_lowest_pitch() {
+fn pitch_has_a_lower_limit_per_window_length() {
     let windows = [256, 300, 512, 1024, 2048, 3000, 4096, 8192];
     for window in windows.into_iter().step_by(STEP.min(3)) {
         let detector = detector(48_000.0, window);
@@ -138,14 +138,14 @@ fn every_window_length_has_its_lowest_pitch() {
 }
 
 #[test]
-fn working_memory_fits_a_buffer_of_the_window() {
+fn work_slices_fit_a_buffer_of_the_window() {
     for window in [256, 512, 1024, 2048, 4096, 8192] {
         assert!(detector(48_000.0, window).work_samples() <= window);
     }
 }
 
 #[test]
-fn above_and_below_the_range_nothing_is_named() {
+fn pitch_above_or_below_the_range_is_none() {
     let outside = [4_800.0, 8_000.0, 11_111.0, 20.0, 12.0];
     for hz in outside.into_iter().step_by(STEP.min(4)) {
         let found = detect(48_000.0, &tone(48_000.0, 4096, hz, 0.0, &[(1.0, 1.0)]));
@@ -187,7 +187,7 @@ fn white_and_pink_noise_have_no_pitch() {
 }
 
 #[test]
-fn a_tone_in_noise_is_heard_until_the_noise_wins() {
+fn pitch_of_a_tone_in_noise_is_detected_up_to_a_noise_level() {
     let mut noise = Noise(7);
     let tone = tone(48_000.0, 4096, 440.0, 0.0, &[(1.0, 1.0)]);
     let mut with = |level: f32| -> Pitch {
@@ -220,14 +220,14 @@ fn silence_dc_clicks_and_denormals_have_no_pitch() {
 }
 
 #[test]
-fn an_offset_does_not_move_the_pitch() {
+fn pitch_is_independent_of_an_offset() {
     let mut window = tone(48_000.0, 4096, 440.0, 0.0, &[(1.0, 0.1)]);
     window.iter_mut().for_each(|x| *x += 0.5);
     assert_close(detect(48_000.0, &window), 440.0, 3.0, "offset");
 }
 
 #[test]
-fn the_fast_square_difference_equals_the_plain_one() {
+fn nsdf_by_fft_equals_the_direct_sum() {
     let mut noise = Noise(99);
     let window: Vec<f32> = (0..300).map(|_| noise.white()).collect();
     let detector = detector(48_000.0, window.len());
@@ -241,9 +241,9 @@ fn the_fast_square_difference_equals_the_plain_one() {
         mean,
     };
     detector.autocorrelate(&scaled, &mut lags, &mut near, &mut far, &mut fft);
-    let reach = n - 150;
-    detector.normalise(&scaled, scaled.energy(), &mut lags[..reach]);
-    for lag in 0..reach {
+    let end = n - 150;
+    detector.normalise(&scaled, scaled.energy(), &mut lags[..end]);
+    for lag in 0..end {
         let pairs = || window.iter().zip(&window[lag..]);
         let product: f64 = pairs()
             .map(|(a, b)| f64::from((a - mean) * (b - mean)))
@@ -257,14 +257,14 @@ fn the_fast_square_difference_equals_the_plain_one() {
 }
 
 #[test]
-fn amplitude_does_not_move_the_pitch() {
+fn pitch_is_independent_of_amplitude() {
     for hz in [27.6_f32, 100.0, 440.0, 4186.0]
         .into_iter()
         .step_by(STEP.min(3))
     {
         let usual = detect(48_000.0, &tone(48_000.0, 4096, hz, 0.0, &[(1.0, 1.0)]));
         assert_close(usual, hz, 3.0, "usual");
-        // The tone's amplitude is 0.3 of this: from just above silence to the largest finite sample.
+        // The amplitude of the tone is 0.3 times this: from just above silence to the largest finite sample.
         for amplitude in [2e-3, 1e3, 1e16, 1e19, 1e30, f64::from(f32::MAX) / 0.3] {
             let window = tone(48_000.0, 4096, hz, 0.0, &[(1.0, amplitude)]);
             let found = detect(48_000.0, &window);
@@ -334,7 +334,7 @@ fn loud_sound_without_a_period_has_no_pitch() {
 }
 
 #[test]
-fn a_transform_is_the_longest_even_one_without_large_factors() {
+fn fft_length_is_the_longest_even_one_without_large_prime_factors() {
     let smooth = |mut n: usize| {
         for factor in [2, 3, 5] {
             while n.is_multiple_of(factor) {
@@ -357,12 +357,12 @@ fn a_transform_is_the_longest_even_one_without_large_factors() {
 fn detector_numbers_are_checked_from_zero_to_the_types_maximum() {
     for window in [0, 1, 63, (1 << 24) + 1, usize::MAX] {
         let refused = PitchDetector::new(48_000.0, window).err().unwrap();
-        let text = format!("a window of {window} samples given, 64 to 16777216 are possible");
+        let text = format!("the window must be 64 to 16777216 samples (got {window})");
         assert_eq!(refused.to_string(), text);
     }
     for rate in [f32::NAN, f32::INFINITY, -1.0, 0.0, 1e-40, f32::MAX] {
         let refused = PitchDetector::new(rate, 64).err().unwrap();
-        let text = format!("a sample rate of {rate:?} Hz given, 1 to 10000000 Hz are possible");
+        let text = format!("the sample rate must be 1 to 10000000 Hz (got {rate:?})");
         assert_eq!(refused.to_string(), text);
     }
     for (rate, window) in [(1.0, 64), (1e7, 64), (1.0, 4096), (1e7, 4096)] {

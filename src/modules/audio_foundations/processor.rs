@@ -1,4 +1,4 @@
-//! Processing in place: the trait, the context it works in, and the processors that come with the crate.
+//! Processing in place: the trait, its context, and the processors of this crate.
 
 use super::audio_events::LevelMeasured;
 use super::level::Level;
@@ -10,12 +10,12 @@ use crate::modules::data_management::{
 
 /// A step of a chain: changes a block of samples in place.
 ///
-/// Samples may be infinite or NaN. What keeps a memory of them is reset by whoever runs it, an
-/// [`Engine`](super::Engine) or a [`Worklet`](crate::worklet::Worklet), when the last sample of a block that it put out is
-/// not finite: a recursive filter that has once added NaN to its memory would put out nothing else.
+/// Samples may be infinite or NaN. A recursive filter with NaN in its state outputs NaN for ever. An
+/// [`Engine`](super::Engine) or a [`Worklet`](crate::worklet::Worklet) therefore resets its processors if the last sample of an
+/// output block is not finite.
 ///
 /// # Examples
-/// A processor that needs working memory takes it from the context, never from the allocator:
+/// A processor that needs working memory gets it from the context, never from the allocator:
 /// ```
 /// use wavepool::modules::audio_foundations::{ProcessContext, Processor};
 /// use wavepool::modules::data_management::{PlanarBuffer, PoolError};
@@ -36,9 +36,9 @@ use crate::modules::data_management::{
 /// }
 /// ```
 pub trait Processor: Send {
-    /// Told before the first block, and again whenever the rate changes, from
-    /// [`MIN_SAMPLE_RATE_HZ`](super::MIN_SAMPLE_RATE_HZ) to [`MAX_SAMPLE_RATE_HZ`](super::MAX_SAMPLE_RATE_HZ). Off the
-    /// real-time thread: may allocate.
+    /// Sets the sample rate, from [`MIN_SAMPLE_RATE_HZ`](super::MIN_SAMPLE_RATE_HZ) to
+    /// [`MAX_SAMPLE_RATE_HZ`](super::MAX_SAMPLE_RATE_HZ). Called before the first block and whenever the rate changes, not on the
+    /// real-time thread: it may allocate.
     fn prepare(&mut self, sample_rate_hz: f32) {
         let _ = sample_rate_hz;
     }
@@ -46,18 +46,18 @@ pub trait Processor: Send {
     /// Changes `block` in place. On the real-time thread.
     ///
     /// # Errors
-    /// The pool's, when there is no scratch. Ask for scratch before changing anything: the block goes on as it is.
+    /// The pool's error, if it has no scratch. Acquire scratch before changing the block, which must be unchanged on an error.
     fn process(
         &mut self,
         block: &mut PlanarBuffer,
         ctx: &ProcessContext<'_>,
     ) -> Result<(), PoolError>;
 
-    /// Forgets what it heard: the next block does not follow the last one. On the real-time thread.
+    /// Clears the state: the next block does not follow the last one. On the real-time thread.
     fn reset(&mut self) {}
 }
 
-/// What a processor may use while it works.
+/// What a processor may use while it processes a block.
 pub struct ProcessContext<'a> {
     pool: &'a RealtimePool,
     publisher: &'a Publisher,
@@ -85,21 +85,21 @@ impl<'a> ProcessContext<'a> {
         }
     }
 
-    /// Working memory until the end of the block; contents undefined.
+    /// Working memory for this block, with undefined contents.
     ///
     /// # Errors
-    /// The pool's.
-    #[inline(always)] // As `RealtimePool::scratch`, and for its reason.
+    /// The pool's error, if it has no buffer.
+    #[inline(always)] // For the reason given at `RealtimePool::scratch`.
     pub fn scratch(&self, samples: usize) -> Result<Scratch<'a>, PoolError> {
         self.pool.scratch(samples)
     }
 
-    /// Sends an event.
+    /// Publishes an event.
     pub fn publish<E: Event>(&self, event: E) -> Published {
         self.publisher.publish(event)
     }
 
-    /// Number of the stream or engine, as events carry it.
+    /// Number of the stream or engine, for events.
     #[must_use]
     pub const fn stream(&self) -> u32 {
         self.stream
@@ -118,31 +118,31 @@ impl<'a> ProcessContext<'a> {
     }
 }
 
-/// Amplification that never jumps: a new gain is reached in a straight line over five milliseconds.
+/// Amplification without clicks: the gain moves to a new value on a linear ramp of five milliseconds.
 pub struct Gain {
-    now: f32,
+    current: f32,
     target: f32,
-    /// Added to `now` in each frame of a ramp.
+    /// Added to `current` in each frame of a ramp.
     step: f32,
-    /// Frames until `now` is `target`: counted, because a step may be too small to change a sum of floats.
-    left: u32,
+    /// Frames until `current` is `target`. Counted, because a step may be too small to change a sum of floats.
+    frames_left: u32,
     ramp_frames: u32,
 }
 
-/// Long enough that the sidelobes of the ramp are inaudible, short enough to feel immediate.
+/// Long enough that the side lobes of the ramp's spectrum are inaudible, short enough to feel immediate.
 const RAMP_SECONDS: f32 = 0.005;
 
 impl Gain {
-    /// No sound passes.
+    /// A gain of zero.
     pub(super) const SILENT: Self = Self {
-        now: 0.0,
+        current: 0.0,
         target: 0.0,
         step: 0.0,
-        left: 0,
+        frames_left: 0,
         ramp_frames: 1,
     };
 
-    /// Starts at `gain`, linear.
+    /// A gain that begins at `gain`, linear.
     ///
     /// # Errors
     /// [`AudioError::Gain`] for infinity and NaN.
@@ -151,16 +151,16 @@ impl Gain {
             return Err(AudioError::Gain { given: gain });
         }
         Ok(Self {
-            now: gain,
+            current: gain,
             target: gain,
             ..Self::SILENT
         })
     }
 
-    /// Moves to `gain` from the next block on.
+    /// Ramps to `gain` from the next block on.
     ///
     /// # Errors
-    /// [`AudioError::Gain`] for infinity and NaN; the gain stays as it is.
+    /// [`AudioError::Gain`] for infinity and NaN; the gain is unchanged then.
     pub fn set(&mut self, gain: f32) -> Result<(), AudioError> {
         if !gain.is_finite() {
             return Err(AudioError::Gain { given: gain });
@@ -169,13 +169,13 @@ impl Gain {
         Ok(())
     }
 
-    /// `gain` is finite.
+    /// Begins a ramp to `gain`, which is finite.
     pub(super) fn ramp_to(&mut self, gain: f32) {
         let frames = self.ramp_frames as f32;
         self.target = gain;
         // The difference of two large gains could overflow.
-        self.step = gain / frames - self.now / frames;
-        self.left = if gain == self.now {
+        self.step = gain / frames - self.current / frames;
+        self.frames_left = if gain == self.current {
             0
         } else {
             self.ramp_frames
@@ -184,9 +184,9 @@ impl Gain {
 
     /// Amplifies a block in place.
     pub(super) fn apply(&mut self, block: &mut PlanarBuffer) {
-        let (mut gain, mut left) = (self.now, self.left);
+        let (mut gain, mut left) = (self.current, self.frames_left);
         if self.is_settled() {
-            // Without a branch per sample: most blocks have no ramp, and most of those nothing to do.
+            // No branch per sample: most blocks have no ramp, and most gains are 1.
             if gain != 1.0 {
                 for samples in block.iter_mut() {
                     samples.iter_mut().for_each(|sample| *sample *= gain);
@@ -195,8 +195,8 @@ impl Gain {
             return;
         }
         for samples in block.iter_mut() {
-            // Every channel hears the same ramp.
-            (gain, left) = (self.now, self.left);
+            // Every channel gets the same ramp.
+            (gain, left) = (self.current, self.frames_left);
             for sample in samples {
                 if left > 0 {
                     left -= 1;
@@ -209,18 +209,18 @@ impl Gain {
                 *sample *= gain;
             }
         }
-        (self.now, self.left) = (gain, left);
+        (self.current, self.frames_left) = (gain, left);
     }
 
-    /// Is at `gain` at once.
+    /// Sets the gain without a ramp.
     pub(super) fn jump(&mut self, gain: f32) {
-        (self.now, self.target, self.left) = (gain, gain, 0);
+        (self.current, self.target, self.frames_left) = (gain, gain, 0);
     }
 
-    /// Whether the last gain set is reached.
+    /// Whether the gain has reached the value that was set last.
     #[must_use]
     pub const fn is_settled(&self) -> bool {
-        self.left == 0
+        self.frames_left == 0
     }
 }
 
@@ -240,8 +240,8 @@ impl Processor for Gain {
     }
 }
 
-/// Removes a constant offset: a first-order high-pass at 10 Hz. What it puts out is always finite: where a sample is
-/// infinite or not a number, it is zero.
+/// Removes a constant offset with a first-order high-pass at 10 Hz. Its output is always finite: zero where a sample is
+/// infinite or NaN.
 #[derive(Default)]
 pub struct DcBlocker {
     pole: f32,
@@ -262,8 +262,8 @@ impl Processor for DcBlocker {
         for ((x, y), samples) in self.last.iter_mut().zip(block.iter_mut()) {
             for sample in samples {
                 *y = *sample - *x + self.pole * *y;
-                // Silence would otherwise end in denormals, for ever, at many times the cost; and NaN or infinity would
-                // stay for ever.
+                // Without this check silence would decay into denormals, which are many times slower, and NaN or infinity
+                // would stay in the state for ever.
                 if !y.is_normal() {
                     *y = 0.0;
                 }
@@ -279,7 +279,7 @@ impl Processor for DcBlocker {
     }
 }
 
-/// Publishes the level of every block as [`LevelMeasured`] and leaves the samples alone.
+/// Publishes the level of every block as [`LevelMeasured`]; does not change the samples.
 #[derive(Default)]
 pub struct Meter;
 
@@ -307,11 +307,11 @@ mod tests {
     use crate::event_bus::TypedEventBus;
     use crate::modules::data_management::BufferPool;
 
-    /// Runs blocks of `input` on both of two channels; returns what the second one holds.
+    /// Processes blocks of `input` on two channels; returns the output of the second one.
     fn run(processor: &mut dyn Processor, input: &[f32], blocks: usize) -> Vec<f32> {
         let (_control, pool) = BufferPool::builder().class(256, 4).build().unwrap();
         let publisher = TypedEventBus::default().publisher().unwrap();
-        let mut heard = Vec::new();
+        let mut output = Vec::new();
         for n in 0..blocks {
             let ctx = ProcessContext::new(&pool, &publisher, 1, (n * input.len()) as u64, 48_000.0);
             let mut block = pool.acquire_planar(2, input.len()).unwrap();
@@ -319,27 +319,27 @@ mod tests {
             block.channel_mut(1).copy_from_slice(input);
             processor.process(&mut block, &ctx).unwrap();
             assert_eq!(block.channel(0), block.channel(1));
-            heard.extend_from_slice(block.channel(1));
+            output.extend_from_slice(block.channel(1));
         }
-        heard
+        output
     }
 
     #[test]
-    fn a_gain_goes_straight_to_its_target_and_stays() {
+    fn gain_ramps_linearly_to_its_target_and_stays() {
         let mut gain = Gain::new(1.0).unwrap();
         gain.prepare(48_000.0);
         gain.set(0.25).unwrap();
-        let heard = run(&mut gain, &[1.0; 128], 3);
+        let output = run(&mut gain, &[1.0; 128], 3);
         assert!(
-            (heard[119] - 0.625).abs() < 0.01,
+            (output[119] - 0.625).abs() < 0.01,
             "half way: {}",
-            heard[119]
+            output[119]
         );
-        assert!(heard[241..].iter().all(|x| *x == 0.25));
+        assert!(output[241..].iter().all(|x| *x == 0.25));
         assert!(gain.is_settled());
         gain.set(2.0).unwrap();
-        let heard = run(&mut gain, &[1.0; 128], 2);
-        assert!(heard.is_sorted() && heard[255] == 2.0);
+        let output = run(&mut gain, &[1.0; 128], 2);
+        assert!(output.is_sorted() && output[255] == 2.0);
     }
 
     #[test]
@@ -347,7 +347,7 @@ mod tests {
         let mut gain = Gain::new(0.5).unwrap();
         gain.prepare(48_000.0);
         for given in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
-            let text = format!("a gain of {given:?} given, any finite number is possible");
+            let text = format!("the gain must be a finite number (got {given:?})");
             assert_eq!(Gain::new(given).err().unwrap().to_string(), text);
             assert_eq!(gain.set(given).unwrap_err().to_string(), text);
             assert!(gain.is_settled());
@@ -356,7 +356,7 @@ mod tests {
     }
 
     #[test]
-    fn a_gain_ramp_ends_however_small_or_large_its_steps_are() {
+    fn gain_ramp_ends_for_any_size_of_its_steps() {
         for (from, to) in [
             (1.0, 1.0_f32.next_up()),
             (f32::MAX, f32::MIN),
@@ -368,34 +368,34 @@ mod tests {
             gain.prepare(48_000.0);
             gain.set(to).unwrap();
             assert!(!gain.is_settled());
-            let heard = run(&mut gain, &[1.0; 128], 2);
+            let output = run(&mut gain, &[1.0; 128], 2);
             assert!(gain.is_settled());
-            assert!(heard.iter().all(|x| x.is_finite()), "{from} to {to}");
-            assert_eq!(heard[240..], [to; 16], "{from} to {to}");
+            assert!(output.iter().all(|x| x.is_finite()), "{from} to {to}");
+            assert_eq!(output[240..], [to; 16], "{from} to {to}");
         }
     }
 
     #[test]
-    fn nan_does_not_stay_in_the_blocker() {
+    fn nan_does_not_stay_in_the_dc_blocker() {
         for broken in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
             let mut blocker = DcBlocker::default();
             blocker.prepare(48_000.0);
             let mut block = [0.25; 128];
             block[60] = broken;
             block[61] = -broken;
-            let heard = run(&mut blocker, &block, 1);
-            assert!(heard.iter().all(|x| x.is_finite()));
+            let output = run(&mut blocker, &block, 1);
+            assert!(output.iter().all(|x| x.is_finite()));
             let tone: Vec<f32> = (0..192)
                 .map(|n| (core::f32::consts::TAU * n as f32 / 48.0).sin())
                 .collect();
-            let heard = run(&mut blocker, &tone, 20);
-            let peak = Level::measure(&heard[1920..]).unwrap().peak;
+            let output = run(&mut blocker, &tone, 20);
+            let peak = Level::measure(&output[1920..]).unwrap().peak;
             assert!((peak - 1.0).abs() < 0.1, "after {broken}: {peak}");
         }
     }
 
     #[test]
-    fn a_rate_that_changes_within_a_ramp_does_not_jump() {
+    fn sample_rate_change_within_a_gain_ramp_does_not_jump() {
         let mut gain = Gain::new(0.0).unwrap();
         gain.prepare(48_000.0);
         gain.set(1.0).unwrap();
@@ -407,14 +407,14 @@ mod tests {
     }
 
     #[test]
-    fn the_blocker_passes_sound_and_ends_in_true_silence() {
+    fn dc_blocker_passes_sound_and_decays_to_zero() {
         let mut blocker = DcBlocker::default();
         blocker.prepare(48_000.0);
         let tone: Vec<f32> = (0..192)
             .map(|n| (core::f32::consts::TAU * n as f32 / 48.0).sin())
             .collect();
-        let heard = run(&mut blocker, &tone, 50);
-        let peak = Level::measure(&heard[4800..]).unwrap().peak;
+        let output = run(&mut blocker, &tone, 50);
+        let peak = Level::measure(&output[4800..]).unwrap().peak;
         assert!((peak - 1.0).abs() < 0.01, "1 kHz passes: {peak}");
         let silence = run(&mut blocker, &[0.0; 192], 1000);
         assert!(silence.iter().all(|x| !x.is_subnormal()));
@@ -422,7 +422,7 @@ mod tests {
     }
 
     #[test]
-    fn working_memory_comes_from_the_pool() {
+    fn scratch_comes_from_the_pool() {
         let (control, pool) = BufferPool::builder().class(256, 1).build().unwrap();
         let publisher = TypedEventBus::default().publisher().unwrap();
         let ctx = ProcessContext::new(&pool, &publisher, 1, 0, 48_000.0);

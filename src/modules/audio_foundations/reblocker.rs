@@ -1,30 +1,30 @@
-//! From quanta of any size to overlapping windows: which samples go where.
+//! Reblocking: plans which samples of quanta of any size belong into which of the overlapping windows.
 //!
-//! Pure bookkeeping: it knows neither pool nor samples. Overlapping windows are open at the same time, so that each
-//! sample is copied straight into every window that has it, once, and never moved again. The copying itself may be
-//! done by JavaScript: [`Reblocker::begin`] says what to copy, [`Reblocker::commit`] believes that it was done.
+//! A reblocker accesses neither the pool nor samples. Overlapping windows are open at the same time, so that each sample is
+//! copied once, directly into every window that contains it, and never moved. JavaScript may do the copying:
+//! [`Reblocker::begin`] plans it, and [`Reblocker::commit`] marks it as done.
 
 use core::mem::ManuallyDrop;
 use std::collections::VecDeque;
 
 use super::steps;
 
-/// The most frames one plan covers. What a longer quantum has beyond it takes a plan of its own, or counts as lost.
+/// The most frames of one plan. The other frames of a longer quantum need plans of their own, or count as lost.
 pub const MAX_QUANTUM_FRAMES: usize = 4096;
 
-/// Where windows come from and go to.
+/// Allocates windows and receives complete ones.
 pub(super) trait WindowStore<T> {
-    /// Memory for the window that begins at `first_frame`. On `None` the window is skipped, and the store counts it.
+    /// Allocates the window that begins at `first_frame`. `None`: the window is skipped; the store counts it.
     fn open(&mut self, first_frame: u64) -> Option<T>;
-    /// A window with all its samples.
+    /// Receives a window with all its samples.
     fn complete(&mut self, first_frame: u64, window: T);
-    /// A window that will never have more than its first `filled` samples.
+    /// Receives a window of which only the first `filled` samples will ever be there.
     fn abandon(&mut self, first_frame: u64, filled: usize, window: T);
-    /// So many frames between the last committed quantum and this one were never given.
-    fn lose(&mut self, frames: u64);
+    /// Counts the frames of a gap between the last committed quantum and this one.
+    fn count_lost(&mut self, frames: u64);
 }
 
-/// Copy `count` samples of the quantum, from `src`, into an open window, at `dst`.
+/// A range to copy: `count` samples, from `src` of the quantum to `dst` of an open window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Span {
     pub(super) dst: usize,
@@ -32,14 +32,14 @@ pub(super) struct Span {
     pub(super) count: usize,
 }
 
-struct Open<T> {
+struct OpenWindow<T> {
     first_frame: u64,
     filled: usize,
-    /// Dropped by the re-blocker, so that [`Reblocker::forget`] can leave it out.
+    /// Dropped explicitly, so that [`Reblocker::forget`] can leave it out.
     window: ManuallyDrop<T>,
 }
 
-/// A quantum that is being heard.
+/// A quantum whose samples are being copied.
 #[derive(Clone, Copy)]
 struct Plan {
     first_frame: u64,
@@ -47,10 +47,10 @@ struct Plan {
 }
 
 impl Plan {
-    /// What of the quantum belongs into this window of `length` samples.
+    /// The part of the quantum that belongs into this window of `length` samples.
     #[inline]
-    fn span<T>(self, open: &Open<T>, length: usize) -> Span {
-        // Zero for all but those that begin in this quantum: the others are filled up to its start.
+    fn span<T>(self, open: &OpenWindow<T>, length: usize) -> Span {
+        // Zero for windows that began before this quantum, which are filled up to its beginning.
         let src = open.first_frame.saturating_sub(self.first_frame) as usize;
         Span {
             dst: open.filled,
@@ -66,18 +66,18 @@ impl Plan {
 pub(super) struct Reblocker<T> {
     window: usize,
     hop: usize,
-    /// Never above its first capacity, see [`Self::most_open`].
-    open: VecDeque<Open<T>>,
+    /// Its length never exceeds the initial capacity, see [`Self::most_open`].
+    open: VecDeque<OpenWindow<T>>,
     /// First frame of the window to open next.
     next_window: u64,
-    /// The frame that the next quantum must begin with to follow the last one; `None` before the first.
+    /// The first frame of a quantum that follows the last one; `None` before the first quantum.
     next_frame: Option<u64>,
-    /// The quantum that was planned and is not committed yet.
+    /// The quantum that was planned and not committed yet.
     plan: Option<Plan>,
 }
 
 impl<T> Reblocker<T> {
-    /// `1 <= hop <= window` is the caller's to check. Allocates all it will ever need.
+    /// The caller checks `1 <= hop <= window`. All memory is allocated here.
     pub(super) fn new(window: usize, hop: usize) -> Self {
         debug_assert!(hop >= 1 && hop <= window);
         let most_open = Self::most_open(window, hop);
@@ -91,13 +91,13 @@ impl<T> Reblocker<T> {
         }
     }
 
-    /// Windows that can have a sample in the longest quantum: they begin less than a window before it, or in it.
+    /// The most windows with a sample in the longest quantum: those that begin less than a window before it, or in it.
     pub(super) const fn most_open(window: usize, hop: usize) -> usize {
         (MAX_QUANTUM_FRAMES + window - 2) / hop + 1
     }
 
     /// Plans one quantum and opens the windows that begin in it. A quantum that does not follow the last one, or
-    /// follows a plan that was never committed, abandons the open windows and starts afresh at its first frame.
+    /// follows a plan that was never committed, abandons the open windows; new ones begin at its first frame.
     pub(super) fn begin(
         &mut self,
         frames: usize,
@@ -111,9 +111,9 @@ impl<T> Reblocker<T> {
                 let window = ManuallyDrop::into_inner(open.window);
                 store.abandon(open.first_frame, open.filled, window);
             }
-            if let Some(missed) = self.next_frame {
-                // A restart at an earlier frame has missed nothing.
-                store.lose(first_frame.saturating_sub(missed));
+            if let Some(expected) = self.next_frame {
+                // Zero for a restart at an earlier frame.
+                store.count_lost(first_frame.saturating_sub(expected));
             }
             self.next_window = first_frame;
         }
@@ -123,11 +123,11 @@ impl<T> Reblocker<T> {
             frames,
         });
         let end = first_frame.saturating_add(frames as u64);
-        // An integer that grows by at least one.
+        // Bounded: `next_window` grows by at least one in each step.
         while self.next_window < end {
             steps::count();
             if let Some(window) = store.open(self.next_window) {
-                self.open.push_back(Open {
+                self.open.push_back(OpenWindow {
                     first_frame: self.next_window,
                     filled: 0,
                     window: ManuallyDrop::new(window),
@@ -137,7 +137,7 @@ impl<T> Reblocker<T> {
         }
     }
 
-    /// The plan and the memory of each of its windows, for whoever copies elsewhere.
+    /// The planned ranges, each with its window, for a caller that copies the samples itself.
     pub(super) fn plan(&self) -> impl Iterator<Item = (Span, &T)> {
         let (plan, length) = (self.plan, self.window);
         self.open
@@ -145,8 +145,9 @@ impl<T> Reblocker<T> {
             .filter_map(move |open| Some((plan?.span(open, length), &*open.window)))
     }
 
-    /// Carries the plan out: `copy` is given each open window and what belongs into it, or has copied it before. Hands over
-    /// the windows that are now complete. Returns the frames of the plan and the number of windows; without a plan, nothing.
+    /// Commits the plan: calls `copy` with each range and its open window (a caller that has copied the samples already does
+    /// nothing there), and passes the windows that are now complete to the store. Returns the frames of the plan and the number
+    /// of complete windows; `None` without a plan.
     #[inline]
     pub(super) fn commit(
         &mut self,
@@ -170,17 +171,17 @@ impl<T> Reblocker<T> {
         Some((plan.frames, completed))
     }
 
-    /// The oldest window that is not full, which has every sample since its first frame: that frame, and how many they are.
+    /// The oldest window that is not full: its first frame, and the number of its frames. It has all samples since that frame.
     pub(super) fn partial(&self) -> Option<(u64, usize)> {
         let open = self.open.front().filter(|open| open.filled > 0)?;
         Some((open.first_frame, open.filled))
     }
 
-    /// Hands over the window that [`partial`](Self::partial) names. The others have nothing that it does not have.
+    /// Removes the window of [`partial`](Self::partial), and drops the other open windows, whose samples it contains.
     pub(super) fn take_partial(&mut self) -> Option<(u64, usize, T)> {
         self.partial()?;
         self.plan = None;
-        let Open {
+        let OpenWindow {
             first_frame,
             filled,
             window,
@@ -195,8 +196,7 @@ impl<T> Reblocker<T> {
         }
     }
 
-    /// Frees its own memory without dropping the open windows, or reading anything of them: its thread died in the middle
-    /// of something.
+    /// Frees its own memory without dropping or reading the open windows, for a thread that died at an unknown point.
     pub(super) fn forget(&mut self) {
         self.open = VecDeque::new();
     }
@@ -218,15 +218,15 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// `None` where nothing was copied yet, so that a sample copied twice is seen.
+    /// `None` where nothing was copied yet, so that copying a sample twice is detected.
     type Window = Vec<Option<u64>>;
 
-    /// Every `fail`th window (0: none) finds no memory.
+    /// Allocating every `fail`th window fails (0: none).
     #[derive(Default)]
     struct Store {
         length: usize,
         fail: usize,
-        asked: usize,
+        requests: usize,
         skipped: Vec<u64>,
         abandoned: Vec<u64>,
         lost: u64,
@@ -235,8 +235,8 @@ mod tests {
 
     impl WindowStore<Window> for Store {
         fn open(&mut self, first_frame: u64) -> Option<Window> {
-            self.asked += 1;
-            if self.fail != 0 && self.asked.is_multiple_of(self.fail) {
+            self.requests += 1;
+            if self.fail != 0 && self.requests.is_multiple_of(self.fail) {
                 self.skipped.push(first_frame);
                 return None;
             }
@@ -249,12 +249,12 @@ mod tests {
             assert!(window[..filled].iter().all(Option::is_some));
             self.abandoned.push(first_frame);
         }
-        fn lose(&mut self, frames: u64) {
+        fn count_lost(&mut self, frames: u64) {
             self.lost += frames;
         }
     }
 
-    /// Plays one quantum in which each sample is its own frame number.
+    /// Captures one quantum in which each sample is its frame number.
     fn play(
         reblocker: &mut Reblocker<Window>,
         store: &mut Store,
@@ -275,30 +275,31 @@ mod tests {
         let (committed, completed) = reblocker.commit(store, copy).unwrap();
         assert_eq!(copied, planned);
         assert_eq!(committed, frames.min(MAX_QUANTUM_FRAMES));
-        assert_eq!(reblocker.open.capacity(), capacity, "grown");
+        assert_eq!(reblocker.open.capacity(), capacity, "reallocated");
         completed
     }
 
-    /// The naive twin: every `hop`th frame of a stretch begins a window, all of whose frames must have been heard.
-    fn expected(stretches: &[(u64, u64)], window: u64, hop: u64) -> Vec<u64> {
+    /// The reference model: a window begins at every `hop`th frame of a section without gaps, and all its frames are in the
+    /// section.
+    fn expected(sections: &[(u64, u64)], window: u64, hop: u64) -> Vec<u64> {
         let mut starts = Vec::new();
-        for &(first, end) in stretches {
+        for &(first, end) in sections {
             let begins = (first..end).step_by(hop as usize);
             starts.extend(begins.filter(|start| start + window <= end));
         }
         starts
     }
 
-    fn begun(stretches: &[(u64, u64)], hop: u64) -> usize {
+    fn begun(sections: &[(u64, u64)], hop: u64) -> usize {
         let count = |&(first, end): &(u64, u64)| (end - first).div_ceil(hop) as usize;
-        stretches.iter().map(count).sum()
+        sections.iter().map(count).sum()
     }
 
     proptest! {
-        // Laws: every window of the naive twin is complete, skipped for want of memory, or (its end unheard)
-        // abandoned or still open; complete ones hold exactly their frames, each copied once; nothing grows.
+        // Laws: every window of the reference model is complete, skipped because its allocation failed, abandoned by a gap, or
+        // still open. Complete windows contain exactly their frames, each copied once. Nothing is reallocated.
         #[test]
-        fn windows_equal_the_naive_twins(
+        fn windows_equal_those_of_the_reference_model(
             (window, hop) in (1_usize..=700)
                 .prop_flat_map(|window| (Just(window), window.div_ceil(16)..=window)),
             fail in 0_usize..=5,
@@ -307,21 +308,21 @@ mod tests {
         ) {
             let mut reblocker = Reblocker::new(window, hop);
             let mut store = Store { length: window, fail, ..Store::default() };
-            let mut stretches = vec![(start, start)];
+            let mut sections = vec![(start, start)];
             let mut at = start;
             let (mut completed, mut missed) = (0, 0);
             for (frames, gap) in quanta {
                 if let Some(gap) = gap {
-                    // Before the first quantum there is nothing to miss.
+                    // Before the first quantum no frames can be lost.
                     missed += if at == start { 0 } else { gap };
                     at += gap;
-                    stretches.push((at, at));
+                    sections.push((at, at));
                 }
                 completed += play(&mut reblocker, &mut store, frames, at);
                 at += frames as u64;
-                stretches.last_mut().unwrap().1 = at;
+                sections.last_mut().unwrap().1 = at;
             }
-            let mut wanted = expected(&stretches, window as u64, hop as u64);
+            let mut wanted = expected(&sections, window as u64, hop as u64);
             wanted.retain(|start| !store.skipped.contains(start));
             let starts: Vec<u64> = store.complete.iter().map(|(first, _)| *first).collect();
             prop_assert_eq!(starts, wanted);
@@ -331,9 +332,9 @@ mod tests {
                 prop_assert!(samples.iter().copied().eq(right));
             }
             let accounted = store.complete.len() + store.skipped.len() + store.abandoned.len() + reblocker.open.len();
-            prop_assert_eq!(accounted, begun(&stretches, hop as u64));
+            prop_assert_eq!(accounted, begun(&sections, hop as u64));
             prop_assert_eq!(store.lost, missed);
-            // What is left over begins where no complete window has been, and ends with the last frame heard.
+            // The partial window ends with the last captured frame.
             if let Some((first, filled, samples)) = reblocker.take_partial() {
                 prop_assert_eq!(first + filled as u64, at);
                 prop_assert!(samples[..filled].iter().copied().eq((first..at).map(Some)));
@@ -352,14 +353,14 @@ mod tests {
     }
 
     #[test]
-    fn a_quantum_may_hold_many_windows() {
+    fn quantum_may_contain_many_windows() {
         let (mut reblocker, mut store) = stream(256, 64);
         assert_eq!(play(&mut reblocker, &mut store, MAX_QUANTUM_FRAMES, 0), 61);
         assert_eq!(reblocker.open.len(), 3);
     }
 
     #[test]
-    fn the_worst_case_fits_what_was_reserved() {
+    fn open_windows_fit_the_reserved_capacity_in_the_worst_case() {
         let (mut reblocker, mut store) = stream(256, 4);
         play(&mut reblocker, &mut store, 255, 0);
         reblocker.begin(MAX_QUANTUM_FRAMES, 255, &mut store);
@@ -368,11 +369,11 @@ mod tests {
     }
 
     #[test]
-    fn a_plan_that_was_not_committed_abandons_its_windows() {
+    fn uncommitted_plan_abandons_the_open_windows() {
         let (mut reblocker, mut store) = stream(256, 128);
         play(&mut reblocker, &mut store, 128, 0);
         reblocker.begin(128, 128, &mut store);
-        // JavaScript threw: what it copied is unknown.
+        // As if JavaScript had thrown: it is unknown which samples were copied.
         play(&mut reblocker, &mut store, 128, 256);
         assert_eq!(store.abandoned, [0, 128]);
         play(&mut reblocker, &mut store, 128, 384);
@@ -381,7 +382,7 @@ mod tests {
     }
 
     #[test]
-    fn lost_frames_above_the_most_of_a_quantum_are_counted() {
+    fn lost_frames_above_the_longest_quantum_are_counted() {
         let (mut reblocker, mut store) = stream(4096, 4096);
         play(&mut reblocker, &mut store, MAX_QUANTUM_FRAMES + 1, 0);
         assert_eq!(store.complete.len(), 1);
@@ -407,7 +408,7 @@ mod tests {
     }
 
     #[test]
-    fn frame_numbers_from_outside_may_be_anything() {
+    fn frame_numbers_of_any_value_are_accepted() {
         let (mut reblocker, mut store) = stream(256, 64);
         for first in [
             u64::MAX,

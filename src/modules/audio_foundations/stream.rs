@@ -1,4 +1,4 @@
-//! What a stream is, and why one cannot be opened.
+//! The configuration of streams, and the errors of this module.
 
 use serde::Serialize;
 use thiserror::Error;
@@ -6,11 +6,11 @@ use thiserror::Error;
 use crate::event_bus::BusError;
 use crate::modules::data_management::{MAX_CHANNELS, PoolError};
 
-/// The shortest window, in samples: below it the lowest pitch is above 380 Hz at 48 kHz.
+/// The shortest window, in samples. With shorter ones the lowest detectable pitch would be above 380 Hz at 48 kHz.
 pub const MIN_WINDOW: usize = 256;
-/// The longest window, in samples: almost six minutes at 48 kHz. The pool's largest class is usually a smaller limit.
+/// The longest window, in samples: almost six minutes at 48 kHz. The pool's largest class is usually a lower limit.
 pub const MAX_WINDOW: usize = 1 << 24;
-/// The most windows that one sample can be in. Each of them is open, and costs a copy, at the same time.
+/// The most windows that one sample can be in. The sample is copied once into each of them.
 pub const MAX_OVERLAP: usize = 64;
 /// The lowest sample rate, in hertz.
 pub const MIN_SAMPLE_RATE_HZ: f32 = 1.0;
@@ -19,10 +19,10 @@ pub const MIN_SAMPLE_RATE_HZ: f32 = 1.0;
 pub const MAX_SAMPLE_RATE_HZ: f32 = 10_000_000.0;
 
 const QUEUE_SECONDS: f32 = 0.5;
-/// The queue's length in windows, whatever the hop.
+/// The limits of the queue's length in windows, for any hop.
 const QUEUE_WINDOWS: core::ops::RangeInclusive<usize> = 8..=64;
 
-/// Rate, channels, and how the stream is cut into windows.
+/// The sample rate, channels and windows of a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct StreamConfig {
     /// Sample rate, [`MIN_SAMPLE_RATE_HZ`] to [`MAX_SAMPLE_RATE_HZ`].
@@ -37,8 +37,8 @@ pub struct StreamConfig {
 }
 
 impl StreamConfig {
-    /// Windows that can wait to be read. Later ones are skipped. Longer would hold more memory
-    /// for sound nobody sees in time.
+    /// The length of the queue: windows that can be unread at a time. A longer queue would use more memory for sound that is
+    /// read too late anyway.
     pub(crate) fn queue_windows(&self) -> usize {
         let windows = (QUEUE_SECONDS * self.sample_rate_hz / self.hop as f32) as usize;
         windows.clamp(*QUEUE_WINDOWS.start(), *QUEUE_WINDOWS.end())
@@ -60,7 +60,7 @@ impl StreamConfig {
 }
 
 pub(super) fn check_rate(given: f32) -> Result<(), AudioError> {
-    // NaN is in no range.
+    // A range contains no NaN.
     if (MIN_SAMPLE_RATE_HZ..=MAX_SAMPLE_RATE_HZ).contains(&given) {
         Ok(())
     } else {
@@ -91,66 +91,68 @@ pub(crate) fn check_format(sample_rate_hz: f32, channels: usize) -> Result<(), A
     Ok(())
 }
 
-/// Why a stream, an engine or a detector could not be opened, or refused what it was given.
+/// Why a stream, an engine or a detector could not be opened, or refused an argument.
 #[derive(Debug, Clone, PartialEq, Error)]
 #[non_exhaustive]
 pub enum AudioError {
-    /// A sample rate that is not a number or outside the limits.
+    /// The sample rate is NaN or outside the limits.
     #[error(
-        "a sample rate of {given:?} Hz given, {MIN_SAMPLE_RATE_HZ} to {MAX_SAMPLE_RATE_HZ} Hz are possible"
+        "the sample rate must be {MIN_SAMPLE_RATE_HZ} to {MAX_SAMPLE_RATE_HZ} Hz (got {given:?})"
     )]
     SampleRate {
-        /// What was given.
+        /// The value given.
         given: f32,
     },
     /// No channel, or more than a planar buffer has.
-    #[error("{given} channels given, 1 to {most} are possible")]
+    #[error("the number of channels must be 1 to {most} (got {given})")]
     Channels {
-        /// What was given.
+        /// The value given.
         given: usize,
-        /// The most possible.
+        /// The largest possible value.
         most: usize,
     },
-    /// A window too short to be useful, or too long.
-    #[error("a window of {given} samples given, {least} to {most} are possible")]
+    /// The window is too short or too long.
+    #[error("the window must be {least} to {most} samples (got {given})")]
     Window {
-        /// What was given.
+        /// The value given.
         given: usize,
-        /// The least possible.
+        /// The smallest possible value.
         least: usize,
-        /// The most possible.
+        /// The largest possible value.
         most: usize,
     },
-    /// A window of another length than the detector or analyser was made for.
-    #[error("a window of {given} samples given to what reads windows of {expected}")]
+    /// The length of the window is not the one that the detector or analyser was made for.
+    #[error(
+        "the window must have the {expected} samples that the detector or analyser was made for (got {given})"
+    )]
     WindowLength {
-        /// What was given.
+        /// The value given.
         given: usize,
-        /// The length it was made for.
+        /// The length that the detector or analyser was made for.
         expected: usize,
     },
-    /// Working memory of the pitch detection is too short.
-    #[error("working memory of {given} samples given, at least {least} are needed in each slice")]
+    /// A work slice of the pitch detection is too short.
+    #[error("each work slice must have at least {least} samples (the shortest has {given})")]
     WorkLength {
-        /// The shortest slice given.
+        /// The length of the shortest slice given.
         given: usize,
-        /// The least needed.
+        /// The smallest possible length.
         least: usize,
     },
-    /// A gain that is not a finite number.
-    #[error("a gain of {given:?} given, any finite number is possible")]
+    /// The gain is infinite or NaN.
+    #[error("the gain must be a finite number (got {given:?})")]
     Gain {
-        /// What was given.
+        /// The value given.
         given: f32,
     },
-    /// A hop that would leave samples out, or keep too many windows open.
-    #[error("a hop of {given} frames given, {least} to {most} are possible")]
+    /// The hop would skip samples, or need too many open windows.
+    #[error("the hop must be {least} to {most} frames for this window (got {given})")]
     Hop {
-        /// What was given.
+        /// The value given.
         given: usize,
-        /// The least possible for the window.
+        /// The smallest possible hop for the window.
         least: usize,
-        /// The window.
+        /// The length of the window.
         most: usize,
     },
     /// One of the modules was not booted by a registry, or was stopped.
@@ -158,10 +160,10 @@ pub enum AudioError {
         "audio_foundations and data_management are not running: boot them through the module registry"
     )]
     NotInitialised,
-    /// The pool cannot serve the stream; for a window above its largest class, configure a larger one.
+    /// The pool cannot serve the stream. For a window above its largest class, configure a larger class.
     #[error("the pool cannot serve the stream: {0}")]
     Pool(#[from] PoolError),
-    /// The bus has no room for another publisher.
+    /// The bus cannot make another publisher.
     #[error("the bus cannot serve the stream: {0}")]
     Bus(#[from] BusError),
 }
@@ -201,7 +203,7 @@ mod tests {
             let text = config.check().unwrap_err().to_string();
             assert_eq!(
                 text,
-                format!("a sample rate of {given:?} Hz given, 1 to 10000000 Hz are possible")
+                format!("the sample rate must be 1 to 10000000 Hz (got {given:?})")
             );
         }
         for given in [
@@ -217,78 +219,28 @@ mod tests {
 
     #[test]
     fn stream_numbers_are_checked_from_zero_to_the_types_maximum() {
-        const CASES: [(usize, usize, usize, Option<&str>); 16] = [
-            (
-                1,
-                4096,
-                0,
-                Some("a hop of 0 frames given, 64 to 4096 are possible"),
-            ),
-            (
-                1,
-                4096,
-                63,
-                Some("a hop of 63 frames given, 64 to 4096 are possible"),
-            ),
+        const HOP: &str = "the hop must be 64 to 4096 frames for this window (got ";
+        const WINDOW: &str = "the window must be 256 to 16777216 samples (got ";
+        const CHANNELS: &str = "the number of channels must be 1 to 16 (got ";
+        /// Channels, window, hop, and the refusal: the text before the given value, and that value.
+        type Case = (usize, usize, usize, Option<(&'static str, usize)>);
+        const CASES: [Case; 16] = [
+            (1, 4096, 0, Some((HOP, 0))),
+            (1, 4096, 63, Some((HOP, 63))),
             (1, 4096, 64, None),
             (1, 4096, 4096, None),
-            (
-                1,
-                4096,
-                4097,
-                Some("a hop of 4097 frames given, 64 to 4096 are possible"),
-            ),
-            (
-                1,
-                4096,
-                usize::MAX,
-                Some("frames given, 64 to 4096 are possible"),
-            ),
-            (
-                1,
-                0,
-                0,
-                Some("a window of 0 samples given, 256 to 16777216 are possible"),
-            ),
-            (
-                1,
-                255,
-                64,
-                Some("a window of 255 samples given, 256 to 16777216 are possible"),
-            ),
+            (1, 4096, 4097, Some((HOP, 4097))),
+            (1, 4096, usize::MAX, Some((HOP, usize::MAX))),
+            (1, 0, 0, Some((WINDOW, 0))),
+            (1, 255, 64, Some((WINDOW, 255))),
             (1, 256, 4, None),
             (1, MAX_WINDOW, MAX_WINDOW, None),
-            (
-                1,
-                MAX_WINDOW + 1,
-                1024,
-                Some("a window of 16777217 samples given"),
-            ),
-            (
-                1,
-                usize::MAX,
-                usize::MAX,
-                Some("samples given, 256 to 16777216 are possible"),
-            ),
-            (
-                0,
-                4096,
-                1024,
-                Some("0 channels given, 1 to 16 are possible"),
-            ),
+            (1, MAX_WINDOW + 1, 1024, Some((WINDOW, MAX_WINDOW + 1))),
+            (1, usize::MAX, usize::MAX, Some((WINDOW, usize::MAX))),
+            (0, 4096, 1024, Some((CHANNELS, 0))),
             (16, 4096, 1024, None),
-            (
-                17,
-                4096,
-                1024,
-                Some("17 channels given, 1 to 16 are possible"),
-            ),
-            (
-                usize::MAX,
-                4096,
-                1024,
-                Some("channels given, 1 to 16 are possible"),
-            ),
+            (17, 4096, 1024, Some((CHANNELS, 17))),
+            (usize::MAX, 4096, 1024, Some((CHANNELS, usize::MAX))),
         ];
         for (channels, window, hop, refusal) in CASES {
             let config = StreamConfig {
@@ -299,8 +251,8 @@ mod tests {
             };
             match (config.check(), refusal) {
                 (Ok(()), None) => {}
-                (Err(error), Some(text)) => {
-                    assert!(error.to_string().contains(text), "{error}");
+                (Err(error), Some((text, given))) => {
+                    assert_eq!(error.to_string(), format!("{text}{given})"));
                 }
                 (found, _) => panic!("{config:?}: {found:?}"),
             }

@@ -1,12 +1,13 @@
-//! Both modules booted, and a stream on them: what the tests of this room start from.
+//! Fixtures for tests: both modules booted, streams and engines on them, and a processor.
 
 use std::sync::{Arc, Mutex};
 
 use super::{
-    Analysis, AudioError, AudioFoundationsModule, Capture, Engine, Processor, StreamConfig, Windows,
+    Analysis, AudioError, AudioFoundationsModule, Capture, Engine, ProcessContext, Processor,
+    StreamConfig, Windows,
 };
 use crate::event_bus::{EventRecord, Subscription, TypedEventBus};
-use crate::modules::data_management::{DataManagementModule, PoolControl};
+use crate::modules::data_management::{DataManagementModule, PlanarBuffer, PoolControl, PoolError};
 use crate::registry::ModuleRegistry;
 
 pub(super) const MONO: StreamConfig = StreamConfig {
@@ -62,7 +63,7 @@ impl Rig {
         self.modules().1.control_mut().unwrap()
     }
 
-    /// Publishers on the bus, once everything they published has been delivered.
+    /// Number of publishers, after all pending events were delivered.
     pub(super) fn publishers(&self) -> usize {
         let bus = self.registry.bus();
         while bus.pump(1024).taken() > 0 {}
@@ -75,35 +76,57 @@ impl Rig {
         audio.open_engine(data, 48_000.0, channels, chain).unwrap()
     }
 
-    /// Buffers in anybody's hands.
+    /// Number of acquired buffers.
     pub(super) fn leased(&self) -> u64 {
         let data = self.registry.get::<DataManagementModule>().unwrap();
         data.control().unwrap().leased()
     }
 
-    /// What was published under this name since the last call of any kind.
+    /// The events with this name since the last call of `events` or `all_events`.
     pub(super) fn events(&self, name: &str) -> Vec<serde_json::Value> {
         let events = self.all_events().into_iter();
         let named = events.filter(|event| event.name == name);
         named.map(|event| event.data).collect()
     }
 
-    /// What was published since the last call of any kind.
+    /// All events since the last call of `events` or `all_events`.
     pub(super) fn all_events(&self) -> Vec<EventRecord> {
         while self.registry.bus().pump(1024).taken() > 0 {}
         core::mem::take(&mut *self.events.lock().unwrap())
     }
 
-    /// Lets the pool take back what closed streams and engines held.
+    /// Runs control steps until the pool has reclaimed the buffers of dropped streams and engines.
     pub(super) fn settle(&mut self) {
         while !self.control().step(64).complete {}
     }
 }
 
-/// Plays `samples` in quanta of 128 from frame `at` on.
+/// Captures `samples` in quanta of 128 frames, from frame `at` on; returns the number of completed windows.
 pub(super) fn play(capture: &mut Capture, samples: &[f32], at: u64) -> usize {
     let quanta = samples.chunks(128).enumerate();
     quanta
         .map(|(i, quantum)| capture.process(&[quantum], at + 128 * i as u64))
         .sum()
+}
+
+/// A recursive filter that does not check for infinity and NaN.
+#[derive(Default)]
+pub(crate) struct RecursiveFilter(f32);
+
+impl Processor for RecursiveFilter {
+    fn process(
+        &mut self,
+        block: &mut PlanarBuffer,
+        _: &ProcessContext<'_>,
+    ) -> Result<(), PoolError> {
+        for sample in block.channel_mut(0) {
+            self.0 = 0.5 * self.0 + 0.5 * *sample;
+            *sample = self.0;
+        }
+        Ok(())
+    }
+
+    fn reset(&mut self) {
+        self.0 = 0.0;
+    }
 }
