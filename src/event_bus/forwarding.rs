@@ -103,6 +103,7 @@ impl TypedEventBus {
     /// # Safety
     /// The bytes are whole cells, unchanged, from [`drain_cells`](Self::drain_cells) of an instance of the same build, and
     /// the event types among them contain no references.
+    /// See `docs/decisions/0004-events-cross-instances-as-raw-bytes.md`.
     pub unsafe fn inject_cells(
         &self,
         bytes: &[MaybeUninit<u8>],

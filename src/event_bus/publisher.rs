@@ -39,6 +39,7 @@ pub enum Published {
 /// ```
 pub struct Publisher {
     shared: Arc<Shared>,
+    /// See `docs/decisions/0002-one-ring-per-publisher-and-priority.md`.
     lanes: [LaneWriter; 3],
     id: u32,
     inline: Arc<InlineHandlers>,
