@@ -4,6 +4,8 @@
 mod bench;
 mod cli;
 mod coverage;
+#[cfg(test)]
+mod decisions;
 mod demo;
 mod mutants;
 mod native_tests;
