@@ -35,7 +35,6 @@ async function killOnPage(t, name, kills, prepare) {
   const errors = [];
   page.on('pageerror', (error) => errors.push(error.message));
   try {
-    await page.addInitScript(hurryTickets);
     await prepare(page);
     await page.goto(url);
     await page.waitForFunction(() => 'scenarios' in window);
@@ -56,11 +55,13 @@ async function killOnPage(t, name, kills, prepare) {
   }
 }
 
-/** Tickets that nobody opens lapse after three seconds instead of ten. */
-function hurryTickets() {
-  const native = globalThis.setTimeout;
-  globalThis.setTimeout = (call, ms, ...given) => native(call, ms === 10_000 ? 3000 : ms, ...given);
-}
+/** In a short run tickets that nobody opens lapse after three seconds instead of ten. */
+const hurried = (page) =>
+  rounds <= 100 &&
+  page.addInitScript(() => {
+    const native = globalThis.setTimeout;
+    globalThis.setTimeout = (call, ms, ...given) => native(call, ms === 10_000 ? 3000 : ms, ...given);
+  });
 
 /** What the browser counts of threads once the scenario has closed everything. */
 async function threadsLeft(page) {
@@ -88,9 +89,9 @@ const panicking = (page) =>
   });
 
 describe('kills', { concurrency: true }, () => {
-  kill('killPools', 'workers with a pool');
-  kill('killReaders', 'workers that read a tap');
-  kill('killWriters', 'workers that write a feed');
+  kill('killPools', 'workers with a pool', { prepare: hurried });
+  kill('killReaders', 'workers that read a tap', { prepare: hurried });
+  kill('killWriters', 'workers that write a feed', { prepare: hurried });
   kill('killWorklets', 'worklets', { least: 8, prepare: panicking });
   kill('killControls', 'control workers', { pages: rounds > 100 ? 4 : 1 });
 });

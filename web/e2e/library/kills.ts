@@ -34,7 +34,7 @@ export async function killPools(mode: Mode, rounds: number): Promise<Figures> {
     let told!: () => void;
     const lost = new Promise<void>((resolve) => (told = resolve));
     const ticket = await wavepool.handOverPool(() => told());
-    await endSoon({ pool: ticket }, ticket.ports, round);
+    await endSoon({ pool: ticket }, ticket.ports, round, lost);
     await lost;
   });
 }
@@ -47,7 +47,7 @@ export async function killReaders(mode: Mode, rounds: number): Promise<Figures> 
   const figures = await killing(wavepool, atFirst, rounds, async (round) => {
     const tap = await wavepool.tap(source, { window: 1024, hop: 256, channels: 2 });
     const ticket = tap.handOver();
-    await endSoon({ tap: ticket }, ticket.ports, round);
+    await endSoon({ tap: ticket }, ticket.ports, round, tap.closed);
     await tap.closed;
   });
   await context.close();
@@ -65,7 +65,7 @@ export async function killWriters(mode: Mode, rounds: number): Promise<Figures> 
     feed.node.connect(context.destination);
     const told = new Promise<void>((fault) => (feed.onFault = () => fault()));
     const ticket = feed.handOver();
-    await endSoon({ feed: ticket }, ticket.ports, round);
+    await endSoon({ feed: ticket }, ticket.ports, round, told);
     await Promise.all([told, feed.ended, feed.closed]);
   });
   const processors = await probe.called();
@@ -207,13 +207,13 @@ async function placesLeft(wavepool: Wavepool): Promise<{ places: number; refused
   return { places: HOLDERS + 1, refused: '' };
 }
 
-/** Gives a worker its ticket, and ends it in the middle of its work; one in ten before it can have opened it. */
-async function endSoon(ticket: ToKillWorker, ports: readonly MessagePort[], round: number): Promise<void> {
+/** Gives a worker its ticket, and ends it in the middle of its work; one in ten, and one whose ticket has lapsed, before that. */
+async function endSoon(ticket: ToKillWorker, ports: readonly MessagePort[], round: number, lapsed: Promise<unknown>): Promise<void> {
   const worker = new Worker(new URL('./kill_worker.ts', import.meta.url), { type: 'module' });
   const begun = new Promise((resolve) => (worker.onmessage = resolve));
   worker.postMessage(ticket, [...ports]);
-  if (round % EARLY !== EARLY - 1) {
-    await begun;
+  if (round % EARLY !== 0) {
+    await Promise.race([begun, lapsed]);
     await pause(40 * Math.random());
   }
   worker.terminate();
