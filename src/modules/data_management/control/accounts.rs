@@ -9,7 +9,7 @@ use super::threshold_search::Purpose;
 use super::usage_scan::UsageScan;
 use crate::modules::data_management::pool_metrics::{ClassMetrics, PoolCounts, PoolMetrics};
 use crate::modules::data_management::realtime::class_table::BUCKETS;
-use crate::modules::data_management::realtime::free_list::{Chain, index_from};
+use crate::modules::data_management::realtime::free_list::Chain;
 use crate::modules::data_management::realtime::pool_core::{MAX_SIZE_CLASSES, SharedPtr};
 use crate::modules::data_management::realtime::size_class::{NO_THRESHOLD, SizeClass};
 use crate::modules::data_management::realtime::slot_table::SlotIndex;
@@ -371,7 +371,10 @@ impl PoolControl {
             return false;
         }
         let (collected, samples) = self.collected;
-        let of = index_from(collected.first).map(|index| table.slot(index).size_class());
+        let of = collected
+            .first
+            .get()
+            .map(|index| table.slot(index).size_class());
         if collected.length > 0 && !walk(collected, of) {
             return false;
         }

@@ -36,10 +36,13 @@ fn invariant_check_trips_on_each_account() {
     // One buffer is cached, two are on the list, one is in the inbox, one is in use.
     held.drain(..3).for_each(|buffer| half.release(buffer));
     drop(held.pop());
-    let out = index_from(held[0].slot_index()).unwrap();
     let size_class = control.pool.size_classes().next().unwrap();
-    let listed = index_from(size_class.peek_local().first).unwrap();
+    let listed = size_class.peek_local().first.get().unwrap();
     let core = control.pool.core();
+    let mut indices = core.table.indices();
+    let out = indices
+        .find(|index| index.raw() == held[0].slot_index())
+        .unwrap();
     let places = [out, listed].map(|index| {
         let slot = core.table.slot(index);
         (slot, slot.region(), slot.unit())

@@ -6,7 +6,7 @@
 #![allow(unsafe_code)] // Turns the index packed in a head back into a slot index.
 
 use super::orderings::{LIST_BEGIN_TAKE, LIST_PUSH, LIST_TAKE};
-use super::slot_table::{INDEX_BITS, NIL, SlotIndex, SlotState, SlotTable};
+use super::slot_table::{INDEX_BITS, OptionalIndex, SlotIndex, SlotState, SlotTable};
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::spin_loop;
 
@@ -46,12 +46,14 @@ pub(crate) const MAX_NEWLY_CARVED: u64 = if cfg!(miri) {
 };
 
 impl ListHead {
-    const EMPTY: Self = Self(NIL as u64);
+    const EMPTY: Self = Self(OptionalIndex::NONE.raw() as u64);
     /// No live head has this value: a table has fewer slots than the largest length.
     const CLOSED: Self = Self(u64::MAX);
 
-    const fn first(self) -> u32 {
-        (self.0 & INDEX_MASK) as u32
+    const fn first(self) -> OptionalIndex {
+        // SAFETY: every head is made from `EMPTY` or `CLOSED` by `with_pushed`, whose indices are of the list's one table;
+        // the lowest bits of both are those of `NONE`.
+        unsafe { OptionalIndex::from_raw((self.0 & INDEX_MASK) as u32) }
     }
 
     const fn length(self) -> u32 {
@@ -98,7 +100,7 @@ pub(crate) enum PushRefused {
 /// Slots linked by `next`, owned by one thread.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Chain {
-    pub(crate) first: u32,
+    pub(crate) first: OptionalIndex,
     pub(crate) length: u32,
     /// How many of them came from the control half.
     pub(crate) newly_carved: u32,
@@ -106,45 +108,34 @@ pub(crate) struct Chain {
 
 impl Chain {
     pub(crate) const EMPTY: Self = Self {
-        first: NIL,
+        first: OptionalIndex::NONE,
         length: 0,
         newly_carved: 0,
     };
 
     /// Pushes a slot to the front.
     pub(crate) fn push(&mut self, table: &SlotTable, index: SlotIndex) {
-        table
-            .slot(index)
-            .state
-            .next
-            .store(self.first, Ordering::Relaxed);
-        self.first = index.raw();
+        table.slot(index).state.next.set(self.first);
+        self.first = OptionalIndex::some(index);
         self.length += 1;
     }
 
     /// Pops the front slot.
     pub(crate) fn pop(&mut self, table: &SlotTable) -> Option<SlotIndex> {
-        let index = index_from(self.first)?;
-        self.first = table.slot(index).state.next.load(Ordering::Relaxed);
+        let index = self.first.get()?;
+        self.first = table.slot(index).state.next.get();
         self.length -= 1;
         Some(index)
     }
 
     /// The last slot: walks over the whole chain.
     pub(super) fn last(self, table: &SlotTable) -> Option<SlotIndex> {
-        let mut last = index_from(self.first)?;
+        let mut last = self.first.get()?;
         for _ in 1..self.length {
-            last = index_from(table.slot(last).state.next.load(Ordering::Relaxed))?;
+            last = table.slot(last).state.next.get().get()?;
         }
         Some(last)
     }
-}
-
-/// A list index, or none at the end of a list.
-#[inline]
-pub(crate) fn index_from(raw: u32) -> Option<SlotIndex> {
-    // SAFETY: lists, leak records and caches hold only `raw()` of indices of the one table of their pool, and NIL.
-    (raw < NIL).then(|| unsafe { SlotIndex::from_raw(raw) })
 }
 
 /// A list that any thread may push to and one side takes whole.
@@ -173,7 +164,7 @@ impl SharedList {
             if refused {
                 return Err(head.refusal());
             }
-            next.store(head.first(), Ordering::Relaxed);
+            next.set(head.first());
             // After success the slot is the taker's: nothing of the pool may be touched any more.
             match self.0.compare_exchange_weak(
                 head.0,
@@ -200,7 +191,7 @@ impl SharedList {
             if head.refuses_push() {
                 return Err(head.refusal());
             }
-            next.store(head.first(), Ordering::Relaxed);
+            next.set(head.first());
             match self.0.compare_exchange(
                 head.0,
                 head.with_pushed(index, 1, 0).0,
@@ -217,7 +208,7 @@ impl SharedList {
     /// Pushes back what the owner scanned and keeps, `last` at the end of the chain. These count as newly carved,
     /// since nobody returned them. Wait-free: returns `false` after a few attempts that other pushers won.
     pub(super) fn push_overflow(&self, table: &SlotTable, chain: Chain, last: SlotIndex) -> bool {
-        let Some(first) = index_from(chain.first) else {
+        let Some(first) = chain.first.get() else {
             return true;
         };
         if cfg!(wavepool_mutant = "push_overflow_does_nothing") {
@@ -232,7 +223,7 @@ impl SharedList {
                 return false;
             }
             if !cfg!(wavepool_mutant = "push_overflow_forgets_the_rest") {
-                next.store(head.first(), Ordering::Relaxed);
+                next.set(head.first());
             }
             let with_pushed = head.with_pushed(first, chain.length, u64::from(chain.length));
             match self
@@ -261,7 +252,7 @@ impl SharedList {
             if head.newly_carved() >= MAX_NEWLY_CARVED {
                 return Err(PushRefused::Full);
             }
-            next.store(head.first(), Ordering::Relaxed);
+            next.set(head.first());
             match self.0.compare_exchange_weak(
                 head.0,
                 head.with_pushed(index, 1, ONE_NEWLY_CARVED).0,

@@ -5,11 +5,10 @@ use core::panic::Location;
 use core::ptr;
 
 use super::cells::{Counter, FrameCell};
-use super::free_list::index_from;
 use super::orderings::{
     RECORD_BEGIN_READ, RECORD_END_WRITE, RECORD_READ_FENCE, RECORD_WRITE_FENCE,
 };
-use super::slot_table::{NIL, SlotIndex, SlotTable};
+use super::slot_table::{Link, OptionalIndex, SlotIndex, SlotTable};
 use crate::sync::atomic::{AtomicPtr, AtomicU32, Ordering, fence};
 
 /// Call sites that a half remembers.
@@ -22,7 +21,7 @@ const RECORDS_SCANNED: u32 = 4;
 /// One sampled acquire, under a sequence lock with one writer: odd while it is being written.
 struct Record {
     sequence: AtomicU32,
-    slot: AtomicU32,
+    slot: Link,
     frame: FrameCell,
     site: AtomicPtr<Location<'static>>,
 }
@@ -52,7 +51,7 @@ impl LeakRing {
     pub(super) fn new() -> Self {
         let entry = |_| Record {
             sequence: AtomicU32::new(0),
-            slot: AtomicU32::new(NIL),
+            slot: Link::new(),
             frame: FrameCell::new(),
             site: AtomicPtr::new(ptr::null_mut()),
         };
@@ -83,7 +82,7 @@ impl LeakRing {
         if !cfg!(wavepool_mutant = "record_without_write_fence") {
             fence(RECORD_WRITE_FENCE);
         }
-        entry.slot.store(index.raw(), Ordering::Relaxed);
+        entry.slot.set(OptionalIndex::some(index));
         entry.frame.set(frame);
         entry
             .site
@@ -96,15 +95,15 @@ impl LeakRing {
 
     /// The slot's own record, or else one of a few that is empty or whose buffer was released since.
     fn record_for(&self, table: &SlotTable, index: SlotIndex) -> Option<&Record> {
-        let slot = |entry: &Record| entry.slot.load(Ordering::Relaxed);
-        if let Some(own) = self.entries.iter().find(|entry| slot(entry) == index.raw()) {
+        let slot = |entry: &Record| entry.slot.get().get();
+        if let Some(own) = self.entries.iter().find(|entry| slot(entry) == Some(index)) {
             return Some(own);
         }
         for _ in 0..RECORDS_SCANNED {
             let cursor = self.cursor.load(Ordering::Relaxed);
             self.cursor.store(cursor.wrapping_add(1), Ordering::Relaxed);
             let entry = &self.entries[cursor as usize % RECORDS];
-            let held = index_from(slot(entry)).is_some_and(|index| table.slot(index).is_sampled());
+            let held = slot(entry).is_some_and(|index| table.slot(index).is_sampled());
             if !held {
                 return Some(entry);
             }
@@ -121,7 +120,7 @@ impl LeakRing {
     pub(crate) fn iter(&self) -> impl Iterator<Item = Sampled> {
         self.entries.iter().filter_map(|entry| {
             let before = entry.sequence.load(RECORD_BEGIN_READ);
-            let slot = entry.slot.load(Ordering::Relaxed);
+            let slot = entry.slot.get().raw();
             let frame = entry.frame.get();
             let site = entry.site.load(Ordering::Relaxed);
             if !cfg!(wavepool_mutant = "record_without_read_fence") {

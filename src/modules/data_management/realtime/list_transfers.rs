@@ -1,7 +1,7 @@
 //! Moves idle buffers between the lists of a size class: into the local list, and from there to the surplus. Only the
 //! owner does so.
 
-use super::free_list::{Chain, index_from};
+use super::free_list::Chain;
 use super::size_class::{NO_THRESHOLD, SizeClass};
 use super::slot_table::{Slot, SlotTable};
 use crate::sync::atomic::Ordering;
@@ -61,7 +61,7 @@ impl SizeClass {
         };
         let end = self.last_local(table);
         end.map_or(&self.first, |last| &last.state.next)
-            .store(chain.first, Ordering::Relaxed);
+            .set(chain.first);
         self.transfer(i64::from(chain.length));
         list.end_take();
         self.count_returned(&chain)
@@ -69,7 +69,7 @@ impl SizeClass {
 
     fn last_local<'table>(&self, table: &'table SlotTable) -> Option<Slot<'table>> {
         let (_, mut last) = self.front(table)?;
-        while let Some(next) = index_from(last.state.next.load(Ordering::Relaxed)) {
+        while let Some(next) = last.state.next.get().get() {
             last = table.slot(next);
         }
         Some(last)
@@ -92,9 +92,9 @@ impl SizeClass {
                 continue;
             };
             if let Some(last) = chain.last(table) {
-                let below = self.first.load(Ordering::Relaxed);
-                table.slot(last).state.next.store(below, Ordering::Relaxed);
-                self.first.store(chain.first, Ordering::Relaxed);
+                let below = self.first.get();
+                table.slot(last).state.next.set(below);
+                self.first.set(chain.first);
             }
             self.transfer(i64::from(chain.length));
             list.end_take();

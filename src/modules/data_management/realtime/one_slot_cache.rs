@@ -4,10 +4,10 @@
 
 use core::ptr::{self, NonNull};
 
-use super::free_list::{Chain, index_from};
+use super::free_list::Chain;
 use super::pool_core::OnRelease;
 use super::size_class::{AcquireKind, NO_THRESHOLD, SizeClass, TakenBuffer};
-use super::slot_table::{NIL, Slot, SlotIndex, SlotState, SlotTable};
+use super::slot_table::{OptionalIndex, Slot, SlotIndex, SlotState, SlotTable};
 use crate::sync::atomic::Ordering;
 
 /// The state of an empty cache. The index of the buffer and whether it is in the cache are separate words, so that
@@ -54,12 +54,12 @@ impl SizeClass {
     /// The buffer that was cached last, whether it is still in the cache or not.
     #[inline(always)]
     fn last_cached(&self) -> Option<SlotIndex> {
-        index_from(self.cached.load(Ordering::Relaxed))
+        self.cached.get().get()
     }
 
     #[inline(always)]
     pub(super) fn last_cached_is(&self, index: SlotIndex) -> bool {
-        self.cached.load(Ordering::Relaxed) == index.raw()
+        self.cached.get() == OptionalIndex::some(index)
     }
 
     /// Takes the cached buffer for a request of `samples`. Returns none for no samples, or for more than the buffer
@@ -72,7 +72,7 @@ impl SizeClass {
         }
         // SAFETY: the capacity is not 0, so that `cache_released` or `mark_cached` stored it after index and samples;
         // both stay until the buffer is cached again or the cache is flushed.
-        let index = unsafe { SlotIndex::from_raw(self.cached.load(Ordering::Relaxed)) };
+        let index = unsafe { self.cached.get().get_unchecked() };
         // The state before the capacity: an empty cache is read by its state.
         let count = match kind {
             AcquireKind::Scratch => {
@@ -100,7 +100,7 @@ impl SizeClass {
     /// The slot state of the buffer that was cached last.
     #[inline(always)]
     fn slot_state_of_cached(&self) -> &SlotState {
-        // SAFETY: `cached` is not NIL, and `cache_released` stored this pointer before it: not null, into the slot
+        // SAFETY: `cached` is not none, and `cache_released` stored this pointer before it: not null, into the slot
         // table of this pool, which moves no slot and lives as long as this size class. All fields of a slot state are
         // atomic.
         unsafe { &*self.cached_slot_state.load(Ordering::Relaxed) }
@@ -119,7 +119,7 @@ impl SizeClass {
         if free {
             self.cached_slot_state
                 .store(ptr::from_ref(slot.state).cast_mut(), Ordering::Relaxed);
-            self.cached.store(index.raw(), Ordering::Relaxed);
+            self.cached.set(OptionalIndex::some(index));
             self.cached_samples
                 .store(samples.as_ptr(), Ordering::Relaxed);
             self.mark_cached();
@@ -191,7 +191,7 @@ impl SizeClass {
     fn clear_cache(&self, state: CacheState) {
         self.set_cache_state(state);
         self.cached_capacity.store(0, Ordering::Relaxed);
-        self.cached.store(NIL, Ordering::Relaxed);
+        self.cached.set(OptionalIndex::NONE);
     }
 
     /// The state of the cache after a flush.
@@ -227,7 +227,7 @@ impl SizeClass {
     /// [`cached_index`](Self::cached_index) as a chain, to be read while the owner does not change it.
     pub(crate) fn peek_cache(&self) -> Chain {
         self.cached_index().map_or(Chain::EMPTY, |index| Chain {
-            first: index.raw(),
+            first: OptionalIndex::some(index),
             length: 1,
             newly_carved: 0,
         })

@@ -7,11 +7,10 @@ use core::ptr::NonNull;
 use core::slice;
 
 use super::buffer::{AudioMetadata, PooledBuffer, RawHandle, add_reference, drop_reference};
-use super::free_list::index_from;
 use super::pool_core::{Core, SharedPtr};
 use super::realtime_pool::RealtimePool;
 use super::size_class::{SizeClass, TakenBuffer};
-use super::slot_table::{Slot, SlotIndex};
+use super::slot_table::{OptionalIndex, Slot, SlotIndex};
 use crate::modules::data_management::error::PoolError;
 use crate::sync::atomic::Ordering;
 
@@ -37,9 +36,9 @@ struct Planes {
 /// The slot that the handle linked behind this one.
 #[inline(never)]
 fn next_of(core: SharedPtr<Core>, index: SlotIndex) -> SlotIndex {
-    let next = core.table.slot(index).state.next.load(Ordering::Relaxed);
+    let next = core.table.slot(index).state.next.get();
     // A handle links as many slots as it has channels.
-    index_from(next).unwrap_or(index)
+    next.get().unwrap_or(index)
 }
 
 impl Planes {
@@ -216,7 +215,7 @@ impl PlanarBuffer {
     fn push(&mut self, last: SlotIndex, index: SlotIndex) {
         let core = self.planes.core();
         let link = &core.table.slot(last).state.next;
-        link.store(index.raw(), Ordering::Relaxed);
+        link.set(OptionalIndex::some(index));
         self.planes.channels += 1;
         self.metadata.channels += 1;
     }

@@ -10,10 +10,10 @@ use core::ptr;
 use core::ptr::NonNull;
 
 use super::cells::Counter;
-use super::free_list::{Chain, Inbox, SharedList, index_from};
+use super::free_list::{Chain, Inbox, SharedList};
 use super::one_slot_cache::initial_cache_state;
 use super::pool_core::{Core, MAX_HALVES, OnRelease, SharedPtr};
-use super::slot_table::{NIL, Slot, SlotIndex, SlotState, SlotTable};
+use super::slot_table::{Link, OptionalIndex, Slot, SlotIndex, SlotState, SlotTable};
 use crate::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
 
 /// The threshold that no address reaches: nothing is reclaimed.
@@ -79,16 +79,16 @@ pub(crate) struct SizeClass {
     /// [`Slot::address_key`]: super::slot_table::Slot::address_key
     pub(super) reclaim_threshold: AtomicU64,
     owner_s: CacheLine,
-    /// Index of the buffer that was cached last, or NIL. It stays while that buffer is acquired, so that its release
+    /// Index of the buffer that was cached last, or none. It stays while that buffer is acquired, so that its release
     /// is recognised. The owner writes it, like every field down to `window_peak`.
-    pub(super) cached: AtomicU32,
+    pub(super) cached: Link,
     /// Capacity of the cached buffer; 0 while the cache is empty.
     pub(super) cached_capacity: AtomicU32,
     /// A `CacheState`, which counts while the cache is empty.
     pub(super) cache_state: AtomicU32,
-    /// First slot of the local list, or NIL.
-    pub(super) first: AtomicU32,
-    /// Address of the samples, and slot state, of the buffer that was cached last. Valid while `cached` is not NIL.
+    /// First slot of the local list, or none.
+    pub(super) first: Link,
+    /// Address of the samples, and slot state, of the buffer that was cached last. Valid while `cached` is not none.
     pub(super) cached_samples: AtomicPtr<f32>,
     pub(super) cached_slot_state: AtomicPtr<SlotState>,
     /// Acquires served from the cache: by `Scratch`, and all others.
@@ -179,10 +179,10 @@ impl SizeClass {
             on_release,
             reclaim_threshold: AtomicU64::new(NO_THRESHOLD),
             owner_s: CacheLine,
-            cached: AtomicU32::new(NIL),
+            cached: Link::new(),
             cached_capacity: AtomicU32::new(0),
             cache_state: AtomicU32::new(initial_cache_state(on_release, reserve) as u32),
-            first: AtomicU32::new(NIL),
+            first: Link::new(),
             cached_samples: AtomicPtr::new(ptr::null_mut()),
             cached_slot_state: AtomicPtr::new(ptr::null_mut()),
             cache_scratches: Counter::default(),
@@ -287,7 +287,7 @@ impl SizeClass {
         samples: u32,
     ) -> Option<[(SlotIndex, Slot<'table>); 2]> {
         let (first, slot) = self.front(table)?;
-        let second = index_from(slot.state.next.load(Ordering::Relaxed))?;
+        let second = slot.state.next.get().get()?;
         let below = table.slot(second);
         let credit = self.credit() - 2;
         if credit < 0 {
@@ -321,14 +321,13 @@ impl SizeClass {
         &self,
         table: &'table SlotTable,
     ) -> Option<(SlotIndex, Slot<'table>)> {
-        let index = index_from(self.first.load(Ordering::Relaxed))?;
+        let index = self.first.get().get()?;
         Some((index, table.slot(index)))
     }
 
     #[inline(always)]
     pub(super) fn unlink(&self, front: Slot<'_>) {
-        self.first
-            .store(front.state.next.load(Ordering::Relaxed), Ordering::Relaxed);
+        self.first.set(front.state.next.get());
     }
 
     /// Buffers pushed less buffers popped: the length of the local list without the transfers.
@@ -374,13 +373,13 @@ impl SizeClass {
 
     #[inline(always)]
     pub(super) fn link(&self, slot: Slot<'_>, index: SlotIndex) {
-        let first = self.first.load(Ordering::Relaxed);
+        let first = self.first.get();
         // The last slot popped is mostly the first one pushed: its link is still right then, and the next pop need not
         // wait for a store to it.
-        if slot.state.next.load(Ordering::Relaxed) != first {
-            slot.state.next.store(first, Ordering::Relaxed);
+        if slot.state.next.get() != first {
+            slot.state.next.set(first);
         }
-        self.first.store(index.raw(), Ordering::Relaxed);
+        self.first.set(OptionalIndex::some(index));
     }
 
     /// Accepts a buffer that the owner released: to the local list, or to the surplus if it is at or above the reclaim
@@ -432,7 +431,7 @@ impl SizeClass {
     /// Takes the whole local list. Called by its owner, or by the control half while the half is detached.
     pub(crate) fn take_local(&self) -> Chain {
         let chain = self.peek_local();
-        self.first.store(NIL, Ordering::Relaxed);
+        self.first.set(OptionalIndex::NONE);
         self.transfer(-i64::from(chain.length));
         chain
     }
@@ -440,7 +439,7 @@ impl SizeClass {
     /// The local list by its links alone, without its length, which cannot be trusted after the owner died.
     pub(crate) fn follow_local(&self) -> Chain {
         Chain {
-            first: self.first.load(Ordering::Relaxed),
+            first: self.first.get(),
             length: u32::MAX,
             newly_carved: 0,
         }
@@ -449,7 +448,7 @@ impl SizeClass {
     /// The local list, to be read while its owner does not change it.
     pub(crate) fn peek_local(&self) -> Chain {
         Chain {
-            first: self.first.load(Ordering::Relaxed),
+            first: self.first.get(),
             length: self.listed(),
             newly_carved: 0,
         }
@@ -457,7 +456,7 @@ impl SizeClass {
 
     /// Makes these the local list, whatever it was before. Called by the control half in place of an owner that died.
     pub(crate) fn rebuild_local(&self, table: &SlotTable, idle: &[SlotIndex]) {
-        self.first.store(NIL, Ordering::Relaxed);
+        self.first.set(OptionalIndex::NONE);
         for &index in idle {
             self.link(table.slot(index), index);
         }

@@ -13,7 +13,7 @@ const CHUNK_BITS: u32 = CHUNK.trailing_zeros();
 /// Indices are 24 bits wide, so that a list head packs one beside its counts.
 pub(super) const INDEX_BITS: u32 = 24;
 /// "No slot": ends a list.
-pub(super) const NIL: u32 = (1 << INDEX_BITS) - 1;
+const NIL: u32 = (1 << INDEX_BITS) - 1;
 
 /// The acquire of this buffer was recorded with its call site.
 const SAMPLED: u32 = 1 << 31;
@@ -29,20 +29,71 @@ const UNCARVED: u16 = u16::MAX;
 
 /// The number of a slot of the table it came from.
 ///
-/// Invariant: below the table's count. Only this file and [`index_from`](super::free_list::index_from) make one, the
-/// latter from words that were packed from one.
+/// Invariant: below the table's count. Only [`SlotTable`] makes new ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SlotIndex(u32);
 
 impl SlotIndex {
+    pub(crate) const fn raw(self) -> u32 {
+        self.0
+    }
+}
+
+/// The index of a slot, or none, in the one word that lists and links have for it.
+///
+/// Invariant: the number of a [`SlotIndex`], or [`NIL`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct OptionalIndex(u32);
+
+impl OptionalIndex {
+    pub(super) const NONE: Self = Self(NIL);
+
+    #[inline(always)]
+    pub(super) const fn some(index: SlotIndex) -> Self {
+        Self(index.0)
+    }
+
     /// # Safety
-    /// `raw` came from [`raw`](Self::raw) of an index of the same table.
+    /// `raw` came from [`raw`](Self::raw), for a slot of the same table.
+    #[inline(always)]
     pub(super) const unsafe fn from_raw(raw: u32) -> Self {
         Self(raw)
     }
 
-    pub(crate) const fn raw(self) -> u32 {
+    #[inline(always)]
+    pub(super) const fn raw(self) -> u32 {
         self.0
+    }
+
+    #[inline(always)]
+    pub(crate) fn get(self) -> Option<SlotIndex> {
+        (self.0 < NIL).then_some(SlotIndex(self.0))
+    }
+
+    /// # Safety
+    /// It is not [`NONE`](Self::NONE).
+    #[inline(always)]
+    pub(super) const unsafe fn get_unchecked(self) -> SlotIndex {
+        SlotIndex(self.0)
+    }
+}
+
+/// A word that holds the index of a slot, or none. Every access is relaxed: the lists order what the link leads to.
+pub(crate) struct Link(AtomicU32);
+
+impl Link {
+    pub(super) fn new() -> Self {
+        Self(AtomicU32::new(NIL))
+    }
+
+    #[inline(always)]
+    pub(super) fn get(&self) -> OptionalIndex {
+        OptionalIndex(self.0.load(Ordering::Relaxed))
+    }
+
+    #[inline(always)]
+    pub(super) fn set(&self, index: OptionalIndex) {
+        self.0.store(index.0, Ordering::Relaxed);
     }
 }
 
@@ -54,7 +105,7 @@ impl SlotIndex {
 /// is pushed to one.
 /// See `docs/decisions/0013-slot-state-in-one-word.md`.
 pub(crate) struct SlotState {
-    pub(super) next: AtomicU32,
+    pub(super) next: Link,
     requested: AtomicU32,
 }
 
@@ -84,7 +135,7 @@ const _: () = assert!(size_of::<SlotState>() == 8 && size_of::<SlotExtent>() == 
 impl SlotState {
     fn new() -> Self {
         Self {
-            next: AtomicU32::new(NIL),
+            next: Link::new(),
             requested: AtomicU32::new(0),
         }
     }
