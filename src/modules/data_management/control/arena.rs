@@ -125,7 +125,7 @@ impl Region {
 
     /// Touches every page, so that the first use of a buffer is no page fault.
     ///
-    /// Takes the region before anybody else knows it.
+    /// Called before the region is shared.
     pub(super) fn prefault(&mut self, units: usize) {
         for page in (0..units * UNIT_BYTES).step_by(PAGE_BYTES) {
             // SAFETY: below the region's length; the region is not shared yet (`&mut`); a volatile zero over a zero,

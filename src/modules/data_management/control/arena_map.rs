@@ -15,7 +15,7 @@ pub enum SpanState {
     Free,
     /// Buffers on a list.
     Idle,
-    /// Buffers in somebody's hands.
+    /// Buffers in use.
     Leased,
 }
 
@@ -69,7 +69,7 @@ pub struct ArenaMap {
     pub regions: Vec<usize>,
     /// By region and place.
     pub spans: Vec<ArenaSpan>,
-    /// Spans beyond the number that was asked for.
+    /// Spans beyond the requested number.
     pub left_off: usize,
 }
 

@@ -17,7 +17,7 @@ pub(super) struct Wanted {
 /// Where one buffer goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Placed {
-    /// Its class, by the position in the list of what was wanted.
+    /// Its class, by the position in the list of requested classes.
     pub(super) class: usize,
     pub(super) run: Run,
 }

@@ -42,7 +42,7 @@ pub struct MaintenanceReport {
     pub alerts: Vec<Alert>,
     /// The plan that was applied.
     pub plan: Option<SizingPlan>,
-    /// The defragmentation run, when the alert asked for one.
+    /// The defragmentation run, when the alert was raised.
     pub defragmentation: Option<DefragmentationResult>,
 }
 

@@ -426,7 +426,7 @@ pub struct BufferRef {
     metadata: AudioMetadata,
 }
 
-// SAFETY: reads only; the count and the push order every read before the next holder's writes.
+// SAFETY: reads only; the count and the push order every read before the next owner writes.
 unsafe impl Send for BufferRef {}
 // SAFETY: as above.
 unsafe impl Sync for BufferRef {}
