@@ -103,7 +103,7 @@ impl SizeClass {
 
     /// Buffers that came back, as far as the owner has seen.
     pub(crate) fn recycled(&self) -> u64 {
-        self.returned_here() + self.taken.get()
+        self.returned_here() + self.inbox_returns.get()
     }
 
     // The control half's side.

@@ -78,7 +78,7 @@ impl SizeClass {
     /// Counts the returned buffers of a chain that was taken from the inbox. Returns how many there were.
     pub(crate) fn count_returned(&self, chain: &Chain) -> u32 {
         let returned = chain.length - chain.newly_carved;
-        self.taken.add(u64::from(returned));
+        self.inbox_returns.add(u64::from(returned));
         returned
     }
 

@@ -98,7 +98,10 @@ fn inbox_buffers_returned_last_are_acquired_first() {
     assert_eq!((size_class.local(), inbox.length()), (5, 0));
     let order = core::iter::from_fn(|| size_class.pop(&table, 1).map(|(index, _)| index.raw()));
     assert_eq!(order.collect::<Vec<_>>(), [4, 3, 2, 1, 0]);
-    assert_eq!((size_class.taken.get(), size_class.leased()), (2, 5));
+    assert_eq!(
+        (size_class.inbox_returns.get(), size_class.leased()),
+        (2, 5)
+    );
 }
 
 #[test]

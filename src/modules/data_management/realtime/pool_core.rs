@@ -50,8 +50,8 @@ const BIAS: u64 = 1 << 62;
 /// A pointer to something that the core keeps alive as long as its owner can use the pointer.
 ///
 /// Invariant: the pointer is part of a pool reference, of a handle to one of the core's buffers, or of something that
-/// the core owns; each keeps the core alive, and a handle keeps the size class of its buffer alive. Only this file and
-/// the control half make new ones.
+/// the core owns; each keeps the core alive, and a handle keeps the size class of its buffer alive. Only `pool_core.rs`
+/// and `half.rs` make new ones, by an unsafe function.
 pub(crate) struct SharedPtr<T>(NonNull<T>);
 
 impl<T> Clone for SharedPtr<T> {

@@ -78,7 +78,7 @@ pub(crate) struct SizeClass {
     ///
     /// [`Slot::address_key`]: super::slot_table::Slot::address_key
     pub(super) reclaim_threshold: AtomicU64,
-    owner_s: CacheLine,
+    owner_part: CacheLine,
     /// Index of the buffer that was cached last, or none. It stays while that buffer is acquired, so that its release
     /// is recognised. The owner writes it, like every field down to `window_peak`.
     pub(super) cached: Link,
@@ -113,7 +113,7 @@ pub(crate) struct SizeClass {
     pub(super) scratches_published: Counter,
     pub(super) returns_published: Counter,
     /// Returned buffers that arrived through the inbox.
-    pub(super) taken: Counter,
+    pub(super) inbox_returns: Counter,
     /// Idle buffers that the owner scanned on request of the control half.
     pub(super) scanned: Counter,
     /// Requests of this class served by the next larger class.
@@ -178,7 +178,7 @@ impl SizeClass {
             id,
             on_release,
             reclaim_threshold: AtomicU64::new(NO_THRESHOLD),
-            owner_s: CacheLine,
+            owner_part: CacheLine,
             cached: Link::new(),
             cached_capacity: AtomicU32::new(0),
             cache_state: AtomicU32::new(initial_cache_state(on_release, reserve) as u32),
@@ -195,7 +195,7 @@ impl SizeClass {
             served_for_smaller: Counter::default(),
             scratches_published: Counter::default(),
             returns_published: Counter::default(),
-            taken: Counter::default(),
+            inbox_returns: Counter::default(),
             scanned: Counter::default(),
             borrowed: Counter::default(),
             exhausted: Counter::default(),
