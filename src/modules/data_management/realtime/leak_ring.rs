@@ -95,15 +95,18 @@ impl LeakRing {
 
     /// The slot's own record, or else one of a few that is empty or whose buffer was released since.
     fn record_for(&self, table: &SlotTable, index: SlotIndex) -> Option<&Record> {
-        let slot = |entry: &Record| entry.slot.get().get();
-        if let Some(own) = self.entries.iter().find(|entry| slot(entry) == Some(index)) {
+        let slot = |entry: &Record| entry.slot.get();
+        let own = OptionalIndex::some(index);
+        if let Some(own) = self.entries.iter().find(|entry| slot(entry) == own) {
             return Some(own);
         }
         for _ in 0..RECORDS_SCANNED {
             let cursor = self.cursor.load(Ordering::Relaxed);
             self.cursor.store(cursor.wrapping_add(1), Ordering::Relaxed);
             let entry = &self.entries[cursor as usize % RECORDS];
-            let held = slot(entry).is_some_and(|index| table.slot(index).is_sampled());
+            let held = slot(entry)
+                .get()
+                .is_some_and(|index| table.slot(index).is_sampled());
             if !held {
                 return Some(entry);
             }
