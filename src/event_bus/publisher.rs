@@ -46,6 +46,7 @@ pub struct Publisher {
     inline_count: usize,
     /// Whether inline handlers are running.
     running_inline: Cell<bool>,
+    /// Weak, because the last strong reference frees the bus, and a publisher may be dropped on the audio thread.
     bus: Weak<Inner>,
 }
 

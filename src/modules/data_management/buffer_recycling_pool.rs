@@ -64,7 +64,7 @@ pub trait BufferRecyclingPool: Send + Sync {
     fn defragment(&mut self) -> DefragmentationResult;
 }
 
-/// Recycled vectors of one class.
+/// Recycled vectors of one class. Their memory is not the arena's, because the global allocator frees a `Vec` that is dropped.
 struct VectorList {
     samples: usize,
     vectors: Vec<Vec<f32>>,
