@@ -19,8 +19,10 @@ mod freezing {
     const FREEZES: usize = 200;
     /// Steps the owner has to make in each freeze.
     const STEPS: u64 = 200;
-    /// How long it may take on a busy machine; the trip test waits as long once.
+    /// How long it may take on a busy machine.
     const PATIENCE: Duration = Duration::from_secs(10);
+    /// How long the trip test waits once, for what does not come.
+    const TRIP_PATIENCE: Duration = Duration::from_secs(2);
 
     static FREEZING: AtomicBool = AtomicBool::new(false);
     static FROZEN: AtomicUsize = AtomicUsize::new(0);
@@ -70,8 +72,12 @@ mod freezing {
         unsafe { libc::gettid() }
     }
 
-    /// Freezes threads, waits for `steps` to grow, lets them go; answers whether it grew.
-    fn goes_on_while_frozen(victims: &[libc::pid_t], steps: &AtomicU64) -> bool {
+    /// Freezes threads, waits for `steps` to grow, but not beyond `patience`, and lets them go; returns whether it grew.
+    fn goes_on_while_frozen(
+        victims: &[libc::pid_t],
+        steps: &AtomicU64,
+        patience: Duration,
+    ) -> bool {
         FREEZING.store(true, Ordering::SeqCst);
         for &victim in victims {
             // SAFETY: a signal with a handler, to a thread of this process.
@@ -82,6 +88,7 @@ mod freezing {
             assert!(Instant::now() < until, "a thread does not take its signal");
             thread::yield_now();
         }
+        let until = Instant::now() + patience;
         let goal = steps.load(Ordering::Relaxed) + STEPS;
         while steps.load(Ordering::Relaxed) < goal && Instant::now() < until {
             thread::yield_now();
@@ -99,9 +106,9 @@ mod freezing {
         TURN.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Runs `step` on a thread that is never frozen, while `others` are, again and again; answers how many freezes it
-    /// went through without stopping.
-    fn survive(before: &[libc::pid_t], mut step: impl FnMut() + Send) -> usize {
+    /// Runs `step` on a thread that is never frozen, while `others` are, again and again; returns how many freezes it
+    /// went through without stopping for longer than `patience`.
+    fn survive(before: &[libc::pid_t], patience: Duration, mut step: impl FnMut() + Send) -> usize {
         install();
         let conductor = this_thread();
         let victims: Vec<_> = threads()
@@ -122,7 +129,7 @@ mod freezing {
                 .take_while(|_| {
                     // Anywhere in their work.
                     thread::sleep(Duration::from_micros(300));
-                    goes_on_while_frozen(&victims, &steps)
+                    goes_on_while_frozen(&victims, &steps, patience)
                 })
                 .count();
             done.store(true, Ordering::Relaxed);
@@ -135,7 +142,7 @@ mod freezing {
         let _turn = my_turn();
         let before = threads();
         let (mut audio, others) = realtime_loop::start();
-        let survived = survive(&before, || audio.quantum());
+        let survived = survive(&before, PATIENCE, || audio.quantum());
         assert_eq!(survived, FREEZES);
         others.finish(audio);
     }
@@ -158,7 +165,7 @@ mod freezing {
                 })
             })
             .collect();
-        let survived = survive(&before, || {
+        let survived = survive(&before, TRIP_PATIENCE, || {
             let mut idle = idle.lock().expect("not poisoned");
             let buffer = idle.pop().expect("idle buffer");
             idle.push(buffer);

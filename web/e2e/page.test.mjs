@@ -50,7 +50,7 @@ onPage('says which mode it runs in, and why', async (page) => {
 
 onPage('every frame of a stream is in a window, and every buffer comes back', async (page) => {
   await play(page, sounds.write('a4.wav', wav({ seconds: 4 })));
-  await page.waitForTimeout(3000);
+  await page.waitForFunction(() => window.wavepoolDemo.report().notes.length > 150);
   const last = await stop(page);
   assert.equal(last.mode, mode);
   assert.equal(last.skipped_windows, 0);
@@ -224,7 +224,8 @@ test('the microphone is heard', async () => {
   try {
     const { page } = await openPage(ears, url);
     await press(page, 'microphone');
-    await page.waitForTimeout(2500);
+    const heard = () => window.wavepoolDemo.report().notes.filter(({ note }) => note === 'D4').length > 20;
+    await page.waitForFunction(heard, null, { timeout: 5000 });
     const last = await stop(page);
     const right = last.notes.filter(({ note }) => note === 'D4');
     assert.ok(right.length > 20, `${right.length} of ${last.notes.length} windows say D4`);
@@ -258,7 +259,7 @@ onPage('without AudioWorklet the page says what it needs', async (page) => {
 });
 
 onPage('the piano is named right, note by note', async (page) => {
-  const { passed, failed } = await playPiano(page, 1.5, (line) => console.log(`# ${line}`));
+  const { passed, failed } = await playPiano(page, 1.5, (line) => console.log(`# ${line}`), 60);
   assert.ok(passed >= required * (passed + failed), `${passed} passed, ${failed} failed`);
   assertNothingLost(await stop(page));
 });

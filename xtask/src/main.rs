@@ -2,6 +2,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)] // A command talks to its user.
 
 mod bench;
+mod browser_tests;
 mod cli;
 mod coverage;
 #[cfg(test)]

@@ -73,7 +73,8 @@ pub(crate) fn succeeds(command: &mut Command) -> bool {
 }
 
 /// Runs `command`, passing on and keeping what it prints. Both outputs share one pipe, so that
-/// cargo's headers (standard error) stay in order with the tests' results (standard output).
+/// cargo's headers (standard error) stay in order with the tests' results (standard output). On a
+/// named thread other than the main one, each line passed on begins with that name.
 pub(crate) fn tee(command: &mut Command) -> Result<(ExitStatus, String)> {
     let (reader, writer) = std::io::pipe().context("no pipe to be had")?;
     command
@@ -83,12 +84,16 @@ pub(crate) fn tee(command: &mut Command) -> Result<(ExitStatus, String)> {
     let mut child = spawn(command)?;
     // `command` still holds the writing end; without this the reader would wait for ever.
     command.stdout(Stdio::null()).stderr(Stdio::null());
+    let prefix = match std::thread::current().name() {
+        None | Some("main") => String::new(),
+        Some(name) => format!("{name} | "),
+    };
     let mut text = String::new();
     let mut reader = BufReader::new(reader);
     let mut line = Vec::new();
     while reader.read_until(b'\n', &mut line)? > 0 {
         let decoded = String::from_utf8_lossy(&line);
-        print!("{decoded}");
+        print!("{prefix}{decoded}");
         text.push_str(&decoded);
         line.clear();
     }

@@ -71,6 +71,11 @@ impl Report {
         );
     }
 
+    /// Adds the rows of another report.
+    pub(crate) fn append(&mut self, mut other: Self) {
+        self.rows.append(&mut other.rows);
+    }
+
     /// The totals of all rows.
     pub(crate) fn totals(&self) -> Counts {
         self.rows.iter().fold(Counts::default(), |sum, row| Counts {

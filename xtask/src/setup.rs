@@ -3,6 +3,7 @@
 use std::env;
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context, Result, bail};
 
@@ -13,6 +14,14 @@ use crate::wasm_toolchain::WasmToolchain;
 
 /// The oldest Node that the packages run on; the newest demand among them is Vite's.
 pub(crate) const NODE_MINIMUM: &str = "20.19";
+
+static INSTALLING: Mutex<()> = Mutex::new(());
+
+/// Held while something is looked for and installed. Suites run side by side: without this, one would find what another has
+/// half installed.
+pub(crate) fn installing() -> MutexGuard<'static, ()> {
+    INSTALLING.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// `cargo xtask setup`: everything, each in a step.
 pub(crate) fn all() -> Result<()> {
@@ -50,6 +59,7 @@ fn node_is_new_enough(version: &str) -> bool {
 
 /// `npm ci`, unless the packages are those of the lock file already.
 pub(crate) fn npm_packages() -> Result<()> {
+    let _installing = installing();
     node()?;
     let installed = "node_modules/.package-lock.json";
     let stamp = Stamp::new("npm", &["package.json", "package-lock.json", ".npmrc"], "")?;
@@ -85,6 +95,7 @@ pub(crate) fn rustup(arguments: &[&str]) -> bool {
 
 /// The browser: `CHROMIUM` if set, else the first known one found, else from the distribution.
 pub(crate) fn chromium() -> Result<PathBuf> {
+    let _installing = installing();
     if let Some(named) = env::var_os("CHROMIUM") {
         let path = PathBuf::from(named);
         if path.is_file() {

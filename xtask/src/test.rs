@@ -1,9 +1,11 @@
 //! `cargo xtask test`: every check there is, and a count of each.
 
 use std::process::{Command, ExitCode};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow, bail};
 
 use crate::cli::Mode;
 use crate::native_tests::Targets;
@@ -11,93 +13,106 @@ use crate::progress::{Steps, seconds};
 use crate::report::{Counts, Report, parse_cargo, parse_libtest, parse_node_tap};
 use crate::wasm::Build;
 use crate::wasm_toolchain::WasmToolchain;
-use crate::web::{self, Server, Site};
-use crate::{native_tests, package, process, setup, wasm, wasm_tests, web_bench};
+use crate::{
+    browser_tests, native_tests, package, process, setup, wasm, wasm_tests, web, web_bench,
+};
 
 /// Preemptions loom tries per execution in the bounded run; most bugs need no more than two.
 const LOOM_PREEMPTIONS: &str = "2";
 
+/// Optimises tests that compute a lot. Assertions and overflow checks stay as they are without optimisation.
+pub(crate) const OPTIMISED: (&str, &str) = ("CARGO_PROFILE_TEST_OPT_LEVEL", "1");
+
+/// Held while a suite builds what it shares with another one of the same step.
+static BUILDING: Mutex<()> = Mutex::new(());
+
 const TYPESCRIPT: &str = "node_modules/typescript/bin/tsc";
 
-type Suite = (
-    &'static str,
-    &'static str,
-    fn(&mut Report, &str) -> Result<()>,
-);
+type Work = fn(&mut Report, &str) -> Result<()>;
+type Suite = (&'static str, &'static str, Work);
 
-/// Name for the command line, what it is, the work. In the order of what they need: compilers
-/// first, browsers last.
-const SUITES: [Suite; 16] = [
-    ("fmt", "formatting", fmt),
-    ("clippy", "lints, natively and for WebAssembly", clippy),
-    ("native", "native tests and doctests", |report, _| {
+// Native commands say `--workspace`, and not which package they need: with other packages selected, cargo would compile many
+// dependencies again, with other features.
+
+/// The suites, each with its name for the command line, what it is, and the work. In the order of what they need: compilers
+/// first, browsers last. Suites of one step run side by side.
+const STEPS: [&[Suite]; 11] = [
+    &[("fmt", "formatting", fmt)],
+    &[("clippy", "lints, natively and for WebAssembly", clippy)],
+    &[("native", "native tests and doctests", |report, _| {
         native_tests::run(report)
-    }),
-    (
+    })],
+    &[(
         "native-features",
-        "the library's native tests with its optional features",
+        "native tests with the library's optional features",
         native_features,
-    ),
-    (
+    )],
+    &[(
         "counts",
         "what the benchmarks count, on an optimised library",
         counts,
-    ),
-    (
-        "loom",
-        "interleavings of the lock-free files, bounded",
-        loom,
-    ),
-    ("wasm", "both WebAssembly modules", wasm_modules),
-    (
-        "wasm-node",
-        "the library's tests in Node",
-        |report, name| wasm_suite(report, name, wasm_tests::in_node),
-    ),
-    (
-        "wasm-chromium",
-        "the library's tests in Chromium",
-        |report, name| wasm_suite(report, name, wasm_tests::in_chromium),
-    ),
-    ("npm", "types of the npm project", npm),
-    ("page", "the page", page),
-    ("package", "the npm package in fresh projects", npm_package),
-    (
-        "processor",
-        "a processor written in Rust, in the shipped worklet",
-        processor,
-    ),
-    (
-        "garbage",
-        "no garbage on the browser's audio thread, one copy",
-        garbage,
-    ),
-    (
-        "e2e-shared",
-        "page and library in Chromium, shared memory",
-        |report, name| e2e(report, name, Mode::Shared),
-    ),
-    (
-        "e2e-transfer",
-        "page and library in Chromium, transfer",
-        |report, name| e2e(report, name, Mode::Transfer),
-    ),
+    )],
+    &[
+        (
+            "loom",
+            "interleavings of the lock-free files, bounded",
+            loom,
+        ),
+        ("wasm", "both WebAssembly modules", wasm_modules),
+    ],
+    &[
+        (
+            "wasm-node",
+            "the library's tests in Node",
+            |report, name| wasm_suite(report, name, wasm_tests::in_node),
+        ),
+        (
+            "wasm-chromium",
+            "the library's tests in Chromium",
+            |report, name| wasm_suite(report, name, wasm_tests::in_chromium),
+        ),
+    ],
+    &[("npm", "types of the npm project", npm)],
+    &[("page", "the page", page)],
+    &[
+        ("package", "the npm package in fresh projects", npm_package),
+        (
+            "processor",
+            "a processor written in Rust, in the shipped worklet",
+            processor,
+        ),
+        (
+            "garbage",
+            "no garbage on the browser's audio thread, one copy",
+            garbage,
+        ),
+    ],
+    &[
+        (
+            "e2e-shared",
+            "page and library in Chromium, shared memory",
+            |report, name| browser_tests::e2e(report, name, Mode::Shared),
+        ),
+        (
+            "e2e-transfer",
+            "page and library in Chromium, transfer",
+            |report, name| browser_tests::e2e(report, name, Mode::Transfer),
+        ),
+    ],
 ];
 
 /// Runs all suites, or those named, and prints the table; fails when anything failed.
 pub(crate) fn run(only: &[String]) -> Result<ExitCode> {
-    let suites = selected(only)?;
+    let selected = selected(only)?;
     let start = Instant::now();
     let mut report = Report::default();
-    let mut steps = Steps::new(suites.len());
-    for (name, what, work) in suites {
-        steps.step(&format!("{name}: {what}"), || {
-            let start = Instant::now();
-            // A suite that cannot even start fails; the others go on.
-            if let Err(error) = work(&mut report, name) {
-                report.check(name, Err(error), start.elapsed());
-            }
-        });
+    let mut steps = Steps::new(selected.len());
+    for suites in selected {
+        let titles: Vec<String> = suites
+            .iter()
+            .map(|(name, what, _)| format!("{name}: {what}"))
+            .collect();
+        steps.step(&titles.join("; "), || run_suites(&mut report, &suites));
     }
     println!("{}\nin {}", report.table(), seconds(start.elapsed()));
     println!("{}", report.closing_line());
@@ -108,17 +123,57 @@ pub(crate) fn run(only: &[String]) -> Result<ExitCode> {
     })
 }
 
-fn selected(only: &[String]) -> Result<Vec<&'static Suite>> {
+/// Runs the suites of one step, each on a thread of its name if there are several.
+fn run_suites(report: &mut Report, suites: &[&Suite]) {
+    if let [(name, _, work)] = suites {
+        return run_suite(report, name, *work);
+    }
+    thread::scope(|scope| {
+        let running: Vec<_> = suites
+            .iter()
+            .map(|(name, _, work)| {
+                let suite = move || {
+                    let mut own = Report::default();
+                    run_suite(&mut own, name, *work);
+                    own
+                };
+                let named = thread::Builder::new().name((*name).into());
+                (*name, named.spawn_scoped(scope, suite))
+            })
+            .collect();
+        for (name, thread) in running {
+            match thread.map(thread::ScopedJoinHandle::join) {
+                Ok(Ok(own)) => report.append(own),
+                Ok(Err(_)) => report.check(name, Err(anyhow!("panicked")), Duration::ZERO),
+                Err(error) => report.check(name, Err(error.into()), Duration::ZERO),
+            }
+        }
+    });
+}
+
+/// A suite that cannot even start fails; the others go on.
+fn run_suite(report: &mut Report, name: &str, work: Work) {
+    let start = Instant::now();
+    if let Err(error) = work(report, name) {
+        report.check(name, Err(error), start.elapsed());
+    }
+}
+
+/// The suites named, or all, by step; a step without any is left out.
+fn selected(only: &[String]) -> Result<Vec<Vec<&'static Suite>>> {
+    let all: Vec<_> = STEPS.iter().flat_map(|step| step.iter()).collect();
     if let Some(unknown) = only
         .iter()
-        .find(|name| !SUITES.iter().any(|suite| suite.0 == *name))
+        .find(|name| !all.iter().any(|suite| suite.0 == *name))
     {
-        let names: Vec<_> = SUITES.iter().map(|suite| suite.0).collect();
+        let names: Vec<_> = all.iter().map(|suite| suite.0).collect();
         bail!("no suite `{unknown}`; there are {}", names.join(", "));
     }
-    Ok(SUITES
+    let wanted = |suite: &&Suite| only.is_empty() || only.iter().any(|name| name == suite.0);
+    Ok(STEPS
         .iter()
-        .filter(|suite| only.is_empty() || only.iter().any(|name| name == suite.0))
+        .map(|step| step.iter().filter(wanted).collect::<Vec<_>>())
+        .filter(|step| !step.is_empty())
         .collect())
 }
 
@@ -149,13 +204,7 @@ fn clippy(report: &mut Report, _: &str) -> Result<()> {
     timed(report, "clippy all features", || {
         process::run(
             process::cargo()
-                .args([
-                    "clippy",
-                    "--package",
-                    "wavepool",
-                    "--all-targets",
-                    "--all-features",
-                ])
+                .args(["clippy", "--workspace", "--all-targets", "--all-features"])
                 .args(deny),
         )
     });
@@ -181,32 +230,24 @@ fn clippy(report: &mut Report, _: &str) -> Result<()> {
 }
 
 fn native_features(report: &mut Report, name: &str) -> Result<()> {
-    let start = Instant::now();
     let mut cargo = process::cargo();
-    let (status, text) = process::tee(cargo.args([
-        "test",
-        "--package",
-        "wavepool",
-        "--features",
-        "mapped,page-lock,metrics-facade",
-        "--no-fail-fast",
-    ]))?;
+    cargo.args(["test", "--workspace", "--all-features", "--no-fail-fast"]);
     let featured = Targets::read()?.featured_suites();
-    let missing = native_tests::missing(&featured, &parse_cargo(&text));
-    let result = process::check(&cargo, status).and_then(|()| match &missing[..] {
-        [] => Ok(()),
-        missing => bail!("declared, but did not run: {}", missing.join(", ")),
-    });
-    suite(report, name, parse_libtest(&text), start.elapsed(), result);
-    Ok(())
+    cargo_tests(
+        report,
+        name,
+        &mut cargo,
+        |text| match &native_tests::missing(&featured, &parse_cargo(text))[..] {
+            [] => Ok(()),
+            missing => bail!("declared, but did not run: {}", missing.join(", ")),
+        },
+    )
 }
 
 /// The benchmarks' counts. Only the library and the test are compiled anew, with optimisation: what they depend on is there.
 fn counts(report: &mut Report, name: &str) -> Result<()> {
-    let start = Instant::now();
     let mut cargo = process::cargo();
-    cargo.args(["test", "--package", "wavepool"]);
-    cargo.args(["--test", "benchmark_counts"]);
+    cargo.args(["test", "--workspace", "--test", "benchmark_counts"]);
     for setting in [
         "opt-level=3",
         "codegen-units=1",
@@ -217,28 +258,33 @@ fn counts(report: &mut Report, name: &str) -> Result<()> {
         let setting = format!("profile.dev.package.wavepool.{setting}");
         cargo.args(["--config", &setting]);
     }
-    let (status, text) = process::tee(cargo.args(["--", "--show-output"]))?;
-    suite(
+    cargo_tests(
         report,
         name,
-        parse_libtest(&text),
-        start.elapsed(),
-        process::check(&cargo, status),
-    );
-    Ok(())
+        cargo.args(["--", "--show-output"]),
+        |_| Ok(()),
+    )
 }
 
 fn loom(report: &mut Report, name: &str) -> Result<()> {
-    let start = Instant::now();
     let mut cargo = loom_command("loom");
-    let (status, text) = process::tee(cargo.env("LOOM_MAX_PREEMPTIONS", LOOM_PREEMPTIONS))?;
-    suite(
-        report,
-        name,
-        parse_libtest(&text),
-        start.elapsed(),
-        process::check(&cargo, status),
-    );
+    cargo
+        .env("LOOM_MAX_PREEMPTIONS", LOOM_PREEMPTIONS)
+        .env(OPTIMISED.0, OPTIMISED.1);
+    cargo_tests(report, name, &mut cargo, |_| Ok(()))
+}
+
+/// Runs `cargo test` as one suite, whose output is also `judged`.
+fn cargo_tests(
+    report: &mut Report,
+    name: &str,
+    cargo: &mut Command,
+    judged: impl FnOnce(&str) -> Result<()>,
+) -> Result<()> {
+    let start = Instant::now();
+    let (status, text) = process::tee(cargo)?;
+    let result = process::check(cargo, status).and_then(|()| judged(&text));
+    suite(report, name, parse_libtest(&text), start.elapsed(), result);
     Ok(())
 }
 
@@ -256,8 +302,6 @@ pub(crate) fn loom_environment(cargo: &mut Command) -> &mut Command {
         .env("RUSTFLAGS", "--cfg loom")
         .env_remove("CARGO_ENCODED_RUSTFLAGS")
         .env("CARGO_TARGET_DIR", "target/loom")
-        // A failed model is told by line numbers; more only makes compiling longer.
-        .env("CARGO_PROFILE_TEST_DEBUG", "line-tables-only")
 }
 
 fn wasm_modules(report: &mut Report, name: &str) -> Result<()> {
@@ -282,7 +326,7 @@ fn wasm_suite(
     run: fn() -> Result<(Counts, Result<()>)>,
 ) -> Result<()> {
     let start = Instant::now();
-    wasm_tests::build()?;
+    build_once(wasm_tests::build)?;
     let (counts, result) = run()?;
     suite(report, name, counts, start.elapsed(), result);
     Ok(())
@@ -304,8 +348,8 @@ fn page(report: &mut Report, name: &str) -> Result<()> {
 
 fn npm_package(report: &mut Report, name: &str) -> Result<()> {
     let browser = setup::chromium()?;
-    timed(report, "package checks", package::build);
-    package::build_processors()?;
+    timed(report, "package checks", || build_once(package::build));
+    build_once(package::build_processors)?;
     let tests = "web/lib/package/package.test.mjs".to_owned();
     node_tests(report, name, &[tests], |node| {
         node.env("WAVEPOOL_TARBALL", package::TARBALL)
@@ -316,8 +360,10 @@ fn npm_package(report: &mut Report, name: &str) -> Result<()> {
 
 fn processor(report: &mut Report, name: &str) -> Result<()> {
     let browser = setup::chromium()?;
-    package::build()?;
-    timed(report, "build processor", package::build_processors);
+    build_once(package::build)?;
+    timed(report, "build processor", || {
+        build_once(package::build_processors)
+    });
     let tests = "web/lib/package/processor.test.mjs".to_owned();
     node_tests(report, name, &[tests], |node| {
         node.env("WAVEPOOL_PROCESSOR", package::PROCESSOR_MODULE)
@@ -329,83 +375,21 @@ fn processor(report: &mut Report, name: &str) -> Result<()> {
 
 fn garbage(report: &mut Report, name: &str) -> Result<()> {
     let browser = setup::chromium()?;
-    package::build()?;
+    build_once(package::build)?;
     timed(report, "build boundary", web_bench::build);
     let tests =
         ["trace", "garbage"].map(|test| format!("tests/benchmarks/browser/{test}.test.mjs"));
     node_tests(report, name, &tests, |node| node.env("CHROMIUM", &browser))
 }
 
-fn e2e(report: &mut Report, name: &str, mode: Mode) -> Result<()> {
-    browser_tests(report, name, mode, |_| true, |node| node)
-}
-
-/// Opens, closes, kills and forgets what the library hands out, `rounds` times each, in both modes.
-pub(crate) fn lifetimes(report: &mut Report, rounds: &str) -> Result<()> {
-    for mode in [Mode::Shared, Mode::Transfer] {
-        let name = format!("lifetimes-{}", mode.name());
-        browser_tests(
-            report,
-            &name,
-            mode,
-            |file| file.starts_with("lifetimes_"),
-            |node| node.env("WAVEPOOL_ROUNDS", rounds),
-        )?;
-    }
-    Ok(())
-}
-
-/// Serves the page and that of the library's tests in `mode` and runs those of `web/e2e/*.test.mjs` against it whose file
-/// name is `wanted`.
-fn browser_tests(
-    report: &mut Report,
-    name: &str,
-    mode: Mode,
-    wanted: fn(&str) -> bool,
-    prepare: impl FnOnce(&mut Command) -> &mut Command,
-) -> Result<()> {
-    let browser = setup::chromium()?;
-    web::modules()?;
-    web::page()?;
-    web::library_tests()?;
-    package::build_processors()?;
-    let server = Server::start(Site::App, web::free_port()?, mode)?;
-    let library = Server::start(Site::LibraryTests, web::free_port()?, mode)?;
-    let mut files: Vec<String> = std::fs::read_dir("web/e2e")
-        .into_iter()
-        .flatten()
-        .flatten()
-        .filter(|entry| wanted(&entry.file_name().to_string_lossy()))
-        .map(|entry| entry.path().to_string_lossy().into_owned())
-        .filter(|path| path.ends_with(".test.mjs"))
-        .collect();
-    files.sort();
-    node_tests(report, name, &files, |node| {
-        prepare(node)
-            .env("WAVEPOOL_URL", server.url())
-            .env("WAVEPOOL_LIBRARY_URL", library.url())
-            .env("WAVEPOOL_MODE", mode.name())
-            .env("WAVEPOOL_FAULTY", package::FAULTY_MODULE)
-            .env("CHROMIUM", &browser)
-    })
-}
-
-/// Ends so many threads of each kind at random moments, and counts what they held.
-pub(crate) fn kills(report: &mut Report, name: &str, mode: Mode, kills: u32) -> Result<()> {
-    let browser = setup::chromium()?;
-    web::modules()?;
-    web::library_tests()?;
-    let library = Server::start(Site::LibraryTests, web::free_port()?, mode)?;
-    node_tests(report, name, &["web/e2e/kills.test.mjs".into()], |node| {
-        node.env("WAVEPOOL_LIBRARY_URL", library.url())
-            .env("WAVEPOOL_MODE", mode.name())
-            .env("WAVEPOOL_KILLS", kills.to_string())
-            .env("CHROMIUM", &browser)
-    })
+/// Builds what two suites of one step share: the second finds it there.
+pub(crate) fn build_once(build: impl FnOnce() -> Result<()>) -> Result<()> {
+    let _building = BUILDING.lock().unwrap_or_else(PoisonError::into_inner);
+    build()
 }
 
 /// Runs files of Node's own test runner, one after the other: they measure time.
-fn node_tests(
+pub(crate) fn node_tests(
     report: &mut Report,
     name: &str,
     files: &[String],
@@ -446,19 +430,46 @@ mod tests {
 
     #[test]
     fn suites_are_chosen_by_name() {
-        assert_eq!(selected(&[]).unwrap().len(), SUITES.len());
-        let names: Vec<_> = selected(&["loom".into(), "fmt".into()])
-            .unwrap()
-            .iter()
-            .map(|suite| suite.0)
-            .collect();
-        assert_eq!(names, ["fmt", "loom"]);
+        let names = |only: &[&str]| -> Vec<Vec<&str>> {
+            let only: Vec<String> = only.iter().map(|&name| name.into()).collect();
+            let steps = selected(&only).unwrap();
+            let names = |step: &Vec<&Suite>| step.iter().map(|suite| suite.0).collect();
+            steps.iter().map(names).collect()
+        };
+        assert_eq!(names(&[]).len(), STEPS.len());
+        assert_eq!(names(&["loom", "fmt"]), [["fmt"], ["loom"]]);
+        let modes = ["e2e-shared", "e2e-transfer"];
+        assert_eq!(names(&modes), [modes]);
+        assert_eq!(names(&modes[1..]), [["e2e-transfer"]]);
         assert!(
             selected(&["lom".into()])
                 .unwrap_err()
                 .to_string()
                 .contains("no suite `lom`; there are fmt, clippy")
         );
+    }
+
+    #[test]
+    fn suites_of_one_step_run_at_the_same_time_and_are_reported_in_order() {
+        static BOTH: std::sync::Barrier = std::sync::Barrier::new(2);
+        let meet: Work = |report, name| {
+            BOTH.wait();
+            report.check(name, Ok(()), Duration::ZERO);
+            Ok(())
+        };
+        let cannot_start: Work = |_, _| {
+            BOTH.wait();
+            bail!("no browser")
+        };
+        let mut report = Report::default();
+        run_suites(
+            &mut report,
+            &[&("first", "", cannot_start), &("second", "", meet)],
+        );
+        let (passed, failed) = (1, 1);
+        assert_eq!(report.totals(), Counts { passed, failed });
+        let table = report.table();
+        assert!(table.find("first") < table.find("second"), "{table}");
     }
 
     #[test]

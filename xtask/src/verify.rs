@@ -9,7 +9,7 @@ use anyhow::{Result, bail};
 use crate::cli::Mode;
 use crate::progress::Steps;
 use crate::report::{Report, parse_libtest};
-use crate::{mutants, process, setup, test};
+use crate::{browser_tests, mutants, process, setup, test};
 
 /// More than any model can have: every interleaving, but for the models that bound themselves.
 const LOOM_PREEMPTIONS: &str = "100";
@@ -69,7 +69,7 @@ pub(crate) fn run(names: &[String]) -> Result<ExitCode> {
                 "lifetimes" => {
                     let rounds = env::var("WAVEPOOL_ROUNDS");
                     let rounds = rounds.as_deref().unwrap_or(LIFETIME_ROUNDS);
-                    if let Err(error) = test::lifetimes(&mut report, rounds) {
+                    if let Err(error) = browser_tests::lifetimes(&mut report, rounds) {
                         report.check(proof, Err(error), start.elapsed());
                     }
                 }
@@ -77,7 +77,7 @@ pub(crate) fn run(names: &[String]) -> Result<ExitCode> {
                 "kills" => {
                     for mode in [Mode::Shared, Mode::Transfer] {
                         let name = format!("{proof}, {}", mode.name());
-                        if let Err(error) = test::kills(&mut report, &name, mode, KILLS) {
+                        if let Err(error) = browser_tests::kills(&mut report, &name, mode, KILLS) {
                             report.check(&name, Err(error), start.elapsed());
                         }
                     }
@@ -121,8 +121,9 @@ fn suite(report: &mut Report, name: &str, command: Result<Command>) {
 
 fn deep_loom() -> Command {
     let mut cargo = test::loom_command("loom");
-    cargo.env("LOOM_MAX_PREEMPTIONS", LOOM_PREEMPTIONS);
-    cargo.env("CARGO_PROFILE_TEST_OPT_LEVEL", "2");
+    cargo
+        .env("LOOM_MAX_PREEMPTIONS", LOOM_PREEMPTIONS)
+        .env(test::OPTIMISED.0, test::OPTIMISED.1);
     cargo
 }
 
@@ -143,7 +144,7 @@ fn mixes() -> Command {
     cargo.args(["test", "--package", "wavepool", "--lib", "mixes::limit"]);
     let count = env::var("WAVEPOOL_MIXES");
     cargo.env("WAVEPOOL_MIXES", count.as_deref().unwrap_or(MIXES));
-    cargo.env("CARGO_PROFILE_TEST_OPT_LEVEL", "2");
+    cargo.env(test::OPTIMISED.0, test::OPTIMISED.1);
     cargo
 }
 

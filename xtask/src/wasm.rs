@@ -122,19 +122,26 @@ fn make(package: &str, build: Build, toolchain: &WasmToolchain, output: &Path) -
         .join("wasm32-unknown-unknown/wasm")
         .join(package.replace('-', "_"))
         .with_extension("wasm");
-    // Also older than xtask itself, which carries wasm-bindgen's version.
-    let xtask = std::env::current_exe()?;
-    let made = output.join("wavepool_bg.wasm");
-    if modified(&made) > modified(&module).max(modified(&xtask)) {
-        return Ok(());
-    }
-    Bindgen::new()
-        .input_path(&module)
-        .out_name("wavepool")
-        .web(true)?
+    let mut bindgen = Bindgen::new();
+    bindgen
         .typescript(true)
         .remove_name_section(true)
-        .remove_producers_section(true)
+        .remove_producers_section(true);
+    bind(&mut bindgen, &module, "wavepool", output)
+}
+
+/// Makes `name.js` and `name_bg.wasm` of a module in the folder `output`, unless they are newer than the module.
+pub(crate) fn bind(bindgen: &mut Bindgen, module: &Path, name: &str, output: &Path) -> Result<()> {
+    // Also older than xtask itself, which carries wasm-bindgen's version.
+    let xtask = std::env::current_exe()?;
+    let made = output.join(format!("{name}_bg.wasm"));
+    if modified(&made) > modified(module).max(modified(&xtask)) {
+        return Ok(());
+    }
+    bindgen
+        .input_path(module)
+        .out_name(name)
+        .web(true)?
         .generate(output)
         .with_context(|| format!("wasm-bindgen over {}", module.display()))
 }

@@ -13,9 +13,9 @@ use serde_json::Value;
 use wasm_bindgen_cli_support::Bindgen;
 
 use crate::report::{Counts, parse_libtest};
-use crate::wasm::Build;
+use crate::wasm::{self, Build};
 use crate::wasm_toolchain::WasmToolchain;
-use crate::{process, setup};
+use crate::{process, setup, test};
 
 const RUNNER: &str = "xtask/js/wasm_tests.mjs";
 const OUTPUT: &str = "target/wasm-tests";
@@ -41,22 +41,20 @@ fn build_package(toolchain: &WasmToolchain, package: &str) -> Result<()> {
         "json-render-diagnostics",
     ]);
     let output = cargo
+        .env(test::OPTIMISED.0, test::OPTIMISED.1)
         .stderr(Stdio::inherit())
         .output()
         .context("cargo could not be started")?;
     process::check(&cargo, output.status)?;
     let module = test_binary(&String::from_utf8_lossy(&output.stdout))?;
-    Bindgen::new()
-        .input_path(&module)
-        .out_name("tests")
-        .web(true)?
+    let mut bindgen = Bindgen::new();
+    bindgen
         .debug(true)
         // The tests are plain exports; the runner calls them by name.
         .export_wasm(true)
         .emit_start(false)
-        .typescript(false)
-        .generate(output_of(package))
-        .with_context(|| format!("wasm-bindgen over {}", module.display()))
+        .typescript(false);
+    wasm::bind(&mut bindgen, &module, "tests", &output_of(package))
 }
 
 fn output_of(package: &str) -> PathBuf {

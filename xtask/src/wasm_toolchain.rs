@@ -32,6 +32,7 @@ pub(crate) enum WasmToolchain {
 impl WasmToolchain {
     /// The own toolchain, completed by rustup if need be; else Debian's; else what to do.
     pub(crate) fn prepare() -> Result<Self> {
+        let _installing = setup::installing();
         let sysroot = sysroot(Path::new("rustc"))?;
         if missing(&sysroot).is_empty() {
             return Ok(Self::Own);

@@ -62,11 +62,25 @@ impl Site {
 
 /// Builds the page of the library's tests.
 pub(crate) fn library_tests() -> Result<()> {
-    let config = Site::LibraryTests.config();
-    process::run(process::node().args([VITE, "build", "--config", config, "--logLevel", "warn"]))
+    let inputs = [
+        "package-lock.json",
+        "tsconfig.json",
+        "vite.config.ts",
+        "web/app/src/icon.svg",
+        "web/e2e/library",
+        "web/lib/package/build_id.mjs",
+        "web/lib/package.json",
+        "web/lib/src",
+        "web/lib/wasm",
+    ];
+    vite_build(
+        Site::LibraryTests,
+        "target/library-page/index.html",
+        &inputs,
+    )
 }
 
-/// `vite build`, unless nothing it reads has changed.
+/// Builds the page that people see.
 pub(crate) fn page() -> Result<()> {
     let inputs = [
         "package-lock.json",
@@ -78,11 +92,17 @@ pub(crate) fn page() -> Result<()> {
         "web/lib/src",
         "web/lib/wasm",
     ];
-    let stamp = Stamp::new("page", &inputs, "")?;
-    if stamp.is_fresh(&["web/dist/index.html"]) {
+    vite_build(Site::App, "web/dist/index.html", &inputs)
+}
+
+/// `vite build`, unless nothing it reads has changed since it made `output`.
+fn vite_build(site: Site, output: &str, inputs: &[&str]) -> Result<()> {
+    let config = site.config();
+    let stamp = Stamp::new(&config.replace('/', "-"), inputs, "")?;
+    if stamp.is_fresh(&[output]) {
         return Ok(());
     }
-    process::run(process::node().args([VITE, "build", "--logLevel", "warn"]))?;
+    process::run(process::node().args([VITE, "build", "--config", config, "--logLevel", "warn"]))?;
     stamp.record()
 }
 

@@ -3,10 +3,10 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use wasm_bindgen_cli_support::Bindgen;
 
-use crate::wasm::Build;
+use crate::wasm::{self, Build};
 use crate::wasm_toolchain::WasmToolchain;
 use crate::{package, process, setup};
 
@@ -58,11 +58,7 @@ pub(crate) fn build() -> Result<()> {
         "target/wasm-{}/wasm32-unknown-unknown/wasm/examples/{MODULE}.wasm",
         Build::Transfer.name()
     );
-    Bindgen::new()
-        .input_path(&module)
-        .out_name("shapes")
-        .web(true)?
-        .typescript(false)
-        .generate(OUTPUT)
-        .with_context(|| format!("wasm-bindgen over {module}"))
+    let mut bindgen = Bindgen::new();
+    bindgen.typescript(false);
+    wasm::bind(&mut bindgen, module.as_ref(), "shapes", OUTPUT.as_ref())
 }
