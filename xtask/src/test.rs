@@ -20,9 +20,6 @@ use crate::{
 /// Preemptions loom tries per execution in the bounded run; most bugs need no more than two.
 const LOOM_PREEMPTIONS: &str = "2";
 
-/// Optimises tests that compute a lot. Assertions and overflow checks stay as they are without optimisation.
-pub(crate) const OPTIMISED: (&str, &str) = ("CARGO_PROFILE_TEST_OPT_LEVEL", "1");
-
 /// Held while a suite builds what it shares with another one of the same step.
 static BUILDING: Mutex<()> = Mutex::new(());
 
@@ -268,9 +265,7 @@ fn counts(report: &mut Report, name: &str) -> Result<()> {
 
 fn loom(report: &mut Report, name: &str) -> Result<()> {
     let mut cargo = loom_command("loom");
-    cargo
-        .env("LOOM_MAX_PREEMPTIONS", LOOM_PREEMPTIONS)
-        .env(OPTIMISED.0, OPTIMISED.1);
+    cargo.env("LOOM_MAX_PREEMPTIONS", LOOM_PREEMPTIONS);
     cargo_tests(report, name, &mut cargo, |_| Ok(()))
 }
 

@@ -121,9 +121,8 @@ fn suite(report: &mut Report, name: &str, command: Result<Command>) {
 
 fn deep_loom() -> Command {
     let mut cargo = test::loom_command("loom");
-    cargo
-        .env("LOOM_MAX_PREEMPTIONS", LOOM_PREEMPTIONS)
-        .env(test::OPTIMISED.0, test::OPTIMISED.1);
+    cargo.env("LOOM_MAX_PREEMPTIONS", LOOM_PREEMPTIONS);
+    cargo.env("CARGO_PROFILE_TEST_OPT_LEVEL", "2");
     cargo
 }
 
@@ -144,7 +143,7 @@ fn mixes() -> Command {
     cargo.args(["test", "--package", "wavepool", "--lib", "mixes::limit"]);
     let count = env::var("WAVEPOOL_MIXES");
     cargo.env("WAVEPOOL_MIXES", count.as_deref().unwrap_or(MIXES));
-    cargo.env(test::OPTIMISED.0, test::OPTIMISED.1);
+    cargo.env("CARGO_PROFILE_TEST_OPT_LEVEL", "2");
     cargo
 }
 
