@@ -118,21 +118,12 @@ fn read_rows(file: &Path) -> Result<Vec<Value>> {
 
 /// Runs the sizing rules offline, on a recorded trace or for given streams.
 pub(crate) fn plan(plan: &Plan) -> Result<ExitCode> {
-    let mut cargo = process::cargo();
-    cargo.args([
-        "run",
-        "--quiet",
-        "--package",
-        "wavepool",
-        "--example",
-        "plan",
-        "--",
-    ]);
+    let mut example = process::example("plan")?;
     match plan {
-        Plan::Trace(file) => cargo.arg("--trace").arg(file),
-        Plan::Streams(streams) => cargo.arg("--streams").args(streams),
+        Plan::Trace(file) => example.arg("--trace").arg(file),
+        Plan::Streams(streams) => example.arg("--streams").args(streams),
     };
-    process::exit_code(&mut cargo)
+    process::exit_code(&mut example)
 }
 
 /// `native` of `native_benchmarks`.

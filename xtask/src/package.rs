@@ -56,7 +56,5 @@ pub(crate) fn build_processors() -> Result<()> {
     if let Some(folder) = Path::new(PROCESSOR_NATIVE).parent() {
         std::fs::create_dir_all(folder)?;
     }
-    let mut cargo = process::cargo();
-    cargo.args(["run", "--quiet", "--package", PROCESSOR]);
-    process::run(cargo.args(["--example", "render", "--", PROCESSOR_NATIVE]))
+    process::run(process::example("render")?.arg(PROCESSOR_NATIVE))
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
 
 use anyhow::{Context, Result, bail};
+use serde_json::Value;
 
 /// The directory of the workspace's `Cargo.toml`.
 pub(crate) fn workspace_root() -> PathBuf {
@@ -100,6 +101,32 @@ pub(crate) fn tee(command: &mut Command) -> Result<(ExitStatus, String)> {
     Ok((child.wait()?, text))
 }
 
+/// Runs a command of cargo's that builds one program, and returns where that lies.
+pub(crate) fn built(cargo: &mut Command) -> Result<PathBuf> {
+    cargo.args(["--message-format", "json-render-diagnostics"]);
+    let output = cargo
+        .stderr(Stdio::inherit())
+        .output()
+        .map_err(|error| not_started(cargo, &error))?;
+    check(cargo, output.status)?;
+    executable(&String::from_utf8_lossy(&output.stdout))
+}
+
+/// The one executable among cargo's build messages.
+fn executable(messages: &str) -> Result<PathBuf> {
+    let path = messages.lines().find_map(|line| {
+        let message: Value = serde_json::from_str(line).ok()?;
+        message["executable"].as_str().map(PathBuf::from)
+    });
+    path.context("cargo built no program")
+}
+
+/// An example of this workspace, built as `cargo test --workspace` builds it: `cargo run` would select one package, and compile
+/// many dependencies again, with other features.
+pub(crate) fn example(name: &str) -> Result<Command> {
+    built(cargo().args(["build", "--quiet", "--workspace", "--example", name])).map(Command::new)
+}
+
 /// Turns an unhappy exit status into an error that shows the command.
 pub(crate) fn check(command: &Command, status: ExitStatus) -> Result<()> {
     if status.success() {
@@ -188,6 +215,15 @@ mod tests {
         require_writable(&file).unwrap();
         assert_eq!(fs::read_to_string(&file).unwrap(), "before");
         fs::remove_dir_all(&dir).unwrap();
+    }
+
+    #[test]
+    fn a_program_is_found_among_messages() {
+        let messages = "{\"reason\":\"compiler-artifact\",\"executable\":null}\n\
+                        {\"reason\":\"compiler-artifact\",\"executable\":\"/t/wavepool.wasm\"}\n\
+                        {\"reason\":\"build-finished\",\"success\":true}";
+        assert_eq!(executable(messages).unwrap(), Path::new("/t/wavepool.wasm"));
+        assert!(executable("").is_err());
     }
 
     #[test]

@@ -6,10 +6,9 @@
 //! See `docs/decisions/0045-wasm-tests-without-webdriver.md`.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
-use anyhow::{Context, Result, bail};
-use serde_json::Value;
+use anyhow::Result;
 use wasm_bindgen_cli_support::Bindgen;
 
 use crate::report::{Counts, parse_libtest};
@@ -32,22 +31,11 @@ pub(crate) fn build() -> Result<()> {
 
 fn build_package(toolchain: &WasmToolchain, package: &str) -> Result<()> {
     let mut cargo = Build::Transfer.cargo(toolchain, "test");
-    cargo.args([
-        "--package",
-        package,
-        "--lib",
-        "--no-run",
-        "--message-format",
-        "json-render-diagnostics",
-    ]);
-    let output = cargo
+    cargo
+        .args(["--package", package, "--lib", "--no-run"])
         // Some compute for a minute without. Assertions and overflow checks stay.
-        .env("CARGO_PROFILE_TEST_OPT_LEVEL", "1")
-        .stderr(Stdio::inherit())
-        .output()
-        .context("cargo could not be started")?;
-    process::check(&cargo, output.status)?;
-    let module = test_binary(&String::from_utf8_lossy(&output.stdout))?;
+        .env("CARGO_PROFILE_TEST_OPT_LEVEL", "1");
+    let module = process::built(&mut cargo)?;
     let mut bindgen = Bindgen::new();
     bindgen
         .debug(true)
@@ -90,35 +78,4 @@ fn execute(
         result = result.and(process::check(&node, status));
     }
     Ok((all, result))
-}
-
-/// The one executable among cargo's build messages.
-fn test_binary(messages: &str) -> Result<PathBuf> {
-    let path = messages.lines().find_map(|line| {
-        let message: Value = serde_json::from_str(line).ok()?;
-        message["executable"]
-            .as_str()
-            .map(|path| Path::new(path).to_owned())
-    });
-    match path {
-        Some(path) => Ok(path),
-        None => bail!("cargo built no WebAssembly test binary"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_binary_is_found_among_messages() {
-        let messages = "{\"reason\":\"compiler-artifact\",\"executable\":null}\n\
-                        {\"reason\":\"compiler-artifact\",\"executable\":\"/t/wavepool.wasm\"}\n\
-                        {\"reason\":\"build-finished\",\"success\":true}";
-        assert_eq!(
-            test_binary(messages).unwrap(),
-            Path::new("/t/wavepool.wasm")
-        );
-        assert!(test_binary("").is_err());
-    }
 }
