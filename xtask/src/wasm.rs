@@ -8,6 +8,7 @@ use anyhow::{Context, Result};
 use wasm_bindgen_cli_support::Bindgen;
 
 use crate::progress::Steps;
+use crate::stamp::Stamp;
 use crate::wasm_toolchain::WasmToolchain;
 
 /// The most memory the shared module may have. Reserved by the browser as a whole, and a large
@@ -130,12 +131,15 @@ fn make(package: &str, build: Build, toolchain: &WasmToolchain, output: &Path) -
     bind(&mut bindgen, &module, "wavepool", output)
 }
 
-/// Makes `name.js` and `name_bg.wasm` of a module in the folder `output`, unless they are newer than the module.
+/// Makes `name.js` and `name_bg.wasm` of a module in the folder `output`, unless that was the last module made there.
 pub(crate) fn bind(bindgen: &mut Bindgen, module: &Path, name: &str, output: &Path) -> Result<()> {
-    // Also older than xtask itself, which carries wasm-bindgen's version.
+    // xtask carries wasm-bindgen's version.
     let xtask = std::env::current_exe()?;
+    let made_from = [module, &xtask].map(|path| (path.to_owned(), modified(path)));
+    let stamp = format!("bind-{}", output.to_string_lossy().replace('/', "-"));
+    let stamp = Stamp::new(&stamp, &[], &format!("{made_from:?}"))?;
     let made = output.join(format!("{name}_bg.wasm"));
-    if modified(&made) > modified(module).max(modified(&xtask)) {
+    if stamp.is_fresh(&[&made.to_string_lossy()]) {
         return Ok(());
     }
     bindgen
@@ -143,7 +147,8 @@ pub(crate) fn bind(bindgen: &mut Bindgen, module: &Path, name: &str, output: &Pa
         .out_name(name)
         .web(true)?
         .generate(output)
-        .with_context(|| format!("wasm-bindgen over {}", module.display()))
+        .with_context(|| format!("wasm-bindgen over {}", module.display()))?;
+    stamp.record()
 }
 
 fn modified(path: &Path) -> Option<SystemTime> {
