@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::setting_error::{SettingError, check};
-use super::sizing::sizing_rules::WINDOW_LIMITS_MS;
+use super::sizing::demand::WINDOW_LIMITS_MS;
 
 /// A threshold with the distance the figure must come back before the alert ends.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]

@@ -1,17 +1,18 @@
-//! How many buffers given streams can need at most, so that a pool built from the plan cannot run out.
+//! Capacity planning: the largest number of buffers that given streams can need, so that a pool built from the plan is never
+//! exhausted.
 
 use core::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
 use super::class_boundaries::{BoundarySearch, MAX_CLASSES};
+use super::class_buffers::{ClassBuffers, MAX_BUFFERS_AT_ONCE};
 use super::histograms::SizeHistogram;
-use super::sizing_profile::{ClassBuffers, MAX_BUFFERS_AT_ONCE};
 use crate::modules::data_management::control::arena::MOST_BYTES;
 use crate::modules::data_management::realtime::slot_table::MAX_SAMPLES;
 use crate::modules::data_management::setting_error::Plain;
 
-/// A stream that is cut into windows, one buffer for each window and channel.
+/// A stream of windows, with one buffer for each window and channel.
 ///
 /// Written `RATE:CHANNELS:WINDOW/HOP:HOLD_MS`, as in `48000:2:4096/1024:50`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -20,27 +21,27 @@ pub struct StreamNeed {
     pub sample_rate_hz: u32,
     /// Channels, a buffer each.
     pub channels: u32,
-    /// Frames in a window.
+    /// Frames of a window.
     pub window: u32,
     /// Frames from the start of one window to the start of the next.
     pub hop: u32,
-    /// How long a complete window is held by those who read it, at most.
+    /// The longest time that a complete window is in use by its readers.
     pub hold_ms: f64,
-    /// Frames handed in at once: all windows they touch may be open together.
+    /// Frames of one call of the capture. All windows with frames of the call may be open at the same time.
     pub quantum_frames: u32,
 }
 
-/// Frames an audio callback hands in unless it says otherwise: the Web Audio quantum.
+/// The default for the frames of an audio callback: the quantum of Web Audio.
 const QUANTUM_FRAMES: u32 = 128;
 
 impl StreamNeed {
-    /// Windows that can exist at once.
+    /// The most windows that exist at a time.
     ///
-    /// Window *i* takes its buffer with the quantum that holds frame *i* × hop, and returns it `hold_ms` after the one
-    /// that completes it: the buffers alive are those of windows that touch a stretch of window + quantum + hold frames.
+    /// Window *i* acquires its buffer in the quantum with frame *i* × hop, and releases it `hold_ms` after the quantum that
+    /// completes it. The windows that exist at a time are those with a frame in a range of window + quantum + hold frames.
     ///
     /// # Errors
-    /// [`CapacityError::Number`] when a number of the stream is outside of its limits; [`CapacityError::TooManyBuffers`].
+    /// [`CapacityError::Number`] if a number of the stream is outside its limits; [`CapacityError::TooManyBuffers`].
     pub fn windows_at_once(&self) -> Result<u32, CapacityError> {
         self.check()?;
         let hold = (self.hold_ms / 1000.0 * f64::from(self.sample_rate_hz)).ceil();
@@ -49,7 +50,7 @@ impl StreamNeed {
         buffers_of_a_class(self.window as usize, frames.div_ceil(self.hop.into()))
     }
 
-    /// Buffers that can be leased at once.
+    /// The most buffers that are in use at a time.
     ///
     /// # Errors
     /// As for [`windows_at_once`](Self::windows_at_once).
@@ -58,7 +59,7 @@ impl StreamNeed {
         buffers_of_a_class(self.window as usize, buffers)
     }
 
-    /// Whether every number is within its limits.
+    /// Checks that every number is within its limits.
     fn check(&self) -> Result<(), CapacityError> {
         let numbers = [
             ("RATE", self.sample_rate_hz, MAX_RATE_HZ),
@@ -74,14 +75,14 @@ impl StreamNeed {
     }
 }
 
-/// Frames per second of a stream.
+/// The limits of a stream's frames per second.
 const MAX_RATE_HZ: u32 = 10_000_000;
-/// A window is held for a day at most.
+/// The longest time that a window is in use: a day.
 const MAX_HOLD_MS: f64 = 86_400_000.0;
-/// Streams of one plan: what finding the classes takes grows with their square.
+/// The most streams of one plan: the time for finding the classes grows with the square of their number.
 const MAX_STREAMS: usize = 4096;
 
-/// So many buffers of one class, if a pool can have them when it is built.
+/// Checks that a pool can be built with so many buffers of one class.
 fn buffers_of_a_class(samples: usize, buffers: u64) -> Result<u32, CapacityError> {
     match u32::try_from(buffers) {
         Ok(buffers) if buffers <= MAX_BUFFERS_AT_ONCE => Ok(buffers),
@@ -105,27 +106,27 @@ fn check_number(
     })
 }
 
-/// A stream that cannot be planned for.
+/// Why no plan can be made.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum CapacityError {
-    /// Not of the form that was asked for.
+    /// The text is not a stream.
     #[error(
         "stream \"{text}\" is not RATE:CHANNELS:WINDOW/HOP:HOLD_MS, such as 48000:2:4096/1024:50"
     )]
     Form {
-        /// What was given.
+        /// The value given.
         text: String,
     },
-    /// A number no stream can have.
+    /// A number of a stream is outside its limits.
     #[error("{what} must be {} to {} (got {})", Plain(*least), Plain(*most), Plain(*value))]
     Number {
-        /// Which of its numbers.
+        /// The name of the number.
         what: &'static str,
-        /// What was given.
+        /// The value given.
         value: f64,
-        /// The smallest that is accepted.
+        /// The smallest accepted value.
         least: f64,
-        /// The largest that is accepted.
+        /// The largest accepted value.
         most: f64,
     },
     /// More buffers of one size than a pool can be built with.
@@ -133,23 +134,23 @@ pub enum CapacityError {
         "{buffers} buffers of {samples} samples are needed, a pool is built with at most {MAX_BUFFERS_AT_ONCE} of one class: use a shorter HOLD_MS, a longer HOP, or fewer streams"
     )]
     TooManyBuffers {
-        /// Buffers that are needed.
+        /// Needed buffers.
         buffers: u64,
-        /// Samples of each.
+        /// Samples of each buffer.
         samples: usize,
     },
     /// More samples than a pool can be built with.
     #[error("{samples} samples are needed, a pool is built with at most {most}")]
     TooManySamples {
-        /// Samples that are needed.
+        /// Needed samples.
         samples: u64,
-        /// The most a pool is built with.
+        /// The largest number that a pool can be built with.
         most: usize,
     },
-    /// More streams than a plan is made for.
+    /// More streams than a plan can have.
     #[error("a plan is made for at most {MAX_STREAMS} streams (got {count})")]
     TooManyStreams {
-        /// Streams given.
+        /// The number of streams given.
         count: usize,
     },
 }
@@ -181,21 +182,21 @@ impl FromStr for StreamNeed {
     }
 }
 
-/// Classes and buffers that rule exhaustion out.
+/// Classes and numbers of buffers with which the pool cannot be exhausted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CapacityPlan {
-    /// What to reserve, ascending by capacity, when one real-time half serves all streams.
+    /// The buffers to reserve, ascending by capacity, if one real-time half serves all streams.
     pub classes: Vec<ClassBuffers>,
-    /// What each stream needs for itself, in the order given: for a half of its own.
+    /// The buffers that each stream needs, in the given order, for halves of their own.
     pub streams: Vec<ClassBuffers>,
 }
 
 impl CapacityPlan {
-    /// Plans for `streams` that all run at once. Classes are the window sizes, or where there are more than a pool
-    /// can have, those that waste the least.
+    /// A plan for `streams` that run at the same time. The classes are the window sizes; if there are more sizes than a pool
+    /// can have classes, they are the classes with the least waste.
     ///
     /// # Errors
-    /// [`CapacityError`], for streams with numbers outside of their limits, and for more than a pool can be built with.
+    /// [`CapacityError`] for streams with numbers outside their limits, and for more buffers than a pool can be built with.
     pub fn for_streams(streams: &[StreamNeed]) -> Result<Self, CapacityError> {
         if streams.len() > MAX_STREAMS {
             return Err(CapacityError::TooManyStreams {
@@ -211,7 +212,7 @@ impl CapacityPlan {
         let search = BoundarySearch::new(&sizes, 0, MAX_CLASSES);
         let mut classes: Vec<ClassBuffers> = Vec::new();
         for samples in search.least_waste().classes {
-            // The granule of the largest size may end beyond what a buffer can have.
+            // The granule of the largest size may end above the largest capacity of a buffer.
             let samples = samples.min(MAX_SAMPLES);
             classes.push(ClassBuffers {
                 samples,
@@ -223,7 +224,7 @@ impl CapacityPlan {
             let class = classes
                 .iter_mut()
                 .find(|class| class.samples >= stream.window as usize);
-            // The largest class holds the largest window.
+            // The largest class serves the largest window.
             let Some(class) = class else { continue };
             let together = u64::from(class.buffers) + u64::from(buffers);
             class.buffers = buffers_of_a_class(class.samples, together)?;

@@ -5,11 +5,12 @@ fn stream(text: &str) -> StreamNeed {
     text.parse().unwrap()
 }
 
-/// How many windows a walk is long. The interpreter is slow.
+/// The length of a simulation in windows. Miri is slow.
 const LENGTH: u64 = if cfg!(miri) { 3 } else { 40 };
 
-/// Walks the stream quantum by quantum, with every window held for as long as it may be; most windows alive.
-fn walked(stream: &StreamNeed) -> usize {
+/// Simulates the stream quantum by quantum, with every window in use for the longest time; returns the most windows at a
+/// time.
+fn simulated(stream: &StreamNeed) -> usize {
     let hold = (stream.hold_ms / 1000.0 * f64::from(stream.sample_rate_hz)).ceil() as u64;
     let [window, hop, quantum] = [stream.window, stream.hop, stream.quantum_frames].map(u64::from);
     let (mut open, mut next, mut most) = (Vec::new(), 0, 0);
@@ -26,20 +27,20 @@ fn walked(stream: &StreamNeed) -> usize {
 
 proptest! {
     #[test]
-    fn no_walk_needs_more_than_planned(
+    fn capacity_plan_is_an_upper_bound_for_any_stream(
         window in 16u32..2048, hop in 16u32..2048, quantum in prop::sample::select(vec![1u32, 64, 128, 480]),
         hold_ms in 0.0f64..30.0,
     ) {
         let stream = StreamNeed {
             sample_rate_hz: 48_000, channels: 1, window, hop, hold_ms, quantum_frames: quantum,
         };
-        prop_assert!(walked(&stream) <= stream.windows_at_once().unwrap() as usize);
+        prop_assert!(simulated(&stream) <= stream.windows_at_once().unwrap() as usize);
     }
 }
 
 #[test]
-fn the_bound_is_reached() {
-    // Frame by frame, where every phase of window against quantum occurs.
+fn capacity_plan_is_reached_by_a_simulation() {
+    // With quanta of one frame, in which every phase of window and quantum occurs.
     for (window, hop, hold_ms) in [(4096, 1024, 0.0), (1024, 1024, 10.0), (1000, 300, 1.0)] {
         let stream = StreamNeed {
             sample_rate_hz: 48_000,
@@ -49,12 +50,15 @@ fn the_bound_is_reached() {
             hold_ms,
             quantum_frames: 1,
         };
-        assert_eq!(walked(&stream), stream.windows_at_once().unwrap() as usize);
+        assert_eq!(
+            simulated(&stream),
+            stream.windows_at_once().unwrap() as usize
+        );
     }
 }
 
 #[test]
-fn classes_are_the_windows_and_streams_add_up() {
+fn capacity_plan_classes_are_the_windows_and_streams_add_up() {
     let streams = [
         stream("48000:2:4096/1024:0"),
         stream("48000:1:441/441:0"),
@@ -78,7 +82,7 @@ fn classes_are_the_windows_and_streams_add_up() {
 }
 
 #[test]
-fn more_windows_than_classes_share() {
+fn capacity_plan_shares_classes_if_there_are_too_many_windows() {
     let streams: Vec<_> = (1..=20)
         .map(|i| stream(&format!("48000:1:{}/64:0", i * 64)))
         .collect();
@@ -87,12 +91,12 @@ fn more_windows_than_classes_share() {
 }
 
 #[test]
-fn nothing_to_serve_needs_nothing() {
+fn capacity_plan_of_no_streams_is_empty() {
     assert_eq!(CapacityPlan::for_streams(&[]).unwrap().samples(), 0);
 }
 
 #[test]
-fn bad_streams_are_refused_with_the_form() {
+fn invalid_stream_text_is_refused_with_the_expected_form() {
     for text in [
         "",
         "48000",

@@ -1,32 +1,33 @@
-//! Which size classes waste the fewest samples for the sizes that were asked for: an exact dynamic programme.
+//! The size classes with the least internal fragmentation for the requested sizes, by exact dynamic programming.
 //!
-//! A request takes a buffer of the smallest class that holds it; the rest of that buffer is waste. For each number
-//! of classes the search finds the boundaries with the least waste over all observed requests, then takes the fewest
-//! classes that come close to the best, since every class keeps idle buffers of its own.
+//! A request is served by the smallest class that is large enough; the rest of the buffer is waste. For each number of
+//! classes the search finds the boundaries with the least waste over all observed requests. It then chooses the smallest
+//! number of classes that comes close to the best one, since every class has idle buffers of its own.
 
 use serde::{Deserialize, Serialize};
 
 use super::histograms::SizeHistogram;
 
-/// Most classes a pool can have.
+/// The most classes of a pool.
 pub const MAX_CLASSES: usize = 16;
 
-/// One more class must save at least this share of the samples asked for: every class keeps a margin of idle buffers.
+/// The smallest share of the requested samples that one more class must save, because every class keeps a margin of idle
+/// buffers.
 const WORTH_A_CLASS: f64 = 0.02;
 
-/// A set of classes and what it would have wasted on the observed requests.
+/// A set of classes, and its waste for the observed requests.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ClassProposal {
     /// Capacities in samples, ascending.
     pub classes: Vec<usize>,
     /// Samples wasted over all observed requests.
     pub wasted_samples: u64,
-    /// Samples asked for over all observed requests.
+    /// Requested samples over all observed requests.
     pub requested_samples: u64,
 }
 
 impl ClassProposal {
-    /// Waste ÷ capacity handed out, in percent.
+    /// Waste ÷ acquired capacity, in percent.
     #[must_use]
     pub fn waste_percentage(&self) -> f64 {
         let capacity = self.wasted_samples.saturating_add(self.requested_samples);
@@ -34,8 +35,8 @@ impl ClassProposal {
     }
 }
 
-/// Samples that `classes` (ascending) waste on the requests of `sizes`; requests above the largest class are not
-/// served and waste nothing.
+/// The samples that `classes` (ascending) waste for the requests of `sizes`. Requests above the largest class are not served
+/// and waste nothing.
 #[must_use]
 pub fn wasted_samples(sizes: &SizeHistogram, classes: &[usize]) -> u64 {
     sizes
@@ -47,15 +48,15 @@ pub fn wasted_samples(sizes: &SizeHistogram, classes: &[usize]) -> u64 {
         .fold(0, u64::saturating_add)
 }
 
-/// The search, which can be advanced in portions so that a control step stays short.
+/// The search. It advances in portions, so that a control step stays short.
 ///
-/// `best[k][j]` is the least waste when the smallest `j` sizes are served by `k + 1` classes, the largest of which is
-/// size `j - 1`; `cut[k][j]` is how many sizes the smaller classes serve then. Sums stop at `u64::MAX`.
+/// `best[k][j]` is the least waste if `k + 1` classes serve the smallest `j` sizes and the largest of these classes is size
+/// `j - 1`; `cut[k][j]` is the number of sizes that the smaller classes serve then. Sums saturate at `u64::MAX`.
 /// See `docs/decisions/0023-class-boundaries-by-dynamic-programming.md`.
 #[derive(Debug, Clone)]
 pub struct BoundarySearch {
     sizes: Vec<usize>,
-    /// Sums over the sizes before each index: requests, and samples asked for.
+    /// Sums over the sizes before each index: requests, and requested samples.
     requests: Vec<u64>,
     samples: Vec<u64>,
     best: Vec<Vec<u64>>,
@@ -64,8 +65,8 @@ pub struct BoundarySearch {
 }
 
 impl BoundarySearch {
-    /// Begins a search over the observed `sizes`. `largest` is a request the pool must go on serving, whether it was
-    /// observed or not.
+    /// Begins a search over the observed `sizes`. `largest` is a size that the pool must serve, whether it was observed or
+    /// not.
     #[must_use]
     pub fn new(sizes: &SizeHistogram, largest: usize, max_classes: usize) -> Self {
         let mut search = Self {
@@ -91,14 +92,15 @@ impl BoundarySearch {
         search
     }
 
-    /// Waste when one class serves the sizes `from..to`.
+    /// The waste if one class serves the sizes `from..to`.
     fn waste(&self, from: usize, to: usize) -> u64 {
         (self.sizes[to - 1] as u64)
             .saturating_mul(self.requests[to] - self.requests[from])
             .saturating_sub(self.samples[to] - self.samples[from])
     }
 
-    /// Goes on for at most about `budget` comparisons, always at least one cell; the proposal once it is done.
+    /// Advances by about `budget` comparisons at most, and by at least one cell; returns the proposal when the search is
+    /// done.
     pub fn advance(&mut self, budget: usize) -> Option<ClassProposal> {
         let count = self.sizes.len();
         let mut spent = 0;
@@ -115,7 +117,7 @@ impl BoundarySearch {
         None
     }
 
-    /// Runs to the end.
+    /// Runs the search to its end.
     #[must_use]
     pub fn finish(mut self) -> ClassProposal {
         loop {
@@ -125,7 +127,7 @@ impl BoundarySearch {
         }
     }
 
-    /// Runs to the end; the proposal with the least waste, however many classes it takes.
+    /// Runs the search to its end; returns the proposal with the least waste for any number of classes.
     #[must_use]
     pub fn least_waste(mut self) -> ClassProposal {
         while self.advance(usize::MAX).is_none() {}
@@ -139,7 +141,7 @@ impl BoundarySearch {
             .is_some_and(|layer| layer.len() == self.sizes.len() + 1)
     }
 
-    /// Computes the next cell of the last layer; how many comparisons it took.
+    /// Computes the next cell of the last layer; returns the number of comparisons.
     fn fill_cell(&mut self) -> usize {
         let layer = self.best.len() - 1;
         let to = self.best[layer].len();
@@ -166,7 +168,7 @@ impl BoundarySearch {
         let count = self.sizes.len();
         let requested_samples = self.samples[count];
         let worth = (requested_samples as f64 * WORTH_A_CLASS) as u64;
-        // The fewest classes after which no larger number saves its worth for each class more.
+        // The smallest number of classes after which no larger number saves enough per additional class.
         let layer = (0..self.best.len())
             .find(|&layer| {
                 (layer + 1..self.best.len()).all(|more| {

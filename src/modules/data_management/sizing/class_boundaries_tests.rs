@@ -10,7 +10,7 @@ fn histogram(sizes: &[(usize, u64)]) -> SizeHistogram {
     histogram
 }
 
-/// Least waste with exactly up to `k` classes, by trying every subset of the sizes.
+/// The least waste with up to `k` classes, by trying every subset of the sizes.
 fn brute_force(histogram: &SizeHistogram, k: usize) -> u64 {
     let sizes: Vec<usize> = histogram.iter().map(|(size, _)| size).collect();
     (1u32..1 << sizes.len())
@@ -50,7 +50,7 @@ proptest! {
     }
 
     #[test]
-    fn portions_do_not_change_the_answer(
+    fn class_search_in_portions_gives_the_same_proposal(
         sizes in prop::collection::vec((1usize..4096, 1u64..1000), 0..20),
         budget in 0usize..50,
     ) {
@@ -65,14 +65,14 @@ proptest! {
 }
 
 #[test]
-fn sizes_that_lie_close_share_a_class() {
+fn class_search_lets_similar_sizes_share_a_class() {
     let proposal =
         BoundarySearch::new(&histogram(&[(480, 100), (496, 1000), (1920, 500)]), 0, 16).finish();
     assert_eq!(proposal.classes, [496, 1920]);
 }
 
 #[test]
-fn the_largest_size_stays_served_though_nobody_asked() {
+fn class_search_keeps_serving_the_largest_size_without_requests() {
     let proposal = BoundarySearch::new(&histogram(&[(480, 1000)]), 4096, 16).finish();
     assert_eq!(proposal.classes, [480, 4096]);
     assert_eq!(proposal.wasted_samples, 0);
@@ -98,7 +98,7 @@ fn extreme_sizes_and_counts_overflow_nothing() {
 }
 
 #[test]
-fn nothing_observed_proposes_nothing() {
+fn class_search_without_observations_proposes_nothing() {
     assert!(
         BoundarySearch::new(&histogram(&[]), 0, 16)
             .finish()
@@ -108,7 +108,7 @@ fn nothing_observed_proposes_nothing() {
 }
 
 #[test]
-fn boundaries_are_whole_granules() {
+fn class_boundaries_are_whole_granules() {
     let proposal = BoundarySearch::new(&histogram(&[(441, 7), (1000, 7)]), 0, 16).finish();
     assert!(
         proposal
@@ -120,8 +120,8 @@ fn boundaries_are_whole_granules() {
 }
 
 #[test]
-fn a_portion_is_bounded() {
-    // The interpreter is slow.
+fn class_search_portion_is_bounded() {
+    // Miri is slow.
     let (sizes, portion) = if cfg!(miri) { (64, 256) } else { (512, 4096) };
     let all: Vec<_> = (1..=sizes)
         .map(|i| (i * GRANULE_SAMPLES, i as u64))
@@ -131,7 +131,7 @@ fn a_portion_is_bounded() {
     while search.advance(portion).is_none() {
         portions += 1;
     }
-    // A portion overruns its budget by at most one row of all sizes.
+    // A portion exceeds its budget by at most one row of all sizes.
     let total = MAX_CLASSES * sizes * (sizes + 1) / 2;
     assert!(
         portions >= total / (portion + sizes) / 2,

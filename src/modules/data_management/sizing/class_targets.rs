@@ -1,52 +1,47 @@
-//! How many buffers each class should have.
+//! The target number of buffers of each class.
 //!
-//! Each class gets a target between three marks: what it needs *now* (present peak, and where its rise leads until
-//! the next step), what it needed *recently*, and what it needed over all windows. Idle memory may stay where it was
-//! last used as long as the pool holds no more than its share over the peak of use; beyond that, and under pressure,
-//! classes give back what lies above their marks, the oldest mark first. So idle memory moves between classes
-//! instead of adding up.
+//! The target of a class lies between three watermarks: the number that it needs *now* (its present peak, and where a rise
+//! leads until the next step), the number that it needed *recently*, and the number that it needed over all windows. Idle
+//! memory may stay where it was used last while the pool has no more than its budget over the peak of use. Above the budget,
+//! and under memory pressure, classes return the buffers above their watermarks, the oldest watermark first. Idle memory
+//! therefore moves between classes instead of adding up.
 
+pub(crate) use super::class_buffers::with_margin;
 use super::demand::{ClassDemand, Demand};
 use super::histograms::WINDOWS;
 use super::sizing_plan::{MemoryPressure, Strategy};
-use super::sizing_rules::SizingPolicy;
+use super::sizing_policy::SizingPolicy;
 use crate::modules::data_management::pool_metrics::{ClassMetrics, PoolMetrics, sample_bytes};
 
-/// The share of control steps whose peak the idle target covers.
+/// The share of control steps whose peak the target of idle buffers covers.
 pub(super) const QUANTILE: f64 = 0.999;
-/// Margin over a mark: this share, at least one buffer.
-const MARGIN: f64 = 0.06;
-/// Bytes held ÷ peak of bytes used: above the first the plan shrinks, down to the second.
+/// Carved bytes ÷ peak of used bytes: above the first the plan shrinks the pool, down to the second.
 /// See `docs/decisions/0020-class-targets-by-window-under-one-budget.md`.
-pub(super) const HELD_LIMIT: f64 = 1.24;
-const HELD_TARGET: f64 = 1.2;
-/// One part in this many of a class is a little.
-const LITTLE: u64 = 8;
-/// Control steps that a falling trend is followed ahead.
+pub(super) const CARVED_LIMIT: f64 = 1.24;
+const CARVED_TARGET: f64 = 1.2;
+/// A change of less than one part in this many of a class is within the hysteresis band.
+const HYSTERESIS_PARTS: u64 = 8;
+/// The number of control steps for which a falling trend is extrapolated.
 const FALL_STEPS: i64 = 3;
-/// Control steps until what one class is asked for serves another: shed, collected, carved.
+/// The number of control steps until buffers requested from one class serve another: they are shed, collected and carved.
 const STEPS_TO_MOVE: i64 = 2;
-/// A class whose requests come further apart than this may borrow.
+/// A class with longer pauses between requests than this may be served by a larger class.
 const RARE_PAUSE_US: u32 = 250_000;
 
-/// What one class needs, by age of the observation.
+/// The needs of one class, by age of the observation.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Marks {
+pub(super) struct Watermarks {
     pub(super) now: u64,
     recent: u64,
     long: u64,
-    /// None for a retired class: it drains by itself.
+    /// `None` for a retired class, which drains by itself.
     pub(super) strategy: Option<Strategy>,
     pub(super) target: u64,
-    /// Those that are there of what the host configured, while demand has not aged: a plan does not go below it.
+    /// The existing buffers of those that the host configured, until demand has aged. A plan keeps at least these.
     configured: u64,
 }
 
-pub(crate) fn with_margin(buffers: u64) -> u64 {
-    buffers.saturating_add(((buffers as f64 * MARGIN).ceil() as u64).max(1))
-}
-
-impl Marks {
+impl Watermarks {
     fn of(demand: &ClassDemand, class: &ClassMetrics, policy: &SizingPolicy) -> Self {
         let floor = policy
             .floors
@@ -63,8 +58,8 @@ impl Marks {
             quantile(2).max(demand.peak),
             quantile(WINDOWS).max(demand.peak),
         );
-        // Within known use a rise is followed at once and a quarter as far again; beyond it, only a trend. A falling trend
-        // is followed as far as it takes buffers to come home.
+        // Up to the known peak, a rise is followed immediately and extrapolated by a quarter; above it, only a trend is
+        // followed. A falling trend is extrapolated over the steps that buffers need to be released.
         let trend = demand.trend();
         let fall = demand
             .peak
@@ -86,14 +81,14 @@ impl Marks {
         } else {
             Strategy::Prewarmed
         };
-        let mark = |buffers| match strategy {
+        let watermark = |buffers| match strategy {
             Strategy::BorrowedFromAbove => 0,
             _ => with_margin(buffers).max(floor),
         };
         Self {
-            now: mark(ahead),
-            recent: mark(recent.max(ahead)),
-            long: mark(long.max(ahead)),
+            now: watermark(ahead),
+            recent: watermark(recent.max(ahead)),
+            long: watermark(long.max(ahead)),
             strategy: Some(strategy),
             ..Self::default()
         }
@@ -107,18 +102,18 @@ impl Marks {
     }
 }
 
-/// Whether a class was refused a request, or use rises so steadily that it will be before memory can be moved to it. For a pool
-/// whose limit leaves no room: there another class has to give what it has idle.
+/// Whether a class refused a request, or its use rises so steadily that it will before memory can be moved to it. Used for a
+/// pool at its limit, in which another class has to return idle buffers.
 pub(super) fn outgrows_limit(metrics: &PoolMetrics, demand: &Demand) -> bool {
     let mut each = metrics.classes.iter().zip(&demand.classes);
     each.any(|(class, demand)| {
         let trend = demand.trend().saturating_mul(STEPS_TO_MOVE);
-        let is_rising = trend > 0 && demand.peak.saturating_add_signed(trend) > staying(class);
+        let is_rising = trend > 0 && demand.peak.saturating_add_signed(trend) > retained(class);
         !class.retired && (demand.is_refused || is_rising)
     })
 }
 
-/// Marks and target of each class. With `keeps_configured`, what the host configured is kept until demand has aged. See
+/// Watermarks and target of each class. With `keeps_configured`, the configured buffers are kept until demand has aged. See
 /// `docs/decisions/0021-configured-mix-is-kept-per-class.md`.
 pub(super) fn of(
     metrics: &PoolMetrics,
@@ -126,73 +121,83 @@ pub(super) fn of(
     policy: &SizingPolicy,
     pressure: MemoryPressure,
     keeps_configured: bool,
-) -> Vec<Marks> {
+) -> Vec<Watermarks> {
     let classes = &metrics.classes;
-    let mut marks = vec![Marks::default(); classes.len()];
-    for ((mark, class), of_class) in marks.iter_mut().zip(classes).zip(&demand.classes) {
+    let mut watermarks = vec![Watermarks::default(); classes.len()];
+    for ((watermark, class), of_class) in watermarks.iter_mut().zip(classes).zip(&demand.classes) {
         if !class.retired {
-            *mark = Marks::of(of_class, class, policy);
+            *watermark = Watermarks::of(of_class, class, policy);
             if keeps_configured {
-                mark.configured = demand.configured_buffers(class.samples).min(staying(class));
+                watermark.configured = demand
+                    .configured_buffers(class.samples)
+                    .min(retained(class));
             }
         }
     }
-    settle_borrowers(&mut marks);
-    set_targets(&mut marks, classes, budget(demand), pressure);
-    marks
+    resolve_served_by_larger(&mut watermarks);
+    set_targets(&mut watermarks, classes, budget(demand), pressure);
+    watermarks
 }
 
-/// A class can borrow only from one that keeps buffers.
-fn settle_borrowers(marks: &mut [Marks]) {
-    for index in 0..marks.len() {
-        let lender = marks.get(index + 1).and_then(|mark| mark.strategy);
-        if marks[index].strategy == Some(Strategy::BorrowedFromAbove)
-            && lender != Some(Strategy::Prewarmed)
+/// A class may rely on a larger class only if that one keeps buffers.
+fn resolve_served_by_larger(watermarks: &mut [Watermarks]) {
+    for index in 0..watermarks.len() {
+        let larger = watermarks
+            .get(index + 1)
+            .and_then(|watermark| watermark.strategy);
+        if watermarks[index].strategy == Some(Strategy::BorrowedFromAbove)
+            && larger != Some(Strategy::Prewarmed)
         {
-            marks[index].strategy = Some(Strategy::OnDemand);
+            watermarks[index].strategy = Some(Strategy::OnDemand);
         }
     }
 }
 
-/// Bytes above which the pool gives back, and down to which.
+/// The bytes above which the pool shrinks, and down to which.
 fn budget(demand: &Demand) -> (f64, f64) {
     let configured = demand.configured_bytes() as f64;
     let peak = demand.peak_bytes() as f64;
     (
-        (peak * HELD_LIMIT).max(configured),
-        (peak * HELD_TARGET).max(configured),
+        (peak * CARVED_LIMIT).max(configured),
+        (peak * CARVED_TARGET).max(configured),
     )
 }
 
 fn set_targets(
-    marks: &mut [Marks],
+    watermarks: &mut [Watermarks],
     classes: &[ClassMetrics],
     (limit, goal): (f64, f64),
     pressure: MemoryPressure,
 ) {
-    for (mark, class) in marks.iter_mut().zip(classes) {
-        mark.target = match mark.strategy {
+    for (watermark, class) in watermarks.iter_mut().zip(classes) {
+        watermark.target = match watermark.strategy {
             None => 0,
-            Some(Strategy::BorrowedFromAbove) => class.leased.max(mark.configured),
-            Some(_) => staying(class).max(mark.recent),
+            Some(Strategy::BorrowedFromAbove) => class.leased.max(watermark.configured),
+            Some(_) => retained(class).max(watermark.recent),
         };
     }
-    // What was asked back is held until it has come home.
+    // Buffers that were requested back count until they are released.
     let draining = classes
         .iter()
         .map(|class| sample_bytes(class.samples, class.draining) as f64);
     let draining: f64 = draining.sum();
-    let passes: [fn(&Marks) -> u64; 3] = [|mark| mark.long, |mark| mark.recent, |mark| mark.now];
-    for (pass, mark_of_pass) in passes.into_iter().enumerate() {
-        let floor = |mark: &Marks| mark_of_pass(mark).max(mark.configured);
-        let bytes = |buffers: fn(&Marks, u64) -> u64| -> f64 {
-            let each = marks.iter().zip(classes);
-            each.map(|(mark, class)| sample_bytes(class.samples, buffers(mark, floor(mark))) as f64)
-                .sum()
+    let passes: [fn(&Watermarks) -> u64; 3] = [
+        |watermark| watermark.long,
+        |watermark| watermark.recent,
+        |watermark| watermark.now,
+    ];
+    for (pass, watermark_of_pass) in passes.into_iter().enumerate() {
+        let floor = |watermark: &Watermarks| watermark_of_pass(watermark).max(watermark.configured);
+        let bytes = |buffers: fn(&Watermarks, u64) -> u64| -> f64 {
+            let each = watermarks.iter().zip(classes);
+            each.map(|(watermark, class)| {
+                sample_bytes(class.samples, buffers(watermark, floor(watermark))) as f64
+            })
+            .sum()
         };
-        let held = bytes(|mark, _| mark.target) + draining;
-        let excess = bytes(|mark, floor| mark.target.saturating_sub(floor));
-        // Under pressure everything above the mark goes; otherwise as much as the budget asks.
+        let held = bytes(|watermark, _| watermark.target) + draining;
+        let excess = bytes(|watermark, floor| watermark.target.saturating_sub(floor));
+        // Under pressure all buffers above the watermark are returned; otherwise as many as the budget requires.
         let forced = match pressure {
             MemoryPressure::None => false,
             MemoryPressure::Moderate => pass <= 1,
@@ -205,24 +210,24 @@ fn set_targets(
         } else {
             continue;
         };
-        for mark in marks.iter_mut() {
-            let above = mark.target.saturating_sub(floor(mark));
-            mark.target -= ((above as f64 * share).ceil() as u64).min(above);
+        for watermark in watermarks.iter_mut() {
+            let above = watermark.target.saturating_sub(floor(watermark));
+            watermark.target -= ((above as f64 * share).ceil() as u64).min(above);
         }
     }
-    // Where memory is shared out anew at every step, a little would go to and fro with every fluctuation: it goes only to
-    // those that need it now.
-    for (mark, class) in marks.iter_mut().zip(classes) {
-        let staying = staying(class);
-        let little = staying..=staying.saturating_add(staying / LITTLE);
-        if mark.now <= staying && little.contains(&mark.target) {
-            mark.target = staying;
+    // At the limit, small changes would move buffers back and forth with every fluctuation: only classes that need buffers
+    // now get them.
+    for (watermark, class) in watermarks.iter_mut().zip(classes) {
+        let retained = retained(class);
+        let hysteresis_band = retained..=retained.saturating_add(retained / HYSTERESIS_PARTS);
+        if watermark.now <= retained && hysteresis_band.contains(&watermark.target) {
+            watermark.target = retained;
         }
     }
 }
 
-/// Buffers that are there and were not asked back.
-pub(super) fn staying(class: &ClassMetrics) -> u64 {
+/// Buffers that exist and were not requested back.
+pub(super) fn retained(class: &ClassMetrics) -> u64 {
     class.carved.saturating_sub(class.draining)
 }
 

@@ -3,19 +3,19 @@ use crate::modules::data_management::pool_optimization::tests::{AGE, Bench, WIND
 use crate::modules::data_management::sizing::sizing_profile::ClassBuffers;
 
 #[test]
-fn steady_use_settles_and_then_nothing_changes() {
+fn targets_of_steady_use_become_constant() {
     let mut bench = Bench::new(&[(256, 8), (1024, 8)], SizingPolicy::default());
     for _ in 0..AGE {
         bench.step(&[30, 10]);
     }
     assert!(bench.carved()[0] >= with_margin(30) && bench.carved()[1] >= with_margin(10));
     let peak = (30 * 256 + 10 * 1024) * 4;
-    assert!(bench.metrics.bytes_held as f64 <= HELD_LIMIT * f64::from(peak));
+    assert!(bench.metrics.bytes_held as f64 <= CARVED_LIMIT * f64::from(peak));
     assert!((0..AGE).all(|_| bench.step(&[30, 10]).is_none()));
 }
 
 #[test]
-fn a_steady_rise_never_runs_out() {
+fn targets_follow_a_steady_rise_without_exhaustion() {
     let mut bench = Bench::new(&[(512, 8)], SizingPolicy::default());
     for leased in (0..400).step_by(4) {
         bench.step(&[leased]);
@@ -24,13 +24,13 @@ fn a_steady_rise_never_runs_out() {
 }
 
 #[test]
-fn idle_memory_moves_between_classes_instead_of_adding_up() {
+fn targets_move_idle_memory_between_classes() {
     let mut bench = Bench::new(&[(256, 130), (1024, 8)], SizingPolicy::default());
     let peak = 128 * 256 * 4;
     let mut most = 0;
     for cycle in 0..20 {
         for step in 0..100u64 {
-            // Ten steps (50 ms) from one class to the other, then forty of rest.
+            // Ten steps (50 ms) from one class to the other, then forty without a change.
             let there = (step % 50).min(10);
             let there = if step < 50 { there } else { 10 - there };
             bench.step(&[128 - 128 * there / 10, 32 * there / 10]);
@@ -51,7 +51,7 @@ fn idle_memory_moves_between_classes_instead_of_adding_up() {
 }
 
 #[test]
-fn memory_falls_back_only_with_age() {
+fn targets_shrink_only_after_demand_has_aged() {
     let mut bench = Bench::new(&[(256, 100)], SizingPolicy::default());
     for _ in 0..10 {
         bench.step(&[90]);
@@ -66,7 +66,7 @@ fn memory_falls_back_only_with_age() {
 }
 
 #[test]
-fn each_level_of_pressure_takes_back_more() {
+fn targets_shrink_more_with_each_level_of_pressure() {
     let use_and_press = |pressure| {
         let mut bench = Bench::new(&[(256, 100)], SizingPolicy::default());
         for _ in 0..5 {
@@ -90,7 +90,7 @@ fn each_level_of_pressure_takes_back_more() {
 }
 
 #[test]
-fn a_floor_is_kept_under_any_pressure() {
+fn targets_keep_the_floor_under_any_pressure() {
     let floors = vec![ClassBuffers {
         samples: 256,
         buffers: 40,
@@ -110,7 +110,7 @@ fn a_floor_is_kept_under_any_pressure() {
 }
 
 #[test]
-fn strategies_follow_the_pattern() {
+fn strategy_follows_the_pattern_of_requests() {
     let policy = SizingPolicy {
         may_borrow: true,
         window_ms: WINDOW_MS,

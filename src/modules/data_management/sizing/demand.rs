@@ -1,40 +1,43 @@
-//! What was asked of the pool lately: concurrent use, request sizes and pauses between requests, over sliding windows.
+//! The recent demand on the pool: buffers in use, requested sizes and pauses between requests, over sliding windows.
 //!
-//! Fed by the control step from counters the real-time half writes anyway; costs that half nothing further.
+//! The control step measures it from counters that the real-time half writes anyway; that half has no further costs.
 
 use super::histograms::{SizeHistogram, SlidingHistogram, WINDOWS};
-use super::sizing_rules::WINDOW_LIMITS_MS;
 use crate::modules::data_management::pool_metrics::{ClassMetrics, PoolMetrics, sample_bytes};
 use crate::modules::data_management::setting_error::{SettingError, check};
 use crate::modules::data_management::step_clock::StepClock;
 
-/// Sizes are forgotten by half when more requests than this were counted: rare requests are remembered for longer.
+/// The limits of a window's length: from a millisecond to a day.
+pub(crate) const WINDOW_LIMITS_MS: core::ops::RangeInclusive<f64> = 1.0..=86_400_000.0;
+
+/// The counts of sizes are halved when they exceed this number of requests: rare requests are remembered for longer.
 const SIZES_REMEMBERED: u64 = 1 << 16;
-/// And those of late when more than this were: what is in use now was asked for by some of them.
-const SIZES_OF_LATE: u64 = 1 << 8;
+/// The same for the recent sizes, among which are the requests of the buffers in use.
+const MAX_RECENT_SIZES: u64 = 1 << 8;
 
-/// A longer pause between requests does not count as use: a window of a stream now and then is use, an hour of rest is not.
-const LONGEST_PAUSE_MS: f64 = 250.0;
+/// Longer pauses between requests do not count as activity: one window of a stream from time to time is activity, an hour
+/// without requests is not.
+const MAX_PAUSE_MS: f64 = 250.0;
 
-/// Demand for one class.
+/// The demand for one class.
 #[derive(Debug, Clone, Default)]
 pub struct ClassDemand {
     /// Capacity of the class.
     pub samples: usize,
-    /// Most buffers in use at once, one record for each control step.
+    /// The most buffers in use at a time, recorded once per control step.
     pub concurrent: SlidingHistogram,
-    /// Mean pause between two requests in microseconds, one record for each control step that saw a request.
+    /// The mean pause between two requests in microseconds, recorded once per control step with a request.
     pub inter_arrival_us: SlidingHistogram,
-    /// Most buffers in use at once during the last control step.
+    /// The most buffers in use at a time during the last control step.
     pub peak: u64,
-    /// Whether a request was refused since the last control step.
+    /// Whether a request failed since the last control step.
     pub is_refused: bool,
     exhausted: u64,
     /// Whether the class serves no more requests.
     pub retired: bool,
-    /// Buffers the class had when it was first seen: what the host, or a change of classes, expected it to need.
+    /// The buffers of the class at the first observation: the number that the host, or a change of classes, expected.
     pub expected: u64,
-    /// The change of the peak in the last two steps, the newer first.
+    /// The changes of the peak in the last two steps, the newer one first.
     changes: [i64; 2],
     seen: bool,
     acquires: u64,
@@ -42,13 +45,13 @@ pub struct ClassDemand {
 }
 
 impl ClassDemand {
-    /// How far use rose in the last step.
+    /// The rise of use in the last step.
     #[must_use]
     pub fn rise(&self) -> u64 {
         self.changes[0].max(0) as u64
     }
 
-    /// The rise or fall that the last two steps agree on: one jump is not a trend.
+    /// The rise or fall in which the last two steps agree: one jump is not a trend.
     #[must_use]
     pub fn trend(&self) -> i64 {
         match self.changes {
@@ -88,56 +91,56 @@ fn saturate(value: u64) -> u32 {
     u32::try_from(value).unwrap_or(u32::MAX)
 }
 
-/// Demand for all classes, as the optimizer reads it.
+/// The demand for all classes.
 ///
-/// Windows grow old only while requests come: a pool that nobody uses for an hour forgets nothing.
+/// Windows age only while there are requests: a pool without requests for an hour forgets nothing.
 #[derive(Debug, Clone)]
 pub struct Demand {
-    /// Per class, smallest first.
+    /// The classes, smallest first.
     pub classes: Vec<ClassDemand>,
-    /// Sizes asked for; old ones fade.
+    /// Requested sizes; old counts fade.
     pub sizes: SizeHistogram,
-    sizes_of_late: SizeHistogram,
-    /// Most samples in use at once in each window.
+    recent_sizes: SizeHistogram,
+    /// The most samples in use at a time in each window.
     peak_samples: [u64; WINDOWS],
     window_ms: f64,
     clock: StepClock,
-    /// Time spent with requests in the current window, short pauses included, and since the last of them.
+    /// Time with requests in the current window, including short pauses, and the time since the last request.
     active_ms: f64,
     pause_ms: f64,
     last_ms: Option<f64>,
     requests: u64,
     rotations: usize,
-    /// Bytes held when observation began: what the host configured.
+    /// Carved bytes at the first observation: those that the host configured.
     configured_bytes: Option<usize>,
     configured: Vec<Configured>,
 }
 
-/// Buffers of one class that the host configured: in the mix of a half that was attached.
+/// Buffers of one class in the mix of an attached half, which the host configured.
 #[derive(Debug, Clone, Copy)]
 struct Configured {
     samples: usize,
     buffers: u64,
-    /// How many windows had passed then.
+    /// The number of windows that had passed when the half was attached.
     rotations: usize,
 }
 
 impl Demand {
-    /// Nothing observed yet; windows of `window_ms` of activity.
+    /// An empty measurement with windows of `window_ms` of activity.
     ///
     /// # Errors
-    /// [`SettingError`] when the windows are shorter than a millisecond or longer than a day.
+    /// [`SettingError`] if the windows are shorter than a millisecond or longer than a day.
     pub fn new(window_ms: f64) -> Result<Self, SettingError> {
         check("Demand::window_ms", window_ms, WINDOW_LIMITS_MS)?;
         Ok(Self::of_window(window_ms))
     }
 
-    /// [`new`](Self::new) for a length that was checked.
+    /// [`new`](Self::new) for a length that was checked before.
     pub(crate) fn of_window(window_ms: f64) -> Self {
         Self {
             classes: Vec::new(),
             sizes: SizeHistogram::default(),
-            sizes_of_late: SizeHistogram::default(),
+            recent_sizes: SizeHistogram::default(),
             peak_samples: [0; WINDOWS],
             window_ms,
             clock: StepClock::default(),
@@ -151,7 +154,7 @@ impl Demand {
         }
     }
 
-    /// Takes in a snapshot. A time before the last one, or one that is no number, counts as the last one.
+    /// Adds a snapshot. A time before the last one, or NaN, counts as the last one.
     ///
     /// # Real-time
     /// For the control side. Allocates only when a class appears for the first time; bounded by the number of classes.
@@ -163,7 +166,7 @@ impl Demand {
         for (demand, class) in self.classes.iter_mut().zip(&metrics.classes) {
             demand.observe(now_ms, class);
         }
-        // What a retired class still has out goes over to others, in other capacities.
+        // Buffers of a retired class that are in use will be replaced by buffers of other classes, with other capacities.
         let active = self.classes.iter().filter(|class| !class.retired);
         let used = active
             .map(|class| class.peak.saturating_mul(class.samples as u64))
@@ -175,10 +178,10 @@ impl Demand {
     /// Counts `count` requests of `samples` samples.
     pub fn add_size(&mut self, samples: usize, count: u64) {
         self.sizes.add(samples, count);
-        self.sizes_of_late.add(samples, count);
+        self.recent_sizes.add(samples, count);
     }
 
-    /// Most bytes in use at once over all windows.
+    /// The most bytes in use at a time over all windows.
     #[must_use]
     pub fn peak_bytes(&self) -> usize {
         self.peak_samples
@@ -187,7 +190,7 @@ impl Demand {
             .map_or(0, |&samples| sample_bytes(1, samples))
     }
 
-    /// What the host configured, until demand has aged: before, nothing is known that would justify taking it back.
+    /// The bytes that the host configured, until demand has aged: before, nothing is known that would justify shrinking them.
     #[must_use]
     pub fn configured_bytes(&self) -> usize {
         self.configured_bytes
@@ -195,10 +198,10 @@ impl Demand {
             .unwrap_or(0)
     }
 
-    /// Takes note that a half was attached with so many buffers of a class, which the host configured.
+    /// Records that a half was attached with so many buffers of a class, which the host configured.
     pub fn observe_attached(&mut self, samples: usize, buffers: u32) {
         let rotations = self.rotations;
-        // Those that have aged are no floor any more.
+        // Those that have aged are no lower limit any more.
         self.configured
             .retain(|configured| rotations < configured.rotations + WINDOWS);
         self.configured.push(Configured {
@@ -208,25 +211,25 @@ impl Demand {
         });
     }
 
-    fn young(&self) -> impl Iterator<Item = &Configured> {
+    fn unaged_configured(&self) -> impl Iterator<Item = &Configured> {
         let configured = self.configured.iter();
         configured.filter(|configured| self.rotations < configured.rotations + WINDOWS)
     }
 
-    /// Buffers of a class that the host configured, as far as demand has not aged since: none of these is taken back.
+    /// The configured buffers of a class since whose attachment demand has not aged: none of these is taken away.
     #[must_use]
     pub fn configured_buffers(&self, samples: usize) -> u64 {
         let of_class = self
-            .young()
+            .unaged_configured()
             .filter(|configured| configured.samples == samples);
         of_class.fold(0, |sum, configured| sum.saturating_add(configured.buffers))
     }
 
-    /// Whether more was in use at once than the host configured in all: then its mix says nothing about what is needed.
+    /// Whether more was in use at a time than the host configured in all: its mix then says nothing about the need.
     #[must_use]
     pub fn has_outgrown_configured(&self) -> bool {
         let samples = self
-            .young()
+            .unaged_configured()
             .map(|configured| configured.buffers.saturating_mul(configured.samples as u64));
         let samples = samples.fold(0, u64::saturating_add);
         self.peak_samples.iter().any(|&peak| peak > samples)
@@ -238,8 +241,8 @@ impl Demand {
         self.rotations >= WINDOWS
     }
 
-    /// Prepares for other size classes: each new one is expected to need its share of what the old ones needed, by
-    /// the sizes that were asked for.
+    /// Prepares for other size classes. The expected demand of each new class is its share of the demand of the old ones, by
+    /// requested sizes.
     pub fn expect_classes(&mut self, classes: impl Iterator<Item = usize>) {
         let mut below = 0;
         let mut added = Vec::new();
@@ -256,17 +259,17 @@ impl Demand {
             below = samples;
         }
         self.classes.append(&mut added);
-        // Peaks were measured in capacities that are gone.
+        // Peaks were measured in capacities that do not exist any more.
         self.peak_samples = [0; WINDOWS];
         self.classes.sort_unstable_by_key(|class| class.samples);
     }
 
-    /// Buffers in use at once for requests above `below` and up to `samples`, as the present classes saw them: their share
-    /// of the peak over all windows, and of what is in use now, which may be another where sizes take turns.
+    /// The expected number of buffers in use at a time for requests above `below` and up to `samples`, from the present
+    /// classes: their share of the peak over all windows, and of the present use, which can differ if sizes alternate.
     #[must_use]
     pub fn expected_use(&self, below: usize, samples: usize) -> f64 {
         let mut smaller = 0;
-        // Requests that a retired class served go to the next larger one now.
+        // The next larger class serves the requests of a retired class now.
         let present = self.classes.iter().filter(|class| !class.retired);
         let shares = present.map(|class| {
             let from = std::mem::replace(&mut smaller, class.samples);
@@ -276,19 +279,19 @@ impl Demand {
                 moved as f64 / all.max(1) as f64
             };
             let peak = class.concurrent.quantile(1.0, WINDOWS).unwrap_or(0);
-            let now = class.peak as f64 * share(&self.sizes_of_late);
+            let now = class.peak as f64 * share(&self.recent_sizes);
             now.max(f64::from(peak) * share(&self.sizes))
         });
         shares.sum()
     }
 
     fn age(&mut self, now_ms: f64, requests: u64) {
-        if self.sizes_of_late.requests() > SIZES_OF_LATE {
-            self.sizes_of_late.fade();
+        if self.recent_sizes.requests() > MAX_RECENT_SIZES {
+            self.recent_sizes.fade();
         }
         self.pause_ms += now_ms - self.last_ms.replace(now_ms).unwrap_or(now_ms);
         if std::mem::replace(&mut self.requests, requests) != requests {
-            self.active_ms += std::mem::take(&mut self.pause_ms).min(LONGEST_PAUSE_MS);
+            self.active_ms += std::mem::take(&mut self.pause_ms).min(MAX_PAUSE_MS);
         }
         if self.active_ms >= self.window_ms {
             self.active_ms = 0.0;

@@ -1,40 +1,40 @@
-//! A recording of what was asked of the pool and when it came back, to be replayed offline.
+//! A demand trace: recorded requests and releases, for offline replay.
 
 use serde::{Deserialize, Serialize};
 
 pub use super::trace_recorder::TraceRecorder;
 use crate::modules::data_management::realtime::slot_table::MAX_SAMPLES;
 
-/// Version of the recorded form.
+/// The version of the recorded format.
 pub const TRACE_VERSION: u16 = 1;
-/// Most operations of a trace.
+/// The most operations of a trace.
 pub const MAX_OPERATIONS: usize = 1 << 22;
-/// Most quanta from the first frame to the last operation, each of which a replay plays: three hours at 48 kHz with quanta
+/// The most quanta from the first frame to the last operation, each of which a replay runs: three hours at 48 kHz with quanta
 /// of 128 frames.
 pub const MAX_QUANTA: u64 = 1 << 22;
-/// Most buffers of a trace: a replay keeps a place for each.
+/// The most buffers of a trace: a replay has a slot for each.
 pub const MAX_BUFFERS: u32 = 1 << 20;
-/// Frames per second of a trace.
+/// The limits of a trace's frames per second.
 const SAMPLE_RATES_HZ: core::ops::RangeInclusive<f64> = 1.0..=10_000_000.0;
 
-/// One acquire or release. Serialises as `[frame, buffer, samples]`, where no samples means the release.
+/// One acquire or release. Serialises as `[frame, buffer, samples]`; the release has no samples.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "(u64, u32, u32)", into = "(u64, u32, u32)")]
 pub struct TraceOp {
-    /// When, in frames since the recording began.
+    /// The time in frames since the recording began.
     pub frame: u64,
-    /// Which buffer of the recording; numbers are used again after the release.
+    /// The buffer's number within the recording; numbers are reused after the release.
     pub buffer: u32,
-    /// What happened.
+    /// The operation.
     pub kind: TraceOpKind,
 }
 
-/// What happened to a buffer.
+/// An operation on a buffer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TraceOpKind {
     /// A request for so many samples, at least one.
     Acquire(u32),
-    /// The buffer came back.
+    /// The release of the buffer.
     Release,
 }
 
@@ -63,7 +63,7 @@ impl From<TraceOp> for (u64, u32, u32) {
     }
 }
 
-/// A recording of demand. Making or reading one checks it: a replay of any trace ends.
+/// A recording of demand. Making or reading one checks it, so that the replay of any trace is bounded.
 /// See `docs/decisions/0026-files-are-checked-when-they-are-read.md`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "Recorded")]
@@ -71,12 +71,12 @@ pub struct DemandTrace {
     version: u16,
     sample_rate_hz: f64,
     quantum_frames: u32,
-    /// Requests the recorder had no room for.
+    /// Requests after the recorder was full.
     pub dropped: u64,
     ops: Vec<TraceOp>,
 }
 
-/// The recorded form, before it is checked.
+/// The recorded format, before it is checked.
 #[derive(Deserialize)]
 struct Recorded {
     version: u16,
@@ -107,21 +107,21 @@ impl TryFrom<Recorded> for DemandTrace {
     }
 }
 
-/// A recording that cannot be replayed.
+/// Why a recording cannot be replayed.
 #[derive(Debug, thiserror::Error)]
 pub enum TraceError {
-    /// Not the JSON of a trace.
+    /// The text is not the JSON of a trace.
     #[error("not a demand trace: {0}")]
     Json(#[from] serde_json::Error),
-    /// Written by a version that means something else by it.
+    /// The format has another version.
     #[error(
         "demand trace has version {found}, this version reads {TRACE_VERSION}; record a new one"
     )]
     Version {
-        /// Version of the file.
+        /// The version of the file.
         found: u16,
     },
-    /// Time that is none.
+    /// The clock is outside its limits.
     #[error(
         "demand trace has {sample_rate_hz} frames per second and quanta of {quantum_frames} frames: {least} to {most} frames per second and quanta of at least 1 frame are needed",
         least = SAMPLE_RATES_HZ.start(),
@@ -133,42 +133,42 @@ pub enum TraceError {
         /// Frames per quantum.
         quantum_frames: u32,
     },
-    /// More operations than a replay plays.
+    /// More operations than a replay runs.
     #[error(
         "demand trace has {count} operations, at most {MAX_OPERATIONS} are replayed; record a shorter one"
     )]
     TooLong {
-        /// Operations of the trace.
+        /// The number of operations.
         count: usize,
     },
-    /// A number that a replay cannot use.
+    /// A number of an operation is above its limit.
     #[error("demand trace, operation {index}: {what} must be at most {most} (got {value})")]
     Number {
-        /// Its place in the list, from 0.
+        /// The index of the operation.
         index: usize,
-        /// Which of its numbers.
+        /// The name of the number.
         what: &'static str,
-        /// The number in the file.
+        /// The value in the file.
         value: u64,
-        /// The largest that is accepted.
+        /// The largest accepted value.
         most: u64,
     },
-    /// An operation that cannot have happened.
+    /// An operation contradicts the ones before it.
     #[error("demand trace, operation {index}: {what}")]
     Operation {
-        /// Its place in the list, from 0.
+        /// The index of the operation.
         index: usize,
-        /// What is wrong with it.
+        /// The contradiction.
         what: &'static str,
     },
 }
 
 impl DemandTrace {
-    /// A trace of operations that are ordered by frame, with so many frames per second and per quantum.
+    /// A trace of operations, ordered by frame, with so many frames per second and per quantum.
     ///
     /// # Errors
-    /// When there are more operations than [`MAX_OPERATIONS`], one cannot have happened or has a number that a replay
-    /// cannot use, or the clock is none.
+    /// If there are more than [`MAX_OPERATIONS`] operations, an operation contradicts earlier ones or has a number above its
+    /// limit, or the clock is outside its limits.
     pub fn new(
         sample_rate_hz: f64,
         quantum_frames: u32,
@@ -230,30 +230,30 @@ impl DemandTrace {
     /// Reads a recorded trace.
     ///
     /// # Errors
-    /// When the text is not a trace, is of another version, or as for [`new`](Self::new).
+    /// If the text is not a trace or has another version, and as for [`new`](Self::new).
     pub fn from_json(text: &str) -> Result<Self, TraceError> {
         serde_json::from_str::<Recorded>(text)?.try_into()
     }
 
-    /// The form to save.
+    /// The recorded format, to be saved.
     #[must_use]
     pub fn to_json(&self) -> String {
         serde_json::json!(self).to_string()
     }
 
-    /// Frames per second, which turns frames into time.
+    /// Frames per second, which turn frames into time.
     #[must_use]
     pub const fn sample_rate_hz(&self) -> f64 {
         self.sample_rate_hz
     }
 
-    /// Frames handled at once: the real-time half begins a quantum this often.
+    /// Frames per quantum of the real-time half.
     #[must_use]
     pub const fn quantum_frames(&self) -> u32 {
         self.quantum_frames
     }
 
-    /// The operations, ordered by frame. Every buffer is acquired before it is released, and once at a time.
+    /// The operations, ordered by frame. Every buffer is acquired before it is released, and acquired again only after that.
     #[must_use]
     pub fn ops(&self) -> &[TraceOp] {
         &self.ops

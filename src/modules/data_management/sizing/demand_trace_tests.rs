@@ -5,7 +5,7 @@ fn op(frame: u64, buffer: u32, samples: u32) -> TraceOp {
 }
 
 #[test]
-fn trace_numbers_beyond_the_limits_of_a_replay_are_refused_with_operation_value_and_limit() {
+fn trace_numbers_above_the_limits_are_refused_with_operation_value_and_limit() {
     let last = last_frame(128);
     let most = u64::from(MAX_BUFFERS) - 1;
     let samples = MAX_SAMPLES as u64;
@@ -49,7 +49,7 @@ fn trace_numbers_beyond_the_limits_of_a_replay_are_refused_with_operation_value_
         assert_eq!(made.to_string(), message);
         let read = DemandTrace::from_json(&json.to_string()).unwrap_err();
         assert_eq!(read.to_string(), message);
-        // Serde's own way in is checked too.
+        // Deserialising with serde checks the numbers as well.
         let direct = serde_json::from_value::<DemandTrace>(json).unwrap_err();
         assert_eq!(direct.to_string(), message);
     }
@@ -73,17 +73,17 @@ fn trace_numbers_beyond_the_limits_of_a_replay_are_refused_with_operation_value_
 }
 
 #[test]
-fn a_trace_of_too_many_operations_is_refused_with_their_number() {
+fn trace_of_too_many_operations_is_refused_with_their_number() {
     let error = |count| DemandTrace::new(48_000.0, 128, vec![op(0, 0, 16); count]).unwrap_err();
     let too_many = MAX_OPERATIONS + 1;
     assert!(matches!(error(too_many), TraceError::TooLong { count } if count == too_many));
-    // As many as there may be are looked at one by one.
+    // Up to the limit, operations are checked one by one.
     let error = error(MAX_OPERATIONS);
     assert!(matches!(error, TraceError::Operation { index: 1, .. }));
 }
 
 #[test]
-fn what_cannot_have_happened_is_refused() {
+fn trace_of_contradicting_operations_is_refused() {
     let error = |ops| {
         DemandTrace::new(48_000.0, 128, ops)
             .unwrap_err()

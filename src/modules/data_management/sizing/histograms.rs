@@ -1,12 +1,12 @@
-//! Counts by value over sliding windows, and counts by request size.
+//! Histograms: counts by value over sliding windows, and counts by requested size.
 
-/// Request sizes are distinguished in steps of this many samples: one cache line, the grain in which the arena is carved.
+/// The granularity of requested sizes: one cache line, in whose multiples the arena is carved.
 pub const GRANULE_SAMPLES: usize = 16;
 
-/// Values up to this are counted exactly, larger ones in eight steps an octave.
+/// Values up to this one are counted exactly, larger ones in eight buckets per octave.
 const EXACT: u32 = 16;
 const STEPS_LOG2: u32 = 3;
-/// Values reach 2^20: a million buffers, or a second in microseconds.
+/// Values are at most 2^20: a million buffers, or a second in microseconds.
 const MAX_LOG2: u32 = 20;
 const BUCKETS: usize = (EXACT + (MAX_LOG2 - 4) * (1 << STEPS_LOG2)) as usize;
 
@@ -19,7 +19,7 @@ fn bucket_of(value: u32) -> usize {
     ((EXACT + ((shift - 1) << STEPS_LOG2)) + ((value >> shift) - (1 << STEPS_LOG2))) as usize
 }
 
-/// Largest value that falls into the bucket.
+/// The largest value of the bucket.
 fn bucket_top(bucket: usize) -> u32 {
     let bucket = bucket as u32;
     if bucket < EXACT {
@@ -30,10 +30,10 @@ fn bucket_top(bucket: usize) -> u32 {
     ((step + 1) << shift) - 1
 }
 
-/// How many windows are kept. The oldest is given up when a new one begins.
+/// The number of windows. When a new one begins, the oldest is discarded.
 pub const WINDOWS: usize = 4;
 
-/// A histogram over the last [`WINDOWS`] windows. Values are rounded up by at most an eighth, the largest not at all.
+/// A histogram over the last [`WINDOWS`] windows. Values are rounded up by at most an eighth; the largest value is exact.
 #[derive(Debug, Clone)]
 pub struct SlidingHistogram {
     windows: Box<[Window; WINDOWS]>,
@@ -74,20 +74,20 @@ impl SlidingHistogram {
         window.largest = window.largest.max(value);
     }
 
-    /// Begins a window and forgets the oldest.
+    /// Begins a window and discards the oldest.
     pub fn rotate(&mut self) {
         self.current = (self.current + 1) % WINDOWS;
         self.windows[self.current] = EMPTY;
     }
 
-    /// The value that a share of `quantile` of the records in the newest `windows` windows does not exceed; none when
-    /// nothing was recorded.
+    /// The smallest value that a share of `quantile` of the records in the newest `windows` windows does not exceed; `None`
+    /// without records.
     #[must_use]
     pub fn quantile(&self, quantile: f64, windows: usize) -> Option<u32> {
         let total = self.total(windows);
         let rank = ((total as f64 * quantile).ceil() as u64).max(1);
         let largest = self.largest(windows);
-        // From the top: high quantiles are asked for, and there is nothing above the largest.
+        // From the highest bucket down: high quantiles are the usual ones, and buckets above the largest value are skipped.
         let mut up_to = total;
         (0..=bucket_of(largest))
             .rev()
@@ -99,7 +99,7 @@ impl SlidingHistogram {
             .map(|bucket| bucket_top(bucket).min(largest))
     }
 
-    /// Share (0 to 1) of all records that do not exceed `value`; none when nothing was recorded.
+    /// The share (0 to 1) of all records that do not exceed `value`; `None` without records.
     #[must_use]
     pub fn share_up_to(&self, value: u32) -> Option<f64> {
         let total = self.total(WINDOWS);
@@ -135,7 +135,7 @@ impl SlidingHistogram {
         (0..windows.min(WINDOWS)).map(|age| &self.windows[(self.current + WINDOWS - age) % WINDOWS])
     }
 
-    /// Value and count of every bucket that is not empty, over all windows.
+    /// The value and count of every bucket that is not empty, over all windows.
     pub fn iter(&self) -> impl Iterator<Item = (u32, u64)> + '_ {
         let largest = self.largest(WINDOWS);
         (0..=bucket_of(largest))
@@ -144,17 +144,17 @@ impl SlidingHistogram {
     }
 }
 
-/// How often each size was asked for, in steps of [`GRANULE_SAMPLES`].
+/// The number of requests of each size, in steps of [`GRANULE_SAMPLES`].
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SizeHistogram {
-    /// Granule and count, ascending by granule: memory follows the number of different sizes, not the largest of them.
+    /// Granule and count, ascending by granule: the memory depends on the number of different sizes, not on the largest one.
     counts: Vec<(usize, u64)>,
 }
 
 impl SizeHistogram {
-    /// Counts `count` requests of `samples` samples. Counts stop at `u64::MAX`.
+    /// Counts `count` requests of `samples` samples. Counts saturate at `u64::MAX`.
     ///
-    /// Allocates when the size was never asked for before.
+    /// Allocates if the size was never requested before.
     pub fn add(&mut self, samples: usize, count: u64) {
         let granule = samples.saturating_sub(1) / GRANULE_SAMPLES;
         match self
@@ -166,20 +166,20 @@ impl SizeHistogram {
         }
     }
 
-    /// Size (rounded up to the granule) and count, ascending, for sizes that were asked for.
+    /// The size (rounded up to the granule) and count of all requested sizes, ascending.
     pub fn iter(&self) -> impl Iterator<Item = (usize, u64)> + '_ {
         let asked = self.counts.iter().filter(|&&(_, count)| count > 0);
         asked.map(|&(granule, count)| (size_of_granule(granule), count))
     }
 
-    /// The largest size that was asked for, 0 when none was.
+    /// The largest requested size; 0 without requests.
     #[must_use]
     pub fn largest(&self) -> usize {
         let asked = self.counts.iter().rfind(|&&(_, count)| count > 0);
         asked.map_or(0, |&(granule, _)| size_of_granule(granule))
     }
 
-    /// Number of requests.
+    /// The number of requests.
     #[must_use]
     pub fn requests(&self) -> u64 {
         self.counts
@@ -187,7 +187,7 @@ impl SizeHistogram {
             .fold(0, |sum, &(_, count)| sum.saturating_add(count))
     }
 
-    /// Requests that fall into the class of `samples` when the next smaller class has `below`.
+    /// The number of requests that a class of `samples` serves if the next smaller class has `below`.
     #[must_use]
     pub fn requests_between(&self, below: usize, samples: usize) -> u64 {
         self.iter()
@@ -195,13 +195,13 @@ impl SizeHistogram {
             .fold(0, |sum: u64, (_, count)| sum.saturating_add(count))
     }
 
-    /// Halves every count, so that old habits fade.
+    /// Halves every count, so that old requests weigh less.
     pub fn fade(&mut self) {
         self.counts.iter_mut().for_each(|(_, count)| *count /= 2);
     }
 }
 
-/// The largest size that falls into the granule.
+/// The largest size of the granule.
 fn size_of_granule(granule: usize) -> usize {
     granule.saturating_add(1).saturating_mul(GRANULE_SAMPLES)
 }

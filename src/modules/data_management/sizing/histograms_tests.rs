@@ -2,7 +2,7 @@ use super::*;
 use proptest::prelude::*;
 
 #[test]
-fn buckets_cover_the_range_without_gap() {
+fn histogram_buckets_cover_the_range_without_gaps() {
     for bucket in 0..BUCKETS {
         assert_eq!(bucket_of(bucket_top(bucket)), bucket);
         if bucket + 1 < BUCKETS {
@@ -14,7 +14,7 @@ fn buckets_cover_the_range_without_gap() {
 
 proptest! {
     #[test]
-    fn quantile_is_at_most_an_eighth_above_the_sorted_one(
+    fn histogram_quantile_is_at_most_an_eighth_above_the_exact_one(
         values in prop::collection::vec(0u32..100_000, 1..200),
         quantile in 0.0f64..=1.0,
     ) {
@@ -31,7 +31,7 @@ proptest! {
 }
 
 #[test]
-fn the_oldest_window_is_forgotten() {
+fn histogram_discards_the_oldest_window() {
     let mut histogram = SlidingHistogram::default();
     histogram.record(100);
     for _ in 1..WINDOWS {
@@ -46,7 +46,7 @@ fn the_oldest_window_is_forgotten() {
 }
 
 #[test]
-fn share_counts_records_not_above_a_value() {
+fn histogram_share_counts_records_up_to_a_value() {
     let mut histogram = SlidingHistogram::default();
     [1, 2, 3, 4]
         .into_iter()
@@ -56,7 +56,7 @@ fn share_counts_records_not_above_a_value() {
 }
 
 #[test]
-fn sizes_fall_into_granules() {
+fn size_histogram_counts_by_granule() {
     let mut sizes = SizeHistogram::default();
     [(1, 1), (16, 1), (17, 5), (64, 2)]
         .into_iter()
@@ -70,7 +70,7 @@ fn sizes_fall_into_granules() {
 }
 
 #[test]
-fn extreme_sizes_and_counts_are_counted_without_memory_or_overflow() {
+fn size_histogram_of_extreme_sizes_and_counts_does_not_overflow() {
     let mut sizes = SizeHistogram::default();
     for samples in [0, 1, usize::MAX - 1, usize::MAX] {
         sizes.add(samples, u64::MAX);

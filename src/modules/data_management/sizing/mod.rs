@@ -1,12 +1,14 @@
-//! Sizing that learns: what was asked for, which classes and how many buffers serve it, what a change did.
+//! Adaptive sizing: measures demand, plans size classes and numbers of buffers from it, and measures the effect of plans.
 
 pub mod capacity_plan;
 pub mod class_boundaries;
+mod class_buffers;
 pub(super) mod class_targets;
 pub mod demand;
 pub mod demand_trace;
 pub mod histograms;
 pub mod sizing_plan;
+mod sizing_policy;
 pub mod sizing_profile;
 pub mod sizing_rules;
 mod trace_recorder;

@@ -1,12 +1,12 @@
-//! A sizing plan: what to change, why, and what should come of it, readable as recommendations.
+//! A sizing plan: changes, their reasons and their expected effect, readable as recommendations.
 
 use core::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::sizing_profile::ClassBuffers;
+use super::class_buffers::ClassBuffers;
 
-/// One change the control half can apply.
+/// One change that the control half can apply.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SizingStep {
@@ -14,128 +14,128 @@ pub enum SizingStep {
     Grow {
         /// Capacity of the class.
         class_samples: usize,
-        /// How many buffers.
+        /// The number of buffers.
         buffers: u32,
     },
-    /// Take idle buffers of a class back into the arena.
+    /// Return idle buffers of a class to the arena.
     Shrink {
         /// Capacity of the class.
         class_samples: usize,
-        /// How many buffers.
+        /// The number of buffers.
         buffers: u32,
     },
-    /// Go over to other size classes; classes that are not in the list drain.
+    /// Change the size classes; classes that are not in the list drain.
     SetClasses {
-        /// Capacities, ascending, and how many buffers a class that is new begins with.
+        /// Capacities, ascending, and the number of buffers with which a new class begins.
         classes: Vec<ClassBuffers>,
     },
 }
 
-/// Why a step was planned.
+/// The reason for a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reason {
-    /// Use grows, and at this pace the idle buffers would not last.
+    /// Use rises, and the idle buffers will not last at this rate.
     DemandRises,
-    /// Fewer buffers than a high quantile of concurrent use and its margin.
+    /// The class has fewer buffers than a high quantile of those in use and its margin.
     BelowQuantile,
-    /// The pool holds more than its share over the peak of use.
+    /// The pool has more memory than its budget over the peak of use.
     HeldAbovePeak,
-    /// The host, or the limit, asks for memory back.
+    /// The host, or the memory limit, requires less memory.
     MemoryPressure,
     /// Requests are rounded up too far.
     WastedSamples,
 }
 
-/// How a class is kept supplied.
+/// The supply strategy of a class.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Strategy {
-    /// Used steadily: idle buffers for a high quantile of concurrent use wait.
+    /// Used steadily: idle buffers cover a high quantile of those in use.
     Prewarmed,
-    /// Not used lately: a margin waits, more is carved when use begins.
+    /// Not used recently: only a margin is idle, and more is carved when use begins.
     OnDemand,
-    /// Used so rarely that its requests take a buffer of the next class.
+    /// Used so rarely that the next larger class serves its requests.
     BorrowedFromAbove,
 }
 
-/// How urgently memory is wanted back.
+/// The urgency of shrinking.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum MemoryPressure {
     /// Idle memory may stay within the budget.
     #[default]
     None,
-    /// Idle memory beyond recent use goes back.
+    /// Idle memory above recent use is returned.
     Moderate,
-    /// Idle memory beyond present use goes back.
+    /// Idle memory above present use is returned.
     Critical,
 }
 
-/// What a plan means for one class.
+/// The target of a plan for one class.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct ClassTarget {
     /// Capacity of the class.
     pub samples: usize,
-    /// How it is kept supplied.
+    /// The supply strategy.
     pub strategy: Strategy,
-    /// Buffers it has.
+    /// The present number of buffers.
     pub carved: u64,
-    /// Buffers it should have.
+    /// The target number of buffers.
     pub target: u64,
 }
 
-/// The figures a plan changes.
+/// The figures that a plan changes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Effect {
     /// Bytes carved into buffers.
     pub bytes_held: usize,
-    /// Share of requests served from their own class. Expected: share of observed control steps whose peak the
+    /// The share of requests that their own class serves. Expected: the share of observed control steps whose peak the
     /// targets cover, weighted by requests.
     pub hit_rate_percentage: Option<f32>,
-    /// Share of handed out capacity nobody asked for.
+    /// The share of acquired capacity that was not requested.
     pub internal_waste_percentage: Option<f32>,
 }
 
-/// A step with its reason and what it should do to the bytes held.
+/// A change with its reason and its expected effect on the carved bytes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PlannedStep {
     /// The change.
     pub step: SizingStep,
-    /// Why.
+    /// The reason.
     pub reason: Reason,
-    /// Change of bytes held when the step is through.
+    /// The change of the carved bytes after the step.
     pub bytes_held_change: i64,
 }
 
-/// Version of the JSON form of plans.
+/// The version of the JSON format of plans.
 pub const PLAN_VERSION: u16 = 1;
 
-/// What to change, and the figures before and, as expected, after.
+/// The changes, and the figures before and after them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SizingPlan {
     /// [`PLAN_VERSION`].
     pub version: u16,
-    /// The pressure it was made under.
+    /// The memory pressure at the time of the plan.
     pub pressure: MemoryPressure,
-    /// Targets for every class.
+    /// The targets of all classes.
     pub classes: Vec<ClassTarget>,
-    /// The changes, in the order in which to apply them.
+    /// The changes, in the order of application.
     pub steps: Vec<PlannedStep>,
-    /// Figures when the plan was made.
+    /// The figures at the time of the plan.
     pub before: Effect,
-    /// Figures to expect.
+    /// The expected figures.
     pub expected: Effect,
 }
 
-/// A plan that was applied, and what came of it.
+/// An applied plan, and its measured effect.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct AppliedPlan {
     /// The plan.
     pub plan: SizingPlan,
-    /// When it was applied.
+    /// The time of application.
     pub applied_at_ms: f64,
-    /// The figures over the time that followed; none until enough of it has passed.
+    /// The figures over the time after it; `None` until enough time has passed.
     pub measured: Option<Effect>,
 }
 
@@ -176,7 +176,7 @@ impl fmt::Display for PlannedStep {
     }
 }
 
-/// A number of buffers of some kind.
+/// A number of buffers, in words.
 struct Buffers(&'static str, u32);
 
 impl fmt::Display for Buffers {

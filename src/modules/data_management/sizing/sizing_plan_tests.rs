@@ -32,7 +32,7 @@ fn plan() -> SizingPlan {
 }
 
 #[test]
-fn reads_as_recommendations() {
+fn sizing_plan_reads_as_recommendations() {
     assert_eq!(
         plan().to_string(),
         "1. carve 16 more buffers of 512 samples: use grows faster than the idle buffers last (+32 KiB held)\n\
@@ -42,7 +42,7 @@ fn reads_as_recommendations() {
 }
 
 #[test]
-fn one_is_not_several() {
+fn sizing_plan_text_has_singular_and_plural() {
     let mut plan = plan();
     plan.steps[0].step = SizingStep::Shrink {
         class_samples: 512,
@@ -55,14 +55,14 @@ fn one_is_not_several() {
 }
 
 #[test]
-fn json_round_trips() {
+fn sizing_plan_json_round_trips() {
     let text = serde_json::to_string(&plan()).unwrap();
     assert!(text.contains(r#""grow":{"class_samples":512,"buffers":16}"#));
     assert_eq!(serde_json::from_str::<SizingPlan>(&text).unwrap(), plan());
 }
 
 #[test]
-fn pressures_are_ordered() {
+fn memory_pressure_levels_are_ordered() {
     assert!(MemoryPressure::None < MemoryPressure::Moderate);
     assert!(MemoryPressure::Moderate < MemoryPressure::Critical);
 }

@@ -1,50 +1,27 @@
-//! What one run learned, saved so that the next one starts warm.
+//! Sizing profiles: the peaks of one run, saved for the start of the next one.
 
 use serde::{Deserialize, Serialize};
 
 use super::class_boundaries::MAX_CLASSES;
-use super::class_targets::with_margin;
-use crate::modules::data_management::realtime::free_list::MAX_NEWLY_CARVED;
+use super::class_buffers::with_margin;
+pub use super::class_buffers::{ClassBuffers, MAX_BUFFERS_AT_ONCE};
 use crate::modules::data_management::realtime::slot_table::MAX_SAMPLES;
 
-/// Version of the saved form.
+/// The version of the saved format.
 pub const PROFILE_VERSION: u16 = 1;
 
-/// Most buffers of one class that a half can be handed at once, when a pool is built or grown.
-pub const MAX_BUFFERS_AT_ONCE: u32 = MAX_NEWLY_CARVED as u32;
-
-/// A class and a number of its buffers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct ClassBuffers {
-    /// Capacity of the class.
-    pub samples: usize,
-    /// Number of buffers.
-    pub buffers: u32,
-}
-
-impl ClassBuffers {
-    /// Capacity of them all.
-    #[must_use]
-    pub fn bytes(self) -> usize {
-        let buffers = self.buffers as usize;
-        self.samples
-            .saturating_mul(buffers)
-            .saturating_mul(size_of::<f32>())
-    }
-}
-
-/// Size classes, and how many buffers of each a start should carve. Reading one checks it.
+/// Size classes, and the number of buffers of each to carve at the start. Reading a profile checks it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Saved")]
 pub struct SizingProfile {
     version: u16,
-    /// Peak use of each class, ascending by capacity.
+    /// The peak use of each class, ascending by capacity.
     classes: Vec<ClassBuffers>,
-    /// What all classes together may take; classes that peak at different times do not add up.
+    /// The bytes that all classes together may have: classes with peaks at different times do not add up.
     bytes_budget: usize,
 }
 
-/// The saved form, before it is checked.
+/// The saved format, before it is checked.
 #[derive(Deserialize)]
 struct Saved {
     version: u16,
@@ -65,71 +42,71 @@ impl TryFrom<Saved> for SizingProfile {
     }
 }
 
-/// A saved profile that cannot be used.
+/// Why a saved profile cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ProfileError {
-    /// Not the JSON of a profile.
+    /// The text is not the JSON of a profile.
     #[error("not a sizing profile: {0}")]
     Json(#[from] serde_json::Error),
-    /// Written by a version that means something else by it.
+    /// The format has another version.
     #[error(
         "sizing profile has version {found}, this version reads {PROFILE_VERSION}; record a new one"
     )]
     Version {
-        /// Version of the file.
+        /// The version of the file.
         found: u16,
     },
-    /// Classes that no pool can have.
+    /// No pool can have these classes.
     #[error(
         "sizing profile has {count} classes, the {index}th with {samples} samples: up to {MAX_CLASSES} ascending sizes are needed"
     )]
     Classes {
-        /// Number of classes.
+        /// The number of classes.
         count: usize,
-        /// The first that is out of order, or beyond the largest number of classes.
+        /// The first class that is out of order, or above the largest number of classes.
         index: usize,
-        /// Its capacity.
+        /// The capacity of that class.
         samples: usize,
     },
-    /// Buffers that no pool can have.
+    /// No pool can have these buffers.
     #[error(
         "sizing profile, class {index}: {what} must be {least} to {most} (got {value}); record a new one"
     )]
     Class {
-        /// Its place in the list, from 0.
+        /// The index of the class.
         index: usize,
-        /// Which of its numbers.
+        /// The name of the number.
         what: &'static str,
-        /// The number in the file.
+        /// The value in the file.
         value: usize,
-        /// The smallest that is accepted.
+        /// The smallest accepted value.
         least: usize,
-        /// The largest that is accepted.
+        /// The largest accepted value.
         most: usize,
     },
-    /// Written for an application with smaller buffers.
+    /// The profile is of an application with smaller buffers.
     #[error("sizing profile ends at {largest} samples, {needed} are needed")]
     TooSmall {
-        /// Its largest class.
+        /// The largest class of the profile.
         largest: usize,
         /// The largest class of the configuration.
         needed: usize,
     },
-    /// More than the pool may take.
+    /// The profile needs more memory than the pool may have.
     #[error("sizing profile begins with {bytes} bytes, the limit is {limit}")]
     TooLarge {
-        /// Bytes of its buffers.
+        /// Bytes of the profile's buffers.
         bytes: usize,
-        /// What the configuration allows.
+        /// The limit of the configuration.
         limit: usize,
     },
 }
 
 impl SizingProfile {
-    /// A profile of `classes` (ascending), which together may take `bytes_budget`.
+    /// A profile of `classes` (ascending), which together may have `bytes_budget` bytes.
     ///
     /// # Errors
-    /// [`ProfileError::Classes`] and [`ProfileError::Class`]: classes, sizes or counts that no pool can have.
+    /// [`ProfileError::Classes`] and [`ProfileError::Class`] for classes, sizes or counts that no pool can have.
     pub fn new(classes: Vec<ClassBuffers>, bytes_budget: usize) -> Result<Self, ProfileError> {
         let mut below = 0;
         for (index, class) in classes.iter().enumerate() {
@@ -164,7 +141,7 @@ impl SizingProfile {
         Ok(Self::of_checked(classes, bytes_budget))
     }
 
-    /// A profile of classes that are known to be those of a pool.
+    /// A profile of classes that a pool has.
     pub(crate) fn of_checked(classes: Vec<ClassBuffers>, bytes_budget: usize) -> Self {
         Self {
             version: PROFILE_VERSION,
@@ -173,8 +150,9 @@ impl SizingProfile {
         }
     }
 
-    /// The buffers to start with: each class's peak, with as much of its margin as the budget holds. Peaks that together
-    /// exceed the budget came at different times: all are scaled down alike. At least one of each class.
+    /// The buffers to start with: the peak of each class, and as much of its margin as the budget allows. Peaks that together
+    /// exceed the budget occurred at different times; all are scaled down by the same factor. At least one buffer of each
+    /// class.
     #[must_use]
     pub fn mix(&self) -> Vec<ClassBuffers> {
         let bytes = |buffers: fn(u64) -> u64| -> f64 {
@@ -198,7 +176,7 @@ impl SizingProfile {
         self.classes.iter().map(begin).collect()
     }
 
-    /// The form to save.
+    /// The format to save.
     #[must_use]
     pub fn to_json(&self) -> String {
         serde_json::json!(self).to_string()
@@ -207,13 +185,13 @@ impl SizingProfile {
     /// Reads a saved profile.
     ///
     /// # Errors
-    /// When the text is not a profile, is of another version, or names classes, sizes or counts that no pool can have.
+    /// If the text is not a profile, has another version, or contains classes, sizes or counts that no pool can have.
     pub fn from_json(text: &str) -> Result<Self, ProfileError> {
         serde_json::from_str::<Saved>(text)?.try_into()
     }
 }
 
-/// What is kept beyond a peak; nothing for a class that was not used.
+/// The margin over a peak; zero for a class that was not used.
 fn margin(peak: u64) -> u64 {
     match peak {
         0 => 0,

@@ -6,7 +6,7 @@ fn class(samples: usize, buffers: u32) -> ClassBuffers {
 }
 
 #[test]
-fn saved_and_read_again_it_is_the_same() {
+fn sizing_profile_json_round_trips() {
     let profile = SizingProfile::new(vec![class(256, 10), class(480, 3)], 1 << 20).unwrap();
     assert_eq!(
         SizingProfile::from_json(&profile.to_json()).unwrap(),
@@ -15,7 +15,7 @@ fn saved_and_read_again_it_is_the_same() {
     assert_eq!(profile.mix(), [class(256, 11), class(480, 4)]);
 }
 
-/// A profile of one class, as a file has it.
+/// The JSON of a profile of one class.
 fn json(samples: u64, buffers: u64, budget: u64) -> String {
     format!(
         r#"{{"version":1,"classes":[{{"samples":{samples},"buffers":{buffers}}}],"bytes_budget":{budget}}}"#
@@ -23,7 +23,7 @@ fn json(samples: u64, buffers: u64, budget: u64) -> String {
 }
 
 #[test]
-fn profile_numbers_beyond_the_limits_of_a_pool_are_refused_with_class_value_and_limit() {
+fn sizing_profile_numbers_above_the_limits_are_refused_with_class_value_and_limit() {
     let error = |samples, buffers| {
         let read = SizingProfile::from_json(&json(samples, buffers, 0));
         read.unwrap_err().to_string()
@@ -38,13 +38,13 @@ fn profile_numbers_beyond_the_limits_of_a_pool_are_refused_with_class_value_and_
     assert!(error(MAX_SAMPLES as u64 + 1, 1).contains("class 0: samples must be 1 to"));
     assert!(error(16, u64::from(u32::MAX)).contains("class 0: buffers must be"));
     assert!(error(16, u64::MAX).starts_with("not a sizing profile"));
-    // Serde's own way in is checked too.
+    // Deserialising with serde checks the numbers as well.
     let direct = serde_json::from_str::<SizingProfile>(&json(16, 40_000, 0));
     assert!(direct.unwrap_err().to_string().contains("(got 40000)"));
 }
 
 #[test]
-fn a_profile_that_is_accepted_builds_a_pool_or_is_refused_by_its_builder() {
+fn sizing_profile_that_is_accepted_builds_a_pool_or_is_refused_by_its_builder() {
     let most = u64::from(MAX_BUFFERS_AT_ONCE);
     for samples in [1, 16, 4096, MAX_SAMPLES as u64] {
         for buffers in [0, 1, most - 1, most] {
@@ -64,13 +64,13 @@ fn a_profile_that_is_accepted_builds_a_pool_or_is_refused_by_its_builder() {
 }
 
 #[test]
-fn peaks_at_different_times_share_the_budget() {
+fn sizing_profile_peaks_at_different_times_share_the_budget() {
     let profile = SizingProfile::new(vec![class(256, 100), class(1024, 25)], 102_400).unwrap();
     assert_eq!(profile.mix(), [class(256, 50), class(1024, 12)]);
 }
 
 #[test]
-fn a_margin_never_costs_another_class_its_peak() {
+fn sizing_profile_margin_never_reduces_the_peak_of_another_class() {
     let peak = 4096 + 20 * 608;
     let budget = (peak * 4) as f64 * 1.15;
     let profile = SizingProfile::new(
@@ -86,7 +86,7 @@ fn a_margin_never_costs_another_class_its_peak() {
 }
 
 #[test]
-fn what_cannot_be_used_is_refused_with_its_reason() {
+fn sizing_profile_that_cannot_be_used_is_refused_with_the_reason() {
     let error = |text: &str| SizingProfile::from_json(text).unwrap_err().to_string();
     assert!(error("{}").starts_with("not a sizing profile"));
     assert!(error("").starts_with("not a sizing profile"));

@@ -1,81 +1,25 @@
 //! The sizing rules: a pure function from metrics and demand to a plan.
 
-use serde::{Deserialize, Serialize};
-
 use super::class_boundaries::{ClassProposal, wasted_samples};
-use super::class_targets::{self, Marks, staying, with_margin};
+use super::class_buffers::{ClassBuffers, with_margin};
+use super::class_targets::{self, Watermarks, retained};
 use super::demand::Demand;
 use super::sizing_plan::{
     ClassTarget, Effect, MemoryPressure, PLAN_VERSION, PlannedStep, Reason, SizingPlan, SizingStep,
 };
-use super::sizing_profile::{ClassBuffers, MAX_BUFFERS_AT_ONCE};
+pub use super::sizing_policy::SizingPolicy;
 use crate::modules::data_management::pool_metrics::{ClassMetrics, PoolMetrics, sample_bytes};
-use crate::modules::data_management::realtime::slot_table::MAX_SAMPLES;
-use crate::modules::data_management::setting_error::{SettingError, check};
 
-/// Held ÷ limit from which memory is short, and very short, without the host saying so.
+/// Carved memory ÷ limit from which the pressure is moderate, and high, whatever the host reports.
 const MODERATE_FILL: f64 = 0.9;
 const CRITICAL_FILL: f64 = 0.97;
-/// Learned classes must save this much of the waste, and the waste must be worth it (share of capacity, percent).
+/// Learned classes must save this share of the waste, and the waste must be at least this percentage of the capacity.
 const SAVED_WASTE: f64 = 0.5;
 const WASTE_WORTH_LEARNING: f64 = 5.0;
 
-/// How long a window of observation may be: from a millisecond to a day.
-pub(crate) const WINDOW_LIMITS_MS: core::ops::RangeInclusive<f64> = 1.0..=86_400_000.0;
-
-/// What the optimizer may do.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct SizingPolicy {
-    /// Length of a demand window, from a millisecond to a day. Memory falls back only after [`WINDOWS`](super::histograms::WINDOWS) of them.
-    pub window_ms: f64,
-    /// Buffers carved or taken back in one control step, at most: from one to as many as a half can be handed at once.
-    pub buffers_per_step: u32,
-    /// Whether a class may be left to borrow from the next larger one (the pool's exhaustion policy must allow it).
-    pub may_borrow: bool,
-    /// Whether size classes may be learned.
-    pub learn_classes: bool,
-    /// What a class never falls below, as a capacity plan reserves it.
-    pub floors: Vec<ClassBuffers>,
-}
-
-impl Default for SizingPolicy {
-    fn default() -> Self {
-        Self {
-            window_ms: 2000.0,
-            buffers_per_step: 128,
-            may_borrow: false,
-            learn_classes: true,
-            floors: Vec::new(),
-        }
-    }
-}
-
-impl SizingPolicy {
-    /// Whether an optimizer accepts this policy.
-    ///
-    /// # Errors
-    /// [`SettingError`] with the first setting that is outside of its limits.
-    pub fn check(&self) -> Result<(), SettingError> {
-        check("SizingPolicy::window_ms", self.window_ms, WINDOW_LIMITS_MS)?;
-        check(
-            "SizingPolicy::buffers_per_step",
-            self.buffers_per_step.into(),
-            1.0..=f64::from(MAX_BUFFERS_AT_ONCE),
-        )?;
-        for floor in &self.floors {
-            check(
-                "SizingPolicy::floors.samples",
-                floor.samples as f64,
-                1.0..=MAX_SAMPLES as f64,
-            )?;
-        }
-        Ok(())
-    }
-}
-
-/// Makes a plan. None when there is nothing to change.
+/// Makes a plan; `None` if nothing has to change.
 ///
-/// A pure function: the same metrics, demand, proposal, policy and pressure give the same plan, live or replayed.
+/// A pure function: the same metrics, demand, proposal, policy and pressure give the same plan, live and in a replay.
 #[must_use]
 pub fn plan(
     metrics: &PoolMetrics,
@@ -91,15 +35,15 @@ pub fn plan(
         && !demand.has_outgrown_configured()
         && (has_room || !class_targets::outgrows_limit(metrics, demand));
     let pressure = pressure.max(own_pressure);
-    let marks = class_targets::of(metrics, demand, policy, pressure, keeps_configured);
+    let watermarks = class_targets::of(metrics, demand, policy, pressure, keeps_configured);
 
-    let learned = proposal.filter(|proposal| is_worth_it(proposal, metrics, demand));
-    let steps = steps(&marks, classes, demand, learned, policy, pressure);
-    (!steps.is_empty()).then(|| describe(metrics, demand, &marks, steps, learned, pressure))
+    let learned = proposal.filter(|proposal| saves_enough(proposal, metrics, demand));
+    let steps = steps(&watermarks, classes, demand, learned, policy, pressure);
+    (!steps.is_empty()).then(|| describe(metrics, demand, &watermarks, steps, learned, pressure))
 }
 
 fn pressure_of(metrics: &PoolMetrics) -> MemoryPressure {
-    // A limit that the buffers in use fill by themselves leaves nothing to give back.
+    // If the buffers in use alone fill the limit, there is nothing to return.
     let fill = metrics.bytes_held as f64 / metrics.bytes_limit.max(1) as f64;
     match fill {
         _ if metrics.bytes_limit == 0 => MemoryPressure::None,
@@ -110,7 +54,7 @@ fn pressure_of(metrics: &PoolMetrics) -> MemoryPressure {
 }
 
 fn steps(
-    marks: &[Marks],
+    watermarks: &[Watermarks],
     classes: &[ClassMetrics],
     demand: &Demand,
     learned: Option<&ClassProposal>,
@@ -122,14 +66,14 @@ fn steps(
     let bytes = |class: &ClassMetrics, buffers: u64| {
         i64::try_from(sample_bytes(class.samples, buffers)).unwrap_or(i64::MAX)
     };
-    // What is taken back first can be carved again in the same step.
+    // Shrinking comes first, so that its memory can be carved again in the same step.
     let mut left = u64::from(policy.buffers_per_step);
-    for (mark, class) in marks
+    for (watermark, class) in watermarks
         .iter()
         .zip(classes)
-        .filter(|(mark, class)| mark.target < staying(class) && !class.retired)
+        .filter(|(watermark, class)| watermark.target < retained(class) && !class.retired)
     {
-        let buffers = (staying(class) - mark.target).min(left);
+        let buffers = (retained(class) - watermark.target).min(left);
         left -= buffers;
         if buffers > 0 {
             let reason = if pressure == MemoryPressure::None {
@@ -148,15 +92,15 @@ fn steps(
         }
     }
     let mut left = u64::from(policy.buffers_per_step);
-    for (mark, class) in marks
+    for (watermark, class) in watermarks
         .iter()
         .zip(classes)
-        .filter(|(mark, class)| mark.target > staying(class))
+        .filter(|(watermark, class)| watermark.target > retained(class))
     {
-        let buffers = (mark.target - staying(class)).min(left);
+        let buffers = (watermark.target - retained(class)).min(left);
         left -= buffers;
         if buffers > 0 {
-            let reason = if mark.now > staying(class) {
+            let reason = if watermark.now > retained(class) {
                 Reason::DemandRises
             } else {
                 Reason::BelowQuantile
@@ -174,7 +118,7 @@ fn steps(
     steps
 }
 
-/// New classes begin with what they are expected to need: their requests come as soon as the classes change.
+/// New classes begin with their expected number of buffers: their requests begin as soon as the classes change.
 fn change_classes(
     proposal: &ClassProposal,
     present: &[ClassMetrics],
@@ -211,7 +155,7 @@ fn change_classes(
     }
 }
 
-fn is_worth_it(proposal: &ClassProposal, metrics: &PoolMetrics, demand: &Demand) -> bool {
+fn saves_enough(proposal: &ClassProposal, metrics: &PoolMetrics, demand: &Demand) -> bool {
     let classes: Vec<usize> = metrics
         .classes
         .iter()
@@ -231,14 +175,15 @@ fn is_worth_it(proposal: &ClassProposal, metrics: &PoolMetrics, demand: &Demand)
 fn describe(
     metrics: &PoolMetrics,
     demand: &Demand,
-    marks: &[Marks],
+    watermarks: &[Watermarks],
     steps: Vec<PlannedStep>,
     learned: Option<&ClassProposal>,
     pressure: MemoryPressure,
 ) -> SizingPlan {
     let (mut covered, mut requests) = (0.0, 0.0);
-    for ((mark, class), demand) in marks.iter().zip(&metrics.classes).zip(&demand.classes) {
-        let target = u32::try_from(mark.target).unwrap_or(u32::MAX);
+    for ((watermark, class), demand) in watermarks.iter().zip(&metrics.classes).zip(&demand.classes)
+    {
+        let target = u32::try_from(watermark.target).unwrap_or(u32::MAX);
         if let Some(share) = demand.concurrent.share_up_to(target) {
             covered += share * class.acquires() as f64;
             requests += class.acquires() as f64;
@@ -255,16 +200,16 @@ fn describe(
     SizingPlan {
         version: PLAN_VERSION,
         pressure,
-        classes: marks
+        classes: watermarks
             .iter()
             .zip(&metrics.classes)
-            .filter_map(|(mark, class)| {
-                let strategy = mark.strategy?;
+            .filter_map(|(watermark, class)| {
+                let strategy = watermark.strategy?;
                 Some(ClassTarget {
                     samples: class.samples,
                     strategy,
                     carved: class.carved,
-                    target: mark.target,
+                    target: watermark.target,
                 })
             })
             .collect(),

@@ -1,8 +1,10 @@
 use super::*;
 use crate::modules::data_management::pool_optimization::tests::Bench;
+use crate::modules::data_management::realtime::slot_table::MAX_SAMPLES;
+use crate::modules::data_management::sizing::sizing_profile::MAX_BUFFERS_AT_ONCE;
 
 #[test]
-fn a_nearly_full_pool_presses_by_itself() {
+fn sizing_pressure_rises_in_a_nearly_full_pool() {
     let pressed = |limit_buffers: usize| {
         let mut bench = Bench::new(&[(256, 100)], SizingPolicy::default());
         bench.metrics.bytes_limit = limit_buffers * 256 * 4;
@@ -14,7 +16,7 @@ fn a_nearly_full_pool_presses_by_itself() {
 }
 
 #[test]
-fn policies_outside_of_their_limits_are_refused_with_name_value_and_limits() {
+fn sizing_policy_outside_its_limits_is_refused_with_name_value_and_limits() {
     use crate::modules::data_management::pool_optimization::PoolOptimizationEngine;
     use crate::modules::data_management::setting_error::tests::NEVER_ACCEPTED;
     let refused = |policy: SizingPolicy| PoolOptimizationEngine::new(policy).unwrap_err();
@@ -71,7 +73,7 @@ fn policies_outside_of_their_limits_are_refused_with_name_value_and_limits() {
 }
 
 #[test]
-fn plans_of_extreme_metrics_overflow_nothing() {
+fn sizing_plan_of_extreme_metrics_does_not_overflow() {
     let numbers = [0, 1, u64::from(u32::MAX), u64::MAX / 2, u64::MAX];
     let pressures = [
         MemoryPressure::None,
@@ -139,7 +141,7 @@ fn plans_of_extreme_metrics_overflow_nothing() {
 }
 
 #[test]
-fn a_step_is_bounded() {
+fn sizing_step_is_bounded() {
     let mut bench = Bench::new(&[(256, 1), (512, 1000)], SizingPolicy::default());
     bench.engine.set_memory_pressure(MemoryPressure::Critical);
     bench.metrics.classes[0].carved = 500;

@@ -1,4 +1,4 @@
-//! Makes a demand trace of the pool's own events.
+//! Records a demand trace from the pool's own events.
 
 use std::collections::VecDeque;
 
@@ -8,10 +8,10 @@ use super::demand_trace::{
 };
 use crate::modules::data_management::realtime::slot_table::MAX_SAMPLES;
 
-/// Records a trace from allocation and recycling events, on the side that dispatches them.
+/// Records a trace from allocation and recycling events, on the dispatching side.
 ///
-/// A recycling event counts buffers and does not name them: within a class the oldest is taken to have come back
-/// first. Returns of buffers acquired before the recording began are left out.
+/// A recycling event has a count, but does not name buffers: the recorder assumes that the oldest buffer of the class is
+/// released first. Releases of buffers that were acquired before the recording are left out.
 #[derive(Debug, Clone)]
 pub struct TraceRecorder {
     sample_rate_hz: f64,
@@ -27,8 +27,8 @@ pub struct TraceRecorder {
 }
 
 impl TraceRecorder {
-    /// A recorder for at most `capacity` operations, and no more than a [`DemandTrace`] can have; later requests are
-    /// counted as dropped.
+    /// A recorder for at most `capacity` operations, and no more than a [`DemandTrace`] can have. Later requests are counted
+    /// as dropped.
     ///
     /// # Errors
     /// [`TraceError::Clock`].
@@ -51,8 +51,8 @@ impl TraceRecorder {
         })
     }
 
-    /// `count` requests for `requested` samples each were served by the class of `class_samples`; 0 where the size
-    /// is not known: then it counts as the whole class.
+    /// Records `count` requests for `requested` samples each, served by the class of `class_samples`. A size of 0, which
+    /// means unknown, counts as the whole class.
     pub fn acquired(&mut self, frame: u64, class_samples: usize, requested: usize, count: u64) {
         let frame = self.relative(frame);
         let samples = if requested == 0 {
@@ -60,7 +60,7 @@ impl TraceRecorder {
         } else {
             requested
         };
-        // Room for the release is kept, so that every recorded request can end.
+        // Space for the release is reserved, so that every recorded request can end.
         let in_use: usize = self.live.iter().map(|(_, live)| live.len()).sum();
         let left = self.capacity.saturating_sub(self.ops.len() + in_use) / 2;
         let numbers = self.free.len() + (MAX_BUFFERS - self.numbers) as usize;
@@ -85,7 +85,7 @@ impl TraceRecorder {
         }
     }
 
-    /// `count` buffers of the class of `class_samples` came back.
+    /// Records the release of `count` buffers of the class of `class_samples`.
     pub fn released(&mut self, frame: u64, class_samples: usize, count: u64) {
         let frame = self.relative(frame);
         if !self.is_in_time(frame) {
@@ -105,25 +105,26 @@ impl TraceRecorder {
         }
     }
 
-    /// Requests recorded so far.
+    /// The number of recorded requests.
     #[must_use]
     pub fn requests(&self) -> u64 {
         let acquires = |op: &&TraceOp| matches!(op.kind, TraceOpKind::Acquire(_));
         self.ops.iter().filter(acquires).count() as u64
     }
 
-    /// Requests there was no room for.
+    /// The number of requests after the recorder was full.
     #[must_use]
     pub const fn dropped(&self) -> u64 {
         self.dropped
     }
 
-    /// The trace so far. Events of several threads may have come out of order; the trace is in order of frames.
+    /// The trace so far, ordered by frame: events of several threads may have arrived out of order.
     ///
     /// # Errors
-    /// None that a recorder can bring about: those of [`DemandTrace::new`].
+    /// Those of [`DemandTrace::new`], of which a recorder causes none.
     pub fn finish(mut self) -> Result<DemandTrace, TraceError> {
-        // Events of one publisher come in order; a late one of another must not end a buffer before it began.
+        // Events of one publisher are in order. A late event of another publisher must not release a buffer before its
+        // acquire.
         let mut frame = 0;
         for op in &mut self.ops {
             frame = op.frame.max(frame);
@@ -138,7 +139,7 @@ impl TraceRecorder {
         frame.saturating_sub(*self.first_frame.get_or_insert(frame))
     }
 
-    /// Whether a replay would come to this frame.
+    /// Whether a replay reaches this frame.
     const fn is_in_time(&self, frame: u64) -> bool {
         frame <= last_frame(self.quantum_frames)
     }

@@ -5,7 +5,7 @@ fn op(frame: u64, buffer: u32, samples: u32) -> TraceOp {
 }
 
 #[test]
-fn the_oldest_of_a_class_comes_back_first() {
+fn trace_recorder_releases_the_oldest_buffer_of_a_class_first() {
     let mut recorder = TraceRecorder::new(48_000.0, 128, 100).unwrap();
     recorder.released(1000, 256, 3);
     recorder.acquired(1000, 256, 200, 2);
@@ -28,7 +28,7 @@ fn the_oldest_of_a_class_comes_back_first() {
 }
 
 #[test]
-fn a_full_recorder_still_takes_every_release() {
+fn trace_recorder_records_every_release_when_full() {
     let mut recorder = TraceRecorder::new(48_000.0, 128, 6).unwrap();
     recorder.acquired(0, 256, 256, 10);
     recorder.released(1, 256, 10);
@@ -37,7 +37,7 @@ fn a_full_recorder_still_takes_every_release() {
 }
 
 #[test]
-fn late_events_do_not_break_the_order() {
+fn trace_recorder_orders_late_events() {
     let mut recorder = TraceRecorder::new(48_000.0, 128, 100).unwrap();
     recorder.acquired(1000, 256, 256, 1);
     recorder.acquired(1300, 256, 256, 1);
@@ -53,7 +53,7 @@ fn late_events_do_not_break_the_order() {
 }
 
 #[test]
-fn a_recording_of_extreme_numbers_can_be_replayed_and_counts_what_it_dropped() {
+fn trace_recorder_of_extreme_numbers_counts_dropped_requests_and_can_be_replayed() {
     let extremes = [0, 1, 16, MAX_SAMPLES, MAX_SAMPLES + 1, usize::MAX];
     let mut recorder = TraceRecorder::new(48_000.0, 128, usize::MAX).unwrap();
     let mut asked = 0u64;

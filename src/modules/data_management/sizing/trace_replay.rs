@@ -1,4 +1,4 @@
-//! Plays recorded demand on a real pool, with the control step in between as it runs live.
+//! Replays recorded demand on a real pool, with the control step between quanta as it runs live.
 
 use serde::{Deserialize, Serialize};
 
@@ -16,26 +16,26 @@ use crate::modules::data_management::realtime::buffer::PooledBuffer;
 use crate::modules::data_management::realtime::realtime_pool::RealtimePool;
 use crate::modules::data_management::setting_error::{SettingError, check};
 
-/// How to play a trace.
+/// The options of a replay.
 #[derive(Debug, Clone)]
 pub struct ReplayOptions {
-    /// The pool to begin with.
+    /// The initial pool.
     pub pool: PoolBuilder,
-    /// What the optimizer may do; none plays without any control step.
+    /// The policy of the optimizer; `None` replays without control steps.
     pub policy: Option<SizingPolicy>,
-    /// Quanta from one control step to the next, at least one.
+    /// Quanta between two control steps, at least one.
     pub quanta_per_step: u32,
-    /// Requests, use and memory are counted from this frame on.
+    /// The first frame whose requests, use and memory are counted.
     pub score_from_frame: u64,
-    /// Microseconds of the clock that times control steps: the thread's own, say, which a busy machine does not falsify.
-    /// None times nothing.
+    /// The clock in microseconds that measures control steps, for example the processor time of the thread, which does not
+    /// depend on the load of the machine. `None` measures nothing.
     pub clock_us: Option<fn() -> f64>,
 }
 
-/// Why a trace cannot be played.
+/// Why a trace cannot be replayed.
 #[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
 pub enum ReplayError {
-    /// An option, the policy's included, is outside of its limits.
+    /// An option, or a setting of the policy, is outside its limits.
     #[error(transparent)]
     Setting(#[from] SettingError),
     /// The pool cannot be built, or a request is larger than its largest class.
@@ -43,62 +43,61 @@ pub enum ReplayError {
     Pool(#[from] PoolError),
 }
 
-/// What came of it.
+/// The result of a replay.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct ReplayReport {
-    /// Requests.
+    /// The number of requests.
     pub requests: u64,
-    /// Those of them served from their own class.
+    /// Requests that their own class served.
     pub hits: u64,
-    /// Those of them refused.
+    /// Requests that failed.
     pub exhausted: u64,
-    /// Highest fragmentation, looked at after every operation and control step, in percent.
+    /// The highest fragmentation, measured after every operation and control step, in percent.
     pub fragmentation_percentage_max: f64,
     /// Fragmentation after a defragmentation at the end, in percent.
     pub fragmentation_percentage_after_defragment: f64,
-    /// Mean internal waste over the control steps that found a leased buffer, in percent.
+    /// The mean internal fragmentation over the control steps with acquired buffers, in percent.
     pub internal_waste_percentage_mean: Option<f64>,
     /// Overhead of the pool's tables at the end, in percent.
     pub memory_overhead_percentage: Option<f64>,
-    /// Most bytes held.
+    /// The most carved bytes.
     pub bytes_held_peak: u64,
-    /// Mean of the bytes held, over quanta.
+    /// The mean of the carved bytes over all quanta.
     pub bytes_held_mean: u64,
-    /// Most bytes asked for at once.
+    /// The most requested bytes at a time.
     pub bytes_used_peak: u64,
     /// Bytes reserved at the end.
     pub bytes_reserved: u64,
-    /// Times of the control steps in microseconds, ascending; empty without a clock.
+    /// The durations of the control steps in microseconds, ascending; empty without a clock.
     #[serde(skip)]
     pub control_step_us: Vec<f64>,
-    /// Most buffers any control step moved.
+    /// The most buffers that one control step moved.
     pub control_step_operations_max: u32,
-    /// Most slots and free runs any control step looked at.
+    /// The most slots and free runs that one control step scanned.
     pub control_step_looks_max: u32,
-    /// Pages by which WebAssembly memory grew from the frame that is scored first; none elsewhere.
+    /// The growth of the WebAssembly memory in pages, from the first counted frame on; `None` natively.
     pub pages_grown: Option<u64>,
-    /// What a next start should begin with.
+    /// The profile for the next start.
     pub profile: Option<SizingProfile>,
-    /// The last plan that was applied, with what it did.
+    /// The last applied plan, with its effect.
     pub last_plan: Option<AppliedPlan>,
 }
 
 impl ReplayReport {
-    /// Share of requests served from their own class; none without requests.
+    /// The percentage of requests that their own class served; `None` without requests.
     #[must_use]
     pub fn hit_rate_percentage(&self) -> Option<f64> {
         (self.requests > 0).then(|| self.hits as f64 / self.requests as f64 * 100.0)
     }
 }
 
-/// Plays `trace`: every buffer with an even number is released by its owner, every other one dropped, as if by another
-/// thread.
+/// Replays `trace`. Buffers with even numbers are released by their owner; the others are dropped, as if by another thread.
 ///
 /// Bounded by the operations and quanta of the trace, which a [`DemandTrace`] limits.
 ///
 /// # Errors
-/// When an option is outside of its limits, the pool cannot be built, or a request is larger than its largest class. A
-/// request that finds no buffer is counted, and its release left out.
+/// If an option is outside its limits, the pool cannot be built, or a request is larger than its largest class. A request
+/// that finds no buffer is counted, and its release is left out.
 pub fn replay(trace: &DemandTrace, options: &ReplayOptions) -> Result<ReplayReport, ReplayError> {
     check(
         "ReplayOptions::quanta_per_step",
@@ -137,7 +136,7 @@ pub fn replay(trace: &DemandTrace, options: &ReplayOptions) -> Result<ReplayRepo
             if quantum.is_multiple_of(u64::from(options.quanta_per_step)) {
                 player.control_step(frame as f64 / trace.sample_rate_hz() * 1000.0, scored);
             }
-            player.look_at_held(scored);
+            player.measure_carved(scored);
         }
         let buffer = &mut buffers[op.buffer as usize];
         match op.kind {
@@ -155,14 +154,14 @@ pub fn replay(trace: &DemandTrace, options: &ReplayOptions) -> Result<ReplayRepo
         }
         if scored {
             player.report.bytes_used_peak = player.report.bytes_used_peak.max(used);
-            player.look_at_fragmentation();
+            player.measure_fragmentation();
         }
     }
     player.report.pages_grown = memory_pages().zip(pages).map(|(now, then)| now - then);
     Ok(player.finish())
 }
 
-/// Size of the memory where that is counted in pages.
+/// The size of the memory on WebAssembly, in pages.
 fn memory_pages() -> Option<u64> {
     #[cfg(target_arch = "wasm32")]
     return Some(core::arch::wasm32::memory_size(0) as u64);
@@ -176,7 +175,7 @@ struct Player {
     realtime: RealtimePool,
     maintenance: Option<PoolMaintenance>,
     report: ReplayReport,
-    /// Sums and counts of which the report has the means.
+    /// Sums and counts for the means of the report.
     held: (f64, u64),
     waste: (f64, u64),
 }
@@ -225,11 +224,11 @@ impl Player {
             self.waste.1 += 1;
         }
         if scored {
-            self.look_at_fragmentation();
+            self.measure_fragmentation();
         }
     }
 
-    fn look_at_held(&mut self, scored: bool) {
+    fn measure_carved(&mut self, scored: bool) {
         if scored {
             let held = self.control.bytes_held() as u64;
             self.report.bytes_held_peak = self.report.bytes_held_peak.max(held);
@@ -238,7 +237,7 @@ impl Player {
         }
     }
 
-    fn look_at_fragmentation(&mut self) {
+    fn measure_fragmentation(&mut self) {
         let now = f64::from(self.control.fragmentation_percentage());
         self.report.fragmentation_percentage_max =
             self.report.fragmentation_percentage_max.max(now);
@@ -246,10 +245,10 @@ impl Player {
 
     fn finish(mut self) -> ReplayReport {
         let mean = |(sum, count): (f64, u64)| (count > 0).then(|| sum / count as f64);
-        // Nothing is in use any more.
+        // No buffer is in use any more.
         self.control.begin_peak_window();
         let mut result = self.control.defragment();
-        // The owner sheds a few in each quantum: a thousand quanta empty any class.
+        // The owner returns a few buffers per quantum: a thousand quanta empty any class.
         for _ in 0..1000 {
             if result.complete {
                 break;

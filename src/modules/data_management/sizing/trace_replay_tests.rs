@@ -13,7 +13,7 @@ fn options(pool: PoolBuilder, policy: Option<SizingPolicy>) -> ReplayOptions {
     }
 }
 
-/// The buffers of a stream, each held for as long as it may be.
+/// The buffers of a stream, each in use for the longest time.
 fn stream_ops(stream: &StreamNeed, windows: u64) -> Vec<TraceOp> {
     let hold = (stream.hold_ms / 1000.0 * f64::from(stream.sample_rate_hz)).ceil() as u64;
     let [window, hop] = [stream.window, stream.hop].map(u64::from);
@@ -47,9 +47,9 @@ fn stream_ops(stream: &StreamNeed, windows: u64) -> Vec<TraceOp> {
 }
 
 #[test]
-fn a_pool_built_from_a_capacity_plan_never_runs_out_and_one_buffer_less_does() {
+fn capacity_plan_pool_is_never_exhausted_and_one_buffer_less_is() {
     let stream: StreamNeed = "48000:1:1000/300:4".parse().unwrap();
-    // The interpreter is slow.
+    // Miri is slow.
     let windows = if cfg!(miri) { 80 } else { 400 };
     let trace = DemandTrace::new(48_000.0, 128, stream_ops(&stream, windows)).unwrap();
     let plan = CapacityPlan::for_streams(std::slice::from_ref(&stream)).unwrap();
@@ -67,7 +67,7 @@ fn a_pool_built_from_a_capacity_plan_never_runs_out_and_one_buffer_less_does() {
 }
 
 #[test]
-fn a_floor_from_a_capacity_plan_survives_the_optimizer() {
+fn capacity_plan_floor_survives_the_optimizer() {
     let stream: StreamNeed = "48000:1:1024/256:20".parse().unwrap();
     let plan = CapacityPlan::for_streams(&[stream]).unwrap();
     let pool = plan
@@ -81,7 +81,7 @@ fn a_floor_from_a_capacity_plan_survives_the_optimizer() {
         window_ms: 10.0,
         ..Default::default()
     };
-    // One buffer at a time for a second: demand alone would give nearly everything back. The interpreter is slow.
+    // One buffer at a time for a second: from this demand alone, the plan would return nearly all buffers. Miri is slow.
     let requests = if cfg!(miri) { 75 } else { 375 };
     let use_one = |index: u64| {
         [
@@ -107,7 +107,7 @@ fn a_floor_from_a_capacity_plan_survives_the_optimizer() {
 }
 
 #[test]
-fn the_report_agrees_with_the_trace() {
+fn replay_report_agrees_with_the_trace() {
     let ops = vec![
         (0, 0, 200),
         (0, 1, 300),
@@ -130,7 +130,7 @@ fn the_report_agrees_with_the_trace() {
 }
 
 #[test]
-fn the_second_start_from_a_saved_profile_misses_nothing() {
+fn replay_from_a_saved_profile_has_no_misses() {
     // Each of 40 buffers is released and acquired again in turn.
     let requests = if cfg!(miri) { 200 } else { 2000_u64 };
     let ops = (0..requests).flat_map(|index| {
@@ -200,7 +200,7 @@ fn replay_options_outside_of_their_limits_are_refused_with_name_and_limits() {
 }
 
 #[test]
-fn a_request_that_no_class_holds_is_an_error() {
+fn replay_of_a_request_above_the_largest_class_is_an_error() {
     let trace = DemandTrace::new(48_000.0, 128, vec![(0, 0, 5000).into()]).unwrap();
     let result = replay(&trace, &options(BufferPool::builder().class(256, 1), None));
     assert_eq!(
