@@ -1,40 +1,41 @@
-//! What the control worker does at this moment, in words that the page reads while the worker cannot answer.
+//! The current activity of the control worker, in shared words that the page can read while the worker does not respond.
 //!
-//! In shared mode the page looks at them several times a second. In transfer mode nobody can; writing them costs three stores.
+//! In shared mode the page reads them several times a second. In transfer mode they are written as well, which costs three
+//! stores, but no other thread can read them.
 
 use crate::sync::atomic::{AtomicU32, Ordering};
 
-/// A piece of work. The page has the same numbers: `ACTIVITIES` of `web/lib/src/watchdog.ts`.
+/// A piece of work. The page uses the same numbers: `ACTIVITIES` of `web/lib/src/watchdog.ts`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u32)]
 pub(super) enum Activity {
-    /// Nothing, or JavaScript's part.
+    /// None, or code of JavaScript.
     Idle = 0,
-    /// Delivers events.
+    /// Delivering events.
     Events = 1,
-    /// Analyses a window of the stream with this number.
+    /// Analysing a window of the stream with the number in the third word.
     Window = 2,
-    /// The exercise's demand.
+    /// The requests of the exercise.
     Exercise = 3,
     /// The pool's control step.
     ControlStep = 4,
 }
 
-/// Written by the control worker, read by the page: pieces of work begun (wrapping), the activity, its stream.
+/// Written by the control worker, read by the page: the number of pieces of work begun (wrapping), the activity, its stream.
 static WORDS: [AtomicU32; 3] = [const { AtomicU32::new(0) }; 3];
 
-/// A piece of work begins; the one before has ended.
+/// Records that a piece of work begins; the previous one has ended.
 pub(super) fn begin(activity: Activity, stream: u32) {
     let [begun, now, of] = &WORDS;
-    // Relaxed: for people, and nothing is reached through them. One thread writes, so load and store suffice.
+    // Relaxed: figures for people; no other memory is read on the strength of them. One thread writes, so that a load and a
+    // store are enough.
     of.store(stream, Ordering::Relaxed);
     now.store(activity as u32, Ordering::Relaxed);
-    // Relaxed: see above.
     let next = begun.load(Ordering::Relaxed).wrapping_add(1);
     begun.store(next, Ordering::Relaxed);
 }
 
-/// Where the words are.
+/// The address of the words.
 pub(super) fn address() -> usize {
     WORDS.as_ptr() as usize
 }

@@ -1,11 +1,11 @@
-//! Transfer mode, control side: what JavaScript calls for each block that arrives.
+//! Transfer mode, control side: the calls for each block that arrives.
 
 use wasm_bindgen::prelude::*;
 
 use super::block_header::HEADER_BYTES;
 use super::host::Host;
 use super::receiver::Receiver;
-use super::stream::{Stream, StreamEnd};
+use super::stream::{Stream, StreamEnds};
 use super::stream_counts::StreamCounts;
 
 #[wasm_bindgen]
@@ -16,17 +16,17 @@ impl Host {
         HEADER_BYTES
     }
 
-    /// Where JavaScript puts a block's header.
+    /// The address to which JavaScript copies the header of a block.
     #[wasm_bindgen(js_name = headerAddress)]
     pub fn header_address(&mut self, stream: u32) -> usize {
         self.receiver(stream)
             .map_or(0, |(receiver, _)| receiver.header_address())
     }
 
-    /// Takes the counts and events of the header that was put there; `wall_ms` is now by `Date.now`.
+    /// Reads the counts and events of the header that was copied there; `wall_ms` is the current `Date.now`.
     ///
     /// # Errors
-    /// A header that another build wrote.
+    /// If the header is damaged: another build wrote it.
     #[wasm_bindgen(js_name = receiveHeader)]
     pub fn receive_header(&mut self, stream: u32, wall_ms: f64) -> Result<(), JsError> {
         let bus = self.registry.bus().clone();
@@ -38,21 +38,21 @@ impl Host {
             .map_err(|error| JsError::new(&error.to_string()))
     }
 
-    /// Makes room for the block's window; false if there is none, which counts as a skipped window.
+    /// Acquires a buffer for the block's window. Returns false if the pool has none; the window then counts as skipped.
     #[wasm_bindgen(js_name = beginReceive)]
     pub fn begin_receive(&mut self, stream: u32) -> bool {
         self.receiver(stream)
             .is_some_and(|(receiver, _)| receiver.begin())
     }
 
-    /// Where JavaScript puts a channel's samples.
+    /// The address to which JavaScript copies the samples of a channel.
     #[wasm_bindgen(js_name = receiveAddress)]
     pub fn receive_address(&mut self, stream: u32, channel: usize) -> usize {
         self.receiver(stream)
             .map_or(0, |(receiver, _)| receiver.address(channel))
     }
 
-    /// The samples are there; reads the window and gives it back.
+    /// Analyses the window, whose samples have been copied, and releases it.
     #[wasm_bindgen(js_name = endReceive)]
     pub fn end_receive(&mut self, stream: u32) {
         if let Some((receiver, counts)) = self.receiver(stream) {
@@ -63,7 +63,7 @@ impl Host {
     fn receiver(&mut self, stream: u32) -> Option<(&mut Receiver, &StreamCounts)> {
         match self.streams.get_mut(&stream) {
             Some(Stream {
-                end: StreamEnd::Received(receiver),
+                ends: StreamEnds::Received(receiver),
                 counts,
                 ..
             }) => Some((receiver, counts)),

@@ -1,4 +1,4 @@
-//! What rides in front of a block in transfer mode: the stream's counts, the pool's counts, and event cells.
+//! The header of a block in transfer mode: the stream's counts, the pool's counts, and event cells.
 
 use core::mem::MaybeUninit;
 
@@ -9,21 +9,21 @@ use crate::modules::data_management::pool_metrics::{ClassMetrics, PoolCounts};
 pub(crate) const HEADER_BYTES: usize = 4096;
 const MAX_CLASSES: usize = 16;
 const CLASS_FIELDS: usize = 13;
-/// First frame, number of frames, sequence, time, three kinds of objects, allocator calls, recycled buffers; capture counters, pool counts, class count, length of the cells.
+/// First frame, number of frames, sequence, time, three kinds of objects, allocator calls, recycled buffers; capture counters,
+/// pool counts, number of classes, length of the cells.
 const FIXED_FIELDS: usize = 9 + CAPTURE_FIELDS + 6 + 1 + 1;
-/// Of these, the sizes of the pool; and the last two.
+/// The positions of the pool's sizes, and of the last two fields.
 const SIZE_FIELDS: core::ops::Range<usize> = 9 + CAPTURE_FIELDS..9 + CAPTURE_FIELDS + 5;
 const CELLS_FIELD: usize = FIXED_FIELDS - 2;
 const CLASSES_FIELD: usize = FIXED_FIELDS - 1;
-/// What a count can be at most: whole numbers up to here survive JavaScript, and sums of all that can be open do not
-/// overflow.
-const MOST_COUNT: u64 = 1 << 53;
-/// What a size can be at most: a memory's.
-const MOST_BYTES: u64 = u32::MAX as u64;
+/// The largest count: JavaScript represents whole numbers up to it exactly, and sums over all open objects do not overflow.
+const MAX_COUNT: u64 = 1 << 53;
+/// The largest size: that of a memory.
+const MAX_BYTES: u64 = u32::MAX as u64;
 const FIELDS: usize = FIXED_FIELDS + MAX_CLASSES * CLASS_FIELDS;
 const CELL_BYTES: usize = HEADER_BYTES - FIELDS * 8;
 
-/// One header's memory, which JavaScript reads or writes in place.
+/// The memory of one header, which JavaScript reads or writes in place.
 #[repr(C)]
 pub(crate) struct Header {
     fields: [u64; FIELDS],
@@ -33,30 +33,30 @@ pub(crate) struct Header {
 
 const _: () = assert!(size_of::<Header>() == HEADER_BYTES);
 
-/// What a header says; the pool's counts and the events apart.
+/// The fields of a header, without the pool's counts and the events.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Head {
-    /// Counts the headers of a stream, from 1.
+pub(crate) struct HeaderFields {
+    /// The number of the header within its stream, from 1.
     pub(crate) sequence: u64,
     /// First frame of the block's window.
     pub(crate) first_frame: u64,
-    /// Its frames: fewer than the block has room for in the last one of a stream that delivers what is left.
+    /// The number of its frames, which may be smaller in the last window of a stream.
     pub(crate) frames: u64,
-    /// When it was written, by `Date.now`.
+    /// The time of writing, by `Date.now`.
     pub(crate) sent_ms: u64,
     /// JavaScript objects that the writer's side has made: views, messages, buffers.
-    pub(crate) made: [u64; 3],
+    pub(crate) objects: [u64; 3],
     /// Calls of the allocator from the audio thread since its first quantum.
     pub(crate) allocator_calls: u64,
-    /// Buffers that came back to the writer's pool.
+    /// Buffers that were released to the writer's pool.
     pub(crate) recycled: u64,
     pub(crate) capture: CaptureCounters,
 }
 
-/// A header was not written by the other side of the same build.
+/// The header was not written by the other side of the same build.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "the block header is damaged: {field} is {value}, at most {limit} is possible; worklet and worker must load the same build"
+    "the block header is damaged: {field} must be at most {limit} (got {value}); worklet and worker must load the same build"
 )]
 pub(crate) struct DamagedHeader {
     field: &'static str,
@@ -76,13 +76,13 @@ impl Header {
         core::ptr::from_ref(self) as usize
     }
 
-    /// Writes everything; `drain` fills the rest with event cells and says how many bytes it used.
+    /// Writes the header; `drain` fills the rest with event cells and returns the number of bytes used.
     ///
     /// # Real-time
     /// No allocation; bounded by the header's size.
     pub(crate) fn write(
         &mut self,
-        head: &Head,
+        head: &HeaderFields,
         pool: &PoolCounts,
         drain: impl FnOnce(&mut [MaybeUninit<u8>]) -> usize,
     ) {
@@ -98,9 +98,9 @@ impl Header {
             head.frames,
             head.sequence,
             head.sent_ms,
-            head.made[0],
-            head.made[1],
-            head.made[2],
+            head.objects[0],
+            head.objects[1],
+            head.objects[2],
             head.allocator_calls,
             head.recycled,
         ] {
@@ -124,13 +124,13 @@ impl Header {
         }
     }
 
-    /// Reads what [`write`](Self::write) wrote; the event cells are returned as they are.
+    /// Reads a header that [`write`](Self::write) wrote; returns its fields and the bytes of the event cells.
     ///
-    /// Another thread wrote it, perhaps not by `write`: every number is checked before the first is used.
+    /// Another thread wrote the header, possibly without `write`: every number is checked before the first one is used.
     pub(crate) fn read(
         &self,
         pool: &mut PoolCounts,
-    ) -> Result<(Head, &[MaybeUninit<u8>]), DamagedHeader> {
+    ) -> Result<(HeaderFields, &[MaybeUninit<u8>]), DamagedHeader> {
         let cells = at_most(
             "length of the event cells",
             self.fields[CELLS_FIELD],
@@ -142,25 +142,25 @@ impl Header {
             MAX_CLASSES as u64,
         )?;
         for &bytes in &self.fields[SIZE_FIELDS] {
-            at_most("a size", bytes, MOST_BYTES)?;
+            at_most("a size", bytes, MAX_BYTES)?;
         }
         for &count in &self.fields[..FIXED_FIELDS + classes * CLASS_FIELDS] {
-            at_most("a count", count, MOST_COUNT)?;
+            at_most("a count", count, MAX_COUNT)?;
         }
         for class in self.fields[FIXED_FIELDS..]
             .chunks_exact(CLASS_FIELDS)
             .take(classes)
         {
-            at_most("a class in samples", class[0], MOST_BYTES)?;
+            at_most("a class in samples", class[0], MAX_BYTES)?;
         }
         let mut fields = self.fields.iter();
         let mut get = || fields.next().copied().unwrap_or(0);
-        let head = Head {
+        let head = HeaderFields {
             first_frame: get(),
             frames: get(),
             sequence: get(),
             sent_ms: get(),
-            made: core::array::from_fn(|_| get()),
+            objects: core::array::from_fn(|_| get()),
             allocator_calls: get(),
             recycled: get(),
             capture: CaptureCounters::from_fields(core::array::from_fn(|_| get())),
@@ -171,7 +171,7 @@ impl Header {
         pool.short_run_samples = get() as usize;
         pool.largest_free_run_samples = get() as usize;
         pool.buffers_leaked = get();
-        // Both were read above.
+        // Skips the two fields that were read above.
         get();
         get();
         pool.classes.clear();
@@ -248,17 +248,17 @@ mod tests {
     }
 
     #[wasm_bindgen_test]
-    fn what_was_written_is_read() {
+    fn block_header_round_trips() {
         let mut header = Header::boxed();
-        let head = Head {
+        let head = HeaderFields {
             sequence: 12,
             first_frame: 9,
             frames: 14,
             sent_ms: 10,
-            made: [11, 12, 13],
+            objects: [11, 12, 13],
             allocator_calls: 12,
             recycled: 8,
-            capture: CaptureCounters::from_fields([1, 2, 3, 4, 5, 6, MOST_COUNT]),
+            capture: CaptureCounters::from_fields([1, 2, 3, 4, 5, 6, MAX_COUNT]),
         };
         header.write(&head, &counts(), |cells| {
             cells[..3].fill(MaybeUninit::new(42));
@@ -271,17 +271,17 @@ mod tests {
     }
 
     #[wasm_bindgen_test]
-    fn header_numbers_beyond_their_limits_are_refused_and_change_nothing() {
-        let head = Head::default();
+    fn block_header_numbers_above_their_limits_are_refused_and_change_nothing() {
+        let head = HeaderFields::default();
         for field in 0..FIXED_FIELDS + 2 * CLASS_FIELDS {
             let limit = match field {
                 CELLS_FIELD => CELL_BYTES as u64,
                 CLASSES_FIELD => MAX_CLASSES as u64,
-                _ if SIZE_FIELDS.contains(&field) => MOST_BYTES,
+                _ if SIZE_FIELDS.contains(&field) => MAX_BYTES,
                 _ if field >= FIXED_FIELDS && (field - FIXED_FIELDS) % CLASS_FIELDS == 0 => {
-                    MOST_BYTES
+                    MAX_BYTES
                 }
-                _ => MOST_COUNT,
+                _ => MAX_COUNT,
             };
             let mut header = Header::boxed();
             header.write(&head, &counts(), |_| 0);
@@ -298,7 +298,7 @@ mod tests {
     }
 
     #[wasm_bindgen_test]
-    fn a_damaged_header_is_refused_with_the_numbers() {
+    fn block_header_error_contains_the_numbers() {
         let mut header = Header::boxed();
         header.fields = [u64::MAX; FIELDS];
         let error = header
@@ -307,7 +307,7 @@ mod tests {
             .unwrap()
             .to_string();
         assert!(
-            error.contains("length of the event cells is 18446744073709551615"),
+            error.contains("length of the event cells must be at most "),
             "{error}"
         );
     }

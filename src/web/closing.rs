@@ -1,125 +1,103 @@
-//! What becomes of a stream that was closed while its threads may still run.
+//! Streams that were closed while their threads may still run.
 //!
-//! A stream's half of the pool is kept until both its worklet and its consumer have ended: only then is it known that
-//! nobody holds a buffer of it, and what a thread lost in the middle of a change can be told from what another one holds
+//! The pool half of a stream is kept until both its worklet and its consumer have ended. Only then is it known that no thread
+//! uses a buffer of it, and only then can buffers that a thread lost inside a call be distinguished from those that the other
+//! one uses
 //! (`docs/decisions/0014-half-of-a-dead-owner-is-rebuilt-from-memory.md`).
-#![allow(unsafe_code)] // Takes over from threads that have ended.
+#![allow(unsafe_code)] // Reclaims the objects of threads that have ended.
 
-use super::exports::{Lent, Returned, ThreadEnd};
-use super::host::Host;
+use super::exports::{Reclaimed, ThreadHandle, ThreadState};
 use super::reader::Reader;
 use super::tap::Tap;
-use crate::modules::data_management::{DataManagementModule, PoolControl, RealtimePool};
+use crate::modules::data_management::{PoolControl, RealtimePool};
 
-/// The windows' half of the pool, once its worklet has ended.
+/// The pool half of the windows after the worklet has ended.
 enum WindowsHalf {
-    /// As the worklet left it.
-    Whole(Option<RealtimePool>),
-    /// The worklet ended in the middle of a change.
-    Broken(u16),
+    /// The worklet was not inside a call.
+    Attached(Option<RealtimePool>),
+    /// The worklet was terminated inside a call: the number of the half, to be reclaimed.
+    Abandoned(u16),
 }
 
-/// A stream of the shared memory that was closed.
+/// A closed stream of shared mode.
 pub(super) struct Closing {
-    /// None once its worklet has ended.
-    tap: Option<Lent<Tap>>,
+    /// `None` after the worklet has ended.
+    tap: Option<ThreadHandle<Tap>>,
     half: Option<WindowsHalf>,
-    /// None once its consumer has ended, or if it has none.
-    reader: Option<Lent<Reader>>,
-    holder: Option<u8>,
-    /// The consumer ended in the middle of a change.
-    reader_broken: bool,
+    /// `None` after the consumer has ended, or if there is none.
+    reader: Option<ThreadHandle<Reader>>,
+    /// The holder's number in the reader's leases.
+    pub(super) holder: Option<u8>,
+    /// Whether the consumer was terminated inside a call.
+    reader_interrupted: bool,
 }
 
 impl Closing {
-    pub(super) fn new(tap: Lent<Tap>, reader: Option<(Lent<Reader>, u8)>) -> Self {
+    pub(super) fn new(tap: ThreadHandle<Tap>, reader: Option<(ThreadHandle<Reader>, u8)>) -> Self {
         let (reader, holder) = reader.unzip();
         Self {
             tap: Some(tap),
             half: None,
             reader,
             holder,
-            reader_broken: false,
+            reader_interrupted: false,
         }
     }
 
+    /// Reclaims the tap and the reader, if their threads have ended.
+    ///
     /// # Safety
-    /// As for [`Lent::take_back`], for each of the two threads.
-    unsafe fn end(&mut self, worklet: ThreadEnd, consumer: ThreadEnd) {
+    /// As for [`ThreadHandle::reclaim`], for each of the two threads.
+    pub(super) unsafe fn end(&mut self, worklet: ThreadState, consumer: ThreadState) {
         let tap = self.tap.take();
-        // SAFETY: the caller vouches for the end of the worklet's thread.
-        match tap.map(|tap| unsafe { tap.take_back(worklet) }) {
-            Some(Ok(Returned::Whole(tap))) => self.half = Some(WindowsHalf::Whole(tap.close())),
-            Some(Ok(Returned::Broken(tap))) => self.half = Some(WindowsHalf::Broken(tap.abandon())),
+        // SAFETY: the caller guarantees the reported end of the worklet's thread.
+        match tap.map(|tap| unsafe { tap.reclaim(worklet) }) {
+            Some(Ok(Reclaimed::Consistent(tap))) => {
+                self.half = Some(WindowsHalf::Attached(tap.close()))
+            }
+            Some(Ok(Reclaimed::Interrupted(tap))) => {
+                self.half = Some(WindowsHalf::Abandoned(tap.abandon()))
+            }
             Some(Err(running)) => self.tap = Some(running),
             None => {}
         }
         let reader = self.reader.take();
-        // SAFETY: the caller vouches for the end of the consumer's thread.
-        match reader.map(|reader| unsafe { reader.take_back(consumer) }) {
-            Some(Ok(Returned::Whole(reader))) => drop(reader),
-            Some(Ok(Returned::Broken(reader))) => {
+        // SAFETY: the caller guarantees the reported end of the consumer's thread.
+        match reader.map(|reader| unsafe { reader.reclaim(consumer) }) {
+            Some(Ok(Reclaimed::Consistent(reader))) => drop(reader),
+            Some(Ok(Reclaimed::Interrupted(reader))) => {
                 reader.abandon();
-                self.reader_broken = true;
+                self.reader_interrupted = true;
             }
             Some(Err(running)) => self.reader = Some(running),
             None => {}
         }
     }
 
-    /// Whether its consumer may still hold windows.
+    /// Whether the consumer may still have windows leased.
     pub(super) const fn is_read(&self) -> bool {
         self.reader.is_some()
     }
 
     /// Whether both threads have ended.
-    fn has_ended(&self) -> bool {
+    pub(super) fn has_ended(&self) -> bool {
         self.tap.is_none() && self.reader.is_none()
     }
 
+    /// Drops or reclaims the pool half.
+    ///
     /// # Safety
-    /// Both threads have ended, and nobody else holds a window of the stream.
-    unsafe fn finish(self, control: Option<&mut PoolControl>) {
+    /// Both threads have ended, and no other thread uses a window of the stream.
+    pub(super) unsafe fn finish(self, control: Option<&mut PoolControl>) {
         let half = match self.half {
-            Some(WindowsHalf::Broken(half)) => half,
-            Some(WindowsHalf::Whole(Some(pool))) if self.reader_broken => pool.abandon().0,
-            // Dropped as it is: every window has been released.
+            Some(WindowsHalf::Abandoned(half)) => half,
+            Some(WindowsHalf::Attached(Some(pool))) if self.reader_interrupted => pool.abandon().0,
+            // The drop of the half is enough: every window was released.
             _ => return,
         };
         if let Some(control) = control {
-            // SAFETY: the half was abandoned, and so is whatever the two threads held of it, says the caller.
+            // SAFETY: the half was abandoned, and the caller guarantees that no thread uses its buffers any more.
             unsafe { control.reclaim_all(half) };
-        }
-    }
-}
-
-impl Host {
-    /// Ends what the threads of a closed stream were lent, as far as they have ended, and the stream with the last of them.
-    ///
-    /// # Safety
-    /// As for [`Lent::take_back`], for each of the two threads.
-    pub(super) unsafe fn end_threads(
-        &mut self,
-        stream: u32,
-        worklet: ThreadEnd,
-        consumer: ThreadEnd,
-    ) {
-        let Some(closing) = self.closing.get_mut(&stream) else {
-            return;
-        };
-        // SAFETY: the caller's word.
-        unsafe { closing.end(worklet, consumer) };
-        if !closing.has_ended() {
-            return;
-        }
-        if let Some(closing) = self.closing.remove(&stream) {
-            if let Some(holder) = closing.holder {
-                self.holders.give_back(holder);
-            }
-            let data = self.registry.get_mut::<DataManagementModule>();
-            // SAFETY: both have ended; the analysis of a tuner's windows was dropped when the stream was closed, and a
-            // reader's windows go to nobody else.
-            unsafe { closing.finish(data.and_then(|data| data.control_mut())) };
         }
     }
 }

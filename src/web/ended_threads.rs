@@ -1,7 +1,7 @@
-//! Tests: threads that leave, die, or are said to have, and numbers that name nothing.
+//! Tests of threads that leave or die, of false reports of that, and of invalid numbers.
 //!
-//! One thread plays all parts: here everything is in one memory, so that the shared mode runs as it does in a browser.
-#![allow(unsafe_code)] // Says that threads have ended which are not there.
+//! One thread plays all parts. Everything is in one memory, so that shared mode works as in a browser.
+#![allow(unsafe_code)] // Reports the end of threads that do not exist.
 
 use wasm_bindgen_test::wasm_bindgen_test;
 
@@ -15,9 +15,9 @@ use crate::modules::data_management::DataManagementModule;
 
 const RUNNING: u8 = 0;
 const LEFT: u8 = 1;
-const GONE: u8 = 2;
+const TERMINATED: u8 = 2;
 const CLOSED: u32 = 10;
-/// Every kind of number that is none of those in use.
+/// Numbers that no object has.
 const LIMITS: [u32; 8] = [0, 1, 63, 64, 1 << 29, (1 << 30) - 1, 1 << 30, u32::MAX];
 
 fn host(mode: &str) -> Host {
@@ -39,7 +39,7 @@ fn open_tap(host: &mut Host, consumer: &str) -> (u32, u32, u32) {
 }
 
 fn close(host: &mut Host, participant: u32, end: u8) -> usize {
-    // SAFETY: no thread but this one is there, and it is not inside.
+    // SAFETY: there is no other thread, and this one is not inside a call of the object.
     unsafe { host.close_participant(participant, end) }
 }
 
@@ -61,19 +61,19 @@ fn publishers(host: &mut Host) -> usize {
 }
 
 #[wasm_bindgen_test]
-fn stale_participant_number_does_not_close_the_one_that_got_its_holder() {
+fn stale_participant_number_does_not_close_the_next_participant() {
     let mut host = host("shared");
     let (first, number) = open(&mut host);
     assert_ne!(participant_acquire(number, 100), 0);
-    assert_eq!(close(&mut host, first, GONE), 1);
+    assert_eq!(close(&mut host, first, TERMINATED), 1);
     let (second, living) = open(&mut host);
     assert_eq!(
         host.participant_holder(second),
         0,
-        "the same holder's number"
+        "the holder's number is reused"
     );
     let lease = participant_acquire(living, 100);
-    for end in [RUNNING, LEFT, GONE] {
+    for end in [RUNNING, LEFT, TERMINATED] {
         assert_eq!(close(&mut host, first, end), 0);
     }
     assert_eq!(participant_acquire(number, 100), 0);
@@ -85,13 +85,13 @@ fn stale_participant_number_does_not_close_the_one_that_got_its_holder() {
 }
 
 #[wasm_bindgen_test]
-fn stop_that_the_thread_did_not_tell_of_frees_nothing() {
+fn false_report_of_a_threads_end_frees_nothing() {
     let mut host = host("shared");
     let (participant, number) = open(&mut host);
     let lease = participant_acquire(number, 100);
-    for untrue in [RUNNING, LEFT, 3, u8::MAX] {
-        assert_eq!(close(&mut host, participant, untrue), 0);
-        assert_eq!(participant_live(number), 1, "said {untrue}");
+    for report in [RUNNING, LEFT, 3, u8::MAX] {
+        assert_eq!(close(&mut host, participant, report), 0);
+        assert_eq!(participant_live(number), 1, "reported {report}");
     }
     assert_eq!(participant_release(number, lease), 0);
     participant_leave(number);
@@ -99,10 +99,10 @@ fn stop_that_the_thread_did_not_tell_of_frees_nothing() {
     assert_eq!(close(&mut host, participant, LEFT), 0);
 
     let (stream, tap, reader) = open_tap(&mut host, "reader");
-    for untrue in [RUNNING, LEFT, 3] {
-        close_tap(&mut host, stream, untrue, untrue);
-        assert_ne!(tap_silence(tap, 4096), u32::MAX, "said {untrue}");
-        assert_ne!(reader_take(reader), 0, "said {untrue}");
+    for report in [RUNNING, LEFT, 3] {
+        close_tap(&mut host, stream, report, report);
+        assert_ne!(tap_silence(tap, 4096), u32::MAX, "reported {report}");
+        assert_ne!(reader_take(reader), 0, "reported {report}");
     }
     tap_leave(tap);
     close_tap(&mut host, stream, LEFT, RUNNING);
@@ -114,7 +114,7 @@ fn stop_that_the_thread_did_not_tell_of_frees_nothing() {
 }
 
 #[wasm_bindgen_test]
-fn dead_participants_give_everything_back_a_thousand_times() {
+fn dead_participants_leak_nothing_in_a_thousand_rounds() {
     let mut host = host("shared");
     let before = (
         publishers(&mut host),
@@ -127,7 +127,7 @@ fn dead_participants_give_everything_back_a_thousand_times() {
         for _ in 0..leases {
             assert_ne!(participant_acquire(number, 300), 0);
         }
-        assert_eq!(close(&mut host, participant, GONE), leases);
+        assert_eq!(close(&mut host, participant, TERMINATED), leases);
         host.pump();
     }
     let after = (
@@ -139,7 +139,7 @@ fn dead_participants_give_everything_back_a_thousand_times() {
 }
 
 #[wasm_bindgen_test]
-fn dead_taps_give_everything_back_whatever_ends_first() {
+fn dead_taps_leak_nothing_whichever_thread_ends_first() {
     let mut host = host("shared");
     let before = (publishers(&mut host), leased(&host));
     for round in 0..200 {
@@ -152,9 +152,13 @@ fn dead_taps_give_everything_back_whatever_ends_first() {
         for _ in 0..round % 4 {
             reader_take(reader);
         }
-        let [worklet, reader] = [[GONE, GONE], [GONE, RUNNING], [RUNNING, GONE]][round % 3];
+        let [worklet, reader] = [
+            [TERMINATED, TERMINATED],
+            [TERMINATED, RUNNING],
+            [RUNNING, TERMINATED],
+        ][round % 3];
         close_tap(&mut host, stream, worklet, reader);
-        close_tap(&mut host, stream, GONE, GONE);
+        close_tap(&mut host, stream, TERMINATED, TERMINATED);
         assert_eq!(tap_commit(tap), u32::MAX);
         assert_eq!(leased(&host), 0, "round {round}");
         host.pump();
@@ -163,7 +167,7 @@ fn dead_taps_give_everything_back_whatever_ends_first() {
 }
 
 #[wasm_bindgen_test]
-fn numbers_that_name_nothing_are_refused_from_0_to_their_maxima() {
+fn invalid_object_numbers_are_refused() {
     for mode in ["shared", "transfer"] {
         let mut host = host(mode);
         let before = leased(&host);
@@ -194,16 +198,16 @@ fn numbers_that_name_nothing_are_refused_from_0_to_their_maxima() {
             assert!(!host.begin_receive(number));
             assert_eq!(host.receive_address(number, number as usize), 0);
             host.end_receive(number);
-            host.forget_feed(number);
+            host.remove_feed(number);
             host.count_objects(number, number, number);
             host.count_buffers(number, number);
             host.count_buffers(u32::MAX, u32::MAX);
             for rate in [0.0, f32::NAN, f32::INFINITY, f32::MAX] {
                 let late = f64::from(rate);
-                host.tell_feed(number, rate, number, number, number, true, number, late);
+                host.set_feed(number, rate, number, number, number, true, number, late);
             }
             assert!(host.snapshot().is_ok());
-            // The exports of the other threads.
+            // The exports for other threads.
             assert_eq!(participant_acquire(number, number), 0);
             assert_eq!(participant_release(number, number), CLOSED);
             assert_eq!(
@@ -220,7 +224,7 @@ fn numbers_that_name_nothing_are_refused_from_0_to_their_maxima() {
 }
 
 #[wasm_bindgen_test]
-fn block_header_sizes_and_times_from_another_thread_are_taken_or_refused() {
+fn block_header_times_of_any_value_are_accepted() {
     let mut host = host("transfer");
     let (stream, ..) = open_tap(&mut host, "reader");
     assert_ne!(host.header_address(stream), 0);

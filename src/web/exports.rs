@@ -1,4 +1,4 @@
-//! Raw exports: numbers in, numbers out, past wasm-bindgen, so that a crossing costs a call and nothing else.
+//! Raw exports: functions on numbers, without wasm-bindgen, so that a call from JavaScript costs a call and nothing else.
 
 use core::mem::ManuallyDrop;
 
@@ -7,18 +7,18 @@ use crate::thread_slots::{CAPACITY, Slots};
 
 use super::thread_memory::ThreadMemory;
 
-/// Something that another thread uses by its number.
-pub(super) trait Lendable: Send + Sized + 'static {
-    /// What it is, for people.
+/// An object that another thread uses by its number.
+pub(super) trait ThreadObject: Send + Sized + 'static {
+    /// Its name for people.
     const NAME: &'static str;
-    /// The one table of its kind.
+    /// The table of all objects of this type.
     fn slots() -> &'static Slots<Self>;
 }
 
-/// Gives a type its table.
-macro_rules! lendable {
+/// Implements [`ThreadObject`] for a type, with its table.
+macro_rules! thread_object {
     ($This:ty, $name:literal) => {
-        impl $crate::web::exports::Lendable for $This {
+        impl $crate::web::exports::ThreadObject for $This {
             const NAME: &'static str = $name;
 
             fn slots() -> &'static $crate::thread_slots::Slots<Self> {
@@ -30,14 +30,14 @@ macro_rules! lendable {
     };
 }
 
-/// Declares exports that get what JavaScript names by its number. A number under which nothing is lent returns the value
-/// after `else`, or nothing.
+/// Declares exports whose first argument is an object, which JavaScript names by its number. If no object has the number, they
+/// return the value after `else`, or nothing.
 macro_rules! exports {
     ($($(#[$doc:meta])* fn $name:ident($this:ident: &mut $This:ty $(, $arg:ident: $Arg:ty)*) $(-> $Out:ty)? $body:block $(else $refused:expr;)?)*) => {$(
         $(#[$doc])*
         #[unsafe(no_mangle)]
         pub(super) extern "C" fn $name(number: u32 $(, $arg: $Arg)*) $(-> $Out)? {
-            let Some(mut inside) = <$This as $crate::web::exports::Lendable>::slots().enter(number) else {
+            let Some(mut inside) = <$This as $crate::web::exports::ThreadObject>::slots().enter(number) else {
                 return $($refused)?;
             };
             let $this: &mut $This = &mut inside;
@@ -45,49 +45,54 @@ macro_rules! exports {
         }
     )*};
 }
-pub(super) use {exports, lendable};
+pub(super) use {exports, thread_object};
 
-/// What the host knows of the end of a thread that it lent something to.
+/// Whether a thread that uses an object may still run, as far as the host knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum ThreadEnd {
-    /// It may still run.
+pub(super) enum ThreadState {
+    /// The thread may still run.
     Running,
-    /// It said that it has stopped; what it was lent tells whether that is so.
+    /// JavaScript reports that the thread has stopped using the object, which is checked.
     Left,
-    /// It was ended, or never began.
-    Gone,
+    /// The thread was terminated, or never started.
+    Terminated,
 }
 
-impl From<u8> for ThreadEnd {
-    /// By JavaScript's numbers; what is none of them says nothing of an end.
+impl From<u8> for ThreadState {
+    /// From JavaScript's numbers. An unknown number counts as `Running`.
     fn from(number: u8) -> Self {
         match number {
             1 => Self::Left,
-            2 => Self::Gone,
+            2 => Self::Terminated,
             _ => Self::Running,
         }
     }
 }
 
-/// What came back from a thread.
-pub(super) enum Returned<T> {
-    /// As the thread left it.
-    Whole(Box<T>),
-    /// The thread ended in the middle of a change.
-    Broken(Box<T>),
+/// An object that was reclaimed from its thread.
+pub(super) enum Reclaimed<T> {
+    /// The thread was not inside a call of the object.
+    Consistent(Box<T>),
+    /// The thread was terminated inside a call: the object may be half changed.
+    Interrupted(Box<T>),
 }
 
-/// Something that another thread uses by its number, with the memory that this thread runs on (shared mode).
-pub(super) struct Lent<T: Lendable> {
+/// The host's handle of an object that another thread uses by its number, with the memory of that thread (shared mode).
+pub(super) struct ThreadHandle<T: ThreadObject> {
     number: u32,
-    /// Freed only when the thread has ended.
+    /// Freed only after the thread has ended.
     memory: ManuallyDrop<ThreadMemory>,
     kind: core::marker::PhantomData<T>,
 }
 
-impl<T: Lendable> Lent<T> {
+impl<T: ThreadObject> ThreadHandle<T> {
     pub(super) fn new(value: Box<T>) -> Result<Self, ModuleError> {
-        let refused = |_| format!("{CAPACITY} {}s are open, the most there can be", T::NAME);
+        let refused = |_| {
+            format!(
+                "{CAPACITY} {}s are open, which is the limit: close one first",
+                T::NAME
+            )
+        };
         Ok(Self {
             number: T::slots().insert(value).map_err(refused)?,
             memory: ManuallyDrop::new(ThreadMemory::new()),
@@ -95,49 +100,49 @@ impl<T: Lendable> Lent<T> {
         })
     }
 
-    /// What its thread calls it by.
+    /// The object's number, for its thread.
     pub(super) const fn number(&self) -> u32 {
         self.number
     }
 
-    /// Where its thread's stack ends and its thread-locals begin.
+    /// The address at which the thread's stack ends and its thread-locals begin.
     pub(super) fn thread_address(&self) -> usize {
         self.memory.address()
     }
 
-    /// Looks at it, or changes it, while its thread is not inside.
+    /// Calls the closure with the object; `None` if the thread is inside a call of the object.
     pub(super) fn with<R>(&self, change: impl FnOnce(&mut T) -> R) -> Option<R> {
         T::slots()
             .enter(self.number)
             .map(|mut inside| change(&mut inside))
     }
 
-    /// Takes it back if its thread has ended; the number is stale then. What cannot be taken back stays lent.
+    /// Reclaims the object if its thread has ended; its number is stale then. Otherwise returns the handle.
     ///
     /// # Safety
-    /// With `Gone`, the thread does not run any more, and never will.
-    #[allow(unsafe_code)] // Passes the caller's word on.
-    pub(super) unsafe fn take_back(self, end: ThreadEnd) -> Result<Returned<T>, Self> {
+    /// With `Terminated`, the thread does not run any more, and never will.
+    #[allow(unsafe_code)] // Passes the caller's guarantee on.
+    pub(super) unsafe fn reclaim(self, end: ThreadState) -> Result<Reclaimed<T>, Self> {
         let slots = T::slots();
         match end {
-            ThreadEnd::Running => return Err(self),
-            ThreadEnd::Left if !slots.is_closed(self.number) => return Err(self),
-            ThreadEnd::Left | ThreadEnd::Gone => {}
+            ThreadState::Running => return Err(self),
+            ThreadState::Left if !slots.is_closed(self.number) => return Err(self),
+            ThreadState::Left | ThreadState::Terminated => {}
         }
-        let returned = match slots.remove(self.number) {
-            Some(whole) => Returned::Whole(whole),
-            // SAFETY: only a thread that is gone is inside here: one that has left is not.
+        let reclaimed = match slots.remove(self.number) {
+            Some(object) => Reclaimed::Consistent(object),
+            // SAFETY: the thread is still inside a call, so that it has not left: it was terminated, which the caller guarantees.
             None => match unsafe { slots.remove_broken(self.number) } {
-                Some(broken) => Returned::Broken(broken),
+                Some(object) => Reclaimed::Interrupted(object),
                 None => return Err(self),
             },
         };
         drop(ManuallyDrop::into_inner(self.memory));
-        Ok(returned)
+        Ok(reclaimed)
     }
 }
 
-/// Lends something within an instance that one thread has for itself (transfer mode); 0 if there is no room.
-pub(super) fn lend_here<T: Lendable>(value: Box<T>) -> u32 {
+/// Gives a number to an object of an instance that one thread has for itself (transfer mode); 0 if there are too many.
+pub(super) fn register_local<T: ThreadObject>(value: Box<T>) -> u32 {
     T::slots().insert(value).unwrap_or(0)
 }

@@ -1,38 +1,34 @@
-//! The control side of a page: registry, streams, dispatch. Lives in a worker. What it tells of itself: `figures`.
-#![allow(unsafe_code)] // What threads held that have ended is taken over.
+//! The host of a page, in the control worker: owns the registry, the streams and the participants, and dispatches events.
+//!
+//! Its other methods are in `host_streams`, `host_participants`, `host_feeds`, `arrivals` and `figures`.
+#![allow(unsafe_code)] // Closes streams, which reclaims the objects of threads that have ended.
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
 use wasm_bindgen::prelude::*;
 
 use super::activity::{self, Activity};
-use super::closed::Closed;
+use super::closed::ClosedTotals;
 use super::closing::Closing;
+use super::dashboard_events::DashboardEvents;
 use super::exercise::{self, Exercise};
-use super::exports::{Lent, ThreadEnd};
-use super::feed::Feed;
 use super::feeds::Feeds;
 use super::inspection::Inspector;
 use super::memory::{self, MemoryWatch};
-use super::participants::{Holders, Participants};
-use super::reader::Reader;
-use super::receiver::Receiver;
+use super::options::{HostOptions, Mode};
+use super::participants::{HolderNumbers, Participants};
 use super::recording::Recording;
-use super::stream::{Consumer, Stream, StreamEnd};
-use super::stream_counts::StreamCounts;
-use super::tap::Tap;
+use super::stream::{Stream, StreamEnds};
 use super::tracks::Tracks;
-use super::unit_costs::Made;
+use super::unit_costs::ObjectCounts;
 use crate::event_bus::{Publisher, TypedEventBus};
-use crate::modules::audio_foundations::{AudioFoundationsModule, StreamConfig};
 use crate::modules::data_management::pool_events::LeasesReclaimed;
 use crate::modules::data_management::sizing::sizing_profile::SizingProfile;
 use crate::modules::data_management::{
     DataManagementConfig, DataManagementModule, LeaseTable, PoolControl,
 };
 use crate::panic_note;
-use crate::registry::{ModuleError, ModuleRegistry};
+use crate::registry::ModuleRegistry;
 
 #[wasm_bindgen]
 extern "C" {
@@ -41,67 +37,35 @@ extern "C" {
     pub(super) fn now() -> f64;
 }
 
-/// Windows and events that one pump handles of each stream and lane, so that a pump ends.
+/// The most windows and events of one pump, so that a pump is bounded.
 const WINDOWS_PER_PUMP: usize = 64;
 const EVENTS_PER_PUMP: usize = 4096;
-/// Transfer mode: one window is read, the next may arrive.
-const WINDOWS_CARRIED: u32 = 2;
-/// Between two control steps of the pool: pumps come much more often.
+/// The time between two control steps of the pool. Pumps are much more frequent.
 const TICK_MS: f64 = 10.0;
 
-/// How the page runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum Mode {
-    /// One memory for page, worker and worklet.
-    Shared,
-    /// A memory each.
-    Transfer,
-}
-
-#[derive(Debug, Deserialize)]
-pub(super) struct HostOptions {
-    pub(super) mode: Mode,
-    pub(super) mode_reason: String,
-    /// What an earlier run learned, as the page kept it.
-    profile: Option<String>,
-    /// Where the generations of this instance's leases begin: see [`LeaseTable::seed`].
-    #[serde(default)]
-    seed: u32,
-}
-
-#[derive(Debug, Deserialize)]
-struct StreamOptions {
-    sample_rate: f32,
-    channels: usize,
-    window: usize,
-    hop: usize,
-    consumer: Consumer,
-}
-
-/// The host: everything but the audio thread.
+/// The host of a page.
 ///
 /// # Real-time
-/// None of it is for the audio thread.
+/// No method is for the audio thread.
 #[wasm_bindgen]
 pub struct Host {
     pub(super) options: HostOptions,
-    // Streams hold pool halves: they go before the registry.
+    // Before the registry, because streams own halves of its pool.
     pub(super) streams: BTreeMap<u32, Stream>,
-    pub(super) closed: Closed,
-    /// Closed streams of which a thread may still run, by number.
+    pub(super) closed: ClosedTotals,
+    /// Closed streams with a thread that may still run, by number.
     pub(super) closing: BTreeMap<u32, Closing>,
-    pub(super) holders: Holders,
+    pub(super) holders: HolderNumbers,
     pub(super) participants: Participants,
-    /// Buffers still leased when the last stream had closed.
+    /// Buffers that were still leased after the last stream was closed.
     pub(super) leaked: u64,
-    /// JavaScript objects made on this side of the boundary, messages and transferred buffers of both sides.
-    pub(super) made: Made,
-    /// For what the host itself has to tell: its own from the start, so that there is room for it when there is for nobody.
+    /// JavaScript objects that were made on this side, and messages and transferred buffers of both sides.
+    pub(super) objects: ObjectCounts,
+    /// For the host's own events. Made at boot, so that it exists also when the limit of publishers is reached.
     publisher: Publisher,
     /// When the pool's control step last ran.
     ticked_ms: f64,
-    pub(super) feed: Feed,
+    pub(super) dashboard: DashboardEvents,
     pub(super) inspector: Inspector,
     exercise: Option<Exercise>,
     pub(super) recording: Option<Recording>,
@@ -109,7 +73,7 @@ pub struct Host {
     profile_refused: Option<String>,
     pub(super) feeds: Feeds,
     pub(super) memory: MemoryWatch,
-    /// The next control step is not to end: see [`fault`](Self::fault).
+    /// Whether the next control step must not return: see [`fault`](Self::fault).
     spin: bool,
     pub(super) registry: ModuleRegistry,
 }
@@ -117,10 +81,11 @@ pub struct Host {
 #[wasm_bindgen]
 impl Host {
     /// Boots the registry. `options` is `{"mode": "shared" | "transfer", "mode_reason": string, "profile": string | null,
-    /// "seed": number}`; the seed makes the leases of this instance differ from those of others. A profile that cannot be used is left out: see [`profileRefused`](Self::profile_refused).
+    /// "seed": number}`. The seed makes the leases of this instance differ from those of others. An unusable profile is ignored:
+    /// see [`profileRefused`](Self::profile_refused).
     ///
     /// # Errors
-    /// Options that cannot be read; a module that does not boot, by name.
+    /// If the options are invalid, or a module does not boot.
     #[wasm_bindgen(constructor)]
     pub fn new(options: &str) -> Result<Host, JsError> {
         panic_note::install();
@@ -131,21 +96,21 @@ impl Host {
         LeaseTable::seed(options.seed);
         let bus = TypedEventBus::default();
         let publisher = bus.publisher()?;
-        let feed = Feed::subscribe(&bus)?;
-        let (config, profile_refused) = begin_with(options.profile.as_deref());
+        let dashboard = DashboardEvents::subscribe(&bus)?;
+        let (config, profile_refused) = config_from_profile(options.profile.as_deref());
         let registry = ModuleRegistry::builder(bus).configure(config).boot()?;
         Ok(Self {
             options,
             streams: BTreeMap::new(),
-            closed: Closed::default(),
+            closed: ClosedTotals::default(),
             closing: BTreeMap::new(),
-            holders: Holders::default(),
+            holders: HolderNumbers::default(),
             participants: Participants::default(),
             leaked: 0,
-            made: Made::default(),
+            objects: ObjectCounts::default(),
             publisher,
             ticked_ms: f64::NEG_INFINITY,
-            feed,
+            dashboard,
             inspector: Inspector::new(),
             exercise: None,
             recording: None,
@@ -158,190 +123,14 @@ impl Host {
         })
     }
 
-    /// Opens a stream: `{"sample_rate", "channels", "window", "hop", "consumer": "tuner" | "reader"}`. Returns its number.
-    ///
-    /// # Errors
-    /// What cannot be cut into windows, and what pool and bus cannot serve, with the numbers.
-    #[wasm_bindgen(js_name = openStream)]
-    pub fn open_stream(&mut self, options: &str) -> Result<u32, JsError> {
-        let StreamOptions {
-            sample_rate,
-            channels,
-            window,
-            hop,
-            consumer,
-        } = serde_json::from_str(options)?;
-        let config = StreamConfig {
-            sample_rate_hz: sample_rate,
-            channels,
-            window,
-            hop,
-        };
-        let (number, stream) = self
-            .stream(config, consumer)
-            .map_err(|error| JsError::new(&error.to_string()))?;
-        self.streams.insert(number, stream);
-        self.feed.heard_at(number, f64::from(sample_rate));
-        Ok(number)
-    }
-
-    fn stream(
-        &mut self,
-        config: StreamConfig,
-        consumer: Consumer,
-    ) -> Result<(u32, Stream), ModuleError> {
-        let (audio, data) = self
-            .registry
-            .get_two_mut::<AudioFoundationsModule, DataManagementModule>()
-            .ok_or("the modules data_management and audio_foundations are not linked")?;
-        let counts = StreamCounts::default();
-        let (number, end) = match (self.options.mode, consumer) {
-            (Mode::Transfer, Consumer::Tuner) => {
-                let analyser = audio.open_analyser(data, config)?;
-                let number = analyser.stream();
-                let receiver = Receiver::reading(
-                    analyser,
-                    audio.attach_windows(data, config, WINDOWS_CARRIED)?,
-                );
-                (number, StreamEnd::Received(Box::new(receiver)))
-            }
-            (Mode::Transfer, Consumer::Reader) => {
-                let number = audio.open_elsewhere(data, config)?;
-                (number, StreamEnd::Received(Box::new(Receiver::counting())))
-            }
-            (Mode::Shared, Consumer::Tuner) => {
-                let (capture, analysis) = audio.open_stream(data, config)?;
-                let number = capture.stream();
-                let end = StreamEnd::Analysed {
-                    tap: Lent::new(Tap::new(capture, counts.clone(), None))?,
-                    analysis: Box::new(analysis),
-                };
-                (number, end)
-            }
-            (Mode::Shared, Consumer::Reader) => {
-                let holder = self.holders.take()?;
-                let opened = audio.open_windows(data, config).map_err(ModuleError::from);
-                let lent = opened.and_then(|(capture, windows)| {
-                    let number = capture.stream();
-                    let reader = Lent::new(Reader::new(holder, windows, counts.clone())?)?;
-                    let tap = Lent::new(Tap::new(capture, counts.clone(), None))?;
-                    Ok((number, tap, reader))
-                });
-                let (number, tap, reader) = lent.inspect_err(|_| self.holders.give_back(holder))?;
-                (
-                    number,
-                    StreamEnd::Read {
-                        tap,
-                        reader,
-                        holder,
-                    },
-                )
-            }
-        };
-        let stream = Stream {
-            config,
-            counts,
-            consumer,
-            end,
-        };
-        Ok((number, stream))
-    }
-
-    /// Shared mode: the tap's number, for the worklet's exports. 0 otherwise.
-    #[wasm_bindgen(js_name = tapNumber)]
-    pub fn tap_number(&self, stream: u32) -> u32 {
-        self.tap(stream).map_or(0, Lent::number)
-    }
-
-    /// Shared mode: the memory that the worklet's instance runs on. 0 otherwise.
-    #[wasm_bindgen(js_name = tapThread)]
-    pub fn tap_thread(&self, stream: u32) -> usize {
-        self.tap(stream).map_or(0, Lent::thread_address)
-    }
-
-    /// Shared mode: the reader's number, for the consumer's exports. 0 otherwise.
-    #[wasm_bindgen(js_name = readerNumber)]
-    pub fn reader_number(&self, stream: u32) -> u32 {
-        self.reader(stream).map_or(0, Lent::number)
-    }
-
-    /// Shared mode: the memory that the consumer's instance runs on. 0 otherwise.
-    #[wasm_bindgen(js_name = readerThread)]
-    pub fn reader_thread(&self, stream: u32) -> usize {
-        self.reader(stream).map_or(0, Lent::thread_address)
-    }
-
-    /// Closes a stream; its buffers come home. `worklet` and `consumer` say what is known of these threads: 0, one may
-    /// still run, and keeps what it has until the page closes the stream again; 1, it said that it has stopped, which is
-    /// checked; 2, it was ended or never began, and what it held is taken back, and told. Closing a stream twice does
-    /// nothing more.
-    ///
-    /// # Safety
-    /// A thread that is said to have been ended does not run any more, and never will.
-    #[wasm_bindgen(js_name = closeStream)]
-    pub unsafe fn close_stream(&mut self, stream: u32, worklet: u8, consumer: u8) {
-        let (worklet, consumer) = (ThreadEnd::from(worklet), ThreadEnd::from(consumer));
-        if let Some(closing) = self.streams.remove(&stream) {
-            self.closed.figures = Some(closing.figures(stream));
-            self.closed.made += closing.counts.made();
-            closing.count_crossings(&mut self.closed.crossings);
-            self.feed.forget(stream);
-            match closing.end {
-                StreamEnd::Received(receiver) => {
-                    let Receiver {
-                        remote,
-                        remote_recycled,
-                        ..
-                    } = *receiver;
-                    let lost = worklet == ThreadEnd::Gone;
-                    let reclaimed = self.closed.absorb(&remote, remote_recycled, lost);
-                    self.tell_reclaimed(stream, reclaimed);
-                }
-                StreamEnd::Analysed { tap, analysis } => {
-                    drop(analysis);
-                    self.closing.insert(stream, Closing::new(tap, None));
-                }
-                StreamEnd::Read {
-                    tap,
-                    reader,
-                    holder,
-                } => {
-                    let closing = Closing::new(tap, Some((reader, holder)));
-                    self.closing.insert(stream, closing);
-                }
-            }
-        }
-        // SAFETY: the caller's word.
-        unsafe { self.end_threads(stream, worklet, consumer) };
-        self.settle();
-    }
-
-    /// Takes back the windows that a stream's consumer held which is known to be dead; the stream goes on. What it was in
-    /// the middle of is taken back when the stream is closed. Returns how many it had leased.
-    #[wasm_bindgen(js_name = reclaimReader)]
-    pub fn reclaim_reader(&mut self, stream: u32) -> u32 {
-        let Some(Stream {
-            end: StreamEnd::Read { reader, .. },
-            ..
-        }) = self.streams.get(&stream)
-        else {
-            return 0;
-        };
-        let data = self.registry.get_mut::<DataManagementModule>();
-        let Some(control) = data.and_then(|data| data.control_mut()) else {
-            return 0;
-        };
-        let reclaimed = reader.with(|reader| control.reclaim_leases(reader.leases()));
-        reclaimed.unwrap_or(0)
-    }
-
-    /// Reads windows, steps the pool, delivers events, these between all other pieces, so that a Critical one waits for
-    /// one piece at most. Call it every few milliseconds. Returns the windows read.
+    /// Analyses windows, runs the pool's control step, and delivers events. Events are delivered between all other pieces of work,
+    /// so that a Critical event waits for one piece at most. Call it every few milliseconds. Returns the number of analysed
+    /// windows.
     pub fn pump(&mut self) -> usize {
         self.dispatch();
         let mut windows = 0;
         for (&number, stream) in &mut self.streams {
-            if let StreamEnd::Analysed { analysis, .. } = &mut stream.end {
+            if let StreamEnds::Analysed { analysis, .. } = &mut stream.ends {
                 activity::begin(Activity::Window, number);
                 while windows < WINDOWS_PER_PUMP && analysis.poll(1) > 0 {
                     windows += 1;
@@ -378,17 +167,17 @@ impl Host {
         windows
     }
 
-    /// Address of what it does at this moment: three words, for whoever sees that it does not answer.
+    /// Address of the three words with the current activity, which the page reads if the worker does not respond.
     #[wasm_bindgen(js_name = activityAddress)]
     pub fn activity_address(&self) -> usize {
         activity::address()
     }
 
-    /// Provokes a fault on purpose, to see that it is noticed: `leak-one` takes a buffer and forgets it, `spin` makes the next
-    /// control step endless.
+    /// Causes a fault on purpose, to test that it is detected: `leak-one` acquires a buffer and never releases it, `spin` makes the
+    /// next control step endless.
     ///
     /// # Errors
-    /// An unknown name; a pool that has no buffer to leak.
+    /// If the name is unknown, or the pool has no buffer to leak.
     pub fn fault(&mut self, name: &str) -> Result<(), JsError> {
         match name {
             "leak-one" => {}
@@ -398,7 +187,7 @@ impl Host {
             }
             _ => {
                 return Err(JsError::new(&format!(
-                    "the fault `{name}` is unknown; there are `leak-one` and `spin`"
+                    "the fault must be `leak-one` or `spin` (got `{name}`)"
                 )));
             }
         }
@@ -409,16 +198,16 @@ impl Host {
         Ok(())
     }
 
-    /// Why the kept profile was not used; none when it was, or when there was none.
+    /// Why the stored profile was not used; `None` if it was used, or if there was none.
     #[wasm_bindgen(js_name = profileRefused)]
     pub fn profile_refused(&self) -> Option<String> {
         self.profile_refused.clone()
     }
 
-    /// Begins or ends the demand of a second user, whose requests change all the time.
+    /// Starts or stops the exercise, which is a second user of the pool with changing requests.
     ///
     /// # Errors
-    /// A pool without room for a further half.
+    /// If the limit of pool halves is reached.
     pub fn exercise(&mut self, on: bool) -> Result<(), JsError> {
         self.exercise = None;
         if on {
@@ -429,10 +218,10 @@ impl Host {
         Ok(())
     }
 
-    /// Begins to record demand; a recording under way is thrown away.
+    /// Starts a recording of the demand; discards the current one.
     ///
     /// # Errors
-    /// A bus without room for subscribers; a stream whose sample rate is none.
+    /// If the bus refuses a subscription, or the sample rate of the stream is invalid.
     #[wasm_bindgen(js_name = startRecording)]
     pub fn start_recording(&mut self) -> Result<(), JsError> {
         let stream = self.streams.values().next_back();
@@ -443,45 +232,45 @@ impl Host {
         Ok(())
     }
 
-    /// Ends the recording: the JSON that `cargo xtask plan --trace FILE` reads. None if nothing was recorded.
+    /// Stops the recording; returns the JSON that `cargo xtask plan --trace FILE` reads. `None` without a recording.
     ///
     /// # Errors
-    /// A recording that cannot be replayed.
+    /// If the recording cannot be replayed.
     #[wasm_bindgen(js_name = stopRecording)]
     pub fn stop_recording(&mut self) -> Result<Option<String>, JsError> {
         Ok(self.recording.take().map(Recording::finish).transpose()?)
     }
 
-    /// From here on control steps are kept for [`takeSteps`](Self::take_steps).
+    /// From now on control steps are recorded for [`takeSteps`](Self::take_steps).
     #[wasm_bindgen(js_name = keepSteps)]
     pub fn keep_steps(&mut self) {
         self.tracks = Some(Tracks::default());
     }
 
-    /// The control steps since the last call, as JSON; none if there are none.
+    /// The control steps since the last call, as JSON; `None` if there are none.
     #[wasm_bindgen(js_name = takeSteps)]
     pub fn take_steps(&mut self) -> Option<String> {
         self.tracks.as_mut()?.take()
     }
 
-    /// Closes every stream; returns the buffers that never came back.
+    /// Closes all streams; returns the number of leaked buffers.
     pub fn shutdown(&mut self) -> u64 {
         let streams: Vec<_> = self.streams.keys().copied().collect();
         self.exercise = None;
         for stream in streams {
-            // SAFETY: nobody is said to have been ended.
+            // SAFETY: no thread is reported as terminated.
             unsafe { self.close_stream(stream, 1, 1) };
         }
         self.pump();
-        // Readers that have not stopped: what they hold is given up now.
+        // The windows of readers that have not stopped count as leaked.
         if self.closing.values().any(Closing::is_read) {
             self.count_leaks();
         }
         self.leaked
     }
 
-    /// What was held in a memory that is gone.
-    pub(super) fn tell_reclaimed(&self, holder: u32, count: u64) {
+    /// Publishes that leases were reclaimed whose memory was lost.
+    pub(super) fn publish_reclaimed(&self, holder: u32, count: u64) {
         if count > 0 {
             self.publisher.publish(LeasesReclaimed {
                 holder,
@@ -491,11 +280,11 @@ impl Host {
         }
     }
 
-    /// Once nobody is left who may hold a buffer, what is still out has leaked.
-    pub(super) fn settle(&mut self) {
-        // A reader of a closed stream still has its blocks, and gives them back when it is done with them.
-        let held = self.closing.values().any(Closing::is_read);
-        if held || !self.streams.is_empty() || !self.participants.is_empty() {
+    /// Counts leaked buffers, if no stream, reader or participant is left that may use a buffer.
+    pub(super) fn update_leaks(&mut self) {
+        // A reader of a closed stream may still have windows, which it releases later.
+        let reading = self.closing.values().any(Closing::is_read);
+        if reading || !self.streams.is_empty() || !self.participants.is_empty() {
             return;
         }
         self.count_leaks();
@@ -503,7 +292,7 @@ impl Host {
 
     fn count_leaks(&mut self) {
         if let Some(exercise) = &mut self.exercise {
-            exercise.let_go();
+            exercise.release_all();
         }
         self.leaked = self
             .closed
@@ -525,39 +314,25 @@ impl Host {
     pub(super) const fn mode(&self) -> Mode {
         self.options.mode
     }
-
-    fn tap(&self, stream: u32) -> Option<&Lent<Tap>> {
-        match &self.streams.get(&stream)?.end {
-            StreamEnd::Analysed { tap, .. } | StreamEnd::Read { tap, .. } => Some(tap),
-            StreamEnd::Received(_) => None,
-        }
-    }
-
-    fn reader(&self, stream: u32) -> Option<&Lent<Reader>> {
-        match &self.streams.get(&stream)?.end {
-            StreamEnd::Read { reader, .. } => Some(reader),
-            StreamEnd::Analysed { .. } | StreamEnd::Received(_) => None,
-        }
-    }
 }
 
-/// Delivers what waits. The time is told just before, so that nothing is delivered with the time of its publishing.
+/// Delivers pending events. Sets the bus's time first, so that latencies are not measured with an old time.
 fn dispatch(bus: &TypedEventBus) {
     activity::begin(Activity::Events, 0);
     bus.set_now_ns((now() * 1e6) as u64);
     bus.pump(EVENTS_PER_PUMP);
 }
 
-/// The configuration that a kept profile asks for; the default, and why, when it cannot be used.
-fn begin_with(profile: Option<&str>) -> (DataManagementConfig, Option<String>) {
+/// The configuration of a stored profile; the default, and the reason, if the profile cannot be used.
+fn config_from_profile(profile: Option<&str>) -> (DataManagementConfig, Option<String>) {
     let config = DataManagementConfig::default();
     let Some(json) = profile else {
         return (config, None);
     };
-    let begun =
+    let configured =
         SizingProfile::from_json(json).and_then(|profile| config.clone().with_profile(&profile));
-    match begun {
-        Ok(begun) => (begun, None),
+    match configured {
+        Ok(config) => (config, None),
         Err(error) => (config, Some(error.to_string())),
     }
 }

@@ -1,4 +1,4 @@
-//! What a snapshot tells now and then, for people to look at: the arena's map, demand, the last plan, the alert rules.
+//! The part of a snapshot that changes slowly: the arena's map, demand, the last plan, the alert rules.
 
 use serde::Serialize;
 
@@ -10,14 +10,14 @@ use crate::modules::data_management::sizing::histograms::SlidingHistogram;
 use crate::modules::data_management::sizing::sizing_plan::{AppliedPlan, Effect};
 use crate::modules::data_management::{ArenaMap, DataManagementModule};
 
-/// Between two inspections: nobody reads a map faster.
+/// The time between two inspections: people do not read a map faster.
 const PERIOD_MS: f64 = 500.0;
-/// Spans of a map: a screen has no more pixels in a row.
-const MOST_SPANS: usize = 2048;
-/// Demand is shown over four windows of this length.
+/// The most spans of a map: a row of a screen has fewer pixels.
+const MAX_SPANS: usize = 2048;
+/// Demand is measured over four windows of this length.
 const WINDOW_MS: f64 = 2500.0;
 
-/// Watches demand on this memory's pool, of every half: the optimizer leaves out those whose need is known.
+/// Measures the demand of all halves of this memory's pool. The optimizer's own measurement leaves out halves with a fixed mix.
 pub(super) struct Inspector {
     demand: Demand,
     inspected_ms: f64,
@@ -31,14 +31,14 @@ impl Inspector {
         }
     }
 
-    /// Takes in what a control step measured.
+    /// Adds the measurements of a control step.
     pub(super) fn observe(&mut self, now_ms: f64, data: &DataManagementModule) {
         if let Some(metrics) = data.observed() {
             self.demand.observe(now_ms, metrics);
         }
     }
 
-    /// An inspection, when one is due.
+    /// An inspection, if one is due.
     pub(super) fn inspect(
         &mut self,
         now_ms: f64,
@@ -52,7 +52,7 @@ impl Inspector {
         let optimizer = data.optimizer()?;
         let classes = self.demand.classes.iter().filter(|class| !class.retired);
         Some(Inspection {
-            arena: data.control()?.arena_map(MOST_SPANS),
+            arena: data.control()?.arena_map(MAX_SPANS),
             demand: classes
                 .map(|class| ClassDemandFigures {
                     samples: class.samples,
@@ -80,35 +80,35 @@ fn bars(histogram: &SlidingHistogram) -> Vec<(u32, u64)> {
 pub(super) struct Inspection {
     arena: ArenaMap,
     demand: Vec<ClassDemandFigures>,
-    /// Sizes asked for, rounded up to a cache line, and how often.
+    /// Requested sizes, rounded up to a cache line, with the number of requests.
     sizes: Vec<(usize, u64)>,
     plan: Option<PlanFigures>,
     alerts: Vec<AlertState>,
     recording: Option<RecordingFigures>,
-    /// What a next start should begin with: for the page to keep.
+    /// The profile for the next start, which the page stores.
     profile: String,
-    /// Which measurement says what JavaScript objects weigh.
+    /// The source of the costs of JavaScript objects.
     unit_costs: Option<&'static str>,
 }
 
-/// Each list is `[value, how often]`, ascending.
+/// Histograms: lists of `[value, count]`, ascending.
 #[derive(Serialize)]
 struct ClassDemandFigures {
     samples: usize,
-    /// Buffers in use at once, one count for each control step.
+    /// Buffers in use, counted once per control step.
     concurrent: Vec<(u32, u64)>,
-    /// Mean pause between two requests, one count for each control step with a request.
+    /// Mean time between two requests, counted once per control step with requests.
     pause_us: Vec<(u32, u64)>,
 }
 
 #[derive(Serialize)]
 struct PlanFigures {
-    /// In words, in the order in which it was done.
+    /// The steps in words, in the order in which they were applied.
     steps: Vec<String>,
     age_s: f64,
     before: Effect,
     expected: Effect,
-    /// None until a window has passed.
+    /// `None` until a window has passed.
     measured: Option<Effect>,
 }
 

@@ -1,35 +1,36 @@
-//! One memory for all threads must never grow: growth would make every kept view stale, and takes a lock.
+//! The size of the memory. A memory that all threads share must never grow: growth makes JavaScript's cached views stale, and
+//! takes a lock.
 
 use core::arch::wasm32::memory_size;
 
-/// What boot sets aside for the allocator, within the maximum that the module was linked with.
+/// Bytes that boot reserves for the allocator, within the maximum that the module was linked with.
 const BUDGET_BYTES: usize = 32 << 20;
 
-/// Pages before and after.
+/// The number of pages at boot, and the growth since then.
 #[derive(Debug, Clone, Copy, serde::Serialize)]
 pub(super) struct MemoryFigures {
     /// Pages of 64 KiB when boot ended.
     pages_at_boot: usize,
-    /// Pages since: 0 in shared mode, or views are stale.
+    /// Pages added since then: 0 in shared mode, otherwise cached views are stale.
     pages_grown: usize,
 }
 
-/// Grows the memory once, before any other thread and any view exists: the allocator keeps what it was given.
+/// Grows the memory once, before other threads and views exist. The allocator keeps the freed memory.
 pub(super) fn reserve() {
-    // Through the black box, or the compiler leaves out an allocation that nobody uses.
+    // `black_box` keeps the compiler from removing an unused allocation.
     drop(core::hint::black_box(Vec::<u8>::with_capacity(
         BUDGET_BYTES,
     )));
 }
 
-/// Watches the page count.
+/// Measures the growth of the memory.
 #[derive(Debug)]
 pub(super) struct MemoryWatch {
     pages_at_boot: usize,
 }
 
 impl MemoryWatch {
-    /// Watches from here on.
+    /// Measures the growth from now on.
     pub(super) fn start() -> Self {
         Self {
             pages_at_boot: memory_size::<0>(),

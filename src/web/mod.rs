@@ -1,9 +1,9 @@
-//! The browser host: one object for the control worker ([`Host`]), numeric exports for the worklet (`tap`) and for
-//! JavaScript's other threads (`reader`: windows of a tap; `participant`: buffers of its own).
+//! The browser host: one object for the control worker ([`Host`]), numeric exports for the worklet (`tap`) and for other
+//! threads of JavaScript (`reader`: windows of a tap; `participant`: buffers of its own).
 //!
-//! Two builds, one API. **Shared**: the host opens a stream and hands the tap's number to the worklet, and the reader's
-//! to the consumer; both run on the same memory. **Transfer**: the worklet boots an instance of its own and sends windows,
-//! counts and events in blocks.
+//! There are two modes with one API. **Shared**: all threads run on the same memory. The host opens a stream, the worklet gets
+//! the number of its tap, and the consumer the number of its reader. **Transfer**: the worklet boots an instance of its own,
+//! and sends windows, counts and events in blocks.
 
 mod activity;
 mod allocator;
@@ -11,16 +11,20 @@ mod arrivals;
 mod block_header;
 mod closed;
 mod closing;
+mod dashboard_events;
 #[cfg(test)]
 mod ended_threads;
 mod exercise;
 mod exports;
-mod feed;
 mod feeds;
 mod figures;
 mod host;
+mod host_feeds;
+mod host_participants;
+mod host_streams;
 mod inspection;
 mod memory;
+mod options;
 mod participant;
 mod participants;
 mod reader;

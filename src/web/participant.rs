@@ -1,11 +1,11 @@
-//! Buffers for JavaScript's own use: a half of the pool, and a bridge, for one thread that is not the audio thread.
+//! Participants: a pool half and a bridge to JavaScript for one thread that is not the audio thread.
 //!
-//! Shared mode: the host makes it, and the thread's bare instance on the same memory uses it by its number. Transfer
-//! mode: the thread boots an instance of its own. Nothing but opening allocates.
+//! Shared mode: the host makes the participant, and the thread's instance on the same memory uses it by its number. Transfer
+//! mode: the thread boots an instance of its own. Only opening allocates.
 #![allow(unsafe_code)] // Exports by name.
 
-use super::block_header::{Head, Header};
-use super::exports::{Lendable, exports, lend_here, lendable};
+use super::block_header::{Header, HeaderFields};
+use super::exports::{ThreadObject, exports, register_local, thread_object};
 use super::refusal::Refusal;
 use super::stream_counts::ViewCount;
 use crate::event_bus::TypedEventBus;
@@ -16,45 +16,45 @@ use crate::modules::data_management::{
 use crate::panic_note;
 use crate::registry::{ModuleError, ModuleRegistry};
 
-/// Buffers one participant can hold at once, and how many of each class it has for sure: a mix of its own, from which no
-/// sizing plan takes.
-const MOST_LEASES: usize = 1024;
-const BUFFERS: u32 = 32;
+/// The most buffers that one participant can have leased.
+const MAX_PARTICIPANT_LEASES: usize = 1024;
+/// Buffers of each class that a participant has for itself; no sizing plan takes them away.
+const OWN_BUFFERS: u32 = 32;
 
-/// One thread's buffers.
+/// The buffers of one thread.
 pub(super) struct Participant {
-    // First, so that what is leased goes home before the half.
+    // The first field, so that leased buffers are released before the pool half is dropped.
     bridge: WasmJsBridge,
     half: RealtimePool,
     views: ViewCount,
     refusal: Refusal,
-    /// Samples of the buffer that was looked at last: its class, and what was asked for.
-    looked: [u32; 2],
+    /// Samples of the buffer that was viewed last: the size of its class, and the requested size.
+    viewed: [u32; 2],
     /// Transfer mode: the instance's own modules.
-    alone: Option<Alone>,
+    own_instance: Option<OwnInstance>,
 }
 
-/// A participant with a memory of its own, which tells the host what it counts.
-struct Alone {
+/// The modules of a participant with a memory of its own, which sends its counts to the host.
+struct OwnInstance {
     header: Box<Header>,
-    /// Kept, so that counting does not allocate.
+    /// Reused, so that counting does not allocate.
     counts: PoolCounts,
     registry: ModuleRegistry,
 }
 
-impl Alone {
+impl OwnInstance {
     fn write_header(&mut self, views: u64) {
         let data = self.registry.get::<DataManagementModule>();
         let Some(control) = data.and_then(|data| data.control()) else {
             return;
         };
         control.count_into(&mut self.counts);
-        let head = Head {
-            made: [views, 0, 0],
+        let head = HeaderFields {
+            objects: [views, 0, 0],
             recycled: control.recycled(),
-            ..Head::default()
+            ..HeaderFields::default()
         };
-        // Its events stay here: nobody subscribes.
+        // No event cells: the events of this instance have no subscribers.
         self.header.write(&head, &self.counts, |_| 0);
     }
 }
@@ -70,27 +70,31 @@ impl Participant {
             .get_mut::<DataManagementModule>()
             .and_then(|data| data.control_mut())
             .ok_or("the module data_management is not running")?;
-        let mix: Vec<_> = control.classes().map(|class| (class, BUFFERS)).collect();
+        let mix: Vec<_> = control
+            .classes()
+            .map(|class| (class, OWN_BUFFERS))
+            .collect();
         let mut half = control.attach_with(&mix)?;
         half.attach_publisher(publisher)?;
         let slots = control.slots().count();
         Ok(Box::new(Self {
-            bridge: WasmJsBridge::try_new(holder, MOST_LEASES, slots)?,
+            bridge: WasmJsBridge::try_new(holder, MAX_PARTICIPANT_LEASES, slots)?,
             half,
             views,
             refusal: Refusal::default(),
-            looked: [0; 2],
-            alone: None,
+            viewed: [0; 2],
+            own_instance: None,
         }))
     }
 
-    fn alone(holder: u8, seed: u32) -> Result<Box<Self>, ModuleError> {
+    /// A participant with an instance of its own.
+    fn with_own_instance(holder: u8, seed: u32) -> Result<Box<Self>, ModuleError> {
         panic_note::install();
         LeaseTable::seed(seed);
         let mut registry = ModuleRegistry::builder(TypedEventBus::default()).boot()?;
         let mut participant = Self::new(holder, &mut registry, ViewCount::default())?;
         let counts = PoolCounts::default();
-        participant.alone = Some(Alone {
+        participant.own_instance = Some(OwnInstance {
             header: Header::boxed(),
             counts,
             registry,
@@ -98,23 +102,23 @@ impl Participant {
         Ok(participant)
     }
 
-    /// Its leases, for whoever takes them back.
+    /// The bridge, whose leases are to be reclaimed.
     pub(super) fn bridge(&mut self) -> &mut WasmJsBridge {
         &mut self.bridge
     }
 
-    /// Ends a participant whose thread died, without releasing what it had leased; returns the number of its half, for
-    /// whoever takes that over.
+    /// Drops a participant whose thread died, without releasing its leased buffers; returns the number of its pool half, to be
+    /// reclaimed.
     pub(super) fn abandon(self) -> u16 {
         self.bridge.abandon();
         let (half, publisher) = self.half.abandon();
-        // What it had published is still delivered.
+        // Its pending events are still delivered.
         drop(publisher);
         half
     }
 
     fn acquire(&mut self, samples: u32) -> u32 {
-        // Whoever owns a half takes up new size classes and gives back what is idle now and then; here it is now.
+        // The owner of a half has to begin a quantum from time to time, to install new size classes and to return idle buffers.
         self.half.begin_quantum(0);
         let acquired = self.bridge.acquire(&self.half, samples as usize);
         self.refuse(acquired).map_or(0, JSBufferRef::raw)
@@ -124,7 +128,7 @@ impl Participant {
         let view = self.bridge.view(JSBufferRef::from_raw(lease));
         self.views.set(self.bridge.objects().views);
         self.refuse(view).map_or(0, |view| {
-            self.looked = [view.capacity as u32, view.samples as u32];
+            self.viewed = [view.capacity as u32, view.samples as u32];
             view.address
         })
     }
@@ -138,54 +142,54 @@ impl Participant {
     }
 }
 
-lendable!(Participant, "pool");
+thread_object!(Participant, "pool");
 
-/// Boots an instance of its own (transfer mode); its leases carry the holder's number, below 16, and generations that
-/// begin where `seed` says: see [`LeaseTable::seed`]. Returns the participant's number; 0 if that fails.
+/// Boots an instance of its own (transfer mode). Its leases contain the holder's number, below 16, and generations from `seed`
+/// on: see [`LeaseTable::seed`]. Returns the participant's number; 0 if that fails.
 #[unsafe(no_mangle)]
 extern "C" fn participant_open(holder: u32, seed: u32) -> u32 {
     let holder = u8::try_from(holder).unwrap_or(u8::MAX);
-    Participant::alone(holder, seed).map_or(0, lend_here)
+    Participant::with_own_instance(holder, seed).map_or(0, register_local)
 }
 
 exports! {
     /// Leases a zeroed buffer; 0 if refused.
     fn participant_acquire(participant: &mut Participant, samples: u32) -> u32 { participant.acquire(samples) } else 0;
-    /// Address of a leased buffer's samples, which are in use from now on; 0 if refused.
+    /// Address of a leased buffer's samples, whose lease is in use from now on; 0 if refused.
     fn participant_view(participant: &mut Participant, lease: u32) -> usize { participant.view(lease) } else 0;
-    /// Where the sizes of the buffer viewed last are: its samples, and those asked for.
-    fn participant_looked(participant: &mut Participant) -> *const [u32; 2] { &raw const participant.looked } else core::ptr::from_ref(&[0; 2]);
-    /// The samples are not in use any more; 0, or the refusal's code.
+    /// Address of the sizes of the buffer that was viewed last: its samples, and the requested ones.
+    fn participant_looked(participant: &mut Participant) -> *const [u32; 2] { &raw const participant.viewed } else core::ptr::from_ref(&[0; 2]);
+    /// Ends the use of the samples; returns 0 or the code of the refusal.
     fn participant_end_view(participant: &mut Participant, lease: u32) -> u32 {
         let ended = participant.bridge.end_view(JSBufferRef::from_raw(lease));
         participant.code(ended)
     } else Refusal::CLOSED.code();
-    /// A further lease on the same samples, which are frozen from now on; 0 if refused.
+    /// Another lease of the same samples, which are frozen from now on; 0 if refused.
     fn participant_share(participant: &mut Participant, lease: u32) -> u32 {
         let shared = participant.bridge.share(JSBufferRef::from_raw(lease));
         participant.refuse(shared).map_or(0, JSBufferRef::raw)
     } else 0;
-    /// Ends a lease; 0, or the refusal's code.
+    /// Ends a lease; returns 0 or the code of the refusal.
     fn participant_release(participant: &mut Participant, lease: u32) -> u32 {
         let Participant { bridge, half, .. } = &mut *participant;
         let released = bridge.release_on(half, JSBufferRef::from_raw(lease));
         participant.code(released)
     } else Refusal::CLOSED.code();
-    /// Leases that are open.
+    /// Number of open leases.
     fn participant_live(participant: &mut Participant) -> usize { participant.bridge.live() } else 0;
-    /// Transfer mode: writes what this pool counts into its header, and tells where that is; 0 in shared mode.
+    /// Transfer mode: writes this pool's counts into the header and returns its address; 0 in shared mode.
     fn participant_header(participant: &mut Participant) -> usize {
         let views = participant.bridge.objects().views;
-        participant.alone.as_mut().map_or(0, |alone| {
-            alone.write_header(views);
-            alone.header.address()
+        participant.own_instance.as_mut().map_or(0, |instance| {
+            instance.write_header(views);
+            instance.header.address()
         })
     } else 0;
-    /// Where the last refusal is: its code, and three numbers.
+    /// Address of the last refusal: its code, and three numbers.
     fn participant_refusal(participant: &mut Participant) -> *const Refusal { &raw const participant.refusal } else core::ptr::from_ref(Refusal::CLOSED);
 }
 
-/// The thread's last call: it does not use the participant again.
+/// The thread's last call; afterwards it does not use the participant any more.
 #[unsafe(no_mangle)]
 pub(super) extern "C" fn participant_leave(participant: u32) {
     Participant::slots().close(participant);
@@ -197,10 +201,10 @@ mod tests {
     use crate::modules::data_management::MAX_LEASES;
     use wasm_bindgen_test::wasm_bindgen_test;
 
-    /// Through the exports, as JavaScript calls them.
-    struct Abused(u32);
+    /// Calls the exports like JavaScript.
+    struct Exports(u32);
 
-    impl Abused {
+    impl Exports {
         fn open() -> Self {
             let participant = participant_open(3, 7);
             assert_ne!(participant, 0);
@@ -242,8 +246,8 @@ mod tests {
     const ILLEGAL_MOVE: u32 = 3;
 
     #[wasm_bindgen_test]
-    fn misuse_is_refused_with_its_code() {
-        let pool = Abused::open();
+    fn lease_misuse_is_refused_with_its_code() {
+        let pool = Exports::open();
         let lease = pool.acquire(1000);
         assert_ne!(lease, 0);
         assert_eq!(pool.end_view(lease), ILLEGAL_MOVE);
@@ -256,24 +260,24 @@ mod tests {
         assert_eq!(pool.release(others), WRONG_HOLDER);
         assert_eq!((pool.acquire(0), pool.code()), (0, 6));
         assert_eq!((pool.acquire(u32::MAX), pool.code()), (0, 5));
-        let held: Vec<_> = core::iter::repeat_with(|| pool.acquire(4096))
+        let leases: Vec<_> = core::iter::repeat_with(|| pool.acquire(4096))
             .take_while(|&lease| lease != 0)
             .collect();
-        assert_eq!((pool.code(), held.len() == pool.live()), (4, true));
-        assert!(held.len() < MAX_LEASES);
-        for lease in held {
+        assert_eq!((pool.code(), leases.len() == pool.live()), (4, true));
+        assert!(leases.len() < MAX_LEASES);
+        for lease in leases {
             assert_eq!(pool.release(lease), 0);
         }
         assert_eq!(pool.live(), 0);
     }
 
     #[wasm_bindgen_test]
-    fn a_million_random_numbers_leave_live_leases_alone() {
-        let pool = Abused::open();
+    fn lease_numbers_at_random_do_not_change_live_leases() {
+        let pool = Exports::open();
         let live: Vec<_> = (0..6).map(|_| pool.acquire(256)).collect();
         for (at, &lease) in live.iter().enumerate() {
             let samples = pool.view(lease) as *mut f32;
-            // SAFETY: the address of 256 samples that this lease alone is on.
+            // SAFETY: the address of 256 samples, of which this is the only lease.
             unsafe { samples.write(at as f32) };
             assert_eq!(pool.end_view(lease), 0);
         }

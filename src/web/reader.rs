@@ -1,21 +1,21 @@
-//! Shared mode: the windows of one stream for a JavaScript consumer, in the page or in a worker of its own.
+//! Shared mode: the windows of one stream for a JavaScript consumer, in the page or in a worker.
 //!
-//! The consumer's thread has an instance of the module on the same memory and calls these exports; nothing here
-//! allocates, waits, or reaches for another thread. A window crosses as a lease in the consumer's own table.
+//! The consumer's thread has an instance of the module on the same memory and calls these exports. They do not allocate or
+//! wait. A window is passed to JavaScript as a lease of the consumer's own table.
 #![allow(unsafe_code)] // Exports by name.
 
-use super::exports::{Lendable, exports, lendable};
+use super::exports::{ThreadObject, exports, thread_object};
 use super::refusal::Refusal;
 use super::stream_counts::StreamCounts;
 use crate::modules::audio_foundations::Windows;
 use crate::modules::data_management::{Lease, LeaseState, LeaseTable, PlanarRef, PoolError};
 
-/// Windows one consumer can hold at once: all that can wait in the queue, and as many again to keep, twice.
-const MOST_LEASES: usize = 256;
+/// The most windows that one consumer can have leased: four times the longest queue.
+const MAX_WINDOW_LEASES: usize = 256;
 
 /// The consuming end of a stream.
 pub(super) struct Reader {
-    // First, so that what is leased goes home before the queue.
+    // The first field, so that leased windows are released before the queue is dropped.
     leases: LeaseTable<PlanarRef>,
     windows: Windows,
     counts: StreamCounts,
@@ -29,26 +29,26 @@ impl Reader {
         counts: StreamCounts,
     ) -> Result<Box<Self>, PoolError> {
         Ok(Box::new(Self {
-            leases: LeaseTable::try_of(holder, MOST_LEASES)?,
+            leases: LeaseTable::try_of(holder, MAX_WINDOW_LEASES)?,
             windows,
             counts,
             refusal: Refusal::default(),
         }))
     }
 
-    /// Ends a reader whose thread died in the middle of something, without releasing what it had leased.
+    /// Drops a reader whose thread died at an unknown point, without releasing its leased windows.
     pub(super) fn abandon(self) {
         self.leases.abandon();
         self.windows.abandon();
     }
 
-    /// Its leases, for whoever takes them back.
+    /// The leases, to be reclaimed.
     pub(super) const fn leases(&mut self) -> &mut LeaseTable<PlanarRef> {
         &mut self.leases
     }
 
     fn take(&mut self) -> u32 {
-        // A consumer that keeps as many as it can leaves the rest in the queue, where a full one is counted.
+        // If no further lease is possible, windows stay in the queue; the capture counts those that do not fit.
         if self.leases.is_full() {
             return 0;
         }
@@ -58,8 +58,8 @@ impl Reader {
         self.leases.open(window).map_or(0, Lease::raw)
     }
 
-    /// The first look at a window puts its lease in use.
-    fn look(&mut self, lease: u32) -> Result<&PlanarRef, PoolError> {
+    /// A leased window. The first access marks its lease as in use.
+    fn access(&mut self, lease: u32) -> Result<&PlanarRef, PoolError> {
         let lease = Lease::from_raw(lease);
         if self.leases.state(lease)? == LeaseState::Allocated {
             self.leases.view(lease)?;
@@ -68,7 +68,7 @@ impl Reader {
     }
 
     fn address(&mut self, lease: u32, channel: u32) -> usize {
-        let refusal = match self.look(lease) {
+        let refusal = match self.access(lease) {
             Ok(window) if (channel as usize) < window.channels() => {
                 return window.channel(channel as usize).as_ptr() as usize;
             }
@@ -84,10 +84,10 @@ impl Reader {
     }
 }
 
-lendable!(Reader, "reader");
+thread_object!(Reader, "reader");
 
 exports! {
-    /// Leases the next window; 0 if none waits, or if no further lease is to be had.
+    /// Leases the next window; 0 if the queue is empty or no further lease is possible.
     fn reader_take(reader: &mut Reader) -> u32 { reader.take() } else 0;
     /// Address of one channel of a leased window; 0 if refused.
     fn reader_address(reader: &mut Reader, lease: u32, channel: u32) -> usize { reader.address(lease, channel) } else 0;
@@ -96,28 +96,28 @@ exports! {
         let window = reader.leases.get(Lease::from_raw(lease)).map(|window| window.metadata().first_frame);
         reader.refuse(window).map_or(-1.0, |frame| frame as f64)
     } else -1.0;
-    /// Frames of a leased window: fewer than the stream's others have in the last one, if that is delivered. 0 if refused.
+    /// Frames of a leased window; the last window of a stream may have fewer than the others. 0 if refused.
     fn reader_frames(reader: &mut Reader, lease: u32) -> u32 {
         let window = reader.leases.get(Lease::from_raw(lease));
         let frames = window.map(|window| reader.counts.frames_of(window.metadata().first_frame, window.frames()));
         reader.refuse(frames).map_or(0, |frames| frames as u32)
     } else 0;
-    /// Gives a window back; 0, or the refusal's code.
+    /// Releases a window; returns 0 or the code of the refusal.
     fn reader_release(reader: &mut Reader, lease: u32) -> u32 {
         let released = reader.leases.release(Lease::from_raw(lease));
         reader.refuse(released).map_or(reader.refusal.code(), |()| 0)
     } else Refusal::CLOSED.code();
-    /// 1 while no further lease is to be had: the queue is not looked at then.
+    /// 1 while no further lease is possible; windows are not taken from the queue then.
     fn reader_is_full(reader: &mut Reader) -> u32 { u32::from(reader.leases.is_full()) } else 1;
-    /// Windows that are leased.
+    /// Number of leased windows.
     fn reader_live(reader: &mut Reader) -> usize { reader.leases.live() } else 0;
-    /// Where the last refusal is: its code, and three numbers.
+    /// Address of the last refusal: its code, and three numbers.
     fn reader_refusal(reader: &mut Reader) -> *const Refusal { &raw const reader.refusal } else core::ptr::from_ref(Refusal::CLOSED);
-    /// Tells how many views the consumer's side has made so far.
+    /// Sets the number of views that the consumer has made so far.
     fn reader_views(reader: &mut Reader, views: u32) { reader.counts.set_consumer_views(u64::from(views)) }
 }
 
-/// The consumer's last call: it does not use the reader again.
+/// The consumer's last call; afterwards it does not use the reader any more.
 #[unsafe(no_mangle)]
 pub(super) extern "C" fn reader_leave(reader: u32) {
     Reader::slots().close(reader);

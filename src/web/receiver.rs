@@ -1,5 +1,5 @@
-//! Transfer mode, control side: blocks become windows of this side's own pool.
-#![allow(unsafe_code)] // Events arrive as bytes that JavaScript carried.
+//! Transfer mode, control side: copies blocks into windows of this side's own pool.
+#![allow(unsafe_code)] // Events arrive as bytes that JavaScript copied.
 
 use super::block_header::Header;
 use super::stream_counts::StreamCounts;
@@ -11,48 +11,49 @@ use crate::registry::ModuleError;
 
 /// The receiving end of one stream.
 pub(super) struct Receiver {
-    /// None where a JavaScript consumer reads the samples: then headers are all that arrives here.
-    reading: Option<Reading>,
+    /// `None` if a JavaScript consumer reads the samples; only headers arrive here then.
+    analysis: Option<ReceivedAnalysis>,
     header: Box<Header>,
     first_frame: u64,
-    /// Of the newest header, and what it said.
+    /// The sequence number and the counters of the newest header.
     sequence: u64,
     sent: CaptureCounters,
-    /// The worklet's own pool, as its newest block told.
+    /// The counts of the worklet's pool in the newest header.
     pub(super) remote: PoolCounts,
-    /// What the block at hand tells; kept, so that reading does not allocate.
+    /// The counts in the current header; swapped with `remote`, so that reading does not allocate.
     arrived: PoolCounts,
     pub(super) remote_recycled: u64,
-    /// Windows that found no buffer here, and bytes copied into those that did.
+    /// Windows for which this pool had no buffer, and bytes copied into the others.
     unreceived: u64,
     bytes_copied: u64,
 }
 
-/// What reads the windows that arrive.
-struct Reading {
-    /// Dropped before the half it comes from.
+/// Analyses the windows that arrive.
+struct ReceivedAnalysis {
+    /// The first field, so that it is released before its pool half is dropped.
     window: Option<PlanarBuffer>,
     analyser: Analyser,
     pool: RealtimePool,
 }
 
 impl Receiver {
-    pub(super) fn reading(analyser: Analyser, pool: RealtimePool) -> Self {
-        let reading = Reading {
+    /// A receiver that analyses the windows.
+    pub(super) fn analysing(analyser: Analyser, pool: RealtimePool) -> Self {
+        let analysis = ReceivedAnalysis {
             window: None,
             analyser,
             pool,
         };
         Self {
-            reading: Some(reading),
+            analysis: Some(analysis),
             ..Self::counting()
         }
     }
 
-    /// For a stream whose windows are read elsewhere.
+    /// A receiver of headers only, for a stream whose windows another thread reads.
     pub(super) fn counting() -> Self {
         Self {
-            reading: None,
+            analysis: None,
             header: Header::boxed(),
             first_frame: 0,
             sequence: 0,
@@ -69,7 +70,7 @@ impl Receiver {
         self.header.address()
     }
 
-    /// Takes the counts and the events of the block whose header JavaScript has just copied here.
+    /// Reads the counts and the events of the header that JavaScript has copied here.
     pub(super) fn read_header(
         &mut self,
         bus: &TypedEventBus,
@@ -78,26 +79,26 @@ impl Receiver {
     ) -> Result<(), ModuleError> {
         let (head, cells) = self.header.read(&mut self.arrived)?;
         self.first_frame = head.first_frame;
-        // A block that its reader kept comes late: its events are news, its counts are not.
+        // A block that its reader kept for a while arrives late: its events are new, its counts are not.
         if head.sequence > self.sequence {
             self.sequence = head.sequence;
             core::mem::swap(&mut self.remote, &mut self.arrived);
             self.remote_recycled = head.recycled;
             self.sent = head.capture;
-            counts.set_made(head.made);
+            counts.set_objects(head.objects);
             counts.set_allocator_calls(head.allocator_calls);
         }
         let crossing_ns = now_ms
             .saturating_sub(head.sent_ms)
             .saturating_mul(1_000_000);
-        // SAFETY: the cells were drained by the worklet's instance of the module that this instance was made from (the
-        // page hands the same one to both), and copied byte by byte; event types are plain values.
+        // SAFETY: the cells were drained by the worklet's instance, which the page made from the same module as this instance,
+        // and copied byte by byte; event types are plain values.
         unsafe { bus.inject_cells(cells, crossing_ns) }?;
         counts.publish(self.counters());
         Ok(())
     }
 
-    /// What the worklet counted, less what did not arrive, plus what arriving cost.
+    /// The worklet's counters, corrected by the windows that were not received and the bytes copied here.
     fn counters(&self) -> CaptureCounters {
         CaptureCounters {
             windows: self.sent.windows.saturating_sub(self.unreceived),
@@ -107,24 +108,24 @@ impl Receiver {
         }
     }
 
-    /// Makes room for the block's window; false if the pool has none, which counts as skipped.
+    /// Acquires a buffer for the block's window; returns false if the pool has none, which counts as skipped.
     pub(super) fn begin(&mut self) -> bool {
-        let Some(reading) = &mut self.reading else {
+        let Some(analysis) = &mut self.analysis else {
             return false;
         };
         let StreamConfig {
             channels, window, ..
-        } = *reading.analyser.config();
-        reading.pool.begin_quantum(self.first_frame);
-        reading.window = reading.pool.acquire_planar(channels, window).ok();
-        self.unreceived += u64::from(reading.window.is_none());
-        reading.window.is_some()
+        } = *analysis.analyser.config();
+        analysis.pool.begin_quantum(self.first_frame);
+        analysis.window = analysis.pool.acquire_planar(channels, window).ok();
+        self.unreceived += u64::from(analysis.window.is_none());
+        analysis.window.is_some()
     }
 
-    /// Where a channel of the window goes; 0 without a window.
+    /// The address of a channel of the window; 0 without a window.
     pub(super) fn address(&mut self, channel: usize) -> usize {
-        let window = self.reading.as_mut().and_then(|reading| {
-            let window = reading.window.as_mut();
+        let window = self.analysis.as_mut().and_then(|analysis| {
+            let window = analysis.window.as_mut();
             window.filter(|window| channel < window.channels())
         });
         window.map_or(0, |window| {
@@ -132,12 +133,12 @@ impl Receiver {
         })
     }
 
-    /// The window is complete: reads it and gives it back.
+    /// Analyses the window, which is complete, and releases it.
     pub(super) fn end(&mut self, counts: &StreamCounts) {
-        let Some(reading) = &mut self.reading else {
+        let Some(analysis) = &mut self.analysis else {
             return;
         };
-        let Some(mut window) = reading.window.take() else {
+        let Some(mut window) = analysis.window.take() else {
             return;
         };
         let StreamConfig {
@@ -145,7 +146,7 @@ impl Receiver {
             channels,
             window: samples,
             ..
-        } = *reading.analyser.config();
+        } = *analysis.analyser.config();
         window.set_metadata(AudioMetadata {
             sample_rate_hz,
             channels: channels as u16,
@@ -153,8 +154,8 @@ impl Receiver {
             first_frame: self.first_frame,
         });
         self.bytes_copied += (channels * samples * size_of::<f32>()) as u64;
-        // A refused scratch was counted and published.
-        let _ = reading.analyser.analyse(&window.freeze());
+        // An error was counted and published.
+        let _ = analysis.analyser.analyse(&window.freeze());
         counts.publish(self.counters());
     }
 }

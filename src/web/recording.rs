@@ -1,16 +1,17 @@
-//! Records what is asked of the pools, from their own events, for `cargo xtask plan --trace FILE`.
+//! Records the requests to the pools, from their events, for `cargo xtask plan --trace FILE`.
 #![allow(clippy::disallowed_types)] // A lock on the control worker.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use serde::Serialize;
 
 use crate::event_bus::{BusError, Subscription, TypedEventBus};
+use crate::lock::lock;
 use crate::modules::data_management::pool_events::{BufferPoolAllocation, BufferPoolRecycling};
 use crate::modules::data_management::sizing::demand_trace::{TraceError, TraceRecorder};
 
-/// Acquires and releases that one recording keeps: about two minutes of the tuner.
-const MOST_OPS: usize = 50_000;
+/// The most acquires and releases of one recording: about two minutes of the tuner.
+const MAX_OPS: usize = 50_000;
 const QUANTUM_FRAMES: u32 = 128;
 
 /// A recording under way.
@@ -19,33 +20,33 @@ pub(super) struct Recording {
     _subscriptions: [Subscription; 2],
 }
 
-/// How far a recording is.
+/// The size of a recording.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub(super) struct RecordingFigures {
     requests: u64,
-    /// Requests for which there was no room.
+    /// Requests after the recording was full.
     dropped: u64,
 }
 
 /// Why no recording could be begun.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum RecordingError {
-    /// The bus has no room for its subscribers.
+    /// The bus refused a subscription.
     #[error(transparent)]
     Bus(#[from] BusError),
-    /// The stream's sample rate is none.
+    /// The sample rate of the stream is invalid.
     #[error(transparent)]
     Rate(#[from] TraceError),
 }
 
 impl Recording {
     pub(super) fn start(bus: &TypedEventBus, sample_rate_hz: f64) -> Result<Self, RecordingError> {
-        let recorder = TraceRecorder::new(sample_rate_hz, QUANTUM_FRAMES, MOST_OPS)?;
+        let recorder = TraceRecorder::new(sample_rate_hz, QUANTUM_FRAMES, MAX_OPS)?;
         let recorder = Arc::new(Mutex::new(recorder));
         let (on_allocation, on_recycling) = (recorder.clone(), recorder.clone());
         let _subscriptions = [
             bus.subscribe(move |event: &BufferPoolAllocation| {
-                // Halves that follow no stream have no place in its time.
+                // Halves without a stream have no time that could be recorded.
                 if let Some(first_frame) = event.first_frame {
                     lock(&on_allocation).acquired(
                         first_frame,
@@ -84,8 +85,4 @@ impl Recording {
         let recorder = lock(&self.recorder).clone();
         Ok(recorder.finish()?.to_json())
     }
-}
-
-fn lock(recorder: &Mutex<TraceRecorder>) -> std::sync::MutexGuard<'_, TraceRecorder> {
-    recorder.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,24 +1,24 @@
-//! Why JavaScript was refused, in numbers: the raw exports carry no strings, and the page makes a typed error of these.
+//! Errors as numbers: the raw exports pass no strings, and the page makes typed errors of the numbers.
 
 use crate::modules::data_management::PoolError;
 
-/// The last refusal, where JavaScript reads it. The codes are those of `refusal` in `refusal.ts`.
+/// The last error, in memory that JavaScript reads. `refusal` in `refusal.ts` has the same codes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[repr(C)]
 pub(super) struct Refusal {
-    /// 0 if nothing was refused yet.
+    /// 0 before the first error.
     code: u32,
     numbers: [u32; 3],
 }
 
 impl Refusal {
-    /// What was asked for by its number is not open, or not any more.
+    /// The number names no open object.
     pub(super) const CLOSED: &'static Self = &Self {
         code: 10,
         numbers: [0; 3],
     };
 
-    /// A channel the buffer does not have.
+    /// The buffer has no channel with this number.
     pub(super) const fn no_channel(lease: u32, channel: u32, channels: u32) -> Self {
         Self {
             code: 8,
@@ -55,7 +55,7 @@ impl From<PoolError> for Refusal {
             }
             PoolError::ZeroLength => (6, [0; 3]),
             PoolError::TableFull { capacity, .. } => (7, [saturated(capacity), 0, 0]),
-            // The control half's errors; nothing that JavaScript calls here ends in one.
+            // Errors of the control half, which no export returns.
             _ => (9, [0; 3]),
         };
         Self { code, numbers }

@@ -1,6 +1,6 @@
-//! Transfer mode, audio side: an instance of its own, whose windows and events leave in blocks.
+//! Transfer mode, audio side: an instance of its own, whose windows and events are sent in blocks.
 
-use super::block_header::{Head, Header};
+use super::block_header::{Header, HeaderFields};
 use super::stream_counts::StreamCounts;
 use crate::event_bus::{Publisher, TypedEventBus};
 use crate::modules::audio_foundations::{
@@ -11,17 +11,18 @@ use crate::modules::data_management::pool_metrics::PoolCounts;
 use crate::modules::data_management::{DataManagementModule, PlanarRef};
 use crate::registry::{ModuleError, ModuleRegistry};
 
-/// What carries windows out of the worklet's own memory.
+/// Sends windows from the worklet's own memory.
 pub(super) struct Sender {
     stream: u32,
     windows: Windows,
-    taken: Option<PlanarRef>,
-    /// Windows for which no block was free, and bytes that JavaScript copied out of those that had one.
+    /// The window that is being copied into a block.
+    current: Option<PlanarRef>,
+    /// Windows for which no block was free, and bytes that JavaScript copied of the others.
     unsent: u64,
     bytes_sent: u64,
     headers: u64,
     header: Box<Header>,
-    /// Kept, so that counting does not allocate.
+    /// Reused, so that counting does not allocate.
     counts: PoolCounts,
     sample_rate_hz: f32,
     publisher: Publisher,
@@ -37,7 +38,7 @@ impl Sender {
         let (audio, data) = registry
             .get_two_mut::<AudioFoundationsModule, DataManagementModule>()
             .ok_or("the modules data_management and audio_foundations are not linked")?;
-        audio.number_next(stream);
+        audio.set_next_number(stream);
         let (capture, windows) = audio.open_windows(data, config)?;
         let control = data.control().ok_or("the pool is not initialised")?;
         let counts = control.counts();
@@ -45,7 +46,7 @@ impl Sender {
         let sender = Self {
             stream,
             windows,
-            taken: None,
+            current: None,
             unsent: 0,
             bytes_sent: 0,
             headers: 0,
@@ -59,26 +60,26 @@ impl Sender {
     }
 
     pub(super) fn take(&mut self) -> bool {
-        self.taken = self.windows.next_window();
-        self.taken.is_some()
+        self.current = self.windows.next_window();
+        self.current.is_some()
     }
 
-    /// Time is what has been heard: the worklet has no clock as fine.
-    pub(super) fn tell_time(&self, frame: u64) {
+    /// Sets the bus's time from the stream's frames: the worklet has no clock of that precision.
+    pub(super) fn set_time(&self, frame: u64) {
         let seconds = frame as f64 / f64::from(self.sample_rate_hz);
         self.registry.bus().set_now_ns((seconds * 1e9) as u64);
     }
 
     pub(super) fn window_address(&self, channel: usize) -> usize {
         let window = self
-            .taken
+            .current
             .as_ref()
             .filter(|window| channel < window.channels());
         window.map_or(0, |window| window.channel(channel).as_ptr().addr())
     }
 
-    pub(super) fn give_back(&mut self, sent: bool) {
-        let Some(window) = self.taken.take() else {
+    pub(super) fn release(&mut self, sent: bool) {
+        let Some(window) = self.current.take() else {
             return;
         };
         if sent {
@@ -103,27 +104,27 @@ impl Sender {
             return;
         };
         control.count_into(&mut self.counts);
-        let (first_frame, frames) = self.taken.as_ref().map_or((0, 0), |window| {
+        let (first_frame, frames) = self.current.as_ref().map_or((0, 0), |window| {
             let first_frame = window.metadata().first_frame;
             (first_frame, counts.frames_of(first_frame, window.frames()))
         });
         let bus = self.registry.bus();
         self.headers += 1;
-        let head = Head {
+        let head = HeaderFields {
             sequence: self.headers,
             first_frame,
             frames: frames as u64,
             sent_ms: wall_ms as u64,
-            made: counts.made_by_worklet(),
+            objects: counts.worklet_objects(),
             allocator_calls: counts.allocator_calls(),
             recycled: control.recycled(),
             capture: CaptureCounters {
                 windows: self.sent(capture.windows),
                 skipped_windows: capture.skipped_windows + self.unsent,
-                // The window under way included: its block carries this header.
+                // Including the current window, in whose block this header is sent.
                 bytes_copied: capture.bytes_copied
                     + self.bytes_sent
-                    + self.taken.as_ref().map_or(0, bytes_of),
+                    + self.current.as_ref().map_or(0, bytes_of),
                 ..capture
             },
         };
@@ -131,7 +132,7 @@ impl Sender {
             .write(&head, &self.counts, |cells| bus.drain_cells(cells));
     }
 
-    /// Of so many windows that were delivered to the queue, those that left in a block.
+    /// The number of windows that were sent, of so many that were delivered to the queue.
     pub(super) const fn sent(&self, delivered: u64) -> u64 {
         delivered - self.unsent
     }

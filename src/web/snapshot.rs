@@ -1,14 +1,14 @@
-//! Everything a dashboard shows, in the form in which it leaves as JSON: `Snapshot` in the web library.
+//! All figures of a dashboard, as they are serialised to JSON: `Snapshot` in the web library.
 
 use serde::Serialize;
 
-use super::feed::{LevelRecord, NoteRecord};
+use super::dashboard_events::{LevelRecord, NoteRecord};
 use super::feeds::FeedFigures;
-use super::host::Mode;
 use super::inspection::Inspection;
 use super::memory::MemoryFigures;
+use super::options::Mode;
 use super::stream::StreamFigures;
-use super::unit_costs::Made;
+use super::unit_costs::ObjectCounts;
 use crate::event_bus::{BusStats, EventRecord};
 use crate::modules::data_management::PoolMetrics;
 use crate::registry::ModuleHealth;
@@ -20,7 +20,7 @@ pub(super) struct Snapshot<'a> {
     pub(super) mode_reason: &'a str,
     /// The stream that was opened last.
     pub(super) stream: Option<StreamFigures>,
-    /// Every open stream, in the order of their opening.
+    /// The open streams, in the order in which they were opened.
     pub(super) streams: Vec<StreamFigures>,
     /// The stream that closed last.
     pub(super) closed_stream: Option<StreamFigures>,
@@ -32,15 +32,15 @@ pub(super) struct Snapshot<'a> {
     pub(super) tally: Tally,
     pub(super) modules: Vec<ModuleHealth>,
     pub(super) memory: MemoryFigures,
-    /// JavaScript objects that the boundary made necessary, by kind.
-    pub(super) objects: Made,
+    /// JavaScript objects that were made to pass data between JavaScript and this module, by kind.
+    pub(super) objects: ObjectCounts,
     pub(super) feeds: Vec<FeedFigures>,
     pub(super) leaked: u64,
-    /// Twice a second; none in the snapshots between.
+    /// Present twice a second; `None` in the snapshots between.
     pub(super) inspection: Option<Inspection>,
 }
 
-/// What events said happened beside what the pools counted themselves.
+/// Compares the counts in events with the counts of the pools.
 #[derive(Serialize)]
 pub(super) struct Tally {
     pub(super) allocation_events: u64,

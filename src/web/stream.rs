@@ -1,8 +1,8 @@
-//! One stream as the host keeps it: where its windows are cut, and who reads them.
+//! The host's record of one stream: its configuration, its counts and its two ends.
 
 use serde::Serialize;
 
-use super::exports::Lent;
+use super::exports::ThreadHandle;
 use super::reader::Reader;
 use super::receiver::Receiver;
 use super::stream_counts::StreamCounts;
@@ -14,46 +14,46 @@ pub(super) struct Stream {
     pub(super) config: StreamConfig,
     pub(super) counts: StreamCounts,
     pub(super) consumer: Consumer,
-    pub(super) end: StreamEnd,
+    pub(super) ends: StreamEnds,
 }
 
-pub(super) enum StreamEnd {
-    /// The worklet fills windows in this memory, the host reads them.
+pub(super) enum StreamEnds {
+    /// The worklet fills windows in this memory, and the host analyses them.
     Analysed {
-        tap: Lent<Tap>,
+        tap: ThreadHandle<Tap>,
         analysis: Box<Analysis>,
     },
-    /// The worklet fills windows in this memory, a JavaScript consumer reads them.
+    /// The worklet fills windows in this memory, and a JavaScript consumer reads them.
     Read {
-        tap: Lent<Tap>,
-        reader: Lent<Reader>,
-        /// Whose number the reader's leases carry.
+        tap: ThreadHandle<Tap>,
+        reader: ThreadHandle<Reader>,
+        /// The holder's number in the reader's leases.
         holder: u8,
     },
-    /// Windows arrive in blocks, or blocks come by that a consumer has read.
+    /// Windows arrive in blocks, or blocks that a consumer has read bring their headers.
     Received(Box<Receiver>),
 }
 
-/// Who reads a stream's windows.
+/// The reader of a stream's windows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Consumer {
-    /// Level and pitch, here.
+    /// The host, which measures level and pitch.
     Tuner,
-    /// JavaScript, elsewhere.
+    /// JavaScript, in another thread.
     Reader,
 }
 
 #[derive(Debug, Clone, Copy, Serialize)]
 pub(super) struct StreamFigures {
-    /// Its number in events and notes.
+    /// The stream's number in events and notes.
     stream: u32,
     consumer: Consumer,
     sample_rate: f32,
     channels: usize,
     window: usize,
     hop: usize,
-    /// None before the first quantum.
+    /// `None` before the first quantum.
     quantum_frames: Option<u64>,
     quanta: u64,
     frames: u64,
@@ -61,14 +61,14 @@ pub(super) struct StreamFigures {
     skipped_windows: u64,
     interrupted_windows: u64,
     lost_frames: u64,
-    /// None before the first window.
+    /// `None` before the first window.
     bytes_copied_per_window: Option<u64>,
     /// Calls of the allocator from the audio thread since its first quantum.
     allocator_calls: u64,
 }
 
 impl Stream {
-    /// Adds the windows that came out of the worklet.
+    /// Adds the windows that the worklet has delivered.
     pub(super) fn count_crossings(&self, crossed: &mut Crossings) {
         let StreamConfig {
             channels, window, ..

@@ -1,31 +1,31 @@
-//! A capture's counters, readable from another thread: the capture itself belongs to the audio thread.
+//! The counters of a capture, in words that other threads can read: the capture itself belongs to the audio thread.
 
 use std::sync::Arc;
 
-use super::unit_costs::Made;
+use super::unit_costs::ObjectCounts;
 use crate::modules::audio_foundations::{CAPTURE_FIELDS, CaptureCounters};
 use crate::sync::atomic::{AtomicU64, Ordering};
 
-/// Written by the audio thread after each quantum, read by the host. Each field is exact; together they may be a quantum apart.
+/// Written by the audio thread after each quantum, read by the host. Each field is exact; two fields may be of different quanta.
 #[derive(Debug, Clone, Default)]
-pub(super) struct StreamCounts(Arc<Cells>);
+pub(super) struct StreamCounts(Arc<CounterWords>);
 
 #[derive(Debug, Default)]
-struct Cells {
+struct CounterWords {
     capture: [AtomicU64; CAPTURE_FIELDS],
-    /// JavaScript objects made by the worklet's side of the boundary (views, messages, buffers), and views of the consumer's.
-    made: [AtomicU64; 3],
+    /// JavaScript objects (views, messages, buffers) that the worklet has made, and views that the consumer has made.
+    objects: [AtomicU64; 3],
     consumer_views: AtomicU64,
     /// Calls of the allocator from the audio thread since its first quantum.
     allocator_calls: AtomicU64,
-    /// The last window, if it is not full: its first frame plus 1 (0: there is none), and its frames.
+    /// The last window, if it is partial: its first frame plus 1 (0: it is not), and the number of its frames.
     partial: [AtomicU64; 2],
 }
 
 impl StreamCounts {
     pub(super) fn publish(&self, counters: CaptureCounters) {
         for (cell, value) in self.0.capture.iter().zip(counters.to_fields()) {
-            // Relaxed: figures for people; nothing is reached through them.
+            // Relaxed: figures for people; no other memory is read on the strength of them.
             cell.store(value, Ordering::Relaxed);
         }
     }
@@ -36,18 +36,18 @@ impl StreamCounts {
         CaptureCounters::from_fields(fields)
     }
 
-    /// Before the window is queued.
+    /// Sets the length of the last window. Called before that window is queued.
     pub(super) fn set_partial(&self, first_frame: u64, frames: usize) {
         let [begin, length] = &self.0.partial;
-        // Relaxed: the window's own way through the queue orders these stores before the loads in `frames_of`.
+        // Relaxed: the queue, through which the window is sent, orders these stores before the loads in `frames_of`.
         length.store(frames as u64, Ordering::Relaxed);
         begin.store(first_frame.saturating_add(1), Ordering::Relaxed);
     }
 
-    /// The frames of a window that came through the queue: `full`, unless it is the one of `set_partial`.
+    /// The number of frames of a window from the queue: `full`, unless it is the window of [`set_partial`](Self::set_partial).
     pub(super) fn frames_of(&self, first_frame: u64, full: usize) -> usize {
         let [begin, length] = &self.0.partial;
-        // Relaxed: see `set_partial`. The loads for another window may see either value, of which none names that window.
+        // Relaxed: see `set_partial`. For another window the load may return the old or the new value; neither is its first frame.
         if begin.load(Ordering::Relaxed) == first_frame.saturating_add(1) {
             length.load(Ordering::Relaxed) as usize
         } else {
@@ -55,8 +55,8 @@ impl StreamCounts {
         }
     }
 
-    pub(super) fn set_made(&self, made: [u64; 3]) {
-        for (cell, count) in self.0.made.iter().zip(made) {
+    pub(super) fn set_objects(&self, objects: [u64; 3]) {
+        for (cell, count) in self.0.objects.iter().zip(objects) {
             // Relaxed: see `publish`.
             cell.store(count, Ordering::Relaxed);
         }
@@ -67,15 +67,16 @@ impl StreamCounts {
         self.0.consumer_views.store(views, Ordering::Relaxed);
     }
 
-    /// What the worklet's side has made.
-    pub(super) fn made_by_worklet(&self) -> [u64; 3] {
+    /// The JavaScript objects that the worklet has made: views, messages, buffers.
+    pub(super) fn worklet_objects(&self) -> [u64; 3] {
         // Relaxed: see `publish`.
-        core::array::from_fn(|kind| self.0.made[kind].load(Ordering::Relaxed))
+        core::array::from_fn(|kind| self.0.objects[kind].load(Ordering::Relaxed))
     }
 
-    pub(super) fn made(&self) -> Made {
-        let [views, messages, buffers] = self.made_by_worklet();
-        Made {
+    /// All JavaScript objects that were made for the stream.
+    pub(super) fn objects(&self) -> ObjectCounts {
+        let [views, messages, buffers] = self.worklet_objects();
+        ObjectCounts {
             // Relaxed: see `publish`.
             views: views + self.0.consumer_views.load(Ordering::Relaxed),
             messages,
@@ -95,13 +96,13 @@ impl StreamCounts {
     }
 }
 
-/// Views that one thread has made, read by another.
+/// The number of views that one thread has made, readable by another thread.
 #[derive(Debug, Clone, Default)]
 pub(super) struct ViewCount(Arc<AtomicU64>);
 
 impl ViewCount {
     pub(super) fn set(&self, views: u64) {
-        // Relaxed: a figure for people; nothing is reached through it.
+        // Relaxed: a figure for people; no other memory is read on the strength of it.
         self.0.store(views, Ordering::Relaxed);
     }
 

@@ -1,11 +1,11 @@
-//! The worklet's exports. A tap is named by a number, see `thread_slots`.
+//! The worklet's exports. JavaScript names a tap by a number, see `thread_slots`.
 //!
-//! None but `tap_open` allocates and none but `tap_close` frees; steps are bounded by the windows open at once.
+//! Only `tap_open` allocates, and only `tap_close` frees. The steps of the others are bounded by the number of open windows.
 #![allow(unsafe_code)] // Exports by name.
 
 use super::allocator;
 use super::block_header::HEADER_BYTES;
-use super::exports::{Lendable, exports, lend_here, lendable};
+use super::exports::{ThreadObject, exports, register_local, thread_object};
 use super::sender::Sender;
 use super::stream_counts::StreamCounts;
 use crate::modules::audio_foundations::{Capture, MAX_QUANTUM_FRAMES, StreamConfig};
@@ -14,18 +14,19 @@ use crate::panic_note;
 
 /// The audio side of one stream.
 pub(super) struct Tap {
+    /// The number of the capture's pool half.
     half: u16,
-    /// None once closed.
+    /// `None` after it was closed.
     capture: Option<Capture>,
-    /// Address of the plan of the quantum under way.
+    /// Address of the plan of the current quantum.
     plan: usize,
     next_frame: u64,
-    /// First frame of the quantum under way.
+    /// First frame of the current quantum.
     quantum: u64,
     counts: StreamCounts,
-    /// What this thread's count of allocator calls was at the first quantum.
+    /// The thread's number of allocator calls at the first quantum.
     calls_before: Option<u64>,
-    /// Transfer mode: what carries windows away.
+    /// Transfer mode: sends the windows.
     sender: Option<Sender>,
 }
 
@@ -43,13 +44,12 @@ impl Tap {
         })
     }
 
-    /// Ends a tap whose worklet has stopped; returns its half of the pool.
+    /// Closes a tap whose worklet has stopped; returns its pool half.
     pub(super) fn close(self) -> Option<RealtimePool> {
         self.capture.and_then(Capture::close)
     }
 
-    /// Ends a tap whose worklet died in the middle of something; returns the number of its half, for whoever takes that
-    /// over.
+    /// Drops a tap whose worklet died at an unknown point; returns the number of its pool half, to be reclaimed.
     pub(super) fn abandon(self) -> u16 {
         self.capture.map(Capture::abandon);
         self.half
@@ -64,7 +64,7 @@ impl Tap {
             self.quantum = self.next_frame;
             self.next_frame += u64::from(frames);
             if let Some(sender) = &self.sender {
-                sender.tell_time(self.quantum);
+                sender.set_time(self.quantum);
             }
         }
         let plan = capture.begin_part(frames as usize, from as usize, self.quantum);
@@ -94,7 +94,7 @@ impl Tap {
         completed as u32
     }
 
-    /// The length of the last window is published before the window is: its reader then finds both.
+    /// Delivers the last window. Its length is published before it is queued, so that its reader sees both.
     fn flush(&mut self) {
         let Some(capture) = &mut self.capture else {
             return;
@@ -106,15 +106,15 @@ impl Tap {
         }
     }
 
-    /// All of this thread's since the first quantum, whatever they were for.
+    /// Publishes the number of this thread's allocator calls since the first quantum.
     fn count_allocator_calls(&self) {
         let before = self.calls_before.unwrap_or_default();
         self.counts.set_allocator_calls(allocator::calls() - before);
     }
 }
 
-/// Boots an instance of its own and opens a stream on it (transfer mode), by the number it has with the host. Returns the tap's number; 0 if the options were refused: the page
-/// has had the reason from its own host, which checks the same.
+/// Boots an instance of its own and opens a stream on it (transfer mode), with the number that the host gave it. Returns the
+/// tap's number; 0 if the options were refused. The page gets the reason from the host, which checks the same options.
 #[unsafe(no_mangle)]
 extern "C" fn tap_open(
     stream: u32,
@@ -131,18 +131,18 @@ extern "C" fn tap_open(
         hop: hop as usize,
     };
     Sender::open(stream, config).map_or(0, |(capture, sender)| {
-        lend_here(Tap::new(capture, StreamCounts::default(), Some(sender)))
+        register_local(Tap::new(capture, StreamCounts::default(), Some(sender)))
     })
 }
 
-/// What the calls of every quantum return for a number under which no tap is open.
+/// The result of the calls of every quantum if no open tap has the number.
 const NO_TAP: u32 = u32::MAX;
 
-lendable!(Tap, "tap");
+thread_object!(Tap, "tap");
 
 exports! {
-    /// Plans the copies for a quantum of this many frames: those from the frame `from` on, at most `tap_most_frames` of them.
-    /// Returns the number of spans.
+    /// Plans the copies for a quantum of this many frames, from its frame `from` on, at most `tap_most_frames` of them. Returns
+    /// the number of spans.
     fn tap_begin(tap: &mut Tap, frames: u32, from: u32) -> u32 { tap.begin(frames, from) } else NO_TAP;
     /// Address of the spans that `tap_begin` planned.
     fn tap_spans(tap: &mut Tap) -> usize { tap.plan } else 0;
@@ -152,42 +152,42 @@ exports! {
     fn tap_silence(tap: &mut Tap, frames: u32) -> u32 { tap.silence(frames) } else NO_TAP;
     /// Delivers the oldest window that is not full, as the last one of the stream.
     fn tap_flush(tap: &mut Tap) { tap.flush(); }
-    /// Windows that were delivered so far, without the upper half of the count.
+    /// The lower 32 bits of the number of delivered windows.
     fn tap_windows(tap: &mut Tap) -> u32 {
         let delivered = tap.counts.read().windows;
         tap.sender.as_ref().map_or(delivered, |sender| sender.sent(delivered)) as u32
     } else 0;
-    /// Transfer mode: takes the next finished window; 0 if there is none.
+    /// Transfer mode: pops the next complete window; 0 if there is none.
     fn tap_take(tap: &mut Tap) -> u32 { tap.sender.as_mut().map_or(0, |sender| u32::from(sender.take())) } else 0;
-    /// Writes counts and waiting event cells into the header; `wall_ms` is now by `Date.now`.
+    /// Writes counts and pending event cells into the header; `wall_ms` is the current `Date.now`.
     fn tap_write_header(tap: &mut Tap, wall_ms: f64) {
         if let Some(sender) = &mut tap.sender {
             sender.write_header(&tap.counts, wall_ms);
         }
     }
-    /// Tells how many objects of each kind JavaScript has made on this side so far.
+    /// Sets the numbers of objects that JavaScript has made on this side so far.
     fn tap_objects(tap: &mut Tap, views: u32, messages: u32, buffers: u32) {
-        tap.counts.set_made([views, messages, buffers].map(u64::from));
+        tap.counts.set_objects([views, messages, buffers].map(u64::from));
     }
-    /// Transfer mode: ends the stream; windows under way go home. What was finished can still be taken.
+    /// Transfer mode: ends the stream and releases its open windows. Complete windows can still be popped.
     fn tap_close(tap: &mut Tap) { tap.capture = None; }
     /// Address of the header.
     fn tap_header(tap: &mut Tap) -> usize { tap.sender.as_ref().map_or(0, Sender::header_address) } else 0;
-    /// Address of one channel of the taken window; 0 if there is none.
+    /// Address of one channel of the popped window; 0 if there is none.
     fn tap_window_address(tap: &mut Tap, channel: u32) -> usize {
         tap.sender.as_ref().map_or(0, |sender| sender.window_address(channel as usize))
     } else 0;
-    /// Panics, for the tests of what follows: nothing else here can.
+    /// Panics, to test what happens then: no other export can.
     fn tap_panic(tap: &mut Tap) { panic!("half {} was told to panic", tap.half) }
-    /// Gives the taken window back; `sent` 0 counts it as skipped.
+    /// Releases the popped window; it counts as skipped if `sent` is 0.
     fn tap_give_back(tap: &mut Tap, sent: u32) {
         if let Some(sender) = &mut tap.sender {
-            sender.give_back(sent != 0);
+            sender.release(sent != 0);
         }
     }
 }
 
-/// The worklet's last call: it does not use the tap again.
+/// The worklet's last call; afterwards it does not use the tap any more.
 #[unsafe(no_mangle)]
 pub(super) extern "C" fn tap_leave(tap: u32) {
     Tap::slots().close(tap);

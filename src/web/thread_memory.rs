@@ -1,20 +1,21 @@
-//! Stack and thread-locals of a thread that joins the shared memory. See
+//! Stack and thread-locals of a thread that runs on the shared memory. See
 //! `docs/decisions/0033-host-allocates-thread-stacks.md`.
 //!
-//! The host allocates them, and frees them when the thread has ended. A thread that allocated its own, as wasm-bindgen has
-//! it, could be ended inside the allocator, whose lock would then be held for ever; and nobody would know where they are.
+//! The host allocates them, and frees them when the thread has ended. If the thread allocated them itself, as wasm-bindgen's
+//! threads do, it could be terminated inside the allocator, whose lock would then be held for ever; and the host could not free
+//! them, because it would not have their address.
 
 use core::cell::UnsafeCell;
 
-/// Bytes of a thread's stack; the numbers of this file are those of `instance.ts`.
+/// Bytes of a thread's stack; `instance.ts` has the same numbers as this file.
 const STACK_BYTES: usize = 256 << 10;
-/// Bytes set aside for a thread's thread-locals: at least as many as the module has, which a test of the module sees to.
+/// Bytes reserved for thread-locals. A test of the module checks that its thread-locals fit.
 const LOCAL_BYTES: usize = 4 << 10;
 
 #[repr(C, align(64))]
 struct Line(UnsafeCell<[u8; 64]>);
 
-/// One thread's: the stack grows down from where the thread-locals begin.
+/// The stack and thread-locals of one thread. The stack grows down from the address at which the thread-locals begin.
 pub(super) struct ThreadMemory(Box<[Line]>);
 
 impl ThreadMemory {
@@ -23,7 +24,7 @@ impl ThreadMemory {
         Self((0..lines).map(|_| Line(UnsafeCell::new([0; 64]))).collect())
     }
 
-    /// Where the stack ends and the thread-locals begin.
+    /// The address at which the stack ends and the thread-locals begin.
     pub(super) fn address(&self) -> usize {
         self.0.as_ptr().addr() + STACK_BYTES
     }
@@ -31,20 +32,21 @@ impl ThreadMemory {
 
 #[cfg(target_feature = "atomics")]
 mod begin {
-    #![allow(unsafe_code)] // The linker's own function.
+    #![allow(unsafe_code)] // Calls a function that the linker makes.
 
     unsafe extern "C" {
-        /// Copies the initial values of the thread-locals there, and names that address as this instance's.
+        /// Copies the initial values of the thread-locals to `memory`, and makes it the thread-locals of this instance.
         fn __wasm_init_tls(memory: *mut u8);
     }
 
-    /// The first call of an instance that joins the memory: its thread-locals are here. The stack pointer has been set.
+    /// The first call of an instance on the shared memory: initialises its thread-locals. The stack pointer was set before.
     ///
     /// # Safety
-    /// The address is that of a [`ThreadMemory`](super::ThreadMemory) that no other instance has begun on.
+    /// The address is that of a [`ThreadMemory`](super::ThreadMemory) that no other instance uses.
     #[unsafe(no_mangle)]
     unsafe extern "C" fn thread_begin(locals: *mut u8) {
-        // SAFETY: `LOCAL_BYTES` from there on are this thread's, says the caller; the module has no more than that.
+        // SAFETY: the caller guarantees that the `LOCAL_BYTES` at this address belong to this thread; the module's thread-locals
+        // are not larger.
         unsafe { __wasm_init_tls(locals) };
     }
 }

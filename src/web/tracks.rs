@@ -1,26 +1,26 @@
-//! Control steps for the browser's own timeline, kept only while somebody draws them.
+//! Control steps for the browser's performance timeline; recorded only while the page draws them.
 
 use serde::Serialize;
 
 use crate::modules::data_management::control::pool_maintenance::MaintenanceReport;
 use crate::modules::data_management::pool_monitor::Alert;
 
-/// Steps kept until they are taken; later ones are left out.
-const MOST_STEPS: usize = 256;
+/// The most recorded steps until the page takes them; further ones are not recorded.
+const MAX_STEPS: usize = 256;
 
-/// Control steps since they were last taken.
+/// The control steps since the page took them last.
 #[derive(Default)]
 pub(super) struct Tracks {
     steps: Vec<ControlStep>,
 }
 
-/// Times are those of the worker's `performance.now`.
+/// Times are values of `performance.now` in the worker.
 #[derive(Serialize)]
 struct ControlStep {
     start_ms: f64,
     end_ms: f64,
     operations: u32,
-    /// The plan in words, where one was applied.
+    /// The steps of the sizing plan in words, if one was applied.
     plan: Vec<String>,
     alerts: Vec<Alert>,
     defragmented: bool,
@@ -28,7 +28,7 @@ struct ControlStep {
 
 impl Tracks {
     pub(super) fn add(&mut self, start_ms: f64, end_ms: f64, report: &MaintenanceReport) {
-        if self.steps.len() == MOST_STEPS {
+        if self.steps.len() == MAX_STEPS {
             return;
         }
         let plan = report.plan.iter().flat_map(|plan| &plan.steps);
@@ -42,7 +42,7 @@ impl Tracks {
         });
     }
 
-    /// The steps as JSON; none where there are none.
+    /// The steps as JSON; `None` if there are none.
     pub(super) fn take(&mut self) -> Option<String> {
         if self.steps.is_empty() {
             return None;

@@ -1,12 +1,12 @@
-//! What carrying windows to JavaScript weighs, and what it would have weighed without a pool.
+//! The memory that JavaScript objects cost for passing windows, and what they would have cost without a pool.
 
 use crate::modules::data_management::ObjectCosts;
 use crate::modules::data_management::pool_metrics::BoundaryCounts;
 
-/// What JavaScript objects weigh in a browser, as `cargo xtask bench browser` measured it (`unit_bytes`; `cargo xtask test
-/// garbage` holds them to that). The one place for it: from here the page's pressure reduction is computed. None until it
-/// was measured; the figure then reads "not measured". A message is weighed without the buffer that it brings: that is a
-/// buffer made where it arrives.
+/// Bytes of JavaScript objects in a browser, as `cargo xtask bench browser` measured them (`unit_bytes`; `cargo xtask test
+/// garbage` checks them). The page's pressure reduction is computed from these numbers only. `None` until they were measured;
+/// the figure is then shown as "not measured". A message is measured without the buffer that it transfers, which counts as a
+/// buffer made on the receiving side.
 pub(super) const MEASURED: Option<UnitCosts> = Some(UnitCosts {
     costs: ObjectCosts {
         view_bytes: 60,
@@ -20,23 +20,23 @@ pub(super) const MEASURED: Option<UnitCosts> = Some(UnitCosts {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct UnitCosts {
     pub(super) costs: ObjectCosts,
-    /// The record that has them, and the browser it was made with.
+    /// The command that measured them, and the browser.
     pub(super) source: &'static str,
 }
 
-/// JavaScript objects that carrying windows made necessary.
+/// JavaScript objects that were made to pass windows.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
-pub(crate) struct Made {
-    /// Typed arrays over memory that exists.
+pub(crate) struct ObjectCounts {
+    /// Typed arrays over existing memory.
     pub(crate) views: u64,
     pub(crate) messages: u64,
-    /// Buffers made for transfers, once more wherever one arrives, and the contents of those that were new.
+    /// Buffers for transfers: each counts when it is made and whenever it arrives. The bytes are those of new ones only.
     pub(crate) buffers: u64,
     #[serde(skip)]
     pub(crate) buffer_bytes: u64,
 }
 
-impl core::ops::AddAssign for Made {
+impl core::ops::AddAssign for ObjectCounts {
     fn add_assign(&mut self, other: Self) {
         self.views += other.views;
         self.messages += other.messages;
@@ -45,8 +45,8 @@ impl core::ops::AddAssign for Made {
     }
 }
 
-/// Windows as the unpooled path would have carried them: a message each, and for each channel a typed array with memory of
-/// its own.
+/// The windows that were passed. Without a pool, each would have cost a message, and a typed array with its own memory per
+/// channel.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Crossings {
     windows: u64,
@@ -63,8 +63,12 @@ impl Crossings {
     }
 }
 
-/// What the pool's metrics say of the boundary; bytes only where objects were weighed.
-pub(super) fn weigh(made: Made, crossed: Crossings, costs: Option<ObjectCosts>) -> BoundaryCounts {
+/// The boundary's part of the pool's metrics; without bytes if the costs were not measured.
+pub(super) fn boundary_counts(
+    made: ObjectCounts,
+    crossings: Crossings,
+    costs: Option<ObjectCosts>,
+) -> BoundaryCounts {
     let objects = made.views + made.messages + made.buffers;
     let Some(costs) = costs else {
         return BoundaryCounts {
@@ -78,7 +82,9 @@ pub(super) fn weigh(made: Made, crossed: Crossings, costs: Option<ObjectCosts>) 
         objects,
         bytes_allocated: (made.views * view + made.messages * message + made.buffers * array)
             .saturating_add(made.buffer_bytes),
-        bytes_unpooled: crossed.windows * message + crossed.arrays * array + crossed.sample_bytes,
+        bytes_unpooled: crossings.windows * message
+            + crossings.arrays * array
+            + crossings.sample_bytes,
     }
 }
 
@@ -98,31 +104,31 @@ mod tests {
     }
 
     #[wasm_bindgen_test]
-    fn objects_are_counted_and_weighed_where_weights_are_known() {
-        let made = Made {
+    fn objects_are_counted_and_their_bytes_if_costs_are_known() {
+        let made = ObjectCounts {
             views: 10,
             messages: 4,
             buffers: 2,
             buffer_bytes: 5000,
         };
-        let mut crossed = Crossings::default();
-        crossed.add(3, 2, 1000);
-        let unweighed = weigh(made, crossed, None);
-        assert_eq!((unweighed.objects, reduction(unweighed)), (16, None));
+        let mut crossings = Crossings::default();
+        crossings.add(3, 2, 1000);
+        let unmeasured = boundary_counts(made, crossings, None);
+        assert_eq!((unmeasured.objects, reduction(unmeasured)), (16, None));
         let costs = ObjectCosts {
             view_bytes: 100,
             message_bytes: 200,
             array_bytes: 300,
         };
-        let weighed = weigh(made, crossed, Some(costs));
-        assert_eq!(weighed.bytes_allocated, 1000 + 800 + 600 + 5000);
-        assert_eq!(weighed.bytes_unpooled, 600 + 1800 + 24_000);
+        let measured = boundary_counts(made, crossings, Some(costs));
+        assert_eq!(measured.bytes_allocated, 1000 + 800 + 600 + 5000);
+        assert_eq!(measured.bytes_unpooled, 600 + 1800 + 24_000);
         let expected = (1.0 - 7400.0 / 26_400.0) * 100.0;
-        assert!((reduction(weighed).unwrap() - expected).abs() < 0.01);
+        assert!((reduction(measured).unwrap() - expected).abs() < 0.01);
     }
 
     #[wasm_bindgen_test]
-    fn costs_have_a_source() {
+    fn unit_costs_have_a_source() {
         assert!(MEASURED.is_none_or(|measured| !measured.source.is_empty()));
     }
 }

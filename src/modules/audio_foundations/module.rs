@@ -98,7 +98,8 @@ impl AudioFoundationsModule {
     ///
     /// # Errors
     /// As for [`open_stream`](Self::open_stream), for a configuration that this instance could not open.
-    pub fn open_elsewhere(
+    #[cfg(all(target_arch = "wasm32", feature = "page"))]
+    pub(crate) fn number_remote_stream(
         &mut self,
         data: &DataManagementModule,
         config: StreamConfig,
@@ -115,7 +116,8 @@ impl AudioFoundationsModule {
     }
 
     /// Sets the number of the next stream, for an instance whose events are delivered together with those of others.
-    pub const fn number_next(&mut self, stream: u32) {
+    #[cfg(all(target_arch = "wasm32", feature = "page"))]
+    pub(crate) const fn set_next_number(&mut self, stream: u32) {
         self.streams = stream.saturating_sub(1);
     }
 

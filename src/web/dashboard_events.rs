@@ -1,24 +1,25 @@
-//! What a snapshot tells of the events since the last one: the dashboard's subscriber.
+//! The dashboard's subscriptions: collects the events between two snapshots.
 #![allow(clippy::disallowed_types)] // A lock on the control worker.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use serde::Serialize;
 
 use crate::event_bus::{BusError, EventRecord, Subscription, TypedEventBus};
+use crate::lock::lock;
 use crate::modules::audio_foundations::{LevelMeasured, Note, PitchDetected};
 use crate::modules::data_management::pool_events::{BufferPoolAllocation, BufferPoolRecycling};
 
-/// Events and notes kept between two snapshots; older ones make room.
-const MOST_EVENTS: usize = 64;
-const MOST_NOTES: usize = 256;
+/// The most events and notes between two snapshots; newer ones replace the oldest.
+const MAX_EVENTS: usize = 64;
+const MAX_NOTES: usize = 256;
 
 /// A window with a pitch.
 #[derive(Debug, Clone, Serialize)]
 pub(super) struct NoteRecord {
     stream: u32,
-    /// Start of the window, in seconds of the stream.
+    /// Beginning of the window, in seconds of the stream.
     t_s: f64,
     note: Note,
     hz: f32,
@@ -32,45 +33,45 @@ pub(super) struct LevelRecord {
     peak_dbfs: Option<f32>,
 }
 
-/// Gathered on the dispatching side.
+/// The collected events, written by the handlers.
 #[derive(Debug, Default)]
-pub(super) struct Gathered {
+pub(super) struct CollectedEvents {
     pub(super) notes: VecDeque<NoteRecord>,
     pub(super) level: Option<LevelRecord>,
-    /// Rates of the streams, by number: they turn frames into seconds.
+    /// Sample rates of the streams by number, which turn frames into seconds.
     rates_hz: BTreeMap<u32, f64>,
     pub(super) events: VecDeque<EventRecord>,
-    /// Buffers that allocation and recycling events told of.
-    pub(super) allocations_told: u64,
-    pub(super) recyclings_told: u64,
+    /// Sums of the counts in allocation and recycling events.
+    pub(super) allocation_events: u64,
+    pub(super) recycling_events: u64,
 }
 
-/// The subscriptions, and what they gather.
-pub(super) struct Feed {
-    gathered: Arc<Mutex<Gathered>>,
+/// The subscriptions and the collected events.
+pub(super) struct DashboardEvents {
+    collected: Arc<Mutex<CollectedEvents>>,
     _subscriptions: [Subscription; 5],
 }
 
-impl Feed {
+impl DashboardEvents {
     pub(super) fn subscribe(bus: &TypedEventBus) -> Result<Self, BusError> {
-        let gathered = Arc::new(Mutex::new(Gathered::default()));
-        let with = |change: fn(&mut Gathered, &EventRecord)| {
-            let gathered = gathered.clone();
-            move |record: &EventRecord| change(&mut lock(&gathered), record)
+        let collected = Arc::new(Mutex::new(CollectedEvents::default()));
+        let with = |change: fn(&mut CollectedEvents, &EventRecord)| {
+            let collected = collected.clone();
+            move |record: &EventRecord| change(&mut lock(&collected), record)
         };
-        let on_pitch = gathered.clone();
-        let on_level = gathered.clone();
-        let on_allocation = gathered.clone();
-        let on_recycling = gathered.clone();
+        let on_pitch = collected.clone();
+        let on_level = collected.clone();
+        let on_allocation = collected.clone();
+        let on_recycling = collected.clone();
         let _subscriptions = [
-            bus.subscribe_json(with(|gathered, record| {
-                push(&mut gathered.events, MOST_EVENTS, record.clone());
+            bus.subscribe_json(with(|collected, record| {
+                push(&mut collected.events, MAX_EVENTS, record.clone());
             })),
             bus.subscribe(move |pitch: &PitchDetected| {
-                let mut gathered = lock(&on_pitch);
-                let rate_hz = gathered.rates_hz.get(&pitch.stream).copied();
+                let mut collected = lock(&on_pitch);
+                let rate_hz = collected.rates_hz.get(&pitch.stream).copied();
                 if let Some(note) = rate_hz.and_then(|rate_hz| NoteRecord::of(pitch, rate_hz)) {
-                    push(&mut gathered.notes, MOST_NOTES, note);
+                    push(&mut collected.notes, MAX_NOTES, note);
                 }
             })?,
             bus.subscribe(move |level: &LevelMeasured| {
@@ -80,30 +81,30 @@ impl Feed {
                 });
             })?,
             bus.subscribe(move |event: &BufferPoolAllocation| {
-                lock(&on_allocation).allocations_told += u64::from(event.count);
+                lock(&on_allocation).allocation_events += u64::from(event.count);
             })?,
             bus.subscribe(move |event: &BufferPoolRecycling| {
-                lock(&on_recycling).recyclings_told += u64::from(event.count);
+                lock(&on_recycling).recycling_events += u64::from(event.count);
             })?,
         ];
         Ok(Self {
-            gathered,
+            collected,
             _subscriptions,
         })
     }
 
-    /// The stream of this number runs at this rate.
-    pub(super) fn heard_at(&self, stream: u32, rate_hz: f64) {
+    /// Sets the sample rate of a stream.
+    pub(super) fn set_rate(&self, stream: u32, rate_hz: f64) {
         self.lock().rates_hz.insert(stream, rate_hz);
     }
 
-    /// No events of this stream come any more.
-    pub(super) fn forget(&self, stream: u32) {
+    /// Removes a stream without further events.
+    pub(super) fn remove_stream(&self, stream: u32) {
         self.lock().rates_hz.remove(&stream);
     }
 
-    pub(super) fn lock(&self) -> MutexGuard<'_, Gathered> {
-        lock(&self.gathered)
+    pub(super) fn lock(&self) -> MutexGuard<'_, CollectedEvents> {
+        lock(&self.collected)
     }
 }
 
@@ -120,13 +121,10 @@ impl NoteRecord {
     }
 }
 
-fn push<T>(queue: &mut VecDeque<T>, most: usize, value: T) {
-    if queue.len() == most {
+/// Appends a value; removes the oldest one from a full queue.
+fn push<T>(queue: &mut VecDeque<T>, max: usize, value: T) {
+    if queue.len() == max {
         queue.pop_front();
     }
     queue.push_back(value);
-}
-
-fn lock(gathered: &Mutex<Gathered>) -> MutexGuard<'_, Gathered> {
-    gathered.lock().unwrap_or_else(PoisonError::into_inner)
 }
