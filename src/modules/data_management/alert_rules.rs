@@ -1,16 +1,16 @@
-//! When the monitor raises an alert, and when it ends.
+//! The rules by which the monitor raises and ends alerts.
 
 use serde::{Deserialize, Serialize};
 
 use super::setting_error::{SettingError, check};
 use super::sizing::demand::WINDOW_LIMITS_MS;
 
-/// A threshold with the distance the figure must come back before the alert ends.
+/// A threshold with hysteresis.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Threshold {
-    /// The alert is raised beyond this.
+    /// The alert is raised beyond this value.
     pub raise: f32,
-    /// The alert ends once the figure is on the good side of this.
+    /// The alert ends when the figure is better than this value.
     pub clear: f32,
 }
 
@@ -23,9 +23,9 @@ pub struct AlertRules {
     pub memory_overhead: Threshold,
     /// Fragmentation, in percent.
     pub fragmentation: Threshold,
-    /// Length of the hit rate's window, and how long no request may be refused before exhaustion is over.
+    /// The length of the window for the hit rate, and the time without failed requests after which exhaustion ends.
     pub window_ms: f64,
-    /// A window with fewer requests than this says nothing about the hit rate.
+    /// Windows with fewer requests than this are not judged by their hit rate.
     pub minimum_requests: u64,
 }
 
@@ -51,11 +51,11 @@ impl Default for AlertRules {
 }
 
 impl AlertRules {
-    /// Whether a monitor accepts these rules.
+    /// Checks the rules.
     ///
     /// # Errors
-    /// [`SettingError`] with the first setting that is outside of its limits. A hit rate is bad when it is low, so that its
-    /// alert ends at the same or a higher rate; overhead and fragmentation end at the same or a lower share.
+    /// [`SettingError`] for the first setting outside its limits. A low hit rate is bad, so that its alert ends at the same
+    /// or a higher rate; overhead and fragmentation end at the same or a lower percentage.
     pub fn check(&self) -> Result<(), SettingError> {
         let (low, high) = (self.hit_rate, self.memory_overhead);
         check("AlertRules::hit_rate.raise", low.raise.into(), 0.0..=100.0)?;

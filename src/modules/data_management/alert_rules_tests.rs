@@ -3,7 +3,7 @@ use crate::modules::data_management::pool_monitor::PoolMetricsMonitor;
 use crate::modules::data_management::setting_error::tests::NEVER_ACCEPTED;
 
 #[test]
-fn alert_rules_outside_of_their_limits_are_refused_with_name_value_and_limits() {
+fn alert_rules_outside_their_limits_are_refused_with_name_value_and_limits() {
     type Set = fn(&mut AlertRules, f32);
     let set: [(&str, Set); 6] = [
         ("AlertRules::hit_rate.raise", |rules, value| {
@@ -33,7 +33,7 @@ fn alert_rules_outside_of_their_limits_are_refused_with_name_value_and_limits() 
             assert_eq!(error.setting, name);
         }
     }
-    // On the wrong side of each other.
+    // `clear` is on the wrong side of `raise`.
     let refused = |rules| PoolMetricsMonitor::new(rules).unwrap_err().to_string();
     let default = AlertRules::default();
     let threshold = |raise, clear| Threshold { raise, clear };

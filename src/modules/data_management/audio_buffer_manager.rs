@@ -1,4 +1,4 @@
-//! Named audio buffers with a format and a position; their samples come from the pool and are released to it.
+//! Named audio buffers with a format and a position, on buffers of the pool.
 
 use core::fmt;
 use std::collections::BTreeMap;
@@ -13,9 +13,9 @@ use super::realtime::realtime_pool::RealtimePool;
 pub struct AudioFormat {
     /// Sample rate.
     pub sample_rate_hz: f32,
-    /// Channels, one pooled buffer each.
+    /// Channels, with one pooled buffer each.
     pub channels: usize,
-    /// Samples per channel of one block.
+    /// Frames of one block.
     pub frames: usize,
 }
 
@@ -26,7 +26,7 @@ pub struct StreamAccount {
     pub buffers_drawn: u64,
     /// Blocks shared.
     pub blocks_shared: u64,
-    /// Frames written.
+    /// Written frames.
     pub frames_written: u64,
     /// Blocks that could not be acquired, because the pool had no idle buffer.
     pub refused: u64,
@@ -58,7 +58,7 @@ impl ShortName {
     /// The kept part of the name.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        // Whole characters of a string.
+        // `new` cuts at the boundary of a character.
         core::str::from_utf8(&self.bytes[..usize::from(self.len)]).unwrap_or_default()
     }
 }
@@ -79,7 +79,7 @@ impl fmt::Debug for ShortName {
 /// Why an operation on a named buffer was refused.
 ///
 /// # Real-time
-/// `Copy`: making, returning and dropping one never allocates.
+/// The error is `Copy`: making, returning and dropping it never allocates.
 #[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
 pub enum AudioBufferError {
     /// The name is in use.
@@ -94,7 +94,7 @@ pub enum AudioBufferError {
         /// The name.
         name: ShortName,
     },
-    /// A sample rate that no stream can have.
+    /// The sample rate is not finite and positive.
     #[error("sample_rate_hz must be finite and above 0 (got {sample_rate_hz})")]
     SampleRate {
         /// The rate given.
@@ -105,10 +105,10 @@ pub enum AudioBufferError {
     Pool(#[from] PoolError),
 }
 
-/// One named stream of blocks: the block that is being written, and its position in the stream.
+/// A named stream of blocks: the block that is being written, and its position in the stream.
 pub struct AudioBuffer {
     format: AudioFormat,
-    /// Frames of the stream before the block.
+    /// Frames of the stream before the current block.
     position: u64,
     written: usize,
     block: PlanarBuffer,
@@ -122,13 +122,13 @@ impl AudioBuffer {
         self.format
     }
 
-    /// Frames of the stream before the next one that is written.
+    /// Frames of the stream before the next written one.
     #[must_use]
     pub const fn position(&self) -> u64 {
         self.position + self.written as u64
     }
 
-    /// Whether the block is full: then it can be shared, and accepts no more frames.
+    /// Whether the block is full: no more frames can be written until it is shared.
     #[must_use]
     pub const fn is_full(&self) -> bool {
         self.written == self.format.frames
@@ -137,7 +137,7 @@ impl AudioBuffer {
     /// The frames written so far of one channel of the block.
     ///
     /// # Panics
-    /// With a channel the format does not have.
+    /// If the format does not have the channel.
     #[must_use]
     pub fn channel(&self, channel: usize) -> &[f32] {
         &self.block.channel(channel)[..self.written]
@@ -149,8 +149,8 @@ impl AudioBuffer {
         self.account
     }
 
-    /// Copies frames in, as many as fit; returns how many. Channels that `input` lacks are silent, further ones are
-    /// ignored; the shortest channel given decides how many frames there are.
+    /// Copies as many frames as fit; returns their number. Missing channels are silent, further ones are ignored; the length
+    /// of the shortest given channel is the number of frames.
     ///
     /// # Real-time
     /// Wait-free: one copy.
@@ -171,7 +171,7 @@ impl AudioBuffer {
     }
 
     /// Replaces the block by a new one and returns it, its unwritten rest silent.
-    fn exchange(&mut self, fresh: PlanarBuffer) -> PlanarBuffer {
+    fn exchange(&mut self, next: PlanarBuffer) -> PlanarBuffer {
         for channel in self.block.iter_mut() {
             channel[self.written..].fill(0.0);
         }
@@ -179,11 +179,11 @@ impl AudioBuffer {
         self.written = 0;
         self.account.buffers_drawn += self.format.channels as u64;
         self.account.blocks_shared += 1;
-        core::mem::replace(&mut self.block, fresh)
+        core::mem::replace(&mut self.block, next)
     }
 }
 
-/// Keeps named audio buffers whose samples come from a real-time half of the pool.
+/// Named audio buffers on a real-time half of the pool.
 ///
 /// # Real-time
 /// [`create`](Self::create) and [`remove`](Self::remove) allocate for the name. [`AudioBuffer::write`] and
@@ -246,7 +246,7 @@ impl AudioBufferManagerImpl {
             format,
             position: 0,
             written: 0,
-            block: draw(&self.half, format, 0)?,
+            block: acquire_block(&self.half, format, 0)?,
             account: StreamAccount {
                 buffers_drawn: format.channels as u64,
                 ..StreamAccount::default()
@@ -276,41 +276,41 @@ impl AudioBufferManagerImpl {
     /// [`share_channels`](Self::share_channels).
     ///
     /// # Real-time
-    /// Wait-free; zeroes what was not written.
+    /// Wait-free; clears the frames that were not written.
     ///
     /// # Errors
-    /// [`Unknown`](AudioBufferError::Unknown); the pool's, and then the block stays.
+    /// [`Unknown`](AudioBufferError::Unknown); the pool's error, and the block is kept then.
     pub fn share(&mut self, name: &str) -> Result<PlanarRef, AudioBufferError> {
-        Ok(self.hand_out(name)?.freeze())
+        Ok(self.share_block(name)?.freeze())
     }
 
-    /// [`share`](Self::share) with a [`BufferRef`] per channel, each of which is dropped by itself: for a reader of
-    /// one channel, or where there is only one.
+    /// [`share`](Self::share), but with one [`BufferRef`] per channel, each of which is released separately: for readers of
+    /// single channels, or for a single channel.
     ///
     /// # Real-time
-    /// As there.
+    /// As for [`share`](Self::share).
     ///
     /// # Errors
-    /// As there.
+    /// As for [`share`](Self::share).
     pub fn share_channels(
         &mut self,
         name: &str,
     ) -> Result<impl Iterator<Item = BufferRef> + use<>, AudioBufferError> {
-        let channels = self.hand_out(name)?.into_channels();
+        let channels = self.share_block(name)?.into_channels();
         Ok(channels.map(PooledBuffer::freeze))
     }
 
-    fn hand_out(&mut self, name: &str) -> Result<PlanarBuffer, AudioBufferError> {
+    fn share_block(&mut self, name: &str) -> Result<PlanarBuffer, AudioBufferError> {
         let buffer = self.buffers.get_mut(name).ok_or_else(|| unknown(name))?;
         let position = buffer.position();
-        let fresh = match draw(&self.half, buffer.format, position) {
-            Ok(fresh) => fresh,
+        let next = match acquire_block(&self.half, buffer.format, position) {
+            Ok(next) => next,
             Err(error) => {
                 buffer.account.refused += 1;
                 return Err(error.into());
             }
         };
-        Ok(buffer.exchange(fresh))
+        Ok(buffer.exchange(next))
     }
 
     /// Ends a stream and releases its block. Returns its counts.
@@ -322,14 +322,14 @@ impl AudioBufferManagerImpl {
         Ok(buffer.account)
     }
 
-    /// The names and buffers, in order of the names.
+    /// The names and buffers, ordered by name.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &AudioBuffer)> {
         self.buffers
             .iter()
             .map(|(name, buffer)| (name.as_str(), buffer))
     }
 
-    /// Whether the pool's buffer of this number is part of a block that is being written.
+    /// Whether the pool's buffer with this number belongs to a block that is being written.
     #[must_use]
     pub fn holds(&self, slot: u32) -> bool {
         let mut blocks = self.buffers.values().map(|buffer| &buffer.block);
@@ -342,7 +342,7 @@ impl AudioBufferManagerImpl {
     }
 }
 
-fn draw(
+fn acquire_block(
     half: &RealtimePool,
     format: AudioFormat,
     first_frame: u64,

@@ -13,7 +13,7 @@ fn manager(buffers: u32) -> (PoolControl, AudioBufferManagerImpl) {
 }
 
 #[test]
-fn blocks_follow_each_other_without_a_gap() {
+fn audio_buffer_blocks_are_contiguous() {
     let (control, mut manager) = manager(8);
     let buffer = manager.create("in", FORMAT).unwrap();
     assert_eq!(buffer.write(&[&[1.0; 40], &[2.0; 50]]), 40);
@@ -52,7 +52,7 @@ fn blocks_follow_each_other_without_a_gap() {
 }
 
 #[test]
-fn channels_go_their_own_ways() {
+fn audio_buffer_channels_are_released_separately() {
     let (control, mut manager) = manager(8);
     let buffer = manager.create("in", FORMAT).unwrap();
     buffer.write(&[&[1.0; 64], &[2.0; 64]]);
@@ -71,7 +71,7 @@ fn channels_go_their_own_ways() {
 }
 
 #[test]
-fn names_and_formats_are_checked() {
+fn audio_buffer_names_and_formats_are_checked() {
     let (_control, mut manager) = manager(8);
     manager.create("in", FORMAT).unwrap();
     assert!(matches!(
@@ -114,7 +114,7 @@ fn names_and_formats_are_checked() {
 }
 
 #[test]
-fn an_empty_pool_leaves_the_block_where_it_is() {
+fn audio_buffer_keeps_its_block_if_the_pool_is_exhausted() {
     let (control, mut manager) = manager(2);
     manager
         .create("in", FORMAT)
@@ -131,7 +131,7 @@ fn an_empty_pool_leaves_the_block_where_it_is() {
 }
 
 #[test]
-fn missing_channels_stay_silent() {
+fn audio_buffer_missing_channels_are_silent() {
     let (_control, mut manager) = manager(8);
     let buffer = manager.create("mono", FORMAT).unwrap();
     assert_eq!(buffer.write(&[&[1.0; 64]]), 64);

@@ -1,7 +1,6 @@
-//! The story's trait: vectors in and out, numbers for JavaScript, metrics, sizing and defragmentation behind one
-//! interface.
+//! The trait of the story: vectors, buffer numbers for JavaScript, metrics, sizing and defragmentation.
 //!
-//! For the control side and for code that owns `Vec<f32>`. The audio thread uses [`RealtimePool`] instead:
+//! For the control side and for code that owns `Vec<f32>`. The audio thread uses [`RealtimePool`] instead, since
 //! `get_or_create` may allocate.
 
 use super::control::defragmentation::DefragmentationResult;
@@ -15,18 +14,18 @@ use super::sizing::sizing_rules::SizingPolicy;
 use super::unshared::Unshared;
 use super::wasm_js_bridge::{JSBufferRef, WasmJsBridge};
 
-/// JavaScript's references at once, for each buffer there can be: one, and a share of it.
+/// References of JavaScript at a time, per buffer: one, and one shared.
 const LEASES_PER_BUFFER: usize = 2;
-/// JavaScript's references at once, at most.
+/// The most references of JavaScript at a time.
 const MOST_LEASES: usize = 1024;
-/// Buffers whose view JavaScript keeps, at most.
+/// The most buffers with a cached view in JavaScript.
 const MOST_VIEWS: usize = 1 << 12;
-/// A vector larger than this many times the largest class is freed, not kept.
+/// A vector with more than this many times the largest class is freed instead of kept.
 const LARGEST_KEPT: usize = 2;
-/// Quanta a defragmentation waits for the half to shed.
+/// The number of quanta in which a defragmentation waits for the half to return buffers.
 const SHEDDING_ROUNDS: usize = 1024;
 
-/// A pool of sample buffers with an interface for recycling.
+/// A pool of sample buffers that recycles vectors.
 pub trait BufferRecyclingPool: Send + Sync {
     /// Returns a vector of `size` zeros, recycled or new: a hit and a miss look the same.
     ///
@@ -37,14 +36,14 @@ pub trait BufferRecyclingPool: Send + Sync {
     /// Recycles a vector of any origin: it serves the largest class that its capacity reaches.
     ///
     /// # Errors
-    /// [`VectorTooSmall`](PoolError::VectorTooSmall) for every class, [`VectorTooLarge`](PoolError::VectorTooLarge) beyond
-    /// twice the largest, [`NoRoomForVector`](PoolError::NoRoomForVector) within the memory limit; it was freed.
+    /// [`VectorTooSmall`](PoolError::VectorTooSmall) for every class, [`VectorTooLarge`](PoolError::VectorTooLarge) above
+    /// twice the largest, [`NoRoomForVector`](PoolError::NoRoomForVector) above the memory limit; the vector was freed then.
     fn recycle(&mut self, buffer: Vec<f32>) -> Result<(), PoolError>;
 
     /// Acquires a zeroed buffer that JavaScript uses by its number.
     ///
     /// # Errors
-    /// As for `get_or_create`; [`Exhausted`](PoolError::Exhausted) when the limit allows no further buffer;
+    /// As for `get_or_create`; [`Exhausted`](PoolError::Exhausted) if the limit allows no further buffer;
     /// [`TableFull`](PoolError::TableFull) with too many references.
     fn get_js_buffer_ref(&mut self, size: usize) -> Result<JSBufferRef, PoolError>;
 
@@ -54,7 +53,7 @@ pub trait BufferRecyclingPool: Send + Sync {
     /// [`StaleLease`](PoolError::StaleLease) for a number that is not live, [`WrongHolder`](PoolError::WrongHolder).
     fn recycle_js_buffer_ref(&mut self, buffer_ref: JSBufferRef) -> Result<(), PoolError>;
 
-    /// A snapshot of every figure.
+    /// A snapshot of all figures.
     fn get_efficiency_metrics(&self) -> PoolMetrics;
 
     /// Adapts the sizes of the pool to the demand since the last call.
@@ -70,15 +69,14 @@ struct VectorList {
     vectors: Vec<Vec<f32>>,
     hits: u64,
     created: u64,
-    /// Buffers carved because JavaScript asked for one and none was idle.
+    /// Buffers carved for a request of JavaScript because none was idle.
     grown: u64,
     /// Vectors in use, as far as this pool can count: one that is dropped is never seen again.
     out: u64,
     high_water: u64,
 }
 
-/// The pool behind the story's trait: control half, a real-time half of its own, bridge, and lists of recycled
-/// vectors.
+/// The implementation of the story's trait: a control half, a real-time half of its own, a bridge, and lists of vectors.
 ///
 /// # Examples
 /// ```
@@ -240,7 +238,8 @@ impl BufferRecyclingPool for BufferRecyclingPoolImpl {
         PoolMetrics::from_counts(&counts)
     }
 
-    /// Each call closes one demand window: call it at a steady pace. Vectors that the window did not need are freed.
+    /// Each call ends one window of demand: call it at regular intervals. Vectors that were not needed in the window are
+    /// freed.
     fn optimize_pool_sizes(&mut self) {
         self.now_ms += self.window_ms;
         let (bridge, lists) = (&self.bridge, &self.lists);
@@ -278,7 +277,7 @@ impl BufferRecyclingPool for BufferRecyclingPoolImpl {
     }
 }
 
-/// A bridge whose tables fit the pool: a number for every buffer there can be, if all are of the smallest class.
+/// A bridge whose tables fit the pool: a number for every possible buffer, if all are of the smallest class.
 fn bridge_for(control: &PoolControl) -> WasmJsBridge {
     let buffers = control.slots().count();
     let smallest = control.classes().next().unwrap_or(1);
@@ -306,7 +305,7 @@ fn add_vector_lists(counts: &mut PoolCounts, lists: &[VectorList], bridge: &Wasm
             };
             counts.classes.insert(at, class);
         }
-        // A buffer carved for a request is taken off a list a moment later, where it counts as a hit.
+        // A buffer that was carved for a request is popped from a list a moment later, where it counts as a hit.
         let class = &mut counts.classes[at];
         class.hits = (class.hits + list.hits).saturating_sub(list.grown);
         class.created += list.created + list.grown;

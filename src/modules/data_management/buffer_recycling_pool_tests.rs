@@ -10,7 +10,7 @@ fn pool() -> BufferRecyclingPoolImpl {
 }
 
 #[test]
-fn a_reference_is_made_while_the_limit_allows_it_whatever_was_asked_back() {
+fn js_reference_is_made_within_the_limit_whatever_was_requested_back() {
     let builder = BufferPool::builder().class(256, 4).limit_samples(8192);
     let mut pool = BufferRecyclingPoolImpl::new(builder).unwrap();
     let held: Vec<_> = (0..4)
@@ -25,7 +25,7 @@ fn a_reference_is_made_while_the_limit_allows_it_whatever_was_asked_back() {
 }
 
 #[test]
-fn a_buffer_number_that_stands_for_other_memory_needs_a_new_array() {
+fn js_view_is_stale_if_the_buffer_number_stands_for_other_memory() {
     let builder = BufferPool::builder()
         .class(64, 1)
         .class(256, 2)
@@ -51,7 +51,7 @@ fn a_buffer_number_that_stands_for_other_memory_needs_a_new_array() {
 }
 
 #[test]
-fn a_hit_and_a_miss_look_the_same() {
+fn recycled_and_new_vectors_look_the_same() {
     let mut pool = pool();
     let mut vector = pool.get_or_create(60).unwrap();
     assert_eq!((vector.len(), vector.capacity()), (60, 64));
@@ -71,7 +71,7 @@ fn a_hit_and_a_miss_look_the_same() {
 }
 
 #[test]
-fn sizes_without_a_class_are_refused() {
+fn vector_sizes_without_a_class_are_refused() {
     let mut pool = pool();
     assert_eq!(pool.get_or_create(0), Err(PoolError::ZeroLength));
     let too_large = Err(PoolError::TooLarge {
@@ -83,7 +83,7 @@ fn sizes_without_a_class_are_refused() {
 }
 
 #[test]
-fn foreign_and_resized_vectors_serve_the_class_they_reach() {
+fn recycled_vectors_of_any_origin_serve_the_class_of_their_capacity() {
     let mut pool = pool();
     pool.recycle(Vec::with_capacity(300)).unwrap();
     pool.recycle(vec![1.0; 64]).unwrap();
@@ -118,7 +118,7 @@ fn recycled_vectors_share_the_limit() {
 }
 
 #[test]
-fn references_are_zeroed_checked_and_grown_within_the_limit() {
+fn js_references_are_zeroed_checked_and_grown_within_the_limit() {
     let mut pool = pool();
     let many: Vec<_> = core::iter::from_fn(|| pool.get_js_buffer_ref(200).ok()).collect();
     assert!(many.len() > 2 && many.len() <= 4096 / 256, "{}", many.len());
@@ -140,7 +140,7 @@ fn references_are_zeroed_checked_and_grown_within_the_limit() {
 }
 
 #[test]
-fn defragmenting_gives_back_what_was_never_needed() {
+fn defragmentation_returns_idle_memory() {
     let mut pool = pool();
     let held = pool.get_js_buffer_ref(256).unwrap();
     let before = pool.get_efficiency_metrics().bytes_held;
@@ -153,7 +153,7 @@ fn defragmenting_gives_back_what_was_never_needed() {
 }
 
 #[test]
-fn optimizing_grows_what_is_in_demand() {
+fn optimize_pool_sizes_grows_classes_in_demand() {
     let mut pool = pool();
     for _ in 0..20 {
         let held: Vec<_> = (0..2)
@@ -171,7 +171,7 @@ fn optimizing_grows_what_is_in_demand() {
 }
 
 #[test]
-fn the_default_builder_keeps_vectors() {
+fn recycled_vectors_are_kept_with_the_default_builder() {
     let mut pool = BufferRecyclingPoolImpl::new(BufferPool::builder()).unwrap();
     let vector = pool.get_or_create(1000).unwrap();
     pool.recycle(vector).unwrap();
@@ -180,7 +180,7 @@ fn the_default_builder_keeps_vectors() {
 }
 
 #[test]
-fn a_reference_that_makes_the_pool_grow_is_created_not_exhausted() {
+fn js_reference_that_grows_the_pool_counts_as_created() {
     let mut pool = pool();
     let held: Vec<_> = (0..3)
         .map(|_| pool.get_js_buffer_ref(64).unwrap())
@@ -196,7 +196,7 @@ fn a_reference_that_makes_the_pool_grow_is_created_not_exhausted() {
 }
 
 #[test]
-fn the_bridge_s_tables_are_overhead() {
+fn bridge_tables_count_as_overhead() {
     let pool = pool();
     let tables = pool.get_efficiency_metrics().memory_overhead_bytes;
     let own = pool.control().metrics().memory_overhead_bytes;

@@ -1,4 +1,4 @@
-//! The pool as a module of the application: booted by the registry, stepped by the host.
+//! The module that the registry boots: the pool, its monitor and its optimizer.
 
 use super::audio_buffer_manager::AudioBufferManagerImpl;
 use super::control::pool_builder::{BufferPool, PoolBuilder};
@@ -17,9 +17,9 @@ use crate::registry::{
     Version,
 };
 
-/// The pool may grow to this many times its first half's share, unless the host says otherwise.
+/// The default limit of the pool, as a multiple of its first half's mix.
 const LIMIT_SHARES: usize = 8;
-/// Of each class: a stereo stream, one block being written, one being read.
+/// Buffers of each class for a stereo stream: one block being written and one being read.
 const AUDIO_BUFFERS: u32 = 4;
 
 /// The configuration of the pool: pass it to the registry's `configure`.
@@ -27,9 +27,9 @@ const AUDIO_BUFFERS: u32 = 4;
 pub struct DataManagementConfig {
     /// Size classes, limits, policies.
     pub pool: PoolBuilder,
-    /// How sizes follow demand; none leaves them as built.
+    /// The policy of the optimizer; `None` leaves the sizes as built.
     pub sizing: Option<SizingPolicy>,
-    /// When to raise alerts.
+    /// The alert rules.
     pub alerts: AlertRules,
     /// The first buffers of the audio buffer manager's half: `(class samples, buffers)`.
     pub audio_buffers: Vec<(usize, u32)>,
@@ -56,7 +56,7 @@ impl DataManagementConfig {
     /// The same, started with what an earlier run learned.
     ///
     /// # Errors
-    /// As for [`PoolBuilder::profile`]: the configuration as it was is then still the one to begin with.
+    /// As for [`PoolBuilder::profile`]; the configuration can still be used without the profile then.
     pub fn with_profile(mut self, profile: &SizingProfile) -> Result<Self, ProfileError> {
         self.pool = self.pool.profile(profile)?;
         let classes = profile.mix().into_iter();
@@ -67,7 +67,7 @@ impl DataManagementConfig {
     }
 }
 
-/// The pool, its monitor and its optimizer, under one name: `data_management`.
+/// The module `data_management`: the pool, its monitor and its optimizer.
 #[derive(Default)]
 pub struct DataManagementModule {
     parts: Option<Parts>,
@@ -75,7 +75,7 @@ pub struct DataManagementModule {
 
 struct Parts {
     bus: TypedEventBus,
-    /// For the registry's watchdog.
+    /// Records control steps for the registry's watchdog.
     calls: CallTracker,
     publisher: Publisher,
     control: PoolControl,
@@ -88,10 +88,10 @@ struct Parts {
     maintenance: PoolMaintenance,
 }
 
-/// The module was used before its `init`, or after its `stop`.
+/// Why the module could not serve a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum DataManagementError {
-    /// It is not running.
+    /// The module is not running: it was used before its `init` or after its `stop`.
     #[error("the data_management module is not initialised")]
     NotRunning,
     /// The error of the pool.
@@ -146,7 +146,7 @@ impl DataManagementModule {
     /// A real-time half with its publisher attached.
     ///
     /// # Errors
-    /// Those of [`PoolControl::attach`]; when the bus has no publisher left; before `init`.
+    /// Those of [`PoolControl::attach`]; if the bus has its largest number of publishers; before `init`.
     pub fn attach_realtime(&mut self) -> Result<RealtimePool, DataManagementError> {
         let parts = self.parts.as_mut().ok_or(DataManagementError::NotRunning)?;
         if let Some(first) = parts.first.take() {
@@ -170,7 +170,7 @@ impl DataManagementModule {
         self.parts.as_mut().map(|parts| &mut parts.control)
     }
 
-    /// Named audio buffers, drawn from a half of their own.
+    /// Named audio buffers, from a half of their own.
     ///
     /// # Errors
     /// As for [`attach_realtime`](Self::attach_realtime).
@@ -218,7 +218,7 @@ impl DataManagementModule {
         parts.control.report_leaks(excused)
     }
 
-    /// What the last control step measured: high-water marks are those since the step before.
+    /// The measurements of the last control step: high-water marks are those since the step before.
     #[must_use]
     pub fn observed(&self) -> Option<&PoolMetrics> {
         Some(self.parts.as_ref()?.maintenance.metrics())
@@ -230,7 +230,7 @@ impl DataManagementModule {
         Some(self.parts.as_ref()?.maintenance.monitor())
     }
 
-    /// The optimizer, for its last plan, its demand and its profile.
+    /// The optimizer, with its last plan, its demand and its profile.
     #[must_use]
     pub fn optimizer(&self) -> Option<&PoolOptimizationEngine> {
         self.parts.as_ref()?.maintenance.engine()
@@ -242,9 +242,10 @@ impl DataManagementModule {
         self.parts.as_mut()?.maintenance.engine_mut()
     }
 
-    /// The scheduled control step: collects, measures, raises alerts, sizes, defragments while that alert is raised,
-    /// publishes. Call it every few milliseconds to a few hundred; the pool needs no other call. None before `init`.
-    /// One that does not return is reported by the registry's [`Watchdog`](crate::registry::Watchdog).
+    /// The scheduled control step: collects returned buffers, measures, raises alerts, applies sizing plans, defragments
+    /// while that alert is active, and publishes events. Call it at intervals between a few milliseconds and a few hundred;
+    /// the pool needs no other call to maintain itself. `None` before `init`. The registry's
+    /// [`Watchdog`](crate::registry::Watchdog) reports a step that does not return.
     ///
     /// # Real-time
     /// For the control side. Bounded: see [`PoolMaintenance::step`].

@@ -4,7 +4,7 @@ use crate::modules::data_management::sizing::sizing_profile::ClassBuffers;
 use crate::registry::ModuleRegistry;
 
 #[test]
-fn booted_by_the_registry_it_serves_and_publishes() {
+fn data_module_booted_by_the_registry_serves_and_publishes() {
     let bus = TypedEventBus::default();
     let (sent, seen) = std::sync::mpsc::channel();
     let _guard = bus
@@ -39,7 +39,7 @@ fn booted_by_the_registry_it_serves_and_publishes() {
 }
 
 #[test]
-fn watchdog_sees_the_control_step() {
+fn watchdog_reports_a_control_step_that_does_not_return() {
     use std::sync::atomic::{AtomicBool, Ordering};
     use std::time::{Duration, Instant};
 
@@ -68,7 +68,7 @@ fn watchdog_sees_the_control_step() {
 }
 
 #[test]
-fn a_second_start_begins_with_what_the_first_learned_and_misses_nothing() {
+fn sizing_profile_of_a_first_run_leaves_the_second_without_misses() {
     let config = DataManagementConfig {
         sizing: Some(SizingPolicy {
             window_ms: 50.0,
@@ -102,7 +102,7 @@ fn a_second_start_begins_with_what_the_first_learned_and_misses_nothing() {
 }
 
 #[test]
-fn a_profile_of_another_application_is_refused() {
+fn sizing_profile_of_another_application_is_refused() {
     let refused = |classes| {
         DataManagementConfig::default()
             .with_profile(&SizingProfile::new(classes, usize::MAX).unwrap())

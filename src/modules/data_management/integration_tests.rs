@@ -1,5 +1,5 @@
-//! Pool, bus, registry, named audio buffers and audio together, as an application boots them: the same tests natively,
-//! in Node and in Chromium.
+//! The pool, bus, registry, named audio buffers and audio together, as an application boots them. The same tests run
+//! natively, in Node and in Chromium.
 
 mod configured_mix;
 mod every_event;
@@ -48,13 +48,13 @@ fn open_engine(registry: &mut ModuleRegistry, chain: Vec<Box<dyn Processor>>) ->
     audio.open_engine(data, RATE_HZ, 2, chain).unwrap()
 }
 
-/// The half that was attached last, as long as none was taken over.
+/// The number of the half that was attached last, if none was reclaimed.
 fn newest_half(registry: &mut ModuleRegistry) -> u16 {
     let control = data(registry).control().unwrap();
     control.slots().map(|slot| slot.half).max().unwrap()
 }
 
-/// Delivers what waits, at the time of `frame`; answers how many events that were.
+/// Delivers the pending events at the time of `frame`; returns how many there were.
 fn pump(bus: &TypedEventBus, frame: u64) -> usize {
     #[cfg(target_arch = "wasm32")]
     bus.set_now_ns((ms(frame) * 1e6) as u64);
@@ -69,7 +69,7 @@ fn pump(bus: &TypedEventBus, frame: u64) -> usize {
     }
 }
 
-/// Collects what halves that are gone left behind, and checks every account against every other.
+/// Collects the buffers of dropped halves, and compares all counts with each other.
 fn settle(registry: &mut ModuleRegistry, frame: u64) {
     let control = data(registry).control_mut().unwrap();
     while !control.step(256).complete {}
@@ -110,7 +110,7 @@ const CONFIGS: [StreamConfig; 4] = [
     },
 ];
 
-/// An audio thread publishes, the dispatcher thread delivers, a task awaits.
+/// An audio thread publishes, the dispatcher thread delivers, and a task awaits.
 #[cfg(not(target_arch = "wasm32"))]
 #[tokio::test]
 async fn a_task_awaits_events_of_the_audio_thread() {

@@ -1,13 +1,13 @@
-//! The pool's statistics for the `metrics` facade: any exporter the host has installed then serves them.
+//! The pool's statistics for the `metrics` facade: every exporter that the host has installed exports them.
 
 use metrics::{SharedString, Unit as FacadeUnit, counter, gauge};
 
 use super::pool_metrics::{ClassMetrics, Kind, PoolMetrics, Statistic, Unit};
 
-/// Hands snapshots to the facade: names, units and descriptions are those of the statistics' declarations.
+/// Passes snapshots to the facade. Names, units and descriptions are those of the statistics' declarations.
 ///
-/// Every name begins with `wavepool_`; a statistic of one class with `wavepool_class_`, and carries the class's
-/// capacity as the label `samples`. What was not measured is no number (NaN).
+/// Every name begins with `wavepool_`; a statistic of one class with `wavepool_class_`, with the capacity of the class as the
+/// label `samples`. A figure that was not measured is NaN.
 ///
 /// # Examples
 /// ```
@@ -25,7 +25,7 @@ pub struct MetricsFacade {
 }
 
 impl MetricsFacade {
-    /// Tells the installed recorder what each statistic means. Once, after the recorder was installed.
+    /// Describes each statistic to the installed recorder. Call it once, after the recorder was installed.
     #[must_use]
     pub fn describe() -> Self {
         for (prefix, statistics) in [
@@ -46,11 +46,10 @@ impl MetricsFacade {
         }
     }
 
-    /// Hands a snapshot to the installed recorder; without one, nothing happens.
+    /// Passes a snapshot to the installed recorder; without one, nothing happens.
     ///
     /// # Real-time
-    /// For the control side: what the recorder does is its own affair, and names are made anew each time. Once a
-    /// second is plenty.
+    /// For the control side: the recorder may allocate or block, and names are allocated each time. Once a second is enough.
     pub fn record(&mut self, metrics: &PoolMetrics) {
         for (statistic, value) in metrics.figures().filter(|(one, _)| is_number(one)) {
             let name = name(POOL, statistic);

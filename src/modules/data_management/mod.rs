@@ -1,4 +1,4 @@
-//! The buffer pool and everything that keeps it: handles, metrics, sizing, defragmentation.
+//! The buffer pool: handles, metrics, sizing and defragmentation.
 
 mod alert_rules;
 mod audio_buffer_manager;

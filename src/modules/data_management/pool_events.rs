@@ -1,4 +1,4 @@
-//! What the pool tells the bus. Every event is published from the place where the thing happens, with its real numbers.
+//! The events of the pool. Every event is published where its cause occurs, with measured numbers.
 
 use serde::Serialize;
 
@@ -21,16 +21,16 @@ macro_rules! events {
             }
         )*
 
-        /// Makes every pool event known to a bus, so that dashboards see its type before the first one comes.
+        /// Declares every pool event on a bus, so that dashboards see the types before the first event.
         ///
         /// # Errors
-        /// The bus's, when it has no room for more types.
+        /// The bus's error, if it has too many types.
         pub fn declare_all(bus: &crate::event_bus::TypedEventBus) -> Result<(), crate::event_bus::BusError> {
             $(bus.declare::<$Name>()?;)*
             Ok(())
         }
 
-        /// The same, on the bus of a publisher.
+        /// Declares them on the bus of a publisher.
         pub(super) fn declare_for(publisher: &crate::event_bus::Publisher) -> Result<(), crate::event_bus::BusError> {
             $(publisher.declare::<$Name>()?;)*
             Ok(())
@@ -42,65 +42,65 @@ macro_rules! events {
 }
 
 events! {
-    /// Buffers were handed out: one, or all the `Scratch` buffers of one class in the quantum that ended.
+    /// Buffers were acquired: one, or all the `Scratch` buffers of one class in the quantum that ended.
     BufferPoolAllocation: Critical {
-        /// Size of the class that served it.
+        /// Size of the class that served the request.
         class_samples: u32,
-        /// Samples asked for; 0 for the aggregate.
+        /// Requested samples; 0 for the aggregate.
         requested: u32,
         /// The buffer's number; `u32::MAX` for the aggregate.
         slot: u32,
-        /// How many.
+        /// The number of buffers.
         count: u32,
-        /// Which half served it.
+        /// The half that served the request.
         half: u16,
-        /// First frame of the quantum; none before the first, or on a half that follows no stream.
+        /// First frame of the quantum; `None` before the first one, or for a half without a stream.
         first_frame: Option<u64>,
     }
-    /// Buffers came back: released on their own half, found in its inbox, or the `Scratch` buffers of a quantum. What was
-    /// dropped elsewhere is published in the next quantum of its half; more than 64 of a class at once, when its list runs dry;
-    /// without a half, by the control half.
+    /// Buffers were released: on their own half, into its inbox, or as the `Scratch` buffers of a quantum. Buffers that
+    /// another thread dropped are published in the next quantum of their half; if more than 64 of a class were dropped at a
+    /// time, when its free list is empty; without an owner of the half, by the control half.
     BufferPoolRecycling: Critical {
         /// Size of their class.
         class_samples: u32,
-        /// How many.
+        /// The number of buffers.
         count: u32,
-        /// Which half they belong to.
+        /// The half to which they belong.
         half: u16,
-        /// First frame of the quantum; none before the first, or on a half that follows no stream.
+        /// First frame of the quantum; `None` before the first one, or for a half without a stream.
         first_frame: Option<u64>,
     }
-    /// A request found no idle buffer and was refused.
+    /// A request failed because no buffer was idle.
     PoolExhausted: Critical {
-        /// Size of the class that would have served it.
+        /// Size of the class that would have served the request.
         class_samples: u32,
-        /// Samples asked for.
+        /// Requested samples.
         requested: u32,
-        /// Buffers of that class this half owns, all of them in use or reserved.
+        /// Buffers of that class and half, all of which are in use or reserved.
         carved: u32,
-        /// Which half refused it.
+        /// The half that refused the request.
         half: u16,
-        /// First frame of the quantum; none before the first, or on a half that follows no stream.
+        /// First frame of the quantum; `None` before the first one, or for a half without a stream.
         first_frame: Option<u64>,
     }
-    /// What a dead participant held was taken back.
+    /// The leases of a participant that died were reclaimed.
     LeasesReclaimed: Critical {
-        /// Its number.
+        /// The participant's number.
         holder: u32,
-        /// Buffers taken back.
+        /// Reclaimed buffers.
         count: u32,
-        /// First frame of the last quantum seen; none where there was none.
+        /// First frame of the last quantum; `None` if there was none.
         first_frame: Option<u64>,
     }
     /// A sizing plan was applied.
     PoolOptimization: High {
-        /// Steps done.
+        /// Number of applied steps.
         steps: u32,
         /// Buffers carved.
         buffers_added: u32,
-        /// Buffers on their way back to the arena.
+        /// Buffers that are being returned to the arena.
         buffers_removed: u32,
-        /// Size classes afterwards.
+        /// Number of size classes afterwards.
         classes: u32,
         /// Sample bytes carved before.
         bytes_held_before: u64,
@@ -111,77 +111,77 @@ events! {
     PoolGrown: High {
         /// Size of the class.
         class_samples: u32,
-        /// How many.
+        /// The number of buffers.
         count: u32,
-        /// Sample bytes carved now.
+        /// Carved sample bytes.
         bytes_held: u64,
-        /// Sample bytes the arena has now.
+        /// Sample bytes of the arena.
         bytes_reserved: u64,
     }
-    /// Too few requests are served from their own class.
+    /// The hit rate is too low: too few requests are served by their own class.
     HitRateLow: High {
-        /// Share of the requests since the last look.
+        /// Hit rate of the requests since the last measurement.
         hit_rate_percentage: f32,
         /// The share below which this is published.
         threshold_percentage: f32,
         /// Requests since the pool was made.
         total_allocations: u64,
-        /// How many of them missed.
+        /// Requests that missed.
         pool_misses: u64,
     }
-    /// Free memory lies in too short runs.
+    /// Too much free memory is in runs that are too short.
     PoolFragmentation: Normal {
-        /// Share of the arena.
+        /// Percentage of the arena.
         fragmentation_percentage: f32,
         /// The share above which this is published.
         threshold_percentage: f32,
-        /// Longest free run.
+        /// Length of the longest free run.
         largest_free_run_samples: u64,
     }
-    /// What the bridge spared JavaScript's garbage collector, when it was measured.
+    /// The measured reduction of garbage in JavaScript.
     JSGCPressureReduction: Normal {
-        /// The reduction.
+        /// The reduction in percent.
         reduction_percentage: f32,
-        /// Bytes really allocated in JavaScript.
+        /// Bytes allocated in JavaScript.
         bytes_allocated: u64,
-        /// Bytes the unpooled path takes for the same crossings.
+        /// Bytes that would have been allocated without a pool.
         bytes_unpooled: u64,
-        /// JavaScript objects created.
+        /// Number of JavaScript objects made.
         objects: u64,
     }
-    /// The pool's own tables take too much beside the samples.
+    /// The pool's tables need too much memory compared with the samples.
     MemoryOverheadHigh: Normal {
-        /// Overhead against sample memory.
+        /// Overhead as a percentage of the sample memory.
         overhead_percentage: f32,
         /// The share above which this is published.
         threshold_percentage: f32,
         /// Overhead in bytes.
         overhead_bytes: u64,
     }
-    /// A buffer is still held although its holder is gone or its stream closed.
+    /// A buffer is still in use although its holder has ended or its stream was closed.
     BufferLeaked: Normal {
         /// The buffer's number.
         slot: u32,
         /// Size of its class.
         class_samples: u32,
-        /// Samples its holder asked for.
+        /// Samples that its holder requested.
         requested: u32,
-        /// First frame of the quantum in which it was acquired, where that was sampled.
+        /// First frame of the quantum in which it was acquired, if that was sampled.
         first_frame: Option<u64>,
     }
-    /// The pool's main figures, at a steady pace.
+    /// The main figures of the pool, at regular intervals.
     PoolMetricsSnapshot: Normal {
         /// Requests.
         total_allocations: u64,
-        /// How many of them missed.
+        /// Requests that missed.
         pool_misses: u64,
         /// Sample bytes carved.
         bytes_held: u64,
         /// Sample bytes of the arena.
         bytes_reserved: u64,
-        /// Buffers in somebody's hands.
+        /// Buffers in use.
         leased: u32,
-        /// Requests refused.
+        /// Failed requests.
         exhausted: u32,
         /// Fragmentation.
         fragmentation_percentage: f32,

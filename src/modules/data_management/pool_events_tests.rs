@@ -1,7 +1,7 @@
 use super::*;
 
 #[test]
-fn the_story_s_events_have_the_story_s_priorities() {
+fn pool_events_have_the_priorities_of_the_story() {
     assert_eq!(BufferPoolAllocation::PRIORITY, Priority::Critical);
     assert_eq!(BufferPoolRecycling::PRIORITY, Priority::Critical);
     assert_eq!(PoolOptimization::PRIORITY, Priority::High);
@@ -11,6 +11,6 @@ fn the_story_s_events_have_the_story_s_priorities() {
 }
 
 #[test]
-fn every_event_can_be_declared_on_one_bus() {
+fn pool_events_can_all_be_declared_on_one_bus() {
     declare_all(&crate::event_bus::TypedEventBus::default()).unwrap();
 }

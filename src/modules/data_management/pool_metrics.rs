@@ -1,41 +1,41 @@
-//! What the pool reports about itself: each statistic declared once, with meaning, unit, formula and version.
+//! The pool's statistics: each is declared once, with meaning, unit, formula and version.
 //!
-//! The pool hands in what it counted ([`PoolCounts`]); every derived figure is computed here and nowhere else.
-//! A figure that was not measured is `None` and serialises as `null`.
+//! The pool provides its counts ([`PoolCounts`]); every derived figure is computed here and nowhere else. A figure that was
+//! not measured is `None`, which serialises as `null`.
 
 use serde::{Deserialize, Serialize};
 
-/// Version of the set of statistics; each [`Statistic::since`] is at most this.
+/// The version of the set of statistics; each [`Statistic::since`] is at most this.
 pub const METRICS_VERSION: u16 = 1;
 
 /// The declaration of one statistic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Statistic {
-    /// Field name, as in the JSON form.
+    /// The name of the field, as in JSON.
     pub name: &'static str,
-    /// Whether it only ever grows.
+    /// Whether it is a counter or a gauge.
     pub kind: Kind,
-    /// What one unit of the value stands for.
+    /// The unit of the value.
     pub unit: Unit,
-    /// What the figure tells.
+    /// The meaning of the figure.
     pub meaning: &'static str,
-    /// How it is computed.
+    /// The formula.
     pub formula: &'static str,
-    /// First [`METRICS_VERSION`] that has it.
+    /// The first [`METRICS_VERSION`] with this statistic.
     pub since: u16,
 }
 
-/// How a statistic moves.
+/// The kind of a statistic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
-    /// A count since the pool was built: it never falls.
+    /// A counter since the pool was built; it never falls.
     Total,
-    /// The state at the moment of the snapshot: it rises and falls.
+    /// A gauge: the state at the time of the snapshot; it rises and falls.
     Level,
 }
 
-/// What a statistic is counted in.
+/// The unit of a statistic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Unit {
@@ -51,11 +51,11 @@ pub enum Unit {
     Leases,
     /// JavaScript objects.
     Objects,
-    /// Parts of a hundred.
+    /// Percent.
     Percent,
     /// Yes or no.
     Flag,
-    /// A list of records with statistics of their own.
+    /// A list of records with their own statistics.
     Records,
 }
 
@@ -84,7 +84,7 @@ figures! {
     Vec<ClassMetrics>: _records => None;
 }
 
-/// Declares a struct of statistics and the table that describes it, so that neither can go without the other.
+/// Declares a struct of statistics together with the table of its declarations, so that the two always agree.
 macro_rules! statistics {
     ($(#[$attribute:meta])* pub struct $Name:ident {
         $($field:ident: $ty:ty, $kind:ident, $unit:ident, $since:literal, $meaning:literal, $formula:literal;)*
@@ -111,7 +111,7 @@ macro_rules! statistics {
                 since: $since,
             }),*];
 
-            /// Every declaration with its value; none where it was not measured, or is not one number.
+            /// Every declaration with its value; `None` if it was not measured, or is not a single number.
             pub fn figures(&self) -> impl Iterator<Item = (&'static Statistic, Option<f64>)> {
                 Self::STATISTICS.iter().zip([$(Figure::figure(&self.$field)),*])
             }
@@ -120,9 +120,10 @@ macro_rules! statistics {
 }
 
 statistics! {
-    /// A snapshot of the pool. Taking one costs the audio thread nothing: it is made from counters that thread writes anyway.
+    /// A snapshot of the pool. It costs the audio thread nothing, since it is made from counters that this thread writes
+    /// anyway.
     ///
-    /// Read while other threads acquire and release, the counters may be a few operations apart; at rest they agree.
+    /// While other threads acquire and release, the counters may be a few operations apart; when the pool is idle they agree.
     pub struct PoolMetrics {
         total_allocations: u64, Total, Acquires, 1, "Requests for a buffer, each channel of a planar buffer counted", "pool_hits + pool_misses";
         pool_hits: u64, Total, Acquires, 1, "Requests served from idle buffers of their own class", "sum of classes.hits";
@@ -170,7 +171,8 @@ statistics! {
 }
 
 impl ClassMetrics {
-    /// Adds what another pool counted of the same class; sums stop at the largest number. High-water marks add up to a bound: they may be of different moments.
+    /// Adds the counts of the same class of another pool; sums saturate. A sum of high-water marks is an upper bound, because
+    /// they may be of different times.
     fn add(&mut self, other: &Self) {
         add(&mut self.carved, other.carved);
         add(&mut self.idle, other.idle);
@@ -201,46 +203,46 @@ impl ClassMetrics {
     }
 }
 
-/// What the pool counts itself; everything else in [`PoolMetrics`] follows from it.
+/// The counts of the pool, from which all other figures in [`PoolMetrics`] are computed.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct PoolCounts {
     /// Counters per class, smallest class first.
     pub classes: Vec<ClassMetrics>,
-    /// Bytes the pool asked of the system beyond sample memory.
+    /// Bytes that the pool allocated beyond sample memory.
     pub overhead_bytes: usize,
-    /// What carved buffers take of the arena beyond their capacity: to the end of their last 64 bytes.
+    /// Arena memory of carved buffers beyond their capacity: the rest of their last 64 bytes.
     pub padding_bytes: usize,
     /// Sample memory of the arena.
     pub bytes_reserved: usize,
-    /// Sample memory the arena may grow to.
+    /// The limit of the arena's sample memory.
     pub bytes_limit: usize,
     /// Sample memory on the shelves of recycled vectors.
     pub bytes_shelved: usize,
-    /// Free arena in coalesced runs shorter than the largest class.
+    /// Free arena memory in coalesced runs that are shorter than the largest class.
     pub short_run_samples: usize,
-    /// Longest free run of the arena.
+    /// The longest free run of the arena.
     pub largest_free_run_samples: usize,
-    /// Leases taken back from dead participants.
+    /// Leases reclaimed from participants that died.
     pub leases_reclaimed: u64,
     /// Buffers reported as leaked.
     pub buffers_leaked: u64,
-    /// What crossed to JavaScript, where there is one.
+    /// The counts of the boundary to JavaScript, if there is one.
     pub boundary: BoundaryCounts,
 }
 
-/// What the bridge to JavaScript counts.
+/// The counts of the bridge to JavaScript.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BoundaryCounts {
-    /// JavaScript objects created.
+    /// Number of JavaScript objects made.
     pub objects: u64,
-    /// Bytes those objects took.
+    /// Bytes of these objects.
     pub bytes_allocated: u64,
-    /// Bytes the unpooled path takes for the same crossings, by calibrated unit costs.
+    /// Bytes that the unpooled path would have allocated, by calibrated unit costs.
     pub bytes_unpooled: u64,
 }
 
 impl PoolCounts {
-    /// Adds another pool's counts, class by class: what an application with a pool per memory holds altogether.
+    /// Adds the counts of another pool, class by class: for an application with a pool per memory.
     pub fn add(&mut self, other: &Self) {
         for class in &other.classes {
             match self
@@ -278,7 +280,7 @@ impl PoolCounts {
 
 const SAMPLE_BYTES: usize = size_of::<f32>();
 
-/// Adds a count to a sum that stops at the largest number: counts of another memory, or read from a file, may be anything.
+/// Adds a count to a saturating sum: counts of another memory, or from a file, may have any value.
 fn add(sum: &mut u64, count: u64) {
     *sum = sum.saturating_add(count);
 }
@@ -288,7 +290,7 @@ fn add_size(sum: &mut usize, size: usize) {
     *sum = sum.saturating_add(size);
 }
 
-/// Bytes of so many buffers of so many samples, at most `usize::MAX`.
+/// Bytes of so many buffers with so many samples, at most `usize::MAX`.
 pub(crate) fn sample_bytes(samples: usize, buffers: u64) -> usize {
     usize::try_from(buffers)
         .unwrap_or(usize::MAX)
@@ -305,8 +307,8 @@ impl PoolMetrics {
         metrics
     }
 
-    /// [`from_counts`](Self::from_counts) into an existing value, so that a periodic step does not allocate once
-    /// `classes` has its capacity.
+    /// [`from_counts`](Self::from_counts) into an existing value, so that a periodic step does not allocate once `classes`
+    /// has its capacity.
     pub fn refresh(&mut self, counts: &PoolCounts) {
         let sum = |field: fn(&ClassMetrics) -> u64| {
             let fields = counts.classes.iter().map(field);
@@ -360,7 +362,7 @@ impl PoolMetrics {
     }
 }
 
-/// `part / whole x 100`; none when there is no whole to be a part of.
+/// `part / whole x 100`; `None` if `whole` is 0.
 fn percentage(part: f64, whole: f64) -> Option<f32> {
     (whole > 0.0).then(|| (part / whole * 100.0) as f32)
 }

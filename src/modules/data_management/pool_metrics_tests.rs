@@ -41,7 +41,7 @@ fn counts() -> PoolCounts {
 }
 
 #[test]
-fn figures_follow_their_formulas() {
+fn metrics_follow_their_formulas() {
     let metrics = PoolMetrics::from_counts(&counts());
     assert_eq!(
         (
@@ -67,7 +67,7 @@ fn figures_follow_their_formulas() {
 }
 
 #[test]
-fn what_was_not_measured_is_none_and_null() {
+fn metrics_that_were_not_measured_are_none_and_null() {
     let metrics = PoolMetrics::from_counts(&PoolCounts::default());
     assert_eq!(metrics.hit_rate_percentage, None);
     assert_eq!(metrics.js_gc_pressure_reduction, None);
@@ -78,7 +78,7 @@ fn what_was_not_measured_is_none_and_null() {
 }
 
 #[test]
-fn every_field_is_declared_and_every_declaration_is_a_field() {
+fn metrics_declarations_equal_the_fields() {
     for (json, table) in [
         (
             serde_json::to_value(PoolMetrics::default()).unwrap(),
@@ -108,7 +108,7 @@ fn every_field_is_declared_and_every_declaration_is_a_field() {
 }
 
 #[test]
-fn counts_up_to_their_largest_give_finite_figures_and_overflow_nothing() {
+fn metrics_of_extreme_counts_are_finite_and_do_not_overflow() {
     let numbers = [0, 1, u64::from(u32::MAX), u64::MAX - 1, u64::MAX];
     for (a, b) in numbers.into_iter().flat_map(|a| numbers.map(|b| (a, b))) {
         let class = ClassMetrics {
@@ -149,7 +149,7 @@ fn counts_up_to_their_largest_give_finite_figures_and_overflow_nothing() {
 }
 
 #[test]
-fn refresh_reuses_the_record_storage() {
+fn metrics_refresh_reuses_its_memory() {
     let mut metrics = PoolMetrics::from_counts(&counts());
     let before = metrics.classes.as_ptr();
     metrics.refresh(&counts());
@@ -157,7 +157,7 @@ fn refresh_reuses_the_record_storage() {
 }
 
 #[test]
-fn json_round_trips() {
+fn metrics_json_round_trips() {
     let metrics = PoolMetrics::from_counts(&counts());
     let text = serde_json::to_string(&metrics).unwrap();
     assert_eq!(serde_json::from_str::<PoolMetrics>(&text).unwrap(), metrics);

@@ -1,4 +1,5 @@
-//! Watches the metrics and raises alerts, each once when its rule trips and once when it has clearly passed.
+//! The monitor: judges the metrics, and raises each alert once when its rule trips and ends it once when the figure has
+//! clearly recovered.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,51 +8,51 @@ use super::pool_metrics::PoolMetrics;
 use super::setting_error::SettingError;
 use super::step_clock::StepClock;
 
-/// What an alert is about.
+/// The kind of an alert.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AlertKind {
-    /// Too many requests missed their class during the last window.
+    /// Too many requests missed their class in the last window.
     HitRateLow,
-    /// Tables and lists weigh too much against the samples.
+    /// Tables and lists need too much memory compared with the samples.
     MemoryOverheadHigh,
-    /// Too much of the arena lies in runs too short for the largest class.
+    /// Too much of the arena is in runs that are too short for the largest class.
     Fragmentation,
-    /// Requests were refused.
+    /// Requests failed.
     Exhausted,
-    /// Buffers outlived their holder.
+    /// Buffers leaked: they are in use after their holder has ended.
     Leaked,
 }
 
-/// A rule that tripped, or that passed again.
+/// The beginning or the end of an alert.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Alert {
     /// The rule.
     pub kind: AlertKind,
-    /// True when the rule tripped, false when the alert is over.
+    /// True if the alert begins, false if it ends.
     pub raised: bool,
-    /// The figure that decided: percent, or for `Exhausted` and `Leaked` how many more than at the last look.
+    /// The figure that was judged: percent, or for `Exhausted` and `Leaked` the increase since the last observation.
     pub value: f64,
-    /// What it was held against.
+    /// The threshold.
     pub threshold: f64,
 }
 
-/// Where a rule stands between its two marks.
+/// The state of a rule.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct AlertState {
     /// The rule.
     pub kind: AlertKind,
     /// Whether the alert was raised and has not ended.
     pub raised: bool,
-    /// The figure as last judged; none before it was, or when it could not be.
+    /// The figure that was judged last; `None` if it was not judged or not measured.
     pub value: Option<f64>,
-    /// The alert is raised beyond this.
+    /// The alert is raised beyond this value.
     pub raise: f64,
-    /// The alert ends once the figure is on the good side of this; none for what ends by time, or not at all.
+    /// The alert ends when the figure is better than this value; `None` for an alert that ends after a time, or never.
     pub clear: Option<f64>,
 }
 
-/// Turns successive snapshots into alerts.
+/// Raises and ends alerts from successive snapshots.
 ///
 /// # Real-time
 /// For the control side. Does not allocate or block; bounded.
@@ -60,7 +61,7 @@ pub struct PoolMetricsMonitor {
     rules: AlertRules,
     clock: StepClock,
     active: [Option<Alert>; KINDS.len()],
-    /// What each rule judged last.
+    /// The figure that each rule judged last.
     judged: [Option<f64>; KINDS.len()],
     window: Option<Window>,
     exhausted: u64,
@@ -68,7 +69,7 @@ pub struct PoolMetricsMonitor {
     leaked: u64,
 }
 
-/// Where the hit rate's current window began.
+/// The beginning of the current window of the hit rate.
 #[derive(Debug, Clone, Copy)]
 struct Window {
     from_ms: f64,
@@ -84,7 +85,7 @@ const KINDS: [AlertKind; 5] = [
     AlertKind::Leaked,
 ];
 
-/// A monitor of the default rules.
+/// A monitor with the default rules.
 impl Default for PoolMetricsMonitor {
     fn default() -> Self {
         Self::of_checked(AlertRules::default())
@@ -92,7 +93,7 @@ impl Default for PoolMetricsMonitor {
 }
 
 impl PoolMetricsMonitor {
-    /// A monitor that has seen nothing yet.
+    /// A monitor without observations.
     ///
     /// # Errors
     /// Those of [`AlertRules::check`].
@@ -114,8 +115,8 @@ impl PoolMetricsMonitor {
         }
     }
 
-    /// Looks at a snapshot taken at `now_ms`; yields the alerts that begin or end with it. A time before the last one, or
-    /// one that is no number, counts as the last one.
+    /// Observes a snapshot that was taken at `now_ms`; returns the alerts that begin or end with it. A time before the last
+    /// one, or NaN, counts as the last one.
     pub fn observe(
         &mut self,
         now_ms: f64,
@@ -149,7 +150,7 @@ impl PoolMetricsMonitor {
         self.active.iter().flatten().copied()
     }
 
-    /// Every rule, with the figure it judged last and the marks it is held against.
+    /// The state of every rule.
     pub fn states(&self) -> impl Iterator<Item = AlertState> + '_ {
         let rules = &self.rules;
         KINDS.into_iter().map(|kind| {
@@ -175,7 +176,7 @@ impl PoolMetricsMonitor {
         self.active[kind as usize].is_some()
     }
 
-    /// Hit rate of the window that ends now; none within a window or when it had too few requests.
+    /// The hit rate of the window that ends now; `None` within a window, or if it had too few requests.
     fn windowed_hit_rate(&mut self, now_ms: f64, metrics: &PoolMetrics) -> Option<f32> {
         let next = Window {
             from_ms: now_ms,
@@ -224,7 +225,7 @@ impl PoolMetricsMonitor {
         self.turn(AlertKind::Exhausted, raised, more as f64, 0.0)
     }
 
-    /// A leak does not pass: every further one is an alert of its own.
+    /// A leak never ends: every further one is an alert of its own.
     fn judge_leaks(&mut self, leaked: u64) -> Option<Alert> {
         let more = leaked.saturating_sub(self.leaked);
         self.leaked = leaked;
@@ -242,7 +243,7 @@ impl PoolMetricsMonitor {
         Some(alert)
     }
 
-    /// Enters the state; yields an alert only when it changed.
+    /// Sets the state; returns an alert if it changed.
     fn turn(&mut self, kind: AlertKind, raised: bool, value: f64, threshold: f64) -> Option<Alert> {
         self.judged[kind as usize] = Some(value);
         let slot = &mut self.active[kind as usize];

@@ -5,7 +5,7 @@ fn monitor() -> PoolMetricsMonitor {
 }
 
 #[test]
-fn a_threshold_without_hysteresis_is_judged_on_the_right_side() {
+fn alert_threshold_without_hysteresis_is_judged_on_the_right_side() {
     let same = Threshold {
         raise: 90.0,
         clear: 90.0,
@@ -29,7 +29,7 @@ fn a_threshold_without_hysteresis_is_judged_on_the_right_side() {
 }
 
 #[test]
-fn a_clock_that_goes_back_or_gives_nan_does_not_stop_the_monitor() {
+fn monitor_continues_after_nan_and_a_clock_set_back() {
     let mut monitor = monitor();
     let exhausted = |exhausted| PoolMetrics {
         exhausted,
@@ -71,24 +71,24 @@ fn rate(hits: u64, requests: u64) -> PoolMetrics {
 }
 
 #[test]
-fn kinds_are_indexed_in_order() {
+fn alert_kinds_are_indexed_in_order() {
     for (index, kind) in KINDS.into_iter().enumerate() {
         assert_eq!(kind as usize, index);
     }
 }
 
 #[test]
-fn hit_rate_is_judged_per_window_and_not_since_the_beginning() {
+fn hit_rate_alert_is_judged_per_window() {
     let mut monitor = monitor();
     assert!(kinds(&mut monitor, 0.0, &rate(1_000_000, 1_000_000)).is_empty());
-    // First window: from nothing to a million hits.
+    // First window: from zero to a million hits.
     assert!(kinds(&mut monitor, 1000.0, &rate(1_000_000, 1_000_000)).is_empty());
     // 100 more requests, 85 hits: the total is still 99.99 %.
     assert_eq!(
         kinds(&mut monitor, 2000.0, &rate(1_000_085, 1_000_100)),
         [(AlertKind::HitRateLow, true)]
     );
-    // 91 %: better than the threshold, not yet clearly.
+    // 91 %: better than the threshold, but not enough to end the alert.
     assert!(kinds(&mut monitor, 3000.0, &rate(1_000_176, 1_000_200)).is_empty());
     assert_eq!(
         kinds(&mut monitor, 4000.0, &rate(1_000_276, 1_000_300)),
@@ -97,7 +97,7 @@ fn hit_rate_is_judged_per_window_and_not_since_the_beginning() {
 }
 
 #[test]
-fn a_window_with_few_requests_says_nothing() {
+fn hit_rate_alert_ignores_windows_with_few_requests() {
     let mut monitor = monitor();
     kinds(&mut monitor, 0.0, &rate(0, 0));
     assert!(kinds(&mut monitor, 1000.0, &rate(0, 49)).is_empty());
@@ -105,7 +105,7 @@ fn a_window_with_few_requests_says_nothing() {
 }
 
 #[test]
-fn levels_trip_and_clear_with_hysteresis() {
+fn alerts_are_raised_and_cleared_with_hysteresis() {
     let mut monitor = monitor();
     let mut metrics = PoolMetrics {
         memory_overhead_percentage: Some(3.0),
@@ -152,7 +152,7 @@ fn levels_trip_and_clear_with_hysteresis() {
 }
 
 #[test]
-fn exhaustion_ends_after_a_quiet_window() {
+fn exhaustion_alert_ends_after_a_window_without_failures() {
     let mut monitor = monitor();
     let metrics = PoolMetrics {
         exhausted: 3,

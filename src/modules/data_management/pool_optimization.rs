@@ -1,5 +1,5 @@
-//! The engine that runs the sizing rules step by step: keeps the demand, learns classes in portions, and measures what
-//! plans did.
+//! The optimizer: runs the sizing rules step by step, measures demand, learns size classes in portions, and measures the
+//! effect of plans.
 
 use super::pool_metrics::PoolMetrics;
 use super::setting_error::SettingError;
@@ -11,14 +11,14 @@ use super::sizing::sizing_profile::{ClassBuffers, MAX_BUFFERS_AT_ONCE, SizingPro
 use super::sizing::sizing_rules::{SizingPolicy, plan};
 use super::step_clock::StepClock;
 
-/// What a profile lets a start hold ÷ peak of use: below what the rules allow, so that growth has room.
+/// The budget of a profile ÷ peak of use: lower than the rules allow, so that there is space for growth.
 const HELD_AT_START: f64 = 1.15;
-/// Requests a size histogram needs before classes are learned from it.
+/// The number of requests after which classes are learned from a size histogram.
 const REQUESTS_TO_LEARN: u64 = 1000;
-/// Comparisons of the boundary search in one control step: a few microseconds.
+/// Comparisons of the class search in one control step: a few microseconds.
 const SEARCH_BUDGET: usize = 4096;
 
-/// Runs the plan function on a schedule: keeps the demand, learns classes in portions, measures what plans did.
+/// Runs the sizing rules on a schedule: measures demand, learns size classes in portions, and measures the effect of plans.
 #[derive(Debug, Clone)]
 pub struct PoolOptimizationEngine {
     policy: SizingPolicy,
@@ -26,7 +26,7 @@ pub struct PoolOptimizationEngine {
     pressure: MemoryPressure,
     demand: Demand,
     search: Option<BoundarySearch>,
-    /// Requests counted by size, and how many there must be before classes are looked at again.
+    /// Requests counted by size, and the number at which classes are learned next.
     sizes_observed: u64,
     search_at: u64,
     measuring: Option<Measuring>,
@@ -40,7 +40,7 @@ struct Measuring {
     requests: u64,
 }
 
-/// An engine of the default policy.
+/// An optimizer with the default policy.
 impl Default for PoolOptimizationEngine {
     fn default() -> Self {
         Self::of_checked(SizingPolicy::default())
@@ -48,7 +48,7 @@ impl Default for PoolOptimizationEngine {
 }
 
 impl PoolOptimizationEngine {
-    /// An engine that has seen nothing yet.
+    /// An optimizer without observations.
     ///
     /// # Errors
     /// Those of [`SizingPolicy::check`].
@@ -71,17 +71,17 @@ impl PoolOptimizationEngine {
         }
     }
 
-    /// Takes the host's word on how short memory is, until it says otherwise.
+    /// Sets the memory pressure, as the host measures it, until the next call.
     pub fn set_memory_pressure(&mut self, pressure: MemoryPressure) {
         self.pressure = pressure;
     }
 
-    /// Looks at a snapshot; a plan when something should change. The caller applies it, in full, before the next look. A
-    /// time before the last one, or one that is no number, counts as the last one.
+    /// Observes a snapshot; returns a plan if something should change. The caller applies the whole plan before the next
+    /// call. A time before the last one, or NaN, counts as the last one.
     ///
     /// # Real-time
-    /// For the control side. Bounded by the number of classes and a portion of the boundary search; allocates only
-    /// when it plans.
+    /// For the control side. Bounded by the number of classes and a portion of the class search; allocates only when it
+    /// plans.
     pub fn step(&mut self, now_ms: f64, metrics: &PoolMetrics) -> Option<SizingPlan> {
         let now_ms = self.clock.at(now_ms);
         self.demand.observe(now_ms, metrics);
@@ -113,7 +113,7 @@ impl PoolOptimizationEngine {
         Some(plan)
     }
 
-    /// Takes note that a half was attached with so many buffers of a class, which the host configured: these are kept until
+    /// Records that a half was attached with so many buffers of a class, which the host configured: they are kept until
     /// demand has aged.
     pub fn observe_attached(&mut self, samples: usize, buffers: u32) {
         self.demand.observe_attached(samples, buffers);
@@ -125,13 +125,13 @@ impl PoolOptimizationEngine {
         self.sizes_observed = self.sizes_observed.saturating_add(count);
     }
 
-    /// What was asked of the pool lately.
+    /// The recent demand.
     #[must_use]
     pub fn demand(&self) -> &Demand {
         &self.demand
     }
 
-    /// The last plan, with its measured effect once a window has passed.
+    /// The last plan; its measured effect is added after a window has passed.
     #[must_use]
     pub fn last_plan(&self) -> Option<&AppliedPlan> {
         self.last
@@ -139,7 +139,7 @@ impl PoolOptimizationEngine {
             .or(self.measuring.as_ref().map(|measuring| &measuring.applied))
     }
 
-    /// What a next start should begin with. While little has been seen yet, no less than this one began with.
+    /// The profile for the next start. With few observations, it has at least the buffers with which this run began.
     #[must_use]
     pub fn profile(&self) -> SizingProfile {
         let is_aged = self.demand.is_aged();
@@ -149,7 +149,7 @@ impl PoolOptimizationEngine {
             let began_with = if is_aged { 0 } else { class.expected };
             ClassBuffers {
                 samples: class.samples,
-                // A start can carve no more at once; what is missing grows again.
+                // A start cannot carve more at a time; the pool grows to the rest later.
                 buffers: peak.max(began_with).min(MAX_BUFFERS_AT_ONCE.into()) as u32,
             }
         });
@@ -167,7 +167,7 @@ impl PoolOptimizationEngine {
         if now_ms - measuring.applied.applied_at_ms < self.policy.window_ms {
             return;
         }
-        // Counts fall when a half goes whose requests they hold: then nothing was measured.
+        // Counts fall when a half with requests is removed: nothing was measured then.
         let requests = metrics.total_allocations.checked_sub(measuring.requests);
         let hits = metrics.pool_hits.checked_sub(measuring.hits);
         let counted = requests
@@ -182,7 +182,7 @@ impl PoolOptimizationEngine {
         self.last = self.measuring.take().map(|measuring| measuring.applied);
     }
 
-    /// Goes on with the search for better classes, or begins one when enough was observed.
+    /// Advances the class search, or begins one after enough observations.
     fn learn(&mut self, metrics: &PoolMetrics) -> Option<ClassProposal> {
         if !self.policy.learn_classes {
             return None;
@@ -212,7 +212,7 @@ pub(super) mod tests {
 
     pub(in super::super) const WINDOW_MS: f64 = 100.0;
 
-    /// A pool that does what plans say, at once: classes with so many carved and leased buffers.
+    /// A model of a pool that applies plans immediately: classes with so many carved and leased buffers.
     pub(in super::super) struct Bench {
         pub(in super::super) metrics: PoolMetrics,
         pub(in super::super) engine: PoolOptimizationEngine,
@@ -297,7 +297,7 @@ pub(super) mod tests {
             assert!(class.draining <= class.carved);
         }
 
-        /// What was asked back goes as soon as it is idle.
+        /// Buffers that were requested back are returned as soon as they are idle.
         fn drain(&mut self) {
             for class in &mut self.metrics.classes {
                 let going = class.draining.min(class.carved - class.leased);
@@ -357,12 +357,12 @@ pub(super) mod tests {
     pub(in super::super) const AGE: usize = WINDOWS * (WINDOW_MS as usize) / 5 + WINDOWS;
 
     #[test]
-    fn wasteful_classes_are_replaced() {
+    fn optimizer_replaces_wasteful_classes() {
         let mut bench = Bench::new(&[(512, 8), (1024, 8), (4096, 8)], SizingPolicy::default());
         bench.engine.observe_size(960, 1000);
         bench.engine.observe_size(600, 1000);
         let plan = (0..10).find_map(|_| bench.step(&[0, 4, 0])).unwrap();
-        // The four buffers of 1024 in use were for both sizes alike.
+        // The four buffers of 1024 in use served both sizes.
         let class = |samples, buffers| ClassBuffers { samples, buffers };
         let classes = vec![class(608, 3), class(960, 3), class(4096, 0)];
         let learned = SizingStep::SetClasses { classes };
@@ -374,14 +374,14 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn classes_that_fit_are_left_alone() {
+    fn optimizer_keeps_classes_that_fit() {
         let mut bench = Bench::new(&[(512, 8), (1024, 8)], SizingPolicy::default());
         bench.engine.observe_size(1000, 2000);
         assert!((0..20).all(|_| bench.step(&[0, 4]).is_none()));
     }
 
     #[test]
-    fn the_measured_effect_stands_beside_the_expected_one() {
+    fn optimizer_measures_the_effect_of_a_plan() {
         let mut bench = Bench::new(&[(256, 8)], SizingPolicy::default());
         bench.step(&[8]);
         assert_eq!(bench.engine.last_plan().unwrap().measured, None);
@@ -395,7 +395,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn the_same_observations_give_the_same_plan() {
+    fn optimizer_is_deterministic() {
         let run = || {
             let mut bench = Bench::new(&[(256, 8), (512, 8)], SizingPolicy::default());
             (0..50u64)
@@ -406,7 +406,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_short_run_forgets_nothing_of_what_it_began_with() {
+    fn sizing_profile_of_a_short_run_keeps_the_initial_buffers() {
         let mut bench = Bench::new(&[(256, 40), (1024, 10)], SizingPolicy::default());
         bench.step(&[3, 0]);
         let class = |samples, buffers| ClassBuffers { samples, buffers };
@@ -415,7 +415,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_profile_starts_the_next_run_warm() {
+    fn sizing_profile_starts_the_next_run_without_exhaustion() {
         let mut bench = Bench::new(&[(256, 8), (1024, 8)], SizingPolicy::default());
         for _ in 0..AGE {
             bench.step(&[30, 10]);

@@ -1,9 +1,9 @@
-//! The error of a setting that is outside of its limits, and the check that returns it.
+//! The error of a setting outside its limits, and the check that returns it.
 
 use core::fmt;
 use core::ops::RangeInclusive;
 
-/// A setting outside of its limits. Nothing was changed: give a value within them.
+/// A setting is outside its limits. Nothing was changed: give a value within them.
 #[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
 #[error(
     "invalid {setting}: must be {} to {} (got {})",
@@ -12,17 +12,17 @@ use core::ops::RangeInclusive;
     Plain(*value)
 )]
 pub struct SettingError {
-    /// Name of the setting, with its type.
+    /// The name of the setting, with its type.
     pub setting: &'static str,
     /// The value given.
     pub value: f64,
-    /// The smallest value that is accepted.
+    /// The smallest accepted value.
     pub least: f64,
-    /// The largest value that is accepted.
+    /// The largest accepted value.
     pub most: f64,
 }
 
-/// A number as people write it: a very large one with an exponent.
+/// A number in readable form: a very large one with an exponent.
 pub(crate) struct Plain(pub(crate) f64);
 
 impl fmt::Display for Plain {
@@ -35,7 +35,7 @@ impl fmt::Display for Plain {
     }
 }
 
-/// Accepts `value` within `limits`; NaN is within none.
+/// Checks that `value` is within `limits`; NaN never is.
 pub(crate) fn check(
     setting: &'static str,
     value: f64,
@@ -61,7 +61,7 @@ pub(crate) mod tests {
         [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, -f64::MAX];
 
     #[test]
-    fn a_setting_is_refused_with_its_name_value_and_limits() {
+    fn setting_outside_its_limits_is_refused_with_name_value_and_limits() {
         for value in NEVER_ACCEPTED {
             assert!(check("Policy::window_ms", value, 1.0..=10.0).is_err());
         }

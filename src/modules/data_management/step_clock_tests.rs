@@ -1,7 +1,7 @@
 use super::*;
 
 #[test]
-fn time_goes_on_after_nan_infinity_and_a_clock_set_back() {
+fn step_clock_is_monotonic_after_nan_infinity_and_a_clock_set_back() {
     let mut clock = StepClock::default();
     let mut times = |given: &[f64]| given.iter().map(|&ms| clock.at(ms)).collect::<Vec<_>>();
     assert_eq!(times(&[f64::NAN, 10.0, 15.0]), [0.0, 10.0, 15.0]);

@@ -1,4 +1,4 @@
-//! The bridge to JavaScript: buffers cross as numbers, and every JavaScript object that this requires is counted.
+//! The bridge to JavaScript: passes buffers as numbers, and counts every JavaScript object that this requires.
 //!
 //! The only file of the pool for JavaScript and for memory growth. It uses numbers alone, so that it runs natively
 //! too. JavaScript keeps one typed array per buffer number; [`view`](WasmJsBridge::view) returns whether one has to be
@@ -30,29 +30,29 @@ impl JSBufferRef {
 /// What JavaScript needs to view a buffer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BufferView {
-    /// The buffer's number: where JavaScript keeps its typed array.
+    /// The buffer's number, under which JavaScript caches its typed array.
     pub slot: u32,
     /// Byte address of the samples.
     pub address: usize,
-    /// Length of the kept typed array.
+    /// The length of the cached typed array.
     pub capacity: usize,
     /// Requested length in samples.
     pub samples: usize,
-    /// Whether JavaScript has to make the array (anew) before the view.
+    /// Whether JavaScript has to make the array, or make it again, before the access.
     pub make: bool,
-    /// Whether JavaScript may write: not once the buffer is shared. A typed array cannot be made read only, so that
-    /// the caller has to check.
+    /// Whether JavaScript may write, which it may not after the buffer was shared. A typed array cannot be made read-only, so
+    /// that the caller has to check this field.
     pub writable: bool,
 }
 
 /// Sizes of JavaScript objects on its heap, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ObjectCosts {
-    /// A typed array over memory that exists.
+    /// A typed array over existing memory.
     pub view_bytes: u32,
-    /// A message between threads, its contents apart.
+    /// A message between threads, without its contents.
     pub message_bytes: u32,
-    /// A typed array with memory of its own, its samples apart.
+    /// A typed array with its own memory, without its samples.
     pub array_bytes: u32,
 }
 
@@ -65,31 +65,31 @@ pub struct ObjectCounts {
     pub messages: u64,
     /// Buffers for transfer.
     pub buffers: u64,
-    /// How often the memory grew and every view had to be made again.
+    /// How often the memory grew, so that every view had to be made again.
     pub epochs: u32,
 }
 
-/// An array that JavaScript made: it is of no use after the memory grew, or when the number stands for other memory.
+/// A cached array of JavaScript. It is stale after the memory grew, or if the buffer's number stands for other memory.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 struct Made {
-    /// 0 while there is none.
+    /// 0 if there is none.
     epoch: u32,
     address: usize,
     capacity: usize,
 }
 
-/// Buffers whose typed array JavaScript keeps, at most: the bridge has a word for each.
+/// The most buffers whose typed array is cached: the bridge has a record for each.
 pub const MAX_VIEWS: usize = 1 << 16;
 
-/// One participant's bridge: its leases, and the cost of its crossings.
+/// The bridge of one participant: its leases, and the costs of its calls.
 ///
 /// # Real-time
-/// Allocates in [`new`](Self::new) alone.
+/// Only [`new`](Self::new) allocates.
 pub struct WasmJsBridge {
     leases: LeaseTable,
-    /// Per buffer number, the array that JavaScript made.
+    /// The cached array of each buffer number.
     made: Box<[Made]>,
-    /// 1 until the memory grows.
+    /// Incremented when the memory grows; initially 1.
     epoch: u32,
     memory_pages: usize,
     costs: Option<ObjectCosts>,
@@ -99,8 +99,8 @@ pub struct WasmJsBridge {
 }
 
 impl WasmJsBridge {
-    /// A bridge for `holder`, with room for `leases` at once, over a pool of `slots` buffers (a buffer beyond, or beyond
-    /// [`MAX_VIEWS`], counts as newly made at each view).
+    /// A bridge for `holder` with up to `leases` leases at a time, over a pool of `slots` buffers. A buffer with a higher
+    /// number, or above [`MAX_VIEWS`], counts as newly made at each view.
     ///
     /// # Panics
     /// As for [`LeaseTable::new`]; [`try_new`](Self::try_new) returns an error instead.
@@ -109,7 +109,7 @@ impl WasmJsBridge {
         Self::over(LeaseTable::new(holder, leases), slots)
     }
 
-    /// [`new`](Self::new) that returns an error.
+    /// [`new`](Self::new), but returns an error instead of panicking.
     ///
     /// # Errors
     /// [`NoSuchHolder`](PoolError::NoSuchHolder).
@@ -144,7 +144,7 @@ impl WasmJsBridge {
     /// Acquires a zeroed buffer for JavaScript.
     ///
     /// # Errors
-    /// Those of [`RealtimePool::acquire_silent`] and [`LeaseTable::open`]; nothing was taken then.
+    /// Those of [`RealtimePool::acquire_silent`] and [`LeaseTable::open`]; no buffer was acquired then.
     #[track_caller]
     pub fn acquire(
         &mut self,
@@ -211,7 +211,8 @@ impl WasmJsBridge {
         self.leases.release(buffer.0)
     }
 
-    /// [`release`](Self::release) on the thread of the half that the buffer came from, by [`RealtimePool::release`].
+    /// [`release`](Self::release) on the thread that owns the buffer's half: the buffer returns directly to that half, as
+    /// with [`RealtimePool::release`].
     ///
     /// # Errors
     /// Those of [`LeaseTable::release`].
@@ -226,12 +227,12 @@ impl WasmJsBridge {
         Ok(())
     }
 
-    /// The leases, for what the bridge does not do: reading on this side, crossings, reclaiming.
+    /// The leases, for operations that the bridge does not have: reading on this side, transitions, reclaiming.
     pub fn leases(&mut self) -> &mut LeaseTable {
         &mut self.leases
     }
 
-    /// Leases that are open.
+    /// The number of open leases.
     #[must_use]
     pub fn live(&self) -> usize {
         self.leases.live()
@@ -264,7 +265,7 @@ impl WasmJsBridge {
         self.objects
     }
 
-    /// What crossed, for the pool's metrics.
+    /// The counts of the boundary, for the pool's metrics.
     #[must_use]
     pub const fn counts(&self) -> BoundaryCounts {
         BoundaryCounts {
@@ -279,10 +280,10 @@ impl WasmJsBridge {
         self.leases.heap_bytes() + size_of_val(&*self.made)
     }
 
-    /// Whether JavaScript has no array for this buffer, or one that the memory's growth has detached, or one over the
-    /// memory that the buffer of this number had before it was carved anew.
+    /// Whether JavaScript has no valid array for this buffer: none at all, one that a growth of the memory has detached, or
+    /// one over the memory that the number stood for earlier.
     fn must_make(&mut self, slot: u32, address: usize, capacity: usize) -> bool {
-        self.look_for_growth(memory_pages());
+        self.detect_growth(memory_pages());
         let now = Made {
             epoch: self.epoch,
             address,
@@ -299,7 +300,7 @@ impl WasmJsBridge {
         true
     }
 
-    fn look_for_growth(&mut self, pages: usize) {
+    fn detect_growth(&mut self, pages: usize) {
         if pages != self.memory_pages {
             self.memory_pages = pages;
             self.epoch += 1;

@@ -2,7 +2,7 @@ use super::*;
 use crate::modules::data_management::BufferPool;
 
 #[test]
-fn a_view_is_made_once_per_buffer_and_again_after_growth() {
+fn bridge_view_is_made_once_per_buffer_and_again_after_growth() {
     let (_control, half) = BufferPool::builder().class(64, 1).build().unwrap();
     let mut bridge = WasmJsBridge::new(0, 4, 8);
     let cross = |bridge: &mut WasmJsBridge| {
@@ -15,14 +15,14 @@ fn a_view_is_made_once_per_buffer_and_again_after_growth() {
     assert_eq!((first.samples, first.capacity, first.make), (48, 64, true));
     assert!((0..100).all(|_| !cross(&mut bridge).make));
     assert_eq!(bridge.counts().objects, 1);
-    bridge.look_for_growth(7);
+    bridge.detect_growth(7);
     bridge.memory_pages = 0;
     assert!(cross(&mut bridge).make);
     assert_eq!((bridge.objects().views, bridge.objects().epochs), (2, 1));
 }
 
 #[test]
-fn bytes_are_counted_only_once_costs_are_known() {
+fn bridge_bytes_are_counted_after_costs_are_known() {
     let (_control, half) = BufferPool::builder().class(64, 1).build().unwrap();
     let mut bridge = WasmJsBridge::new(0, 4, 8);
     let cross = |bridge: &mut WasmJsBridge| {
@@ -52,7 +52,7 @@ fn bytes_are_counted_only_once_costs_are_known() {
 }
 
 #[test]
-fn released_on_its_half_a_buffer_is_the_next_one_acquired() {
+fn bridge_release_on_its_half_makes_the_buffer_the_next_one_acquired() {
     let (control, half) = BufferPool::builder().class(64, 2).build().unwrap();
     let mut bridge = WasmJsBridge::new(0, 4, 8);
     let buffer = bridge.acquire(&half, 64).unwrap();
@@ -70,7 +70,7 @@ fn released_on_its_half_a_buffer_is_the_next_one_acquired() {
 }
 
 #[test]
-fn shares_views_and_stale_numbers_follow_the_lease_table() {
+fn bridge_refusals_are_those_of_the_lease_table() {
     let (control, half) = BufferPool::builder().class(64, 2).build().unwrap();
     let mut bridge = WasmJsBridge::new(5, 4, 8);
     let buffer = bridge.acquire(&half, 64).unwrap();

@@ -1,4 +1,4 @@
-//! What the host configured is a floor until demand has aged: sizing takes none of it back in the first seconds.
+//! The configured mix is a lower limit until demand has aged: sizing takes none of it away in the first seconds.
 
 use wasm_bindgen_test::wasm_bindgen_test;
 
@@ -33,7 +33,7 @@ impl Host {
         }
     }
 
-    /// A quantum in which each half has so many buffers of 512 in use, and a control step.
+    /// Runs a quantum in which each half has so many buffers of 512 in use, and a control step.
     fn step(&mut self, in_use: usize) {
         self.step += 1;
         for half in &mut self.halves {
@@ -60,7 +60,7 @@ fn pool() -> PoolBuilder {
     BufferPool::builder().class(512, 8).class(4096, 8)
 }
 
-/// Steps until demand is about to age.
+/// Runs steps until just before demand has aged.
 fn young() -> u32 {
     (WINDOW_MS / STEP_MS) as u32 * (WINDOWS as u32 - 1)
 }
@@ -71,7 +71,7 @@ fn configured_mix_is_a_floor_until_demand_has_aged() {
         pool().limit_samples(1 << 22),
         pool().limit_samples(1 << 17),
         pool().reserve_samples(1 << 17),
-        // No room to grow: its own mix fills the limit.
+        // The pool cannot grow: its own mix fills the limit.
         pool(),
     ];
     let uses: [fn(u32) -> usize; 4] = [
@@ -88,7 +88,7 @@ fn configured_mix_is_a_floor_until_demand_has_aged() {
                 let kept = [512, 4096].map(|samples| host.carved(samples).min(8));
                 assert_eq!(kept, [8, 8], "after {step} steps");
             }
-            // With age the use alone counts.
+            // After demand has aged, only use counts.
             (0..2 * young()).for_each(|_| host.step(1));
             assert!(host.carved(4096) < 8 && host.carved(512) < 8);
             assert!(host.control.is_valid());

@@ -1,4 +1,4 @@
-//! Every type of event is published from its real place with real data.
+//! Every type of event is published where its cause occurs, with measured data.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
@@ -18,7 +18,8 @@ fn never_published(types: &[EventType], seen: &BTreeSet<&'static str>) -> Vec<&'
     names.filter(|name| !seen.contains(name)).collect()
 }
 
-/// Small, so that its tables weigh more than the 3 % that raise an alert, and with classes far enough apart to fragment.
+/// A small pool: its tables exceed 3 % of its samples, for which an event is published, and its classes differ enough to
+/// fragment the arena.
 fn small_pool() -> DataManagementConfig {
     DataManagementConfig {
         pool: BufferPool::builder()
@@ -49,11 +50,11 @@ fn every_event_type_is_published_from_its_real_place() {
     for name in pool_events::NAMES {
         assert!(declared.contains(name), "{name} was not declared at boot");
     }
-    // The twelve of the pool, five of audio, and `EventsDropped`.
+    // Twelve event types of the pool, five of audio, and `EventsDropped`.
     assert_eq!(types.len(), pool_events::NAMES.len() + 6);
     assert_eq!(never_published(&types, &BTreeSet::new()).len(), types.len());
 
-    // Exhaustion, and requests that miss: the hit rate falls. What is missing is then carved by a plan.
+    // Exhaustion and misses: the hit rate falls. A plan then carves the missing buffers.
     let mut half = data(&mut registry).attach_realtime().unwrap();
     half.begin_quantum(128);
     let mut held: Vec<_> = core::iter::from_fn(|| half.acquire(256).ok()).collect();
@@ -69,7 +70,7 @@ fn every_event_type_is_published_from_its_real_place() {
     }
     data(&mut registry).tick(1000.0);
 
-    // Fragmentation: every other one goes home, and its class keeps none.
+    // Fragmentation: every other buffer is released, and its class keeps none.
     let mut place = 0;
     held.sort_unstable_by_key(PooledBuffer::address);
     held.retain(|_| {
@@ -84,7 +85,7 @@ fn every_event_type_is_published_from_its_real_place() {
     data(&mut registry).tick(1010.0);
     held.clear();
 
-    // JavaScript's side: buffers that crossed, and a participant that died with two in its hands.
+    // JavaScript: buffers that were passed, and a participant that died with two of them.
     let mut bridge = WasmJsBridge::new(1, 8, data(&mut registry).control().unwrap().most_slots());
     bridge.calibrate(ObjectCosts {
         view_bytes: 99,
@@ -103,7 +104,7 @@ fn every_event_type_is_published_from_its_real_place() {
     assert_eq!(control.reclaim_leases(bridge.leases()), 2);
     data(&mut registry).tick(1200.0);
 
-    // A stream with a gap in it.
+    // A stream with a gap.
     let config = StreamConfig {
         sample_rate_hz: RATE_HZ,
         channels: 1,
@@ -117,13 +118,13 @@ fn every_event_type_is_published_from_its_real_place() {
     }
     drop((capture, analysis));
 
-    // A flood that nobody takes away in time.
+    // More events than a lane has cells, without a pump.
     pump(&bus, 10_000);
     for _ in 0..2000 {
         half.release(half.acquire(64).unwrap());
     }
 
-    // The last stream is closed, and yet somebody holds a buffer.
+    // The last stream is closed while a buffer is still in use.
     assert_eq!(data(&mut registry).report_leaks(), 0);
     let leaked = half.acquire(1000).unwrap();
     let slot = leaked.slot_index();
@@ -165,7 +166,7 @@ fn every_event_type_is_published_from_its_real_place() {
     assert_eq!(pressure["objects"], counts.objects);
     assert_eq!(pressure["bytes_unpooled"], 10 * (4000 + 160));
 
-    // Each publisher's events of each lane came in order, none twice, none missing but those counted as dropped.
+    // The events of each publisher and lane are in order, and none is missing except those announced as dropped.
     let mut next = BTreeMap::<(u32, Priority), u64>::new();
     for record in &*records {
         let next = next.entry((record.publisher, record.priority)).or_default();

@@ -1,4 +1,4 @@
-//! An account of every event that arrives, beside what the tests themselves did.
+//! Counts every delivered event, and compares it with the operations of the tests.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex};
@@ -10,20 +10,20 @@ use crate::registry::{
     Dependency, InitContext, Module, ModuleDescriptor, ModuleError, ModuleRegistration, Version,
 };
 
-/// What a frame's Critical and Normal events said.
+/// The counts in the Critical and Normal events of one frame.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct EngineFrame {
     pub(super) allocations: u32,
     pub(super) levels: u32,
 }
 
-/// What arrived, beside what the test itself did.
+/// The delivered events, and the operations of the test.
 #[derive(Default)]
 pub(super) struct Ledger {
     pub(super) events: u64,
     pub(super) allocated: BTreeMap<u16, u64>,
     pub(super) recycled: BTreeMap<u16, u64>,
-    /// Events that came after a later frame's, of the same half and lane or of the same stream.
+    /// Events delivered after one with a later frame of the same half and lane or of the same stream.
     pub(super) out_of_order: u64,
     pub(super) last_of_half: BTreeMap<u16, u64>,
     pub(super) last_of_stream: BTreeMap<u32, u64>,
@@ -31,19 +31,19 @@ pub(super) struct Ledger {
     pub(super) engine: u16,
     pub(super) manager: u16,
     pub(super) engine_stream: u32,
-    /// The player's own account: buffers in order, scratch buffers by frame and class, all by class.
+    /// The operations of the player: buffers in order, scratch buffers by frame and class, and the sums by class.
     pub(super) expected: VecDeque<(u64, u32)>,
     pub(super) expected_scratch: BTreeMap<(u64, u32), u32>,
-    /// Blocks that were refused, perhaps after their first channel had been drawn.
+    /// Requests for blocks that failed, possibly after their first channel was acquired.
     pub(super) torn: VecDeque<(u64, u32)>,
     pub(super) expected_by_class: BTreeMap<u32, u64>,
     pub(super) unexpected: u64,
     pub(super) player_allocated: BTreeMap<u32, u64>,
     pub(super) player_recycled: BTreeMap<u32, u64>,
-    /// The engine's frames of which one lane has spoken and the other has not.
+    /// Frames of the engine with events of one lane, but not of the other.
     pub(super) open_frames: BTreeMap<u64, EngineFrame>,
     pub(super) engine_frames: u64,
-    /// Per quantum, the window buffers that captures drew; per window, the scratch buffers of its analysis.
+    /// Per quantum, the window buffers that captures acquired; per window, the scratch buffers of its analysis.
     pub(super) window_buffers: BTreeMap<u64, u32>,
     pub(super) window_scratch: BTreeMap<u64, u32>,
     pub(super) levels: BTreeMap<u64, u32>,
@@ -60,7 +60,7 @@ impl Ledger {
     pub(super) fn allocation(&mut self, event: &BufferPoolAllocation) {
         self.events += 1;
         *self.allocated.entry(event.half).or_default() += u64::from(event.count);
-        // The manager's half follows no stream.
+        // The manager's half has no stream.
         let first_frame = event.first_frame.unwrap_or(0);
         self.in_order(event.half, first_frame);
         let at = (first_frame, event.class_samples);
@@ -111,7 +111,7 @@ impl Ledger {
         }
     }
 
-    /// A frame is done with when its two buffers and its level were published.
+    /// Adds an event of the engine. A frame is complete with the events of its two buffers and its level.
     pub(super) fn engine_published(
         &mut self,
         first_frame: u64,
@@ -119,18 +119,18 @@ impl Ledger {
     ) {
         let frame = self.open_frames.entry(first_frame).or_default();
         count(frame);
-        let whole = EngineFrame {
+        let complete = EngineFrame {
             allocations: 2,
             levels: 1,
         };
-        if *frame == whole {
+        if *frame == complete {
             self.open_frames.remove(&first_frame);
             self.engine_frames += 1;
         }
     }
 }
 
-/// A module as an application adds one: it depends on the pool, and listens.
+/// A module of an application, which depends on the pool and subscribes to its events.
 #[derive(Default)]
 pub(super) struct LedgerModule {
     pub(super) ledger: Arc<Mutex<Ledger>>,

@@ -1,4 +1,4 @@
-//! 100,000 quanta of mixed classes, audio and pool events: in the end every account agrees with every other.
+//! 100,000 quanta of mixed classes, audio and pool events: all counts agree with each other at the end.
 
 use std::collections::VecDeque;
 use std::sync::MutexGuard;
@@ -13,19 +13,19 @@ use crate::modules::audio_foundations::{Meter, PitchWork};
 use crate::modules::data_management::sizing::sizing_rules::SizingPolicy;
 use crate::modules::data_management::{AudioFormat, DataManagementConfig};
 
-/// The interpreter is slow.
+/// Miri is slow.
 const QUANTA: u64 = if cfg!(miri) { 320 } else { 100_000 };
 const QUANTA_PER_ROUND: u64 = QUANTA / 10;
-/// Of each round, as many have a stream open: analysis takes most of the time.
+/// Quanta of each round with an open stream: the analysis takes most of the time.
 const QUANTA_PER_STREAM: u64 = if cfg!(miri) { 20 } else { 1_000 };
-/// A critical lane holds the events of many more.
+/// A Critical lane has cells for the events of many more quanta.
 const QUANTA_PER_PUMP: u64 = 16;
 const QUANTA_PER_TICK: u64 = 32;
 
 #[wasm_bindgen_test(unsupported = test)]
-fn a_hundred_thousand_quanta_leave_every_account_in_agreement() {
+fn counts_agree_after_a_hundred_thousand_quanta() {
     let bus = TypedEventBus::default();
-    // Learned classes would be other than the ledger's account knows.
+    // The ledger assumes the default classes, so that classes must not be learned.
     let sizing = SizingPolicy {
         learn_classes: false,
         ..SizingPolicy::default()
@@ -87,7 +87,7 @@ fn a_hundred_thousand_quanta_leave_every_account_in_agreement() {
             }
             QUANTA_PER_STREAM => {
                 let (capture, mut analysis) = stream.take().unwrap();
-                // Whatever the sizing of the others: a stream has what it was opened with.
+                // A stream has the buffers with which it was opened, whatever the sizing of other halves.
                 assert_eq!(capture.counters().skipped_windows, 0);
                 drop(capture);
                 analysis.poll(usize::MAX);
@@ -136,7 +136,7 @@ fn a_hundred_thousand_quanta_leave_every_account_in_agreement() {
     let Player { half, refused, .. } = player;
     drop(half);
     delivered += pump(&bus, end);
-    // The manager's half is part of the module: its next quanta count what came home.
+    // The manager's half is part of the module: its next quanta publish the released buffers.
     data(&mut registry).tick(ms(end) + 1.0);
     data(&mut registry).tick(ms(end) + 2.0);
     settle(&mut registry, end);
@@ -163,10 +163,10 @@ fn a_hundred_thousand_quanta_leave_every_account_in_agreement() {
         assert_eq!(ledger.recycled[half], *allocated, "half {half}");
     }
     assert_eq!(metrics.exhausted, refused);
-    // Demand at random, and a pool that keeps no more than it needs.
+    // Random demand, and a pool that keeps no more buffers than it needs.
     assert!(metrics.hit_rate_percentage.unwrap() > 99.5, "{metrics:?}");
 
-    // Every lane delivered what was published.
+    // Every lane delivered all published events.
     assert_eq!(subscriber_panics, 0);
     for lane in [&critical, &high, &normal] {
         assert_eq!((lane.dropped, lane.unclaimed, lane.pending), (0, 0, 0));
@@ -176,8 +176,8 @@ fn a_hundred_thousand_quanta_leave_every_account_in_agreement() {
     assert_eq!(published, ledger.events);
     assert!(delivered as u64 <= published);
 
-    // Pool and audio events of one frame belong together: each quantum of the engine has its two buffers and its
-    // level, each window its scratch, and a buffer per channel drawn in the quantum in which it began.
+    // Pool and audio events of a frame agree: each quantum of the engine has its two buffers and its level, and each window
+    // has its scratch, and a buffer per channel that was acquired in the quantum in which it began.
     assert_eq!(
         (ledger.engine_frames, ledger.open_frames.len()),
         (QUANTA, 0)
@@ -200,7 +200,7 @@ fn a_hundred_thousand_quanta_leave_every_account_in_agreement() {
             .all(|window| ledger.window_buffers.contains_key(&quantum_of(window)))
     );
 
-    // Later rounds live on what the first ones reserved.
+    // Later rounds use the memory that the first ones reserved.
     assert_eq!(reserved[5..], [reserved[5]; 5]);
     assert_eq!(starved, 0);
     drop(ledger);

@@ -1,7 +1,7 @@
-//! A pool of nothing but its own mix can always be built, and halves with mixes of their own attached to it, where limit or
-//! reserve cover them.
+//! A pool can always be built with its own mix only, and halves with mixes of their own can be attached to it, if the limit
+//! or the reserve covers them.
 //!
-//! `WAVEPOOL_MIXES` says how many random mixes there are: `cargo xtask verify mixes` builds 20,000.
+//! `WAVEPOOL_MIXES` is the number of random mixes: `cargo xtask verify mixes` builds 20,000.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -13,7 +13,7 @@ use crate::modules::data_management::{
     BufferPool, PoolBuilder, PoolControl, PoolError, RealtimePool,
 };
 
-/// Sizes of blocks and windows as they are in use.
+/// Usual sizes of blocks and windows.
 const COMMON: [usize; 23] = [
     32, 48, 64, 80, 96, 120, 128, 160, 192, 240, 256, 320, 441, 480, 512, 882, 960, 1024, 1764,
     1920, 2048, 4096, 8192,
@@ -45,7 +45,7 @@ fn of_mix(mix: &[(usize, u32)]) -> PoolBuilder {
     })
 }
 
-/// Builds the pool and attaches the halves; every one has what it was promised.
+/// Builds the pool and attaches the halves; each has the buffers of its mix.
 fn build(pool: PoolBuilder, first: &Mix, others: &[Mix]) -> Result<(), TestCaseError> {
     let refused = |error: PoolError| TestCaseError::fail(error.to_string());
     let (mut control, half) = pool.build().map_err(refused)?;
@@ -140,7 +140,7 @@ fn limit_that_covers_a_capacity_plan_is_not_reached() {
             quantum_frames: 128,
         });
     let built = runner().run(&vec(stream, 1..=8), |streams| {
-        // More buffers of a class than a pool is built with are refused.
+        // More buffers of a class than a pool can be built with are refused.
         let Ok(plan) = CapacityPlan::for_streams(&streams) else {
             return Ok(());
         };
@@ -151,7 +151,7 @@ fn limit_that_covers_a_capacity_plan_is_not_reached() {
             .collect();
         // One half for all streams.
         build(of_mix(&mix), &mix, &[])?;
-        // A half for each, beside one that has no buffers.
+        // A half for each stream, and one without buffers.
         let empty: Mix = mix.iter().map(|&(samples, _)| (samples, 0)).collect();
         let own = plan
             .streams

@@ -1,5 +1,5 @@
-//! Every public size, count, index and time from 0 to its type's maximum: accepted and right, or refused with a typed error
-//! before anything changes.
+//! Every public size, count, index and time, from 0 to the maximum of its type: it is used exactly, or refused with a typed
+//! error before anything changes.
 
 use crate::event_bus::TypedEventBus;
 use crate::modules::data_management::pool_metrics::BoundaryCounts;
@@ -60,7 +60,7 @@ const TIMES_MS: [f64; 11] = [
     f64::NAN,
 ];
 
-/// What no machine has: refused, or so little that it is no burden on the one that runs the test.
+/// An impossible amount of memory is refused; an accepted one is small enough for the machine that runs the test.
 fn is_no_burden(samples: usize) -> bool {
     !(1 << 22..1 << 38).contains(&(samples as u64))
 }
@@ -70,7 +70,7 @@ fn pool() -> (PoolControl, RealtimePool) {
     pool.limit_samples(1 << 14).build().unwrap()
 }
 
-/// A refused build has a reason that carries the numbers, and an accepted one has what was asked for.
+/// The error of a refused build contains the numbers, and an accepted one has the requested buffers.
 #[test]
 fn numbers_of_a_builder_are_right_or_refused() {
     for samples in SIZES {
@@ -110,7 +110,7 @@ fn numbers_of_a_builder_are_right_or_refused() {
             twice.err(),
             Some(PoolError::BadClasses { .. } | PoolError::TooLarge { .. })
         ));
-        // Limits and reserves of any size; a limit is not memory.
+        // Limits and reserves of any size: a limit allocates nothing.
         let pool = BufferPool::builder().class(256, 2);
         let (mut control, _half) = pool.clone().limit_samples(samples).build().unwrap();
         assert!(control.is_valid() && control.metrics().bytes_reserved == 2048);
@@ -249,7 +249,7 @@ fn numbers_of_a_real_time_half_are_right_or_refused() {
 }
 
 #[test]
-fn frames_near_the_end_of_their_type_are_carried() {
+fn frame_numbers_near_their_maximum_are_published() {
     let (control, mut half) = pool();
     for frame in [
         0,

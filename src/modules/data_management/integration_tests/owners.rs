@@ -1,4 +1,4 @@
-//! What a half's owner leaves behind: nothing that was asked of it, no count of it, and no buffer that nobody reports.
+//! After the owner of a half was dropped: no request to it, no count of it, and no unreported buffer is left.
 
 use core::mem::forget;
 
@@ -18,7 +18,7 @@ fn pool(limit_samples: usize) -> (PoolControl, RealtimePool) {
         .unwrap()
 }
 
-/// Quanta and control steps; returns how many buffers the last of them moved.
+/// Runs quanta and control steps; returns how many buffers the last of them moved.
 fn settle(control: &mut PoolControl, half: &mut RealtimePool) -> u32 {
     let mut moved = 0;
     for quantum in 0..100 {
@@ -161,7 +161,7 @@ fn leaked_scratch_is_reported_also_one_from_the_cache() {
     };
     forget(half.scratch(100));
     assert_eq!(out(&control), (1, 1));
-    // The next one that comes back is cached, and leaks from there.
+    // The next released buffer is cached, and leaks from the cache.
     drop(half.scratch(100));
     forget(half.scratch(100));
     assert_eq!(out(&control), (2, 2));
@@ -173,7 +173,7 @@ fn leaked_scratch_is_reported_also_one_from_the_cache() {
         (out(&control), control.report_leaks(|_| false)),
         ((2, 2), 0)
     );
-    // The cache serves again.
+    // The cache serves requests again.
     drop(half.scratch(100));
     forget(half.scratch(100));
     drop(half);
@@ -187,7 +187,7 @@ fn leaked_scratch_is_reported_also_one_from_the_cache() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn scratch_that_is_not_leaked_goes_on_being_cached() {
+fn scratch_that_is_not_leaked_stays_cached() {
     let (control, mut half) = pool(1 << 14);
     for quantum in 0..20 {
         half.begin_quantum(quantum * 128);
@@ -197,7 +197,7 @@ fn scratch_that_is_not_leaked_goes_on_being_cached() {
     assert_eq!((control.leased(), control.is_valid()), (0, true));
 }
 
-/// What happens to the halves of a pool, in some order.
+/// Operations on the halves of a pool, in some order.
 #[derive(Debug, Clone, Copy)]
 enum Change {
     Attach,
@@ -258,7 +258,7 @@ proptest! {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn hit_rate_of_halves_that_are_gone_is_not_measured() {
+fn hit_rate_of_dropped_halves_is_not_measured() {
     let (mut control, mut half) = pool(1 << 16);
     let policy = SizingPolicy {
         window_ms: 50.0,

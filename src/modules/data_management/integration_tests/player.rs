@@ -1,11 +1,11 @@
-//! An audio thread that draws buffers of every class at random, and enters each into the ledger.
+//! An audio thread that acquires buffers of every class at random, and records each in the ledger.
 
 use std::collections::VecDeque;
 
 use super::ledger::Ledger;
 use crate::modules::data_management::{BufferRef, PlanarRef, PooledBuffer, RealtimePool};
 
-/// A generator of operations (Lehmer, as in MINSTD): the same on every target.
+/// A random generator for operations (Lehmer, as in MINSTD), the same on every target.
 pub(super) struct Dice(pub(super) u64);
 
 impl Dice {
@@ -15,12 +15,12 @@ impl Dice {
     }
 }
 
-/// The class that serves a request: the default mix is powers of two.
+/// The class that serves a request: the classes of the default mix are powers of two.
 fn class_of(samples: usize) -> u32 {
     samples.next_power_of_two().max(256) as u32
 }
 
-/// What the player has in hands between quanta.
+/// The buffers of the player between quanta.
 #[expect(dead_code, reason = "held, not read")]
 pub(super) enum Held {
     Unique(PooledBuffer),
@@ -28,7 +28,7 @@ pub(super) enum Held {
     Planar(PlanarRef),
 }
 
-/// Draws buffers of every class on its own half, and enters each into the ledger.
+/// Acquires buffers of every class on its own half, and records each in the ledger.
 pub(super) struct Player {
     pub(super) half: RealtimePool,
     pub(super) dice: Dice,
@@ -83,7 +83,7 @@ impl Player {
         }
         while self.held.len() > self.most_held {
             match self.held.pop_front() {
-                // Half of them as a real-time thread gives back, half as anybody does.
+                // Half of them are released on the real-time half, half are dropped.
                 Some(Held::Unique(buffer)) if samples.is_multiple_of(2) => {
                     self.half.release(buffer)
                 }

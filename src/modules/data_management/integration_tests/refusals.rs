@@ -1,4 +1,4 @@
-//! A refused request changes nothing but the count of what was refused.
+//! A failed request changes nothing but the count of failed requests.
 
 use proptest::prelude::*;
 
@@ -7,7 +7,7 @@ use crate::modules::data_management::{
     ExhaustionPolicy, PoolControl, PoolError, PoolMetrics, WasmJsBridge,
 };
 
-/// What must be the same before and after a refused request.
+/// The figures that must be equal before and after a failed request.
 fn unchanged(metrics: &PoolMetrics) -> (u64, u64, u64, usize, Vec<[u64; 4]>) {
     let classes = metrics.classes.iter();
     let classes = classes.map(|class| [class.carved, class.idle, class.high_water, class.hits]);
@@ -57,7 +57,7 @@ proptest! {
         };
         let pool = BufferPool::builder().class(64, small).class(128, large).exhaustion(policy);
         let (control, half) = pool.build().unwrap();
-        // Some stay out, some come back to the list, some to the inbox.
+        // Some stay in use, some are released to the list, some to the inbox.
         let mut out = Vec::new();
         for (samples, way) in held {
             match half.acquire(samples) {
@@ -159,7 +159,7 @@ fn refused_growth_changes_nothing() {
     }
     control.grow(64, 0).unwrap();
     assert_eq!(control.metrics(), before);
-    // What was asked back is asked back still.
+    // Buffers that were requested back still are.
     drop(held);
     for frame in 0..4 {
         half.begin_quantum(frame);

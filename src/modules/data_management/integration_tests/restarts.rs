@@ -1,4 +1,4 @@
-//! Streams and engines that stop, restart, and change rate and window.
+//! Streams and engines that stop, restart, and change their rate and window.
 
 use std::collections::BTreeSet;
 
@@ -22,7 +22,7 @@ mockall::mock! {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn streams_and_engines_stop_restart_and_change_without_a_leak() {
+fn leak_free_when_streams_and_engines_stop_restart_and_change() {
     let bus = TypedEventBus::default();
     let mut registry = ModuleRegistry::builder(bus.clone()).boot().unwrap();
     let mut step = MockStep::new();
@@ -31,9 +31,9 @@ fn streams_and_engines_stop_restart_and_change_without_a_leak() {
         let prepare = step.expect_prepare().withf(move |given| *given == rate);
         prepare.times(1).return_const(());
     }
-    // Once as it begins, once as it is started again.
+    // Once at the first start, once at the restart.
     step.expect_reset().times(2).return_const(());
-    // It finds no scratch in its first quantum, and the block goes on as it is.
+    // It gets no scratch in its first quantum, and the block stays unchanged.
     let mut calls = 0;
     step.expect_process().returning(move |block, ctx| {
         calls += 1;
@@ -65,7 +65,7 @@ fn streams_and_engines_stop_restart_and_change_without_a_leak() {
     play(&mut engine, 8, &mut played);
     assert_eq!(engine.counters().refused_scratch, 1);
     assert_eq!((played[8 * QUANTUM - 1], played.last()), (1.0, Some(&1.0)));
-    // Five milliseconds from silence to full and back.
+    // Five milliseconds from silence to full level and back.
     let steepest = 1.01 / (0.005 * rates[1]);
     assert!(
         played
@@ -87,7 +87,7 @@ fn streams_and_engines_stop_restart_and_change_without_a_leak() {
             buffers.create("input", format).unwrap();
             let quanta = if cfg!(miri) { 2 } else { 4 } * config.window.div_ceil(QUANTUM);
             for quantum in 0..quanta as u64 {
-                // A restart in the middle: the frames begin anew.
+                // A restart in the middle: the frame numbers begin again.
                 let frame = quantum % (quanta as u64 / 2) * QUANTUM as u64;
                 capture.process(&[&sine(440.0, frame)], frame);
                 let buffer = buffers.get_mut("input").unwrap();
