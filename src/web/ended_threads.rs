@@ -17,8 +17,8 @@ const RUNNING: u8 = 0;
 const LEFT: u8 = 1;
 const TERMINATED: u8 = 2;
 const CLOSED: u32 = 10;
-/// Numbers that no object has.
-const LIMITS: [u32; 8] = [0, 1, 63, 64, 1 << 29, (1 << 30) - 1, 1 << 30, u32::MAX];
+/// Numbers that no object has: their generation is 0, or has not been reached. The first number that a table gives is 64.
+const LIMITS: [u32; 7] = [0, 1, 63, 1 << 29, (1 << 30) - 1, 1 << 30, u32::MAX];
 
 fn host(mode: &str) -> Host {
     let options = format!(r#"{{"mode":"{mode}","mode_reason":"test","profile":null,"seed":1}}"#);
