@@ -20,13 +20,13 @@ const CLASSES_FIELD: usize = FIXED_FIELDS - 1;
 const MAX_COUNT: u64 = 1 << 53;
 /// The largest size: that of a memory.
 const MAX_BYTES: u64 = u32::MAX as u64;
-const FIELDS: usize = FIXED_FIELDS + MAX_CLASSES * CLASS_FIELDS;
+pub(super) const FIELDS: usize = FIXED_FIELDS + MAX_CLASSES * CLASS_FIELDS;
 const CELL_BYTES: usize = HEADER_BYTES - FIELDS * 8;
 
 /// The memory of one header, which JavaScript reads or writes in place.
 #[repr(C)]
 pub(crate) struct Header {
-    fields: [u64; FIELDS],
+    pub(super) fields: [u64; FIELDS],
     /// `MaybeUninit`, because padding inside an event has no value.
     cells: [MaybeUninit<u8>; CELL_BYTES],
 }

@@ -1,6 +1,6 @@
 //! The worklet's exports. JavaScript names a tap by a number, see `thread_slots`.
 //!
-//! Only `tap_open` allocates, and only `tap_close` frees. The steps of the others are bounded by the number of open windows.
+//! Only `tap_open` allocates, and only `tap_close` and `tap_free` free. The steps of the others are bounded by the number of open windows.
 #![allow(unsafe_code)] // Exports by name.
 
 use super::allocator;
@@ -193,6 +193,13 @@ pub(super) extern "C" fn tap_leave(tap: u32) {
     Tap::slots().close(tap);
 }
 
+/// Transfer mode: frees a tap that was closed, and the pool that it was opened with, so that this instance can open another. Returns
+/// 1; 0 if no such tap is open.
+#[unsafe(no_mangle)]
+extern "C" fn tap_free(tap: u32) -> u32 {
+    Tap::slots().remove(tap).is_some().into()
+}
+
 /// The most frames that one call of `tap_begin` plans.
 #[unsafe(no_mangle)]
 extern "C" fn tap_most_frames() -> u32 {
@@ -203,4 +210,53 @@ extern "C" fn tap_most_frames() -> u32 {
 #[unsafe(no_mangle)]
 extern "C" fn tap_header_bytes() -> u32 {
     HEADER_BYTES as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use core::arch::wasm32::memory_size;
+
+    use wasm_bindgen_test::wasm_bindgen_test;
+
+    use super::*;
+    use crate::web::block_header::{FIELDS, Header};
+
+    /// Opens a tap, delivers windows, and frees it with some of them taken, sent, waiting and begun. Returns what its last header says.
+    fn open_and_free(channels: u32, window: u32) -> [u64; FIELDS] {
+        let tap = tap_open(7, 48_000.0, channels, window, window / 2);
+        assert_ne!(tap, 0, "{channels} channels, windows of {window}");
+        for _ in 0..6 * window / 128 {
+            tap_begin(tap, 128, 0);
+            assert_ne!(tap_commit(tap), NO_TAP);
+        }
+        tap_objects(tap, 2, 3, 4);
+        assert_ne!(tap_take(tap), 0);
+        tap_write_header(tap, 1000.0);
+        tap_give_back(tap, 1);
+        assert_ne!(tap_take(tap), 0);
+        tap_give_back(tap, 0);
+        assert_ne!(tap_take(tap), 0);
+        tap_flush(tap);
+        tap_close(tap);
+        tap_write_header(tap, 1000.0);
+        let header = core::ptr::with_exposed_provenance::<Header>(tap_header(tap));
+        // SAFETY: the tap is still open, and nobody writes its header now.
+        let fields = unsafe { (*header).fields };
+        assert_eq!(tap_free(tap), 1);
+        assert_eq!(tap_free(tap), 0, "freed twice");
+        assert_eq!(tap_begin(tap, 128, 0), NO_TAP, "used after it was freed");
+        fields
+    }
+
+    #[wasm_bindgen_test]
+    fn freed_tap_returns_its_memory_and_the_next_one_counts_from_zero() {
+        let shapes = [(1, 256), (2, 2048), (8, 512), (1, 4096)];
+        let first = shapes.map(|(channels, window)| open_and_free(channels, window));
+        let pages = memory_size::<0>();
+        for _ in 0..50 {
+            let again = shapes.map(|(channels, window)| open_and_free(channels, window));
+            assert!(again == first, "{again:?} after {first:?}");
+        }
+        assert_eq!(memory_size::<0>(), pages, "pages of memory");
+    }
 }

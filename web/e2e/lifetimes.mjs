@@ -6,36 +6,54 @@ import { mode, onPage, serveFaulty } from './scenario.mjs';
 
 export { mode };
 /** `cargo xtask verify lifetimes` sets 10,000. */
-export const rounds = Number(process.env['WAVEPOOL_ROUNDS'] ?? 20);
+const rounds = Number(process.env['WAVEPOOL_ROUNDS'] ?? 20);
 /** Rounds before the first count: they make what is made once and kept. */
 const WARM_UP = 8;
 /** Rounds in one call of the page. */
 const BATCH = 100;
+/** Pages at a time, where there are several: most of a round is waiting. */
+const PAGES_ABREAST = 3;
 /** How long ends that nobody waits for may take. */
-const SETTLE_MS = 15_000;
+const SETTLE_MS = 8_000;
 /** The browser's own counts that are compared. */
 const COUNTED = ['AudioHandlers', 'AudioWorkletProcessors', 'JSEventListeners', 'WorkerGlobalScopes'];
 
 /**
  * A test that runs the rounds of `window.lifetimes[name]` and then finds no count above where it was: the browser's, unless it is
- * among `leaky`, and what the lifetime itself counts. `judge` gets what its `end` returned. One round is run for `per` of the
- * number asked for, where a round costs the browser more than it gives back.
+ * among `leaky`, and what the lifetime itself counts. `judge` gets what its `end` returned, and how many rounds that is for. A new
+ * page is opened every `perPage` rounds, where the browser keeps something of each round as long as its page lives.
  */
-export function lifetime(name, title, judge = () => {}, { leaky = [], per = 1 } = {}) {
-  const count = Math.ceil(rounds / per);
-  test(`lifetimes: ${title}, ${count} rounds`, { timeout: 60_000 + count * 1000 }, () =>
-    onPage(async (page) => {
-      await page.evaluate(async ([name, mode]) => (window.lifetime = await window.lifetimes[name](mode)), [name, mode]);
-      await run(page, 0, WARM_UP);
-      const devtools = await page.context().newCDPSession(page);
-      await devtools.send('Performance.enable');
-      const counted = COUNTED.filter((name) => !leaky.includes(name));
-      const before = await settled(() => census(page, devtools, counted), null);
-      await run(page, WARM_UP, count);
-      const after = await settled(() => census(page, devtools, counted), before);
-      for (const [what, number] of Object.entries(after)) assert.ok(number <= before[what], `${what}: ${before[what]} before, ${number} after`);
-      judge(await page.evaluate(() => window.lifetime.end()));
-    }, serveFaulty, 'lifetimes'));
+export function lifetime(name, title, judge = () => {}, { leaky = [], perPage = rounds } = {}) {
+  test(`lifetimes: ${title}, ${rounds} rounds`, { timeout: 60_000 + rounds * 1000 }, async (context) => {
+    const counted = COUNTED.filter((name) => !leaky.includes(name));
+    const start = Date.now();
+    const pages = Math.ceil(rounds / perPage);
+    let opened = 0;
+    let last;
+    const lane = async () => {
+      while (opened < pages) {
+        const count = Math.min(perPage, rounds - perPage * opened++);
+        const seen = await onPage((page) => compare(page, name, count, counted), serveFaulty, 'lifetimes');
+        for (const [what, number] of Object.entries(seen.after)) assert.ok(number <= seen.before[what], `${what}: ${seen.before[what]} before, ${number} after`);
+        judge(seen.end, count);
+        last = seen;
+      }
+    };
+    await Promise.all(Array.from({ length: PAGES_ABREAST }, lane));
+    context.diagnostic(JSON.stringify({ rounds, pages, seconds: Math.round((Date.now() - start) / 1000), ...last }));
+  });
+}
+
+/** Runs rounds on a page; returns what is in use before and after, and what the lifetime says at its end. */
+async function compare(page, name, rounds, counted) {
+  await page.evaluate(async ([name, mode]) => (window.lifetime = await window.lifetimes[name](mode)), [name, mode]);
+  await run(page, 0, WARM_UP);
+  const devtools = await page.context().newCDPSession(page);
+  await devtools.send('Performance.enable');
+  const before = await settled(() => census(page, devtools, counted), null);
+  await run(page, WARM_UP, rounds);
+  const after = await settled(() => census(page, devtools, counted), before);
+  return { before, after, end: await page.evaluate(() => window.lifetime.end()) };
 }
 
 async function run(page, from, count) {

@@ -11,8 +11,8 @@ lifetime('processors', 'processors opened, closed (also twice), trapped', ({ oth
 });
 
 // Chromium keeps every AudioWorkletNode whose processor still ran when its context closed, and each of an offline context, with
-// their memories: seen with a page that has no library. Some hundred in quick succession are all that it has room for.
+// their memories, as long as the page lives: seen with a page that has no library. It has room for some hundred.
 lifetime('processorsOfContextsThatClose', 'processors of contexts that close', ({ faults }) => assert.deepEqual(faults, []), {
   leaky: ['AudioHandlers', 'AudioWorkletProcessors', 'JSEventListeners'],
-  per: 100,
+  perPage: 100,
 });

@@ -82,57 +82,93 @@ export async function poolOfThePage(mode: Mode): Promise<Lifetime> {
   };
 }
 
-/** Whole pools are opened and closed, restarted, and closed while a participant opens or is in a worker. */
+/** A control worker dies in each of so many rounds but one: there it hangs, and keeps a core busy for a second until it is ended. */
+const STUCK_EVERY = 25;
+
+/** Whole pools are opened and closed, restarted, closed while a participant opens or is in a worker, and their control workers die. */
 export async function poolsThatClose(mode: Mode): Promise<Lifetime> {
   const leaks: number[] = [];
-  const ways: (() => Promise<void>)[] = [
-    async () => {
-      const wavepool = await Wavepool.create({ mode });
-      const pool = await wavepool.pool();
-      pool.acquire(64);
-      leaks.push((await wavepool.close()).leaked);
+  let [dead, stuck] = [0, 0];
+  const start = controlWorkers();
+  const create = (): ReturnType<typeof start> => start(() => Wavepool.create({ mode }));
+  const close = async (wavepool: Wavepool): Promise<void> => {
+    const [{ leaked }] = await Promise.all([wavepool.close(), wavepool.close()]);
+    leaks.push(leaked);
+  };
+  const restart = (wavepool: Wavepool): Promise<unknown> =>
+    start(async () => {
+      await wavepool.restart();
+      return wavepool;
+    });
+  const dies = async (): Promise<void> => {
+    const [wavepool, control] = await create();
+    await wavepool.pool();
+    const told = new Promise<string>((resolve) => wavepool.onCrash(resolve));
+    control.terminate();
+    await told;
+    dead += 1;
+    await wavepool.close().catch(() => null);
+  };
+  const ways: ((number: number) => Promise<void>)[] = [
+    async function closed() {
+      const [wavepool] = await create();
+      (await wavepool.pool()).acquire(64);
+      await close(wavepool);
     },
-    async () => {
-      const wavepool = await Wavepool.create({ mode });
+    async function closedWhileAWorkerHasBuffers() {
+      const [wavepool] = await create();
       const { worker, live } = startWorker(await wavepool.handOverPool(), false);
       await live;
-      leaks.push((await wavepool.close()).leaked);
+      await close(wavepool);
       worker.terminate();
     },
-    async () => {
-      const wavepool = await Wavepool.create({ mode });
+    async function restarted() {
+      const [wavepool] = await create();
       await wavepool.pool();
-      await wavepool.restart();
-      const pool = await wavepool.pool();
-      pool.acquire(64);
-      leaks.push((await wavepool.close()).leaked);
+      await restart(wavepool);
+      (await wavepool.pool()).acquire(64);
+      await close(wavepool);
     },
-    async () => {
-      const wavepool = await Wavepool.create({ mode });
+    async function closedWhileAPoolOpens() {
+      const [wavepool] = await create();
       const opening = wavepool.pool().catch(() => null);
-      await wavepool.close();
+      await close(wavepool);
       await opening;
     },
-    async () => {
-      const wavepool = await Wavepool.create({ mode });
+    async function withoutControlWorker(number) {
+      if (Math.floor(number / ways.length) % STUCK_EVERY !== 0) return dies();
+      const [wavepool] = await create();
       await wavepool.pool();
       await wavepool.fault('spin');
       const told = new Promise((resolve) => wavepool.onStuck(resolve));
       const waiting = wavepool.metrics().catch(() => null);
       await told;
-      await wavepool.restart();
+      stuck += 1;
+      await restart(wavepool);
       await waiting;
-      leaks.push((await wavepool.close()).leaked);
+      await close(wavepool);
     },
   ];
   return {
-    rounds: (from, to) => inTurn(from, to, ABREAST, (number) => ways[number % ways.length]!()),
+    rounds: (from, to) => inTurn(from, to, ABREAST, (number) => ways[number % ways.length]!(number)),
     count: async () => ({ locks: await locks() }),
-    end: async () => {
-      // Nothing is open any more.
-      for (const mayStop = performance.now() + 5000; (await locks()) > 0 && performance.now() < mayStop; ) await new Promise((resume) => setTimeout(resume, 100));
-      const { held = [], pending = [] } = await navigator.locks.query();
-      return { leaks: leaks.filter((leaked) => leaked !== 0), held: held.length, pending: pending.length };
-    },
+    end: async () => ({ leaks: leaks.filter((leaked) => leaked !== 0), dead, stuck }),
+  };
+}
+
+/** Runs what starts a control worker, one at a time, so that its worker is known: the one that was started last. */
+function controlWorkers(): (begin: () => Promise<Wavepool>) => Promise<readonly [Wavepool, Worker]> {
+  let newest: Worker;
+  globalThis.Worker = class extends Worker {
+    constructor(...given: ConstructorParameters<typeof Worker>) {
+      super(...given);
+      if (!String(given[0]).includes('lifetimes_pool_worker')) newest = this;
+    }
+  };
+  let last: Promise<unknown> = Promise.resolve();
+  return (begin) => {
+    const begun = last.then(async () => [await begin(), newest] as const);
+    last = begun.catch(() => undefined);
+    return begun;
   };
 }

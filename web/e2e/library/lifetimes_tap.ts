@@ -2,6 +2,7 @@
 import { Wavepool, type Block, type Mode, type Tap, type Tuner } from '../../lib/src/index.ts';
 import type { ToWorker } from './consumer_worker.ts';
 import { inTurn, locks, type Lifetime } from './lifetimes.ts';
+import { Probe } from './probe.ts';
 
 declare global {
   /** Chromium's, with `--expose-gc`. */
@@ -164,6 +165,7 @@ export function tapsOfContextsThatClose(mode: Mode): Promise<Lifetime> {
 async function inEveryWay(mode: Mode, all: readonly Way[]): Promise<Lifetime> {
   const wavepool = await Wavepool.create({ mode });
   const context = new AudioContext();
+  const probe = await Probe.load(context);
   const source = new ConstantSourceNode(context);
   source.start();
   const rig = new Rig(wavepool, source);
@@ -175,8 +177,9 @@ async function inEveryWay(mode: Mode, all: readonly Way[]): Promise<Lifetime> {
     },
     async end() {
       const { leaked } = await wavepool.close();
+      const { instances, made, bytes } = await probe.look();
       await context.close();
-      return { leaked, reasons: rig.reasons };
+      return { leaked, reasons: rig.reasons, instances, made, bytes };
     },
   };
 }

@@ -5,13 +5,17 @@ declare function gc(): void;
 export interface Probed {
   readonly frame: number;
   readonly calls: number;
-  /** WebAssembly instances that were made and not collected. */
+  /** WebAssembly instances that were made and not collected, and all that were ever made. */
   readonly instances: number;
+  readonly made: number;
+  /** Memory that the former have of their own, in bytes. */
+  readonly bytes: number;
 }
 
 let calls = 0;
-let instances = 0;
-const collected = new FinalizationRegistry(() => void (instances -= 1));
+let made = 0;
+const instances = new Set<WeakRef<WebAssembly.Exports>>();
+const collected = new FinalizationRegistry<WeakRef<WebAssembly.Exports>>((instance) => instances.delete(instance));
 
 const scope = globalThis as unknown as { registerProcessor: typeof registerProcessor };
 const register = scope.registerProcessor;
@@ -27,10 +31,18 @@ scope.registerProcessor = (name, Processor) => {
 WebAssembly.Instance = class extends WebAssembly.Instance {
   constructor(module: WebAssembly.Module, imports?: WebAssembly.Imports) {
     super(module, imports);
-    instances += 1;
-    collected.register(this.exports, null);
+    made += 1;
+    const instance = new WeakRef(this.exports);
+    instances.add(instance);
+    collected.register(this.exports, instance);
   }
 };
+
+function bytes(): number {
+  let sum = 0;
+  for (const instance of instances) sum += (instance.deref()?.['memory'] as WebAssembly.Memory | undefined)?.buffer.byteLength ?? 0;
+  return sum;
+}
 
 register(
   'probe',
@@ -39,7 +51,7 @@ register(
       super();
       this.port.onmessage = () => {
         gc();
-        this.port.postMessage({ frame: currentFrame, calls, instances } satisfies Probed);
+        this.port.postMessage({ frame: currentFrame, calls, instances: instances.size, made, bytes: bytes() } satisfies Probed);
       };
     }
 

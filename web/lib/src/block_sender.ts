@@ -72,8 +72,9 @@ export class BlockSender {
     this.ports.counts.postMessage(this.header.slice().buffer);
   }
 
-  /** Nothing follows. */
+  /** Nothing follows, and what comes back is not used: nothing refers to the instance any more. */
   close(): void {
+    this.ports.counts.onmessage = null;
     this.ports.counts.postMessage(null);
     if (this.ports.windows !== this.ports.counts) this.ports.windows.postMessage(null);
   }

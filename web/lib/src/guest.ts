@@ -31,6 +31,8 @@ export class Guest {
   /** No ticket is accepted any more. */
   private closed = false;
   private invited = false;
+  /** Ends as soon as it is known whether the ticket is opened, because it refers to all of this. */
+  private lapsing: ReturnType<typeof setTimeout> | undefined;
   private joined = false;
   /** It has left, or is lost. */
   private departed = false;
@@ -93,7 +95,7 @@ export class Guest {
   /** Its ticket is about to leave: from now on it may come at any moment, but not much later. */
   invite(): void {
     this.invited = true;
-    setTimeout(() => this.lapse(), TICKET_MS);
+    this.lapsing = setTimeout(() => this.lapse(), TICKET_MS);
   }
 
   /** There will be nobody: a port that is listened to would otherwise stay for as long as the page. */
@@ -104,6 +106,7 @@ export class Guest {
   /** It holds its lock by now, so that its death is noticed from here on. */
   private join(): void {
     if (this.closed) return this.say({ kind: 'refused' });
+    clearTimeout(this.lapsing);
     this.end = THREAD_END.running;
     this.joined = true;
     this.host.watch(this, this.holder);
@@ -114,7 +117,6 @@ export class Guest {
 
   /** It has not come, and is told that it is too late if it does. */
   private lapse(): void {
-    if (this.joined || this.closed) return;
     this.closed = true;
     void this.host.reclaim(this, this.holder);
   }
@@ -130,6 +132,7 @@ export class Guest {
    */
   async leave(how: Leave, late: () => void): Promise<void> {
     this.closed = true;
+    clearTimeout(this.lapsing);
     if (this.invited && !this.joined) {
       // Read by whoever opens the ticket all the same; a port that is listened to would stay for as long as the page.
       this.say({ kind: 'refused' });
@@ -177,6 +180,7 @@ export class Guest {
     if (this.departed) return;
     this.departed = true;
     this.closed = true;
+    clearTimeout(this.lapsing);
     this.end = THREAD_END.gone;
     this.watchdog.stop();
     // A thread that comes too late is answered.

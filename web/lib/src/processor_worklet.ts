@@ -1,17 +1,11 @@
 /** The audio side of a processor written in Rust: `wavepool::export_processor!` made the module that runs here. */
 import { messageOf } from './errors.ts';
+import { keepInstance, takeInstance } from './idle_instances.ts';
 import { faultMessage } from './instance.ts';
 import { PROCESSOR_PARAMETERS, type FromProcessor, type ProcessorExports, type ProcessorOptions } from './processor_protocol.ts';
 
-/** Instances that are kept for later processors; the one that has waited longest goes when there are more. */
-// See `docs/decisions/0043-one-wasm-instance-per-processor.md`.
-const MOST_IDLE = 16;
-
 /** Frames that a processor's block has at most; a longer quantum is processed in several. */
 const MOST_FRAMES = 4096;
-
-/** Instances whose processors were closed. A browser has few memories, and frees one only when it collects this thread's garbage. */
-const idle: { readonly key: string; readonly exports: ProcessorExports }[] = [];
 
 export class RustProcessor extends AudioWorkletProcessor {
   /** Null once it was closed or has failed: nothing refers to its memory any more. */
@@ -77,7 +71,7 @@ class Running {
 
   constructor({ module, key, channels }: ProcessorOptions) {
     this.key = key;
-    this.exports = take(key) ?? (new WebAssembly.Instance(module, {}).exports as unknown as ProcessorExports);
+    this.exports = (takeInstance(key) ?? new WebAssembly.Instance(module, {}).exports) as unknown as ProcessorExports;
     this.channels = channels;
     try {
       this.processor = this.exports.processor_open(sampleRate, channels);
@@ -121,8 +115,7 @@ class Running {
     // A module of an earlier version cannot close: its memory goes with this thread's next collection.
     if (!this.exports.processor_close) return;
     this.exports.processor_close(this.processor);
-    idle.push({ key: this.key, exports: this.exports });
-    if (idle.length > MOST_IDLE) idle.shift();
+    keepInstance(this.key, this.exports as unknown as WebAssembly.Exports);
   }
 
   /** A panic's own words, where there was one. */
@@ -150,9 +143,4 @@ class Running {
 /** A quantum in one block needs no further array, which would be garbage. */
 function part(samples: Float32Array, from: number, frames: number): Float32Array {
   return frames === samples.length ? samples : samples.subarray(from, from + frames);
-}
-
-function take(key: string): ProcessorExports | undefined {
-  const at = idle.findIndex((instance) => instance.key === key);
-  return at < 0 ? undefined : idle.splice(at, 1)[0]!.exports;
 }

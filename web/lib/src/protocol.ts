@@ -155,6 +155,8 @@ export type FromHost =
 export interface TapOptions {
   readonly module: WebAssembly.Module;
   readonly memory: WebAssembly.Memory | null;
+  /** Stands for the module, of which the worklet gets a copy. */
+  readonly key: string;
   readonly stream: number;
   /** Shared mode: what the tap is called by, and the memory that the instance runs on. */
   readonly number: number;

@@ -87,7 +87,7 @@ export class StreamNode implements Paced {
   }
 
   /** Opens the stream in the worker, then the node; resolves when the worklet runs. What fails half-way is closed again. */
-  static async open(source: AudioNode, host: HostWorker, config: StreamConfig, wasm: GuestWasm): Promise<StreamNode> {
+  static async open(source: AudioNode, host: HostWorker, config: StreamConfig, wasm: GuestWasm, key: string): Promise<StreamNode> {
     const { module, memory } = wasm;
     const ways = memory ? null : blockWays(config);
     const [wake, waker] = memory && config.consumer === 'reader' ? newWakeLanes() : [null, null];
@@ -102,7 +102,7 @@ export class StreamNode implements Paced {
     let node: StreamNode | null = null;
     try {
       if (source.context.state === 'closed') throw contextClosed();
-      const options: TapOptions = { module, memory, stream, number: opened.tap, thread: opened.tapThread, config };
+      const options: TapOptions = { module, memory, key, stream, number: opened.tap, thread: opened.tapThread, config };
       const worklet = workletNode(source.context, TAP_PROCESSOR, {
         numberOfInputs: 1,
         numberOfOutputs: 1,

@@ -38,8 +38,10 @@ export interface TapExports extends PanicNote {
   tap_window_address(tap: number, channel: number): number;
   /** Transfer mode: ends the stream; what was finished can still be taken. */
   tap_close(tap: number): void;
-  /** The last call: the tap is not used again. */
+  /** Shared mode, the last call: the tap is not used again. */
   tap_leave(tap: number): void;
+  /** Transfer mode: frees a tap that was closed, and all that it opened, so that another can be opened. 0 if that cannot be. */
+  tap_free(tap: number): number;
   /** Gives the taken window back; `sent` 0 counts it as skipped. */
   tap_give_back(tap: number, sent: number): void;
 }

@@ -35,6 +35,8 @@ export class Wavepool {
   /** Why this mode was chosen, as a sentence. */
   readonly modeReason: string;
   private readonly boot: Boot;
+  /** What the module's instances are kept under on an audio thread. */
+  private readonly moduleKey: string;
   // Set by `start`, which `create` awaits before anybody sees this.
   private host!: HostWorker;
   private wasm!: GuestWasm;
@@ -59,10 +61,11 @@ export class Wavepool {
   /** Set by the first {@link close}; nothing can be opened from then on. */
   private closing: Promise<{ leaked: number }> | null = null;
 
-  private constructor(choice: ModeChoice, boot: Boot, workletUrl: string | URL, store: ProfileStore | null) {
+  private constructor(choice: ModeChoice, boot: Boot, moduleKey: string, workletUrl: string | URL, store: ProfileStore | null) {
     this.mode = choice.mode;
     this.modeReason = choice.reason;
     this.boot = boot;
+    this.moduleKey = moduleKey;
     this.workletUrl = workletUrl;
     this.store = store;
   }
@@ -79,10 +82,10 @@ export class Wavepool {
    */
   static async create(options: WavepoolOptions = {}): Promise<Wavepool> {
     const choice = checkOptions(options);
-    const module = await compile(choice.mode, options.wasm);
+    const { module, key } = await compile(choice.mode, options.wasm);
     const store = options.remember === undefined ? null : new ProfileStore(options.remember);
     const boot = { mode: choice.mode, reason: choice.reason, module, tracks: options.devtoolsTracks ?? false };
-    const wavepool = new Wavepool(choice, boot, options.workletUrl ?? workletFile, store);
+    const wavepool = new Wavepool(choice, boot, key, options.workletUrl ?? workletFile, store);
     await wavepool.start();
     return wavepool;
   }
@@ -219,7 +222,7 @@ export class Wavepool {
 
   private async openStream(node: AudioNode, stream: StreamConfig): Promise<StreamNode> {
     await addWorklet(node.context, this.workletUrl);
-    const opened = await StreamNode.open(node, this.host, stream, this.wasm);
+    const opened = await StreamNode.open(node, this.host, stream, this.wasm, this.moduleKey);
     if (!this.closing) return opened;
     // It was not there yet when the others were closed.
     await opened.end().catch(() => undefined);
