@@ -8,7 +8,7 @@ use super::host::Host;
 #[wasm_bindgen]
 impl Host {
     /// Sets the figures of a feed: its format, and how often and by how much its writer was late so far.
-    #[wasm_bindgen(js_name = tellFeed)]
+    #[wasm_bindgen(js_name = reportFeed)]
     #[allow(clippy::too_many_arguments)] // JavaScript passes numbers one by one.
     pub fn set_feed(
         &mut self,

@@ -204,9 +204,9 @@ scenario('answers', 'the control worker answers at once, however long its turns 
 });
 
 if (mode === 'shared') {
-  scenario('answerUnknocked', 'without a knock its turn goes on', ({ early, afterKnock }) => {
+  scenario('answerUnsignalled', 'without a signal its turn goes on', ({ early, afterSignal }) => {
     assert.equal(early, false);
-    assert.ok(afterKnock < 500, `an answer took ${afterKnock} ms after the knock`);
+    assert.ok(afterSignal < 500, `an answer took ${afterSignal} ms after the signal`);
   });
 }
 

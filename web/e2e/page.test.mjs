@@ -264,13 +264,13 @@ onPage('the piano is named right, note by note', async (page) => {
   assertNothingLost(await stop(page));
 });
 
-/** In shared mode the control worker hears of messages, of what is evaluated there too, when somebody knocks: any request does. */
-async function whileKnocking(page, work) {
-  const knocking = setInterval(() => page.evaluate(() => window.wavepoolDemo.fault('none').catch(() => {})).catch(() => {}), 20);
+/** In shared mode the control worker returns to its event loop for messages, and for what is evaluated there, when it is signalled: any request does that. */
+async function whileSignalling(page, work) {
+  const signalling = setInterval(() => page.evaluate(() => window.wavepoolDemo.fault('none').catch(() => {})).catch(() => {}), 20);
   try {
     return await work();
   } finally {
-    clearInterval(knocking);
+    clearInterval(signalling);
   }
 }
 
@@ -278,7 +278,7 @@ onPage('a control worker that is held up for a moment skips no window, for longe
   await press(page, 'tone');
   const [worker] = page.workers();
   const holdUp = async (ms) => {
-    await whileKnocking(page, () =>
+    await whileSignalling(page, () =>
       worker.evaluate((ms) => {
         for (const end = performance.now() + ms; performance.now() < end; );
       }, ms),
@@ -302,7 +302,7 @@ test('a control worker that dies is told of, and another takes up the sound', as
   try {
     await press(page, 'tone');
     const [before] = page.workers();
-    await whileKnocking(page, () => before.evaluate(() => self.close()));
+    await whileSignalling(page, () => before.evaluate(() => self.close()));
     await page.waitForFunction(() => !document.querySelector('#notice').hidden, null, { timeout: 10_000 });
     assert.equal(await notice(page), 'The control worker is gone. Another one was started, and the sound goes on.');
     await page.waitForFunction(() => document.body.dataset.state === 'running', null, { timeout: 5000 });

@@ -22,8 +22,8 @@ export async function answers(mode: Mode): Promise<readonly number[]> {
   return waits.sort((a, b) => a - b);
 }
 
-/** Whether an answer came within a second in which nobody knocked, and how long it took from the knock on. */
-export async function answerUnknocked(mode: Mode): Promise<{ early: boolean; afterKnock: number }> {
+/** Whether an answer came within a second without a signal, and how long it took after the signal. */
+export async function answerUnsignalled(mode: Mode): Promise<{ early: boolean; afterSignal: number }> {
   const { add } = Atomics;
   const late: (() => void)[] = [];
   const { wavepool, source, end } = await stage(mode);
@@ -33,12 +33,12 @@ export async function answerUnknocked(mode: Mode): Promise<{ early: boolean; aft
   const answered = wavepool.metrics().then(() => performance.now());
   const early = await Promise.race([answered.then(() => true), pause(1000).then(() => false)]);
   Object.assign(Atomics, { add });
-  const knocked = performance.now();
-  for (const knock of late) knock();
-  const afterKnock = (await answered) - knocked;
+  const signalled = performance.now();
+  for (const signal of late) signal();
+  const afterSignal = (await answered) - signalled;
   await tap.close();
   await end();
-  return { early, afterKnock };
+  return { early, afterSignal };
 }
 
 /** Closes nothing. */

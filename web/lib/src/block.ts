@@ -39,7 +39,7 @@ export class Block {
 
   /**
    * The samples of one channel, counted from 0: `frames` of them, -1 to 1 at full scale. The array is the same each time
-   * the same buffer comes by.
+   * the same buffer is used.
    *
    * @throws {@link NoSuchChannelError}, {@link StaleLeaseError}
    */

@@ -1,6 +1,6 @@
 import type { Host } from '../wasm/transfer/wavepool.js';
 import { messageOf } from './errors.ts';
-import { BLOCKS_HOME, blocksInFlight, type HostPorts, type StreamConfig } from './protocol.ts';
+import { BLOCKS_PER_RETURN, blocksInFlight, type HostPorts, type StreamConfig } from './protocol.ts';
 
 /** Views per block on this side, all of its header. */
 const VIEWS_PER_BLOCK = 2;
@@ -15,18 +15,18 @@ const VIEWS_OF_CONSUMER = 1;
  * consumer that has read them.
  */
 export class BlockReceiver {
-  /** Settles when everybody who sends has said the last word. */
+  /** Settles when every sender has sent its final message. */
   readonly ended: Promise<unknown>;
-  /** The worklet has told its final counts. */
-  heardLastWord = false;
+  /** The worklet has reported its final counts. */
+  hasFinalMessage = false;
   private readonly host: Host;
   private readonly memory: WebAssembly.Memory;
   private readonly stream: number;
   private readonly config: StreamConfig;
   private readonly ports: HostPorts;
   private refused = false;
-  /** Blocks that were read and have not gone home yet. */
-  private home: ArrayBuffer[] = [];
+  /** Blocks that were read and have not been returned to the worklet yet. */
+  private returned: ArrayBuffer[] = [];
 
   /** `received` is called after each block, `failed` with what a block threw. */
   constructor(
@@ -45,11 +45,11 @@ export class BlockReceiver {
     this.ports = ports;
     host.countBuffers(blocksInFlight(config), host.headerBytes() + config.channels * config.window * 4);
     const senders = ports.consumer ? [ports.worklet, ports.consumer] : [ports.worklet];
-    const hear = (port: MessagePort): Promise<void> =>
+    const receive = (port: MessagePort): Promise<void> =>
       new Promise((end) => {
         port.onmessage = ({ data: block }: MessageEvent<ArrayBuffer | null>) => {
           if (block === null) {
-            if (port === ports.worklet) this.heardLastWord = true;
+            if (port === ports.worklet) this.hasFinalMessage = true;
             return end();
           }
           if (!this.isBlock(block)) return;
@@ -61,10 +61,10 @@ export class BlockReceiver {
             if (thrown instanceof WebAssembly.RuntimeError) failed(thrown);
             else this.refuse(messageOf(thrown));
           }
-          this.sendHome(block);
+          this.returnBlock(block);
         };
       });
-    this.ended = Promise.all(senders.map(hear));
+    this.ended = Promise.all(senders.map(receive));
   }
 
   /** Other threads post what they like. */
@@ -78,25 +78,25 @@ export class BlockReceiver {
     return false;
   }
 
-  /** Told once: whoever sends one sends many. */
+  /** Reported once: a sender of one sends many. */
   private refuse(why: string): void {
     if (!this.refused) console.warn(`wavepool: blocks of stream ${this.stream} are refused: ${why}`);
     this.refused = true;
   }
 
-  /** Many in one message, which is garbage on the audio thread; all at once if it has none left, which a bare header tells. */
-  private sendHome(block: ArrayBuffer): void {
-    this.home.push(block);
-    if (this.home.length >= BLOCKS_HOME || block.byteLength === this.host.headerBytes()) this.sendAllHome();
+  /** Many in one message, which is garbage on the audio thread; all at once if it has none left, which it says with a bare header. */
+  private returnBlock(block: ArrayBuffer): void {
+    this.returned.push(block);
+    if (this.returned.length >= BLOCKS_PER_RETURN || block.byteLength === this.host.headerBytes()) this.returnAllBlocks();
   }
 
   /** Also those that wait for more. */
-  sendAllHome(): void {
-    const { home } = this;
-    if (home.length === 0) return;
-    this.ports.worklet.postMessage(home, home);
+  returnAllBlocks(): void {
+    const { returned } = this;
+    if (returned.length === 0) return;
+    this.ports.worklet.postMessage(returned, returned);
     this.host.countObjects(0, 1, 0);
-    this.home = [];
+    this.returned = [];
   }
 
   private receive(block: ArrayBuffer): void {

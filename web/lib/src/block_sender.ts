@@ -14,7 +14,7 @@ export class BlockSender {
   private readonly tap: number;
   private readonly config: StreamConfig;
   private readonly ports: BlockPorts;
-  /** The first `idle` of these are at home. Its length stays, so that coming and going make no garbage. */
+  /** The first `idle` of these are free to be sent. The array's length stays the same, so that sending and returning make no garbage. */
   private readonly blocks: ArrayBuffer[];
   private idle = 0;
   private readonly headerFloats: number;
@@ -41,9 +41,9 @@ export class BlockSender {
     this.idle = blocksInFlight(config);
     const bytes = headerBytes + config.channels * config.window * 4;
     this.blocks = Array.from({ length: this.idle }, () => new ArrayBuffer(bytes));
-    ports.counts.onmessage = ({ data: home }: MessageEvent<ArrayBuffer[]>) => {
-      for (let i = 0; i < home.length; i++) {
-        const block = home[i]!;
+    ports.counts.onmessage = ({ data: returned }: MessageEvent<ArrayBuffer[]>) => {
+      for (let i = 0; i < returned.length; i++) {
+        const block = returned[i]!;
         this.arrived += 1;
         if (block.byteLength === headerBytes) this.counts = block;
         else this.blocks[this.idle++] = block;
@@ -90,7 +90,7 @@ export class BlockSender {
     this.post(block, this.ports.windows);
   }
 
-  /** The reader holds all blocks; that a window was skipped is told all the same. */
+  /** The reader holds all blocks; the skipped window is still reported. */
   private skip(): void {
     this.exports.tap_give_back(this.tap, 0);
     if (this.counts === null) return;

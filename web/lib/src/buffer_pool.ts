@@ -8,8 +8,8 @@ import { refusalAt, StaleLeaseError } from './refusal.ts';
 
 /** Leases are 30-bit numbers, which engines keep without allocating. */
 const LEASE_BITS = 0x3fff_ffff;
-/** How often a pool with a memory of its own tells what it counts. */
-const TELL_MS = 250;
+/** How often a pool with a memory of its own reports its counts. */
+const REPORT_MS = 250;
 
 /**
  * Buffers of the pool for this thread's own use, by number. Nothing here makes garbage once every buffer has been seen:
@@ -38,9 +38,9 @@ export class BufferPool {
   private readonly participant: number;
   private readonly memory: WebAssembly.Memory;
   private readonly views: KeptViews;
-  /** Transfer mode: where it tells what it counts, as nobody else can look. */
+  /** Transfer mode: where the pool reports its counts, which no other thread can read. */
   private readonly counts: MessagePort | null;
-  private readonly telling: ReturnType<typeof setInterval> | undefined;
+  private readonly reporting: ReturnType<typeof setInterval> | undefined;
   private left = false;
   /** @internal */
   depart?: () => Promise<void>;
@@ -53,7 +53,7 @@ export class BufferPool {
     this.memory = memory;
     this.views = new KeptViews(memory);
     this.counts = counts;
-    if (counts) this.telling = setInterval(() => this.tell(), TELL_MS);
+    if (counts) this.reporting = setInterval(() => this.report(), REPORT_MS);
   }
 
   /** @internal */
@@ -92,7 +92,7 @@ export class BufferPool {
 
   /**
    * The samples, to read and (unless the buffer is shared) to write. As many as the buffer's class has, at least as many as
-   * were asked for; the array is the same each time the same buffer comes by.
+   * were asked for; the same buffer always has the same array.
    *
    * @throws {@link StaleLeaseError}, {@link WrongParticipantError}, {@link IllegalMoveError} when they are in use already.
    */
@@ -157,17 +157,17 @@ export class BufferPool {
     if (this.left) return Promise.resolve();
     this.left = true;
     this.onClosed();
-    clearInterval(this.telling);
-    this.tell();
+    clearInterval(this.reporting);
+    this.report();
     this.exports.participant_leave(this.participant);
     return Promise.resolve();
   }
 
-  private tell(): void {
+  private report(): void {
     if (this.counts === null) return;
     const header = this.exports.participant_header(this.participant);
-    const told = this.memory.buffer.slice(header, header + this.exports.tap_header_bytes()) as ArrayBuffer;
-    this.counts.postMessage(told, [told]);
+    const counts = this.memory.buffer.slice(header, header + this.exports.tap_header_bytes()) as ArrayBuffer;
+    this.counts.postMessage(counts, [counts]);
   }
 
   /** WebAssembly would cut 5.5 down to 5: only what is a lease's number as it stands may name one. */

@@ -24,7 +24,7 @@ const forgotten = new FinalizationRegistry<FeedNode>((node) => node.forget());
  * ```
  */
 export class Feed {
-  /** Connect it to whatever is to hear it. */
+  /** Connect it to its destination. */
   readonly node: AudioWorkletNode;
   /** Settles when everything was played after the writer's `end`, or the feed was closed. */
   readonly ended: Promise<void>;

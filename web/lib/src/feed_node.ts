@@ -31,7 +31,7 @@ export class FeedNode {
   private readonly lock = `wavepool ${crypto.randomUUID()}`;
   /** The line to a writer on another thread. */
   private readonly control: MessagePort;
-  private readonly told: (state: FeedState) => void;
+  private readonly reported: (state: FeedState) => void;
   private readonly stopWatching: () => void;
   private ticket: FeedTicket | null;
   /** Of a writer on this thread. */
@@ -45,10 +45,10 @@ export class FeedNode {
   /** Ends the feed unless its ticket is opened before. */
   private lapse: ReturnType<typeof setTimeout> | undefined;
 
-  /** `told` is called with each new state. A test has the ring's counters start close to where they wrap around. */
-  constructor(context: BaseAudioContext, format: FeedFormat, shared: boolean, told: (state: FeedState) => void, start = 0) {
+  /** `reported` is called with each new state. A test has the ring's counters start close to where they wrap around. */
+  constructor(context: BaseAudioContext, format: FeedFormat, shared: boolean, reported: (state: FeedState) => void, start = 0) {
     this.format = format;
-    this.told = told;
+    this.reported = reported;
     this.closed = new Promise((settle) => (this.settleClosed = settle));
     this.ended = new Promise((settle) => (this.settleEnded = settle));
     const ring = shared ? openRing(ringBytes(format)) : null;
@@ -68,7 +68,7 @@ export class FeedNode {
       if (data === 'opened') this.watchWriter();
       else if (data === 'ended') this.writerEnded = true;
     };
-    this.node.port.onmessage = ({ data }: MessageEvent<FromFeed>) => this.hear(data);
+    this.node.port.onmessage = ({ data }: MessageEvent<FromFeed>) => this.receive(data);
     this.node.onprocessorerror = () => this.fail('The worklet of this feed failed. Open another feed.');
     this.stopWatching = whenContextCloses(context, () => this.fail('The audio context was closed, and this feed with it.'));
   }
@@ -137,7 +137,7 @@ export class FeedNode {
     return { format, lane, lock, control, ports: lane.mode === 'transfer' ? [control, lane.port] : [control] };
   }
 
-  private hear(message: FromFeed): void {
+  private receive(message: FromFeed): void {
     if (message.kind === 'ended') {
       this.isEnded = true;
       this.settleEnded();
@@ -147,11 +147,11 @@ export class FeedNode {
     const { state } = message;
     const underrun = state.underruns > this.state.underruns;
     this.state = state;
-    this.told(state);
+    this.reported(state);
     if (underrun) this.onUnderrun(state.underruns);
   }
 
-  /** The writer's thread holds its lock: to be had when it has died, or was told that the feed is closed. */
+  /** The writer's thread holds its lock: the page gets the lock when the thread has died, or knows that the feed is closed. */
   private watchWriter(): void {
     void navigator.locks.request(this.lock, () => {
       if (this.isClosed || this.writerEnded) return;

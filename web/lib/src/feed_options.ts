@@ -7,7 +7,7 @@ export interface FeedConfig {
   /** Frames per block, 1 to 65536: a multiple of 128 is best. */
   readonly frames: number;
   /**
-   * How much written sound is kept buffered, in milliseconds: what is written is heard by so much later. 100 unless said
+   * How much written sound is kept buffered, in milliseconds: what is written is played so much later. 100 unless said
    * otherwise, at most 10000. Rounded up to whole blocks, at least three; `Feed.latencyFrames` is what became of it.
    */
   readonly latencyMs?: number;

@@ -97,7 +97,7 @@ class MessageOutlet implements FeedOutlet {
   private readonly port: MessagePort;
   private readonly format: FeedFormat;
   private readonly idle: ArrayBuffer[] = [];
-  private told: FeedState = { underruns: 0, lateFrames: 0, bufferedFrames: 0 };
+  private reported: FeedState = { underruns: 0, lateFrames: 0, bufferedFrames: 0 };
   private wake: () => void = () => {};
 
   constructor(port: MessagePort, format: FeedFormat) {
@@ -106,7 +106,7 @@ class MessageOutlet implements FeedOutlet {
     for (let i = blockCount(format); i > 0; i--) this.idle.push(new ArrayBuffer(4 * format.channels * format.frames));
     port.onmessage = ({ data }: MessageEvent<ToFeedWriter>) => {
       if (data instanceof ArrayBuffer) this.idle.push(data);
-      else this.told = data;
+      else this.reported = data;
       this.wake();
     };
   }
@@ -128,7 +128,7 @@ class MessageOutlet implements FeedOutlet {
 
   state(): FeedState {
     const bufferedFrames = this.format.frames * (blockCount(this.format) - this.idle.length);
-    return { ...this.told, bufferedFrames };
+    return { ...this.reported, bufferedFrames };
   }
 
   end(): void {

@@ -17,7 +17,7 @@ export interface FeedSupply {
   ended(): boolean;
   /** As if the writer had ended: there is none any more. */
   end(): void;
-  /** Tells the writer. */
+  /** Notifies the writer. */
   report(state: FeedState): void;
   close(): void;
 }

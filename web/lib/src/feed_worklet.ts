@@ -5,7 +5,7 @@ import { MessageSupply, RingSupply, type FeedSupply } from './feed_supply.ts';
 /** Frames in which sound comes and goes where blocks are missing: short enough to be no effect, long enough not to click. */
 // See `docs/decisions/0038-feed-underruns-fade.md`.
 const FADE_FRAMES = 64;
-/** How often the page and the writer are told what changed, if there was no underrun. */
+/** How often the page and the writer get the changed counts, if there was no underrun. */
 const REPORT_SECONDS = 0.25;
 
 /**
@@ -46,7 +46,7 @@ export class FeedProcessor extends AudioWorkletProcessor {
     this.keeper = format.live ? new LatencyKeeper(format) : null;
     this.last = new Float32Array(format.channels);
     this.reportFrames = REPORT_SECONDS * format.sampleRate;
-    this.port.onmessage = ({ data }: MessageEvent<ToFeed>) => this.hear(data);
+    this.port.onmessage = ({ data }: MessageEvent<ToFeed>) => this.receive(data);
   }
 
   process(_: Float32Array[][], outputs: Float32Array[][]): boolean {
@@ -67,7 +67,7 @@ export class FeedProcessor extends AudioWorkletProcessor {
     return false;
   }
 
-  private hear(message: ToFeed): void {
+  private receive(message: ToFeed): void {
     if (message.kind === 'port') this.supply = new MessageSupply(message.port, this.format);
     else if (message.kind === 'end') this.supply?.end();
     else this.close();

@@ -29,7 +29,7 @@ export class FeedWriter {
   private readonly outlet: FeedOutlet;
   /** Does not refer to the writer. */
   private readonly finish: () => void;
-  /** Settles when the page has been told that this thread writes. */
+  /** Settles when the page knows that this thread writes. */
   private readonly ready: Promise<unknown>;
   private written = 0;
   /** A loop writes at this moment. */
@@ -60,9 +60,9 @@ export class FeedWriter {
     const say = (message: FromWriterControl): void => control.postMessage(message);
     // The page waits for the lock once it is held, and so learns when this thread dies. Where there are no locks it does not learn it.
     const holding = hold(lock).then(
-      (letGo) => {
+      (releaseLock) => {
         say('opened');
-        return letGo;
+        return releaseLock;
       },
       () => {
         say('unwatched');
@@ -72,7 +72,7 @@ export class FeedWriter {
     control.onmessage = (_: MessageEvent<ToWriterControl>) => {
       outlet.close();
       control.close();
-      void holding.then((letGo) => letGo());
+      void holding.then((releaseLock) => releaseLock());
     };
     const finish = (): void => {
       outlet.end();

@@ -1,7 +1,7 @@
 import { controlWorker } from './assets.ts';
 import { WavepoolError, messageOf } from './errors.ts';
-import type { Guest } from './guest.ts';
-import { knock, newKnocks } from './knock.ts';
+import type { Participant } from './participant.ts';
+import { signal, newWakeCounter } from './wake_counter.ts';
 import type { FromHost, Holder, HostAnswers, HostRequest, ToHost } from './protocol.ts';
 import { Activity, Watchdog } from './watchdog.ts';
 
@@ -29,9 +29,9 @@ export class HostWorker {
   private readonly waiting = new Map<number, Waiting>();
   /** Requests that were refused, but reached a worker that may still answer them. */
   private readonly refused = new Map<number, Waiting>();
-  private readonly guests = new Set<Guest>();
+  private readonly participants = new Set<Participant>();
   /** Shared mode: wakes the worker, which sleeps within its turns. */
-  private knocks: Int32Array | null = null;
+  private wakeCounter: Int32Array | null = null;
   private nextId = 1;
   /** Its script runs: a file that is slow to load is no worker that is stuck. */
   private started = false;
@@ -43,7 +43,7 @@ export class HostWorker {
 
   constructor() {
     this.worker = controlWorker();
-    this.worker.onmessage = (event: MessageEvent<FromHost>) => this.hear(event.data);
+    this.worker.onmessage = (event: MessageEvent<FromHost>) => this.receive(event.data);
     this.worker.onerror = (event) => {
       this.fail(`The control worker failed: ${event.message || 'its script did not load'}.`);
     };
@@ -58,10 +58,10 @@ export class HostWorker {
   }
 
   /** Boots the worker, and watches over it from then on. */
-  async boot(request: Omit<Extract<HostRequest, { kind: 'boot' }>, 'kind' | 'lock' | 'knocks'>): Promise<HostAnswers['boot']> {
+  async boot(request: Omit<Extract<HostRequest, { kind: 'boot' }>, 'kind' | 'lock' | 'wakeCounter'>): Promise<HostAnswers['boot']> {
     const lock = `wavepool ${crypto.randomUUID()}`;
-    this.knocks = request.mode === 'shared' ? newKnocks() : null;
-    const answer = await this.request<'boot'>({ kind: 'boot', lock, knocks: this.knocks, ...request });
+    this.wakeCounter = request.mode === 'shared' ? newWakeCounter() : null;
+    const answer = await this.request<'boot'>({ kind: 'boot', lock, wakeCounter: this.wakeCounter, ...request });
     this.booted = true;
     if (answer.memory) this.activity = new Activity(answer.memory, answer.activity);
     navigator.locks
@@ -90,28 +90,28 @@ export class HostWorker {
 
   private post(message: ToHost, transfer: Transferable[] = []): void {
     this.worker.postMessage(message, transfer);
-    if (this.knocks) knock(this.knocks);
+    if (this.wakeCounter) signal(this.wakeCounter);
   }
 
-  /** Has the worker take back what the guest's thread held, should it die. */
-  watch(guest: Guest, holder: Holder): void {
-    this.guests.add(guest);
-    void navigator.locks.request(guest.lock, async () => {
+  /** Has the worker reclaim what the participant's thread held, should it die. */
+  watch(participant: Participant, holder: Holder): void {
+    this.participants.add(participant);
+    void navigator.locks.request(participant.lock, async () => {
       // To be had when the thread has left, and is not watched any more, or has died.
-      if (this.guests.delete(guest)) await this.reclaim(guest, holder);
+      if (this.participants.delete(participant)) await this.reclaim(participant, holder);
     });
   }
 
-  /** Has the worker take back what the guest's thread held, which is gone. */
-  async reclaim(guest: Guest, holder: Holder): Promise<void> {
-    const reclaimed = ({ leases }: HostAnswers['reclaim']): void => guest.lost(leases);
-    // A worker that has died takes nothing back; who depends on it hears of that elsewhere. One that is stuck may do so later.
+  /** Has the worker reclaim what the participant's thread held, which is gone. */
+  async reclaim(participant: Participant, holder: Holder): Promise<void> {
+    const reclaimed = ({ leases }: HostAnswers['reclaim']): void => participant.lost(leases);
+    // A worker that has died reclaims nothing, and its death is reported elsewhere. One that is stuck may reclaim later.
     await this.request<'reclaim'>({ kind: 'reclaim', holder }, [], reclaimed).then(reclaimed, () => undefined);
   }
 
-  /** The guest has left. */
-  unwatch(guest: Guest): void {
-    this.guests.delete(guest);
+  /** The participant has left. */
+  unwatch(participant: Participant): void {
+    this.participants.delete(participant);
   }
 
   /** Throws when no request can be answered any more. */
@@ -123,12 +123,12 @@ export class HostWorker {
   terminate(why = 'The pool was closed.'): void {
     this.worker.terminate();
     // In the middle of a turn it would end with that only.
-    if (this.knocks) knock(this.knocks);
+    if (this.wakeCounter) signal(this.wakeCounter);
     this.fail(why, 'closed');
   }
 
-  private hear(message: FromHost): void {
-    this.watchdog.hear(message.kind === 'alive');
+  private receive(message: FromHost): void {
+    this.watchdog.receive(message.kind === 'alive');
     switch (message.kind) {
       case 'alive':
         this.started = true;

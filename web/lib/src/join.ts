@@ -1,6 +1,6 @@
 import { WavepoolError } from './errors.ts';
 import { instantiateBareLater } from './instance.ts';
-import type { FromGuest, GuestWasm, Leave, Ticket, ToGuest } from './protocol.ts';
+import type { FromParticipant, ParticipantWasm, Leave, Ticket, ToParticipant } from './protocol.ts';
 
 /** What a thread has that takes part in the pool. */
 export interface Joined {
@@ -25,23 +25,23 @@ const onPage = typeof document !== 'undefined';
  */
 export async function join<T extends Joined>(
   { control, lock }: Ticket,
-  wasm: GuestWasm | null,
+  wasm: ParticipantWasm | null,
   thread: number,
   open: (exports: WebAssembly.Exports) => T,
 ): Promise<T> {
-  const letGo = await hold(lock);
-  const say = (message: FromGuest): void => control.postMessage(message);
-  // What the page says before this thread is ready is heard then.
-  const early: ToGuest[] = [];
+  const releaseLock = await hold(lock);
+  const say = (message: FromParticipant): void => control.postMessage(message);
+  // Messages of the page that arrive before this thread is ready are handled then.
+  const early: ToParticipant[] = [];
   const welcome = await new Promise<boolean>((answered) => {
-    control.onmessage = ({ data }: MessageEvent<ToGuest>) => {
+    control.onmessage = ({ data }: MessageEvent<ToParticipant>) => {
       if (data.kind === 'welcome' || data.kind === 'refused') answered(data.kind === 'welcome');
       else early.push(data);
     };
     say({ kind: 'joining', page: onPage });
   });
   if (!welcome) {
-    letGo();
+    releaseLock();
     control.close();
     throw new WavepoolError('closed', 'What this ticket is for was closed before it was opened. Ask the page for another ticket.');
   }
@@ -50,13 +50,13 @@ export async function join<T extends Joined>(
     joined = open(wasm ? await instantiateBareLater(wasm.module, wasm.memory, thread) : {});
   } catch (thrown) {
     say({ kind: 'failed' });
-    letGo();
+    releaseLock();
     throw thrown;
   }
   let gone = false;
-  const hear = async (data: ToGuest): Promise<void> => {
-    if (data.kind === 'farewell') {
-      letGo();
+  const receive = async (data: ToParticipant): Promise<void> => {
+    if (data.kind === 'final') {
+      releaseLock();
       return control.close();
     }
     if (data.kind === 'catchUp') {
@@ -71,16 +71,16 @@ export async function join<T extends Joined>(
     gone = true;
     say({ kind: 'left' });
   };
-  control.onmessage = ({ data }: MessageEvent<ToGuest>) => void hear(data);
-  joined.depart = () => hear({ kind: 'leave' });
+  control.onmessage = ({ data }: MessageEvent<ToParticipant>) => void receive(data);
+  joined.depart = () => receive({ kind: 'leave' });
   // Whoever opened it begins to read first.
-  setTimeout(() => early.forEach((data) => void hear(data)));
+  setTimeout(() => early.forEach((data) => void receive(data)));
   return joined;
 }
 
 /** Holds a Web Lock, which the browser takes back when this thread dies: that is how the others know. */
 export function hold(name: string): Promise<() => void> {
   return new Promise((held, refused) => {
-    navigator.locks.request(name, () => new Promise<void>((letGo) => held(letGo))).catch(refused);
+    navigator.locks.request(name, () => new Promise<void>((releaseLock) => held(releaseLock))).catch(refused);
   });
 }

@@ -30,7 +30,7 @@ const pacers = new WeakMap<OfflineAudioContext, OfflinePacer>();
 export class OfflinePacer {
   private readonly context: OfflineAudioContext;
   private readonly streams = new Set<Paced>();
-  /** Frames for which a suspension is scheduled, with how the page is told that it is reached, if it asked for the same one. */
+  /** Frames for which a suspension is scheduled, with what resolves the page's own request for the same frame, if there is one. */
   private readonly scheduled = new Map<number, (() => void) | null>();
   private readonly suspend: (time: number) => Promise<void>;
 

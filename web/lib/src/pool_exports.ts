@@ -19,7 +19,7 @@ export interface PoolExports extends PanicNote {
   participant_release(participant: number, lease: number): number;
   /** Leases that are open. */
   participant_live(participant: number): number;
-  /** Transfer mode: writes what this pool counts, and tells where; 0 in shared mode. */
+  /** Transfer mode: writes what this pool counts, and returns their address; 0 in shared mode. */
   participant_header(participant: number): number;
   /** The last call: the participant is not used again. */
   participant_leave(participant: number): void;

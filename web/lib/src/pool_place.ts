@@ -1,39 +1,39 @@
-import { Guest } from './guest.ts';
+import { Participant } from './participant.ts';
 import type { HostWorker } from './host_worker.ts';
-import { THREAD_END, type GuestWasm, type HostAnswers, type PoolTicket } from './protocol.ts';
+import { THREAD_END, type ParticipantWasm, type HostAnswers, type PoolTicket } from './protocol.ts';
 
 /** The page's side of a {@link BufferPool}, here or in a worker. */
 export class PoolPlace {
   readonly ticket: PoolTicket;
   private readonly host: HostWorker;
-  private readonly guest: Guest;
-  private readonly participant: number;
+  private readonly participant: Participant;
+  private readonly number: number;
   private given: Promise<unknown> | null = null;
   /** Called when nobody uses it any more. */
   onEnded: () => void = () => {};
   /** Called when its thread has died, with the number of leases that were taken back. */
   onLost: (leases: number) => void = () => {};
 
-  private constructor(host: HostWorker, wasm: GuestWasm, place: HostAnswers['openPool'], counts: MessagePort | null) {
+  private constructor(host: HostWorker, wasm: ParticipantWasm, place: HostAnswers['openPool'], counts: MessagePort | null) {
     this.host = host;
     const { participant, number, thread, holder, seed } = place;
-    this.participant = participant;
-    this.guest = new Guest(host, { participant });
-    const { lock, port: control } = this.guest;
+    this.number = participant;
+    this.participant = new Participant(host, { participant });
+    const { lock, port: control } = this.participant;
     const ports = counts ? [control, counts] : [control];
     this.ticket = { wasm, participant: number, thread, holder, seed, lock, control, counts, ports };
-    this.guest.onLost = (leases) => {
-      // The control worker has closed it: its number may be another one's by now.
+    this.participant.onLost = (leases) => {
+      // The control worker has closed the participant, and may have given its number to another one.
       this.onEnded();
       this.onLost(leases);
     };
-    // It may leave without having been asked to. A control worker that has died takes nothing back.
-    this.guest.onLeft = () => void this.giveBack().catch(() => undefined);
-    this.guest.invite();
+    // A participant may leave unasked. A control worker that has died reclaims nothing.
+    this.participant.onLeft = () => void this.giveBack().catch(() => undefined);
+    this.participant.invite();
   }
 
-  /** In transfer mode the thread will make a pool of its own, and tell the control worker what it counts. */
-  static async open(host: HostWorker, wasm: GuestWasm): Promise<PoolPlace> {
+  /** In transfer mode the thread creates a pool of its own, and reports its counts to the control worker. */
+  static async open(host: HostWorker, wasm: ParticipantWasm): Promise<PoolPlace> {
     const counts = wasm.memory ? null : new MessageChannel();
     const request = { kind: 'openPool', counts: counts && counts.port1 } as const;
     const place = await host.request<'openPool'>(request, counts ? [counts.port1] : [], ({ participant }) => {
@@ -45,15 +45,15 @@ export class PoolPlace {
 
   async close(): Promise<void> {
     // What goes only later is given back when it has left.
-    await this.guest.leave('leave', () => {});
+    await this.participant.leave('leave', () => {});
     await this.giveBack();
   }
 
   private async giveBack(): Promise<void> {
-    const { participant, guest } = this;
-    if (guest.end === THREAD_END.running) return;
+    const { number, participant } = this;
+    if (participant.end === THREAD_END.running) return;
     this.onEnded();
-    this.given ??= this.host.request<'closePool'>({ kind: 'closePool', participant, end: guest.end });
+    this.given ??= this.host.request<'closePool'>({ kind: 'closePool', participant: number, end: participant.end });
     await this.given;
   }
 }

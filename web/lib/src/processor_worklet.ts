@@ -22,7 +22,7 @@ export class RustProcessor extends AudioWorkletProcessor {
     try {
       this.running = new Running(options.processorOptions);
     } catch (thrown) {
-      this.tell(`the processor could not be started: ${messageOf(thrown)}`);
+      this.report(`the processor could not be started: ${messageOf(thrown)}`);
     }
   }
 
@@ -31,10 +31,10 @@ export class RustProcessor extends AudioWorkletProcessor {
     try {
       this.running.quantum(inputs[0]!, outputs[0]!, parameters);
     } catch (thrown) {
-      // The outputs are silence unless written. A throw out of process() would tell nobody.
+      // The outputs are silence unless written. A throw out of process() would go unnoticed.
       const message = this.running.explain(thrown);
       this.running = null;
-      this.tell(message);
+      this.report(message);
     }
     return true;
   }
@@ -45,11 +45,11 @@ export class RustProcessor extends AudioWorkletProcessor {
     try {
       running?.close();
     } catch (thrown) {
-      this.tell(running!.explain(thrown));
+      this.report(running!.explain(thrown));
     }
   }
 
-  private tell(fault: string): void {
+  private report(fault: string): void {
     this.port.postMessage({ fault } satisfies FromProcessor);
   }
 }

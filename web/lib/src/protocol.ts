@@ -10,7 +10,7 @@ import type { WakeLane } from './wake.ts';
 /** The name under which the worklet file registers its processor. */
 export const TAP_PROCESSOR = `wavepool-tap ${build}`;
 
-/** A ticket that nobody has opened for so long lapses: nothing tells that its worker died before it came. */
+/** A ticket that nobody has opened for so long lapses: nothing else shows that its worker died before it came. */
 export const TICKET_MS = 10_000;
 
 /** 32-bit fields of one copy span: channel, slot, destination sample, source sample, count, address. */
@@ -42,13 +42,13 @@ export interface StreamLimits {
 }
 
 // See `docs/decisions/0037-transfer-blocks-circulate-through-the-reader.md`.
-/** Of them this many go home to the worklet in one message. */
-export const BLOCKS_HOME = 8;
+/** Blocks that are returned to the worklet in one message. */
+export const BLOCKS_PER_RETURN = 8;
 
-/** Transferable buffers that a stream circulates: a reader may be so late, less those that wait to go home, before windows are skipped. */
+/** Transferable buffers that a stream circulates: a reader may be so late, less those that wait to be returned, before windows are skipped. */
 export function blocksInFlight({ sample_rate, hop }: StreamConfig): number {
   const wanted = Math.ceil((SECONDS_IN_FLIGHT * sample_rate) / hop);
-  return Math.min(Math.max(wanted, LEAST_IN_FLIGHT), MOST_IN_FLIGHT) + BLOCKS_HOME;
+  return Math.min(Math.max(wanted, LEAST_IN_FLIGHT), MOST_IN_FLIGHT) + BLOCKS_PER_RETURN;
 }
 
 /** Transfer mode: the host's ends of the ways that blocks take to it. */
@@ -84,8 +84,8 @@ export type HostRequest =
   | {
       kind: 'boot';
       lock: string;
-      /** Shared mode: where the page knocks after each message, this one included. */
-      knocks: Int32Array | null;
+      /** Shared mode: where the page wakeCounter after each message, this one included. */
+      wakeCounter: Int32Array | null;
       mode: Mode;
       reason: string;
       module: WebAssembly.Module;
@@ -103,7 +103,7 @@ export type HostRequest =
   | { kind: 'closePool'; participant: number; end: ThreadEnd }
   /** The holder's thread is dead. */
   | { kind: 'reclaim'; holder: Holder }
-  | { kind: 'tellFeed'; feed: number; format: FeedFormat; underruns: number; lateFrames: number }
+  | { kind: 'reportFeed'; feed: number; format: FeedFormat; underruns: number; lateFrames: number }
   | { kind: 'forgetFeed'; feed: number }
   | { kind: 'fault'; name: string }
   | { kind: 'exercise'; on: boolean }
@@ -131,7 +131,7 @@ export interface HostAnswers {
   openPool: { participant: number; number: number; thread: number; holder: number; seed: number };
   closePool: null;
   reclaim: { leases: number };
-  tellFeed: null;
+  reportFeed: null;
   forgetFeed: null;
   fault: null;
   exercise: null;
@@ -191,13 +191,13 @@ export type Leave = 'leave' | 'finish' | 'revoke';
 
 /**
  * What the page and a thread that takes part in the pool say to each other. The thread holds its lock and asks to join, and
- * touches nothing of the pool's before it is welcome: by then the page waits for the lock, so that it is told of the thread's
+ * touches nothing of the pool's before it is welcome: by then the page waits for the lock, so that it learns of the thread's
  * death from the first use of the pool on. A ticket to what has been closed is refused. The page asks it to stop; it says that
  * it is leaving while its user still has something, and that it has left when it uses the pool no more. It releases its lock
- * when the page bids it farewell, or when it failed to begin.
+ * when the page sends its final message, or when it failed to begin.
  */
-export type ToGuest = { kind: Leave | 'welcome' | 'refused' | 'farewell' | 'ping' } | { kind: 'catchUp'; windows: number };
-export type FromGuest =
+export type ToParticipant = { kind: Leave | 'welcome' | 'refused' | 'final' | 'ping' } | { kind: 'catchUp'; windows: number };
+export type FromParticipant =
   /** `page`: on a page's own thread. */
   | { kind: 'joining'; page: boolean }
   /** `alive` in answer to a ping, as soon as it is back in its event loop. */
@@ -206,7 +206,7 @@ export type FromGuest =
   | { kind: 'caughtUp'; released: number };
 
 /** What a thread instantiates that takes part. `memory` is `null` in transfer mode: it gets its own. */
-export interface GuestWasm {
+export interface ParticipantWasm {
   readonly module: WebAssembly.Module;
   readonly memory: WebAssembly.Memory | null;
 }
@@ -222,7 +222,7 @@ export interface Ticket {
 export type ConsumerLane =
   | {
       readonly mode: 'shared';
-      readonly wasm: GuestWasm & { readonly memory: WebAssembly.Memory };
+      readonly wasm: ParticipantWasm & { readonly memory: WebAssembly.Memory };
       readonly reader: number;
       readonly wake: WakeLane;
       readonly thread: number;
@@ -240,7 +240,7 @@ export interface TapTicket extends Ticket {
 /** Buffers of the pool on their way to the thread that will use them: give it to `openPool` there. */
 export interface PoolTicket extends Ticket {
   /** @internal */
-  readonly wasm: GuestWasm;
+  readonly wasm: ParticipantWasm;
   /** What the participant is called by; 0 if the thread makes its own. @internal */
   readonly participant: number;
   /** The memory that the thread's instance runs on; 0 if it has one of its own. @internal */
@@ -248,6 +248,6 @@ export interface PoolTicket extends Ticket {
   /** The number its leases carry, below 16, and where their generations begin. @internal */
   readonly holder: number;
   readonly seed: number;
-  /** Transfer mode: where it tells what its pool counts. @internal */
+  /** Transfer mode: where it reports its pool's counts. @internal */
   readonly counts: MessagePort | null;
 }

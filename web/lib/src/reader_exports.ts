@@ -18,6 +18,6 @@ export interface ReaderExports {
   reader_live(reader: number): number;
   /** Where the last refusal is: its code, and three numbers. */
   reader_refusal(reader: number): number;
-  /** Tells how many views this side has made so far. */
+  /** Reports how many views this side has made so far. */
   reader_views(reader: number, views: number): void;
 }

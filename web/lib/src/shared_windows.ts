@@ -1,5 +1,5 @@
 import { KeptViews } from './kept_views.ts';
-import { doze, mayBlock, nap } from './nap.ts';
+import { sleepBriefly, mayBlock, yieldAndSleep } from './brief_sleep.ts';
 import type { Leave } from './protocol.ts';
 import type { ReaderExports } from './reader_exports.ts';
 import { refusalAt } from './refusal.ts';
@@ -26,7 +26,7 @@ export class SharedWindows implements WindowSource {
   private settleLeft: () => void = () => {};
   /** After the call of `leave`: windows that wait are dropped. */
   private discarding = false;
-  private told = 0;
+  private reported = 0;
   /** A window leased while looking out for one. */
   private found = 0;
 
@@ -69,7 +69,7 @@ export class SharedWindows implements WindowSource {
     const address = this.exports.reader_address(this.reader, lease, channel >>> 0 === channel ? channel : -1);
     if (address === 0) throw this.refused();
     const view = this.views.at(address, this.frames(lease));
-    if (this.views.made !== this.told) this.tell();
+    if (this.views.made !== this.reported) this.report();
     return view;
   }
 
@@ -87,11 +87,11 @@ export class SharedWindows implements WindowSource {
    */
   async arrival(): Promise<void> {
     if (mayBlock) {
-      for (let looks = LOOKS; looks > 0 && doze(); looks--) {
+      for (let looks = LOOKS; looks > 0 && sleepBriefly(); looks--) {
         this.found = this.take();
         if (this.found !== 0) return;
       }
-      return nap();
+      return yieldAndSleep();
     }
     const woken = this.sleeper.sleep();
     if (this.exports.reader_is_full(this.reader) !== 0) return woken;
@@ -128,7 +128,7 @@ export class SharedWindows implements WindowSource {
     if (this.ended && this.discarding && !this.closed && this.exports.reader_live(this.reader) === 0) this.close();
   }
 
-  /** What is still leased goes home with the reader, which the host takes back. */
+  /** The host reclaims what is still leased together with the reader. */
   private close(): void {
     if (this.closed) return;
     this.closed = true;
@@ -137,9 +137,9 @@ export class SharedWindows implements WindowSource {
     this.settleLeft();
   }
 
-  private tell(): void {
-    this.told = this.views.made;
-    this.exports.reader_views(this.reader, this.told);
+  private report(): void {
+    this.reported = this.views.made;
+    this.exports.reader_views(this.reader, this.reported);
   }
 
   private refused(): Error {

@@ -114,7 +114,7 @@ export interface PoolMetrics {
   readonly classes: readonly ClassMetrics[];
 }
 
-/** What {@link Wavepool.metrics} tells: the pools of all threads together, and what stands beside them. */
+/** What {@link Wavepool.metrics} returns: the pools of all threads together, and what stands beside them. */
 export interface Metrics extends PoolMetrics {
   readonly objects: ObjectCounts;
   readonly feeds: readonly FeedFigures[];
@@ -247,7 +247,7 @@ export interface ArenaMap {
   readonly regions: readonly number[];
   /** By region and place; together they cover every sample. */
   readonly spans: readonly ArenaSpan[];
-  /** Spans beyond the most that are told. */
+  /** Spans beyond the most that a snapshot carries. */
   readonly left_off: number;
 }
 

@@ -1,16 +1,16 @@
 import { WavepoolError } from './errors.ts';
-import { Guest } from './guest.ts';
+import { Participant } from './participant.ts';
 import type { HostWorker } from './host_worker.ts';
 import { contextClosed, whenContextCloses, whileContextRuns } from './lifetime.ts';
 import {
-  BLOCKS_HOME,
+  BLOCKS_PER_RETURN,
   TAP_PROCESSOR,
   blocksInFlight,
   THREAD_END,
   type BlockPorts,
   type ConsumerLane,
   type FromTap,
-  type GuestWasm,
+  type ParticipantWasm,
   type HostPorts,
   type Progress,
   type StreamConfig,
@@ -24,7 +24,7 @@ import { newWakeLanes } from './wake.ts';
 import { workletNode } from './worklet_file.ts';
 
 /** A worklet in a context that was closed, or whose thread is gone, does not answer. */
-const GOODBYE_MS = 500;
+const FINAL_MESSAGE_MS = 500;
 const READY_MS = 5000;
 /** A context that renders offline waits no longer for blocks that nobody keeps: some thread is gone then. */
 const CATCH_UP_MS = 2000;
@@ -41,7 +41,7 @@ export class StreamNode implements Paced {
   /** What the queue, or the blocks that circulate, hold of the stream: half of it, so that the other half is a reserve. */
   readonly framesAhead: number;
   /** That consumer's thread. */
-  readonly guest: Guest;
+  readonly participant: Participant;
   private readonly source: AudioNode;
   private readonly node: AudioWorkletNode;
   private readonly host: HostWorker;
@@ -53,7 +53,7 @@ export class StreamNode implements Paced {
   /** Transfer mode: blocks that circulate. */
   private readonly blocks: number;
   private readonly windowsAhead: number;
-  private goodbye: (() => void) | null = null;
+  private onFinalMessage: (() => void) | null = null;
   /** The control worker is watched while this context runs. */
   private followed = false;
   /** The processor threw: its thread will not call it again. */
@@ -80,14 +80,14 @@ export class StreamNode implements Paced {
     this.config = config;
     this.lane = lane;
     this.blocks = blocksInFlight(config);
-    this.windowsAhead = Math.floor((shared ? queueWindows : this.blocks - BLOCKS_HOME) / 2);
+    this.windowsAhead = Math.floor((shared ? queueWindows : this.blocks - BLOCKS_PER_RETURN) / 2);
     this.framesAhead = this.windowsAhead * config.hop;
-    this.guest = new Guest(host, { stream });
+    this.participant = new Participant(host, { stream });
     this.unwatch = whenContextCloses(source.context, () => this.onContextClosed());
   }
 
   /** Opens the stream in the worker, then the node; resolves when the worklet runs. What fails half-way is closed again. */
-  static async open(source: AudioNode, host: HostWorker, config: StreamConfig, wasm: GuestWasm, key: string): Promise<StreamNode> {
+  static async open(source: AudioNode, host: HostWorker, config: StreamConfig, wasm: ParticipantWasm, key: string): Promise<StreamNode> {
     const { module, memory } = wasm;
     const ways = memory ? null : blockWays(config);
     const [wake, waker] = memory && config.consumer === 'reader' ? newWakeLanes() : [null, null];
@@ -122,9 +122,9 @@ export class StreamNode implements Paced {
       // Whatever closes the streams of a control worker that died does not know of this one yet.
       host.check();
       host.watchdog.follow(source.context);
-      node.guest.onStuck = (silentMs) =>
+      node.participant.onStuck = (silentMs) =>
         host.onStuck(`The worker that reads the tap of stream ${stream} is stuck: it did not return to its event loop for ${Math.round(silentMs)} ms.`, 'reader');
-      if (lane) node.guest.follow(source.context);
+      if (lane) node.participant.follow(source.context);
       node.followed = true;
       OfflinePacer.add(source.context, node);
       return node;
@@ -148,15 +148,15 @@ export class StreamNode implements Paced {
     this.stopping = true;
     OfflinePacer.delete(this.source.context, this);
     this.reported(null);
-    this.guest.giveUpCatchingUp();
+    this.participant.giveUpCatchingUp();
     const answered = (): ThreadEnd => (this.trapped ? THREAD_END.gone : THREAD_END.left);
     this.worklet = await new Promise<ThreadEnd>((resolve) => {
       // A context that is closed runs nothing any more; any other thread may only be late.
       const timer = setTimeout(() => {
         const gone = this.source.context.state === 'closed' || this.failed;
         resolve(gone ? THREAD_END.gone : THREAD_END.running);
-      }, GOODBYE_MS);
-      this.goodbye = () => {
+      }, FINAL_MESSAGE_MS);
+      this.onFinalMessage = () => {
         clearTimeout(timer);
         resolve(answered());
       };
@@ -166,7 +166,7 @@ export class StreamNode implements Paced {
     disconnect(this.source, this.node);
     if (this.worklet !== THREAD_END.running) return this.node.port.close();
     // Should it answer later, its memory can still be given back.
-    this.goodbye = () => {
+    this.onFinalMessage = () => {
       this.worklet = answered();
       this.node.port.close();
       // A control worker that has died frees nothing.
@@ -183,7 +183,7 @@ export class StreamNode implements Paced {
     for (;;) {
       const progress = await this.progress();
       if (progress === null) return;
-      const released = this.lane === null ? progress.windows : await this.guest.catchUp(progress.windows);
+      const released = this.lane === null ? progress.windows : await this.participant.catchUp(progress.windows);
       if (released === null || this.stopping) return;
       // A window more may begin than the frames that are rendered next would fill.
       if (this.shared || this.blocks - progress.out > this.windowsAhead + 1) return;
@@ -208,10 +208,10 @@ export class StreamNode implements Paced {
   async close(): Promise<Snapshot> {
     if (this.followed) this.host.watchdog.unfollow(this.source.context);
     this.followed = false;
-    this.guest.unfollow();
-    const { stream, worklet, guest } = this;
-    guest.dismiss();
-    const { snapshot } = await this.host.request<'close'>({ kind: 'close', stream, worklet, consumer: guest.end });
+    this.participant.unfollow();
+    const { stream, worklet, participant } = this;
+    participant.dismiss();
+    const { snapshot } = await this.host.request<'close'>({ kind: 'close', stream, worklet, consumer: participant.end });
     return JSON.parse(snapshot) as Snapshot;
   }
 
@@ -231,7 +231,7 @@ export class StreamNode implements Paced {
           clearTimeout(timer);
           resolve();
         } else if (message.kind === 'progress') this.reported(message);
-        else if (message.kind === 'closed') this.goodbye?.();
+        else if (message.kind === 'closed') this.onFinalMessage?.();
         else {
           this.trapped = true;
           this.onFault(message.message);

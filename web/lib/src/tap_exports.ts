@@ -30,7 +30,7 @@ export interface TapExports extends PanicNote {
   tap_take(tap: number): number;
   /** Writes counts and waiting event cells into the header; `wallMs` is `Date.now()`. */
   tap_write_header(tap: number, wallMs: number): void;
-  /** Tells how many JavaScript objects of each kind this side has made so far. */
+  /** Reports how many JavaScript objects of each kind this side has made so far. */
   tap_objects(tap: number, views: number, messages: number, buffers: number): void;
   tap_header(tap: number): number;
   tap_header_bytes(): number;

@@ -26,16 +26,16 @@ export class TapSession {
 
   constructor(stream: StreamNode) {
     this.stream = stream;
-    const { config, lane, guest } = stream;
+    const { config, lane, participant } = stream;
     if (lane === null) throw new Error('a tap needs a stream for a reader');
-    const { lock, port: control } = guest;
+    const { lock, port: control } = participant;
     const ports = lane.mode === 'transfer' ? [control, lane.windows, lane.host] : [control, lane.wake.port];
     this.ticket = { config, lane, lock, control, ports };
     this.closed = new Promise((settle) => (this.settleClosed = settle));
     this.released = new Promise((settle) => (this.settleReleased = settle));
     stream.onFault = (message) => this.onFault(message);
     stream.onContextClosed = () => this.closeQuietly('context-closed');
-    guest.onLost = (leases) => {
+    participant.onLost = (leases) => {
       this.onFault(`the thread that read this tap is gone; ${leases} of its windows were taken back`);
       this.closeQuietly('reader-lost');
     };
@@ -46,7 +46,7 @@ export class TapSession {
     const { ticket } = this;
     if (ticket === null) throw taken();
     this.ticket = null;
-    this.stream.guest.invite();
+    this.stream.participant.invite();
     return ticket;
   }
 
@@ -62,7 +62,7 @@ export class TapSession {
     return this.closing;
   }
 
-  /** For whoever cannot be told of a failure. */
+  /** Where a failure cannot be reported. */
   closeQuietly(reason: CloseReason): void {
     this.end(reason).catch(() => undefined);
   }
@@ -88,20 +88,20 @@ export class TapSession {
       if (this.ticket !== null || this.reader !== null) await this.here().catch(() => undefined);
       // A context that has closed has no windows after these, so they are all delivered.
       const leave = stream.config.flush || reason === 'context-closed' ? 'finish' : 'leave';
-      await stream.guest.leave(leave, () => void this.giveBack());
+      await stream.participant.leave(leave, () => void this.giveBack());
       const { closed_stream: figures } = await stream.close();
       if (figures === null) throw new WavepoolError('host-failed', 'The control worker knows nothing of the stream that was closed.');
       return figures;
     } finally {
-      if (stream.guest.stopped) this.settleReleased();
+      if (stream.participant.stopped) this.settleReleased();
     }
   }
 
   private async leaveOnceMore(how: Leave): Promise<void> {
-    const { guest } = this.stream;
-    if (guest.stopped) return;
-    await guest.leave(how, () => void this.giveBack());
-    if (guest.stopped) await this.giveBack();
+    const { participant } = this.stream;
+    if (participant.stopped) return;
+    await participant.leave(how, () => void this.giveBack());
+    if (participant.stopped) await this.giveBack();
   }
 
   /** The reader has stopped after the stream was closed: what it had is freed now. */

@@ -41,7 +41,7 @@ export class TapProcessor extends AudioWorkletProcessor {
     try {
       this.running.quantum(inputs[0]!, outputs[0]![0]!.length);
     } catch (thrown) {
-      // A throw out of process() would silence this node for ever and tell nobody.
+      // A throw out of process() would silence this node for ever, unnoticed.
       this.fault(this.running, thrown);
     }
     return true;

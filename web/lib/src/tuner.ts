@@ -2,7 +2,7 @@ import type { CloseReason } from './lifetime.ts';
 import type { Snapshot } from './snapshot.ts';
 import type { StreamNode } from './stream_node.ts';
 
-/** Level and pitch of what a node plays, measured by the control worker and told in snapshots. */
+/** Level and pitch of what a node plays, measured by the control worker and reported in snapshots. */
 export class Tuner {
   /** Settles when the tuner was closed, with the reason. It closes by itself when its context is closed. */
   readonly closed: Promise<CloseReason>;

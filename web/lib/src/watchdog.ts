@@ -64,7 +64,7 @@ export class Watchdog {
   private silent = 0;
   private last = 0;
   private progressed = 0;
-  private heard = false;
+  private received = false;
   private pinged = false;
   private stopped = false;
   private readonly wake = (): void => this.look();
@@ -74,8 +74,8 @@ export class Watchdog {
   }
 
   /** A message came; a sign of life if it was asked for. */
-  hear(answer: boolean): void {
-    this.heard = true;
+  receive(answer: boolean): void {
+    this.received = true;
     if (answer) this.pinged = false;
   }
 
@@ -139,12 +139,12 @@ export class Watchdog {
 
   /** Whether there was progress since the last reset. */
   private get hasMoved(): boolean {
-    return this.heard || this.watched.progress() !== this.last;
+    return this.received || this.watched.progress() !== this.last;
   }
 
   /** There was progress just now. */
   private reset(): void {
-    this.heard = false;
+    this.received = false;
     this.silent = 0;
     this.last = this.watched.progress();
     this.progressed = performance.now();

@@ -11,7 +11,7 @@ import { ProfileStore } from './profile_store.ts';
 import type { Metrics, Snapshot } from './snapshot.ts';
 import { BufferPool } from './buffer_pool.ts';
 import { PoolPlace } from './pool_place.ts';
-import type { GuestWasm, PoolTicket, StreamConfig, StreamLimits } from './protocol.ts';
+import type { ParticipantWasm, PoolTicket, StreamConfig, StreamLimits } from './protocol.ts';
 import { StreamNode } from './stream_node.ts';
 import { Tap } from './tap.ts';
 import { streamConfig, type TapConfig } from './tap_config.ts';
@@ -39,20 +39,20 @@ export class Wavepool {
   private readonly moduleKey: string;
   // Set by `start`, which `create` awaits before anybody sees this.
   private host!: HostWorker;
-  private wasm!: GuestWasm;
+  private wasm!: ParticipantWasm;
   private limits!: StreamLimits;
   private refusedProfile: string | null = null;
   private stuck: (message: string, thread: StuckThread) => void = () => {};
   private crashed: (message: string) => void = () => {};
   private readonly workletUrl: string | URL;
   private readonly store: ProfileStore | null;
-  private heard: (snapshot: Snapshot) => void = () => {};
+  private received: (snapshot: Snapshot) => void = () => {};
   private readonly open = new Set<TapSession | Tuner>();
   /** Not in `open` yet: their audio side may run already. */
   private readonly opening = new Set<Promise<StreamNode>>();
   /** Closed, with a reader that still has blocks. */
   private readonly held = new Set<TapSession>();
-  /** With what tells the control worker of each. */
+  /** Each with the function that reports its state to the control worker. */
   private readonly feeds = new Map<FeedNode, (state: FeedState) => void>();
   private nextFeed = 1;
   private readonly places = new Set<PoolPlace>();
@@ -122,7 +122,7 @@ export class Wavepool {
       host.terminate();
       throw poolClosed();
     }
-    host.onSnapshot = (json) => this.hear(JSON.parse(json) as Snapshot);
+    host.onSnapshot = (json) => this.receive(JSON.parse(json) as Snapshot);
     host.onStuck = (message, thread) => this.stuck(message, thread);
     host.onCrash = (message) => void this.crash(message);
   }
@@ -142,7 +142,7 @@ export class Wavepool {
   }
 
   /**
-   * Listens to `node` and measures level and pitch of every window, in the control worker: they are told in snapshots.
+   * Listens to `node` and measures level and pitch of every window, in the control worker: snapshots carry them.
    *
    * @throws As for {@link tap}.
    */
@@ -189,16 +189,16 @@ export class Wavepool {
     this.refuseClosed();
     const feed = this.nextFeed++;
     // For snapshots; a control worker that has died makes none.
-    const tell = ({ underruns, lateFrames }: FeedState): void => {
-      this.host.request<'tellFeed'>({ kind: 'tellFeed', feed, format, underruns, lateFrames }).catch(() => undefined);
+    const report = ({ underruns, lateFrames }: FeedState): void => {
+      this.host.request<'reportFeed'>({ kind: 'reportFeed', feed, format, underruns, lateFrames }).catch(() => undefined);
     };
-    const node = new FeedNode(context, format, this.mode === 'shared', tell);
-    this.feeds.set(node, tell);
+    const node = new FeedNode(context, format, this.mode === 'shared', report);
+    this.feeds.set(node, report);
     void node.closed.then(() => {
       this.feeds.delete(node);
       this.host.request<'forgetFeed'>({ kind: 'forgetFeed', feed }).catch(() => undefined);
     });
-    tell(node.figures);
+    report(node.figures);
     return new Feed(node);
   }
 
@@ -249,7 +249,7 @@ export class Wavepool {
 
   /**
    * The figures as they are now: see {@link Metrics} for meaning and units. In transfer mode the pools of other threads are
-   * in it as they last told: a worklet's with each block, a {@link pool}'s four times a second.
+   * in it as they last reported: a worklet's with each block, a {@link pool}'s four times a second.
    */
   async metrics(): Promise<Metrics> {
     this.refuseClosed();
@@ -260,12 +260,12 @@ export class Wavepool {
 
   /** About twenty snapshots a second while a tap or a tuner is open. Replaces the earlier callback. */
   onSnapshot(callback: (snapshot: Snapshot) => void): void {
-    this.heard = callback;
+    this.received = callback;
   }
 
-  private hear(snapshot: Snapshot): void {
+  private receive(snapshot: Snapshot): void {
     if (snapshot.inspection) this.store?.keep(snapshot.inspection.profile);
-    this.heard(snapshot);
+    this.received(snapshot);
   }
 
   /**
@@ -309,7 +309,7 @@ export class Wavepool {
     this.host.terminate('The pool was restarted.');
     await this.abandon();
     await this.start();
-    for (const [feed, tell] of this.feeds) tell(feed.figures);
+    for (const [feed, report] of this.feeds) report(feed.figures);
   }
 
   /**

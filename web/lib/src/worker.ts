@@ -13,7 +13,7 @@ import {
 } from './protocol.ts';
 import type { Host, InitOutput } from '../wasm/shared/wavepool.js';
 import { BlockReceiver } from './block_receiver.ts';
-import { Door } from './knock.ts';
+import { Waiter } from './wake_counter.ts';
 import { Tracks } from './tracks.ts';
 import { Wakers } from './wake.ts';
 
@@ -23,7 +23,7 @@ import { Wakers } from './wake.ts';
  */
 const POLL_MS = 0.2;
 /**
- * Polls of one turn: between turns the browser may do other things, for milliseconds. Whoever posts knocks, which ends a turn
+ * Polls of one turn: between turns the browser may do other things, for milliseconds. Whoever posts wakeCounter, which ends a turn
  * at once; this is for the browser itself, which does not: it may want to end the worker.
  */
 // See `docs/decisions/0035-control-worker-sleeps-until-it-is-signalled.md`.
@@ -34,7 +34,7 @@ const SNAPSHOT_MS = 50;
 /** Several long pieces of work in one turn are no reason for the page's watchdog to take this thread for stuck. */
 const LONGEST_SILENCE_MS = 200;
 /** How long a closing stream waits for the worklet's last block. */
-const LAST_WORD_MS = 500;
+const FINAL_MESSAGE_MS = 500;
 /** Between the seeds of two participants' pools: 2^32 divided by the golden ratio, whose multiples stay far apart. */
 const SEED_STEP = 0x9e3779b9;
 
@@ -51,8 +51,8 @@ let lastSnapshot = 0;
 let lastSaid = 0;
 const open = new Map<number, BlockReceiver | null>();
 const participants = new Set<number>();
-/** Shared mode: where the page knocks. */
-let door: Door | null = null;
+/** Shared mode: where the page wakeCounter. */
+let waiter: Waiter | null = null;
 /** Shared mode: readers that may not block. */
 const wakers = new Wakers();
 const windowsDelivered = (stream: number): number => host?.windowsDelivered(stream) ?? 0;
@@ -60,7 +60,7 @@ const turns = new MessageChannel();
 turns.port1.onmessage = turn;
 
 self.onmessage = async (event: MessageEvent<ToHost>) => {
-  door?.hear();
+  waiter?.receive();
   const request = event.data;
   if (request.kind === 'ping') return say({ kind: 'alive' });
   say({ kind: 'begun', id: request.id });
@@ -98,29 +98,29 @@ async function answer(request: HostRequest): Promise<HostAnswers[keyof HostAnswe
     case 'close': {
       const receiver = open.get(request.stream);
       // Blocks still on their way count; a worklet that died never says its last word.
-      if (receiver) await Promise.race([receiver.ended, pause(LAST_WORD_MS)]);
+      if (receiver) await Promise.race([receiver.ended, pause(FINAL_MESSAGE_MS)]);
       receiver?.close();
       open.delete(request.stream);
       wakers.delete(request.stream);
       keepPolling();
       step(host);
-      const worklet = receiver?.heardLastWord === false ? THREAD_END.gone : request.worklet;
+      const worklet = receiver?.hasFinalMessage === false ? THREAD_END.gone : request.worklet;
       host.closeStream(request.stream, worklet, request.consumer);
       step(host);
-      return { snapshot: tell(host.snapshot()) };
+      return { snapshot: report(host.snapshot()) };
     }
     case 'catchUp':
       // Its context waits, so the windows come to an end.
       while (host.pump() > 0);
-      open.get(request.stream)?.sendAllHome();
+      open.get(request.stream)?.returnAllBlocks();
       return { windows: windowsDelivered(request.stream) };
     case 'metrics':
       step(host);
-      return { snapshot: tell(host.snapshot()) };
+      return { snapshot: report(host.snapshot()) };
     case 'openPool': {
       const participant = host.openParticipant();
       participants.add(participant);
-      if (request.counts) hearParticipant(host, wasm, participant, request.counts);
+      if (request.counts) receiveCounts(host, wasm, participant, request.counts);
       keepPolling();
       return {
         participant,
@@ -135,9 +135,9 @@ async function answer(request: HostRequest): Promise<HostAnswers[keyof HostAnswe
       return null;
     case 'reclaim':
       return { leases: reclaim(host, request.holder) };
-    case 'tellFeed': {
+    case 'reportFeed': {
       const { sampleRate, channels, frames, latencyFrames, live } = request.format;
-      host.tellFeed(request.feed, sampleRate, channels, frames, latencyFrames, live, request.underruns, request.lateFrames);
+      host.reportFeed(request.feed, sampleRate, channels, frames, latencyFrames, live, request.underruns, request.lateFrames);
       return null;
     }
     case 'forgetFeed':
@@ -161,7 +161,7 @@ async function answer(request: HostRequest): Promise<HostAnswers[keyof HostAnswe
 }
 
 async function boot(request: Extract<HostRequest, { kind: 'boot' }>): Promise<HostAnswers['boot']> {
-  // Held for as long as this worker lives: the page waits for it, and so hears when it does not.
+  // Held for as long as this worker lives: the page waits for the lock, and so learns of its death.
   await new Promise((held, refused) => {
     navigator.locks.request(request.lock, () => new Promise(() => held(null))).catch(refused);
   });
@@ -174,7 +174,7 @@ async function boot(request: Extract<HostRequest, { kind: 'boot' }>): Promise<Ho
   seed = request.seed;
   host = new glue.Host(JSON.stringify({ mode, mode_reason: reason, profile, seed }));
   if (request.tracks) tracks = new Tracks(host);
-  if (request.knocks) door = new Door(request.knocks);
+  if (request.wakeCounter) waiter = new Waiter(request.wakeCounter);
   return { memory: shared ? wasm.memory : null, activity: host.activityAddress(), profileRefused: host.profileRefused() ?? null, limits: JSON.parse(host.streamLimits()) as StreamLimits };
 }
 
@@ -182,12 +182,12 @@ function closePool(host: Host, participant: number, end: ThreadEnd): void {
   participants.delete(participant);
   host.closeParticipant(participant, end);
   step(host);
-  tell(host.snapshot());
+  report(host.snapshot());
   keepPolling();
 }
 
-/** Transfer mode: a thread with a pool of its own tells now and then what that counts. */
-function hearParticipant(host: Host, wasm: InitOutput, participant: number, counts: MessagePort): void {
+/** Transfer mode: a thread with a pool of its own reports its counts now and then. */
+function receiveCounts(host: Host, wasm: InitOutput, participant: number, counts: MessagePort): void {
   counts.onmessage = ({ data: header }: MessageEvent<ArrayBuffer>) => {
     const address = host.participantHeader(participant);
     // It may have closed meanwhile.
@@ -230,7 +230,7 @@ function turn(): void {
   const end = performance.now() + LONGEST_TURN_MS;
   do {
     pump();
-  } while (door?.quietFor(POLL_MS) && polling && performance.now() < end);
+  } while (waiter?.sleep(POLL_MS) && polling && performance.now() < end);
   comeAgain();
 }
 
@@ -238,11 +238,11 @@ function turn(): void {
 function comeAgain(): void {
   if (turnComing || !polling) return;
   turnComing = true;
-  if (door) turns.port2.postMessage(0);
+  if (waiter) turns.port2.postMessage(0);
   else setTimeout(turn, IDLE_TURN_MS);
 }
 
-/** A piece of work, after which the page hears from this thread if it has not for a while. */
+/** Runs a piece of work, then sends the page a sign of life if the last one was long ago. */
 function step(host: Host): void {
   host.pump();
   if (performance.now() - lastSaid > LONGEST_SILENCE_MS) say({ kind: 'alive' });
@@ -257,7 +257,7 @@ function pump(): void {
     const now = performance.now();
     if (now - lastSnapshot >= SNAPSHOT_MS) {
       lastSnapshot = now;
-      tell(host.snapshot());
+      report(host.snapshot());
     }
   } catch (thrown) {
     crash(thrown);
@@ -273,8 +273,8 @@ function pause(ms: number): Promise<void> {
   return new Promise((resume) => setTimeout(resume, ms));
 }
 
-/** Every snapshot goes to the page's listener: notes and events are told once. */
-function tell(json: string): string {
+/** Sends each snapshot to the page's listener: notes and events are in one snapshot only. */
+function report(json: string): string {
   say({ kind: 'snapshot', json });
   return json;
 }

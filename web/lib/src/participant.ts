@@ -1,22 +1,22 @@
 import type { HostWorker } from './host_worker.ts';
-import { THREAD_END, TICKET_MS, type FromGuest, type Holder, type Leave, type ThreadEnd, type ToGuest } from './protocol.ts';
+import { THREAD_END, TICKET_MS, type FromParticipant, type Holder, type Leave, type ThreadEnd, type ToParticipant } from './protocol.ts';
 import { Watchdog } from './watchdog.ts';
 
 /** A thread that does not answer for so long is taken to be busy, or gone. */
-const GOODBYE_MS = 500;
+const FINAL_MESSAGE_MS = 500;
 /** A context that renders offline waits so long for a reader's thread to take part at all. */
 const JOINED_MS = 10_000;
 
 /**
  * The page's line to a thread that takes part in the pool: this one, or a worker of the page's. The thread holds a Web
- * Lock for as long as it takes part; the page waits for it, and so hears when the thread dies. See
+ * Lock for as long as it takes part; the page waits for that lock, and so learns of the thread's death. See
  * `docs/decisions/0034-thread-lifetime-by-web-lock.md`.
  */
-export class Guest {
+export class Participant {
   /** The thread's end, for its ticket. */
   readonly port: MessagePort;
   readonly lock = `wavepool ${crypto.randomUUID()}`;
-  /** What is known of its end; a guest that has not joined has none to wait for. */
+  /** What is known of its end; a participant that has not joined has none to wait for. */
   end: ThreadEnd = THREAD_END.gone;
   /** Called when its thread has died, or did not come in time, with the number of leases that were taken back. */
   onLost: (leases: number) => void = () => {};
@@ -53,9 +53,9 @@ export class Guest {
     this.holder = holder;
     this.port = port2;
     this.control = port1;
-    this.control.onmessage = ({ data }: MessageEvent<FromGuest>) => {
+    this.control.onmessage = ({ data }: MessageEvent<FromParticipant>) => {
       if (data.kind === 'alive') {
-        this.watchdog.hear(true);
+        this.watchdog.receive(true);
       } else if (data.kind === 'joining') {
         this.watched = !data.page;
         this.join();
@@ -115,7 +115,7 @@ export class Guest {
     if (this.missing !== null) this.say({ kind: 'catchUp', windows: this.missing });
   }
 
-  /** It has not come, and is told that it is too late if it does. */
+  /** It has not joined in time; should it still come, it is refused. */
   private lapse(): void {
     this.closed = true;
     void this.host.reclaim(this, this.holder);
@@ -140,7 +140,7 @@ export class Guest {
     }
     if (this.stopped) return;
     await new Promise<void>((resolve) => {
-      const timer = setTimeout(resolve, GOODBYE_MS);
+      const timer = setTimeout(resolve, FINAL_MESSAGE_MS);
       this.gone = () => {
         clearTimeout(timer);
         resolve();
@@ -190,19 +190,19 @@ export class Guest {
     this.onLost(leases);
   }
 
-  /** It lets go of its lock only when nobody waits for that any more. */
+  /** It releases its lock only when the page no longer waits for it. */
   private depart(): void {
     this.departed = true;
     this.end = THREAD_END.left;
     this.host.unwatch(this);
-    this.say({ kind: 'farewell' });
+    this.say({ kind: 'final' });
     this.watchdog.stop();
     this.control.close();
     this.gone();
     this.onLeft();
   }
 
-  private say(message: ToGuest): void {
+  private say(message: ToParticipant): void {
     this.control.postMessage(message);
   }
 }
