@@ -29,6 +29,8 @@
 
 #![cfg_attr(not(test), deny(clippy::disallowed_types))] // Files that may lock say so at their top.
 
+extern crate alloc;
+
 mod contain;
 pub mod event_bus;
 mod lock;
@@ -47,8 +49,9 @@ pub mod worklet;
 /// What most programs that use the pool need: `use wavepool::prelude::*;`.
 pub mod prelude {
     pub use crate::modules::data_management::{
-        BufferPool, BufferRef, ExhaustionPolicy, PlanarBuffer, PlanarRef, PoolBuilder, PoolControl,
-        PoolError, PoolMetrics, PooledBuffer, RealtimePool, Scratch,
+        AttachPublisher, BufferPool, BufferRef, ExhaustionPolicy, PlanarBuffer, PlanarRef,
+        PoolBuilder, PoolControl, PoolError, PoolFigures, PoolMetrics, PooledBuffer, RealtimePool,
+        Scratch,
     };
 }
 

@@ -12,7 +12,9 @@ use wavepool::modules::data_management::sizing::sizing_plan::SizingStep;
 use wavepool::modules::data_management::sizing::sizing_profile::SizingProfile;
 use wavepool::modules::data_management::sizing::sizing_rules::SizingPolicy;
 use wavepool::modules::data_management::sizing::trace_replay::{ReplayOptions, replay};
-use wavepool::modules::data_management::{BufferPool, DataManagementConfig};
+use wavepool::modules::data_management::{
+    BufferPool, DataManagementConfig, LearnedMix, PoolFigures,
+};
 
 /// What may stand where a number is expected: sizes at every limit, and things that are none.
 fn leaf() -> impl Strategy<Value = Value> {

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 
 use wavepool::event_bus::TypedEventBus;
 use wavepool::modules::data_management::{
-    BufferPool, BufferRecyclingPool, BufferRecyclingPoolImpl, DataManagementModule,
+    BufferPool, BufferRecyclingPool, BufferRecyclingPoolImpl, DataManagementModule, PoolFigures,
 };
 use wavepool::registry::ModuleRegistry;
 

@@ -7,10 +7,10 @@ mod counting_allocator;
 use std::collections::{HashMap, HashSet};
 
 use counting_allocator::live_bytes;
-use wavepool::modules::data_management::pool_metrics::{Statistic, Unit};
+use wavepool::modules::data_management::pool_metrics::{Statistic, Statistics, Unit};
 use wavepool::modules::data_management::{
-    BufferPool, ExhaustionPolicy, LeaseTable, ObjectCosts, PoolControl, PoolError, PoolMetrics,
-    PooledBuffer, RealtimePool, WasmJsBridge,
+    BufferPool, ExhaustionPolicy, LeaseTable, ObjectCosts, PoolControl, PoolError, PoolFigures,
+    PoolMetrics, PooledBuffer, RealtimePool, WasmJsBridge,
 };
 
 const CLASSES: [usize; 3] = [256, 1024, 4096];

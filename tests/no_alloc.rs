@@ -11,7 +11,8 @@ use std::hint::black_box;
 use std::thread;
 
 use wavepool::modules::data_management::{
-    AudioBufferManagerImpl, AudioFormat, BufferPool, JSBufferRef, LeaseTable, WasmJsBridge,
+    AudioBufferManagerImpl, AudioFormat, BufferPool, JSBufferRef, LeaseTable, PoolFigures,
+    WasmJsBridge,
 };
 
 use counting_allocator::calls_in;

@@ -21,7 +21,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{RngAlgorithm, TestError, TestRng, TestRunner};
 use wavepool::modules::data_management::{
     BufferPool, BufferRef, ExhaustionPolicy, Lease, LeaseState, LeaseTable, PlanarBuffer,
-    PlanarRef, PoolControl, PoolError, PooledBuffer, RealtimePool,
+    PlanarRef, PoolControl, PoolError, PoolFigures, PooledBuffer, RealtimePool,
 };
 
 const CLASSES: [usize; 3] = [32, 96, 256];

@@ -9,8 +9,8 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 
 use metrics_exporter_prometheus::PrometheusBuilder;
-use wavepool::modules::data_management::pool_metrics::{ClassMetrics, Kind, Unit};
-use wavepool::modules::data_management::{BufferPool, MetricsFacade, PoolMetrics};
+use wavepool::modules::data_management::pool_metrics::{ClassMetrics, Kind, Statistics, Unit};
+use wavepool::modules::data_management::{BufferPool, MetricsFacade, PoolFigures, PoolMetrics};
 
 /// What a scraper gets, body alone.
 fn scrape(text: &str) -> Result<String, Box<dyn Error>> {

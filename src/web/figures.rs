@@ -9,7 +9,9 @@ use super::stream::{Stream, StreamEnds};
 use super::unit_costs::{self, ObjectCounts, boundary_counts};
 use crate::modules::audio_foundations::{MAX_OVERLAP, MIN_WINDOW};
 use crate::modules::data_management::pool_metrics::{BoundaryCounts, PoolCounts};
-use crate::modules::data_management::{DataManagementModule, MAX_CHANNELS, PoolMetrics};
+use crate::modules::data_management::{
+    DataManagementModule, MAX_CHANNELS, PoolFigures, PoolMetrics,
+};
 
 #[wasm_bindgen]
 impl Host {

@@ -11,7 +11,8 @@ use super::stream_counts::ViewCount;
 use crate::event_bus::TypedEventBus;
 use crate::modules::data_management::pool_metrics::PoolCounts;
 use crate::modules::data_management::{
-    DataManagementModule, JSBufferRef, LeaseTable, PoolError, RealtimePool, WasmJsBridge,
+    AttachPublisher, DataManagementModule, JSBufferRef, LeaseTable, PoolError, PoolFigures,
+    RealtimePool, WasmJsBridge,
 };
 use crate::panic_note;
 use crate::registry::{ModuleError, ModuleRegistry};

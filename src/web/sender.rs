@@ -8,7 +8,7 @@ use crate::modules::audio_foundations::{
     Windows,
 };
 use crate::modules::data_management::pool_metrics::PoolCounts;
-use crate::modules::data_management::{DataManagementModule, PlanarRef};
+use crate::modules::data_management::{DataManagementModule, PlanarRef, PoolFigures};
 use crate::registry::{ModuleError, ModuleRegistry};
 
 /// Sends windows from the worklet's own memory.

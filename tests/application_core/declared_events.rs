@@ -8,7 +8,7 @@ use wavepool::event_bus::{
 };
 use wavepool::modules::data_management::control::pool_maintenance::PoolMaintenance;
 use wavepool::modules::data_management::pool_monitor::AlertRules;
-use wavepool::modules::data_management::{BufferPool, PoolControl, RealtimePool};
+use wavepool::modules::data_management::{AttachPublisher, BufferPool, PoolControl, RealtimePool};
 
 use super::{Later, Urgent};
 

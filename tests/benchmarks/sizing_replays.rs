@@ -2,10 +2,10 @@
 
 use std::error::Error;
 
-use wavepool::modules::data_management::BufferPool;
 use wavepool::modules::data_management::sizing::demand_trace::{DemandTrace, TraceOpKind};
 use wavepool::modules::data_management::sizing::sizing_rules::SizingPolicy;
 use wavepool::modules::data_management::sizing::trace_replay::{ReplayOptions, replay};
+use wavepool::modules::data_management::{BufferPool, LearnedMix};
 
 use crate::sizing_limits::Row;
 use crate::sizing_traces::{self, Scenario};

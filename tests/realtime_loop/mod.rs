@@ -10,7 +10,8 @@ use wavepool::modules::data_management::pool_events::{
     BufferPoolAllocation, BufferPoolRecycling, PoolExhausted,
 };
 use wavepool::modules::data_management::{
-    BufferPool, BufferRef, PoolControl, PoolError, PooledBuffer, RealtimePool, Scratch,
+    AttachPublisher, BufferPool, BufferRef, PoolControl, PoolError, PoolFigures, PooledBuffer,
+    RealtimePool, Scratch,
 };
 
 /// Buffers on their way to the other thread.

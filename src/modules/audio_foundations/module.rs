@@ -9,7 +9,9 @@ use super::processor::Processor;
 use super::stream::{AudioError, StreamConfig, check_format};
 use super::windows::Windows;
 use crate::event_bus::TypedEventBus;
-use crate::modules::data_management::{DataManagementModule, PoolControl, PoolError, RealtimePool};
+use crate::modules::data_management::{
+    AttachPublisher, DataManagementModule, PoolControl, PoolError, RealtimePool,
+};
 use crate::registry::{
     Dependency, InitContext, Module, ModuleDescriptor, ModuleError, ModuleRegistration, Version,
 };
@@ -256,6 +258,7 @@ mod tests {
     use super::super::stream::{MAX_SAMPLE_RATE_HZ, MIN_SAMPLE_RATE_HZ};
     use super::super::test_rig::{MONO, Rig, play};
     use super::*;
+    use crate::modules::data_management::PoolFigures;
 
     #[test]
     fn stream_config_of_any_numbers_is_opened_or_refused() {

@@ -6,9 +6,9 @@
 use super::control::defragmentation::DefragmentationResult;
 use super::control::pool_builder::PoolBuilder;
 use super::control::pool_control::PoolControl;
-use super::control::pool_maintenance::PoolMaintenance;
 use super::error::PoolError;
-use super::pool_metrics::{ClassMetrics, PoolCounts, PoolMetrics};
+use super::pool_maintenance::PoolMaintenance;
+use super::pool_metrics::{ClassMetrics, PoolCounts, PoolFigures, PoolMetrics};
 use super::realtime::realtime_pool::RealtimePool;
 use super::sizing::sizing_rules::SizingPolicy;
 use super::unshared::Unshared;

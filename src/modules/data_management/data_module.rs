@@ -1,15 +1,16 @@
 //! The module that the registry boots: the pool, its monitor and its optimizer.
 
 use super::audio_buffer_manager::AudioBufferManagerImpl;
+use super::bus_observer::AttachPublisher;
 use super::control::pool_builder::{BufferPool, PoolBuilder};
 use super::control::pool_control::PoolControl;
-use super::control::pool_maintenance::{MaintenanceReport, PoolMaintenance};
 use super::pool_events;
-use super::pool_metrics::{BoundaryCounts, PoolCounts, PoolMetrics};
+use super::pool_maintenance::{MaintenanceReport, PoolMaintenance};
+use super::pool_metrics::{BoundaryCounts, PoolCounts, PoolFigures, PoolMetrics};
 use super::pool_monitor::{AlertRules, PoolMetricsMonitor};
 use super::pool_optimization::PoolOptimizationEngine;
 use super::realtime::realtime_pool::RealtimePool;
-use super::sizing::sizing_profile::{ProfileError, SizingProfile};
+use super::sizing::sizing_profile::{LearnedMix, ProfileError, SizingProfile};
 use super::sizing::sizing_rules::SizingPolicy;
 use crate::event_bus::{BusError, Publisher, TypedEventBus};
 use crate::registry::{
@@ -56,7 +57,7 @@ impl DataManagementConfig {
     /// The same, started with what an earlier run learned.
     ///
     /// # Errors
-    /// As for [`PoolBuilder::profile`]; the configuration can still be used without the profile then.
+    /// As for [`LearnedMix::profile`]; the configuration can still be used without the profile then.
     pub fn with_profile(mut self, profile: &SizingProfile) -> Result<Self, ProfileError> {
         self.pool = self.pool.profile(profile)?;
         let classes = profile.mix().into_iter();

@@ -1,6 +1,6 @@
 //! The errors of the pool: numbers, no strings, nothing allocated.
 
-use thiserror::Error;
+use core::fmt;
 
 use super::control::arena::MOST_BYTES;
 
@@ -12,14 +12,11 @@ use super::control::arena::MOST_BYTES;
 ///
 /// # Real-time
 /// Small and `Copy`: making, returning and dropping one never allocates. (`Display` and
-/// [`source`](std::error::Error::source) are for the control side.)
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+/// [`source`](core::error::Error::source) are for the control side.)
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PoolError {
     /// Every buffer of the class is in use, or kept for critical acquires.
-    #[error(
-        "no idle buffer for {requested} samples: all {carved} of class {class_samples} are in use or reserved; release one, or `PoolControl::grow` the class"
-    )]
     Exhausted {
         /// Requested samples.
         requested: u32,
@@ -29,9 +26,6 @@ pub enum PoolError {
         carved: u32,
     },
     /// The request is larger than the largest size class.
-    #[error(
-        "{requested} samples asked for, at most {largest} can be had: ask for less, or build the pool with a larger class"
-    )]
     TooLarge {
         /// Requested samples.
         requested: usize,
@@ -39,10 +33,8 @@ pub enum PoolError {
         largest: usize,
     },
     /// The request was for no samples.
-    #[error("a buffer of no samples was asked for: ask for 1 or more")]
     ZeroLength,
     /// The request was for a planar buffer of no channels, or of more than a handle has room for.
-    #[error("{requested} channels asked for: a planar buffer has 1 to {most}")]
     ChannelCount {
         /// Requested channels.
         requested: usize,
@@ -50,9 +42,6 @@ pub enum PoolError {
         most: usize,
     },
     /// Growing would exceed the limit of the builder.
-    #[error(
-        "{requested} samples asked for, {available} left of the limit of {limit}: trim another class, or raise `limit_samples`"
-    )]
     LimitReached {
         /// Requested samples.
         requested: usize,
@@ -62,7 +51,6 @@ pub enum PoolError {
         limit: usize,
     },
     /// A fixed table of the pool is full.
-    #[error("all {capacity} {table}")]
     TableFull {
         /// The table.
         table: Table,
@@ -70,17 +58,11 @@ pub enum PoolError {
         capacity: usize,
     },
     /// The system had no memory left, or refused to map or lock it.
-    #[error(
-        "the system refused {bytes} bytes of memory: build the pool with fewer buffers, or grow it by less (locked memory: raise RLIMIT_MEMLOCK)"
-    )]
     OutOfMemory {
         /// Requested bytes.
         bytes: usize,
     },
     /// Invalid size classes: none, too many, an empty one, one twice, or not in order.
-    #[error(
-        "{count} size classes given, smallest {smallest} samples: give 1 to {most} sizes above zero, ascending, each once"
-    )]
     BadClasses {
         /// Classes given.
         count: usize,
@@ -90,15 +72,11 @@ pub enum PoolError {
         most: usize,
     },
     /// One class was given twice in a mix.
-    #[error("class {samples} is given twice: add its numbers of buffers up")]
     ClassGivenTwice {
         /// The class.
         samples: usize,
     },
     /// The pool has no such class.
-    #[error(
-        "there is no class of {samples} samples, the nearest has {nearest}: `PoolControl::classes` lists them"
-    )]
     UnknownClass {
         /// The class that was given.
         samples: usize,
@@ -106,17 +84,11 @@ pub enum PoolError {
         nearest: usize,
     },
     /// No half is attached that could take new buffers of the class.
-    #[error(
-        "no half is attached that takes buffers of class {class_samples}: `PoolControl::attach` one"
-    )]
     NoHalf {
         /// The class.
         class_samples: u32,
     },
     /// More buffers of one class at once than an inbox can count.
-    #[error(
-        "{requested} buffers of one class asked for at once: ask for {most} at most, then for more"
-    )]
     TooManyAtOnce {
         /// Requested buffers.
         requested: usize,
@@ -124,17 +96,11 @@ pub enum PoolError {
         most: usize,
     },
     /// The number names no live lease: it was forged, released before, or belongs to an earlier use of its entry.
-    #[error(
-        "lease {lease:#x} is not live: it was released before, or never given out; acquire a buffer for a new one"
-    )]
     StaleLease {
         /// The number given.
         lease: u32,
     },
     /// The lease belongs to another participant.
-    #[error(
-        "lease {lease:#x} belongs to participant {holder}, not to {asked}: use the table of that participant"
-    )]
     WrongHolder {
         /// The number given.
         lease: u32,
@@ -144,7 +110,6 @@ pub enum PoolError {
         asked: u8,
     },
     /// The number of a participant that cannot exist: leases carry it in four bits.
-    #[error("participant {holder} cannot have leases: participants are numbered from 0 to {most}")]
     NoSuchHolder {
         /// The number given.
         holder: u8,
@@ -152,7 +117,6 @@ pub enum PoolError {
         most: u8,
     },
     /// The lease is live, but its state does not allow the operation.
-    #[error("lease {lease:#x} is {state}, which does not allow {asked}")]
     IllegalMove {
         /// The number given.
         lease: u32,
@@ -162,9 +126,6 @@ pub enum PoolError {
         asked: LeaseMove,
     },
     /// A vector too small for every class; it was freed.
-    #[error(
-        "a vector of {capacity} samples was freed, the smallest class has {smallest}: recycle what `get_or_create` gave"
-    )]
     VectorTooSmall {
         /// The vector's capacity in samples.
         capacity: usize,
@@ -172,9 +133,6 @@ pub enum PoolError {
         smallest: usize,
     },
     /// A vector too large to be kept; it was freed.
-    #[error(
-        "a vector of {capacity} samples was freed, none above {most} is kept: build the pool with a larger class"
-    )]
     VectorTooLarge {
         /// The vector's capacity in samples.
         capacity: usize,
@@ -182,9 +140,6 @@ pub enum PoolError {
         most: usize,
     },
     /// The memory limit has no room for the vector; it was freed.
-    #[error(
-        "a vector of {capacity} samples was freed, the limit leaves {available}: raise `limit_samples`"
-    )]
     NoRoomForVector {
         /// The vector's capacity in samples.
         capacity: usize,
@@ -192,6 +147,110 @@ pub enum PoolError {
         available: usize,
     },
 }
+
+impl fmt::Display for PoolError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exhausted {
+                requested,
+                class_samples,
+                carved,
+            } => write!(
+                out,
+                "no idle buffer for {requested} samples: all {carved} of class {class_samples} are in use or reserved; release one, or `PoolControl::grow` the class"
+            ),
+            Self::TooLarge { requested, largest } => write!(
+                out,
+                "{requested} samples asked for, at most {largest} can be had: ask for less, or build the pool with a larger class"
+            ),
+            Self::ZeroLength => {
+                out.write_str("a buffer of no samples was asked for: ask for 1 or more")
+            }
+            Self::ChannelCount { requested, most } => write!(
+                out,
+                "{requested} channels asked for: a planar buffer has 1 to {most}"
+            ),
+            Self::LimitReached {
+                requested,
+                available,
+                limit,
+            } => write!(
+                out,
+                "{requested} samples asked for, {available} left of the limit of {limit}: trim another class, or raise `limit_samples`"
+            ),
+            Self::TableFull { table, capacity } => write!(out, "all {capacity} {table}"),
+            Self::OutOfMemory { bytes } => write!(
+                out,
+                "the system refused {bytes} bytes of memory: build the pool with fewer buffers, or grow it by less (locked memory: raise RLIMIT_MEMLOCK)"
+            ),
+            Self::BadClasses {
+                count,
+                smallest,
+                most,
+            } => write!(
+                out,
+                "{count} size classes given, smallest {smallest} samples: give 1 to {most} sizes above zero, ascending, each once"
+            ),
+            Self::ClassGivenTwice { samples } => write!(
+                out,
+                "class {samples} is given twice: add its numbers of buffers up"
+            ),
+            Self::UnknownClass { samples, nearest } => write!(
+                out,
+                "there is no class of {samples} samples, the nearest has {nearest}: `PoolControl::classes` lists them"
+            ),
+            Self::NoHalf { class_samples } => write!(
+                out,
+                "no half is attached that takes buffers of class {class_samples}: `PoolControl::attach` one"
+            ),
+            Self::TooManyAtOnce { requested, most } => write!(
+                out,
+                "{requested} buffers of one class asked for at once: ask for {most} at most, then for more"
+            ),
+            Self::StaleLease { lease } => write!(
+                out,
+                "lease {lease:#x} is not live: it was released before, or never given out; acquire a buffer for a new one"
+            ),
+            Self::WrongHolder {
+                lease,
+                holder,
+                asked,
+            } => write!(
+                out,
+                "lease {lease:#x} belongs to participant {holder}, not to {asked}: use the table of that participant"
+            ),
+            Self::NoSuchHolder { holder, most } => write!(
+                out,
+                "participant {holder} cannot have leases: participants are numbered from 0 to {most}"
+            ),
+            Self::IllegalMove {
+                lease,
+                state,
+                asked,
+            } => write!(
+                out,
+                "lease {lease:#x} is {state}, which does not allow {asked}"
+            ),
+            Self::VectorTooSmall { capacity, smallest } => write!(
+                out,
+                "a vector of {capacity} samples was freed, the smallest class has {smallest}: recycle what `get_or_create` gave"
+            ),
+            Self::VectorTooLarge { capacity, most } => write!(
+                out,
+                "a vector of {capacity} samples was freed, none above {most} is kept: build the pool with a larger class"
+            ),
+            Self::NoRoomForVector {
+                capacity,
+                available,
+            } => write!(
+                out,
+                "a vector of {capacity} samples was freed, the limit leaves {available}: raise `limit_samples`"
+            ),
+        }
+    }
+}
+
+impl core::error::Error for PoolError {}
 
 impl PoolError {
     /// Whether the same call can succeed later, after others have released something.
@@ -232,8 +291,8 @@ impl Table {
     pub const Shelves: Self = Self::SizeClasses;
 }
 
-impl core::fmt::Display for Table {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+impl fmt::Display for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Slots => "buffers are carved that the limit has room to describe: trim a class",
             Self::Halves => "real-time halves are attached: drop one first",
@@ -263,8 +322,8 @@ pub enum LeaseState {
     Viewed,
 }
 
-impl core::fmt::Display for LeaseState {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+impl fmt::Display for LeaseState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Recycled => "recycled (acquire a new one)",
             Self::Allocated => "allocated (nobody looks at it)",
@@ -289,8 +348,8 @@ pub enum LeaseMove {
     Cross,
 }
 
-impl core::fmt::Display for LeaseMove {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+impl fmt::Display for LeaseMove {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::View => "a view",
             Self::EndView => "ending a view",

@@ -2,7 +2,7 @@
 
 use metrics::{SharedString, Unit as FacadeUnit, counter, gauge};
 
-use super::pool_metrics::{ClassMetrics, Kind, PoolMetrics, Statistic, Unit};
+use super::pool_metrics::{ClassMetrics, Kind, PoolMetrics, Statistic, Statistics, Unit};
 
 /// Passes snapshots to the facade. Names, units and descriptions are those of the statistics' declarations.
 ///

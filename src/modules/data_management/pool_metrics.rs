@@ -5,6 +5,10 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::control::pool_control::PoolControl;
+pub use super::control::usage::ClassMetrics;
+use super::control::usage::PoolUsage;
+
 /// The version of the set of statistics; each [`Statistic::since`] is at most this.
 pub const METRICS_VERSION: u16 = 1;
 
@@ -59,6 +63,15 @@ pub enum Unit {
     Records,
 }
 
+/// The declared statistics of a snapshot.
+pub trait Statistics {
+    /// The declaration of every field, in order.
+    const STATISTICS: &'static [Statistic];
+
+    /// Every declaration with its value; none where it was not measured, or is not one number.
+    fn figures(&self) -> impl Iterator<Item = (&'static Statistic, Option<f64>)>;
+}
+
 /// A statistic's value as a number.
 trait Figure {
     fn figure(&self) -> Option<f64>;
@@ -84,8 +97,28 @@ figures! {
     Vec<ClassMetrics>: _records => None;
 }
 
-/// Declares a struct of statistics together with the table of its declarations, so that the two always agree.
+/// Declares a struct of statistics together with the table of its declarations, so that the two always agree. For a struct
+/// of the pool's core it makes the table alone, which has every field.
 macro_rules! statistics {
+    ($Name:ident {
+        $($field:ident, $kind:ident, $unit:ident, $since:literal, $meaning:literal, $formula:literal;)*
+    }) => {
+        impl Statistics for $Name {
+            const STATISTICS: &'static [Statistic] = &[$(Statistic {
+                name: stringify!($field),
+                kind: Kind::$kind,
+                unit: Unit::$unit,
+                meaning: $meaning,
+                formula: $formula,
+                since: $since,
+            }),*];
+
+            fn figures(&self) -> impl Iterator<Item = (&'static Statistic, Option<f64>)> {
+                let Self { $($field),* } = self;
+                Self::STATISTICS.iter().zip([$(Figure::figure($field)),*])
+            }
+        }
+    };
     ($(#[$attribute:meta])* pub struct $Name:ident {
         $($field:ident: $ty:ty, $kind:ident, $unit:ident, $since:literal, $meaning:literal, $formula:literal;)*
     }) => {
@@ -152,55 +185,38 @@ statistics! {
 }
 
 statistics! {
-    /// A snapshot of one size class.
-    pub struct ClassMetrics {
-        samples: usize, Level, Samples, 1, "Capacity of each buffer", "as configured or learned";
-        carved: u64, Level, Buffers, 1, "Buffers that exist", "idle + leased";
-        idle: u64, Level, Buffers, 1, "Buffers on a free list", "local + inbox + surplus";
-        leased: u64, Level, Buffers, 1, "Buffers in somebody's hands", "acquired - returned";
-        high_water: u64, Level, Buffers, 1, "Most buffers ever leased at once", "running maximum of leased";
-        recent_high_water: u64, Level, Buffers, 1, "Most buffers leased at once since the control step last looked", "running maximum of leased, begun anew by each control step";
-        hits: u64, Total, Acquires, 1, "Requests served from this class's idle buffers", "counted at each acquire";
-        borrowed: u64, Total, Acquires, 1, "Requests of this class served by the next larger one", "counted at each acquire";
-        created: u64, Total, Acquires, 1, "Requests of this class served by the system allocator", "counted at each creation";
-        exhausted: u64, Total, Acquires, 1, "Requests of this class refused", "counted at each refusal";
-        draining: u64, Level, Buffers, 1, "Buffers that go back to the arena as soon as they are idle", "carved buffers beyond the line the optimizer drew";
-        retired: bool, Level, Flag, 1, "Whether the class serves no more requests and only waits for its buffers", "set when the classes change";
-        requested_samples: u64, Level, Samples, 1, "Samples asked for by the holders of the leased buffers", "sum of requested lengths over leased buffers";
+    ClassMetrics {
+        samples, Level, Samples, 1, "Capacity of each buffer", "as configured or learned";
+        carved, Level, Buffers, 1, "Buffers that exist", "idle + leased";
+        idle, Level, Buffers, 1, "Buffers on a free list", "local + inbox + surplus";
+        leased, Level, Buffers, 1, "Buffers in somebody's hands", "acquired - returned";
+        high_water, Level, Buffers, 1, "Most buffers ever leased at once", "running maximum of leased";
+        recent_high_water, Level, Buffers, 1, "Most buffers leased at once since the control step last looked", "running maximum of leased, begun anew by each control step";
+        hits, Total, Acquires, 1, "Requests served from this class's idle buffers", "counted at each acquire";
+        borrowed, Total, Acquires, 1, "Requests of this class served by the next larger one", "counted at each acquire";
+        created, Total, Acquires, 1, "Requests of this class served by the system allocator", "counted at each creation";
+        exhausted, Total, Acquires, 1, "Requests of this class refused", "counted at each refusal";
+        draining, Level, Buffers, 1, "Buffers that go back to the arena as soon as they are idle", "carved buffers beyond the line the optimizer drew";
+        retired, Level, Flag, 1, "Whether the class serves no more requests and only waits for its buffers", "set when the classes change";
+        requested_samples, Level, Samples, 1, "Samples asked for by the holders of the leased buffers", "sum of requested lengths over leased buffers";
     }
 }
 
-impl ClassMetrics {
-    /// Adds the counts of the same class of another pool; sums saturate. A sum of high-water marks is an upper bound, because
-    /// they may be of different times.
-    fn add(&mut self, other: &Self) {
-        add(&mut self.carved, other.carved);
-        add(&mut self.idle, other.idle);
-        add(&mut self.leased, other.leased);
-        add(&mut self.high_water, other.high_water);
-        add(&mut self.hits, other.hits);
-        add(&mut self.borrowed, other.borrowed);
-        add(&mut self.created, other.created);
-        add(&mut self.exhausted, other.exhausted);
-        add(&mut self.requested_samples, other.requested_samples);
-        add(&mut self.recent_high_water, other.recent_high_water);
-        self.retired &= other.retired;
-        add(&mut self.draining, other.draining);
-    }
-
-    /// Requests of this class that its own idle buffers did not serve.
-    #[must_use]
-    pub fn misses(&self) -> u64 {
-        self.borrowed
-            .saturating_add(self.created)
-            .saturating_add(self.exhausted)
-    }
-
-    /// Requests of this class.
-    #[must_use]
-    pub fn acquires(&self) -> u64 {
-        self.hits.saturating_add(self.misses())
-    }
+/// Adds the counts of the same class of another pool; sums saturate. A sum of high-water marks is an upper bound, because
+/// they may be of different times.
+fn add_class(sum: &mut ClassMetrics, other: &ClassMetrics) {
+    add(&mut sum.carved, other.carved);
+    add(&mut sum.idle, other.idle);
+    add(&mut sum.leased, other.leased);
+    add(&mut sum.high_water, other.high_water);
+    add(&mut sum.hits, other.hits);
+    add(&mut sum.borrowed, other.borrowed);
+    add(&mut sum.created, other.created);
+    add(&mut sum.exhausted, other.exhausted);
+    add(&mut sum.requested_samples, other.requested_samples);
+    add(&mut sum.recent_high_water, other.recent_high_water);
+    sum.retired &= other.retired;
+    add(&mut sum.draining, other.draining);
 }
 
 /// The counts of the pool, from which all other figures in [`PoolMetrics`] are computed.
@@ -241,6 +257,68 @@ pub struct BoundaryCounts {
     pub bytes_unpooled: u64,
 }
 
+/// What the pool counted, without what other parts add.
+impl From<PoolUsage> for PoolCounts {
+    fn from(usage: PoolUsage) -> Self {
+        Self {
+            classes: usage.classes,
+            overhead_bytes: usage.overhead_bytes,
+            padding_bytes: usage.padding_bytes,
+            bytes_reserved: usage.bytes_reserved,
+            bytes_limit: usage.bytes_limit,
+            bytes_shelved: 0,
+            short_run_samples: usage.short_run_samples,
+            largest_free_run_samples: usage.largest_free_run_samples,
+            leases_reclaimed: usage.leases_reclaimed,
+            buffers_leaked: usage.buffers_leaked,
+            boundary: BoundaryCounts::default(),
+        }
+    }
+}
+
+/// The figures of a pool.
+pub trait PoolFigures {
+    /// A snapshot of every figure. Costs the real-time halves nothing.
+    ///
+    /// # Examples
+    /// ```
+    /// use wavepool::prelude::*;
+    ///
+    /// let (control, half) = BufferPool::builder().class(256, 4).build()?;
+    /// let _held = half.acquire(200)?;
+    /// let metrics = control.metrics();
+    /// assert_eq!((metrics.leased, metrics.hit_rate_percentage), (1, Some(100.0)));
+    /// # Ok::<(), PoolError>(())
+    /// ```
+    fn metrics(&self) -> PoolMetrics;
+
+    /// The counts of the pool; other parts add theirs before they become [`PoolMetrics`].
+    fn counts(&self) -> PoolCounts;
+
+    /// [`counts`](Self::counts) into a value that is used again, so that counting does not allocate once `classes` has
+    /// its capacity.
+    fn count_into(&self, counts: &mut PoolCounts);
+}
+
+impl PoolFigures for PoolControl {
+    fn metrics(&self) -> PoolMetrics {
+        PoolMetrics::from_counts(&self.counts())
+    }
+
+    fn counts(&self) -> PoolCounts {
+        self.usage().into()
+    }
+
+    fn count_into(&self, counts: &mut PoolCounts) {
+        let mut usage = PoolUsage {
+            classes: core::mem::take(&mut counts.classes),
+            ..PoolUsage::default()
+        };
+        self.read_usage(&mut usage);
+        *counts = usage.into();
+    }
+}
+
 impl PoolCounts {
     /// Adds the counts of another pool, class by class: for an application with a pool per memory.
     pub fn add(&mut self, other: &Self) {
@@ -250,7 +328,7 @@ impl PoolCounts {
                 .iter_mut()
                 .find(|own| own.samples == class.samples)
             {
-                Some(own) => own.add(class),
+                Some(own) => add_class(own, class),
                 None => self.classes.push(class.clone()),
             }
         }

@@ -1,20 +1,20 @@
 //! A value that is `Sync` because it is never accessed through a shared reference.
-#![allow(clippy::disallowed_types)] // The lock is never taken.
-
-use std::sync::{Mutex, PoisonError};
+#![allow(unsafe_code)] // Declares it `Sync`.
 
 /// Contains a value that is `Send` and not `Sync`, in a type that must be both.
-///
-/// The mutex is never locked: `get` needs an exclusive reference, so that there is nothing to wait for.
-pub(super) struct Unshared<T>(Mutex<T>);
+pub(crate) struct Unshared<T>(T);
+
+// SAFETY: a shared reference gives no access to the value: `get`, the only access, needs an exclusive one.
+unsafe impl<T> Sync for Unshared<T> {}
 
 impl<T> Unshared<T> {
-    pub(super) const fn new(value: T) -> Self {
-        Self(Mutex::new(value))
+    /// Encloses a value.
+    pub(crate) const fn new(value: T) -> Self {
+        Self(value)
     }
 
-    pub(super) fn get(&mut self) -> &mut T {
-        // Never poisoned, since it is never locked.
-        self.0.get_mut().unwrap_or_else(PoisonError::into_inner)
+    /// The value.
+    pub(crate) const fn get(&mut self) -> &mut T {
+        &mut self.0
     }
 }

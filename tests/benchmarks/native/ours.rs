@@ -2,7 +2,7 @@
 
 use wavepool::event_bus::TypedEventBus;
 use wavepool::modules::data_management::{
-    BufferPool, PoolControl, PooledBuffer, RealtimePool, Scratch,
+    AttachPublisher, BufferPool, PoolControl, PooledBuffer, RealtimePool, Scratch,
 };
 
 use super::rivals::{BUFFERS, CLASSES, Pool};

@@ -4,7 +4,7 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use wavepool::modules::data_management::{BufferPool, DEFAULT_MIX, PoolBuilder};
+use wavepool::modules::data_management::{BufferPool, DEFAULT_MIX, PoolBuilder, PoolFigures};
 
 use super::rows::Row;
 

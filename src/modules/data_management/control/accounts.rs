@@ -6,8 +6,8 @@ use super::arena::{UNIT_BYTES, UNIT_SAMPLES, units};
 use super::past_counts::Totals;
 use super::pool_control::PoolControl;
 use super::threshold_search::Purpose;
+use super::usage::{ClassMetrics, PoolUsage};
 use super::usage_scan::UsageScan;
-use crate::modules::data_management::pool_metrics::{ClassMetrics, PoolCounts, PoolMetrics};
 use crate::modules::data_management::realtime::class_table::BUCKETS;
 use crate::modules::data_management::realtime::free_list::Chain;
 use crate::modules::data_management::realtime::pool_core::{MAX_SIZE_CLASSES, SharedPtr};
@@ -165,36 +165,31 @@ impl PoolControl {
         indices.any(|index| index.raw() == slot && self.pool.table.slot(index).is_sampled())
     }
 
-    /// A snapshot of every figure. Costs the real-time halves nothing.
+    /// A snapshot of the pool's counts. Costs the real-time halves nothing.
     #[must_use]
-    pub fn metrics(&self) -> PoolMetrics {
-        PoolMetrics::from_counts(&self.counts())
+    pub fn usage(&self) -> PoolUsage {
+        let mut usage = PoolUsage::default();
+        self.read_usage(&mut usage);
+        usage
     }
 
-    /// The counts of the pool; other parts add theirs before they become [`PoolMetrics`].
-    #[must_use]
-    pub fn counts(&self) -> PoolCounts {
-        let mut counts = PoolCounts::default();
-        self.count_into(&mut counts);
-        counts
-    }
-
-    /// [`counts`](Self::counts) into a value that is used again, so that counting does not allocate once `classes` has
+    /// [`usage`](Self::usage) into a value that is used again, so that reading does not allocate once `classes` has
     /// its capacity.
-    pub fn count_into(&self, counts: &mut PoolCounts) {
+    pub fn read_usage(&self, usage: &mut PoolUsage) {
         let requested = UsageScan::scan_now(&self.pool.table);
         let requested =
             |size_class: &SizeClass| requested[usize::from(size_class.id) % MAX_SIZE_CLASSES];
-        self.count_halves(counts, requested, false);
+        self.count_halves(usage, requested, false);
     }
 
-    /// [`counts`](Self::counts) for a control step: requested lengths are from the last scan of all slots, of which
-    /// each step does a part.
-    pub(super) fn counts_of_step(&mut self) -> PoolCounts {
+    /// [`usage`](Self::usage) for a control step: requested lengths are from the last scan of all slots, of which each
+    /// step does a part.
+    #[doc(hidden)]
+    pub fn usage_of_step(&mut self) -> PoolUsage {
         self.usage_scan.advance(&self.pool.table);
-        let mut counts = PoolCounts::default();
-        self.count_halves(&mut counts, self.requested_lately(), false);
-        counts
+        let mut usage = PoolUsage::default();
+        self.count_halves(&mut usage, self.requested_lately(), false);
+        usage
     }
 
     fn requested_lately(&self) -> impl Fn(&SizeClass) -> u64 {
@@ -206,7 +201,9 @@ impl PoolControl {
 
     /// The counts of halves whose sizes follow demand, with the limit that the others leave them. `all` are the counts
     /// of every half.
-    pub(super) fn demand_counts(&self, all: &PoolCounts) -> PoolCounts {
+    #[doc(hidden)]
+    #[must_use]
+    pub fn usage_of_demand(&self, all: &PoolUsage) -> PoolUsage {
         let mut size_classes = self.pool.size_classes();
         if self.past.is_all_of_demand()
             && size_classes.all(|size_class| self.follows_demand(size_class.half))
@@ -214,25 +211,25 @@ impl PoolControl {
             return all.clone();
         }
         drop(size_classes);
-        let mut counts = PoolCounts::default();
+        let mut usage = PoolUsage::default();
         let requested = self.requested_lately();
-        self.count_halves(&mut counts, requested, true);
+        self.count_halves(&mut usage, requested, true);
         let own = self.pool.size_classes();
         let own = own.filter(|size_class| !self.follows_demand(size_class.half));
         let taken: usize = own
             .map(|size_class| size_class.carved() as usize * size_class.samples as usize)
             .sum();
-        counts.bytes_limit = sample_bytes(self.limit_samples.saturating_sub(taken));
-        counts
+        usage.bytes_limit = sample_bytes(self.limit_samples.saturating_sub(taken));
+        usage
     }
 
     fn count_halves(
         &self,
-        counts: &mut PoolCounts,
+        usage: &mut PoolUsage,
         requested: impl Fn(&SizeClass) -> u64,
         demand_only: bool,
     ) {
-        let mut classes = core::mem::take(&mut counts.classes);
+        let mut classes = core::mem::take(&mut usage.classes);
         classes.clear();
         classes.reserve(self.classes.len());
         for &(samples, _) in &self.classes {
@@ -264,23 +261,23 @@ impl PoolControl {
         for class in &mut classes {
             class.retired = !self.has_class(class.samples as u32);
         }
-        *counts = PoolCounts {
+        *usage = PoolUsage {
             padding_bytes: sample_bytes(self.padding_samples()),
             classes,
             overhead_bytes: self.overhead_bytes(),
             bytes_reserved: bytes(self.reserved_units),
             bytes_limit: sample_bytes(self.limit_samples),
-            bytes_shelved: 0,
             short_run_samples: self.free.short() * UNIT_SAMPLES,
             largest_free_run_samples: self.free.largest() as usize * UNIT_SAMPLES,
             leases_reclaimed: self.leases_reclaimed,
             buffers_leaked: self.buffers_leaked,
-            ..PoolCounts::default()
         };
     }
 
     /// Slots and free runs that control steps have scanned so far.
-    pub(super) fn looks(&self) -> u64 {
+    #[doc(hidden)]
+    #[must_use]
+    pub fn looks(&self) -> u64 {
         self.thresholds.scanned() + self.usage_scan.scanned() + self.free.looks()
     }
 
@@ -307,14 +304,14 @@ impl PoolControl {
             + self.past.heap_bytes()
     }
 
-    /// [`PoolMetrics::fragmentation_percentage`] alone.
+    /// The share of the arena that is free in coalesced runs shorter than the largest class, in percent.
     /// See `docs/decisions/0016-fragmentation-counts-free-memory-only.md`.
     #[must_use]
     pub fn fragmentation_percentage(&self) -> f32 {
         self.free.short() as f32 / self.reserved_units.max(1) as f32 * 100.0
     }
 
-    /// [`PoolMetrics::bytes_held`] alone.
+    /// Capacity of all carved buffers in bytes, leased or idle.
     #[must_use]
     pub fn bytes_held(&self) -> usize {
         let shelved = |size_class: SharedPtr<SizeClass>| {

@@ -2,12 +2,11 @@
 
 use super::pool_control::PoolControl;
 use crate::modules::data_management::error::{PoolError, Table};
-use crate::modules::data_management::realtime::class_table::ClassTable;
+use crate::modules::data_management::realtime::class_table::{ClassTable, MAX_CLASSES};
 use crate::modules::data_management::realtime::half::Half;
 use crate::modules::data_management::realtime::pool_core::{MAX_HALVES, SharedPtr};
 use crate::modules::data_management::realtime::realtime_pool::RealtimePool;
 use crate::modules::data_management::realtime::size_class::SizeClass;
-use crate::modules::data_management::sizing::class_boundaries::MAX_CLASSES;
 
 impl PoolControl {
     /// Attaches a further real-time half, with the mix of the builder. A half whose owner was dropped is used again:
@@ -101,7 +100,8 @@ impl PoolControl {
     }
 
     /// The mix that the host configured for halves attached since the last call.
-    pub(super) fn take_attached(&mut self) -> Vec<(u32, u32)> {
+    #[doc(hidden)]
+    pub fn take_attached(&mut self) -> Vec<(u32, u32)> {
         core::mem::take(&mut self.attached)
     }
 

@@ -21,7 +21,7 @@ fn region_size_follows_the_need_not_the_limit() {
         for _ in 0..12 {
             control.grow(256, 64).unwrap();
         }
-        assert!(control.counts().bytes_limit >= control.counts().bytes_reserved);
+        assert!(control.usage().bytes_limit >= control.usage().bytes_reserved);
         assert!(control.is_valid());
     }
 }
@@ -45,7 +45,7 @@ fn too_many_buffers_at_once_are_refused_with_the_number() {
     assert_eq!(control.grow(16, 1), Err(INBOX_FULL));
     assert_eq!(control.grow(16, most + 1), Err(too_many));
     assert_eq!(control.reserved_units, reserved);
-    assert_eq!(control.metrics().leased, 0);
+    assert_eq!(control.leased(), 0);
 }
 
 #[test]

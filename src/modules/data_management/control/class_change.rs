@@ -3,12 +3,12 @@
 use super::arena::{UNIT_SAMPLES, units};
 use super::pool_builder::check_classes;
 use super::pool_control::PoolControl;
+use super::sizing_step::ClassBuffers;
 use crate::modules::data_management::error::PoolError;
 use crate::modules::data_management::realtime::class_table::{BUCKETS, ClassTable};
 use crate::modules::data_management::realtime::half::Half;
 use crate::modules::data_management::realtime::pool_core::SharedPtr;
 use crate::modules::data_management::realtime::size_class::SizeClass;
-use crate::modules::data_management::sizing::sizing_profile::ClassBuffers;
 
 impl PoolControl {
     /// Changes the size classes. Each half installs them in its next quantum; buffers of retired classes drain as they

@@ -1,7 +1,8 @@
 use super::*;
 use crate::modules::data_management::BufferPool;
 use crate::modules::data_management::control::pool_control::settle;
-use crate::modules::data_management::sizing::sizing_plan::SizingStep;
+use crate::modules::data_management::control::sizing_step::SizingStep;
+use crate::modules::data_management::control::usage::ClassMetrics;
 
 fn change(control: &mut PoolControl, classes: &[(usize, u32)]) -> Result<(), PoolError> {
     let classes = classes.iter().map(|&(samples, buffers)| ClassBuffers {
@@ -29,12 +30,12 @@ fn class_change_drains_old_classes() {
     assert_eq!(half.acquire(200).unwrap().capacity(), 384);
     drop(old);
     settle(&mut control, &mut half);
-    let metrics = control.metrics();
+    let usage = control.usage();
     assert_eq!(control.classes().collect::<Vec<_>>(), [384, 1024]);
-    assert_eq!(metrics.total_allocations, 2);
-    assert_eq!(metrics.leased, 0);
+    assert_eq!(usage.sum(ClassMetrics::acquires), 2);
+    assert_eq!(control.leased(), 0);
     assert!(
-        metrics
+        usage
             .classes
             .iter()
             .all(|class| !class.retired || class.carved == 0)
@@ -114,8 +115,8 @@ fn class_change_replaces_a_draining_class_once() {
             settle(&mut control, &mut half);
         }
     }
-    let metrics = control.metrics();
-    let replacement = metrics.classes.iter().find(|class| class.samples == 112);
+    let usage = control.usage();
+    let replacement = usage.classes.iter().find(|class| class.samples == 112);
     assert_eq!(replacement.map(|class| class.carved), Some(4));
     drop(held);
 }
@@ -155,4 +156,14 @@ fn class_change_reaches_a_detached_half() {
     assert_eq!(control.pool.size_classes().filter(retired).count(), 0);
     let next = control.attach_with(&[(128, 1)]).unwrap();
     assert_eq!(next.acquire(60).unwrap().capacity(), 128);
+}
+
+#[test]
+fn class_change_without_room_succeeds() {
+    let (mut control, half) = BufferPool::builder().class(1024, 8).build().unwrap();
+    let held: Vec<_> = (0..8).map(|_| half.acquire(600).unwrap()).collect();
+    change(&mut control, &[(608, 8), (1024, 0)]).unwrap();
+    assert_eq!(control.classes().collect::<Vec<_>>(), [608, 1024]);
+    assert!(control.is_valid());
+    drop(held);
 }

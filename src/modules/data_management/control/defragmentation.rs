@@ -10,18 +10,18 @@ use serde::{Deserialize, Serialize};
 use super::accounts::bytes;
 use super::arena::{Fit, UNIT_SAMPLES, natural_alignment, units};
 use super::pool_control::{PoolControl, headroom};
+use super::sizing_step::with_margin;
 use super::threshold_search::{Purpose, Threshold};
 use crate::modules::data_management::error::PoolError;
 use crate::modules::data_management::realtime::pool_core::SharedPtr;
 use crate::modules::data_management::realtime::size_class::{NO_THRESHOLD, SizeClass};
-use crate::modules::data_management::sizing::class_targets::with_margin;
 
 /// Buffers one defragmentation run moves at most: each may scan every free run.
 const DEFRAGMENTATION_STEPS: u32 = 32;
 
 /// The outcome of one bounded defragmentation run.
 ///
-/// The percentages are [`fragmentation_percentage`](crate::modules::data_management::pool_metrics::PoolMetrics::fragmentation_percentage)
+/// The percentages are [`fragmentation_percentage`](PoolControl::fragmentation_percentage)
 /// before the first step and after the last one.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct DefragmentationResult {
@@ -103,7 +103,8 @@ impl PoolControl {
     /// [`defragment`](Self::defragment) for a pool whose sizes follow demand, as often as every control step: it
     /// reclaims nothing. What was idle since the last step may be needed in the next: only a plan decides that. See
     /// `docs/decisions/0025-only-a-plan-reclaims-idle-buffers.md`.
-    pub(super) fn defragment_beside_plans(&mut self) -> DefragmentationResult {
+    #[doc(hidden)]
+    pub fn defragment_beside_plans(&mut self) -> DefragmentationResult {
         self.run_defragmentation(|_| ())
     }
 
@@ -134,7 +135,8 @@ impl PoolControl {
     }
 
     /// A small part of [`defragment`](Self::defragment), ahead of need: fills up to `buffers` gaps.
-    pub(super) fn fill_some_gaps(&mut self, buffers: u32) -> u32 {
+    #[doc(hidden)]
+    pub fn fill_some_gaps(&mut self, buffers: u32) -> u32 {
         let mut left = buffers;
         self.fill_gaps(&mut left).0
     }
@@ -232,7 +234,8 @@ impl PoolControl {
 
     /// Searches for the requested thresholds, as far as this control step may scan slots, and uses those it finds.
     /// Returns how many gaps were filled, and with how many bytes.
-    pub(super) fn compute_thresholds(&mut self) -> (u32, usize) {
+    #[doc(hidden)]
+    pub fn compute_thresholds(&mut self) -> (u32, usize) {
         let (mut filled, mut bytes_filled) = (0, 0);
         let core = self.pool.core();
         while let Some(found) = self.thresholds.advance(&core.table, &mut self.scan_budget) {

@@ -46,9 +46,9 @@ fn shrink_reclaims_from_the_top() {
         }
     }
     settle(&mut control, &mut half);
-    let metrics = control.metrics();
+    let usage = control.usage();
     assert_eq!(
-        (metrics.classes[0].carved, metrics.classes[0].draining),
+        (usage.classes[0].carved, usage.classes[0].draining),
         (40, 0)
     );
     drop(low);
@@ -69,11 +69,11 @@ fn shrink_waits_for_a_leased_buffer() {
     let held = acquire(&half, 64);
     control.shrink(SMALL, 64).unwrap();
     settle(&mut control, &mut half);
-    assert_eq!(control.metrics().classes[0].draining, 64);
+    assert_eq!(control.usage().classes[0].draining, 64);
     assert_eq!(control.leased(), 64);
     drop(held);
     settle(&mut control, &mut half);
-    assert_eq!(control.metrics().classes[0].carved, 0);
+    assert_eq!(control.usage().classes[0].carved, 0);
 }
 
 #[test]
@@ -82,10 +82,10 @@ fn grow_cancels_a_pending_shrink_first() {
     let held = acquire(&half, 64);
     control.shrink(SMALL, 10).unwrap();
     control.grow(SMALL, 4).unwrap();
-    let class = control.metrics().classes[0].clone();
+    let class = control.usage().classes[0].clone();
     assert_eq!((class.carved, class.draining), (64, 6));
     control.grow(SMALL, 8).unwrap();
-    let class = control.metrics().classes[0].clone();
+    let class = control.usage().classes[0].clone();
     assert_eq!((class.carved, class.draining), (66, 0));
     drop(held);
 }
@@ -139,7 +139,7 @@ fn defragmentation_returns_what_is_not_in_use() {
     // Some of them may lie above the threshold: these are shed when they are released.
     drop(held);
     settle(&mut control, &mut half);
-    assert_eq!(control.metrics().classes[0].carved, with_margin(10));
+    assert_eq!(control.usage().classes[0].carved, with_margin(10));
     assert!(control.bytes_held() < before);
 }
 
@@ -159,9 +159,9 @@ fn defragmentation_returns_idle_buffers_below_a_gap_that_cannot_be_filled() {
         control.defragment();
         half.begin_quantum(quantum * 128);
     }
-    let metrics = control.metrics();
+    let usage = control.usage();
     // No use, and the margin of one buffer.
-    let left = metrics
+    let left = usage
         .classes
         .iter()
         .map(|class| (class.carved, class.draining));

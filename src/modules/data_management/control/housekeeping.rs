@@ -4,7 +4,7 @@ use super::accounts::counts_since;
 use super::arena::units;
 use super::pool_control::PoolControl;
 use crate::modules::data_management::lease::LeaseTable;
-use crate::modules::data_management::pool_events::{
+use crate::modules::data_management::observer::{
     BufferLeaked, BufferPoolRecycling, LeasesReclaimed,
 };
 use crate::modules::data_management::realtime::free_list::Chain;
@@ -52,7 +52,8 @@ impl PoolControl {
     ///
     /// [`ClassMetrics::recent_high_water`]:
     /// crate::modules::data_management::pool_metrics::ClassMetrics::recent_high_water
-    pub(crate) fn begin_peak_window(&mut self) {
+    #[doc(hidden)]
+    pub fn begin_peak_window(&mut self) {
         for size_class in self.pool.size_classes() {
             size_class.restart_window_peak();
         }
@@ -132,12 +133,13 @@ impl PoolControl {
     pub(super) fn publish_recycled(&mut self, size_class: &SizeClass, count: u32) {
         if count > 0 {
             let owner = self.pool.halves().find(|half| half.id == size_class.half);
-            self.publish(BufferPoolRecycling {
+            let recycled = BufferPoolRecycling {
                 class_samples: size_class.samples,
                 count,
                 half: size_class.half,
                 first_frame: owner.and_then(|half| half.frame.get()),
-            });
+            };
+            self.report(|observer| observer.recycled(recycled));
         }
     }
 
@@ -199,11 +201,12 @@ impl PoolControl {
         let count = dead.reclaim() as u32;
         self.leases_reclaimed += u64::from(count);
         let first_frame = self.pool.halves().filter_map(|half| half.frame.get()).max();
-        self.publish(LeasesReclaimed {
+        let reclaimed = LeasesReclaimed {
             holder: u32::from(dead.holder()),
             count,
             first_frame,
-        });
+        };
+        self.report(|observer| observer.leases_reclaimed(reclaimed));
         count
     }
 
@@ -221,12 +224,13 @@ impl PoolControl {
         for slot in out.iter().filter(|slot| !published.contains(&slot.index)) {
             self.buffers_leaked += 1;
             let site = sites.iter().find(|site| site.slot == slot.index);
-            self.publish(BufferLeaked {
+            let leaked = BufferLeaked {
                 slot: slot.index,
                 class_samples: slot.samples as u32,
                 requested: slot.lent_samples as u32,
                 first_frame: site.and_then(|site| site.first_frame),
-            });
+            };
+            self.report(|observer| observer.leaked(leaked));
         }
         let found = out.iter().filter(|slot| !published.contains(&slot.index));
         let found = found.count() as u32;

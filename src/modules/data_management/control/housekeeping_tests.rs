@@ -1,41 +1,34 @@
-use std::sync::{Arc, Mutex};
-
 use super::*;
-use crate::event_bus::{Event, Subscription, TypedEventBus};
 use crate::modules::data_management::BufferPool;
-
-fn seen<E: Event>(bus: &TypedEventBus) -> (Arc<Mutex<Vec<E>>>, Subscription) {
-    let seen = Arc::new(Mutex::new(Vec::new()));
-    let sink = seen.clone();
-    let guard = bus.subscribe(move |event: &E| sink.lock().unwrap().push(*event));
-    (seen, guard.unwrap())
-}
+use crate::modules::data_management::observer::recorder::{Recorder, Report};
 
 #[test]
 fn leak_is_published_once_and_again_for_another_buffer() {
-    let bus = TypedEventBus::default();
-    let (published, _guard) = seen::<BufferLeaked>(&bus);
+    let recorder = Recorder::default();
     let (mut control, mut half) = BufferPool::builder()
         .class(64, 4)
         .leak_sampling(1)
         .build()
         .unwrap();
-    control.attach_publisher(bus.publisher().unwrap()).unwrap();
+    control.attach_observer(recorder.observer());
     assert_eq!(control.report_leaks(|_| false), 0);
     half.begin_quantum(128);
     let (leaked, kept) = (half.acquire(50).unwrap(), half.acquire(64).unwrap());
     let excused = kept.slot_index();
     assert_eq!(control.report_leaks(|slot| slot == excused), 1);
     assert_eq!(control.report_leaks(|slot| slot == excused), 0);
-    assert_eq!(control.metrics().buffers_leaked, 1);
-    bus.pump(usize::MAX);
+    assert_eq!(control.usage().buffers_leaked, 1);
     let first = BufferLeaked {
         slot: leaked.slot_index(),
         class_samples: 64,
         requested: 50,
         first_frame: Some(128),
     };
-    assert_eq!(*published.lock().unwrap(), [first]);
+    let leaks = recorder.all(|report| match report {
+        Report::Leaked(leaked) => Some(*leaked),
+        _ => None,
+    });
+    assert_eq!(leaks, [first]);
     drop(leaked);
     assert_eq!(control.report_leaks(|_| false), 1);
     drop(kept);
@@ -44,21 +37,19 @@ fn leak_is_published_once_and_again_for_another_buffer() {
 
 #[test]
 fn leases_of_a_dead_participant_are_reclaimed_and_published() {
-    let bus = TypedEventBus::default();
-    let (published, _guard) = seen::<LeasesReclaimed>(&bus);
+    let recorder = Recorder::default();
     let (mut control, half) = BufferPool::builder().class(64, 4).build().unwrap();
-    control.attach_publisher(bus.publisher().unwrap()).unwrap();
+    control.attach_observer(recorder.observer());
     let mut leases = LeaseTable::new(3, 4);
     for _ in 0..2 {
         leases.open(half.acquire(64).unwrap()).unwrap();
     }
     assert_eq!(control.reclaim_leases(&mut leases), 2);
-    assert_eq!(
-        (control.leased(), control.metrics().leases_reclaimed),
-        (0, 2)
-    );
-    bus.pump(usize::MAX);
-    let published = published.lock().unwrap();
+    assert_eq!((control.leased(), control.usage().leases_reclaimed), (0, 2));
+    let published = recorder.all(|report| match report {
+        Report::LeasesReclaimed(reclaimed) => Some(*reclaimed),
+        _ => None,
+    });
     assert_eq!(
         (published.len(), published[0].holder, published[0].count),
         (1, 3, 2)

@@ -16,12 +16,14 @@ mod past_counts;
 mod placement;
 pub(crate) mod pool_builder;
 pub(crate) mod pool_control;
-pub mod pool_maintenance;
-mod threshold_search;
-mod usage_scan;
+pub mod sizing_step;
+pub(crate) mod threshold_search;
+pub mod usage;
+pub(crate) mod usage_scan;
+pub use super::pool_maintenance;
 /// Earlier names of [`pool_maintenance`].
 pub mod pool_keeper {
-    pub use super::pool_maintenance::{
+    pub use super::super::pool_maintenance::{
         MaintenanceReport as KeeperReport, PoolMaintenance as PoolKeeper,
     };
 }

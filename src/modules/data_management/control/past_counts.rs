@@ -5,7 +5,7 @@
 //! counted, so that no total ever falls.
 
 use super::accounts::{add_counts, counts_since};
-use crate::modules::data_management::pool_metrics::ClassMetrics;
+use super::usage::ClassMetrics;
 use crate::modules::data_management::realtime::size_class::SizeClass;
 
 /// The counts of a size class at some moment.

@@ -3,14 +3,14 @@
 use super::arena::{MemorySource, UNIT_SAMPLES, units};
 use super::carving::too_many;
 use super::pool_control::PoolControl;
+use super::sizing_step::ClassBuffers;
 use crate::modules::data_management::error::PoolError;
+use crate::modules::data_management::realtime::class_table::MAX_CLASSES;
 use crate::modules::data_management::realtime::exhaustion::ExhaustionPolicy;
 use crate::modules::data_management::realtime::free_list::MAX_NEWLY_CARVED;
 use crate::modules::data_management::realtime::pool_core::{Core, OnRelease};
 use crate::modules::data_management::realtime::realtime_pool::RealtimePool;
 use crate::modules::data_management::realtime::slot_table::MAX_SAMPLES;
-use crate::modules::data_management::sizing::class_boundaries::MAX_CLASSES;
-use crate::modules::data_management::sizing::sizing_profile::{ProfileError, SizingProfile};
 
 /// The classes of a pool that was built without any.
 pub const DEFAULT_MIX: [(usize, u32); 5] =
@@ -172,7 +172,9 @@ impl PoolBuilder {
     }
 
     /// Where no limit was set: so many times the mix.
-    pub(crate) fn or_limit_of_shares(mut self, shares: usize) -> Self {
+    #[doc(hidden)]
+    #[must_use]
+    pub fn or_limit_of_shares(mut self, shares: usize) -> Self {
         if self.limit_samples == 0 {
             if self.mix.is_empty() {
                 self.mix = DEFAULT_MIX.to_vec();
@@ -186,38 +188,36 @@ impl PoolBuilder {
     /// them at once, where it keeps a mix of [`class`](Self::class) until demand has aged.
     ///
     /// # Errors
-    /// [`ProfileError::TooSmall`] when its largest class is below this builder's: requests would be refused that this
-    /// pool is to serve. [`ProfileError::TooLarge`] when its buffers exceed the limit.
-    pub fn profile(mut self, profile: &SizingProfile) -> Result<Self, ProfileError> {
+    /// [`TooLarge`](PoolError::TooLarge) when its largest class is below this builder's: requests would be refused that
+    /// this pool is to serve. [`LimitReached`](PoolError::LimitReached) when its buffers exceed the limit.
+    pub fn learned_mix(mut self, mix: &[ClassBuffers]) -> Result<Self, PoolError> {
         if self.mix.is_empty() {
             self.mix = DEFAULT_MIX.to_vec();
         }
-        let largest = |mix: &[(usize, u32)]| mix.iter().map(|&(samples, _)| samples).max();
-        let mix = profile.mix();
-        let bytes = mix
-            .iter()
-            .fold(0, |sum: usize, class| sum.saturating_add(class.bytes()));
-        let mix: Vec<_> = mix
+        let needed = self.mix.iter().map(|&(samples, _)| samples).max();
+        let largest = mix.iter().map(|class| class.samples).max();
+        if largest < needed {
+            return Err(PoolError::TooLarge {
+                requested: needed.unwrap_or(0),
+                largest: largest.unwrap_or(0),
+            });
+        }
+        let samples = |class: &ClassBuffers| class.samples.saturating_mul(class.buffers as usize);
+        let requested = mix.iter().map(samples).fold(0, usize::saturating_add);
+        let share = self.share_samples();
+        let limit = self.limit_samples.max(share).max(self.reserve_samples);
+        if requested > limit {
+            return Err(PoolError::LimitReached {
+                requested,
+                available: limit,
+                limit,
+            });
+        }
+        self.reserve_samples = self.reserve_samples.max(share);
+        self.mix = mix
             .iter()
             .map(|class| (class.samples, class.buffers))
             .collect();
-        if largest(&mix) < largest(&self.mix) {
-            return Err(ProfileError::TooSmall {
-                largest: largest(&mix).unwrap_or(0),
-                needed: largest(&self.mix).unwrap_or(0),
-            });
-        }
-        let share = self.share_samples();
-        let limit = self
-            .limit_samples
-            .max(share)
-            .max(self.reserve_samples)
-            .saturating_mul(size_of::<f32>());
-        if bytes > limit {
-            return Err(ProfileError::TooLarge { bytes, limit });
-        }
-        self.reserve_samples = self.reserve_samples.max(share);
-        self.mix = mix;
         self.is_learned = true;
         Ok(self)
     }

@@ -3,8 +3,8 @@ use super::*;
 #[test]
 fn default_mix_has_64_buffers_of_each_usual_size() {
     let (control, half) = PoolBuilder::default().build().unwrap();
-    let metrics = control.metrics();
-    let classes = metrics
+    let usage = control.usage();
+    let classes = usage
         .classes
         .iter()
         .map(|class| (class.samples, class.carved));

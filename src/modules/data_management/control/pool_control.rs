@@ -6,9 +6,9 @@ use super::past_counts::PastCounts;
 use super::pool_builder::PoolBuilder;
 use super::threshold_search::{SLOTS_PER_STEP, ThresholdSearches};
 use super::usage_scan::UsageScan;
-use crate::event_bus::{BusError, Event, Publisher};
+use crate::modules::data_management::control::sizing_step::SizingStep;
 use crate::modules::data_management::error::PoolError;
-use crate::modules::data_management::pool_events::{PoolGrown, declare_for};
+use crate::modules::data_management::observer::{PoolGrown, PoolObserver};
 use crate::modules::data_management::realtime::class_table::bucket_shift;
 use crate::modules::data_management::realtime::free_list::Chain;
 use crate::modules::data_management::realtime::pool_core::{
@@ -16,7 +16,6 @@ use crate::modules::data_management::realtime::pool_core::{
 };
 use crate::modules::data_management::realtime::realtime_pool::HalfOptions;
 use crate::modules::data_management::realtime::size_class::SizeClass;
-use crate::modules::data_management::sizing::sizing_plan::SizingStep;
 use crate::modules::data_management::unshared::Unshared;
 
 /// The control half: one per pool, on any thread that has time for it.
@@ -67,7 +66,7 @@ pub struct PoolControl {
     pub(super) buffers_leaked: u64,
     /// Buffers that were published as leaked and are still in use.
     pub(super) published_leaks: Vec<u32>,
-    publisher: Unshared<Option<Publisher>>,
+    observer: Unshared<Option<Box<dyn PoolObserver>>>,
     pub(crate) pool: ControlRef,
 }
 
@@ -110,25 +109,20 @@ impl PoolControl {
             leases_reclaimed: 0,
             buffers_leaked: 0,
             published_leaks: Vec::new(),
-            publisher: Unshared::new(None),
+            observer: Unshared::new(None),
             pool: ControlRef::new(core),
         }
     }
 
-    /// Attaches the publisher of the control half's events. The pool's event types are declared on its bus, so that
-    /// JSON subscribers get them all.
-    ///
-    /// # Errors
-    /// The bus's, when it cannot declare the types: the publisher is not attached then.
-    pub fn attach_publisher(&mut self, publisher: Publisher) -> Result<(), BusError> {
-        declare_for(&publisher)?;
-        *self.publisher.get() = Some(publisher);
-        Ok(())
+    /// Attaches the observer of the control half.
+    pub fn attach_observer(&mut self, observer: Box<dyn PoolObserver>) {
+        *self.observer.get() = Some(observer);
     }
 
-    pub(super) fn publish<E: Event>(&mut self, event: E) {
-        if let Some(publisher) = self.publisher.get() {
-            publisher.publish(event);
+    /// Reports to the observer, if there is one.
+    pub(super) fn report(&mut self, report: impl FnOnce(&dyn PoolObserver)) {
+        if let Some(observer) = self.observer.get() {
+            report(&**observer);
         }
     }
 
@@ -140,7 +134,8 @@ impl PoolControl {
 
     /// Grows the class that would serve a request on a half by one buffer, if no ordinary acquire would find one idle.
     /// Returns the class if it grew.
-    pub(crate) fn grow_for(&mut self, half: u16, samples: usize) -> Option<usize> {
+    #[doc(hidden)]
+    pub fn grow_for(&mut self, half: u16, samples: usize) -> Option<usize> {
         let class = self.classes().find(|&class| class >= samples)?;
         let size_class = self.size_class(half, class as u32)?;
         if samples == 0 || size_class.idle_of_owner() > self.reserve {
@@ -210,12 +205,13 @@ impl PoolControl {
         if size_class.limit() < size_class.idle() {
             size_class.set_limit(u32::MAX);
         }
-        self.publish(PoolGrown {
+        let grown = PoolGrown {
             class_samples: size_class.samples,
             count,
             bytes_held: self.bytes_held() as u64,
             bytes_reserved: bytes(self.reserved_units) as u64,
-        });
+        };
+        self.report(|observer| observer.grown(grown));
     }
 
     pub(super) fn is_attached(&self, half: u16) -> bool {
@@ -250,7 +246,8 @@ impl PoolControl {
 
     /// [`apply`](Self::apply) for one of several steps: the thresholds are computed for all of them together,
     /// afterwards.
-    pub(super) fn apply_without_thresholds(&mut self, step: &SizingStep) -> Result<(), PoolError> {
+    #[doc(hidden)]
+    pub fn apply_without_thresholds(&mut self, step: &SizingStep) -> Result<(), PoolError> {
         match step {
             SizingStep::Grow {
                 class_samples,
@@ -262,6 +259,12 @@ impl PoolControl {
             } => self.request_shrink(*class_samples, *buffers),
             SizingStep::SetClasses { classes } => self.change_classes(classes),
         }
+    }
+
+    /// Lets the next control steps scan so many slots: a test shows that the bound of a step is one.
+    #[doc(hidden)]
+    pub fn set_slots_per_step(&mut self, slots: u32) {
+        self.slots_per_step = slots;
     }
 
     /// Buffers that the pool can describe: their numbers are below this.

@@ -8,12 +8,12 @@ fn grow_is_bounded_by_the_limit_and_all_or_none() {
         .limit_samples(256 * 5)
         .build()
         .unwrap();
-    let before = control.metrics();
+    let before = control.bytes_held();
     assert!(matches!(
         control.grow(256, 4),
         Err(PoolError::LimitReached { limit: 1280, .. })
     ));
-    assert_eq!(control.metrics().bytes_held, before.bytes_held);
+    assert_eq!(control.bytes_held(), before);
     control.grow(256, 3).unwrap();
     assert!(matches!(
         control.grow(256, 1),
@@ -99,7 +99,10 @@ fn replenish_below_keeps_so_many_idle() {
             half.acquire(256).unwrap()
         })
         .collect();
-    assert_eq!((held.len(), control.metrics().exhausted), (6, 0));
+    assert_eq!(
+        (held.len(), control.usage().sum(|class| class.exhausted)),
+        (6, 0)
+    );
 }
 
 #[test]
@@ -264,9 +267,7 @@ fn last_handle_frees_the_pool() {
 #[test]
 fn padding_is_overhead_and_not_held() {
     let (control, _half) = BufferPool::builder().class(100, 8).build().unwrap();
-    let metrics = control.metrics();
-    assert_eq!((control.bytes_held(), metrics.bytes_held), (3200, 3200));
-    assert_eq!((metrics.bytes_reserved, metrics.sample_bytes), (3584, 3200));
-    let tables = control.counts().overhead_bytes;
-    assert_eq!(metrics.memory_overhead_bytes, tables + 384);
+    let usage = control.usage();
+    assert_eq!(control.bytes_held(), 3200);
+    assert_eq!((usage.bytes_reserved, usage.padding_bytes), (3584, 384));
 }

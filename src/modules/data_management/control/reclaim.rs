@@ -19,7 +19,7 @@
 #![allow(unsafe_code)] // Only the host knows that a thread is dead.
 
 use super::pool_control::PoolControl;
-use crate::modules::data_management::pool_events::{BufferPoolAllocation, LeasesReclaimed};
+use crate::modules::data_management::observer::{BufferPoolAllocation, LeasesReclaimed};
 use crate::modules::data_management::realtime::buffer::RawHandle;
 use crate::modules::data_management::realtime::free_list::Chain;
 use crate::modules::data_management::realtime::pool_core::SharedPtr;
@@ -102,11 +102,12 @@ impl PoolControl {
         // contract.
         unsafe { self.pool.release_abandoned() };
         self.leases_reclaimed += u64::from(reclaimed.count);
-        self.publish(LeasesReclaimed {
+        let report = LeasesReclaimed {
             holder: u32::from(half),
             count: reclaimed.count,
             first_frame: abandoned.frame.get(),
-        });
+        };
+        self.report(|observer| observer.leases_reclaimed(report));
         reclaimed
     }
 
@@ -184,14 +185,15 @@ impl PoolControl {
         let (scratches, returns) = size_class.take_unpublished();
         if scratches > 0 {
             let abandoned = self.pool.halves().find(|half| half.id == size_class.half);
-            self.publish(BufferPoolAllocation {
+            let allocated = BufferPoolAllocation {
                 class_samples: size_class.samples,
                 requested: 0,
                 slot: u32::MAX,
                 count: scratches,
                 half: size_class.half,
                 first_frame: abandoned.and_then(|half| half.frame.get()),
-            });
+            };
+            self.report(|observer| observer.allocated(allocated));
         }
         self.publish_recycled(size_class, recycled + returns);
     }

@@ -1,8 +1,7 @@
-use std::mem::forget;
-use std::sync::{Arc, Mutex};
+use core::mem::forget;
 
 use super::*;
-use crate::event_bus::TypedEventBus;
+use crate::modules::data_management::observer::recorder::{Recorder, Report};
 use crate::modules::data_management::{
     BufferPool, BufferRef, ExhaustionPolicy, PoolBuilder, RealtimePool,
 };
@@ -93,7 +92,7 @@ fn everything_comes_back(builder: impl Fn() -> PoolBuilder) {
             let mut next = control.attach().unwrap();
             next.begin_quantum(0);
             let all: Vec<_> = core::iter::from_fn(|| next.acquire(64).ok()).collect();
-            let carved = control.metrics().classes[0].clone();
+            let carved = control.usage().classes[0].clone();
             assert!(
                 all.len() as u64 + 2 >= carved.carved - carved.idle,
                 "{name} {stores}"
@@ -181,41 +180,6 @@ fn reclaim_all_after_a_stop_before_any_store_includes_frozen_buffers() {
 }
 
 #[test]
-fn publishers_of_dead_owners_free_their_lanes_after_delivery() {
-    let bus = TypedEventBus::default();
-    let published = Arc::new(Mutex::new((0, 0)));
-    let (on_allocation, on_reclaim) = (published.clone(), published.clone());
-    let _guards = (
-        bus.subscribe(move |event: &BufferPoolAllocation| {
-            on_allocation.lock().unwrap().0 += event.count;
-        }),
-        bus.subscribe(move |event: &LeasesReclaimed| {
-            on_reclaim.lock().unwrap().1 += event.count;
-        }),
-    );
-    let (mut control, first) = BufferPool::builder().class(64, 2).build().unwrap();
-    drop(first);
-    control.attach_publisher(bus.publisher().unwrap()).unwrap();
-    const DEAD: u32 = 1000;
-    for abandoned in 0..DEAD {
-        let mut half = control.attach_with(&[(64, 2)]).unwrap();
-        let publisher = bus.publisher();
-        let publisher = publisher.unwrap_or_else(|error| panic!("{abandoned}: {error}"));
-        half.attach_publisher(publisher).unwrap();
-        half.begin_round();
-        forget(half.acquire(64));
-        let (id, publisher) = half.abandon();
-        drop(publisher);
-        // SAFETY: abandoned, and what it acquired is forgotten.
-        unsafe { control.reclaim(id) };
-        bus.pump(usize::MAX);
-    }
-    assert_eq!(*published.lock().unwrap(), (DEAD, DEAD));
-    bus.pump(0);
-    assert_eq!((bus.stats().publishers, control.leased()), (1, 0));
-}
-
-#[test]
 fn reclaim_keeps_the_reserve_for_the_next_owner() {
     let builder = BufferPool::builder().exhaustion(ExhaustionPolicy::Reserve(2));
     let (mut control, half) = builder.class(64, 3).build().unwrap();
@@ -235,12 +199,9 @@ fn reclaim_keeps_the_reserve_for_the_next_owner() {
 
 #[test]
 fn reclaim_loses_no_later_release_and_takes_nothing_twice() {
-    let bus = TypedEventBus::default();
-    let published = Arc::new(Mutex::new(Vec::new()));
-    let sink = published.clone();
-    let _guard = bus.subscribe(move |event: &LeasesReclaimed| sink.lock().unwrap().push(*event));
+    let recorder = Recorder::default();
     let (mut control, mut half) = BufferPool::builder().class(64, 4).build().unwrap();
-    control.attach_publisher(bus.publisher().unwrap()).unwrap();
+    control.attach_observer(recorder.observer());
     half.begin_quantum(128);
     forget(half.scratch(10));
     forget(half.acquire(64));
@@ -260,17 +221,17 @@ fn reclaim_loses_no_later_release_and_takes_nothing_twice() {
     assert_eq!(unsafe { control.reclaim(id) }, Reclaimed::default());
     // SAFETY: there is no such half.
     assert_eq!(unsafe { control.reclaim(99) }, Reclaimed::default());
-    assert_eq!(
-        (control.leased(), control.metrics().leases_reclaimed),
-        (1, 2)
-    );
-    bus.pump(usize::MAX);
+    assert_eq!((control.leased(), control.usage().leases_reclaimed), (1, 2));
     let event = LeasesReclaimed {
         holder: u32::from(id),
         count: 2,
         first_frame: Some(128),
     };
-    assert_eq!(*published.lock().unwrap(), [event]);
+    let published = recorder.all(|report| match report {
+        Report::LeasesReclaimed(reclaimed) => Some(*reclaimed),
+        _ => None,
+    });
+    assert_eq!(published, [event]);
     let next = control.attach_with(&[(64, 3)]).unwrap();
     drop(shared);
     let all: Vec<_> = core::iter::from_fn(|| next.acquire(64).ok()).collect();

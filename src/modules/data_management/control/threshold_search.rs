@@ -9,7 +9,7 @@ use crate::modules::data_management::realtime::slot_table::{SlotIndex, SlotTable
 
 /// Slots that one control step scans for thresholds. A pool of more takes the interpreter hours.
 /// See `docs/decisions/0024-control-steps-scan-a-bounded-number-of-slots.md`.
-pub(super) const SLOTS_PER_STEP: u32 = if cfg!(miri) { 32 } else { 4096 };
+pub(crate) const SLOTS_PER_STEP: u32 = if cfg!(miri) { 32 } else { 4096 };
 
 const STRETCHES_LOG2: u32 = 8;
 const STRETCHES: usize = 1 << STRETCHES_LOG2;

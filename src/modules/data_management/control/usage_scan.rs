@@ -4,7 +4,7 @@ use crate::modules::data_management::realtime::pool_core::MAX_SIZE_CLASSES;
 use crate::modules::data_management::realtime::slot_table::{SlotIndex, SlotTable};
 
 /// Slots that one control step scans: all of most pools. A pool of more takes the interpreter hours.
-pub(super) const SLOTS_PER_STEP: u32 = if cfg!(miri) { 64 } else { 2048 };
+pub(crate) const SLOTS_PER_STEP: u32 = if cfg!(miri) { 64 } else { 2048 };
 
 /// The buffers of one size class that are in use.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]

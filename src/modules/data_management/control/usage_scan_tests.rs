@@ -9,7 +9,7 @@ fn usage_scan_in_parts_agrees_with_a_whole_scan() {
     let mut held: Vec<_> = (0..buffers).map(|_| half.acquire(10).unwrap()).collect();
     let requested = |control: &mut crate::modules::data_management::PoolControl| {
         let before = control.usage_scan.scanned();
-        let counts = control.counts_of_step();
+        let counts = control.usage_of_step();
         assert!(control.usage_scan.scanned() - before <= u64::from(SLOTS_PER_STEP));
         counts.classes[0].requested_samples
     };
@@ -19,7 +19,7 @@ fn usage_scan_in_parts_agrees_with_a_whole_scan() {
     // Some were released: the others count with the mean of all.
     held.drain(..100);
     assert_eq!(requested(&mut control), all - 1000);
-    assert_eq!(control.counts().classes[0].requested_samples, all - 1000);
+    assert_eq!(control.usage().classes[0].requested_samples, all - 1000);
     drop(held);
     assert_eq!(requested(&mut control), 0);
 }

@@ -6,7 +6,9 @@ use crate::modules::data_management::control::pool_maintenance::PoolMaintenance;
 use crate::modules::data_management::pool_monitor::AlertRules;
 use crate::modules::data_management::sizing::histograms::WINDOWS;
 use crate::modules::data_management::sizing::sizing_rules::SizingPolicy;
-use crate::modules::data_management::{BufferPool, PoolBuilder, PoolControl, RealtimePool};
+use crate::modules::data_management::{
+    BufferPool, PoolBuilder, PoolControl, PoolFigures, RealtimePool,
+};
 
 const WINDOW_MS: f64 = if cfg!(miri) { 60.0 } else { 500.0 };
 const STEP_MS: f64 = 2.5;

@@ -11,7 +11,7 @@ use super::*;
 use crate::event_bus::BusStats;
 use crate::modules::audio_foundations::{Meter, PitchWork};
 use crate::modules::data_management::sizing::sizing_rules::SizingPolicy;
-use crate::modules::data_management::{AudioFormat, DataManagementConfig};
+use crate::modules::data_management::{AudioFormat, DataManagementConfig, PoolFigures};
 
 /// Miri is slow.
 const QUANTA: u64 = if cfg!(miri) { 320 } else { 100_000 };

@@ -10,7 +10,7 @@ use proptest::test_runner::{Config, TestRunner};
 
 use crate::modules::data_management::sizing::capacity_plan::{CapacityPlan, StreamNeed};
 use crate::modules::data_management::{
-    BufferPool, PoolBuilder, PoolControl, PoolError, RealtimePool,
+    BufferPool, PoolBuilder, PoolControl, PoolError, PoolFigures, RealtimePool,
 };
 
 /// Usual sizes of blocks and windows.

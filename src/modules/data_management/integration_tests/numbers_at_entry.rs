@@ -8,8 +8,8 @@ use crate::modules::data_management::sizing::sizing_profile::ClassBuffers;
 use crate::modules::data_management::{
     AudioBufferError, AudioBufferManagerImpl, AudioFormat, AudioMetadata, BufferPool,
     BufferRecyclingPool, BufferRecyclingPoolImpl, DataManagementConfig, DataManagementModule,
-    ExhaustionPolicy, JSBufferRef, MAX_CHANNELS, ObjectCosts, PoolControl, PoolError, PoolMetrics,
-    RealtimePool, WasmJsBridge,
+    ExhaustionPolicy, JSBufferRef, MAX_CHANNELS, ObjectCosts, PoolControl, PoolError, PoolFigures,
+    PoolMetrics, RealtimePool, WasmJsBridge,
 };
 use crate::registry::ModuleRegistry;
 

@@ -8,7 +8,7 @@ use wasm_bindgen_test::wasm_bindgen_test;
 use crate::modules::data_management::control::pool_maintenance::PoolMaintenance;
 use crate::modules::data_management::pool_monitor::AlertRules;
 use crate::modules::data_management::sizing::sizing_rules::SizingPolicy;
-use crate::modules::data_management::{BufferPool, PoolControl, RealtimePool};
+use crate::modules::data_management::{BufferPool, PoolControl, PoolFigures, RealtimePool};
 
 fn pool(limit_samples: usize) -> (PoolControl, RealtimePool) {
     let pool = BufferPool::builder().class(256, 8).class(1024, 2);

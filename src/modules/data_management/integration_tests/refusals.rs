@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use crate::modules::data_management::{
     AudioBufferManagerImpl, AudioFormat, BufferPool, BufferRecyclingPool, BufferRecyclingPoolImpl,
-    ExhaustionPolicy, PoolControl, PoolError, PoolMetrics, WasmJsBridge,
+    ExhaustionPolicy, PoolControl, PoolError, PoolFigures, PoolMetrics, WasmJsBridge,
 };
 
 /// The figures that must be equal before and after a failed request.

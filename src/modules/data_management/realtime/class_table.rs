@@ -2,7 +2,9 @@
 
 use super::pool_core::SharedPtr;
 use super::size_class::SizeClass;
-use crate::modules::data_management::sizing::class_boundaries::MAX_CLASSES;
+
+/// Most classes a pool can have.
+pub const MAX_CLASSES: usize = 16;
 
 /// Requests are distinguished in this many steps up to the largest class: by the look-up, and in the demand histogram.
 pub(crate) const BUCKETS: usize = if cfg!(loom) { 2 } else { 256 };

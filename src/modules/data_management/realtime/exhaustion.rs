@@ -4,7 +4,7 @@ use super::pool_core::SharedPtr;
 use super::realtime_pool::RealtimePool;
 use super::size_class::{AcquireKind, SizeClass, TakenBuffer};
 use crate::modules::data_management::error::PoolError;
-use crate::modules::data_management::pool_events::PoolExhausted;
+use crate::modules::data_management::observer::PoolExhausted;
 
 /// What an acquire does when its class has no idle buffer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -111,8 +111,8 @@ impl RealtimePool {
             class_samples: own.samples,
             carved: own.carved(),
         };
-        if let Some(publisher) = &self.publisher {
-            publisher.publish(PoolExhausted {
+        if let Some(observer) = &self.observer {
+            observer.exhausted(PoolExhausted {
                 class_samples: own.samples,
                 requested: samples as u32,
                 carved: own.carved(),

@@ -7,9 +7,8 @@
 
 use super::realtime_pool::RealtimePool;
 use super::size_class::SizeClass;
-use crate::event_bus::{BusError, Publisher};
-use crate::modules::data_management::pool_events::{
-    BufferPoolAllocation, BufferPoolRecycling, declare_for,
+use crate::modules::data_management::observer::{
+    BufferPoolAllocation, BufferPoolRecycling, PoolObserver,
 };
 
 /// Buffers that one class scans in one quantum, to shed them: enough for several hundred to move within 50 ms, few
@@ -45,19 +44,13 @@ impl Quantum {
 }
 
 impl RealtimePool {
-    /// Attaches the publisher of this half's events. Attach before the half moves to its thread.
+    /// Attaches the observer of this half. Attach before the half moves to its thread.
     ///
-    /// A subscription to allocations or recyclings that comes later takes effect at the next
-    /// [`begin_quantum`](Self::begin_quantum). The pool's event types are declared on the publisher's bus, so that
-    /// JSON subscribers get them all.
-    ///
-    /// # Errors
-    /// The bus's, when it cannot declare the types: the publisher is not attached then.
-    pub fn attach_publisher(&mut self, publisher: Publisher) -> Result<(), BusError> {
-        declare_for(&publisher)?;
-        self.publisher = Some(publisher);
+    /// When [`PoolObserver::is_subscribed`] changes, that takes effect at the next
+    /// [`begin_quantum`](Self::begin_quantum).
+    pub fn attach_observer(&mut self, observer: Box<dyn PoolObserver>) {
+        self.observer = Some(observer);
         self.check_subscribers();
-        Ok(())
     }
 
     /// Begins a callback: installs a new class table if there is one, serves requests of the control half, publishes
@@ -113,20 +106,10 @@ impl RealtimePool {
 
     #[inline(always)]
     fn check_subscribers(&mut self) {
-        let may_have_subscribers = self.publisher.as_ref().is_some_and(|publisher| {
-            publisher.may_have_subscribers::<BufferPoolAllocation, BufferPoolRecycling>()
-        });
-        if may_have_subscribers | self.quantum.has_subscribers {
-            self.check_subscribers_slowly();
-        }
-    }
-
-    #[inline(never)]
-    fn check_subscribers_slowly(&mut self) {
-        let has_subscribers = self.publisher.as_ref().is_some_and(|publisher| {
-            publisher.has_subscribers::<BufferPoolAllocation>()
-                || publisher.has_subscribers::<BufferPoolRecycling>()
-        });
+        let has_subscribers = match &self.observer {
+            Some(observer) => observer.is_subscribed(),
+            None => false,
+        };
         if has_subscribers != self.quantum.has_subscribers {
             self.set_publishing(has_subscribers);
         }
@@ -201,9 +184,9 @@ impl RealtimePool {
         slot: u32,
     ) {
         if self.quantum.has_subscribers
-            && let Some(publisher) = &self.publisher
+            && let Some(observer) = &self.observer
         {
-            publisher.publish(BufferPoolAllocation {
+            observer.allocated(BufferPoolAllocation {
                 class_samples: size_class.samples,
                 requested,
                 slot,
@@ -225,9 +208,9 @@ impl RealtimePool {
     pub(super) fn publish_recycling(&self, size_class: &SizeClass, count: u32) {
         if self.quantum.has_subscribers
             && count > 0
-            && let Some(publisher) = &self.publisher
+            && let Some(observer) = &self.observer
         {
-            publisher.publish(BufferPoolRecycling {
+            observer.recycled(BufferPoolRecycling {
                 class_samples: size_class.samples,
                 count,
                 half: size_class.half,

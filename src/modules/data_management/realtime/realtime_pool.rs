@@ -14,8 +14,8 @@ use super::pool_core::{PoolRef, SharedPtr};
 use super::quantum::Quantum;
 use super::size_class::{AcquireKind, HalfKey, SizeClass, TakenBuffer};
 use super::slot_table::SlotIndex;
-use crate::event_bus::Publisher;
 use crate::modules::data_management::error::PoolError;
+use crate::modules::data_management::observer::PoolObserver;
 
 /// The options that a real-time half was built with.
 #[derive(Clone, Copy)]
@@ -67,7 +67,7 @@ pub struct RealtimePool {
     /// First frame of the quantum under way, for events and call sites.
     pub(super) first_frame: Option<u64>,
     pub(super) options: HalfOptions,
-    pub(super) publisher: Option<Publisher>,
+    pub(super) observer: Option<Box<dyn PoolObserver>>,
     pub(super) quantum: Quantum,
     pub(super) pool: PoolRef,
     not_sync: PhantomData<Cell<()>>,
@@ -91,7 +91,7 @@ impl RealtimePool {
             half: Owner(half),
             first_frame: None,
             options,
-            publisher: None,
+            observer: None,
             quantum: Quantum::new(options.sample_every),
             pool,
             not_sync: PhantomData,
@@ -112,10 +112,10 @@ impl RealtimePool {
     ///
     /// [`PoolControl::reclaim`]: crate::modules::data_management::PoolControl::reclaim
     #[must_use]
-    pub fn abandon(self) -> (u16, Option<Publisher>) {
+    pub fn abandon(self) -> (u16, Option<Box<dyn PoolObserver>>) {
         // Neither the half is detached nor its pool reference dropped: `reclaim` does both.
         let mut half = ManuallyDrop::new(self);
-        (half.id(), half.publisher.take())
+        (half.id(), half.observer.take())
     }
 
     /// Acquires a buffer for the length of this borrow. See [`Scratch`].

@@ -1,11 +1,7 @@
-use std::sync::{Arc, Mutex};
-
 use super::*;
-use crate::event_bus::TypedEventBus;
 use crate::modules::data_management::MAX_CHANNELS;
-use crate::modules::data_management::pool_events::{
-    BufferPoolAllocation, BufferPoolRecycling, PoolExhausted,
-};
+use crate::modules::data_management::control::usage::ClassMetrics;
+use crate::modules::data_management::observer::recorder::{Recorder, Report};
 use crate::modules::data_management::{
     ArenaSpan, BufferPool, PoolControl, RELEASED_BITS, SpanState,
 };
@@ -30,8 +26,9 @@ fn release_of_every_handle_leaves_accounts_in_agreement() {
     assert_eq!((control.leased(), control.is_valid()), (1, true));
     std::thread::spawn(move || drop(shared)).join().unwrap();
     assert_eq!((control.leased(), control.is_valid()), (0, true));
-    assert_eq!(control.metrics().total_allocations, 8);
-    assert_eq!(control.metrics().hit_rate_percentage, Some(100.0));
+    let usage = control.usage();
+    assert_eq!(usage.sum(ClassMetrics::acquires), 8);
+    assert_eq!(usage.sum(|class| class.hits), 8);
 }
 
 #[test]
@@ -52,9 +49,8 @@ fn scratch_from_the_cache_is_in_use_and_no_waste() {
     let (control, half) = pool(256, 2);
     drop(half.scratch(256));
     let scratch = half.scratch(256);
-    let metrics = control.metrics();
     assert_eq!(control.leased(), 1);
-    assert_eq!(metrics.internal_waste_percentage, Some(0.0));
+    assert_eq!(control.usage().sum(|class| class.requested_samples), 256);
     let in_use = |span: &&ArenaSpan| span.state == SpanState::Leased;
     assert_eq!(
         control.arena_map(100).spans.iter().filter(in_use).count(),
@@ -188,16 +184,9 @@ use crate::modules::data_management::AudioMetadata;
 
 #[test]
 fn events_add_up_to_the_pool_s_own_counts() {
-    let bus = TypedEventBus::default();
-    let published = Arc::new(Mutex::new((0, 0, 0)));
-    let (a, b, c) = (published.clone(), published.clone(), published.clone());
-    let _guards = (
-        bus.subscribe(move |event: &BufferPoolAllocation| a.lock().unwrap().0 += event.count),
-        bus.subscribe(move |event: &BufferPoolRecycling| b.lock().unwrap().1 += event.count),
-        bus.subscribe(move |_: &PoolExhausted| c.lock().unwrap().2 += 1),
-    );
+    let recorder = Recorder::default();
     let (control, mut half) = pool(64, 4);
-    half.attach_publisher(bus.publisher().unwrap()).unwrap();
+    half.attach_observer(recorder.observer());
     for quantum in 0..10 {
         half.begin_quantum(quantum * 128);
         let held: Vec<_> = core::iter::from_fn(|| half.acquire(64).ok()).collect();
@@ -206,10 +195,23 @@ fn events_add_up_to_the_pool_s_own_counts() {
         drop((half.scratch(1).unwrap(), half.scratch(1).unwrap()));
     }
     half.begin_quantum(1280);
-    bus.pump(usize::MAX);
-    let (allocated, recycled, exhausted) = *published.lock().unwrap();
-    let metrics = control.metrics();
-    assert_eq!(u64::from(allocated), metrics.pool_hits);
+    let sum = |count: fn(&Report) -> u32| {
+        recorder
+            .all(|report| Some(count(report)))
+            .iter()
+            .sum::<u32>()
+    };
+    let allocated = sum(|report| match report {
+        Report::Allocated(allocated) => allocated.count,
+        _ => 0,
+    });
+    let recycled = sum(|report| match report {
+        Report::Recycled(recycled) => recycled.count,
+        _ => 0,
+    });
+    let exhausted = sum(|report| u32::from(matches!(report, Report::Exhausted(_))));
+    let usage = control.usage();
+    assert_eq!(u64::from(allocated), usage.sum(|class| class.hits));
     assert_eq!(u64::from(recycled), control.recycled());
-    assert_eq!((exhausted, metrics.exhausted), (10, 10));
+    assert_eq!((exhausted, usage.sum(|class| class.exhausted)), (10, 10));
 }

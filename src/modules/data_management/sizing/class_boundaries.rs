@@ -7,9 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::histograms::SizeHistogram;
-
-/// The most classes of a pool.
-pub const MAX_CLASSES: usize = 16;
+pub use crate::modules::data_management::realtime::class_table::MAX_CLASSES;
 
 /// The smallest share of the requested samples that one more class must save, because every class keeps a margin of idle
 /// buffers.

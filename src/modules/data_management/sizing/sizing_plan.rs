@@ -4,32 +4,7 @@ use core::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::class_buffers::ClassBuffers;
-
-/// One change that the control half can apply.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum SizingStep {
-    /// Carve more buffers of a class for the real-time half.
-    Grow {
-        /// Capacity of the class.
-        class_samples: usize,
-        /// The number of buffers.
-        buffers: u32,
-    },
-    /// Return idle buffers of a class to the arena.
-    Shrink {
-        /// Capacity of the class.
-        class_samples: usize,
-        /// The number of buffers.
-        buffers: u32,
-    },
-    /// Change the size classes; classes that are not in the list drain.
-    SetClasses {
-        /// Capacities, ascending, and the number of buffers with which a new class begins.
-        classes: Vec<ClassBuffers>,
-    },
-}
+pub use crate::modules::data_management::control::sizing_step::SizingStep;
 
 /// The reason for a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

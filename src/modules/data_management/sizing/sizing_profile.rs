@@ -5,6 +5,8 @@ use serde::{Deserialize, Serialize};
 use super::class_boundaries::MAX_CLASSES;
 use super::class_buffers::with_margin;
 pub use super::class_buffers::{ClassBuffers, MAX_BUFFERS_AT_ONCE};
+use crate::modules::data_management::control::pool_builder::PoolBuilder;
+use crate::modules::data_management::error::PoolError;
 use crate::modules::data_management::realtime::slot_table::MAX_SAMPLES;
 
 /// The version of the saved format.
@@ -100,6 +102,9 @@ pub enum ProfileError {
         /// The limit of the configuration.
         limit: usize,
     },
+    /// The pool cannot start with it.
+    #[error(transparent)]
+    Pool(#[from] PoolError),
 }
 
 impl SizingProfile {
@@ -188,6 +193,37 @@ impl SizingProfile {
     /// If the text is not a profile, has another version, or contains classes, sizes or counts that no pool can have.
     pub fn from_json(text: &str) -> Result<Self, ProfileError> {
         serde_json::from_str::<Saved>(text)?.try_into()
+    }
+}
+
+/// Starts a pool with what an earlier run learned.
+pub trait LearnedMix: Sized {
+    /// Starts the pool with the classes of a profile; memory is reserved as before. Sizing may correct them at once,
+    /// where it keeps a mix of [`PoolBuilder::class`] until demand has aged.
+    ///
+    /// # Errors
+    /// [`ProfileError::TooSmall`] when its largest class is below this builder's: requests would be refused that this
+    /// pool is to serve. [`ProfileError::TooLarge`] when its buffers exceed the limit.
+    fn profile(self, profile: &SizingProfile) -> Result<Self, ProfileError>;
+}
+
+impl LearnedMix for PoolBuilder {
+    fn profile(self, profile: &SizingProfile) -> Result<Self, ProfileError> {
+        let bytes = |samples: usize| samples.saturating_mul(size_of::<f32>());
+        self.learned_mix(&profile.mix())
+            .map_err(|error| match error {
+                PoolError::LimitReached {
+                    requested, limit, ..
+                } => ProfileError::TooLarge {
+                    bytes: bytes(requested),
+                    limit: bytes(limit),
+                },
+                PoolError::TooLarge { requested, largest } => ProfileError::TooSmall {
+                    largest,
+                    needed: requested,
+                },
+                other => ProfileError::Pool(other),
+            })
     }
 }
 

@@ -1,12 +1,11 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
-use super::super::{threshold_search, usage_scan};
+use super::super::control::{threshold_search, usage_scan};
 use super::*;
 use crate::event_bus::{Event, TypedEventBus};
 use crate::modules::data_management::pool_events::PoolExhausted;
-use crate::modules::data_management::sizing::sizing_profile::ClassBuffers;
-use crate::modules::data_management::{BufferPool, RealtimePool};
+use crate::modules::data_management::{AttachPublisher, BufferPool, RealtimePool};
 
 /// Counts events of one type as they are dispatched.
 fn tally<E: Event>(bus: &TypedEventBus) -> (Arc<Mutex<Vec<E>>>, crate::event_bus::Subscription) {
@@ -158,21 +157,6 @@ fn maintenance_refuses_no_alternating_sizes_while_it_learns() {
 }
 
 #[test]
-fn class_change_without_room_succeeds() {
-    let mut host = Host::new(&[(1024, 8)]);
-    host.control.limit_samples = 8 * 1024;
-    let held: Vec<_> = (0..8).map(|_| host.half.acquire(600).unwrap()).collect();
-    let class = |samples, buffers| ClassBuffers { samples, buffers };
-    let classes = vec![class(608, 8), class(1024, 0)];
-    host.control
-        .apply(&SizingStep::SetClasses { classes })
-        .unwrap();
-    assert_eq!(host.control.classes().collect::<Vec<_>>(), [608, 1024]);
-    assert!(host.control.is_valid());
-    drop(held);
-}
-
-#[test]
 fn alerts_become_events() {
     let mut host = Host::new(&[(256, 2)]);
     host.maintenance = PoolMaintenance::new(AlertRules::default(), None).unwrap();
@@ -261,7 +245,7 @@ fn needs_service(slots_per_step: u32) -> u32 {
         [(16, 9000), (64, 2000)]
     };
     let mut host = Host::new(&sizes);
-    host.control.slots_per_step = slots_per_step;
+    host.control.set_slots_per_step(slots_per_step);
     let (mut most, mut plans) = (0, 0);
     let (steps, turn) = if cfg!(miri) { (36, 12) } else { (300, 30) };
     for step in 0..steps {

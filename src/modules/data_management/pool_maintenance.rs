@@ -1,7 +1,7 @@
 //! The scheduled control step: collects, measures, raises alerts, plans, applies, defragments.
 
-use super::defragmentation::DefragmentationResult;
-use super::pool_control::PoolControl;
+use super::control::defragmentation::DefragmentationResult;
+use super::control::pool_control::PoolControl;
 use crate::event_bus::Publisher;
 use crate::modules::data_management::pool_events::{
     HitRateLow, JSGCPressureReduction, MemoryOverheadHigh, PoolFragmentation, PoolMetricsSnapshot,
@@ -119,8 +119,9 @@ impl PoolMaintenance {
         }
         let looks = control.looks();
         let collected = control.step(COLLECT_BUDGET);
-        let mut counts = control.counts_of_step();
-        let demand = control.demand_counts(&counts);
+        let usage = control.usage_of_step();
+        let demand = PoolCounts::from(control.usage_of_demand(&usage));
+        let mut counts = PoolCounts::from(usage);
         add(&mut counts);
         self.metrics.refresh(&counts);
         self.read_sizes(control);
