@@ -1,7 +1,7 @@
 //! What the pool reports while it runs, as plain numbers, and to whom.
 //!
 //! The pool knows no event bus: a [`PoolObserver`] receives each report in the call in which the thing happens. See
-//! `docs/decisions/0049-pool-reports-to-a-boxed-observer.md`.
+//! `docs/decisions/0050-pool-reports-to-a-boxed-observer.md`.
 
 use serde::Serialize;
 
