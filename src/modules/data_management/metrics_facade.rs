@@ -11,7 +11,7 @@ use super::pool_metrics::{ClassMetrics, Kind, PoolMetrics, Statistic, Statistics
 ///
 /// # Examples
 /// ```
-/// use wavepool::modules::data_management::{BufferPool, MetricsFacade};
+/// use wavepool::modules::data_management::{BufferPool, MetricsFacade, PoolFigures};
 ///
 /// let (control, _audio) = BufferPool::builder().class(512, 8).build()?;
 /// let mut facade = MetricsFacade::describe();
