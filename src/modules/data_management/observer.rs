@@ -120,7 +120,7 @@ pub trait PoolObserver: Send {
     fn leaked(&self, _report: BufferLeaked) {}
 }
 
-/// An observer that keeps what it is told, for tests.
+/// An observer that stores each report, for tests.
 #[cfg(test)]
 #[cfg(not(loom))]
 pub(crate) mod recorder {
