@@ -100,18 +100,21 @@ figures! {
 /// Declares a struct of statistics together with the table of its declarations, so that the two always agree. For a struct
 /// of the pool's core it makes the table alone, which has every field.
 macro_rules! statistics {
+    (@table $($field:ident, $kind:ident, $unit:ident, $since:literal, $meaning:literal, $formula:literal;)*) => {
+        &[$(Statistic {
+            name: stringify!($field),
+            kind: Kind::$kind,
+            unit: Unit::$unit,
+            meaning: $meaning,
+            formula: $formula,
+            since: $since,
+        }),*]
+    };
     ($Name:ident {
         $($field:ident, $kind:ident, $unit:ident, $since:literal, $meaning:literal, $formula:literal;)*
     }) => {
         impl Statistics for $Name {
-            const STATISTICS: &'static [Statistic] = &[$(Statistic {
-                name: stringify!($field),
-                kind: Kind::$kind,
-                unit: Unit::$unit,
-                meaning: $meaning,
-                formula: $formula,
-                since: $since,
-            }),*];
+            const STATISTICS: &'static [Statistic] = statistics!(@table $($field, $kind, $unit, $since, $meaning, $formula;)*);
 
             fn figures(&self) -> impl Iterator<Item = (&'static Statistic, Option<f64>)> {
                 let Self { $($field),* } = self;
@@ -135,14 +138,7 @@ macro_rules! statistics {
 
         impl $Name {
             /// The declaration of every field, in order.
-            pub const STATISTICS: &'static [Statistic] = &[$(Statistic {
-                name: stringify!($field),
-                kind: Kind::$kind,
-                unit: Unit::$unit,
-                meaning: $meaning,
-                formula: $formula,
-                since: $since,
-            }),*];
+            pub const STATISTICS: &'static [Statistic] = statistics!(@table $($field, $kind, $unit, $since, $meaning, $formula;)*);
 
             /// Every declaration with its value; `None` if it was not measured, or is not a single number.
             pub fn figures(&self) -> impl Iterator<Item = (&'static Statistic, Option<f64>)> {
