@@ -5,7 +5,7 @@
 
 use crate::sync::atomic::{AtomicU32, Ordering};
 
-/// A piece of work. The page uses the same numbers: `ACTIVITIES` of `web/lib/src/watchdog.ts`.
+/// A piece of work. The page uses the same numbers: `ACTIVITIES` of `web/lib/src/page/watchdog.ts`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u32)]
 pub(super) enum Activity {

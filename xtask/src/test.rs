@@ -69,7 +69,7 @@ const STEPS: [&[Suite]; 11] = [
             |report, name| wasm_suite(report, name, wasm_tests::in_chromium),
         ),
     ],
-    &[("npm", "types of the npm project", npm)],
+    &[("npm", "types and imports of the npm project", npm)],
     &[("page", "the page", page)],
     &[
         ("package", "the npm package in fresh projects", npm_package),
@@ -327,12 +327,13 @@ fn wasm_suite(
     Ok(())
 }
 
-fn npm(report: &mut Report, _: &str) -> Result<()> {
+fn npm(report: &mut Report, name: &str) -> Result<()> {
     web::modules()?;
     timed(report, "npm types", || {
         process::run(process::node().args([TYPESCRIPT, "--noEmit"]))
     });
-    Ok(())
+    let tests = "web/lib/package/imports.test.mjs".to_owned();
+    node_tests(report, name, &[tests], |node| node)
 }
 
 fn page(report: &mut Report, name: &str) -> Result<()> {

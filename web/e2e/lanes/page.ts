@@ -1,6 +1,6 @@
 /** The product as it ships, a tone and its analysis included; beside it a worklet that publishes to every lane. */
 import { Wavepool } from '../../lib/src/index.ts';
-import { compile } from '../../lib/src/wasm_source.ts';
+import { compile } from '../../lib/src/page/wasm_source.ts';
 import lanesWasm from './wasm/wavepool_bg.wasm?url';
 import { LANES_PROCESSOR, type LanesDone, type LanesOptions } from './protocol.ts';
 import processorFile from './processor.ts?worker&url';

@@ -1,5 +1,5 @@
 /** Publishes on the audio thread, in each quantum to every lane, and marks in the trace when. */
-import { instantiateBare } from '../../lib/src/instance.ts';
+import { instantiateBare } from '../../lib/src/shared/instance.ts';
 import { FLOOD, LANES_PROCESSOR, QUANTUM, type LanesDone, type LanesOptions } from './protocol.ts';
 
 class LanesProcessor extends AudioWorkletProcessor {

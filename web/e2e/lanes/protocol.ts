@@ -4,7 +4,7 @@ export const LANES_PROCESSOR = 'wavepool-lanes';
 /** Normal events per quantum: 6000 a second. */
 export const FLOOD = 16;
 
-/** How long the floor's worker sleeps: as long as the control worker does (`POLL_MS` of `web/lib/src/worker.ts`). */
+/** How long the floor's worker sleeps: as long as the control worker does (`POLL_MS` of `web/lib/src/control/worker.ts`). */
 export const POLL_MS = 0.2;
 
 /** Words that the worklet and the floor's worker share. */

@@ -1,7 +1,7 @@
 /** What a feed plays, sample by sample, rendered offline. */
 import { Wavepool, type FeedConfig, type Mode } from '../../lib/src/index.ts';
-import { Feed } from '../../lib/src/feed.ts';
-import { FeedNode } from '../../lib/src/feed_node.ts';
+import { Feed } from '../../lib/src/page/feed.ts';
+import { FeedNode } from '../../lib/src/page/feed_node.ts';
 import { Probe } from './probe.ts';
 
 const RATE = 48_000;

@@ -2,7 +2,7 @@
 // `cargo xtask package` runs it once the WebAssembly modules are built.
 import { execFile } from 'node:child_process';
 import { cp, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
-import { dirname, join, resolve } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { build, transformWithOxc } from 'vite';
@@ -39,8 +39,9 @@ const noFetchInGlue = {
     id.includes('/wasm/') ? code.replace(/new URL\('wavepool_bg\.wasm', import\.meta\.url\)/, 'undefined') : null,
 };
 
-/** One source becomes one file that imports nothing but, in the page's case, `assets.js`. */
+/** Bundles a source into a file of the same name, which imports nothing but, on the page, `assets.js`. */
 async function bundle(entry, plugins) {
+  const file = `${basename(entry)}.js`;
   await build({
     configFile: false,
     root: path('..'),
@@ -51,7 +52,7 @@ async function bundle(entry, plugins) {
       outDir: dist,
       emptyOutDir: false,
       target: 'es2022',
-      lib: { entry: path(`../src/${entry}.ts`), formats: ['es'], fileName: () => `${entry}.js` },
+      lib: { entry: path(`../src/${entry}.ts`), formats: ['es'], fileName: () => file },
       rolldownOptions: { output: { codeSplitting: false } },
     },
   });
@@ -61,8 +62,8 @@ await rm(dist, { recursive: true, force: true });
 await mkdir(dirname(tarball), { recursive: true });
 await bundle('index', [assetsApart]);
 await bundle('consumer', []);
-await bundle('worker', [noFetchInGlue]);
-await bundle('worklet', []);
+await bundle('control/worker', [noFetchInGlue]);
+await bundle('worklet/worklet', []);
 const assets = await transformWithOxc(await readFile(path('assets.ts'), 'utf8'), 'assets.ts');
 await writeFile(`${dist}/assets.js`, assets.code);
 for (const mode of ['shared', 'transfer']) await cp(path(`../wasm/${mode}/wavepool_bg.wasm`), `${dist}/${mode}.wasm`);

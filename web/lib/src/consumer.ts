@@ -1,19 +1,19 @@
 /** For a worker of yours: reads taps, writes feeds, and uses buffers of the pool, that the page handed over. */
-import { BlockReader } from './block_reader.ts';
-import { BufferPool } from './buffer_pool.ts';
-import type { FeedTicket } from './feed_protocol.ts';
-import { FeedWriter } from './feed_writer.ts';
-import type { PoolTicket, TapTicket } from './protocol.ts';
+import { BlockReader } from './consumer/block_reader.ts';
+import { BufferPool } from './consumer/buffer_pool.ts';
+import type { FeedTicket } from './shared/feed_protocol.ts';
+import { FeedWriter } from './consumer/feed_writer.ts';
+import type { PoolTicket, TapTicket } from './shared/protocol.ts';
 
-export { Block } from './block.ts';
-export type { BlockReader } from './block_reader.ts';
-export { WavepoolError, type WavepoolErrorCode } from './errors.ts';
-export type { BufferPool } from './buffer_pool.ts';
-export type { FeedTicket } from './feed_protocol.ts';
-export type { FeedBlock, FeedWriter } from './feed_writer.ts';
-export type { PooledArray } from './pooled_array.ts';
-export type { PoolTicket, TapTicket } from './protocol.ts';
-export * from './refusal.ts';
+export { Block } from './consumer/block.ts';
+export type { BlockReader } from './consumer/block_reader.ts';
+export { WavepoolError, type WavepoolErrorCode } from './shared/errors.ts';
+export type { BufferPool } from './consumer/buffer_pool.ts';
+export type { FeedTicket } from './shared/feed_protocol.ts';
+export type { FeedBlock, FeedWriter } from './consumer/feed_writer.ts';
+export type { PooledArray } from './consumer/pooled_array.ts';
+export type { PoolTicket, TapTicket } from './shared/protocol.ts';
+export * from './shared/refusal.ts';
 
 /**
  * Reads a tap on this thread.

@@ -1,0 +1,130 @@
+import { Block } from './block.ts';
+import { WavepoolError } from '../shared/errors.ts';
+import { join } from './join.ts';
+import type { Leave, StreamConfig, TapTicket } from '../shared/protocol.ts';
+import type { ReaderExports } from '../shared/reader_exports.ts';
+import { SharedWindows } from './shared_windows.ts';
+import { TransferWindows } from './transfer_windows.ts';
+import type { WindowSource } from './window_source.ts';
+
+/** Reads a tap's windows on this thread, page or worker. It ends when the tap is closed. */
+export class BlockReader {
+  /** Hertz. */
+  readonly sampleRate: number;
+  readonly channelCount: number;
+  /** Samples per channel and block. */
+  readonly frames: number;
+  /** Frames between the starts of two blocks. */
+  readonly hop: number;
+  private readonly source: WindowSource;
+  /** The one block object that iterations and callbacks see. */
+  private readonly current: Block;
+  private reading = false;
+  /** For a window. */
+  private waiting = false;
+  /** Called when the loop waits for a window, or has ended. */
+  private idle: () => void = () => {};
+
+  private constructor(source: WindowSource, config: StreamConfig) {
+    this.sampleRate = config.sample_rate;
+    this.channelCount = config.channels;
+    this.frames = config.window;
+    this.hop = config.hop;
+    this.source = source;
+    this.current = new Block(source, config.channels);
+  }
+
+  /** @internal Takes a ticket's windows over to this thread. */
+  static open(ticket: TapTicket): Promise<BlockReader> {
+    const { config, lane } = ticket;
+    const shared = lane.mode === 'shared' ? lane : null;
+    return join(ticket, shared && shared.wasm, shared ? shared.thread : 0, (exports) => {
+      const source =
+        lane.mode === 'shared'
+          ? new SharedWindows(exports as unknown as ReaderExports, lane.reader, lane.wasm.memory, lane.wake)
+          : new TransferWindows(lane.windows, lane.host, lane.headerBytes, config.channels, config.window);
+      return new BlockReader(source, config);
+    });
+  }
+
+  /** @internal */
+  leave(how: Leave): Promise<void> {
+    return this.source.leave(how);
+  }
+
+  /** @internal */
+  async catchUp(windows: number): Promise<number> {
+    const { source } = this;
+    while (this.reading && !source.ended && ((windows - source.taken) | 0) > 0) {
+      await new Promise<void>((resolve) => (this.idle = resolve));
+    }
+    // The last of them has been taken: wait until the loop asks for another, with which it is given back.
+    if (this.reading && !this.waiting) await new Promise<void>((resolve) => (this.idle = resolve));
+    return source.released;
+  }
+
+  /** @internal */
+  get held(): boolean {
+    return this.source.held;
+  }
+
+  /**
+   * The tap's windows as they come, until the tap is closed. Each block is valid until the next is asked for, unless kept.
+   *
+   * @throws {@link WavepoolError} `tap-taken` while another loop reads this tap.
+   */
+  async *blocks(): AsyncGenerator<Block, void, undefined> {
+    this.begin();
+    try {
+      while (await this.arrival()) yield this.current;
+    } finally {
+      this.finish();
+    }
+  }
+
+  /**
+   * Calls `read` with each window as it comes; settles when the tap is closed, or rejects with what `read` threw. The
+   * block is valid until `read` returns, unless kept. Makes less garbage than {@link blocks}: none per block.
+   *
+   * @throws {@link WavepoolError} `tap-taken` while another loop reads this tap.
+   */
+  async forEach(read: (block: Block) => void): Promise<void> {
+    this.begin();
+    try {
+      while (await this.arrival()) read(this.current);
+    } finally {
+      this.finish();
+    }
+  }
+
+  private begin(): void {
+    if (this.reading) throw new WavepoolError('tap-taken', 'Another loop reads this tap already. End it first, or open a second tap.');
+    this.reading = true;
+  }
+
+  private finish(): void {
+    this.reading = false;
+    this.current[Symbol.dispose]();
+    this.idle();
+    // What the loop has left is nobody's any more.
+    if (this.source.ended) void this.source.leave('leave');
+  }
+
+  /** The next window becomes the current block; false when the tap is closed. */
+  private async arrival(): Promise<boolean> {
+    while (!this.source.closed) {
+      this.current[Symbol.dispose]();
+      const lease = this.source.take();
+      if (lease !== 0) {
+        this.current.begin(lease);
+        return true;
+      }
+      if (this.source.ended) return false;
+      this.waiting = true;
+      this.idle();
+      await this.source.arrival();
+      this.waiting = false;
+    }
+    return false;
+  }
+}

@@ -1,0 +1,196 @@
+import { WavepoolError } from '../shared/errors.ts';
+import { join } from './join.ts';
+import { KeptViews } from '../shared/kept_views.ts';
+import type { PoolExports } from '../shared/pool_exports.ts';
+import { PooledArray } from './pooled_array.ts';
+import type { PoolTicket } from '../shared/protocol.ts';
+import { refusalAt, StaleLeaseError } from '../shared/refusal.ts';
+
+/** Leases are 30-bit numbers, which engines keep without allocating. */
+const LEASE_BITS = 0x3fff_ffff;
+/** How often a pool with a memory of its own reports its counts. */
+const REPORT_MS = 250;
+
+/**
+ * Buffers of the pool for this thread's own use, by number. Nothing here makes garbage once every buffer has been seen:
+ * leases are small integers, and arrays are made once per buffer and kept.
+ *
+ * A lease is *leased* (from {@link acquire} or {@link share}), *in use* (between {@link view} and {@link endView}), or
+ * given back; what is not possible in its state is refused with a typed error, and nothing is touched. Leases are this
+ * thread's alone. In shared mode the buffers are the audio thread's neighbours in one memory; in transfer mode this thread
+ * has a pool of its own.
+ *
+ * An array that was handed out cannot be revoked: after the release its memory belongs to somebody else. Do not keep it.
+ *
+ * @example
+ * ```ts
+ * const pool = await wavepool.pool();
+ * const lease = pool.acquire(1024);
+ * pool.view(lease).fill(0.5);
+ * pool.release(lease);
+ *
+ * using buffer = pool.borrow(1024); // released at the end of the scope
+ * buffer.view()[0] = 1;
+ * ```
+ */
+export class BufferPool {
+  private readonly exports: PoolExports;
+  private readonly participant: number;
+  private readonly memory: WebAssembly.Memory;
+  private readonly views: KeptViews;
+  /** Transfer mode: where the pool reports its counts, which no other thread can read. */
+  private readonly counts: MessagePort | null;
+  private readonly reporting: ReturnType<typeof setInterval> | undefined;
+  private left = false;
+  /** @internal */
+  depart?: () => Promise<void>;
+  /** Called when it closes, whoever closes it. @internal */
+  onClosed: () => void = () => {};
+
+  private constructor(exports: PoolExports, participant: number, memory: WebAssembly.Memory, counts: MessagePort | null) {
+    this.exports = exports;
+    this.participant = participant;
+    this.memory = memory;
+    this.views = new KeptViews(memory);
+    this.counts = counts;
+    if (counts) this.reporting = setInterval(() => this.report(), REPORT_MS);
+  }
+
+  /** @internal */
+  static open(ticket: PoolTicket): Promise<BufferPool> {
+    return join(ticket, ticket.wasm, ticket.thread, (instance) => {
+      const exports = instance as unknown as PoolExports;
+      const participant = ticket.wasm.memory ? ticket.participant : exports.participant_open(ticket.holder, ticket.seed);
+      if (participant === 0) throw new WavepoolError('boot-failed', 'The pool of this thread could not start.');
+      return new BufferPool(exports, participant, ticket.wasm.memory ?? exports.memory, ticket.counts);
+    });
+  }
+
+  /** Nothing can be leased any more, and every lease has ended. */
+  get closed(): boolean {
+    return this.left;
+  }
+
+  /** Leases that are open. */
+  get live(): number {
+    return this.left ? 0 : this.exports.participant_live(this.participant);
+  }
+
+  /**
+   * Leases a buffer of silence for at least `samples` samples.
+   *
+   * @throws {@link PoolExhaustedError}, {@link TooLargeError}, {@link LeasesUsedUpError}; `bad-option` for what is no number
+   * of samples; `closed`.
+   */
+  acquire(samples: number): number {
+    this.check();
+    if (!Number.isInteger(samples) || samples < 1 || samples > LEASE_BITS) {
+      throw new WavepoolError('bad-option', `${String(samples)} is not a number of samples. Ask for a whole number, 1 or more.`);
+    }
+    return this.granted(this.exports.participant_acquire(this.participant, samples));
+  }
+
+  /**
+   * The samples, to read and (unless the buffer is shared) to write. As many as the buffer's class has, at least as many as
+   * were asked for; the same buffer always has the same array.
+   *
+   * @throws {@link StaleLeaseError}, {@link WrongParticipantError}, {@link IllegalMoveError} when they are in use already.
+   */
+  view(lease: number): Float32Array {
+    const address = this.granted(this.exports.participant_view(this.participant, this.number(lease)));
+    const sizes = this.exports.participant_looked(this.participant);
+    return this.views.at(address, this.views.word(sizes));
+  }
+
+  /**
+   * The samples are not in use any more; the lease stays.
+   *
+   * @throws {@link StaleLeaseError}, {@link WrongParticipantError}, {@link IllegalMoveError} when they were not in use.
+   */
+  endView(lease: number): void {
+    this.done(this.exports.participant_end_view(this.participant, this.number(lease)));
+  }
+
+  /**
+   * A further lease on the same samples, which nobody should write from now on.
+   *
+   * @throws {@link StaleLeaseError}, {@link WrongParticipantError}, {@link IllegalMoveError} while they are in use,
+   * {@link LeasesUsedUpError}.
+   */
+  share(lease: number): number {
+    return this.granted(this.exports.participant_share(this.participant, this.number(lease)));
+  }
+
+  /**
+   * Ends a lease; the buffer goes back when its last lease ends.
+   *
+   * @throws {@link StaleLeaseError} also when it was released before, {@link WrongParticipantError}.
+   */
+  release(lease: number): void {
+    this.done(this.exports.participant_release(this.participant, this.number(lease)));
+  }
+
+  /**
+   * {@link acquire} for `using`: an object that looks after its lease.
+   *
+   * @throws As for {@link acquire}.
+   */
+  borrow(samples: number): PooledArray {
+    return new PooledArray(this, this.acquire(samples), samples);
+  }
+
+  /**
+   * Ends every lease of this thread's and its part in the pool. Safe to call twice. The page's own pool is another one the
+   * next time that `wavepool.pool()` is called.
+   */
+  async close(): Promise<void> {
+    await this.depart?.();
+  }
+
+  /** For `await using`. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  /** @internal */
+  leave(): Promise<void> {
+    if (this.left) return Promise.resolve();
+    this.left = true;
+    this.onClosed();
+    clearInterval(this.reporting);
+    this.report();
+    this.exports.participant_leave(this.participant);
+    return Promise.resolve();
+  }
+
+  private report(): void {
+    if (this.counts === null) return;
+    const header = this.exports.participant_header(this.participant);
+    const counts = this.memory.buffer.slice(header, header + this.exports.tap_header_bytes()) as ArrayBuffer;
+    this.counts.postMessage(counts, [counts]);
+  }
+
+  /** WebAssembly would cut 5.5 down to 5: only what is a lease's number as it stands may name one. */
+  private number(lease: number): number {
+    this.check();
+    if (typeof lease !== 'number' || lease !== (lease & LEASE_BITS)) throw new StaleLeaseError(lease);
+    return lease;
+  }
+
+  private check(): void {
+    if (this.left) throw new WavepoolError('closed', 'The pool was closed; its buffers are gone.');
+  }
+
+  private granted(answer: number): number {
+    if (answer === 0) throw this.refused();
+    return answer;
+  }
+
+  private done(code: number): void {
+    if (code !== 0) throw this.refused();
+  }
+
+  private refused(): WavepoolError {
+    return refusalAt(this.memory, this.exports.participant_refusal(this.participant));
+  }
+}

@@ -1,0 +1,58 @@
+/** The pool that a buffer was leased from. @internal */
+export interface LeaseOwner {
+  /** Every lease has ended. */
+  readonly closed: boolean;
+  view(lease: number): Float32Array;
+  endView(lease: number): void;
+  share(lease: number): number;
+  release(lease: number): void;
+}
+
+/** A buffer that looks after its lease: `using buffer = pool.borrow(1024)`. */
+export class PooledArray implements Disposable {
+  /** As many as were asked for; the buffer may have more. */
+  readonly samples: number;
+  private readonly pool: LeaseOwner;
+  private readonly lease: number;
+  private array: Float32Array | null = null;
+  private released = false;
+
+  /** @internal */
+  constructor(pool: LeaseOwner, lease: number, samples: number) {
+    this.pool = pool;
+    this.lease = lease;
+    this.samples = samples;
+  }
+
+  /**
+   * The samples, to read and (unless the buffer is shared) to write.
+   *
+   * @throws {@link StaleLeaseError} after the release; `closed` after the pool was closed.
+   */
+  view(): Float32Array {
+    if (this.array === null || this.released || this.pool.closed) this.array = this.pool.view(this.lease);
+    return this.array;
+  }
+
+  /**
+   * A further buffer on the same samples, which nobody should write from now on.
+   *
+   * @throws {@link StaleLeaseError}, {@link LeasesUsedUpError}
+   */
+  share(): PooledArray {
+    if (this.array !== null && !this.released) this.pool.endView(this.lease);
+    this.array = null;
+    return new PooledArray(this.pool, this.pool.share(this.lease), this.samples);
+  }
+
+  /** @throws {@link StaleLeaseError} when it was released before. */
+  release(): void {
+    this.pool.release(this.lease);
+    this.released = true;
+  }
+
+  /** Releases it, unless that was done before, or the pool was closed and has taken it back. */
+  [Symbol.dispose](): void {
+    if (!this.released && !this.pool.closed) this.release();
+  }
+}

@@ -1,0 +1,78 @@
+import { workletFile } from './assets.ts';
+import { optionsObject, wholeNumber } from './options.ts';
+import { processorModule } from './processor_module.ts';
+import { PROCESSOR, PROCESSOR_PARAMETERS, type FromProcessor, type ProcessorOptions } from '../shared/processor_protocol.ts';
+import type { WasmSource } from './wasm_source.ts';
+import { checkUrl } from './wavepool_options.ts';
+import { addWorklet, workletNode } from './worklet_file.ts';
+
+/** As many as a block of the pool can have: `MAX_CHANNELS` of the crate. */
+const MOST_CHANNELS = 16;
+
+export interface ProcessorConfig {
+  /** A module that `wavepool::export_processor!` made. An address is fetched once, however many processors are opened. */
+  readonly wasm: WasmSource;
+  /** Channels in and out, 1 to 16; 2 unless said otherwise. */
+  readonly channels?: number;
+  /** Where the worklet file is served, if a bundler moved it. */
+  readonly workletUrl?: string | URL;
+}
+
+/** A processor written in Rust, as an audio node. */
+export class Processor {
+  /** Connect it like any other. */
+  readonly node: AudioWorkletNode;
+  /** By the names that the processor gave them. */
+  readonly parameters: ReadonlyMap<string, AudioParam>;
+  /** Called once if the processor panics; the node is silent from then on, and others go on. */
+  onFault: (message: string) => void = () => {};
+
+  /** @internal */
+  constructor(node: AudioWorkletNode, parameters: ReadonlyMap<string, AudioParam>) {
+    this.node = node;
+    this.parameters = parameters;
+    const fault = (message: string): void => this.onFault(message);
+    node.port.onmessage = (event: MessageEvent<FromProcessor>) => fault(event.data.fault);
+    node.onprocessorerror = () => fault('the processor could not be started');
+  }
+
+  /** Ends it: it is disconnected, and its memory is there for the next processor of the same module. Safe to call twice. */
+  close(): void {
+    this.node.disconnect();
+    this.node.port.postMessage(null);
+    this.node.port.close();
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+}
+
+/**
+ * Opens a processor written in Rust. Its module has a memory of its own, so it runs on every page.
+ *
+ * @example
+ * ```ts
+ * const lowPass = await openProcessor(context, { wasm: '/low_pass.wasm' });
+ * lowPass.parameters.get('frequency')?.linearRampToValueAtTime(200, context.currentTime + 1);
+ * source.connect(lowPass.node).connect(context.destination);
+ * ```
+ * @throws {@link WavepoolError} `wasm-unavailable`, `worklet-failed`; `bad-option` for a module that is no processor and for
+ * channels that cannot be; `out-of-memory` when the browser has no memory for its module; `context-closed`.
+ */
+export async function openProcessor(context: BaseAudioContext, config: ProcessorConfig): Promise<Processor> {
+  optionsObject('context', 'an AudioContext or an OfflineAudioContext', context);
+  const { wasm, channels = 2, workletUrl = workletFile } = optionsObject('processor options', 'an object with `wasm`', config);
+  wholeNumber('processor option channels', channels, 1, MOST_CHANNELS);
+  checkUrl('processor option workletUrl', workletUrl);
+  const [{ module, key, parameters: found }] = await Promise.all([processorModule(wasm), addWorklet(context, workletUrl)]);
+  const node = workletNode(context, PROCESSOR, {
+    channelCount: channels,
+    channelCountMode: 'explicit',
+    outputChannelCount: [channels],
+    parameterData: Object.fromEntries(found.map(({ value }, i) => [PROCESSOR_PARAMETERS[i]!, value])),
+    processorOptions: { module, key, channels } satisfies ProcessorOptions,
+  });
+  const parameters = new Map(found.map(({ name }, i) => [name, node.parameters.get(PROCESSOR_PARAMETERS[i]!)!]));
+  return new Processor(node, parameters);
+}

@@ -1,0 +1,101 @@
+import type { Block } from '../consumer/block.ts';
+import type { CloseReason } from './lifetime.ts';
+import type { TapTicket } from '../shared/protocol.ts';
+import type { StreamFigures } from '../shared/snapshot.ts';
+import type { TapSession } from './tap_session.ts';
+
+/** Closes taps that the page has forgotten: nobody can read them any more. */
+const forgotten = new FinalizationRegistry<TapSession>((session) => session.forget());
+
+/**
+ * Listens to a node and cuts its sound into windows for JavaScript: here, or in a worker that the tap is handed over to.
+ *
+ * A tap stays open until it, its pool or its context is closed. One that is collected as garbage is closed too, unless it
+ * was handed over; but when that happens is up to the browser, so close what you open.
+ *
+ * @example
+ * ```ts
+ * const tap = await wavepool.tap(node, { window: 2048, hop: 512, channels: 2 });
+ * for await (const block of tap.blocks()) {
+ *   draw(block.firstFrame, block.channel(0), block.channel(1));
+ * }
+ * ```
+ */
+export class Tap {
+  /**
+   * Settles when the tap was closed, with the reason. When its context is closed, or an `OfflineAudioContext` has rendered
+   * everything, the tap closes by itself: a loop that reads it gets the windows that wait, and ends.
+   */
+  readonly closed: Promise<CloseReason>;
+  private readonly session: TapSession;
+  private onFaultCallback: (message: string) => void = () => {};
+
+  /** @internal */
+  constructor(session: TapSession) {
+    this.session = session;
+    this.closed = session.closed;
+    const self = new WeakRef(this);
+    session.onFault = (message) => self.deref()?.onFaultCallback(message);
+    forgotten.register(this, session, this);
+  }
+
+  /**
+   * Called if the audio side fails: the node then stays silent, and the tap should be closed. Also when the worker that
+   * reads the tap dies: what it held is taken back, and the tap closed.
+   */
+  set onFault(callback: (message: string) => void) {
+    this.onFaultCallback = callback;
+  }
+
+  /**
+   * The windows as they come, read on this thread, until the tap is closed. Each block is valid until the next is asked
+   * for, unless kept; a tap that is closed meanwhile takes none away.
+   *
+   * @throws {@link WavepoolError} `tap-taken` when the tap was handed over, or another loop reads it.
+   */
+  async *blocks(): AsyncGenerator<Block, void, undefined> {
+    yield* (await this.session.here()).blocks();
+  }
+
+  /**
+   * Calls `read` with each window as it comes, on this thread; settles when the tap is closed. The block is valid until
+   * `read` returns, unless kept.
+   *
+   * @throws {@link WavepoolError} `tap-taken` when the tap was handed over, or another loop reads it.
+   */
+  async forEach(read: (block: Block) => void): Promise<void> {
+    await (await this.session.here()).forEach(read);
+  }
+
+  /**
+   * Gives the windows to another thread, for good. Post the ticket with its ports, and open it there, within ten seconds.
+   *
+   * @example
+   * ```ts
+   * const ticket = tap.handOver();
+   * worker.postMessage(ticket, [...ticket.ports]);
+   * // In the worker: const reader = await openTap(ticket);
+   * ```
+   * @throws {@link WavepoolError} `tap-taken` when it is read here, or was handed over before.
+   */
+  handOver(): TapTicket {
+    const ticket = this.session.handOver();
+    // Somebody else reads it now.
+    forgotten.unregister(this);
+    return ticket;
+  }
+
+  /**
+   * Ends the stream, and the loop that reads it once its body is done: the block at hand and kept ones stay valid until
+   * they are released. Resolves with the stream's final figures. Safe to call twice, and in the loop itself.
+   */
+  close(): Promise<StreamFigures> {
+    return this.session.end('closed');
+  }
+
+  /** For `await using`. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.close().catch(() => undefined);
+    await this.closed;
+  }
+}

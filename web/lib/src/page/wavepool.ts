@@ -1,0 +1,382 @@
+import { workletFile } from './assets.ts';
+import { WavepoolError, messageOf } from '../shared/errors.ts';
+import { Feed } from './feed.ts';
+import { FeedNode } from './feed_node.ts';
+import { feedFormat, type FeedConfig } from './feed_options.ts';
+import type { FeedState } from '../shared/feed_protocol.ts';
+import { HostWorker, type StuckThread } from './host_worker.ts';
+import { contextClosed, poolClosed, whileContextRuns, type CloseReason } from './lifetime.ts';
+import type { Mode, ModeChoice } from './mode.ts';
+import { ProfileStore } from './profile_store.ts';
+import type { Metrics, Snapshot } from '../shared/snapshot.ts';
+import { BufferPool } from '../consumer/buffer_pool.ts';
+import { PoolPlace } from './pool_place.ts';
+import type { ParticipantWasm, PoolTicket, StreamConfig, StreamLimits } from '../shared/protocol.ts';
+import { StreamNode } from './stream_node.ts';
+import { Tap } from './tap.ts';
+import { streamConfig, type TapConfig } from './tap_config.ts';
+import { TapSession } from './tap_session.ts';
+import { Tuner } from './tuner.ts';
+import { compile } from './wasm_source.ts';
+import { checkOptions, type WavepoolOptions } from './wavepool_options.ts';
+import { addWorklet } from './worklet_file.ts';
+
+/** What every control worker of this page begins with. */
+interface Boot {
+  readonly mode: Mode;
+  readonly reason: string;
+  readonly module: WebAssembly.Module;
+  readonly tracks: boolean;
+}
+
+/** The pool as a page sees it: one control worker, and any number of taps and tuners. */
+export class Wavepool {
+  readonly mode: Mode;
+  /** Why this mode was chosen, as a sentence. */
+  readonly modeReason: string;
+  private readonly boot: Boot;
+  /** What the module's instances are kept under on an audio thread. */
+  private readonly moduleKey: string;
+  // Set by `start`, which `create` awaits before anybody sees this.
+  private host!: HostWorker;
+  private wasm!: ParticipantWasm;
+  private limits!: StreamLimits;
+  private refusedProfile: string | null = null;
+  private stuck: (message: string, thread: StuckThread) => void = () => {};
+  private crashed: (message: string) => void = () => {};
+  private readonly workletUrl: string | URL;
+  private readonly store: ProfileStore | null;
+  private received: (snapshot: Snapshot) => void = () => {};
+  private readonly open = new Set<TapSession | Tuner>();
+  /** Not in `open` yet: their audio side may run already. */
+  private readonly opening = new Set<Promise<StreamNode>>();
+  /** Closed, with a reader that still has blocks. */
+  private readonly held = new Set<TapSession>();
+  /** Each with the function that reports its state to the control worker. */
+  private readonly feeds = new Map<FeedNode, (state: FeedState) => void>();
+  private nextFeed = 1;
+  private readonly places = new Set<PoolPlace>();
+  private pagePool: Promise<BufferPool> | null = null;
+  private restarting: Promise<void> | null = null;
+  /** Set by the first {@link close}; nothing can be opened from then on. */
+  private closing: Promise<{ leaked: number }> | null = null;
+
+  private constructor(choice: ModeChoice, boot: Boot, moduleKey: string, workletUrl: string | URL, store: ProfileStore | null) {
+    this.mode = choice.mode;
+    this.modeReason = choice.reason;
+    this.boot = boot;
+    this.moduleKey = moduleKey;
+    this.workletUrl = workletUrl;
+    this.store = store;
+  }
+
+  /** Why what an earlier visit had learned was not used, as a sentence; `null` when it was, or when there was nothing. */
+  get profileRefused(): string | null {
+    return this.refusedProfile;
+  }
+
+  /**
+   * Compiles the module, starts the control worker and boots its registry.
+   *
+   * @throws {@link WavepoolError} `bad-option`, `not-isolated`, `no-webassembly`, `wasm-unavailable`, `boot-failed`
+   */
+  static async create(options: WavepoolOptions = {}): Promise<Wavepool> {
+    const choice = checkOptions(options);
+    const { module, key } = await compile(choice.mode, options.wasm);
+    const store = options.remember === undefined ? null : new ProfileStore(options.remember);
+    const boot = { mode: choice.mode, reason: choice.reason, module, tracks: options.devtoolsTracks ?? false };
+    const wavepool = new Wavepool(choice, boot, key, options.workletUrl ?? workletFile, store);
+    await wavepool.start();
+    return wavepool;
+  }
+
+  private async start(): Promise<void> {
+    const profile = this.store?.profile ?? null;
+    try {
+      await this.startWith(profile);
+    } catch (thrown) {
+      if (profile === null || this.closing) throw thrown;
+      // The profile may be what the worker could not start with.
+      await this.startWith(null);
+      this.refusedProfile = messageOf(thrown);
+    }
+    if (this.refusedProfile !== null) this.store?.forget();
+  }
+
+  /** Starts a control worker whose pool begins with `profile`. */
+  private async startWith(profile: string | null): Promise<void> {
+    const host = new HostWorker();
+    try {
+      // Random, so that the leases of two pools on one page differ.
+      const seed = crypto.getRandomValues(new Uint32Array(1))[0]!;
+      const { memory, profileRefused, limits } = await host.boot({ ...this.boot, profile, seed });
+      this.host = host;
+      this.wasm = { module: this.boot.module, memory };
+      this.limits = limits;
+      this.refusedProfile = profileRefused;
+    } catch (thrown) {
+      host.terminate();
+      throw new WavepoolError('boot-failed', `The audio pool could not start: ${messageOf(thrown)}`, thrown);
+    }
+    if (this.closing) {
+      host.terminate();
+      throw poolClosed();
+    }
+    host.onSnapshot = (json) => this.receive(JSON.parse(json) as Snapshot);
+    host.onStuck = (message, thread) => this.stuck(message, thread);
+    host.onCrash = (message) => void this.crash(message);
+  }
+
+  /**
+   * Listens to `node` and cuts its sound into windows for JavaScript: see {@link Tap}. The sound is mixed to `channels` by
+   * the browser's own rules.
+   *
+   * @throws {@link WavepoolError} `bad-option` with the limits and the value, for options that cannot be; `stream-refused` when
+   * there can be no more taps; `context-closed`; `closed`.
+   */
+  async tap(node: AudioNode, config: TapConfig): Promise<Tap> {
+    const session = this.remember(new TapSession(await this.listen(node, config, 'reader')));
+    this.held.add(session);
+    void session.released.then(() => this.held.delete(session));
+    return new Tap(session);
+  }
+
+  /**
+   * Listens to `node` and measures level and pitch of every window, in the control worker: snapshots carry them.
+   *
+   * @throws As for {@link tap}.
+   */
+  async tuner(node: AudioNode, config: TapConfig): Promise<Tuner> {
+    return this.remember(new Tuner(await this.listen(node, config, 'tuner')));
+  }
+
+  /** Buffers of the pool for the page's own use; the same ones each time. */
+  async pool(): Promise<BufferPool> {
+    this.refuseClosed();
+    if (this.pagePool === null) {
+      const opening = this.openPlace().then((place) => BufferPool.open(place.ticket));
+      const forget = (): void => {
+        if (this.pagePool === opening) this.pagePool = null;
+      };
+      this.pagePool = opening;
+      // What was closed, or refused once, is opened again by the next call.
+      opening.then((pool) => (pool.onClosed = forget), forget);
+    }
+    return this.pagePool;
+  }
+
+  /**
+   * Buffers of the pool for a worker of yours. Post the ticket with its ports, and give it to `openPool` there, within ten
+   * seconds. Should the worker die, or not come in time, what it held is taken back, and `onLost` called with the number of leases.
+   *
+   * @throws {@link WavepoolError} `stream-refused` when no more threads can take part.
+   */
+  async handOverPool(onLost: (leases: number) => void = () => {}): Promise<PoolTicket> {
+    const place = await this.openPlace();
+    place.onLost = onLost;
+    return place.ticket;
+  }
+
+  /**
+   * A node that plays what you write: see {@link Feed}.
+   *
+   * @throws {@link WavepoolError} `bad-option` with the option and its limits; `closed`; `context-closed`.
+   */
+  async feed(context: BaseAudioContext, config: FeedConfig): Promise<Feed> {
+    this.refuseClosed();
+    const format = feedFormat(context, config);
+    await whileContextRuns(context, addWorklet(context, this.workletUrl));
+    this.refuseClosed();
+    const feed = this.nextFeed++;
+    // For snapshots; a control worker that has died makes none.
+    const report = ({ underruns, lateFrames }: FeedState): void => {
+      this.host.request<'reportFeed'>({ kind: 'reportFeed', feed, format, underruns, lateFrames }).catch(() => undefined);
+    };
+    const node = new FeedNode(context, format, this.mode === 'shared', report);
+    this.feeds.set(node, report);
+    void node.closed.then(() => {
+      this.feeds.delete(node);
+      this.host.request<'forgetFeed'>({ kind: 'forgetFeed', feed }).catch(() => undefined);
+    });
+    report(node.figures);
+    return new Feed(node);
+  }
+
+  private async openPlace(): Promise<PoolPlace> {
+    this.refuseClosed();
+    const place = await PoolPlace.open(this.host, this.wasm);
+    await this.closeIfClosing(place);
+    this.places.add(place);
+    place.onEnded = () => this.places.delete(place);
+    return place;
+  }
+
+  private async listen(node: AudioNode, config: TapConfig, consumer: StreamConfig['consumer']): Promise<StreamNode> {
+    this.refuseClosed();
+    const stream = streamConfig(node, config, consumer, this.limits);
+    if (node.context.state === 'closed') throw contextClosed();
+    const opening = this.openStream(node, stream);
+    this.opening.add(opening);
+    return opening.finally(() => this.opening.delete(opening));
+  }
+
+  private async openStream(node: AudioNode, stream: StreamConfig): Promise<StreamNode> {
+    await addWorklet(node.context, this.workletUrl);
+    const opened = await StreamNode.open(node, this.host, stream, this.wasm, this.moduleKey);
+    if (!this.closing) return opened;
+    // It was not there yet when the others were closed.
+    await opened.end().catch(() => undefined);
+    throw poolClosed();
+  }
+
+  private remember<T extends TapSession | Tuner>(opened: T): T {
+    this.open.add(opened);
+    void opened.closed.then(() => this.open.delete(opened));
+    return opened;
+  }
+
+  /** The one guard of every method. */
+  private refuseClosed(): void {
+    if (this.closing) throw poolClosed();
+  }
+
+  /** What was still opening when the pool was closed is closed too, and refused. */
+  private async closeIfClosing(opened: { close(): Promise<unknown> }): Promise<void> {
+    // Its part in the control worker has ended with that, which `close` may report.
+    if (this.closing) await opened.close().catch(() => undefined);
+    this.refuseClosed();
+  }
+
+  /**
+   * The figures as they are now: see {@link Metrics} for meaning and units. In transfer mode the pools of other threads are
+   * in it as they last reported: a worklet's with each block, a {@link pool}'s four times a second.
+   */
+  async metrics(): Promise<Metrics> {
+    this.refuseClosed();
+    const { snapshot } = await this.host.request<'metrics'>({ kind: 'metrics' });
+    const { pool, objects, feeds } = JSON.parse(snapshot) as Snapshot;
+    return { ...pool, objects, feeds };
+  }
+
+  /** About twenty snapshots a second while a tap or a tuner is open. Replaces the earlier callback. */
+  onSnapshot(callback: (snapshot: Snapshot) => void): void {
+    this.received = callback;
+  }
+
+  private receive(snapshot: Snapshot): void {
+    if (snapshot.inspection) this.store?.keep(snapshot.inspection.profile);
+    this.received(snapshot);
+  }
+
+  /**
+   * Called if the control worker has died, by a failure of its own or because somebody ended it. Every tap, tuner and pool is
+   * closed by then (a feed plays on), and every call that waited was rejected; {@link restart} makes a new beginning.
+   */
+  onCrash(callback: (message: string) => void): void {
+    this.crashed = callback;
+  }
+
+  private async crash(message: string): Promise<void> {
+    await this.abandon();
+    this.crashed(message);
+  }
+
+  private closeOpen(reason: CloseReason): Promise<unknown> {
+    return Promise.allSettled([...this.open].map((open) => open.end(reason)));
+  }
+
+  /** Whatever hung on a worker that is gone ends: loops finish, nodes leave the graph. */
+  private async abandon(): Promise<void> {
+    const places = [...this.places];
+    this.places.clear();
+    this.pagePool = null;
+    await Promise.all([this.closeOpen('host-failed'), Promise.allSettled(places.map((place) => place.close()))]);
+  }
+
+  /**
+   * After a crash, or when the control worker is stuck: ends it at once, and starts another one with a pool of its own, on which
+   * taps and tuners can be opened again. What was open is closed.
+   *
+   * @throws {@link WavepoolError} `boot-failed`; `closed` after {@link close}.
+   */
+  async restart(): Promise<void> {
+    this.refuseClosed();
+    this.restarting ??= this.startAgain().finally(() => (this.restarting = null));
+    await this.restarting;
+  }
+
+  private async startAgain(): Promise<void> {
+    this.host.terminate('The pool was restarted.');
+    await this.abandon();
+    await this.start();
+    for (const [feed, report] of this.feeds) report(feed.figures);
+  }
+
+  /**
+   * Called within about a second when a worker is alive and makes no progress while a context runs or a call waits, with what it
+   * was doing; once, and again if it made progress in between. `thread` is `control-worker`, or `reader` for a worker that reads a
+   * tap. Windows that find no room meanwhile are skipped, and counted. Nothing is ended: the worker may come back, and goes on
+   * then, which shows in the next snapshot. If it does not, end your reader, which closes the tap, or call {@link restart}.
+   *
+   * Calls wait for a control worker that is stuck, but no longer than about five seconds: then they are rejected with
+   * `host-stuck`, and {@link close} ends the worker.
+   */
+  onStuck(callback: (message: string, thread: StuckThread) => void): void {
+    this.stuck = callback;
+  }
+
+  /** Provokes a fault on purpose, to see that it is noticed. `leak-one` keeps one buffer for ever, `spin` has the control worker hang. */
+  async fault(name: 'leak-one' | 'spin'): Promise<void> {
+    this.refuseClosed();
+    await this.host.request<'fault'>({ kind: 'fault', name });
+  }
+
+  /** Begins or ends a second user's demand on the pool, odd sizes in changing numbers, to see the sizing at work. */
+  async exercise(on: boolean): Promise<void> {
+    this.refuseClosed();
+    await this.host.request<'exercise'>({ kind: 'exercise', on });
+  }
+
+  /** Begins to record what is asked of the pool. */
+  async startRecording(): Promise<void> {
+    this.refuseClosed();
+    await this.host.request<'record'>({ kind: 'record', on: true });
+  }
+
+  /** Ends the recording: JSON for `cargo xtask plan --trace FILE`; `null` if none was under way. */
+  async stopRecording(): Promise<string | null> {
+    this.refuseClosed();
+    return (await this.host.request<'record'>({ kind: 'record', on: false })).trace;
+  }
+
+  /** For `await using`: nothing is left to be done for a pool whose control worker has died. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close().catch(() => undefined);
+  }
+
+  /**
+   * Closes all taps, tuners, feeds and pools, and the worker; resolves with the number of buffers that never came back. Safe to
+   * call twice. Every other method is refused from then on. The worker is ended in any case.
+   *
+   * @throws {@link WavepoolError} `host-failed` when the control worker died; `host-stuck` when it made no progress for about five
+   * seconds.
+   */
+  close(): Promise<{ leaked: number }> {
+    this.closing ??= this.end();
+    return this.closing;
+  }
+
+  private async end(): Promise<{ leaked: number }> {
+    await this.restarting?.catch(() => undefined);
+    try {
+      for (const feed of this.feeds.keys()) feed.close();
+      await Promise.allSettled(this.opening);
+      await this.closeOpen('closed');
+      await Promise.all([...this.held].map((tap) => tap.revoke()));
+      await Promise.all([...this.places].map((place) => place.close()));
+      return await this.host.request<'shutdown'>({ kind: 'shutdown' });
+    } finally {
+      this.host.terminate();
+    }
+  }
+}
