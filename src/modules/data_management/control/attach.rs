@@ -26,8 +26,9 @@ impl PoolControl {
         self.attach_mix(&mix, false)
     }
 
-    /// [`attach`](Self::attach) with a mix of its own, `(class samples, buffers)`; classes left out start empty. For a
-    /// half whose needs are known, such as a stream's or an engine's: no sizing plan takes from it or counts on it.
+    /// [`attach`](Self::attach) with a mix of its own, `(class samples, buffers)`. For a half whose needs are known,
+    /// such as a stream's or an engine's: no sizing plan takes from it or counts on it. Requests for a class that is
+    /// left out, or that is added to the pool later, are served by the next larger class of the mix.
     ///
     /// # Errors
     /// As for `attach`; [`UnknownClass`](PoolError::UnknownClass), and
@@ -64,7 +65,7 @@ impl PoolControl {
             None => self.make_half()?,
         };
         // Made before it is filled: if that fails, its drop detaches the half.
-        let realtime = RealtimePool::new(self.pool.new_pool_ref(), half, self.options);
+        let mut realtime = RealtimePool::new(self.pool.new_pool_ref(), half, self.options);
         let wanted = |&(samples, buffers): &(u32, u32)| {
             let size_class = self.size_class(half.id, samples)?;
             (buffers > 0).then_some((size_class, buffers))
@@ -87,6 +88,9 @@ impl PoolControl {
         } else if !self.is_learned {
             self.note_attached(mix);
         }
+        self.publish_classes(half);
+        realtime.install_pending_table();
+        half.collect_retired();
         Ok(realtime)
     }
 

@@ -95,13 +95,19 @@ impl PoolControl {
     }
 
     /// For halves with a mix of their own: carves as many buffers of the replacement classes as the retiring classes
-    /// have now; all or none. A class that drains already had its replacement carved.
+    /// have now, so that no fewer requests of a size are served at the same time; all or none. A class that drains
+    /// already had its replacement carved.
     fn carve_replacements(&mut self, sizes: &[usize]) -> Result<(), PoolError> {
         let mut wanted: Vec<(SharedPtr<SizeClass>, u32)> = Vec::new();
         for size_class in self.pool.size_classes() {
             let goes = self.has_class(size_class.samples)
                 && !sizes.contains(&(size_class.samples as usize));
-            if !goes || !self.is_attached(size_class.half) || self.follows_demand(size_class.half) {
+            let is_empty = size_class.carved() == 0;
+            if !goes
+                || is_empty
+                || !self.is_attached(size_class.half)
+                || self.follows_demand(size_class.half)
+            {
                 continue;
             }
             let replacement = sizes
@@ -118,6 +124,12 @@ impl PoolControl {
             }
         }
         for (replacement, buffers) in &mut wanted {
+            if !self.has_class(replacement.samples) || replacement.carved() == 0 {
+                // It also takes the requests that are now served by the next larger class.
+                let mut serving = self.serving_classes(replacement.half).into_iter();
+                let larger = serving.find(|class| class.samples > replacement.samples);
+                *buffers = larger.map_or(0, |larger| larger.carved()).max(*buffers);
+            }
             if !self.has_class(replacement.samples) {
                 // A class that returns while it still drains.
                 *buffers = buffers.saturating_sub(replacement.carved());
@@ -157,6 +169,24 @@ impl PoolControl {
         }
     }
 
+    /// The size classes that serve the requests of a half, ascending. A half with a mix of its own is served by the
+    /// classes it has buffers of, and by the largest: a class that was added later would refuse what the next larger
+    /// one can serve. See `docs/decisions/0019-halves-with-a-mix-of-their-own-are-not-sized.md`.
+    pub(super) fn serving_classes(&self, half: u16) -> Vec<SharedPtr<SizeClass>> {
+        let mut active: Vec<_> = self
+            .pool
+            .size_classes()
+            .filter(|size_class| size_class.half == half && self.has_class(size_class.samples))
+            .collect();
+        active.sort_unstable_by_key(|size_class| size_class.samples);
+        let has_buffers = |size_class: &SharedPtr<SizeClass>| size_class.carved() > 0;
+        if !self.follows_demand(half) && active.iter().any(has_buffers) {
+            let largest = active.last().copied();
+            active.retain(|size_class| has_buffers(size_class) || Some(*size_class) == largest);
+        }
+        active
+    }
+
     /// The classes of a half as they are now; none only for a pool without classes.
     pub(super) fn table_of(&self, half: SharedPtr<Half>) -> Option<Box<ClassTable>> {
         let of_half = || {
@@ -164,10 +194,7 @@ impl PoolControl {
                 .size_classes()
                 .filter(|size_class| size_class.half == half.id)
         };
-        let mut active: Vec<_> = of_half()
-            .filter(|size_class| self.has_class(size_class.samples))
-            .collect();
-        active.sort_unstable_by_key(|size_class| size_class.samples);
+        let active = self.serving_classes(half.id);
         let draining: Vec<_> = of_half()
             .filter(|size_class| !self.has_class(size_class.samples) && size_class.carved() > 0)
             .collect();

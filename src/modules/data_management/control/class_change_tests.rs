@@ -3,6 +3,8 @@ use crate::modules::data_management::BufferPool;
 use crate::modules::data_management::control::pool_control::settle;
 use crate::modules::data_management::control::sizing_step::SizingStep;
 use crate::modules::data_management::control::usage::ClassMetrics;
+use crate::modules::data_management::realtime::realtime_pool::RealtimePool;
+use proptest::prelude::*;
 
 fn change(control: &mut PoolControl, classes: &[(usize, u32)]) -> Result<(), PoolError> {
     let classes = classes.iter().map(|&(samples, buffers)| ClassBuffers {
@@ -166,4 +168,88 @@ fn class_change_without_room_succeeds() {
     assert_eq!(control.classes().collect::<Vec<_>>(), [608, 1024]);
     assert!(control.is_valid());
     drop(held);
+}
+
+#[test]
+fn class_added_for_others_takes_no_requests_of_a_half_with_its_own_mix() {
+    let (mut control, _half) = BufferPool::builder()
+        .class(256, 2)
+        .class(1024, 2)
+        .limit_samples(1 << 14)
+        .build()
+        .unwrap();
+    let mut own = control.attach_with(&[(256, 4)]).unwrap();
+    change(&mut control, &[(64, 4), (256, 2), (1024, 2)]).unwrap();
+    own.begin_quantum(0);
+    let buffers: Vec<_> = (0..4).map(|_| own.acquire(64).unwrap()).collect();
+    assert!(buffers.iter().all(|buffer| buffer.capacity() == 256));
+    assert!(own.acquire(64).is_err());
+    drop(buffers);
+    control.grow(64, 1).unwrap();
+    drop(own);
+    let next = control.attach_with(&[(64, 1), (1024, 1)]).unwrap();
+    assert_eq!(next.acquire(64).unwrap().capacity(), 64);
+    assert_eq!(next.acquire(65).unwrap().capacity(), 1024);
+    assert_eq!(
+        next.acquire(1025).err(),
+        Some(PoolError::TooLarge {
+            requested: 1025,
+            largest: 1024
+        })
+    );
+    assert!(control.is_valid());
+}
+
+#[test]
+fn class_that_grows_on_a_half_with_its_own_mix_serves_it() {
+    let builder = BufferPool::builder().class(64, 0).class(256, 0);
+    let (mut control, half) = builder.limit_samples(1 << 14).build().unwrap();
+    drop(half);
+    let mut own = control.attach_with(&[(256, 1)]).unwrap();
+    assert_eq!(own.acquire(64).unwrap().capacity(), 256);
+    control.grow(64, 1).unwrap();
+    own.begin_quantum(0);
+    assert_eq!(own.acquire(64).unwrap().capacity(), 64);
+}
+
+/// How many requests of a size a half can serve at the same time.
+fn served_at_once(half: &RealtimePool, samples: usize) -> usize {
+    let held: Vec<_> = core::iter::from_fn(|| half.acquire(samples).ok()).collect();
+    held.len()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: if cfg!(miri) { 2 } else { 64 }, ..Default::default() })]
+
+    #[test]
+    fn class_change_takes_nothing_from_a_half_with_its_own_mix(
+        before in classes(),
+        after in classes(),
+        mix in prop::collection::vec(0_u32..4, 8),
+    ) {
+        let builder = before.iter().fold(BufferPool::builder(), |builder, &size| builder.class(size, 0));
+        let (mut control, _half) = builder.limit_samples(1 << 18).build().unwrap();
+        let mix: Vec<_> = before.iter().copied().zip(mix).collect();
+        let mut own = control.attach_with(&mix).unwrap();
+        let requests: Vec<usize> = (1..=LARGEST).step_by(17).collect();
+        let served = |own: &RealtimePool| requests.iter().map(|&samples| served_at_once(own, samples)).collect::<Vec<_>>();
+        let could = served(&own);
+        let wanted: Vec<_> = after.iter().map(|&size| (size, 2)).collect();
+        change(&mut control, &wanted).unwrap();
+        for quantum in 0..8 {
+            own.begin_quantum(quantum);
+        }
+        for ((request, before), after) in requests.iter().zip(could).zip(served(&own)) {
+            prop_assert!(after >= before, "{request} samples: {before} at once before, {after} after");
+        }
+        prop_assert!(control.is_valid());
+    }
+}
+
+const LARGEST: usize = 2048;
+
+/// Up to seven classes, and the largest one.
+fn classes() -> impl Strategy<Value = Vec<usize>> {
+    prop::collection::btree_set((1..LARGEST / 16).prop_map(|units| units * 16), 0..7)
+        .prop_map(|sizes| sizes.into_iter().chain([LARGEST]).collect())
 }

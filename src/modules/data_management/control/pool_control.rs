@@ -136,16 +136,16 @@ impl PoolControl {
     /// Returns the class if it grew.
     #[doc(hidden)]
     pub fn grow_for(&mut self, half: u16, samples: usize) -> Option<usize> {
-        let class = self.classes().find(|&class| class >= samples)?;
-        let size_class = self.size_class(half, class as u32)?;
-        if samples == 0 || size_class.idle_of_owner() > self.reserve {
+        let mut serving = self.serving_classes(half).into_iter();
+        let size_class = serving.find(|size_class| size_class.serves(samples))?;
+        if size_class.idle_of_owner() > self.reserve {
             return None;
         }
         // Not `grow`: that would satisfy this request by cancelling a pending shrink request, and the buffer it
         // concerns may still be leased.
         self.carve(size_class, 1).ok()?;
         self.has_grown(&size_class, 1);
-        Some(class)
+        Some(size_class.samples as usize)
     }
 
     pub(super) fn has_class(&self, samples: u32) -> bool {
@@ -204,6 +204,11 @@ impl PoolControl {
     fn has_grown(&mut self, size_class: &SizeClass, count: u32) {
         if size_class.limit() < size_class.idle() {
             size_class.set_limit(u32::MAX);
+        }
+        if size_class.carved() == count && !self.follows_demand(size_class.half) {
+            // It was empty, and is to serve requests from now on.
+            let half = self.pool.halves().find(|half| half.id == size_class.half);
+            half.into_iter().for_each(|half| self.publish_classes(half));
         }
         let grown = PoolGrown {
             class_samples: size_class.samples,

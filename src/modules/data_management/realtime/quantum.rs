@@ -95,9 +95,10 @@ impl RealtimePool {
         half.quanta.add(1);
     }
 
+    /// Uses the class table that the control half published last, if there is one.
     #[cold]
     #[inline(never)]
-    fn install_pending_table(&mut self) {
+    pub(crate) fn install_pending_table(&mut self) {
         if let Some(table) = self.half.0.pick_up_table() {
             self.table = table;
             self.quantum.needs_service = true;

@@ -215,7 +215,7 @@ impl SizeClass {
 
     /// Whether a buffer of the class holds a request of `samples`. No class serves a request for no samples.
     #[inline(always)]
-    pub(super) const fn serves(&self, samples: usize) -> bool {
+    pub(crate) const fn serves(&self, samples: usize) -> bool {
         samples.wrapping_sub(1) < self.samples as usize
     }
 
