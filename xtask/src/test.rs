@@ -205,6 +205,7 @@ fn clippy(report: &mut Report, _: &str) -> Result<()> {
                 .args(deny),
         )
     });
+    timed(report, "the core without std", core_without_std);
     timed(report, "links of the documentation", || {
         let mut cargo = process::cargo();
         cargo.args(["doc", "--workspace", "--no-deps"]);
@@ -224,6 +225,33 @@ fn clippy(report: &mut Report, _: &str) -> Result<()> {
         });
     }
     Ok(())
+}
+
+/// A target without the standard library, and with the atomics that the core needs.
+const BARE_TARGET: &str = "x86_64-unknown-none";
+
+/// The core compiles without the standard library, and depends on nothing.
+fn core_without_std() -> Result<()> {
+    let core = ["--package", "wavepool-core"];
+    if !setup::rustup(&["target", "add", BARE_TARGET]) {
+        bail!("rustup could not bring {BARE_TARGET}: `rustup target add {BARE_TARGET}`");
+    }
+    process::run(
+        process::cargo()
+            .arg("check")
+            .args(core)
+            .args(["--target", BARE_TARGET]),
+    )?;
+    let tree = process::capture(
+        process::cargo()
+            .arg("tree")
+            .args(core)
+            .args(["--edges", "normal"]),
+    )?;
+    match tree.lines().count() {
+        1 => Ok(()),
+        _ => bail!("wavepool-core has dependencies:\n{tree}"),
+    }
 }
 
 fn native_features(report: &mut Report, name: &str) -> Result<()> {
@@ -252,8 +280,10 @@ fn counts(report: &mut Report, name: &str) -> Result<()> {
         "overflow-checks=false",
         "debug=false",
     ] {
-        let setting = format!("profile.dev.package.wavepool.{setting}");
-        cargo.args(["--config", &setting]);
+        for package in ["wavepool", "wavepool-core"] {
+            let setting = format!("profile.dev.package.{package}.{setting}");
+            cargo.args(["--config", &setting]);
+        }
     }
     cargo_tests(
         report,
@@ -286,7 +316,14 @@ fn cargo_tests(
 /// `cargo test` over every test with `loom` in its path.
 pub(crate) fn loom_command(models: &str) -> Command {
     let mut cargo = process::cargo();
-    cargo.args(["test", "--package", "wavepool", "--lib", models]);
+    cargo.args([
+        "test",
+        "--package",
+        "wavepool",
+        "--package",
+        "wavepool-core",
+    ]);
+    cargo.args(["--lib", models]);
     loom_environment(&mut cargo);
     cargo
 }

@@ -129,7 +129,14 @@ fn deep_loom() -> Command {
 /// The documentation's examples, those that must not compile also by the number of their error.
 fn misuse() -> Command {
     let mut cargo = process::cargo();
-    cargo.args(["test", "--package", "wavepool", "--doc"]);
+    cargo.args([
+        "test",
+        "--package",
+        "wavepool",
+        "--package",
+        "wavepool-core",
+        "--doc",
+    ]);
     cargo
         .env("RUSTC_BOOTSTRAP", "1")
         // Build scripts look at that variable, too: elsewhere they would run again each time.
@@ -166,7 +173,8 @@ fn miri() -> Result<Command> {
             "not run: no nightly toolchain with miri is to be had (`rustup toolchain install nightly --component miri,rust-src`)"
         );
     }
-    let mut cargo = rustup("run nightly cargo miri test --package wavepool --lib");
+    let mut cargo =
+        rustup("run nightly cargo miri test --package wavepool --package wavepool-core --lib");
     cargo.env("CARGO_TARGET_DIR", "target/miri");
     // Interpreted code is some hundred times slower.
     cargo.env("PROPTEST_CASES", "4");
@@ -194,6 +202,8 @@ fn thread_sanitizer() -> Result<Command> {
         "test",
         "--package",
         "wavepool",
+        "--package",
+        "wavepool-core",
         "--lib",
         "-Zbuild-std",
         "--target",

@@ -3,10 +3,10 @@
 use core::fmt;
 use std::collections::BTreeMap;
 
-use super::error::PoolError;
-use super::realtime::buffer::{AudioMetadata, BufferRef, PooledBuffer};
-use super::realtime::planar::{PlanarBuffer, PlanarRef};
-use super::realtime::realtime_pool::RealtimePool;
+use wavepool_core::PoolError;
+use wavepool_core::RealtimePool;
+use wavepool_core::{AudioMetadata, BufferRef, PooledBuffer};
+use wavepool_core::{PlanarBuffer, PlanarRef};
 
 /// The format of the samples of an audio buffer.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -3,16 +3,16 @@
 //! For the control side and for code that owns `Vec<f32>`. The audio thread uses [`RealtimePool`] instead, since
 //! `get_or_create` may allocate.
 
-use super::control::defragmentation::DefragmentationResult;
-use super::control::pool_builder::PoolBuilder;
-use super::control::pool_control::PoolControl;
-use super::error::PoolError;
 use super::pool_maintenance::PoolMaintenance;
 use super::pool_metrics::{ClassMetrics, PoolCounts, PoolFigures, PoolMetrics};
-use super::realtime::realtime_pool::RealtimePool;
 use super::sizing::sizing_rules::SizingPolicy;
-use super::unshared::Unshared;
 use super::wasm_js_bridge::{JSBufferRef, WasmJsBridge};
+use wavepool_core::DefragmentationResult;
+use wavepool_core::PoolBuilder;
+use wavepool_core::PoolControl;
+use wavepool_core::PoolError;
+use wavepool_core::RealtimePool;
+use wavepool_core::internal::Unshared;
 
 /// References of JavaScript at a time, per buffer: one, and one shared.
 const LEASES_PER_BUFFER: usize = 2;

@@ -1,13 +1,13 @@
 //! The pool's reports as events on the bus.
 
-use super::control::pool_control::PoolControl;
-use super::observer::PoolObserver;
 use super::pool_events::{
     BufferLeaked, BufferPoolAllocation, BufferPoolRecycling, LeasesReclaimed, PoolExhausted,
     PoolGrown, declare_for,
 };
-use super::realtime::realtime_pool::RealtimePool;
 use crate::event_bus::{BusError, Publisher};
+use wavepool_core::PoolControl;
+use wavepool_core::PoolObserver;
+use wavepool_core::RealtimePool;
 
 /// Attaches an event bus's publisher to a half of the pool.
 pub trait AttachPublisher {

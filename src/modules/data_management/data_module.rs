@@ -2,14 +2,11 @@
 
 use super::audio_buffer_manager::AudioBufferManagerImpl;
 use super::bus_observer::AttachPublisher;
-use super::control::pool_builder::{BufferPool, PoolBuilder};
-use super::control::pool_control::PoolControl;
 use super::pool_events;
 use super::pool_maintenance::{MaintenanceReport, PoolMaintenance};
 use super::pool_metrics::{BoundaryCounts, PoolCounts, PoolFigures, PoolMetrics};
 use super::pool_monitor::{AlertRules, PoolMetricsMonitor};
 use super::pool_optimization::PoolOptimizationEngine;
-use super::realtime::realtime_pool::RealtimePool;
 use super::sizing::sizing_profile::{LearnedMix, ProfileError, SizingProfile};
 use super::sizing::sizing_rules::SizingPolicy;
 use crate::event_bus::{BusError, Publisher, TypedEventBus};
@@ -17,6 +14,9 @@ use crate::registry::{
     CallTracker, Health, InitContext, Module, ModuleDescriptor, ModuleError, ModuleRegistration,
     Version,
 };
+use wavepool_core::PoolControl;
+use wavepool_core::RealtimePool;
+use wavepool_core::{BufferPool, PoolBuilder};
 
 /// The default limit of the pool, as a multiple of its first half's mix.
 const LIMIT_SHARES: usize = 8;

@@ -4,26 +4,20 @@ mod alert_rules;
 mod audio_buffer_manager;
 mod buffer_recycling_pool;
 mod bus_observer;
-pub mod control;
 mod data_module;
-mod error;
 #[cfg(test)]
 #[cfg(not(loom))]
 mod integration_tests;
-mod lease;
 #[cfg(feature = "metrics-facade")]
 mod metrics_facade;
-mod observer;
 pub mod pool_events;
 pub mod pool_maintenance;
 pub mod pool_metrics;
 pub mod pool_monitor;
 pub mod pool_optimization;
-mod realtime;
 mod setting_error;
 pub mod sizing;
 mod step_clock;
-mod unshared;
 mod wasm_js_bridge;
 
 pub use audio_buffer_manager::{
@@ -31,29 +25,38 @@ pub use audio_buffer_manager::{
 };
 pub use buffer_recycling_pool::{BufferRecyclingPool, BufferRecyclingPoolImpl};
 pub use bus_observer::AttachPublisher;
-pub use control::accounts::{LeakReport, LeakSite, SlotInfo};
-pub use control::arena::MemorySource;
-pub use control::arena_map::{ArenaMap, ArenaSpan, SpanState};
-pub use control::defragmentation::DefragmentationResult;
-pub use control::housekeeping::StepReport;
-#[cfg(all(feature = "mapped", not(target_arch = "wasm32")))]
-pub use control::mapped_wav::{MappedWav, WavError};
-pub use control::pool_builder::{BufferPool, DEFAULT_MIX, PoolBuilder};
-pub use control::pool_control::PoolControl;
-pub use control::reclaim::Reclaimed;
 pub use data_module::{DataManagementConfig, DataManagementError, DataManagementModule};
-pub use error::{LeaseMove, LeaseState, PoolError, Table};
-pub use lease::{LEASE_BITS, Lease, LeaseTable, LeasedBuffer, MAX_HOLDERS, MAX_LEASES};
 #[cfg(feature = "metrics-facade")]
 pub use metrics_facade::MetricsFacade;
-pub use observer::PoolObserver;
 pub use pool_metrics::{PoolFigures, PoolMetrics};
-pub use realtime::buffer::{AudioMetadata, BufferRef, PooledBuffer, RELEASED_BITS, Scratch};
-pub use realtime::exhaustion::ExhaustionPolicy;
-pub use realtime::planar::{MAX_CHANNELS, PlanarBuffer, PlanarRef};
-pub use realtime::realtime_pool::RealtimePool;
 pub use setting_error::SettingError;
 pub use sizing::sizing_profile::LearnedMix;
 pub use wasm_js_bridge::{
     BufferView, JSBufferRef, MAX_VIEWS, ObjectCosts, ObjectCounts, WasmJsBridge,
 };
+pub use wavepool_core::{
+    ArenaMap, ArenaSpan, AudioMetadata, BufferPool, BufferRef, DEFAULT_MIX, DefragmentationResult,
+    ExhaustionPolicy, LEASE_BITS, LeakReport, LeakSite, Lease, LeaseMove, LeaseState, LeaseTable,
+    LeasedBuffer, MAX_CHANNELS, MAX_HOLDERS, MAX_LEASES, MemorySource, PlanarBuffer, PlanarRef,
+    PoolBuilder, PoolControl, PoolError, PoolObserver, PooledBuffer, RELEASED_BITS, RealtimePool,
+    Reclaimed, Scratch, SlotInfo, SpanState, StepReport, Table,
+};
+#[cfg(all(feature = "mapped", not(target_arch = "wasm32")))]
+pub use wavepool_core::{MappedWav, WavError};
+
+/// Earlier paths of the control half.
+pub mod control {
+    pub use super::pool_maintenance;
+
+    /// Earlier path of [`DefragmentationResult`](super::DefragmentationResult).
+    pub mod defragmentation {
+        pub use wavepool_core::DefragmentationResult;
+    }
+
+    /// Earlier names of [`pool_maintenance`].
+    pub mod pool_keeper {
+        pub use super::pool_maintenance::{
+            MaintenanceReport as KeeperReport, PoolMaintenance as PoolKeeper,
+        };
+    }
+}

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::event_bus::{BusError, Event, Priority, Publisher, TypedEventBus};
 
-pub use super::observer::{
+pub use wavepool_core::{
     BufferLeaked, BufferPoolAllocation, BufferPoolRecycling, LeasesReclaimed, PoolExhausted,
     PoolGrown,
 };

@@ -1,7 +1,5 @@
 //! The scheduled control step: collects, measures, raises alerts, plans, applies, defragments.
 
-use super::control::defragmentation::DefragmentationResult;
-use super::control::pool_control::PoolControl;
 use crate::event_bus::Publisher;
 use crate::modules::data_management::pool_events::{
     HitRateLow, JSGCPressureReduction, MemoryOverheadHigh, PoolFragmentation, PoolMetricsSnapshot,
@@ -12,11 +10,13 @@ use crate::modules::data_management::pool_monitor::{
     Alert, AlertKind, AlertRules, PoolMetricsMonitor,
 };
 use crate::modules::data_management::pool_optimization::PoolOptimizationEngine;
-use crate::modules::data_management::realtime::class_table::BUCKETS;
 use crate::modules::data_management::setting_error::SettingError;
 use crate::modules::data_management::sizing::sizing_plan::{SizingPlan, SizingStep};
 use crate::modules::data_management::sizing::sizing_rules::SizingPolicy;
 use crate::modules::data_management::step_clock::StepClock;
+use wavepool_core::DefragmentationResult;
+use wavepool_core::PoolControl;
+use wavepool_core::internal::BUCKETS;
 
 /// Buffers collected or replenished in one step, beside those that the plan moves.
 const COLLECT_BUDGET: u32 = 256;

@@ -1,11 +1,11 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
-use super::super::control::{threshold_search, usage_scan};
 use super::*;
 use crate::event_bus::{Event, TypedEventBus};
 use crate::modules::data_management::pool_events::PoolExhausted;
 use crate::modules::data_management::{AttachPublisher, BufferPool, RealtimePool};
+use wavepool_core::internal::{THRESHOLD_SLOTS_PER_STEP, USAGE_SLOTS_PER_STEP};
 
 /// Counts events of one type as they are dispatched.
 fn tally<E: Event>(bus: &TypedEventBus) -> (Arc<Mutex<Vec<E>>>, crate::event_bus::Subscription) {
@@ -231,8 +231,7 @@ fn boundary_figures_are_published_when_measured_and_changed() {
 fn most_looks(host: &Host) -> usize {
     const PASSES: usize = 3 * 16 + 8;
     let runs = host.control.free_runs().count();
-    (2 * threshold_search::SLOTS_PER_STEP + usage_scan::SLOTS_PER_STEP) as usize
-        + PASSES * (runs + 1)
+    (2 * THRESHOLD_SLOTS_PER_STEP + USAGE_SLOTS_PER_STEP) as usize + PASSES * (runs + 1)
 }
 
 /// Runs a pool of more buffers than a step may scan, whose use jumps between two sizes. Returns the most that a step
@@ -266,7 +265,7 @@ fn needs_service(slots_per_step: u32) -> u32 {
 
 #[test]
 fn control_step_moves_and_scans_a_bounded_number() {
-    assert!(needs_service(threshold_search::SLOTS_PER_STEP) > threshold_search::SLOTS_PER_STEP);
+    assert!(needs_service(THRESHOLD_SLOTS_PER_STEP) > THRESHOLD_SLOTS_PER_STEP);
 }
 
 #[test]

@@ -5,9 +5,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::control::pool_control::PoolControl;
-pub use super::control::usage::ClassMetrics;
-use super::control::usage::PoolUsage;
+pub use wavepool_core::ClassMetrics;
+use wavepool_core::PoolControl;
+use wavepool_core::PoolUsage;
 
 /// The version of the set of statistics; each [`Statistic::since`] is at most this.
 pub const METRICS_VERSION: u16 = 1;

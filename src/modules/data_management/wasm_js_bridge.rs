@@ -4,10 +4,10 @@
 //! too. JavaScript keeps one typed array per buffer number; [`view`](WasmJsBridge::view) returns whether one has to be
 //! made: at the first view of a buffer, and again after the memory grew, which detaches every array made before.
 
-use super::error::PoolError;
-use super::lease::{Lease, LeaseTable, LeasedBuffer};
 use super::pool_metrics::BoundaryCounts;
-use super::realtime::realtime_pool::RealtimePool;
+use wavepool_core::PoolError;
+use wavepool_core::RealtimePool;
+use wavepool_core::{Lease, LeaseTable, LeasedBuffer};
 
 /// A buffer for JavaScript: a 30-bit lease number, which V8 keeps without allocating.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

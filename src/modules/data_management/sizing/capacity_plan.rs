@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize};
 use super::class_boundaries::{BoundarySearch, MAX_CLASSES};
 use super::class_buffers::{ClassBuffers, MAX_BUFFERS_AT_ONCE};
 use super::histograms::SizeHistogram;
-use crate::modules::data_management::control::arena::MOST_BYTES;
-use crate::modules::data_management::realtime::slot_table::MAX_SAMPLES;
 use crate::modules::data_management::setting_error::Plain;
+use wavepool_core::internal::MAX_SAMPLES;
+use wavepool_core::internal::MOST_BYTES;
 
 /// A stream of windows, with one buffer for each window and channel.
 ///

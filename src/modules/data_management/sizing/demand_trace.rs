@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 pub use super::trace_recorder::TraceRecorder;
-use crate::modules::data_management::realtime::slot_table::MAX_SAMPLES;
+use wavepool_core::internal::MAX_SAMPLES;
 
 /// The version of the recorded format.
 pub const TRACE_VERSION: u16 = 1;

@@ -4,7 +4,7 @@ use core::fmt;
 
 use serde::{Deserialize, Serialize};
 
-pub use crate::modules::data_management::control::sizing_step::SizingStep;
+pub use wavepool_core::SizingStep;
 
 /// The reason for a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

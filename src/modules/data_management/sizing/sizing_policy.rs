@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use super::class_buffers::{ClassBuffers, MAX_BUFFERS_AT_ONCE};
 use super::demand::WINDOW_LIMITS_MS;
-use crate::modules::data_management::realtime::slot_table::MAX_SAMPLES;
 use crate::modules::data_management::setting_error::{SettingError, check};
+use wavepool_core::internal::MAX_SAMPLES;
 
 /// The settings of the optimizer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

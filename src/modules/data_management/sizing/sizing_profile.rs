@@ -5,9 +5,9 @@ use serde::{Deserialize, Serialize};
 use super::class_boundaries::MAX_CLASSES;
 use super::class_buffers::with_margin;
 pub use super::class_buffers::{ClassBuffers, MAX_BUFFERS_AT_ONCE};
-use crate::modules::data_management::control::pool_builder::PoolBuilder;
-use crate::modules::data_management::error::PoolError;
-use crate::modules::data_management::realtime::slot_table::MAX_SAMPLES;
+use wavepool_core::PoolBuilder;
+use wavepool_core::PoolError;
+use wavepool_core::internal::MAX_SAMPLES;
 
 /// The version of the saved format.
 pub const PROFILE_VERSION: u16 = 1;

@@ -1,7 +1,7 @@
 use super::*;
 use crate::modules::data_management::pool_optimization::tests::Bench;
-use crate::modules::data_management::realtime::slot_table::MAX_SAMPLES;
 use crate::modules::data_management::sizing::sizing_profile::MAX_BUFFERS_AT_ONCE;
+use wavepool_core::internal::MAX_SAMPLES;
 
 #[test]
 fn sizing_pressure_rises_in_a_nearly_full_pool() {

@@ -6,7 +6,7 @@ use super::demand_trace::{
     DemandTrace, MAX_BUFFERS, MAX_OPERATIONS, TraceError, TraceOp, TraceOpKind, check_clock,
     last_frame,
 };
-use crate::modules::data_management::realtime::slot_table::MAX_SAMPLES;
+use wavepool_core::internal::MAX_SAMPLES;
 
 /// Records a trace from allocation and recycling events, on the dispatching side.
 ///

@@ -6,16 +6,16 @@ use super::demand_trace::{DemandTrace, TraceOpKind};
 use super::sizing_plan::AppliedPlan;
 use super::sizing_profile::SizingProfile;
 use super::sizing_rules::SizingPolicy;
-use crate::modules::data_management::control::pool_builder::PoolBuilder;
-use crate::modules::data_management::control::pool_control::PoolControl;
-use crate::modules::data_management::error::PoolError;
 use crate::modules::data_management::pool_maintenance::PoolMaintenance;
 use crate::modules::data_management::pool_metrics::PoolFigures;
 use crate::modules::data_management::pool_monitor::AlertRules;
 use crate::modules::data_management::pool_optimization::PoolOptimizationEngine;
-use crate::modules::data_management::realtime::buffer::PooledBuffer;
-use crate::modules::data_management::realtime::realtime_pool::RealtimePool;
 use crate::modules::data_management::setting_error::{SettingError, check};
+use wavepool_core::PoolBuilder;
+use wavepool_core::PoolControl;
+use wavepool_core::PoolError;
+use wavepool_core::PooledBuffer;
+use wavepool_core::RealtimePool;
 
 /// The options of a replay.
 #[derive(Debug, Clone)]

@@ -1,0 +1,455 @@
+//! The figures of the pool: counts, maps, reports, and the check that the accounts agree.
+
+use alloc::vec;
+use alloc::vec::Vec;
+use core::panic::Location;
+
+use super::past_counts::{add_counts, counts_since};
+use super::pool_control::PoolControl;
+use super::threshold_search::Purpose;
+use super::usage::{ClassMetrics, PoolUsage};
+use super::usage_scan::UsageScan;
+use crate::limits::{UNIT_SAMPLES, bytes, units};
+use crate::realtime::class_table::BUCKETS;
+use crate::realtime::free_list::Chain;
+use crate::realtime::pool_core::{MAX_SIZE_CLASSES, SharedPtr};
+use crate::realtime::size_class::{NO_THRESHOLD, SizeClass};
+use crate::realtime::slot_table::SlotIndex;
+
+/// One buffer, for kept views and for the map of the arena.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SlotInfo {
+    /// Its number.
+    pub index: u32,
+    /// The address of its samples.
+    pub address: usize,
+    /// Its capacity.
+    pub samples: usize,
+    /// Requested length in samples; 0 while idle.
+    pub lent_samples: usize,
+    /// The half it belongs to.
+    pub half: u16,
+}
+
+/// The buffers in use, and where they were acquired.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeakReport {
+    /// Buffers in use.
+    pub leased: u64,
+    /// Those among them whose acquire was sampled, oldest first.
+    pub sites: Vec<LeakSite>,
+    /// Acquires that were sampled while the records their half looked at were all in use: their call sites are not
+    /// known.
+    pub unrecorded: u64,
+}
+
+/// A buffer in use, and where it was acquired.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LeakSite {
+    /// The buffer's number.
+    pub slot: u32,
+    /// Its capacity.
+    pub class_samples: usize,
+    /// Requested length in samples.
+    pub requested: usize,
+    /// The call that acquired it.
+    pub site: &'static Location<'static>,
+    /// First frame of the quantum in which it was acquired; none if its half followed no stream.
+    pub first_frame: Option<u64>,
+    /// Frames since then: how long it has been in use.
+    pub held_frames: Option<u64>,
+}
+
+/// The requested length of a `Scratch` from the cache is not known: it counts as the whole buffer, so that it is no
+/// waste.
+fn borrowed_scratch_samples(size_class: &SizeClass) -> u64 {
+    size_class
+        .borrowed_scratch()
+        .map_or(0, |_| u64::from(size_class.samples))
+}
+
+impl PoolControl {
+    /// Buffers in use. Another thread can change that at any moment.
+    #[must_use]
+    pub fn leased(&self) -> u64 {
+        self.pool
+            .size_classes()
+            .map(|size_class| u64::from(size_class.leased()))
+            .sum()
+    }
+
+    /// Every buffer that exists.
+    pub fn slots(&self) -> impl Iterator<Item = SlotInfo> {
+        let carved = |index: &SlotIndex| self.pool.table.slot(*index).is_carved();
+        self.pool.table.indices().filter(carved).map(|index| {
+            let size_class = self.pool.core().size_class_of(index);
+            let slot = self.pool.table.slot(index);
+            // The requested length of a `Scratch` from the cache is not known: it counts as the whole buffer, as in
+            // the metrics.
+            let lent_samples = if size_class.borrowed_scratch() == Some(index) {
+                size_class.samples
+            } else {
+                slot.requested_samples()
+            };
+            SlotInfo {
+                index: index.raw(),
+                address: self.pool.samples_at(slot).as_ptr().addr(),
+                samples: size_class.samples as usize,
+                lent_samples: lent_samples as usize,
+                half: size_class.half,
+            }
+        })
+    }
+
+    /// The arena's free runs: region, first sample, samples.
+    pub fn free_runs(&self) -> impl Iterator<Item = (u8, usize, usize)> {
+        self.free.iter().map(|run| {
+            (
+                run.region,
+                run.unit as usize * UNIT_SAMPLES,
+                run.units as usize * UNIT_SAMPLES,
+            )
+        })
+    }
+
+    /// Requests so far by size: the largest size of each step, and how many. The counts wrap.
+    pub fn demand(&self) -> impl Iterator<Item = (usize, u32)> {
+        let mut counts = [0u32; BUCKETS];
+        for half in self.pool.halves() {
+            for (sum, count) in counts.iter_mut().zip(half.demand()) {
+                *sum = sum.wrapping_add(count);
+            }
+        }
+        let shift = self.shift;
+        counts
+            .into_iter()
+            .enumerate()
+            .map(move |(step, count)| ((step + 1) << shift, count))
+    }
+
+    /// The buffers in use, with the call sites of those whose acquire was sampled.
+    #[must_use]
+    pub fn leak_report(&self) -> LeakReport {
+        let (mut sites, mut unrecorded) = (Vec::new(), 0);
+        for half in self.pool.halves() {
+            unrecorded += half.sites.unrecorded.get();
+            for sampled in half.sites.iter() {
+                // Valid if the slot still carries the mark, and belongs to this half.
+                let held = |slot: &SlotInfo| {
+                    slot.index == sampled.slot && slot.half == half.id && slot.lent_samples > 0
+                };
+                if self.is_sampled(sampled.slot)
+                    && let Some(info) = self.slots().find(held)
+                {
+                    let now = half.frame.get();
+                    let frames = now.zip(sampled.frame);
+                    sites.push(LeakSite {
+                        slot: info.index,
+                        class_samples: info.samples,
+                        requested: info.lent_samples,
+                        site: sampled.site,
+                        first_frame: sampled.frame,
+                        held_frames: frames.map(|(now, then)| now.saturating_sub(then)),
+                    });
+                }
+            }
+        }
+        sites.sort_unstable_by_key(|site| site.first_frame);
+        LeakReport {
+            leased: self.leased(),
+            sites,
+            unrecorded,
+        }
+    }
+
+    fn is_sampled(&self, slot: u32) -> bool {
+        let mut indices = self.pool.table.indices();
+        indices.any(|index| index.raw() == slot && self.pool.table.slot(index).is_sampled())
+    }
+
+    /// A snapshot of the pool's counts. Costs the real-time halves nothing.
+    #[must_use]
+    pub fn usage(&self) -> PoolUsage {
+        let mut usage = PoolUsage::default();
+        self.read_usage(&mut usage);
+        usage
+    }
+
+    /// [`usage`](Self::usage) into a value that is used again, so that reading does not allocate once `classes` has
+    /// its capacity.
+    pub fn read_usage(&self, usage: &mut PoolUsage) {
+        let requested = UsageScan::scan_now(&self.pool.table);
+        let requested =
+            |size_class: &SizeClass| requested[usize::from(size_class.id) % MAX_SIZE_CLASSES];
+        self.count_halves(usage, requested, false);
+    }
+
+    /// [`usage`](Self::usage) for a control step: requested lengths are from the last scan of all slots, of which each
+    /// step does a part.
+    #[doc(hidden)]
+    pub fn usage_of_step(&mut self) -> PoolUsage {
+        self.usage_scan.advance(&self.pool.table);
+        let mut usage = PoolUsage::default();
+        self.count_halves(&mut usage, self.requested_lately(), false);
+        usage
+    }
+
+    fn requested_lately(&self) -> impl Fn(&SizeClass) -> u64 {
+        |size_class| {
+            self.usage_scan
+                .requested(size_class.id, size_class.leased())
+        }
+    }
+
+    /// The counts of halves whose sizes follow demand, with the limit that the others leave them. `all` are the counts
+    /// of every half.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn usage_of_demand(&self, all: &PoolUsage) -> PoolUsage {
+        let mut size_classes = self.pool.size_classes();
+        if self.past.is_all_of_demand()
+            && size_classes.all(|size_class| self.follows_demand(size_class.half))
+        {
+            return all.clone();
+        }
+        drop(size_classes);
+        let mut usage = PoolUsage::default();
+        let requested = self.requested_lately();
+        self.count_halves(&mut usage, requested, true);
+        let own = self.pool.size_classes();
+        let own = own.filter(|size_class| !self.follows_demand(size_class.half));
+        let taken: usize = own
+            .map(|size_class| size_class.carved() as usize * size_class.samples as usize)
+            .sum();
+        usage.bytes_limit = sample_bytes(self.limit_samples.saturating_sub(taken));
+        usage
+    }
+
+    fn count_halves(
+        &self,
+        usage: &mut PoolUsage,
+        requested: impl Fn(&SizeClass) -> u64,
+        demand_only: bool,
+    ) {
+        let mut classes = core::mem::take(&mut usage.classes);
+        classes.clear();
+        classes.reserve(self.classes.len());
+        for &(samples, _) in &self.classes {
+            classes.push(ClassMetrics {
+                samples: samples as usize,
+                ..ClassMetrics::default()
+            });
+        }
+        for past in self.past.classes(demand_only) {
+            add_counts(&mut classes, past);
+        }
+        let size_classes = self.pool.size_classes();
+        for size_class in
+            size_classes.filter(|size_class| !demand_only || self.follows_demand(size_class.half))
+        {
+            let counts = ClassMetrics {
+                requested_samples: requested(&size_class) + borrowed_scratch_samples(&size_class),
+                ..counts_since(&size_class, self.past.of(&size_class))
+            };
+            add_counts(&mut classes, &counts);
+        }
+        // Collected buffers that are not in the arena yet are still carved and idle, though no size class counts them.
+        let (chain, samples) = &self.collected;
+        let of_size = |class: &&mut ClassMetrics| class.samples == *samples as usize;
+        if let Some(class) = classes.iter_mut().find(of_size) {
+            class.carved += u64::from(chain.length);
+            class.idle += u64::from(chain.length);
+        }
+        for class in &mut classes {
+            class.retired = !self.has_class(class.samples as u32);
+        }
+        *usage = PoolUsage {
+            padding_bytes: sample_bytes(self.padding_samples()),
+            classes,
+            overhead_bytes: self.overhead_bytes(),
+            bytes_reserved: bytes(self.reserved_units),
+            bytes_limit: sample_bytes(self.limit_samples),
+            short_run_samples: self.free.short() * UNIT_SAMPLES,
+            largest_free_run_samples: self.free.largest() as usize * UNIT_SAMPLES,
+            leases_reclaimed: self.leases_reclaimed,
+            buffers_leaked: self.buffers_leaked,
+        };
+    }
+
+    /// Slots and free runs that control steps have scanned so far.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn looks(&self) -> u64 {
+        self.thresholds.scanned() + self.usage_scan.scanned() + self.free.looks()
+    }
+
+    /// Buffers that came back, as far as their halves have seen: the sum of the recycling events.
+    #[must_use]
+    pub fn recycled(&self) -> u64 {
+        let there: u64 = self
+            .pool
+            .size_classes()
+            .map(|size_class| size_class.recycled())
+            .sum();
+        there + self.past.recycled()
+    }
+
+    fn overhead_bytes(&self) -> usize {
+        self.pool.heap_bytes()
+            + self.free.heap_bytes()
+            + self.thresholds.heap_bytes()
+            + self.usage_scan.heap_bytes()
+            + self.classes.capacity() * size_of::<(u32, u32)>()
+            + self.published_leaks.capacity() * size_of::<u32>()
+            + self.own_mix.capacity() * size_of::<u16>()
+            + self.attached.capacity() * size_of::<(u32, u32)>()
+            + self.past.heap_bytes()
+    }
+
+    /// The share of the arena that is free in coalesced runs shorter than the largest class, in percent.
+    /// See `docs/decisions/0016-fragmentation-counts-free-memory-only.md`.
+    #[must_use]
+    pub fn fragmentation_percentage(&self) -> f32 {
+        self.free.short() as f32 / self.reserved_units.max(1) as f32 * 100.0
+    }
+
+    /// Capacity of all carved buffers in bytes, leased or idle.
+    #[must_use]
+    pub fn bytes_held(&self) -> usize {
+        let shelved = |size_class: SharedPtr<SizeClass>| {
+            size_class.carved() as usize * size_class.samples as usize
+        };
+        let collected = self.collected.0.length as usize * self.collected.1 as usize;
+        let samples: usize = self.pool.size_classes().map(shelved).sum();
+        (samples + collected) * size_of::<f32>()
+    }
+
+    /// Samples that carved buffers take of the arena beyond their capacity.
+    pub(super) fn padding_samples(&self) -> usize {
+        let (chain, samples) = &self.collected;
+        let collected = chain.length as usize * padding(*samples as usize);
+        let of_class = |size_class: SharedPtr<SizeClass>| {
+            size_class.carved() as usize * padding(size_class.samples as usize)
+        };
+        self.pool.size_classes().map(of_class).sum::<usize>() + collected
+    }
+
+    /// [`is_valid`](Self::is_valid) if the pool is known to be idle: no half has an owner, and no buffer is in use.
+    /// True otherwise.
+    pub(super) fn is_valid_when_idle(&self) -> bool {
+        let owned = self.pool.halves().any(|half| half.is_attached());
+        owned || self.leased() > 0 || self.is_valid()
+    }
+
+    /// Whether every account agrees with every other, list by list and slot by slot. For tests and debug builds, while
+    /// no thread is inside an operation. One pass over lists and slots.
+    #[must_use]
+    pub fn is_valid(&self) -> bool {
+        let table = &self.pool.table;
+        let mut on_list = vec![false; table.indices().count()];
+        // Every slot of a list is on no other, idle, and of this size class; and there are as many as the list says.
+        let mut walk = |mut chain: Chain, size_class: Option<u16>| {
+            let length = chain.length;
+            for _ in 0..length {
+                let Some(index) = chain.pop(table) else {
+                    return false;
+                };
+                let slot = table.slot(index);
+                let belongs = match size_class {
+                    Some(size_class) => slot.is_carved() && slot.size_class() == size_class,
+                    None => !slot.is_carved(),
+                };
+                let seen = core::mem::replace(&mut on_list[index.raw() as usize], true);
+                if seen || !belongs || slot.requested_samples() > 0 {
+                    return false;
+                }
+            }
+            true
+        };
+        if !walk(self.spare, None) {
+            return false;
+        }
+        let (collected, samples) = self.collected;
+        let of = collected
+            .first
+            .get()
+            .map(|index| table.slot(index).size_class());
+        if collected.length > 0 && !walk(collected, of) {
+            return false;
+        }
+        let mut carved_units = collected.length as usize * units(samples as usize);
+        let mut leased = vec![0; MAX_SIZE_CLASSES];
+        for size_class in self.pool.size_classes() {
+            let [front, side] = size_class.shared.inbox.lists();
+            let lists = [
+                size_class.peek_local(),
+                size_class.peek_cache(),
+                front.peek(),
+                side.peek(),
+                size_class.shared.surplus.peek(),
+            ];
+            if !lists
+                .into_iter()
+                .all(|chain| walk(chain, Some(size_class.id)))
+            {
+                return false;
+            }
+            leased[usize::from(size_class.id)] =
+                i64::from(size_class.carved()) - i64::from(size_class.idle());
+            carved_units += size_class.carved() as usize * units(size_class.samples as usize);
+        }
+        // A buffer that is on no list is in use.
+        for index in table
+            .indices()
+            .filter(|index| !on_list[index.raw() as usize])
+        {
+            let slot = table.slot(index);
+            if !slot.is_carved() {
+                return false;
+            }
+            let out = self.pool.core().size_class_of(index).borrowed_scratch() == Some(index);
+            if out == (slot.requested_samples() > 0) {
+                return false;
+            }
+            leased[usize::from(slot.size_class())] -= 1;
+        }
+        leased.iter().all(|&difference: &i64| difference == 0)
+            && self.thresholds_are_valid()
+            && self.free.is_valid()
+            && carved_units + self.free.total() == self.reserved_units
+    }
+
+    /// Whether as many buffers lie above each threshold as the size class says.
+    fn thresholds_are_valid(&self) -> bool {
+        let table = &self.pool.table;
+        let drawn =
+            |size_class: &SharedPtr<SizeClass>| size_class.reclaim_threshold() != NO_THRESHOLD;
+        self.pool.size_classes().filter(drawn).all(|size_class| {
+            let slots = table.indices().map(|index| table.slot(index));
+            let beyond = slots.filter(|slot| {
+                slot.is_carved()
+                    && slot.size_class() == size_class.id
+                    && slot.address_key() >= size_class.reclaim_threshold()
+            });
+            // While another threshold is searched for, the size class says how many are to lie above that one.
+            let purpose = self.thresholds.purpose(size_class.id);
+            matches!(purpose, Some(Purpose::Drain | Purpose::DrainFirst))
+                || beyond.count() == size_class.draining() as usize
+        })
+    }
+}
+
+/// Samples in bytes.
+const fn sample_bytes(samples: usize) -> usize {
+    samples.saturating_mul(size_of::<f32>())
+}
+
+/// Samples that a buffer takes of the arena beyond its capacity.
+const fn padding(samples: usize) -> usize {
+    units(samples) * UNIT_SAMPLES - samples
+}
+
+#[cfg(test)]
+#[cfg(not(loom))]
+#[path = "accounts_tests.rs"]
+mod tests;

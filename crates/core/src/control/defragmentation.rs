@@ -1,0 +1,310 @@
+//! Returns memory to the arena so that it coalesces, while leased buffers stay where they are.
+//!
+//! A class shrinks from the top: a reclaim threshold is set in the order of addresses, and what lies above it returns
+//! to the arena as soon as it is idle. The owner scans for such buffers in `begin_quantum`, a few at a time. Buffers
+//! are carved at the lowest address that fits, so that live ones lie close together, and what is returned lies side by
+//! side.
+
+use super::arena::Fit;
+use super::pool_control::{PoolControl, headroom};
+use super::sizing_step::with_margin;
+use super::threshold_search::{Purpose, Threshold};
+use crate::error::PoolError;
+use crate::limits::{UNIT_SAMPLES, bytes, natural_alignment, units};
+use crate::realtime::pool_core::SharedPtr;
+use crate::realtime::size_class::{NO_THRESHOLD, SizeClass};
+use alloc::vec::Vec;
+
+/// Buffers one defragmentation run moves at most: each may scan every free run.
+const DEFRAGMENTATION_STEPS: u32 = 32;
+
+/// The outcome of one bounded defragmentation run.
+///
+/// The percentages are [`fragmentation_percentage`](PoolControl::fragmentation_percentage)
+/// before the first step and after the last one.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct DefragmentationResult {
+    /// Fragmentation when the run began, in percent.
+    pub before_percentage: f32,
+    /// Fragmentation when it ended, in percent.
+    pub after_percentage: f32,
+    /// Bytes of idle buffers returned to the arena, or carved at a lower address instead.
+    pub bytes_moved: usize,
+    /// How many buffers that were.
+    pub buffers_moved: u32,
+    /// Steps taken: one for each buffer collected, carved anew or reclaimed.
+    pub steps: u32,
+    /// Whether nothing is left to do. If not, the owners still have to shed buffers: call again after some of their
+    /// quanta.
+    pub complete: bool,
+    /// Longest free run when it ended, in samples.
+    pub largest_free_run_samples: usize,
+}
+
+impl PoolControl {
+    /// Requests `buffers` of a class from the halves with the most headroom, those at the highest addresses. They
+    /// return to the arena once they are idle and their owner has scanned them: see [`step`](Self::step). A half with
+    /// a mix of its own ([`attach_with`](Self::attach_with)) gives none.
+    /// See `docs/decisions/0022-classes-shrink-from-the-highest-addresses.md`.
+    ///
+    /// # Errors
+    /// [`UnknownClass`](PoolError::UnknownClass).
+    pub fn shrink(&mut self, class_samples: usize, buffers: u32) -> Result<(), PoolError> {
+        let answer = self.request_shrink(class_samples, buffers);
+        self.compute_thresholds();
+        answer
+    }
+
+    pub(super) fn request_shrink(
+        &mut self,
+        class_samples: usize,
+        buffers: u32,
+    ) -> Result<(), PoolError> {
+        let of_class =
+            |size_class: &SharedPtr<SizeClass>| size_class.samples as usize == class_samples;
+        let mut size_classes: Vec<_> = self.pool.size_classes().filter(of_class).collect();
+        if size_classes.is_empty() {
+            return Err(self.unknown_class(class_samples));
+        }
+        size_classes.retain(|size_class| self.follows_demand(size_class.half));
+        size_classes.sort_unstable_by_key(|size_class| core::cmp::Reverse(headroom(size_class)));
+        let mut left = buffers;
+        for size_class in size_classes {
+            let draining = size_class.draining();
+            // What is below the replenish target would only be carved anew.
+            let kept = match size_class.target() {
+                0 => 0,
+                target => size_class.window_peak().saturating_add(target),
+            };
+            let more = left.min(
+                size_class
+                    .carved()
+                    .saturating_sub(draining)
+                    .saturating_sub(kept),
+            );
+            self.drain(&size_class, draining + more);
+            left -= more;
+        }
+        Ok(())
+    }
+
+    /// Reclaims what is idle above the use since the last control step, and fills gaps that are too short for the
+    /// largest class with idle buffers from higher addresses: one is carved in the gap, and the highest of its class
+    /// is reclaimed instead. So memory coalesces from the top, and no leased buffer moves. The next plan carves anew
+    /// what a class needs after all.
+    ///
+    /// # Real-time
+    /// For the control side. Bounded by a number of buffers; call again, some quanta later, while not `complete`.
+    pub fn defragment(&mut self) -> DefragmentationResult {
+        self.run_defragmentation(Self::drain_excess)
+    }
+
+    /// [`defragment`](Self::defragment) for a pool whose sizes follow demand, as often as every control step: it
+    /// reclaims nothing. What was idle since the last step may be needed in the next: only a plan decides that. See
+    /// `docs/decisions/0025-only-a-plan-reclaims-idle-buffers.md`.
+    #[doc(hidden)]
+    pub fn defragment_beside_plans(&mut self) -> DefragmentationResult {
+        self.run_defragmentation(|_| ())
+    }
+
+    fn run_defragmentation(&mut self, request_shrink: fn(&mut Self)) -> DefragmentationResult {
+        let before_percentage = self.fragmentation_percentage();
+        let mut left = DEFRAGMENTATION_STEPS;
+        self.scan_budget = self.slots_per_step;
+        let free_before = self.free.total();
+        let collected = self.collect(&mut left);
+        let bytes_collected = bytes(self.free.total() - free_before);
+        request_shrink(self);
+        let (refilled, bytes_refilled) = self.fill_gaps(&mut left);
+        self.request_scans();
+        let draining: u32 = self
+            .pool
+            .size_classes()
+            .map(|size_class| size_class.draining())
+            .sum();
+        DefragmentationResult {
+            before_percentage,
+            after_percentage: self.fragmentation_percentage(),
+            bytes_moved: bytes_collected + bytes_refilled,
+            buffers_moved: collected + refilled,
+            steps: DEFRAGMENTATION_STEPS - left,
+            complete: left > 0 && refilled == 0 && draining == 0 && self.thresholds.is_empty(),
+            largest_free_run_samples: self.free.largest() as usize * UNIT_SAMPLES,
+        }
+    }
+
+    /// A small part of [`defragment`](Self::defragment), ahead of need: fills up to `buffers` gaps.
+    #[doc(hidden)]
+    pub fn fill_some_gaps(&mut self, buffers: u32) -> u32 {
+        let mut left = buffers;
+        self.fill_gaps(&mut left).0
+    }
+
+    /// Reclaims what is idle above the peak of the last control step, with a margin.
+    fn drain_excess(&mut self) {
+        let size_classes: Vec<_> = self.pool.size_classes().collect();
+        for size_class in size_classes {
+            if !self.follows_demand(size_class.half) {
+                continue;
+            }
+            let needed = with_margin(u64::from(size_class.window_peak()))
+                .max(u64::from(size_class.window_peak()) + u64::from(size_class.target()));
+            let excess = u64::from(size_class.carved()).saturating_sub(needed) as u32;
+            if excess > size_class.draining() {
+                self.drain(&size_class, excess);
+            }
+        }
+        self.compute_thresholds();
+    }
+
+    /// Fills gaps that are too short for the largest class with idle buffers from higher addresses, large ones first.
+    fn fill_gaps(&mut self, left: &mut u32) -> (u32, usize) {
+        let core = self.pool.core();
+        let mut size_classes: Vec<_> = core
+            .size_classes()
+            .filter(|size_class| self.is_attached(size_class.half))
+            .collect();
+        size_classes.sort_unstable_by_key(|size_class| core::cmp::Reverse(size_class.samples));
+        let mut wanted = *left;
+        for size_class in size_classes {
+            let can_go = size_class
+                .idle()
+                .saturating_sub(size_class.draining())
+                .min(wanted);
+            let under_way = matches!(
+                self.thresholds.purpose(size_class.id),
+                Some(Purpose::Fill(_) | Purpose::DrainFirst)
+            );
+            if can_go == 0 || under_way {
+                continue;
+            }
+            let gaps = self.free.fits(&self.gap_for(&size_class), can_go as usize) as u32;
+            if gaps > 0 {
+                wanted -= gaps;
+                self.search_threshold(
+                    &size_class,
+                    Purpose::Fill(gaps),
+                    size_class.draining() + gaps,
+                );
+            }
+        }
+        let filled = self.compute_thresholds();
+        *left = left.saturating_sub(filled.0);
+        filled
+    }
+
+    /// Runs that are too short for the largest class.
+    fn gap_for(&self, size_class: &SizeClass) -> Fit {
+        let size = units(size_class.samples as usize) as u32;
+        let largest = self.classes().last().unwrap_or(0);
+        Fit {
+            shorter_than: units(largest) as u32,
+            ..Fit::new(size, natural_alignment(size))
+        }
+    }
+
+    /// Requests the threshold that `buffers` of the size class lie above, instead of any other.
+    /// [`compute_thresholds`](Self::compute_thresholds) finds and sets it.
+    pub(crate) fn drain(&mut self, size_class: &SizeClass, buffers: u32) {
+        let purpose = match self.thresholds.purpose(size_class.id) {
+            Some(Purpose::DrainFirst) => Purpose::DrainFirst,
+            _ => Purpose::Drain,
+        };
+        self.drain_as(purpose, size_class, buffers);
+    }
+
+    fn drain_as(&mut self, purpose: Purpose, size_class: &SizeClass, buffers: u32) {
+        self.thresholds.cancel(size_class.id);
+        if buffers == 0 || buffers < size_class.draining() {
+            size_class.set_reclaim_threshold(NO_THRESHOLD);
+        }
+        size_class.set_draining(buffers);
+        if buffers > 0 {
+            self.search_threshold(size_class, purpose, buffers);
+        }
+    }
+
+    fn search_threshold(&mut self, size_class: &SizeClass, purpose: Purpose, goal: u32) {
+        let size = units(size_class.samples as usize) as u32;
+        let regions = (self.regions, self.largest_region_units);
+        self.thresholds
+            .begin(size_class.id, purpose, goal, size, regions);
+    }
+
+    /// Searches for the requested thresholds, as far as this control step may scan slots, and uses those it finds.
+    /// Returns how many gaps were filled, and with how many bytes.
+    #[doc(hidden)]
+    pub fn compute_thresholds(&mut self) -> (u32, usize) {
+        let (mut filled, mut bytes_filled) = (0, 0);
+        let core = self.pool.core();
+        while let Some(found) = self.thresholds.advance(&core.table, &mut self.scan_budget) {
+            for threshold in found {
+                let Some(size_class) = core
+                    .size_classes()
+                    .find(|size_class| size_class.id == threshold.size_class)
+                else {
+                    continue;
+                };
+                match threshold.purpose {
+                    Purpose::Drain | Purpose::DrainFirst => set_threshold(&size_class, threshold),
+                    Purpose::Fill(most) => {
+                        let done = self.fill_below(&size_class, threshold, most);
+                        filled += done;
+                        bytes_filled += bytes(done as usize * units(size_class.samples as usize));
+                    }
+                }
+            }
+        }
+        (filled, bytes_filled)
+    }
+
+    /// Carves up to `most` buffers in gaps below the threshold, and reclaims as many instead.
+    fn fill_below(&mut self, size_class: &SizeClass, threshold: Threshold, most: u32) -> u32 {
+        let draining = size_class.draining();
+        let can_go = threshold.above.saturating_sub(draining).min(most);
+        let mut gap = Fit {
+            below: threshold.address_key,
+            ..self.gap_for(size_class)
+        };
+        let mut filled = 0;
+        while filled < can_go && self.carve_one(size_class, &mut gap).is_ok() {
+            filled += 1;
+        }
+        if filled > 0 && draining + filled == threshold.above {
+            set_threshold(size_class, threshold);
+        } else if filled == 0 && most > 1 && draining == 0 {
+            // The highest of them may lie above a gap.
+            self.search_threshold(size_class, Purpose::Fill(1), 1);
+        } else if filled > 0 {
+            self.drain(size_class, draining + filled);
+        } else if draining > 0 {
+            // This search may have replaced one to drain the class. If the next one did so again, the two would
+            // replace each other for ever, and nothing would be reclaimed.
+            self.drain_as(Purpose::DrainFirst, size_class, draining);
+        }
+        filled
+    }
+
+    /// Has owners scan what became idle since; ends a threshold that nothing lies above any more.
+    pub(super) fn request_scans(&self) {
+        for size_class in self.pool.size_classes() {
+            match (size_class.reclaim_threshold(), size_class.draining()) {
+                (NO_THRESHOLD, _) => {}
+                (_, 0) => size_class.set_reclaim_threshold(NO_THRESHOLD),
+                _ => size_class.request_scan(),
+            }
+        }
+    }
+}
+
+fn set_threshold(size_class: &SizeClass, threshold: Threshold) {
+    size_class.set_reclaim_threshold(threshold.address_key);
+    size_class.set_draining(threshold.above);
+    size_class.request_scan();
+}
+
+#[cfg(test)]
+#[cfg(not(loom))]
+#[path = "defragmentation_tests.rs"]
+mod tests;

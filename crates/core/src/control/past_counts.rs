@@ -1,0 +1,158 @@
+//! Counts that outlive their source: those of freed size classes, and those of a half from before its owner changed.
+//!
+//! Sizing uses the counts of halves whose sizes follow demand. A half that changes from these to a mix of its own, or
+//! back, must neither remove its counts from theirs nor add others: what was counted before stays where it was
+//! counted, so that no total ever falls.
+
+use super::usage::ClassMetrics;
+use crate::realtime::size_class::SizeClass;
+use alloc::vec::Vec;
+
+/// The counts of a size class at some moment.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Totals {
+    pub(super) hits: u64,
+    pub(super) borrowed: u64,
+    pub(super) exhausted: u64,
+}
+
+impl Totals {
+    fn of(size_class: &SizeClass) -> Self {
+        Self {
+            hits: size_class.hits(),
+            borrowed: size_class.borrowed.get(),
+            exhausted: size_class.exhausted.get(),
+        }
+    }
+}
+
+/// See the module.
+#[derive(Default)]
+pub(super) struct PastCounts {
+    all: Vec<ClassMetrics>,
+    /// The part of `all` that was counted while the half's sizes followed demand.
+    of_demand: Vec<ClassMetrics>,
+    /// How much of a live size class's counts is in `all`, by its number. Most have none.
+    taken_over: Vec<(u16, Totals)>,
+    recycled: u64,
+}
+
+impl PastCounts {
+    /// By class; of all halves, or of those whose sizes follow demand.
+    pub(super) fn classes(&self, demand_only: bool) -> &[ClassMetrics] {
+        if demand_only {
+            &self.of_demand
+        } else {
+            &self.all
+        }
+    }
+
+    /// Whether all counts are of halves whose sizes follow demand.
+    pub(super) fn is_all_of_demand(&self) -> bool {
+        self.all == self.of_demand
+    }
+
+    /// Returns to size classes that were freed.
+    pub(super) const fn recycled(&self) -> u64 {
+        self.recycled
+    }
+
+    /// How much of a size class's counts was taken over.
+    pub(super) fn of(&self, size_class: &SizeClass) -> Totals {
+        let mut taken_over = self.taken_over.iter();
+        let found = taken_over.find(|(id, _)| *id == size_class.id);
+        found.map_or_else(Totals::default, |&(_, totals)| totals)
+    }
+
+    /// Takes over what a size class has counted so far; from now on it counts for another side.
+    pub(super) fn take_over(&mut self, size_class: &SizeClass, follows_demand: bool) {
+        let counted = counts_since(size_class, self.of(size_class));
+        if counted.acquires() == 0 {
+            return;
+        }
+        let past = ClassMetrics {
+            samples: counted.samples,
+            hits: counted.hits,
+            borrowed: counted.borrowed,
+            exhausted: counted.exhausted,
+            ..ClassMetrics::default()
+        };
+        self.add(&past, follows_demand);
+        self.taken_over.retain(|&(id, _)| id != size_class.id);
+        self.taken_over
+            .push((size_class.id, Totals::of(size_class)));
+    }
+
+    /// Keeps the counts of a size class that was freed.
+    pub(super) fn keep(
+        &mut self,
+        size_class: u16,
+        counted: &ClassMetrics,
+        recycled: u64,
+        follows_demand: bool,
+    ) {
+        let past = ClassMetrics {
+            // Of a moment in the past.
+            recent_high_water: 0,
+            ..counted.clone()
+        };
+        self.add(&past, follows_demand);
+        self.taken_over.retain(|&(id, _)| id != size_class);
+        self.recycled += recycled;
+    }
+
+    fn add(&mut self, past: &ClassMetrics, follows_demand: bool) {
+        add_counts(&mut self.all, past);
+        if follows_demand {
+            add_counts(&mut self.of_demand, past);
+        }
+    }
+
+    pub(super) fn heap_bytes(&self) -> usize {
+        (self.all.capacity() + self.of_demand.capacity()) * size_of::<ClassMetrics>()
+            + self.taken_over.capacity() * size_of::<(u16, Totals)>()
+    }
+}
+
+/// The figures of a size class, its counts since `before`.
+pub(super) fn counts_since(size_class: &SizeClass, before: Totals) -> ClassMetrics {
+    ClassMetrics {
+        samples: size_class.samples as usize,
+        carved: u64::from(size_class.carved()),
+        idle: u64::from(size_class.idle()),
+        leased: u64::from(size_class.leased()),
+        high_water: u64::from(size_class.peak()),
+        recent_high_water: u64::from(size_class.window_peak()),
+        // A racing read of the hits may be one short of an earlier one.
+        hits: size_class.hits().saturating_sub(before.hits),
+        borrowed: size_class.borrowed.get().saturating_sub(before.borrowed),
+        created: 0,
+        exhausted: size_class.exhausted.get().saturating_sub(before.exhausted),
+        requested_samples: 0,
+        draining: u64::from(size_class.draining()),
+        retired: false,
+    }
+}
+
+/// Adds to the record of the same size, or inserts one.
+pub(super) fn add_counts(classes: &mut Vec<ClassMetrics>, more: &ClassMetrics) {
+    let at = classes.partition_point(|class| class.samples < more.samples);
+    match classes
+        .get_mut(at)
+        .filter(|class| class.samples == more.samples)
+    {
+        Some(class) => {
+            class.carved += more.carved;
+            class.draining += more.draining;
+            class.idle += more.idle;
+            class.leased += more.leased;
+            class.high_water += more.high_water;
+            class.recent_high_water += more.recent_high_water;
+            class.hits += more.hits;
+            class.borrowed += more.borrowed;
+            class.exhausted += more.exhausted;
+            class.requested_samples += more.requested_samples;
+        }
+        None => classes.insert(at, more.clone()),
+    }
+}
