@@ -115,9 +115,9 @@ impl Event for EventsDropped {
 pub struct EventRecord {
     /// The version of this format: [`EventRecord::VERSION`].
     pub version: u32,
-    /// [`Event::NAME`].
+    /// The event's name: [`Event::NAME`].
     pub name: &'static str,
-    /// [`Event::PRIORITY`].
+    /// The event's priority: [`Event::PRIORITY`].
     pub priority: Priority,
     /// The event's number among those of its publisher and lane, from 0. It has no gaps, unless events were forwarded from
     /// another instance and some were lost on the way.

@@ -57,9 +57,9 @@ pub enum Health {
 /// A module's health under its name. Serialises flat: `{name, version, state, detail?}`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ModuleHealth {
-    /// [`ModuleDescriptor::name`].
+    /// The module's name: [`ModuleDescriptor::name`].
     pub name: &'static str,
-    /// [`ModuleDescriptor::version`].
+    /// The module's version: [`ModuleDescriptor::version`].
     pub version: Version,
     /// [`Module::health`].
     #[serde(flatten)]

@@ -21,15 +21,22 @@ pub(super) struct NoteRecord {
     stream: u32,
     /// Beginning of the window, in seconds of the stream.
     t_s: f64,
+    /// Letter, accidental, octave: `A4`, `C#5`.
     note: Note,
     hz: f32,
+    /// Distance from the named note, -50 to 50.
     cents: f32,
+    /// 0 (noise) to 1 (periodic).
     clarity: f32,
 }
 
+/// The level of a window.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub(super) struct LevelRecord {
+    /// Root mean square relative to full scale, in decibels, from -144 (silence) to 770.6 (the largest finite sample). `None`
+    /// if a sample of the window is infinite or NaN.
     rms_dbfs: Option<f32>,
+    /// The largest sample, likewise.
     peak_dbfs: Option<f32>,
 }
 

@@ -3,6 +3,7 @@
 use wasm_bindgen::prelude::*;
 
 use super::host::{Host, now};
+use super::options::StreamLimits;
 use super::recording::Recording;
 use super::snapshot::{Snapshot, Tally};
 use super::stream::{Stream, StreamEnds};
@@ -15,18 +16,21 @@ use crate::modules::data_management::{
 
 #[wasm_bindgen]
 impl Host {
-    /// The limits of streams: `{"window": [least, most], "most_channels", "most_overlap"}`, as JSON.
+    /// The limits of streams as JSON: `StreamLimits` in the web library.
+    ///
+    /// # Errors
+    /// None in practice: numbers can always be written as JSON.
     #[wasm_bindgen(js_name = streamLimits)]
-    pub fn stream_limits(&self) -> String {
+    pub fn stream_limits(&self) -> Result<String, JsError> {
         let data = self.registry.get::<DataManagementModule>();
         let control = data.and_then(|data| data.control());
         let most_window = control.and_then(|control| control.classes().max());
-        serde_json::json!({
-            "window": [MIN_WINDOW, most_window.unwrap_or(MIN_WINDOW)],
-            "most_channels": MAX_CHANNELS,
-            "most_overlap": MAX_OVERLAP,
-        })
-        .to_string()
+        let limits = StreamLimits {
+            window: [MIN_WINDOW, most_window.unwrap_or(MIN_WINDOW)],
+            most_channels: MAX_CHANNELS,
+            most_overlap: MAX_OVERLAP,
+        };
+        Ok(serde_json::to_string(&limits)?)
     }
 
     /// The lower 32 bits of the number of windows that a stream's audio side has delivered so far.

@@ -51,6 +51,7 @@ impl Inspector {
         self.inspected_ms = now_ms;
         let optimizer = data.optimizer()?;
         let classes = self.demand.classes.iter().filter(|class| !class.retired);
+        let sizes = optimizer.demand().sizes.iter();
         Some(Inspection {
             arena: data.control()?.arena_map(MAX_SPANS),
             demand: classes
@@ -60,7 +61,7 @@ impl Inspector {
                     pause_us: bars(&class.inter_arrival_us),
                 })
                 .collect(),
-            sizes: optimizer.demand().sizes.iter().collect(),
+            sizes: sizes.map(|(size, count)| (size as u64, count)).collect(),
             plan: optimizer
                 .last_plan()
                 .map(|plan| PlanFigures::of(plan, now_ms)),
@@ -72,39 +73,49 @@ impl Inspector {
     }
 }
 
-fn bars(histogram: &SlidingHistogram) -> Vec<(u32, u64)> {
-    histogram.iter().collect()
+fn bars(histogram: &SlidingHistogram) -> Vec<Bar> {
+    let bars = histogram.iter();
+    bars.map(|(value, count)| (value.into(), count)).collect()
 }
 
+/// A value, and how often it was counted.
+type Bar = (u64, u64);
+
+/// What people look at twice a second. In transfer mode it describes the pool of the control worker only.
 #[derive(Serialize)]
 pub(super) struct Inspection {
     arena: ArenaMap,
     demand: Vec<ClassDemandFigures>,
-    /// Requested sizes, rounded up to a cache line, with the number of requests.
-    sizes: Vec<(usize, u64)>,
+    /// Requested sizes in samples, rounded up to a cache line, with the number of requests.
+    sizes: Vec<Bar>,
+    /// The optimizer's last plan; `None` before the first.
     plan: Option<PlanFigures>,
     alerts: Vec<AlertState>,
+    /// `None` while no requests are recorded.
     recording: Option<RecordingFigures>,
-    /// The profile for the next start, which the page stores.
+    /// The profile for the next start as JSON, which the page stores.
     profile: String,
-    /// The source of the costs of JavaScript objects.
+    /// The source of the costs of JavaScript objects; `None` if there is none, and `js_gc_pressure_reduction` with it.
     unit_costs: Option<&'static str>,
 }
 
-/// Histograms: lists of `[value, count]`, ascending.
+/// The demand of a size class over the last ten seconds with requests, as histograms in ascending order.
 #[derive(Serialize)]
 struct ClassDemandFigures {
+    /// Samples of the class.
     samples: usize,
     /// Buffers in use, counted once per control step.
-    concurrent: Vec<(u32, u64)>,
-    /// Mean time between two requests, counted once per control step with requests.
-    pause_us: Vec<(u32, u64)>,
+    concurrent: Vec<Bar>,
+    /// Mean time between two requests in microseconds, counted once per control step with requests.
+    pause_us: Vec<Bar>,
 }
 
+/// An applied sizing plan.
 #[derive(Serialize)]
 struct PlanFigures {
-    /// The steps in words, in the order in which they were applied.
+    /// The steps and their reasons in words, in the order in which they were applied.
     steps: Vec<String>,
+    /// The time since it was applied.
     age_s: f64,
     before: Effect,
     expected: Effect,

@@ -31,6 +31,7 @@ mod reader;
 mod receiver;
 mod recording;
 mod refusal;
+mod refusal_codes;
 mod sender;
 mod snapshot;
 mod stream;

@@ -18,10 +18,11 @@ pub(super) enum Mode {
 #[derive(Debug, Deserialize)]
 pub(super) struct HostOptions {
     pub(super) mode: Mode,
+    /// Why this mode was chosen, as a sentence.
     pub(super) mode_reason: String,
     /// The sizing profile of an earlier run, if the page stored one.
     pub(super) profile: Option<String>,
-    /// Where the generations of this instance's leases begin: see
+    /// Where the generations of this instance's leases begin, so that those of two pools differ: see
     /// [`LeaseTable::seed`](crate::modules::data_management::LeaseTable::seed).
     #[serde(default)]
     pub(super) seed: u32,
@@ -30,9 +31,22 @@ pub(super) struct HostOptions {
 /// The options of a stream.
 #[derive(Debug, Deserialize)]
 pub(super) struct StreamOptions {
+    /// In Hz.
     pub(super) sample_rate: f32,
     pub(super) channels: usize,
+    /// Frames per window.
     pub(super) window: usize,
+    /// Frames between the beginnings of two windows.
     pub(super) hop: usize,
     pub(super) consumer: Consumer,
+}
+
+/// The limits of [`StreamOptions`].
+#[derive(Debug, Serialize)]
+pub(super) struct StreamLimits {
+    /// The smallest and the largest `window`.
+    pub(super) window: [usize; 2],
+    pub(super) most_channels: usize,
+    /// The most windows that one sample can be in; it limits how small `hop` can be.
+    pub(super) most_overlap: usize,
 }

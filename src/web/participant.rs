@@ -145,7 +145,7 @@ impl Participant {
 
 thread_object!(Participant, "pool");
 
-/// Boots an instance of its own (transfer mode). Its leases contain the holder's number, below 16, and generations from `seed`
+/// Boots an instance of its own (transfer mode). Its leases contain `holder`, a number below 16, and generations from `seed`
 /// on: see [`LeaseTable::seed`]. Returns the participant's number; 0 if that fails.
 #[unsafe(no_mangle)]
 extern "C" fn participant_open(holder: u32, seed: u32) -> u32 {

@@ -72,7 +72,7 @@ impl Reader {
             Ok(window) if (channel as usize) < window.channels() => {
                 return window.channel(channel as usize).as_ptr() as usize;
             }
-            Ok(window) => Refusal::no_channel(lease, channel, window.channels() as u32),
+            Ok(window) => Refusal::no_channel(channel, window.channels() as u32),
             Err(error) => error.into(),
         };
         self.refusal = refusal;

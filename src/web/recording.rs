@@ -20,7 +20,7 @@ pub(super) struct Recording {
     _subscriptions: [Subscription; 2],
 }
 
-/// The size of a recording.
+/// The size of a recording that is under way.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub(super) struct RecordingFigures {
     requests: u64,

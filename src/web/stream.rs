@@ -40,30 +40,37 @@ pub(super) enum StreamEnds {
 pub(super) enum Consumer {
     /// The host, which measures level and pitch.
     Tuner,
-    /// JavaScript, in another thread.
+    /// JavaScript: the page, or a worker.
     Reader,
 }
 
+/// The figures of the stream of a tap or a tuner.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub(super) struct StreamFigures {
     /// The stream's number in events and notes.
     stream: u32,
     consumer: Consumer,
+    /// In Hz.
     sample_rate: f32,
     channels: usize,
+    /// Frames per window.
     window: usize,
+    /// Frames between the beginnings of two windows.
     hop: usize,
-    /// `None` before the first quantum.
+    /// Frames per quantum; `None` before the first quantum.
     quantum_frames: Option<u64>,
     quanta: u64,
     frames: u64,
     windows: u64,
+    /// Windows that were skipped because no buffer was free, or the queue was full.
     skipped_windows: u64,
+    /// Windows that were discarded because the stream had a gap.
     interrupted_windows: u64,
+    /// Frames in gaps of the stream, whether or not a window was open.
     lost_frames: u64,
     /// `None` before the first window.
     bytes_copied_per_window: Option<u64>,
-    /// Calls of the allocator from the audio thread since its first quantum.
+    /// Calls of the WebAssembly allocator from the audio thread since its first quantum: 0, or the thread may have waited.
     allocator_calls: u64,
 }
 

@@ -142,7 +142,7 @@ thread_object!(Tap, "tap");
 
 exports! {
     /// Plans the copies for a quantum of this many frames, from its frame `from` on, at most `tap_most_frames` of them. Returns
-    /// the number of spans.
+    /// the number of spans; -1 in JavaScript, as for the two functions below, if no open tap has the number.
     fn tap_begin(tap: &mut Tap, frames: u32, from: u32) -> u32 { tap.begin(frames, from) } else NO_TAP;
     /// Address of the spans that `tap_begin` planned.
     fn tap_spans(tap: &mut Tap) -> usize { tap.plan } else 0;

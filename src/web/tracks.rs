@@ -14,11 +14,12 @@ pub(super) struct Tracks {
     steps: Vec<ControlStep>,
 }
 
-/// Times are values of `performance.now` in the worker.
+/// A control step of the pool. Times are values of `performance.now` in the control worker.
 #[derive(Serialize)]
 struct ControlStep {
     start_ms: f64,
     end_ms: f64,
+    /// Buffers that were moved or examined.
     operations: u32,
     /// The steps of the sizing plan in words, if one was applied.
     plan: Vec<String>,

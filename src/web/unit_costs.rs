@@ -24,14 +24,15 @@ pub(super) struct UnitCosts {
     pub(super) source: &'static str,
 }
 
-/// JavaScript objects that were made to pass windows.
+/// JavaScript objects that were made so far, in every thread, to pass data; `wasm_js_boundary_allocations` is their sum.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
 pub(crate) struct ObjectCounts {
     /// Typed arrays over existing memory.
     pub(crate) views: u64,
     pub(crate) messages: u64,
-    /// Buffers for transfers: each counts when it is made and whenever it arrives. The bytes are those of new ones only.
+    /// Buffers for transfers: each counts when it is made and whenever it arrives.
     pub(crate) buffers: u64,
+    /// Bytes of the buffers, each counted when it is made.
     #[serde(skip)]
     pub(crate) buffer_bytes: u64,
 }

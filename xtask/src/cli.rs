@@ -11,6 +11,7 @@ pub(crate) enum Command {
     Help,
     Setup,
     Build,
+    Generate,
     Package,
     Demo(DemoOptions),
     Test {
@@ -80,7 +81,7 @@ impl Mode {
 /// The port `demo` uses unless told otherwise.
 pub(crate) const DEFAULT_PORT: u16 = 4173;
 
-const COMMANDS: [(&str, &str); 9] = [
+const COMMANDS: [(&str, &str); 10] = [
     (
         "demo",
         "install and build what is missing, serve the tuner, print its address",
@@ -90,6 +91,10 @@ const COMMANDS: [(&str, &str); 9] = [
         "every check and every test, with counts; or the suites named",
     ),
     ("build", "both WebAssembly modules and the page"),
+    (
+        "generate",
+        "the TypeScript of what Rust and the npm package share",
+    ),
     ("package", "the npm package: built, packed, checked"),
     ("setup", "install what the other commands need"),
     (
@@ -161,6 +166,7 @@ pub(crate) fn parse(mut parser: Parser, here: &Path) -> Result<Command> {
         "help" => no_more(parser, Command::Help),
         "setup" => no_more(parser, Command::Setup),
         "build" => no_more(parser, Command::Build),
+        "generate" => no_more(parser, Command::Generate),
         "package" => no_more(parser, Command::Package),
         "coverage" => no_more(parser, Command::Coverage),
         "verify" => Ok(Command::Verify {

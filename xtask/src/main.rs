@@ -8,6 +8,7 @@ mod coverage;
 #[cfg(test)]
 mod decisions;
 mod demo;
+mod generate;
 mod mutants;
 mod native_tests;
 mod package;
@@ -57,6 +58,7 @@ fn run() -> anyhow::Result<ExitCode> {
             println!("{}", package::TARBALL);
             ExitCode::SUCCESS
         }),
+        Command::Generate => generate::run().map(|()| ExitCode::SUCCESS),
         Command::Demo(options) => demo::run(&options),
         Command::Test { suites } => test::run(&suites),
         Command::Bench {

@@ -164,18 +164,18 @@ statistics! {
         wasm_js_boundary_allocations: u64, Total, Objects, 1, "JavaScript objects the bridge created: views, messages, buffers", "counted at each creation";
         borrowed: u64, Total, Acquires, 1, "Requests served by the next larger class", "sum of classes.borrowed";
         created: u64, Total, Acquires, 1, "Requests served by the system allocator, off the audio thread", "sum of classes.created";
-        exhausted: u64, Total, Acquires, 1, "Requests refused for want of an idle buffer", "sum of classes.exhausted";
-        leased: u64, Level, Buffers, 1, "Buffers in somebody's hands", "sum of classes.leased";
-        leases_reclaimed: u64, Total, Leases, 1, "Leases taken back from participants that died", "counted at each reclaim";
-        buffers_leaked: u64, Total, Buffers, 1, "Buffers still leased when their holder was gone or their stream closed", "counted at each leak report";
+        exhausted: u64, Total, Acquires, 1, "Requests refused because no buffer was idle", "sum of classes.exhausted";
+        leased: u64, Level, Buffers, 1, "Buffers in use", "sum of classes.leased";
+        leases_reclaimed: u64, Total, Leases, 1, "Leases reclaimed from participants that died", "counted at each reclaim";
+        buffers_leaked: u64, Total, Buffers, 1, "Buffers still leased after their owner was gone or their stream closed", "counted at each leak report";
         bytes_leased: usize, Level, Bytes, 1, "Capacity of the leased buffers", "sum of classes.leased x classes.samples x 4";
         bytes_held: usize, Level, Bytes, 1, "Capacity of all carved buffers, leased or idle", "sum of classes.carved x classes.samples x 4";
         bytes_reserved: usize, Level, Bytes, 1, "Sample memory of the arena, carved or free", "sum of region lengths x 4";
         bytes_limit: usize, Level, Bytes, 1, "Sample memory the pool may grow to", "as configured";
-        sample_bytes: usize, Level, Bytes, 1, "All memory for samples: the arena and the shelves of recycled vectors", "bytes_reserved - padding of carved buffers + shelved capacity x 4";
+        sample_bytes: usize, Level, Bytes, 1, "All memory for samples: the arena and recycled vectors", "bytes_reserved - padding of carved buffers + capacity of recycled vectors x 4";
         memory_overhead_percentage: Option<f32>, Level, Percent, 1, "Overhead against sample memory; none without sample memory", "memory_overhead_bytes / sample_bytes x 100";
         largest_free_run_samples: usize, Level, Samples, 1, "Longest run of free arena", "longest coalesced free run";
-        internal_waste_percentage: Option<f32>, Level, Percent, 1, "Capacity of leased buffers nobody asked for; none with nothing leased", "(leased capacity - requested samples) / leased capacity x 100";
+        internal_waste_percentage: Option<f32>, Level, Percent, 1, "Capacity of leased buffers that was not requested; none if no buffer is leased", "(leased capacity - requested samples) / leased capacity x 100";
         classes: Vec<ClassMetrics>, Level, Records, 1, "One record per size class, smallest first", "see ClassMetrics";
     }
 }
@@ -185,16 +185,16 @@ statistics! {
         samples, Level, Samples, 1, "Capacity of each buffer", "as configured or learned";
         carved, Level, Buffers, 1, "Buffers that exist", "idle + leased";
         idle, Level, Buffers, 1, "Buffers on a free list", "local + inbox + surplus";
-        leased, Level, Buffers, 1, "Buffers in somebody's hands", "acquired - returned";
+        leased, Level, Buffers, 1, "Buffers in use", "acquired - returned";
         high_water, Level, Buffers, 1, "Most buffers ever leased at once", "running maximum of leased";
         recent_high_water, Level, Buffers, 1, "Most buffers leased at once since the control step last looked", "running maximum of leased, begun anew by each control step";
         hits, Total, Acquires, 1, "Requests served from this class's idle buffers", "counted at each acquire";
         borrowed, Total, Acquires, 1, "Requests of this class served by the next larger one", "counted at each acquire";
         created, Total, Acquires, 1, "Requests of this class served by the system allocator", "counted at each creation";
         exhausted, Total, Acquires, 1, "Requests of this class refused", "counted at each refusal";
-        draining, Level, Buffers, 1, "Buffers that go back to the arena as soon as they are idle", "carved buffers beyond the line the optimizer drew";
+        draining, Level, Buffers, 1, "Buffers that go back to the arena as soon as they are idle", "carved buffers above the reclaim threshold";
         retired, Level, Flag, 1, "Whether the class serves no more requests and only waits for its buffers", "set when the classes change";
-        requested_samples, Level, Samples, 1, "Samples asked for by the holders of the leased buffers", "sum of requested lengths over leased buffers";
+        requested_samples, Level, Samples, 1, "Samples requested for the leased buffers", "sum of requested lengths over leased buffers";
     }
 }
 

@@ -2,7 +2,7 @@ import { Block } from './block.ts';
 import { WavepoolError } from '../shared/errors.ts';
 import { join } from './join.ts';
 import type { Leave, StreamConfig, TapTicket } from '../shared/protocol.ts';
-import type { ReaderExports } from '../shared/reader_exports.ts';
+import type { ReaderExports } from '../generated/exports.ts';
 import { SharedWindows } from './shared_windows.ts';
 import { TransferWindows } from './transfer_windows.ts';
 import type { WindowSource } from './window_source.ts';

@@ -1,7 +1,8 @@
 import { WavepoolError } from '../shared/errors.ts';
 import { join } from './join.ts';
 import { KeptViews } from '../shared/kept_views.ts';
-import type { PoolExports } from '../shared/pool_exports.ts';
+import type { PoolExports } from '../generated/exports.ts';
+import { CLOSED, REFUSALS } from '../generated/refusals.ts';
 import { PooledArray } from './pooled_array.ts';
 import type { PoolTicket } from '../shared/protocol.ts';
 import { refusalAt, StaleLeaseError } from '../shared/refusal.ts';
@@ -178,7 +179,7 @@ export class BufferPool {
   }
 
   private check(): void {
-    if (this.left) throw new WavepoolError('closed', 'The pool was closed; its buffers are gone.');
+    if (this.left) throw new WavepoolError(...REFUSALS[CLOSED]);
   }
 
   private granted(answer: number): number {

@@ -1,7 +1,7 @@
 import { KeptViews } from '../shared/kept_views.ts';
 import { sleepBriefly, mayBlock, yieldAndSleep } from './brief_sleep.ts';
 import type { Leave } from '../shared/protocol.ts';
-import type { ReaderExports } from '../shared/reader_exports.ts';
+import type { ReaderExports } from '../generated/exports.ts';
 import { refusalAt } from '../shared/refusal.ts';
 import { Sleeper, type WakeLane } from '../shared/wake.ts';
 import type { WindowSource } from './window_source.ts';

@@ -1,18 +1,9 @@
+import type { ControlStep } from '../generated/messages.ts';
 import type { Host } from '../../wasm/transfer/wavepool.js';
 
 const GROUP = 'Wavepool';
 /** Control steps shorter than a timeline can show are drawn this long, so that they can be found. */
 const SHORTEST_MS = 0.02;
-
-/** As `tracks.rs` writes it. */
-interface ControlStep {
-  readonly start_ms: number;
-  readonly end_ms: number;
-  readonly operations: number;
-  readonly plan: readonly string[];
-  readonly alerts: readonly { readonly kind: string; readonly raised: boolean; readonly value: number; readonly threshold: number }[];
-  readonly defragmented: boolean;
-}
 
 type Colour = 'primary-light' | 'secondary' | 'error' | 'tertiary';
 type Property = readonly [name: string, value: string];

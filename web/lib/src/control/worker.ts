@@ -7,10 +7,10 @@ import {
   type Holder,
   type HostAnswers,
   type HostRequest,
-  type StreamLimits,
   type ThreadEnd,
   type ToHost,
 } from '../shared/protocol.ts';
+import type { HostOptions, StreamLimits } from '../generated/messages.ts';
 import type { Host, InitOutput } from '../../wasm/shared/wavepool.js';
 import { BlockReceiver } from './block_receiver.ts';
 import { Waiter } from '../shared/wake_counter.ts';
@@ -172,7 +172,7 @@ async function boot(request: Extract<HostRequest, { kind: 'boot' }>): Promise<Ho
   wasm = glue.initSync({ module: request.module }) as InitOutput;
   const { mode, reason, profile } = request;
   seed = request.seed;
-  host = new glue.Host(JSON.stringify({ mode, mode_reason: reason, profile, seed }));
+  host = new glue.Host(JSON.stringify({ mode, mode_reason: reason, profile, seed } satisfies HostOptions));
   if (request.tracks) tracks = new Tracks(host);
   if (request.wakeCounter) waiter = new Waiter(request.wakeCounter);
   return { memory: shared ? wasm.memory : null, activity: host.activityAddress(), profileRefused: host.profileRefused() ?? null, limits: JSON.parse(host.streamLimits()) as StreamLimits };

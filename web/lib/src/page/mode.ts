@@ -1,8 +1,8 @@
 import { WavepoolError } from '../shared/errors.ts';
 import { shown } from './options.ts';
-import type { Mode } from '../shared/snapshot.ts';
+import type { Mode } from '../generated/snapshot.ts';
 
-export type { Mode } from '../shared/snapshot.ts';
+export type { Mode } from '../generated/snapshot.ts';
 export type ModeRequest = Mode | 'auto';
 
 export interface ModeChoice {

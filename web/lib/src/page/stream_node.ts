@@ -19,7 +19,7 @@ import {
   type ToTap,
 } from '../shared/protocol.ts';
 import { OfflinePacer, type Paced } from './offline_pacer.ts';
-import type { Snapshot } from '../shared/snapshot.ts';
+import type { Snapshot } from '../generated/snapshot.ts';
 import { newWakeLanes } from '../shared/wake.ts';
 import { workletNode } from './worklet_file.ts';
 

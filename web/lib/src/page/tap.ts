@@ -1,7 +1,7 @@
 import type { Block } from '../consumer/block.ts';
 import type { CloseReason } from './lifetime.ts';
 import type { TapTicket } from '../shared/protocol.ts';
-import type { StreamFigures } from '../shared/snapshot.ts';
+import type { StreamFigures } from '../generated/snapshot.ts';
 import type { TapSession } from './tap_session.ts';
 
 /** Closes taps that the page has forgotten: nobody can read them any more. */

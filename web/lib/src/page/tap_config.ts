@@ -1,5 +1,6 @@
 import { invalid, optionsObject, trueOrFalse, wholeNumber } from './options.ts';
-import type { StreamConfig, StreamLimits } from '../shared/protocol.ts';
+import type { StreamLimits } from '../generated/messages.ts';
+import type { StreamConfig } from '../shared/protocol.ts';
 
 export interface TapConfig {
   /** Frames per window, 256 to 4096. */

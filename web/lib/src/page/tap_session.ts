@@ -2,7 +2,7 @@ import { BlockReader } from '../consumer/block_reader.ts';
 import { WavepoolError } from '../shared/errors.ts';
 import type { CloseReason } from './lifetime.ts';
 import type { Leave, TapTicket } from '../shared/protocol.ts';
-import type { StreamFigures } from '../shared/snapshot.ts';
+import type { StreamFigures } from '../generated/snapshot.ts';
 import type { StreamNode } from './stream_node.ts';
 
 /**

@@ -1,5 +1,5 @@
 import type { CloseReason } from './lifetime.ts';
-import type { Snapshot } from '../shared/snapshot.ts';
+import type { Snapshot } from '../generated/snapshot.ts';
 import type { StreamNode } from './stream_node.ts';
 
 /** Level and pitch of what a node plays, measured by the control worker and reported in snapshots. */

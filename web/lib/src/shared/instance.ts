@@ -1,5 +1,5 @@
 import { messageOf } from './errors.ts';
-import type { PanicNote } from './tap_exports.ts';
+import type { PanicNote } from '../generated/exports.ts';
 
 /** Stack of an instance that allocates its own in a shared memory, in bytes; a multiple of the page size. */
 const OWN_STACK_BYTES = 256 * 1024;

@@ -1,6 +1,6 @@
 /** What page and worklet have to agree on about processors written in Rust. */
 import { build } from './build.ts';
-import type { PanicNote } from './tap_exports.ts';
+import type { PanicNote } from '../generated/exports.ts';
 
 /** The name under which the worklet file registers them. */
 export const PROCESSOR = `wavepool-processor ${build}`;

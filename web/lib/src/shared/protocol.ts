@@ -4,7 +4,8 @@
  */
 import { build } from './build.ts';
 import type { FeedFormat } from './feed_protocol.ts';
-import type { Mode } from './snapshot.ts';
+import type { StreamLimits, StreamOptions } from '../generated/messages.ts';
+import type { Mode } from '../generated/snapshot.ts';
 import type { WakeLane } from './wake.ts';
 
 /** The name under which the worklet file registers its processor. */
@@ -21,24 +22,9 @@ const SECONDS_IN_FLIGHT = 0.5;
 const LEAST_IN_FLIGHT = 16;
 const MOST_IN_FLIGHT = 64;
 
-export interface StreamConfig {
-  readonly sample_rate: number;
-  readonly channels: number;
-  readonly window: number;
-  readonly hop: number;
-  /** Who reads the windows: the analysis in the control worker, or JavaScript. */
-  readonly consumer: 'tuner' | 'reader';
+export interface StreamConfig extends StreamOptions {
   /** The last window is delivered although it is not full. */
   readonly flush: boolean;
-}
-
-/** What Rust's constants and the pool's classes allow a stream. */
-export interface StreamLimits {
-  /** Frames: least and most. */
-  readonly window: readonly [number, number];
-  readonly most_channels: number;
-  /** Windows that one sample can be in: what the hop must not be below. */
-  readonly most_overlap: number;
 }
 
 // See `docs/decisions/0037-transfer-blocks-circulate-through-the-reader.md`.

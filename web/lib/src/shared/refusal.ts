@@ -1,106 +1,115 @@
-import { WavepoolError } from './errors.ts';
+import {
+  EXHAUSTED,
+  ILLEGAL_MOVE,
+  LEASES_USED_UP,
+  LEASE_MOVES,
+  LEASE_STATES,
+  NO_BUFFERS,
+  NO_SUCH_CHANNEL,
+  REFUSALS,
+  STALE_LEASE,
+  TOO_LARGE,
+  UNEXPECTED,
+  WRONG_PARTICIPANT,
+} from '../generated/refusals.ts';
+import { WavepoolError, type WavepoolErrorCode } from './errors.ts';
 
-/** Words of a refusal in memory: its code, and three numbers. */
+/** Words of a refusal in memory: its number, and three numbers that it names. */
 const REFUSAL_WORDS = 4;
-
-/** The states of a lease and the moves it can make, by Rust's numbers. */
-const STATES = ['given back', 'leased', 'in use'];
-const MOVES = ['looking', 'ending a look', 'giving back', 'sharing', 'handing over'];
 
 /** The last refusal at this address, as the error it stands for. */
 export function refusalAt(memory: WebAssembly.Memory, address: number): WavepoolError {
-  const [code = 0, a = 0, b = 0, c = 0] = new Uint32Array(memory.buffer, address, REFUSAL_WORDS);
-  return refusal(code, a, b, c);
-}
-
-/** The codes are those of `refusal.rs`. */
-function refusal(code: number, a: number, b: number, c: number): WavepoolError {
-  switch (code) {
-    case 1:
+  const [number = 0, a = 0, b = 0, c = 0] = new Uint32Array(memory.buffer, address, REFUSAL_WORDS);
+  switch (number) {
+    case STALE_LEASE:
       return new StaleLeaseError(a);
-    case 2:
+    case WRONG_PARTICIPANT:
       return new WrongParticipantError(a, b, c);
-    case 3:
-      return new IllegalMoveError(a, STATES[b] ?? 'unknown', MOVES[c] ?? 'unknown');
-    case 4:
+    case ILLEGAL_MOVE:
+      return new IllegalMoveError(a, LEASE_STATES[b] ?? 'in an unknown state', LEASE_MOVES[c] ?? 'an unknown operation');
+    case EXHAUSTED:
+    case NO_BUFFERS:
       return new PoolExhaustedError(a, b, c);
-    case 5:
+    case TOO_LARGE:
       return new TooLargeError(a, b);
-    case 6:
-      return new WavepoolError('bad-option', 'A buffer needs at least one sample.');
-    case 7:
+    case LEASES_USED_UP:
       return new LeasesUsedUpError(a);
-    case 8:
-      return new NoSuchChannelError(b, c);
-    case 10:
-      return new WavepoolError('closed', 'The pool was closed; its buffers are gone.');
+    case NO_SUCH_CHANNEL:
+      return new NoSuchChannelError(a, b);
     default:
-      return new WavepoolError('host-failed', `The pool refused for a reason this library does not know: ${code}.`);
+      return new WavepoolError(...refusal(number in REFUSALS ? number : UNEXPECTED));
   }
 }
 
-/** The number names nothing that is leased: it was given back before, or made up. */
+/** Code and message of a refusal that names these values. */
+function refusal(number: number, ...named: readonly (number | string)[]): [WavepoolErrorCode, string] {
+  const [code, message] = REFUSALS[number as keyof typeof REFUSALS];
+  return [code, message.replace(/\{(\d)\}/g, (_, index: string) => String(named[Number(index)]))];
+}
+
+/** The number names no leased buffer: the lease was released before, or the number is made up. */
 export class StaleLeaseError extends WavepoolError {
   readonly lease: number;
 
   constructor(lease: number) {
-    super('stale-lease', `Nothing is leased under ${hex(lease)}: it was given back, or never given out. Keep a block with \`keep()\` to use it longer.`);
+    super(...refusal(STALE_LEASE, hex(lease)));
     this.lease = lease;
   }
 }
 
-/** The lease is somebody else's: each thread has its own. */
+/** The lease belongs to another participant: each thread has its own. */
 export class WrongParticipantError extends WavepoolError {
   readonly lease: number;
 
-  constructor(lease: number, holder: number, asked: number) {
-    super('wrong-participant', `The lease ${hex(lease)} belongs to participant ${holder}, not to ${asked}. Use it where it was given out.`);
+  constructor(lease: number, owner: number, asked: number) {
+    super(...refusal(WRONG_PARTICIPANT, hex(lease), owner, asked));
     this.lease = lease;
   }
 }
 
-/** The lease is live, but not in a state in which this can be done. */
+/** The lease is live, but its state does not allow the operation. */
 export class IllegalMoveError extends WavepoolError {
   readonly lease: number;
 
   constructor(lease: number, state: string, move: string) {
-    super('illegal-move', `The lease ${hex(lease)} is ${state}: ${move} is not possible now.`);
+    super(...refusal(ILLEGAL_MOVE, hex(lease), state, move));
     this.lease = lease;
   }
 }
 
-/** All buffers of the class are in use; some will come back. */
+/** No buffer of the size class is free. */
 export class PoolExhaustedError extends WavepoolError {
   readonly requested: number;
   readonly classSamples: number;
+  /** Buffers of the size class, all of them in use. */
   readonly buffers: number;
 
   constructor(requested: number, classSamples: number, buffers: number) {
-    super('exhausted', `No buffer for ${requested} samples is free: all ${buffers} of ${classSamples} samples are in use. Release some, or try again later.`);
+    super(...refusal(buffers === 0 ? NO_BUFFERS : EXHAUSTED, requested, classSamples, buffers));
     this.requested = requested;
     this.classSamples = classSamples;
     this.buffers = buffers;
   }
 }
 
-/** No buffer is as long. */
+/** The largest buffer is shorter than the request. */
 export class TooLargeError extends WavepoolError {
   readonly requested: number;
   readonly largest: number;
 
   constructor(requested: number, largest: number) {
-    super('too-large', `${requested} samples were asked for; the largest buffer has ${largest}.`);
+    super(...refusal(TOO_LARGE, requested, largest));
     this.requested = requested;
     this.largest = largest;
   }
 }
 
-/** This participant holds as many leases as it can. */
+/** The participant has as many leases as it can. */
 export class LeasesUsedUpError extends WavepoolError {
   readonly most: number;
 
   constructor(most: number) {
-    super('leases-used-up', `All ${most} leases are in use. Release some first.`);
+    super(...refusal(LEASES_USED_UP, most));
     this.most = most;
   }
 }
@@ -108,7 +117,7 @@ export class LeasesUsedUpError extends WavepoolError {
 /** The block has fewer channels. */
 export class NoSuchChannelError extends WavepoolError {
   constructor(channel: number, channels: number) {
-    super('no-such-channel', `There is no channel ${channel}: the block has ${channels}, counted from 0.`);
+    super(...refusal(NO_SUCH_CHANNEL, channel, channels));
   }
 }
 

@@ -1,6 +1,6 @@
 import { KeptViews } from '../shared/kept_views.ts';
 import { blocksInFlight, type BlockPorts, type StreamConfig } from '../shared/protocol.ts';
-import type { TapExports } from '../shared/tap_exports.ts';
+import type { TapExports } from '../generated/exports.ts';
 
 /** The header's view, and the whole memory's two. */
 const KEPT_VIEWS = 3;

@@ -7,7 +7,7 @@ import { BlockSender } from './block_sender.ts';
 import { keepInstance, takeInstance } from './idle_instances.ts';
 import { faultMessage, instantiateBare } from '../shared/instance.ts';
 import { SPAN_FIELDS, type BlockPorts, type FromTap, type Progress, type StreamConfig, type TapOptions, type ToTap } from '../shared/protocol.ts';
-import type { TapExports } from '../shared/tap_exports.ts';
+import type { TapExports } from '../generated/exports.ts';
 
 /** Made on this side of the boundary: the two views of the whole memory. */
 const VIEWS = 2;
