@@ -1,12 +1,10 @@
-// Numbers and options at the entry of the library: right, or a typed error before anything has changed.
+// Numbers at the entry of the library: right, or a typed error before anything has changed.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { outcome, serveFaulty } from './scenario.mjs';
-
-const scenario = (name) => outcome(name, serveFaulty);
+import { outcome } from './scenario.mjs';
 
 test('pool: sizes and leases that cannot be are refused, and nothing changes', { timeout: 60_000 }, async () => {
-  const seen = await scenario('poolNumbers');
+  const seen = await outcome('poolNumbers');
   for (const { given, code, message } of seen.sizes) assert.ok(code === 'bad-option', `${given}: ${code} ${message}`);
   for (const { given, code, message } of seen.tooLarge) assert.ok(code === 'too-large', `${given}: ${code} ${message}`);
   for (const { given, code, message } of seen.leases) {
@@ -17,21 +15,7 @@ test('pool: sizes and leases that cannot be are refused, and nothing changes', {
 });
 
 test('pool: `using` a borrowed array of a pool that was closed throws nothing at the end of the scope', { timeout: 60_000 }, async () => {
-  const { atScopesEnd, live, isClosed, closed } = await scenario('poolNumbers');
+  const { atScopesEnd, live, isClosed, closed } = await outcome('poolNumbers');
   assert.deepEqual([atScopesEnd, live, isClosed], [null, 0, true]);
   assert.deepEqual(closed, Array(6).fill('closed'));
-});
-
-test('options of Wavepool.create that cannot be are refused with their name', { timeout: 60_000 }, async () => {
-  for (const { given, code, message } of await scenario('wavepoolOptions')) {
-    assert.ok(code === 'bad-option' || (given === 'wasm' && code === 'wasm-unavailable'), `${given}: ${code} ${message}`);
-    assert.match(message.toLowerCase(), new RegExp(given.toLowerCase()));
-  }
-});
-
-test('arguments of openProcessor that cannot be are refused with their name', { timeout: 60_000 }, async () => {
-  const codes = { context: ['bad-option', 'no-audio-worklet'], options: ['bad-option'], wasm: ['wasm-unavailable'], channels: ['bad-option'] };
-  for (const { given, code, message } of await scenario('processorArguments')) {
-    assert.ok(codes[given].includes(code), `${given}: ${code} ${message}`);
-  }
 });

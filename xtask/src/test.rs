@@ -69,7 +69,11 @@ const STEPS: [&[Suite]; 11] = [
             |report, name| wasm_suite(report, name, wasm_tests::in_chromium),
         ),
     ],
-    &[("npm", "types and imports of the npm project", npm)],
+    &[(
+        "npm",
+        "types, imports and unit tests of the npm project",
+        npm,
+    )],
     &[("page", "the page", page)],
     &[
         ("package", "the npm package in fresh projects", npm_package),
@@ -369,8 +373,8 @@ fn npm(report: &mut Report, name: &str) -> Result<()> {
     timed(report, "npm types", || {
         process::run(process::node().args([TYPESCRIPT, "--noEmit"]))
     });
-    let tests = "web/lib/package/imports.test.mjs".to_owned();
-    node_tests(report, name, &[tests], |node| node)
+    let tests = ["imports", "unit"].map(|test| format!("web/lib/package/{test}.test.mjs"));
+    node_tests(report, name, &tests, |node| node)
 }
 
 fn page(report: &mut Report, name: &str) -> Result<()> {

@@ -1,5 +1,5 @@
-/** Numbers and options at the entry, from 0 to what JavaScript can hold: right, or refused with a typed error before anything changed. */
-import { openProcessor, Wavepool, type Mode, type WavepoolOptions } from '../../lib/src/index.ts';
+/** Numbers at the entry, from 0 to what JavaScript can hold: right, or refused with a typed error before anything changed. */
+import { Wavepool, type Mode } from '../../lib/src/index.ts';
 
 export interface Refused {
   readonly given: string;
@@ -45,39 +45,6 @@ export async function poolNumbers(mode: Mode): Promise<Readonly<Record<string, u
   return { sizes, tooLarge, fitting, leases, untouched, atScopesEnd, live: pool.live, isClosed: pool.closed, closed: closed.map((call) => refusedBy('', call).code) };
 }
 
-/** What `Wavepool.create` makes of options that cannot be. */
-export async function wavepoolOptions(): Promise<readonly Refused[]> {
-  const bad: Readonly<Record<keyof WavepoolOptions, readonly unknown[]>> = {
-    mode: ['both', '', 1, null, true, {}],
-    workletUrl: [5, null, true, {}, []],
-    wasm: [5, null, true, {}, 'http://[', () => 0],
-    remember: [5, null, true, {}, Symbol('name')],
-    devtoolsTracks: [5, null, 'yes', {}],
-  };
-  const seen: Refused[] = [];
-  for (const options of [null, 5, 'shared', true]) seen.push(await refusal('options', () => Wavepool.create(options as unknown as WavepoolOptions)));
-  for (const [name, values] of Object.entries(bad)) {
-    for (const value of values) seen.push(await refusal(name, () => Wavepool.create({ [name]: value } as WavepoolOptions)));
-  }
-  return seen;
-}
-
-/** What `openProcessor` makes of arguments that cannot be. */
-export async function processorArguments(): Promise<readonly Refused[]> {
-  const context = new OfflineAudioContext({ length: 128, sampleRate: 48_000 });
-  const wasm = new URL('faulty.wasm', location.href);
-  const seen: Refused[] = [];
-  for (const given of [null, 5, 'context', {}, undefined]) seen.push(await refusal('context', () => openProcessor(given as unknown as BaseAudioContext, { wasm })));
-  for (const given of [null, 5, 'config', undefined]) seen.push(await refusal('options', () => openProcessor(context, given as unknown as { wasm: URL })));
-  for (const given of [5, null, true, {}, undefined, 'http://[', []]) seen.push(await refusal('wasm', () => openProcessor(context, { wasm: given as unknown as URL })));
-  for (const given of NO_COUNTS) {
-    // What is left out is 2.
-    if (given !== undefined) seen.push(await refusal('channels', () => openProcessor(context, { wasm, channels: given as number })));
-  }
-  for (const given of [17, 32, 33]) seen.push(await refusal('channels', () => openProcessor(context, { wasm, channels: given })));
-  return seen;
-}
-
 function refusedBy(given: unknown, call: () => unknown): Refused {
   try {
     call();
@@ -85,13 +52,6 @@ function refusedBy(given: unknown, call: () => unknown): Refused {
   } catch (thrown) {
     return describe(given, thrown);
   }
-}
-
-async function refusal(option: string, call: () => Promise<unknown>): Promise<Refused> {
-  return call().then(
-    () => ({ given: option, code: 'accepted', message: '' }),
-    (thrown: unknown) => describe(option, thrown),
-  );
 }
 
 function describe(given: unknown, thrown: unknown): Refused {

@@ -1,7 +1,5 @@
 /** What a feed plays, sample by sample, rendered offline. */
 import { Wavepool, type FeedConfig, type Mode } from '../../lib/src/index.ts';
-import { Feed } from '../../lib/src/page/feed.ts';
-import { FeedNode } from '../../lib/src/page/feed_node.ts';
 import { Probe } from './probe.ts';
 
 const RATE = 48_000;
@@ -49,39 +47,6 @@ export async function feedSilence(mode: Mode): Promise<readonly object[]> {
   }
   await wavepool.close();
   return outcomes;
-}
-
-/** Counters of the ring that start just before they wrap around at 2^31 or 2^32. */
-export async function feedCounterWrap(): Promise<readonly object[]> {
-  const outcomes = [];
-  const wavepool = await Wavepool.create({ mode: 'shared' });
-  for (const live of [false, true]) {
-    for (const before of [0x7fff_ffff, -1, -0x8000_0000]) {
-      const context = new OfflineAudioContext(1, 100 * 256, RATE);
-      // Loads the worklet file.
-      await wavepool.feed(context, { channels: 1, frames: 256 });
-      const format = { sampleRate: RATE, channels: 1, frames: 256, latencyFrames: 5 * 256, live };
-      const feed = new Feed(new FeedNode(context, format, true, () => {}, (before - 20) | 0));
-      feed.node.connect(context.destination);
-      const most = (live ? 2 : 1) * 5 * 256;
-      let beyond = 0;
-      const heard = await pace(context, feed, format.frames, 80, (samples, _, firstFrame) => {
-        for (let i = 0; i < samples.length; i++) samples[i] = (firstFrame + i + 1) / (1 << 20);
-        if (!(feed.bufferedFrames >= 0 && feed.bufferedFrames <= most)) beyond += 1;
-      }, live ? 2 : 5);
-      const { steps } = stepsOf(heard[0]!, 1 / (1 << 20));
-      outcomes.push({ live, before, steps, beyond, underruns: feed.underruns, lateFrames: feed.lateFrames, bufferedFrames: feed.bufferedFrames });
-    }
-  }
-  await wavepool.close();
-  return outcomes;
-}
-
-/** Neighbours that are one step apart. */
-function stepsOf(samples: Float32Array, step: number): { steps: number } {
-  let steps = 0;
-  for (let i = FADE; i < samples.length; i++) if (Math.round((samples[i]! - samples[i - 1]!) / step) === 1) steps += 1;
-  return { steps };
 }
 
 /** Finite samples are as they were written; what the browser flushes to zero because it is denormal is as well. */
@@ -136,35 +101,6 @@ async function render(wavepool: Wavepool, config: FeedConfig, blocks: number, wr
 }
 
 type Write = (samples: Float32Array, channel: number, firstFrame: number) => void;
-
-/** Writes `ahead` blocks, of which the last is not sent yet, before the rendering begins, and one for each that was played while it pauses. */
-async function pace(context: OfflineAudioContext, feed: Feed, frames: number, blocks: number, write: Write, ahead: number): Promise<readonly Float32Array[]> {
-  const writer = feed.blocks();
-  let written = 0;
-  const writeUpTo = async (count: number): Promise<void> => {
-    while (written < Math.min(count, blocks)) {
-      // Also sends the block before.
-      const { value, done } = await writer.next();
-      if (done) return;
-      written += 1;
-      for (let channel = 0; channel < value.channelCount; channel++) write(value.channel(channel), channel, value.firstFrame);
-      if (written === blocks) break;
-    }
-    if (written === blocks) {
-      void writer.next();
-      feed.end();
-    }
-  };
-  const pause = Math.max(QUANTUM, QUANTUM * Math.floor(((ahead - 2) * frames) / QUANTUM));
-  for (let at = pause; at < context.length; at += pause) {
-    void context.suspend(at / RATE).then(async () => {
-      await writeUpTo(Math.floor(at / frames) + ahead);
-      await context.resume();
-    });
-  }
-  await writeUpTo(ahead);
-  return rendered(context);
-}
 
 async function rendered(context: OfflineAudioContext): Promise<readonly Float32Array[]> {
   const buffer = await context.startRendering();

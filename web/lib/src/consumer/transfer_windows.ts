@@ -81,7 +81,9 @@ export class TransferWindows implements WindowSource {
   }
 
   channel(lease: number, channel: number): Float32Array {
-    const view = this.find(lease).channels[channel];
+    const { channels } = this.find(lease);
+    // A name of an array's property is no channel.
+    const view = Number.isInteger(channel) ? channels[channel] : undefined;
     if (view === undefined) throw new NoSuchChannelError(channel, this.channels);
     return view;
   }

@@ -45,15 +45,14 @@ export class FeedNode {
   /** Ends the feed unless its ticket is opened before. */
   private lapse: ReturnType<typeof setTimeout> | undefined;
 
-  /** `reported` is called with each new state. A test has the ring's counters start close to where they wrap around. */
-  constructor(context: BaseAudioContext, format: FeedFormat, shared: boolean, reported: (state: FeedState) => void, start = 0) {
+  /** `reported` is called with each new state. */
+  constructor(context: BaseAudioContext, format: FeedFormat, shared: boolean, reported: (state: FeedState) => void) {
     this.format = format;
     this.reported = reported;
     this.closed = new Promise((settle) => (this.settleClosed = settle));
     this.ended = new Promise((settle) => (this.settleEnded = settle));
     const ring = shared ? openRing(ringBytes(format)) : null;
     this.ring = ring && new Int32Array(ring, 0, RING.cells);
-    this.ring?.fill(start, RING.written, RING.played + 1);
     this.node = workletNode(context, FEED_PROCESSOR, {
       numberOfInputs: 0,
       numberOfOutputs: 1,
