@@ -4,6 +4,9 @@ import { signal, newWakeCounter } from '../shared/wake_counter.ts';
 import type { FromHost, Holder, HostAnswers, HostRequest, ToHost } from '../shared/protocol.ts';
 import { Activity, Watchdog } from './watchdog.ts';
 
+/** A worker whose script does not run after so long will not run: it failed to load without an error, or its thread was ended. */
+const START_MS = 60_000;
+
 type Waiting = {
   readonly kind: HostRequest['kind'];
   readonly resolve: (value: never) => void;
@@ -39,8 +42,9 @@ export class HostWorker {
   /** Shared mode: wakes the worker, which sleeps within its turns. */
   private wakeCounter: Int32Array | null = null;
   private nextId = 1;
-  /** Its script runs: a file that is slow to load is no worker that is stuck. */
+  /** Its files are loaded: a worker whose files are slow to load is not stuck. */
   private started = false;
+  private startLimit: ReturnType<typeof setTimeout> | undefined;
   private booted = false;
   /** Shared mode: what it does at this moment. */
   private activity: Activity | null = null;
@@ -67,6 +71,8 @@ export class HostWorker {
   async boot(request: Omit<Extract<HostRequest, { kind: 'boot' }>, 'kind' | 'lock' | 'wakeCounter'>): Promise<HostAnswers['boot']> {
     const lock = `wavepool ${crypto.randomUUID()}`;
     this.wakeCounter = request.mode === 'shared' ? newWakeCounter() : null;
+    const late = `The control worker did not start within ${START_MS / 1000} seconds: its files did not load, or its thread was ended. Try again, or reload the page.`;
+    this.startLimit = setTimeout(() => this.fail(late), START_MS);
     const answer = await this.request<'boot'>({ kind: 'boot', lock, wakeCounter: this.wakeCounter, ...request });
     this.booted = true;
     if (answer.memory) this.activity = new Activity(answer.memory, answer.activity);
@@ -138,6 +144,7 @@ export class HostWorker {
     switch (message.kind) {
       case 'alive':
         this.started = true;
+        clearTimeout(this.startLimit);
         return this.watchdog.look();
       case 'begun': {
         const request = this.waiting.get(message.id) ?? this.refused.get(message.id);
@@ -186,6 +193,7 @@ export class HostWorker {
   private fail(message: string, code: 'host-failed' | 'closed' = 'host-failed'): void {
     if (this.dead) return;
     this.watchdog.stop();
+    clearTimeout(this.startLimit);
     this.dead = new WavepoolError(code, message);
     for (const { reject } of this.waiting.values()) reject(this.dead);
     this.waiting.clear();

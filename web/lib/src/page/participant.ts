@@ -92,10 +92,13 @@ export class Participant {
     this.watchdog.stop();
   }
 
-  /** Its ticket is about to leave: from now on it may come at any moment, but not much later. */
-  invite(): void {
+  /**
+   * Its ticket is given away, so that it may join at any time. A ticket for another thread lapses, because that thread may die before
+   * it joins; this page cannot die alone.
+   */
+  invite(thread: 'page' | 'other'): void {
     this.invited = true;
-    this.lapsing = setTimeout(() => this.lapse(), TICKET_MS);
+    if (thread === 'other') this.lapsing = setTimeout(() => this.lapse(), TICKET_MS);
   }
 
   /** There will be nobody: a port that is listened to would otherwise stay for as long as the page. */

@@ -14,7 +14,7 @@ export class PoolPlace {
   /** Called when its thread has died, with the number of leases that were taken back. */
   onLost: (leases: number) => void = () => {};
 
-  private constructor(host: HostWorker, wasm: ParticipantWasm, place: HostAnswers['openPool'], counts: MessagePort | null) {
+  private constructor(host: HostWorker, wasm: ParticipantWasm, place: HostAnswers['openPool'], counts: MessagePort | null, user: 'page' | 'other') {
     this.host = host;
     const { participant, number, thread, holder, seed } = place;
     this.number = participant;
@@ -29,18 +29,21 @@ export class PoolPlace {
     };
     // A participant may leave unasked. A control worker that has died reclaims nothing.
     this.participant.onLeft = () => void this.giveBack().catch(() => undefined);
-    this.participant.invite();
+    this.participant.invite(user);
   }
 
-  /** In transfer mode the thread creates a pool of its own, and reports its counts to the control worker. */
-  static async open(host: HostWorker, wasm: ParticipantWasm): Promise<PoolPlace> {
+  /**
+   * For a thread of this page's, or another one. In transfer mode that thread creates a pool of its own, and reports its counts to the
+   * control worker.
+   */
+  static async open(host: HostWorker, wasm: ParticipantWasm, user: 'page' | 'other'): Promise<PoolPlace> {
     const counts = wasm.memory ? null : new MessageChannel();
     const request = { kind: 'openPool', counts: counts && counts.port1 } as const;
     const place = await host.request<'openPool'>(request, counts ? [counts.port1] : [], ({ participant }) => {
       // Nobody waits for it any more.
       host.request<'closePool'>({ kind: 'closePool', participant, end: THREAD_END.gone }).catch(() => undefined);
     });
-    return new PoolPlace(host, wasm, place, counts && counts.port2);
+    return new PoolPlace(host, wasm, place, counts && counts.port2, user);
   }
 
   async close(): Promise<void> {

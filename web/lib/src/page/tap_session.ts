@@ -41,18 +41,22 @@ export class TapSession {
     };
   }
 
-  /** Gives the ticket away, once. */
+  /** Gives the ticket to another thread, once. */
   handOver(): TapTicket {
+    return this.takeTicket('other');
+  }
+
+  private takeTicket(reader: 'page' | 'other'): TapTicket {
     const { ticket } = this;
     if (ticket === null) throw taken();
     this.ticket = null;
-    this.stream.participant.invite();
+    this.stream.participant.invite(reader);
     return ticket;
   }
 
   /** The reader on this thread. */
   here(): Promise<BlockReader> {
-    if (this.ticket !== null) this.reader = BlockReader.open(this.handOver());
+    if (this.ticket !== null) this.reader = BlockReader.open(this.takeTicket('page'));
     return this.reader ?? Promise.reject(taken());
   }
 

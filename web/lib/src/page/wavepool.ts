@@ -156,7 +156,7 @@ export class Wavepool {
   async pool(): Promise<BufferPool> {
     this.refuseClosed();
     if (this.pagePool === null) {
-      const opening = this.openPlace().then((place) => BufferPool.open(place.ticket));
+      const opening = this.openPlace('page').then((place) => BufferPool.open(place.ticket));
       const forget = (): void => {
         if (this.pagePool === opening) this.pagePool = null;
       };
@@ -174,7 +174,7 @@ export class Wavepool {
    * @throws {@link WavepoolError} `stream-refused` when no more threads can take part.
    */
   async handOverPool(onLost: (leases: number) => void = () => {}): Promise<PoolTicket> {
-    const place = await this.openPlace();
+    const place = await this.openPlace('other');
     place.onLost = onLost;
     return place.ticket;
   }
@@ -204,9 +204,9 @@ export class Wavepool {
     return new Feed(node);
   }
 
-  private async openPlace(): Promise<PoolPlace> {
+  private async openPlace(user: 'page' | 'other'): Promise<PoolPlace> {
     this.refuseClosed();
-    const place = await PoolPlace.open(this.host, this.wasm);
+    const place = await PoolPlace.open(this.host, this.wasm, user);
     await this.closeIfClosing(place);
     this.places.add(place);
     place.onEnded = () => this.places.delete(place);
