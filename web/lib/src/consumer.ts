@@ -1,4 +1,4 @@
-/** For a worker of yours: reads taps, writes feeds, and uses buffers of the pool, that the page handed over. */
+/** For a worker of yours: reads taps, writes feeds, and uses buffers of the pool, with tickets of the page. */
 import { BlockReader } from './consumer/block_reader.ts';
 import { BufferPool } from './consumer/buffer_pool.ts';
 import type { FeedTicket } from './shared/feed_protocol.ts';
@@ -34,12 +34,12 @@ export function openTap(ticket: TapTicket): Promise<BlockReader> {
   return BlockReader.open(ticket);
 }
 
-/** Buffers of the pool for this thread's own use: `openPool(ticket)` with what `wavepool.handOverPool()` gave. */
+/** Buffers of the pool for this thread's own use: `openPool(ticket)` with the result of `wavepool.handOverPool()`. */
 export function openPool(ticket: PoolTicket): Promise<BufferPool> {
   return BufferPool.open(ticket);
 }
 
-/** Writes a feed on this thread: `openFeed(ticket)` with what `feed.handOver()` gave. */
+/** Writes a feed on this thread: `openFeed(ticket)` with the result of `feed.handOver()`. */
 export function openFeed(ticket: FeedTicket): FeedWriter {
   return FeedWriter.open(ticket);
 }

@@ -4,13 +4,13 @@ import type { WindowSource } from './window_source.ts';
 /**
  * One window of a tap: `channelCount` × `frames` samples, where the audio thread put them.
  *
- * A block is valid until the next iteration (or the return of the callback), and its object is used again. To use the
- * samples longer, {@link keep} them; to end earlier, {@link release} them. Keep few: a kept window is a buffer that the
- * audio thread does not have, and a stream without buffers skips windows, counted. Closing the tap ends no block; closing the
- * pool takes back, in shared mode, what is still kept.
+ * A block is valid until the next iteration (or the return of the callback); its object is reused. To use the samples longer,
+ * {@link keep} them; to end their use earlier, {@link release} them. Keep few: the audio thread lacks the buffer of a kept window, and a
+ * stream without buffers skips windows, which are counted. Closing the tap releases no block; closing the pool, in shared mode, reclaims
+ * kept blocks.
  *
- * The arrays are to be read. In shared mode they are views of the pool's own memory: once the block is released the same
- * memory holds other sound, which no library can prevent; asking a released block for its samples throws.
+ * Only read the arrays. In shared mode they are views of the pool's memory: once the block is released, the same memory is used for
+ * other samples, which an old array shows. Requesting the samples of a released block throws.
  */
 export class Block {
   /** Channels of the block. */
@@ -18,7 +18,7 @@ export class Block {
   private readonly source: WindowSource;
   private lease = 0;
   private length = 0;
-  /** Somebody else owns the lease now. */
+  /** Another object owns the lease now. */
   private kept = false;
 
   /** @internal */
@@ -27,7 +27,7 @@ export class Block {
     this.channelCount = channelCount;
   }
 
-  /** Samples per channel: those of a window, but for the last block of a tap that was opened with `flush`. */
+  /** Samples per channel: those of a window, except in the last block of a tap that was opened with `flush`. */
   get frames(): number {
     return this.length;
   }
@@ -48,7 +48,7 @@ export class Block {
   }
 
   /**
-   * A block of its own on the same samples, which is yours until you release it.
+   * Another block with the same samples, which stays valid until you release it.
    *
    * @throws {@link StaleLeaseError}
    */
@@ -62,26 +62,26 @@ export class Block {
   }
 
   /**
-   * Gives the buffer back to the audio thread, also when the tap has been closed meanwhile.
+   * Returns the buffer to the audio thread, also after the tap was closed.
    *
-   * @throws {@link StaleLeaseError} when it has been given back before.
+   * @throws {@link StaleLeaseError} if the block was released before.
    */
   release(): void {
     const { lease } = this;
     if (lease === 0 || this.kept) throw new StaleLeaseError(lease);
     this.lease = 0;
-    // A pool that was closed has taken it back.
+    // A pool that was closed has reclaimed it.
     if (!this.source.closed) this.source.release(lease);
   }
 
-  /** For `using`: releases the block, unless that has been done. */
+  /** For `using`: releases the block, unless it was released before. */
   [Symbol.dispose](): void {
     if (this.lease !== 0 && !this.kept) this.release();
     this.lease = 0;
     this.kept = false;
   }
 
-  /** @internal The next window, under this object. */
+  /** @internal Reuses this object for the next window. */
   begin(lease: number): void {
     this.lease = lease;
     this.length = this.source.frames(lease);

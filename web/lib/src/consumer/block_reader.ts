@@ -7,9 +7,9 @@ import { SharedWindows } from './shared_windows.ts';
 import { TransferWindows } from './transfer_windows.ts';
 import type { WindowSource } from './window_source.ts';
 
-/** Reads a tap's windows on this thread, page or worker. It ends when the tap is closed. */
+/** Reads a tap's windows on this thread, the page or a worker, until the tap is closed. */
 export class BlockReader {
-  /** Hertz. */
+  /** In Hz. */
   readonly sampleRate: number;
   readonly channelCount: number;
   /** Samples per channel and block. */
@@ -17,12 +17,12 @@ export class BlockReader {
   /** Frames between the starts of two blocks. */
   readonly hop: number;
   private readonly source: WindowSource;
-  /** The one block object that iterations and callbacks see. */
+  /** The one block object that iterations and callbacks get. */
   private readonly current: Block;
   private reading = false;
-  /** For a window. */
+  /** The loop waits for a window. */
   private waiting = false;
-  /** Called when the loop waits for a window, or has ended. */
+  /** Called when the loop begins to wait for a window, or has ended. */
   private idle: () => void = () => {};
 
   private constructor(source: WindowSource, config: StreamConfig) {
@@ -34,7 +34,7 @@ export class BlockReader {
     this.current = new Block(source, config.channels);
   }
 
-  /** @internal Takes a ticket's windows over to this thread. */
+  /** @internal Opens a ticket on this thread. */
   static open(ticket: TapTicket): Promise<BlockReader> {
     const { config, lane } = ticket;
     const shared = lane.mode === 'shared' ? lane : null;
@@ -58,7 +58,7 @@ export class BlockReader {
     while (this.reading && !source.ended && ((windows - source.taken) | 0) > 0) {
       await new Promise<void>((resolve) => (this.idle = resolve));
     }
-    // The last of them has been taken: wait until the loop asks for another, with which it is given back.
+    // The last of them is being read; the loop releases it when it requests the next one.
     if (this.reading && !this.waiting) await new Promise<void>((resolve) => (this.idle = resolve));
     return source.released;
   }
@@ -69,7 +69,7 @@ export class BlockReader {
   }
 
   /**
-   * The tap's windows as they come, until the tap is closed. Each block is valid until the next is asked for, unless kept.
+   * The tap's windows, until the tap is closed. Each block is valid until the next one is requested, unless it was kept.
    *
    * @throws {@link WavepoolError} `tap-taken` while another loop reads this tap.
    */
@@ -83,8 +83,8 @@ export class BlockReader {
   }
 
   /**
-   * Calls `read` with each window as it comes; settles when the tap is closed, or rejects with what `read` threw. The
-   * block is valid until `read` returns, unless kept. Makes less garbage than {@link blocks}: none per block.
+   * Calls `read` with each window; settles when the tap is closed, or rejects with what `read` threw. The block is valid until `read`
+   * returns, unless it was kept. Makes less garbage than {@link blocks}: none per block.
    *
    * @throws {@link WavepoolError} `tap-taken` while another loop reads this tap.
    */
@@ -106,11 +106,11 @@ export class BlockReader {
     this.reading = false;
     this.current[Symbol.dispose]();
     this.idle();
-    // What the loop has left is nobody's any more.
+    // No loop reads the remaining windows.
     if (this.source.ended) void this.source.leave('leave');
   }
 
-  /** The next window becomes the current block; false when the tap is closed. */
+  /** Makes the next window the current block; returns false when the tap is closed. */
   private async arrival(): Promise<boolean> {
     while (!this.source.closed) {
       this.current[Symbol.dispose]();

@@ -1,14 +1,14 @@
-/** How long a worker sleeps between two polls; the system adds about a tenth of a millisecond. */
+/** The time between two polls of a worker; the system adds about a tenth of a millisecond. */
 const WORKER_SLEEP_MS = 0.05;
-/** A page may not block. Its timers fire every 4 ms at most. */
+/** The time between two polls of a page, which may not block. Its timers fire every 4 ms at most. */
 const PAGE_SLEEP_MS = 4;
 
-/** A page has a document, a worker has none; only a worker may block. */
+/** Whether this thread is a worker, which may block. A page has a document. */
 export const mayBlock = typeof document === 'undefined' && typeof SharedArrayBuffer === 'function';
 let cell: Int32Array | null = null;
 let channel: MessageChannel | null = null;
 
-/** Blocks for a moment without returning to the event loop. Returns false where a thread may not block. */
+/** Blocks for {@link WORKER_SLEEP_MS}, without returning to the event loop. Returns false if this thread may not block. */
 export function sleepBriefly(): boolean {
   if (!mayBlock) return false;
   // No thread notifies this cell: the wait is a sleep that needs no timer of 4 ms.
@@ -17,7 +17,7 @@ export function sleepBriefly(): boolean {
   return true;
 }
 
-/** Sleeps for a moment, and lets the event loop deliver other messages. */
+/** Sleeps, and lets the event loop deliver other messages. */
 export function yieldAndSleep(): Promise<void> {
   if (!sleepBriefly()) return new Promise((wake) => setTimeout(wake, PAGE_SLEEP_MS));
   const { port1, port2 } = (channel ??= new MessageChannel());

@@ -13,15 +13,14 @@ const LEASE_BITS = 0x3fff_ffff;
 const REPORT_MS = 250;
 
 /**
- * Buffers of the pool for this thread's own use, by number. Nothing here makes garbage once every buffer has been seen:
- * leases are small integers, and arrays are made once per buffer and kept.
+ * Buffers of the pool for this thread, by number. Once every buffer was viewed, no call makes garbage: leases are small integers, and
+ * arrays are made once per buffer and kept.
  *
  * A lease is *leased* (from {@link acquire} or {@link share}), *in use* (between {@link view} and {@link endView}), or
- * given back; what is not possible in its state is refused with a typed error, and nothing is touched. Leases are this
- * thread's alone. In shared mode the buffers are the audio thread's neighbours in one memory; in transfer mode this thread
- * has a pool of its own.
+ * *released*. A call that its state does not allow is refused with a typed error, and changes nothing. Leases are valid on this
+ * thread only. In shared mode the buffers lie in the memory of the audio thread; in transfer mode this thread has a pool of its own.
  *
- * An array that was handed out cannot be revoked: after the release its memory belongs to somebody else. Do not keep it.
+ * An array cannot be revoked: after the release, another thread may use the same memory. Do not keep arrays.
  *
  * @example
  * ```ts
@@ -45,7 +44,7 @@ export class BufferPool {
   private left = false;
   /** @internal */
   depart?: () => Promise<void>;
-  /** Called when it closes, whoever closes it. @internal */
+  /** Called when the pool was closed, by this thread or by the page. @internal */
   onClosed: () => void = () => {};
 
   private constructor(exports: PoolExports, participant: number, memory: WebAssembly.Memory, counts: MessagePort | null) {
@@ -78,10 +77,10 @@ export class BufferPool {
   }
 
   /**
-   * Leases a buffer of silence for at least `samples` samples.
+   * Leases a buffer of zeros for at least `samples` samples.
    *
-   * @throws {@link PoolExhaustedError}, {@link TooLargeError}, {@link LeasesUsedUpError}; `bad-option` for what is no number
-   * of samples; `closed`.
+   * @throws {@link PoolExhaustedError}, {@link TooLargeError}, {@link LeasesUsedUpError}; `bad-option` for anything but a whole
+   * number of samples; `closed`.
    */
   acquire(samples: number): number {
     this.check();
@@ -92,8 +91,8 @@ export class BufferPool {
   }
 
   /**
-   * The samples, to read and (unless the buffer is shared) to write. As many as the buffer's class has, at least as many as
-   * were asked for; the same buffer always has the same array.
+   * The samples, to read and (unless the buffer is shared) to write: as many as the buffer's size class has, at least the requested
+   * number. The same buffer always has the same array.
    *
    * @throws {@link StaleLeaseError}, {@link WrongParticipantError}, {@link IllegalMoveError} when they are in use already.
    */
@@ -104,7 +103,7 @@ export class BufferPool {
   }
 
   /**
-   * The samples are not in use any more; the lease stays.
+   * Ends the use of the samples; the lease remains.
    *
    * @throws {@link StaleLeaseError}, {@link WrongParticipantError}, {@link IllegalMoveError} when they were not in use.
    */
@@ -113,7 +112,7 @@ export class BufferPool {
   }
 
   /**
-   * A further lease on the same samples, which nobody should write from now on.
+   * Another lease of the same samples, which no thread should write from now on.
    *
    * @throws {@link StaleLeaseError}, {@link WrongParticipantError}, {@link IllegalMoveError} while they are in use,
    * {@link LeasesUsedUpError}.
@@ -123,7 +122,7 @@ export class BufferPool {
   }
 
   /**
-   * Ends a lease; the buffer goes back when its last lease ends.
+   * Ends a lease; the buffer returns to the pool when its last lease ends.
    *
    * @throws {@link StaleLeaseError} also when it was released before, {@link WrongParticipantError}.
    */
@@ -132,7 +131,7 @@ export class BufferPool {
   }
 
   /**
-   * {@link acquire} for `using`: an object that looks after its lease.
+   * {@link acquire} for `using`: an object that releases its lease at the end of the scope.
    *
    * @throws As for {@link acquire}.
    */
@@ -141,8 +140,8 @@ export class BufferPool {
   }
 
   /**
-   * Ends every lease of this thread's and its part in the pool. Safe to call twice. The page's own pool is another one the
-   * next time that `wavepool.pool()` is called.
+   * Ends all leases of this thread, and its participation. Safe to call twice. On the page, the next call of `wavepool.pool()` opens
+   * another one.
    */
   async close(): Promise<void> {
     await this.depart?.();
@@ -171,7 +170,7 @@ export class BufferPool {
     this.counts.postMessage(counts, [counts]);
   }
 
-  /** WebAssembly would cut 5.5 down to 5: only what is a lease's number as it stands may name one. */
+  /** Refuses what is not a whole number of 30 bits: WebAssembly would truncate 5.5 to 5. */
   private number(lease: number): number {
     this.check();
     if (typeof lease !== 'number' || lease !== (lease & LEASE_BITS)) throw new StaleLeaseError(lease);

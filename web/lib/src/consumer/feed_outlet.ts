@@ -11,23 +11,23 @@ import {
 } from '../shared/feed_protocol.ts';
 import { sleep } from './sleep.ts';
 
-/** Less would be as good as not sleeping. */
+/** The shortest sleep: a shorter one would be polling. */
 const MIN_SLEEP_MS = 1;
 
-/** Where a writer's blocks come from and go to. Nothing here refers to the writer, so that one that is forgotten is collected. */
+/** The writer's end of a feed. It does not refer to the writer, so that an unreachable writer is collected as garbage. */
 export interface FeedOutlet {
-  /** Nothing can be written any more: the writer has ended, or the feed was closed. */
+  /** No block can be written any more: the writer has ended, or the feed was closed. */
   readonly over: boolean;
-  /** The channels of a block that is free; null if none is. */
+  /** The channels of a free block; null if there is none. */
   free(): readonly Float32Array[] | null;
-  /** The current block is complete. */
+  /** Sends the current block. */
   send(): void;
-  /** Settles when it is worth calling `free` again. */
+  /** Settles when a block may be free. */
   arrival(): Promise<unknown>;
   state(): FeedState;
-  /** What was sent is still played. */
+  /** Ends the feed; blocks that were sent are still played. */
   end(): void;
-  /** The feed was closed: nothing is played any more. */
+  /** The feed was closed: no block is played any more. */
   close(): void;
 }
 
@@ -35,7 +35,7 @@ export function openOutlet(lane: FeedLane, format: FeedFormat): FeedOutlet {
   return lane.mode === 'shared' ? new RingOutlet(lane.ring, format) : new MessageOutlet(lane.port, format);
 }
 
-/** How a feed over a shared ring is doing. */
+/** The state of a feed over a shared ring. */
 export function ringState(ring: Int32Array, { frames }: FeedFormat): FeedState {
   return {
     underruns: Atomics.load(ring, RING.underruns),
@@ -50,7 +50,7 @@ class RingOutlet implements FeedOutlet {
   private readonly ring: Int32Array;
   private readonly blocks: Float32Array[][];
   private written: number;
-  /** Of the block that is written next. Not `written` modulo the ring's length, which would jump where `written` wraps around. */
+  /** Index of the next block to write. Not `written` modulo the ring's length, which would jump where `written` wraps around. */
   private index = 0;
 
   constructor(ring: SharedArrayBuffer, format: FeedFormat) {
@@ -71,7 +71,7 @@ class RingOutlet implements FeedOutlet {
     Atomics.store(this.ring, RING.written, this.written);
   }
 
-  /** The worklet wakes nobody, which would be a system call. It plays a block in a known time, so there is no need to look more often. */
+  /** The worklet wakes no thread, because that is a system call. It plays a block in a known time, so that the writer polls as often. */
   arrival(): Promise<unknown> {
     const { sampleRate, frames, latencyFrames } = this.format;
     return sleep(Math.max(MIN_SLEEP_MS, (1000 * Math.min(frames, latencyFrames / 4)) / sampleRate));

@@ -4,23 +4,23 @@ import { ringBytes, type FeedFormat, type FeedTicket, type FromWriterControl, ty
 import { hold } from './join.ts';
 import { NoSuchChannelError } from '../shared/refusal.ts';
 
-/** A block to be written: `channelCount` × `frames` samples, -1 to 1 at full scale. What is not written is what was there before. */
+/** A block to be written: `channelCount` × `frames` samples, -1 to 1 at full scale. Samples that are not written keep earlier values. */
 export interface FeedBlock {
   readonly channelCount: number;
   readonly frames: number;
-  /** Frame of the feed with which the block begins: the sum of what was written before. */
+  /** Frame of the feed with which the block begins: the number of frames that were written before. */
   readonly firstFrame: number;
   /**
-   * Its samples, to be written until the next block is asked for. NaN and infinities are played as zeros.
+   * The samples of a channel, to be written until the next block is requested. NaN and infinities are played as zeros.
    *
-   * @throws {@link WavepoolError} `no-such-channel`; `stale-lease` when the block is on its way already.
+   * @throws {@link WavepoolError} `no-such-channel`; `stale-lease` after the block was sent.
    */
   channel(channel: number): Float32Array;
 }
 
-/** A writer that nobody can use any more has ended. */
+/** Ends feeds whose writer was collected as garbage. */
 const forgotten = new FinalizationRegistry<() => void>((end) => end());
-/** A copied ticket would make a second writer of the same ring. */
+/** Tickets that were opened: a second writer of the same ring would overwrite the first one's blocks. */
 const opened = new WeakSet<FeedTicket>();
 
 /** Writes a feed on this thread, page or worker. */
@@ -32,7 +32,7 @@ export class FeedWriter {
   /** Settles when the page knows that this thread writes. */
   private readonly ready: Promise<unknown>;
   private written = 0;
-  /** A loop writes at this moment. */
+  /** A loop is running. */
   private writing = false;
 
   private constructor(format: FeedFormat, outlet: FeedOutlet, finish: () => void, ready: Promise<unknown>) {
@@ -58,7 +58,7 @@ export class FeedWriter {
     const { format, lane, lock, control } = ticket;
     const outlet = openOutlet(lane, format);
     const say = (message: FromWriterControl): void => control.postMessage(message);
-    // The page waits for the lock once it is held, and so learns when this thread dies. Where there are no locks it does not learn it.
+    // The page requests the same lock afterwards, and gets it when this thread dies. Without Web Locks the page does not notice that.
     const holding = hold(lock).then(
       (releaseLock) => {
         say('opened');
@@ -97,9 +97,8 @@ export class FeedWriter {
   }
 
   /**
-   * Blocks to be written, each as soon as there is room; a block is on its way when the next one is asked for. The loop ends
-   * when the feed is closed. Leave it to stop writing (the current block is then not played), and call {@link end} when there
-   * is no more to come.
+   * Blocks to be written, each as soon as one is free; a block is sent when the next one is requested. The loop ends when the feed is
+   * closed. Leave it to stop writing (the current block is then not played), and call {@link end} after the last block.
    *
    * @throws {@link WavepoolError} `closed` after {@link end} or the feed's `close`; `tap-taken` while another loop writes.
    */
@@ -109,7 +108,7 @@ export class FeedWriter {
     this.writing = true;
     let block: Block | null = null;
     try {
-      // Before the first block: the page learns of the death of a thread that has written anything.
+      // From the first block on, the page must notice when this thread dies.
       await this.ready;
       while (!this.outlet.over) {
         const channels = this.outlet.free();
@@ -130,7 +129,7 @@ export class FeedWriter {
     }
   }
 
-  /** What was sent is still played; then the node falls silent, which is no underrun. Safe to call twice. */
+  /** Ends the feed: blocks that were sent are still played, then the node is silent, which is no underrun. Safe to call twice. */
   end(): void {
     if (!this.outlet.over) this.finish();
   }
@@ -143,7 +142,7 @@ function isTicket(given: FeedTicket | null | undefined): boolean {
 }
 
 class Block implements FeedBlock {
-  /** The samples are the worklet's from then on. */
+  /** The samples belong to the worklet then. */
   sent = false;
   readonly channelCount: number;
   readonly frames: number;

@@ -2,15 +2,15 @@ import { WavepoolError } from '../shared/errors.ts';
 import { instantiateBareLater } from '../shared/instance.ts';
 import type { FromParticipant, ParticipantWasm, Leave, Ticket, ToParticipant } from '../shared/protocol.ts';
 
-/** What a thread has that takes part in the pool. */
+/** The pool, or the tap, that a participant has opened on its thread. */
 export interface Joined {
-  /** Stops as it is asked to; settles when it touches nothing of the pool's any more. May be called again, to revoke. */
+  /** Stops: see {@link Leave}. Settles when the pool's memory is not used any more. May be called again, to revoke. */
   leave(how: Leave): Promise<void>;
-  /** After the call of {@link leave}: its user still has something, for as long as that pleases. */
+  /** After {@link leave}: the user still has leases, and may keep them for as long as they like. */
   readonly held?: boolean;
-  /** A reader: settles when it has seen so many windows, or nobody reads, with how many it has given back. */
+  /** A reader: settles when it has read so many windows, or no loop reads, with the number of released ones. */
   catchUp?(windows: number): Promise<number>;
-  /** Set by {@link join}: leaves without having been asked to. */
+  /** Set by {@link join}: leaves on the thread's own initiative. */
   depart?: () => Promise<void>;
 }
 
@@ -18,10 +18,10 @@ export interface Joined {
 const onPage = typeof document !== 'undefined';
 
 /**
- * Takes part in the pool on this thread, until the page asks to leave. `open` gets the thread's own instance, if it is to
- * have one: on the memory at `thread`, where it joins the page's.
+ * Makes this thread a participant, until the page ends that. `open` gets the thread's own instance, if `wasm` is given: in shared mode on
+ * the page's memory, with its stack at `thread`.
  *
- * @throws {@link WavepoolError} `closed` when the page has closed the place meanwhile.
+ * @throws {@link WavepoolError} `closed` if the page has closed meanwhile what the ticket is for.
  */
 export async function join<T extends Joined>(
   { control, lock }: Ticket,
@@ -31,7 +31,7 @@ export async function join<T extends Joined>(
 ): Promise<T> {
   const releaseLock = await hold(lock);
   const say = (message: FromParticipant): void => control.postMessage(message);
-  // Messages of the page that arrive before this thread is ready are handled then.
+  // Messages that arrive before this thread is ready are handled when it is.
   const early: ToParticipant[] = [];
   const welcome = await new Promise<boolean>((answered) => {
     control.onmessage = ({ data }: MessageEvent<ToParticipant>) => {
@@ -73,12 +73,12 @@ export async function join<T extends Joined>(
   };
   control.onmessage = ({ data }: MessageEvent<ToParticipant>) => void receive(data);
   joined.depart = () => receive({ kind: 'leave' });
-  // Whoever opened it begins to read first.
+  // In a later task, so that the user's loop begins to read first.
   setTimeout(() => early.forEach((data) => void receive(data)));
   return joined;
 }
 
-/** Holds a Web Lock, which the browser takes back when this thread dies: that is how the others know. */
+/** Holds a Web Lock until the returned function is called. The browser releases it when this thread dies, which others notice. */
 export function hold(name: string): Promise<() => void> {
   return new Promise((held, refused) => {
     navigator.locks.request(name, () => new Promise<void>((releaseLock) => held(releaseLock))).catch(refused);

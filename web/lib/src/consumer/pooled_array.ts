@@ -8,9 +8,9 @@ export interface LeaseOwner {
   release(lease: number): void;
 }
 
-/** A buffer that looks after its lease: `using buffer = pool.borrow(1024)`. */
+/** A leased buffer that is released at the end of its scope: `using buffer = pool.borrow(1024)`. */
 export class PooledArray implements Disposable {
-  /** As many as were asked for; the buffer may have more. */
+  /** The requested number; the buffer may have more. */
   readonly samples: number;
   private readonly pool: LeaseOwner;
   private readonly lease: number;
@@ -35,7 +35,7 @@ export class PooledArray implements Disposable {
   }
 
   /**
-   * A further buffer on the same samples, which nobody should write from now on.
+   * Another lease of the same samples, which no thread should write from now on.
    *
    * @throws {@link StaleLeaseError}, {@link LeasesUsedUpError}
    */
@@ -51,7 +51,7 @@ export class PooledArray implements Disposable {
     this.released = true;
   }
 
-  /** Releases it, unless that was done before, or the pool was closed and has taken it back. */
+  /** Releases the buffer, unless it was released before, or its pool was closed, which has reclaimed it. */
   [Symbol.dispose](): void {
     if (!this.released && !this.pool.closed) this.release();
   }

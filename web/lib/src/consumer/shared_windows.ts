@@ -6,14 +6,14 @@ import { refusalAt } from '../shared/refusal.ts';
 import { Sleeper, type WakeLane } from '../shared/wake.ts';
 import type { WindowSource } from './window_source.ts';
 
-/** Looks at the queue within one turn of a worker's. */
-const LOOKS = 8;
+/** How often a worker polls the queue within one turn of its event loop. */
+const POLLS = 8;
 
-/** Shared mode: windows are leased out of the memory that the audio thread filled. */
+/** Shared mode: windows are leased in the memory into which the audio thread has copied them. */
 export class SharedWindows implements WindowSource {
-  /** The reader must not be touched then: its memory may be somebody else's. */
+  /** The reader is not called any more: another object may have its memory. */
   closed = false;
-  /** Asked to leave: the audio side has stopped by then, so the queue only gets shorter. */
+  /** `leave` was called. The audio side has stopped by then, so that the queue only gets shorter. */
   ended = false;
   taken = 0;
   released = 0;
@@ -24,10 +24,10 @@ export class SharedWindows implements WindowSource {
   private readonly sleeper: Sleeper;
   private readonly left: Promise<void>;
   private settleLeft: () => void = () => {};
-  /** After the call of `leave`: windows that wait are dropped. */
+  /** After `leave`: queued windows are dropped. */
   private discarding = false;
   private reported = 0;
-  /** A window leased while looking out for one. */
+  /** A window that was leased while waiting for one. */
   private found = 0;
 
   constructor(exports: ReaderExports, reader: number, memory: WebAssembly.Memory, wake: WakeLane) {
@@ -65,7 +65,7 @@ export class SharedWindows implements WindowSource {
   }
 
   channel(lease: number, channel: number): Float32Array {
-    // WebAssembly would cut 0.5 down to 0.
+    // WebAssembly would truncate 0.5 to 0.
     const address = this.exports.reader_address(this.reader, lease, channel >>> 0 === channel ? channel : -1);
     if (address === 0) throw this.refused();
     const view = this.views.at(address, this.frames(lease));
@@ -76,18 +76,18 @@ export class SharedWindows implements WindowSource {
   release(lease: number): void {
     if (this.exports.reader_release(this.reader, lease) !== 0) throw this.refused();
     this.released = (this.released + 1) >>> 0;
-    // Whoever has as many as there can be waits for this, not for a window.
+    // A loop that has leased as many windows as possible waits for a release, not for a window.
     this.sleeper.wake();
     this.closeWhenEmpty();
   }
 
   /**
-   * The worklet wakes nobody, which would be a system call. A worker looks again and again, some times before it gives up its
-   * turn, which would let the window wait as long again. A page is woken by the control worker, which looks for it.
+   * The worklet wakes no thread, because that is a system call. A worker polls several times before it returns to its event loop,
+   * which would delay the window as long again. A page is woken by the control worker, which polls for it.
    */
   async arrival(): Promise<void> {
     if (mayBlock) {
-      for (let looks = LOOKS; looks > 0 && sleepBriefly(); looks--) {
+      for (let polls = POLLS; polls > 0 && sleepBriefly(); polls--) {
         this.found = this.take();
         if (this.found !== 0) return;
       }
@@ -111,7 +111,7 @@ export class SharedWindows implements WindowSource {
     return this.left;
   }
 
-  /** Windows that were never handed out are given back: the queue holds so many, and nobody fills it any more. */
+  /** Releases the queued windows. The loop ends, because no thread fills the queue any more. */
   private discard(): void {
     if (this.closed) return;
     for (let lease = this.take(); lease !== 0; lease = this.take()) this.exports.reader_release(this.reader, lease);
@@ -128,7 +128,7 @@ export class SharedWindows implements WindowSource {
     if (this.ended && this.discarding && !this.closed && this.exports.reader_live(this.reader) === 0) this.close();
   }
 
-  /** The host reclaims what is still leased together with the reader. */
+  /** The host reclaims windows that are still leased together with the reader. */
   private close(): void {
     if (this.closed) return;
     this.closed = true;

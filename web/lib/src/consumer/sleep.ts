@@ -11,7 +11,7 @@ let cell: Int32Array | null = null;
 export function sleep(ms: number): Promise<unknown> {
   const { waitAsync } = Atomics as unknown as { waitAsync?: WaitAsync };
   if (typeof SharedArrayBuffer !== 'function' || !waitAsync) return new Promise((wake) => setTimeout(wake, ms));
-  // Nobody ever notifies the cell.
+  // No thread notifies the cell.
   cell ??= new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT));
   return Promise.resolve(waitAsync(cell, 0, 0, ms).value);
 }

@@ -2,12 +2,12 @@ import type { Leave } from '../shared/protocol.ts';
 import { NoSuchChannelError, StaleLeaseError } from '../shared/refusal.ts';
 import type { WindowSource } from './window_source.ts';
 
-/** How long the last blocks of a stream may be on their way. */
+/** The most time that the last blocks of a stream take to arrive. */
 const LAST_BLOCKS_MS = 200;
 /** Lease numbers stay small integers. */
 const MOST_LEASE = 0x3fff_ffff;
 
-interface Held {
+interface LeasedBlock {
   readonly block: ArrayBuffer;
   readonly firstFrame: number;
   readonly frames: number;
@@ -15,13 +15,13 @@ interface Held {
 }
 
 /**
- * Transfer mode: windows arrive in blocks from the worklet. A released block goes on to the host, which reads its header
- * and sends it back to the worklet.
+ * Transfer mode: windows arrive in blocks from the worklet. A released block is sent to the host, which reads its header and returns it
+ * to the worklet.
  */
 export class TransferWindows implements WindowSource {
   closed = false;
   ended = false;
-  /** Blocks are this thread's own: after the last header has left nobody waits for them. */
+  /** Leased blocks belong to this thread: no other thread waits for them after the headers were sent. */
   readonly held = false;
   taken = 0;
   released = 0;
@@ -29,15 +29,15 @@ export class TransferWindows implements WindowSource {
   private readonly host: MessagePort;
   private readonly headerBytes: number;
   private readonly channels: number;
-  /** That a block has room for. */
-  private readonly frameBytes: number;
+  /** Bytes of one channel of a block. */
+  private readonly channelBytes: number;
   private readonly arrived: ArrayBuffer[] = [];
-  private readonly leased = new Map<number, Held>();
+  private readonly leased = new Map<number, LeasedBlock>();
   private last = 0;
   private wake: () => void = () => {};
   private readonly lastBlock: Promise<void>;
   private left: Promise<void> | null = null;
-  /** After the call of `leave`: blocks that wait are sent on. */
+  /** After `leave`: queued blocks are sent to the host. */
   private discarding = false;
 
   constructor(windows: MessagePort, host: MessagePort, headerBytes: number, channels: number, frames: number) {
@@ -45,7 +45,7 @@ export class TransferWindows implements WindowSource {
     this.host = host;
     this.headerBytes = headerBytes;
     this.channels = channels;
-    this.frameBytes = frames * Float32Array.BYTES_PER_ELEMENT;
+    this.channelBytes = frames * Float32Array.BYTES_PER_ELEMENT;
     this.lastBlock = new Promise((end) => {
       windows.onmessage = ({ data: block }: MessageEvent<ArrayBuffer | null>) => {
         if (block === null) end();
@@ -67,7 +67,7 @@ export class TransferWindows implements WindowSource {
       block,
       firstFrame: Number(firstFrame),
       frames,
-      channels: Array.from({ length: this.channels }, (_, i) => new Float32Array(block, this.headerBytes + i * this.frameBytes, frames)),
+      channels: Array.from({ length: this.channels }, (_, i) => new Float32Array(block, this.headerBytes + i * this.channelBytes, frames)),
     });
     return this.last;
   }
@@ -116,11 +116,11 @@ export class TransferWindows implements WindowSource {
   }
 
   /**
-   * What is here stays here, to be read to the end: the host gets the headers, with their counts and events, and no blocks any
-   * more.
+   * Blocks that are queued or leased stay on this thread and can still be read. The host gets their headers, with counts and events, and
+   * no blocks from then on.
    */
   private async part(): Promise<void> {
-    // A worklet that died sends no end.
+    // A worklet that died sends no final message.
     await Promise.race([this.lastBlock, new Promise((resume) => setTimeout(resume, LAST_BLOCKS_MS))]);
     const here = [...this.arrived, ...[...this.leased.values()].map(({ block }) => block)];
     for (const block of here) this.host.postMessage(block.slice(0, this.headerBytes));
@@ -134,7 +134,7 @@ export class TransferWindows implements WindowSource {
     if (!this.ended) this.host.postMessage(block, [block]);
   }
 
-  private find(lease: number): Held {
+  private find(lease: number): LeasedBlock {
     const held = this.leased.get(lease);
     if (held === undefined) throw new StaleLeaseError(lease);
     return held;

@@ -1,17 +1,17 @@
 import type { Leave } from '../shared/protocol.ts';
 
-/** Where a consumer's windows come from. Each is leased under a number until it is released; 0 is none. */
+/** The source of a consumer's windows. Each is leased under a number until it is released; 0 is none. */
 export interface WindowSource {
-  /** Everything was given back, or taken back: nothing is leased any more. */
+  /** All windows were released or reclaimed. */
   readonly closed: boolean;
-  /** It was asked to leave, and no window will come any more but those that {@link take} still gives. */
+  /** {@link leave} was called: no window follows but those that {@link take} still returns. */
   readonly ended: boolean;
-  /** It was asked to leave, and its user has something that other threads wait for. */
+  /** {@link leave} was called, and windows are leased that other threads wait for. */
   readonly held: boolean;
   /** Windows that were leased so far, and released. Both wrap around at 2^32. */
   readonly taken: number;
   readonly released: number;
-  /** Leases the next window; 0 if none waits. */
+  /** Leases the next window; returns 0 if the queue is empty. */
   take(): number;
   /** Frame of the stream with which a leased window begins. */
   firstFrame(lease: number): number;
@@ -20,11 +20,11 @@ export interface WindowSource {
   /** The samples of one channel. */
   channel(lease: number, channel: number): Float32Array;
   release(lease: number): void;
-  /** Settles when it may be worth looking again, at the latest when the source is asked to leave. */
+  /** Settles when a window may have arrived, at the latest when {@link leave} is called. */
   arrival(): Promise<void>;
   /**
-   * Stops: see {@link Leave}. Settles when nothing of the other threads' is used any more. May be called again, to discard
-   * what waits or to revoke what is leased.
+   * Stops: see {@link Leave}. Settles when no memory or block of other threads is used any more. May be called again, to discard
+   * queued windows or to revoke leased ones.
    */
   leave(how: Leave): Promise<void>;
 }

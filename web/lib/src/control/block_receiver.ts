@@ -2,17 +2,16 @@ import type { Host } from '../../wasm/transfer/wavepool.js';
 import { messageOf } from '../shared/errors.ts';
 import { BLOCKS_PER_RETURN, blocksInFlight, type HostPorts, type StreamConfig } from '../shared/protocol.ts';
 
-/** Views per block on this side, all of its header. */
+/** Views per block on this side, both of its header. */
 const VIEWS_PER_BLOCK = 2;
-/** And per channel: one of the block, one of the memory. */
+/** Views per channel on this side: one of the block, one of the memory. */
 const VIEWS_PER_CHANNEL = 2;
-/** What a JavaScript consumer makes per block beside a message and the buffer that arrives: a view of the first frame; and a view per channel. */
+/** Views that a JavaScript consumer makes per block, beside one per channel: one of the first frame. */
 const VIEWS_OF_CONSUMER = 1;
 
 /**
- * Transfer mode: takes counts and events from each block's header and sends the buffer back to the worklet. Blocks for the
- * tuner come straight from the worklet, and their samples are copied into this side's pool; others come from the
- * consumer that has read them.
+ * Transfer mode: reads counts and events from each block's header and returns the buffer to the worklet. Blocks for the tuner arrive from
+ * the worklet, and their samples are copied into this side's pool; others arrive from the consumer that has read them.
  */
 export class BlockReceiver {
   /** Settles when every sender has sent its final message. */
@@ -25,7 +24,7 @@ export class BlockReceiver {
   private readonly config: StreamConfig;
   private readonly ports: HostPorts;
   private refused = false;
-  /** Blocks that were read and have not been returned to the worklet yet. */
+  /** Blocks that were read and not returned to the worklet yet. */
   private returned: ArrayBuffer[] = [];
 
   /** `received` is called after each block, `failed` with what a block threw. */
@@ -57,7 +56,7 @@ export class BlockReceiver {
             this.receive(block);
             received();
           } catch (thrown) {
-            // A trap leaves the host in the middle of something; a header that was refused changed nothing.
+            // After a trap the host may be in any state; a header that was refused changed nothing.
             if (thrown instanceof WebAssembly.RuntimeError) failed(thrown);
             else this.refuse(messageOf(thrown));
           }
@@ -67,7 +66,7 @@ export class BlockReceiver {
     this.ended = Promise.all(senders.map(receive));
   }
 
-  /** Other threads post what they like. */
+  /** Refuses messages that are no blocks: code of the page's user has the other end of the port. */
   private isBlock(message: unknown): message is ArrayBuffer {
     const { config } = this;
     const header = this.host.headerBytes();
@@ -78,19 +77,19 @@ export class BlockReceiver {
     return false;
   }
 
-  /** Reported once: a sender of one sends many. */
+  /** Reports the first refusal only, because many are likely to follow. */
   private refuse(why: string): void {
     if (!this.refused) console.warn(`wavepool: blocks of stream ${this.stream} are refused: ${why}`);
     this.refused = true;
   }
 
-  /** Many in one message, which is garbage on the audio thread; all at once if it has none left, which it says with a bare header. */
+  /** Returns several blocks in one message, because a message is garbage on the audio thread. A bare header means that it has none left. */
   private returnBlock(block: ArrayBuffer): void {
     this.returned.push(block);
     if (this.returned.length >= BLOCKS_PER_RETURN || block.byteLength === this.host.headerBytes()) this.returnAllBlocks();
   }
 
-  /** Also those that wait for more. */
+  /** Returns also blocks that wait for more of them. */
   returnAllBlocks(): void {
     const { returned } = this;
     if (returned.length === 0) return;
@@ -103,7 +102,7 @@ export class BlockReceiver {
     const { host, stream, config } = this;
     const headerBytes = host.headerBytes();
     const header = host.headerAddress(stream);
-    // The memory may have grown since the last block, so views are made from today's buffer.
+    // The memory may have grown since the last block, which detaches earlier views.
     new Uint8Array(this.memory.buffer, header, headerBytes).set(new Uint8Array(block, 0, headerBytes));
     host.countObjects(VIEWS_PER_BLOCK, 0, 1);
     host.receiveHeader(stream, Date.now());

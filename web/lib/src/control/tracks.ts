@@ -2,15 +2,15 @@ import type { ControlStep } from '../generated/messages.ts';
 import type { Host } from '../../wasm/transfer/wavepool.js';
 
 const GROUP = 'Wavepool';
-/** Control steps shorter than a timeline can show are drawn this long, so that they can be found. */
+/** The shortest time with which a control step is drawn, so that it is visible. */
 const SHORTEST_MS = 0.02;
 
 type Colour = 'primary-light' | 'secondary' | 'error' | 'tertiary';
 type Property = readonly [name: string, value: string];
 
 /**
- * The pool's control steps, sizing plans and alerts as tracks of their own in the Performance panel of Chromium's
- * developer tools (its extensibility API: `detail.devtools` of user timings).
+ * Draws the pool's control steps, sizing plans and alerts as tracks in the Performance panel of Chromium's developer tools, by its
+ * extensibility API (`detail.devtools` of user timings).
  */
 export class Tracks {
   private readonly host: Host;
@@ -20,7 +20,7 @@ export class Tracks {
     host.keepSteps();
   }
 
-  /** Draws what the last pumps did. */
+  /** Draws the steps since the last call. */
   draw(): void {
     const json = this.host.takeSteps();
     if (json === undefined) return;
@@ -50,11 +50,11 @@ function drawStep({ start_ms, end_ms, operations, plan, alerts, defragmented }: 
 function span(track: string, name: string, start: number, end: number, color: Colour, properties: readonly Property[]): void {
   const devtools = { dataType: 'track-entry', trackGroup: GROUP, track, color, tooltipText: name, properties };
   performance.measure(name, { start, end: Math.max(end, start + SHORTEST_MS), detail: { devtools } });
-  // The trace has it; the browser's own list would only grow.
+  // The trace has recorded it; the browser's list of measures would grow without limit.
   performance.clearMeasures(name);
 }
 
-/** A line through the whole timeline. */
+/** Draws a line through the whole timeline. */
 function mark(name: string, startTime: number, color: Colour, properties: readonly Property[]): void {
   const devtools = { dataType: 'marker', color, tooltipText: name, properties };
   performance.mark(name, { startTime, detail: { devtools } });

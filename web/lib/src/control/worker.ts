@@ -1,4 +1,4 @@
-/** The control side: owns the registry, the pool's control half, the analysis and the bus's dispatch. */
+/** The control worker: owns the registry, the pool's control half, the analysis and the dispatch of events. */
 import { messageOf } from '../shared/errors.ts';
 import { faultMessage } from '../shared/instance.ts';
 import {
@@ -18,22 +18,22 @@ import { Tracks } from './tracks.ts';
 import { Wakers } from '../shared/wake.ts';
 
 /**
- * Shared mode: how long the worker sleeps between polls while a stream is open, within the Critical lane's 0.5 ms. The
- * worklet never wakes anyone: that is a system call.
+ * Shared mode: the time between two polls while a stream is open, within the 0.5 ms of the Critical lane. The worklet never wakes a
+ * thread, because that is a system call.
  */
 const POLL_MS = 0.2;
 /**
- * Polls of one turn: between turns the browser may do other things, for milliseconds. Whoever posts wakeCounter, which ends a turn
- * at once; this is for the browser itself, which does not: it may want to end the worker.
+ * The longest time without a return to the event loop. A thread that posts a message signals the wake counter, which ends the turn at
+ * once; the browser does not, for example when it terminates the worker.
  */
 // See `docs/decisions/0035-control-worker-sleeps-until-it-is-signalled.md`.
 const LONGEST_TURN_MS = 30_000;
-/** Transfer mode is woken by blocks; this is for the pool's own step and the snapshots. */
+/** Transfer mode: blocks wake the worker; control steps and snapshots need a timer. */
 const IDLE_TURN_MS = 20;
 const SNAPSHOT_MS = 50;
-/** Several long pieces of work in one turn are no reason for the page's watchdog to take this thread for stuck. */
+/** A turn that takes longer sends the page a message between pieces of work, so that its watchdog sees progress. */
 const LONGEST_SILENCE_MS = 200;
-/** How long a closing stream waits for the worklet's last block. */
+/** The most time that the close of a stream waits for the worklet's last block. */
 const FINAL_MESSAGE_MS = 500;
 /** Between the seeds of two participants' pools: 2^32 divided by the golden ratio, whose multiples stay far apart. */
 const SEED_STEP = 0x9e3779b9;
@@ -42,18 +42,18 @@ let host: Host | null = null;
 let wasm: InitOutput | null = null;
 let polling = false;
 let exercising = false;
-/** The timeline's tracks, when they were asked for. */
+/** The tracks of the performance timeline, if the page requested them. */
 let tracks: Tracks | null = null;
 let turnComing = false;
-/** Of this pool's leases. */
+/** Where the generations of this pool's leases begin. */
 let seed = 0;
 let lastSnapshot = 0;
 let lastSaid = 0;
 const open = new Map<number, BlockReceiver | null>();
 const participants = new Set<number>();
-/** Shared mode: where the page wakeCounter. */
+/** Shared mode: the counter that the page signals after each message. */
 let waiter: Waiter | null = null;
-/** Shared mode: readers that may not block. */
+/** Shared mode: wakes readers that may not block. */
 const wakers = new Wakers();
 const windowsDelivered = (stream: number): number => host?.windowsDelivered(stream) ?? 0;
 const turns = new MessageChannel();
@@ -67,7 +67,7 @@ self.onmessage = async (event: MessageEvent<ToHost>) => {
   try {
     say({ kind: 'answer', id: request.id, value: await answer(request) });
   } catch (thrown) {
-    // A trap leaves the host in the middle of something: that is no refusal of this request alone.
+    // After a trap the host may be in any state: not only this request has failed.
     if (thrown instanceof WebAssembly.RuntimeError) crash(thrown);
     else say({ kind: 'refusal', id: request.id, message: messageOf(thrown) });
   }
@@ -97,7 +97,7 @@ async function answer(request: HostRequest): Promise<HostAnswers[keyof HostAnswe
     }
     case 'close': {
       const receiver = open.get(request.stream);
-      // Blocks still on their way count; a worklet that died never says its last word.
+      // Blocks that are in transit count. A worklet that died sends no final message.
       if (receiver) await Promise.race([receiver.ended, pause(FINAL_MESSAGE_MS)]);
       receiver?.close();
       open.delete(request.stream);
@@ -110,7 +110,7 @@ async function answer(request: HostRequest): Promise<HostAnswers[keyof HostAnswe
       return { snapshot: report(host.snapshot()) };
     }
     case 'catchUp':
-      // Its context waits, so the windows come to an end.
+      // The loop ends, because the stream's context is suspended.
       while (host.pump() > 0);
       open.get(request.stream)?.returnAllBlocks();
       return { windows: windowsDelivered(request.stream) };
@@ -161,13 +161,13 @@ async function answer(request: HostRequest): Promise<HostAnswers[keyof HostAnswe
 }
 
 async function boot(request: Extract<HostRequest, { kind: 'boot' }>): Promise<HostAnswers['boot']> {
-  // Held for as long as this worker lives: the page waits for the lock, and so learns of its death.
+  // Held until this worker dies: the page requests the same lock, and gets it then.
   await new Promise((held, refused) => {
     navigator.locks.request(request.lock, () => new Promise(() => held(null))).catch(refused);
   });
   const shared = request.mode === 'shared';
   const glue = shared ? await import('../../wasm/shared/wavepool.js') : await import('../../wasm/transfer/wavepool.js');
-  // Files are loaded: from here on it is this thread that takes its time.
+  // The files are loaded. From here on, the page's watchdog expects progress.
   say({ kind: 'alive' });
   wasm = glue.initSync({ module: request.module }) as InitOutput;
   const { mode, reason, profile } = request;
@@ -186,11 +186,11 @@ function closePool(host: Host, participant: number, end: ThreadEnd): void {
   keepPolling();
 }
 
-/** Transfer mode: a thread with a pool of its own reports its counts now and then. */
+/** Transfer mode: reads the counts that a thread with a pool of its own sends from time to time. */
 function receiveCounts(host: Host, wasm: InitOutput, participant: number, counts: MessagePort): void {
   counts.onmessage = ({ data: header }: MessageEvent<ArrayBuffer>) => {
     const address = host.participantHeader(participant);
-    // It may have closed meanwhile.
+    // The participant was closed meanwhile.
     if (address === 0) return counts.close();
     try {
       const bytes = host.headerBytes();
@@ -200,7 +200,7 @@ function receiveCounts(host: Host, wasm: InitOutput, participant: number, counts
       new Uint8Array(wasm.memory.buffer, address, bytes).set(new Uint8Array(header));
       host.receiveParticipant(participant);
     } catch (thrown) {
-      // A trap leaves the host in the middle of something; anything else is that thread's fault alone.
+      // After a trap the host may be in any state; any other error is about this message only.
       if (thrown instanceof WebAssembly.RuntimeError) return crash(thrown);
       counts.close();
       console.warn(`wavepool: the figures of participant ${participant} are not read any more: ${messageOf(thrown)}`);
@@ -208,7 +208,7 @@ function receiveCounts(host: Host, wasm: InitOutput, participant: number, counts
   };
 }
 
-/** Takes back what a dead thread held; returns how many leases that were. */
+/** Reclaims the leases of a dead thread; returns their number. */
 function reclaim(host: Host, holder: Holder): number {
   let leases = 0;
   if ('stream' in holder) leases = host.reclaimReader(holder.stream);
@@ -218,7 +218,7 @@ function reclaim(host: Host, holder: Holder): number {
   return leases;
 }
 
-/** While there is something to do between requests. */
+/** Polls as long as there is work between requests. */
 function keepPolling(): void {
   polling = open.size > 0 || participants.size > 0 || exercising;
   comeAgain();
@@ -234,7 +234,7 @@ function turn(): void {
   comeAgain();
 }
 
-/** At most one turn waits, however often streams open and close. */
+/** Schedules the next turn, unless one is scheduled. */
 function comeAgain(): void {
   if (turnComing || !polling) return;
   turnComing = true;
@@ -242,7 +242,7 @@ function comeAgain(): void {
   else setTimeout(turn, IDLE_TURN_MS);
 }
 
-/** Runs a piece of work, then sends the page a sign of life if the last one was long ago. */
+/** Runs a piece of work, then sends the page a message if the last one was long ago. */
 function step(host: Host): void {
   host.pump();
   if (performance.now() - lastSaid > LONGEST_SILENCE_MS) say({ kind: 'alive' });
@@ -273,7 +273,7 @@ function pause(ms: number): Promise<void> {
   return new Promise((resume) => setTimeout(resume, ms));
 }
 
-/** Sends each snapshot to the page's listener: notes and events are in one snapshot only. */
+/** Sends a snapshot to the page's listener. Each has to be sent, because notes and events are in one snapshot only. */
 function report(json: string): string {
   say({ kind: 'snapshot', json });
   return json;

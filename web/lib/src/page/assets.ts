@@ -1,4 +1,4 @@
-/** The files beside the page's own script, as Vite finds them among the sources. The npm package has `package/assets.ts` instead. */
+/** The addresses of the other files, for a page that Vite builds from the sources. The npm package has `package/assets.ts` instead. */
 import sharedWasm from '../../wasm/shared/wavepool_bg.wasm?url';
 import transferWasm from '../../wasm/transfer/wavepool_bg.wasm?url';
 import worklet from '../worklet/worklet.ts?worker&url';

@@ -46,5 +46,5 @@ test('module that is no processor is refused with the reason', async () => {
   const empty = new Uint8Array([0, 0x61, 0x73, 0x6d, 1, 0, 0, 0]);
   await refused('not made by export_processor', () => openProcessor(context, { wasm: empty }));
   const imports = new Uint8Array([...empty, 1, 4, 1, 0x60, 0, 0, 2, 7, 1, 1, 0x65, 1, 0x66, 0, 0]);
-  await refused('it wants "f"', () => openProcessor(context, { wasm: imports }));
+  await refused('it imports "f"', () => openProcessor(context, { wasm: imports }));
 });

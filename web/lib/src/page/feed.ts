@@ -2,16 +2,16 @@ import type { FeedNode } from './feed_node.ts';
 import type { FeedTicket } from '../shared/feed_protocol.ts';
 import { FeedWriter, type FeedBlock } from '../consumer/feed_writer.ts';
 
-/** A feed that nobody can reach any more is closed when it has played what was written. */
+/** Closes feeds that were collected as garbage, after they have played what was written. */
 const forgotten = new FinalizationRegistry<FeedNode>((node) => node.forget());
 
 /**
- * The way back: samples that this page, or a worker that the feed is handed over to, writes are what {@link node} plays.
+ * Plays samples that this page, or a worker with the feed's ticket, writes: {@link node} is their source.
  *
- * When the writer is late the last sample fades out within 64 frames, and what comes after fades in: an underrun is a gap,
- * never a click, and is counted. (Silence alone would click; a held sample alone would be a constant pressure.)
+ * When the writer is late, the last sample fades out within 64 frames, and the next block fades in: an underrun is a gap without a click,
+ * and is counted. (A step to zero would click; a repeated sample alone would be a constant offset.)
  *
- * A feed ends by itself when its context is closed, and when the worker that writes it dies: see {@link onFault}.
+ * A feed is closed when its context is closed, and when the worker that writes it dies: see {@link onFault}.
  *
  * @example
  * ```ts
@@ -24,7 +24,7 @@ const forgotten = new FinalizationRegistry<FeedNode>((node) => node.forget());
  * ```
  */
 export class Feed {
-  /** Connect it to its destination. */
+  /** The source of the sound: connect it to a destination. */
   readonly node: AudioWorkletNode;
   /** Settles when everything was played after the writer's `end`, or the feed was closed. */
   readonly ended: Promise<void>;
@@ -42,22 +42,22 @@ export class Feed {
     forgotten.register(this, inner);
   }
 
-  /** Times that the writer was late. */
+  /** How often the writer was late. */
   get underruns(): number {
     return this.inner.figures.underruns;
   }
 
-  /** Live feeds: frames that were dropped because they came later than the latency. */
+  /** Live feeds: frames that were dropped because they arrived after the latency. */
   get lateFrames(): number {
     return this.inner.figures.lateFrames;
   }
 
-  /** Frames written and not played yet. In transfer mode, if another thread writes, as of a quarter of a second ago. */
+  /** Frames written and not played yet. In transfer mode, if another thread writes, the number is up to a quarter of a second old. */
   get bufferedFrames(): number {
     return this.inner.figures.bufferedFrames;
   }
 
-  /** The latency that the feed keeps, in frames: what was asked for in whole blocks. */
+  /** The latency that the feed keeps, in frames: the requested one, rounded up to whole blocks. */
   get latencyFrames(): number {
     return this.inner.format.latencyFrames;
   }
@@ -72,8 +72,8 @@ export class Feed {
   }
 
   /**
-   * Called when the feed ends for another reason than `end` or `close`: its context was closed, its writer's worker died, nobody
-   * opened its ticket.
+   * Called when the feed ends for another reason than `end` or `close`: its context was closed, its writer's worker died, or its ticket
+   * was not opened in time.
    */
   set onFault(callback: (message: string) => void) {
     this.inner.onFault = callback;
@@ -88,14 +88,14 @@ export class Feed {
     return this.here().blocks();
   }
 
-  /** No more will be written on this thread; what was sent is still played. Safe to call twice. */
+  /** Ends the feed: blocks that were sent on this thread are still played. Safe to call twice. */
   end(): void {
     if (!this.inner.isClosed) this.here().end();
   }
 
   /**
-   * Has another thread write, for good. Post the ticket with its ports, and give it to `openFeed` there, within ten seconds: after
-   * that the feed is closed, since the thread may have died before it came, and `onFault` called.
+   * Lets another thread write, permanently. Post the ticket with its ports, and pass it to `openFeed` there, within ten seconds: after
+   * that the feed is closed and `onFault` called, because the thread may have died.
    *
    * @throws {@link WavepoolError} `tap-taken` when it is written here, or was handed over before; `closed`.
    */
@@ -103,7 +103,7 @@ export class Feed {
     return this.inner.handOver();
   }
 
-  /** Takes the node out of the graph and ends its processor; loops that write end, on every thread. Safe to call twice. */
+  /** Disconnects the node and ends its processor; loops that write end, on every thread. Safe to call twice. */
   close(): void {
     this.inner.close();
   }

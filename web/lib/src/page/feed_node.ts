@@ -18,7 +18,7 @@ import {
 import { TICKET_MS } from '../shared/protocol.ts';
 import { workletNode } from './worklet_file.ts';
 
-/** The page's side of a feed. The pool keeps it until it is closed; it does not refer to the `Feed` that the user holds. */
+/** The page's side of a feed. The pool refers to it until it is closed; it does not refer to the user's `Feed`. */
 export class FeedNode {
   readonly node: AudioWorkletNode;
   readonly format: FeedFormat;
@@ -29,12 +29,12 @@ export class FeedNode {
   onFault: (message: string) => void = () => {};
   private readonly ring: Int32Array | null;
   private readonly lock = `wavepool ${crypto.randomUUID()}`;
-  /** The line to a writer on another thread. */
+  /** The port to a writer on another thread. */
   private readonly control: MessagePort;
   private readonly reported: (state: FeedState) => void;
   private readonly stopWatching: () => void;
   private ticket: FeedTicket | null;
-  /** Of a writer on this thread. */
+  /** The outlet of a writer on this thread. */
   private outlet: FeedOutlet | null = null;
   private state: FeedState = { underruns: 0, lateFrames: 0, bufferedFrames: 0 };
   private settleEnded: () => void = () => {};
@@ -42,7 +42,7 @@ export class FeedNode {
   private isEnded = false;
   private isForgotten = false;
   private writerEnded = false;
-  /** Ends the feed unless its ticket is opened before. */
+  /** Closes the feed, unless its ticket is opened before. */
   private lapse: ReturnType<typeof setTimeout> | undefined;
 
   /** `reported` is called with each new state. */
@@ -72,10 +72,10 @@ export class FeedNode {
     this.stopWatching = whenContextCloses(context, () => this.fail('The audio context was closed, and this feed with it.'));
   }
 
-  /** Gives the blocks to another thread, which is to open the ticket soon. */
+  /** Returns the ticket for another thread, which lapses after {@link TICKET_MS}. */
   handOver(): FeedTicket {
     const ticket = this.takeTicket();
-    this.lapse = setTimeout(() => this.fail('Nobody opened the ticket of this feed within ten seconds. Open another feed.'), TICKET_MS);
+    this.lapse = setTimeout(() => this.fail('The ticket of this feed was not opened within ten seconds. Open another feed.'), TICKET_MS);
     return ticket;
   }
 
@@ -87,27 +87,27 @@ export class FeedNode {
     return ticket;
   }
 
-  /** For a writer on this thread, once. */
+  /** Opens the outlet for a writer on this thread, once. */
   openOutlet(): FeedOutlet {
     const { format, lane } = this.takeTicket();
     this.outlet = openOutlet(lane, format);
     return this.outlet;
   }
 
-  /** How it is doing: as of now in shared mode, as last reported in transfer mode. */
+  /** The present state in shared mode, the last reported one in transfer mode. */
   get figures(): FeedState {
     if (this.ring) return ringState(this.ring, this.format);
     return this.outlet ? this.outlet.state() : this.state;
   }
 
-  /** Nobody can reach its `Feed` any more. */
+  /** Called after the `Feed` was collected as garbage. */
   forget(): void {
     this.isForgotten = true;
-    // A ticket that was never given away: nobody can write it.
+    // If the ticket was not used, there is no writer.
     if (this.ticket !== null || this.isEnded) this.close();
   }
 
-  /** Ends the processor, the writer and its loop, wherever it is. Safe to call twice. */
+  /** Ends the processor, the writer and its loop, on whichever thread it runs. Safe to call twice. */
   close(): void {
     if (this.isClosed) return;
     this.isClosed = true;
@@ -150,11 +150,11 @@ export class FeedNode {
     if (underrun) this.onUnderrun(state.underruns);
   }
 
-  /** The writer's thread holds its lock: the page gets the lock when the thread has died, or knows that the feed is closed. */
+  /** Requests the lock of the writer's thread, which the page gets when that thread dies, or after the feed was closed. */
   private watchWriter(): void {
     void navigator.locks.request(this.lock, () => {
       if (this.isClosed || this.writerEnded) return;
-      // What it wrote is still played.
+      // Blocks that it has written are still played.
       this.say({ kind: 'end' });
       void this.ended.then(() => this.close());
       this.onFault('The thread that wrote this feed is gone. Open another feed.');

@@ -7,14 +7,14 @@ export interface FeedConfig {
   /** Frames per block, 1 to 65536: a multiple of 128 is best. */
   readonly frames: number;
   /**
-   * How much written sound is kept buffered, in milliseconds: what is written is played so much later. 100 unless said
-   * otherwise, at most 10000. Rounded up to whole blocks, at least three; `Feed.latencyFrames` is what became of it.
+   * The time from writing to playing, in milliseconds, during which samples are buffered. Default: 100; at most 10000. Rounded up to whole
+   * blocks, at least three: see `Feed.latencyFrames`.
    */
   readonly latencyMs?: number;
   /**
-   * Who sets the pace. `false` (the default): the feed does. The writer waits for room, is never further ahead than the
-   * latency, and every frame is played. `true`: the source does, as a microphone or a network. The feed begins with what is
-   * newest, keeps the latency, and drops frames that are later than that; `Feed.lateFrames` counts them.
+   * What sets the pace. `false` (the default): the feed. The writer waits for a free block, is never further ahead than the latency, and
+   * every frame is played. `true`: the source, such as a microphone or a network. The feed begins with the newest frames, keeps the
+   * latency, and drops frames that arrive later; `Feed.lateFrames` counts them.
    */
   readonly live?: boolean;
 }
@@ -23,13 +23,13 @@ const MAX_CHANNELS = 32;
 const MAX_FRAMES = 1 << 16;
 const MAX_LATENCY_MS = 10_000;
 const DEFAULT_LATENCY_MS = 100;
-/** One that is played, one that waits, one that is written. */
+/** One block that is played, one that is buffered, one that is being written. */
 const MIN_BLOCKS = 3;
 /** 256 MiB of samples. */
 const MAX_BUFFER_SAMPLES = 1 << 26;
 
 /**
- * Checks what a feed was asked to be.
+ * Checks the options of a feed.
  *
  * @throws {@link WavepoolError} `bad-option` with the option, the value and the limits.
  */
@@ -65,7 +65,7 @@ function invalid(rule: string, value: unknown): WavepoolError {
   return new WavepoolError('bad-option', `Invalid feed format: ${rule} (got ${show(value)}).`);
 }
 
-/** Never throws: `String` does for objects without a prototype. */
+/** Does not throw, as `String` does for objects without a prototype. */
 function show(value: unknown): string {
   if (typeof value === 'string') return JSON.stringify(value);
   return isObject(value) || typeof value === 'function' ? `a value of type ${typeof value}` : String(value);

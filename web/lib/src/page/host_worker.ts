@@ -11,9 +11,9 @@ type Waiting = {
   readonly kind: HostRequest['kind'];
   readonly resolve: (value: never) => void;
   readonly reject: (error: WavepoolError) => void;
-  /** Called with an answer that came after the request was refused. */
+  /** Called with an answer that arrived after the request was rejected. */
   readonly late: (value: never) => void;
-  /** The worker has taken it up. */
+  /** The worker has begun with it. */
   begun: boolean;
 };
 
@@ -24,31 +24,31 @@ export interface LockHolder {
   lost(leases: number): void;
 }
 
-/** Whose thread is alive and stuck: the library's control worker, or a worker of the page's that reads a tap. */
+/** The thread that is alive and makes no progress: the library's control worker, or a worker of the page that reads a tap. */
 export type StuckThread = 'control-worker' | 'reader';
 
-/** The page's line to the control worker: one answer or refusal per request. */
+/** The page's connection to the control worker: one answer or refusal per request. */
 export class HostWorker {
   onSnapshot: (json: string) => void = () => {};
   onCrash: (message: string) => void = () => {};
-  /** Called when this worker, or one of the page's that reads a tap, is alive and makes no progress. */
+  /** Called when the control worker, or a worker of the page that reads a tap, is alive and makes no progress. */
   onStuck: (message: string, thread: StuckThread) => void = () => {};
   readonly watchdog: Watchdog;
   private readonly worker: Worker;
   private readonly waiting = new Map<number, Waiting>();
-  /** Requests that were refused, but reached a worker that may still answer them. */
+  /** Requests that were rejected because the worker was stuck; it may still answer them. */
   private readonly refused = new Map<number, Waiting>();
   private readonly participants = new Set<LockHolder>();
-  /** Shared mode: wakes the worker, which sleeps within its turns. */
+  /** Shared mode: wakes the worker, which sleeps without returning to its event loop. */
   private wakeCounter: Int32Array | null = null;
   private nextId = 1;
   /** Its files are loaded: a worker whose files are slow to load is not stuck. */
   private started = false;
   private startLimit: ReturnType<typeof setTimeout> | undefined;
   private booted = false;
-  /** Shared mode: what it does at this moment. */
+  /** Shared mode: the worker's current activity. */
   private activity: Activity | null = null;
-  /** Why no request can be answered any more. */
+  /** The error of every further request, after the worker has died. */
   private dead: WavepoolError | null = null;
 
   constructor() {
@@ -62,12 +62,12 @@ export class HostWorker {
       booting: () => !this.booted,
       progress: () => this.activity?.progress ?? 0,
       ping: () => this.post({ kind: 'ping' }),
-      stuck: (silentMs) => this.onStuck(this.stuck(silentMs), 'control-worker'),
-      refuse: (silentMs) => this.refuse(silentMs),
+      stuck: (stuckMs) => this.onStuck(this.stuck(stuckMs), 'control-worker'),
+      refuse: (stuckMs) => this.refuse(stuckMs),
     });
   }
 
-  /** Boots the worker, and watches over it from then on. */
+  /** Boots the worker, and watches it from then on. */
   async boot(request: Omit<Extract<HostRequest, { kind: 'boot' }>, 'kind' | 'lock' | 'wakeCounter'>): Promise<HostAnswers['boot']> {
     const lock = `wavepool ${crypto.randomUUID()}`;
     this.wakeCounter = request.mode === 'shared' ? newWakeCounter() : null;
@@ -83,8 +83,8 @@ export class HostWorker {
   }
 
   /**
-   * Rejected with `host-stuck` when the worker is stuck for long. If it comes back it carries out the request all the same: then
-   * `late` is called with its answer.
+   * Rejected with `host-stuck` when the worker makes no progress for long. If the worker executes the request later, `late` is called with
+   * the answer.
    */
   request<K extends HostRequest['kind']>(
     request: Extract<HostRequest, { kind: K }>,
@@ -96,7 +96,7 @@ export class HostWorker {
     return new Promise<HostAnswers[K]>((resolve, reject) => {
       this.waiting.set(id, { kind: request.kind, resolve, reject, late, begun: false });
       this.post({ ...request, id } satisfies ToHost, transfer);
-      this.watchdog.look();
+      this.watchdog.start();
     });
   }
 
@@ -105,19 +105,19 @@ export class HostWorker {
     if (this.wakeCounter) signal(this.wakeCounter);
   }
 
-  /** Has the worker reclaim what the participant's thread held, should it die. */
+  /** Reclaims the participant's leases when its thread dies. */
   watch(participant: LockHolder, holder: Holder): void {
     this.participants.add(participant);
     void navigator.locks.request(participant.lock, async () => {
-      // To be had when the thread has left, and is not watched any more, or has died.
+      // The lock is free after the thread has left, and is not watched any more, or has died.
       if (this.participants.delete(participant)) await this.reclaim(participant, holder);
     });
   }
 
-  /** Has the worker reclaim what the participant's thread held, which is gone. */
+  /** Has the worker reclaim the leases of a participant whose thread is gone. */
   async reclaim(participant: LockHolder, holder: Holder): Promise<void> {
     const reclaimed = ({ leases }: HostAnswers['reclaim']): void => participant.lost(leases);
-    // A worker that has died reclaims nothing, and its death is reported elsewhere. One that is stuck may reclaim later.
+    // A worker that has died reclaims nothing; its death is reported by `onCrash`. One that is stuck may reclaim later.
     await this.request<'reclaim'>({ kind: 'reclaim', holder }, [], reclaimed).then(reclaimed, () => undefined);
   }
 
@@ -126,15 +126,15 @@ export class HostWorker {
     this.participants.delete(participant);
   }
 
-  /** Throws when no request can be answered any more. */
+  /** Throws if the worker has died. */
   check(): void {
     if (this.dead) throw this.dead;
   }
 
-  /** Ends the worker at once, stuck or not. */
+  /** Terminates the worker at once, even if it is stuck. */
   terminate(why = 'The pool was closed.'): void {
     this.worker.terminate();
-    // In the middle of a turn it would end with that only.
+    // A worker that sleeps ends only after it wakes.
     if (this.wakeCounter) signal(this.wakeCounter);
     this.fail(why, 'closed');
   }
@@ -145,7 +145,7 @@ export class HostWorker {
       case 'alive':
         this.started = true;
         clearTimeout(this.startLimit);
-        return this.watchdog.look();
+        return this.watchdog.start();
       case 'begun': {
         const request = this.waiting.get(message.id) ?? this.refused.get(message.id);
         if (request) request.begun = true;
@@ -171,18 +171,18 @@ export class HostWorker {
     return request;
   }
 
-  /** What a worker that makes no progress was doing. */
-  private stuck(silentMs: number): string {
+  /** Describes what a worker that makes no progress was doing. */
+  private stuck(stuckMs: number): string {
     const begun = [...this.waiting.values(), ...this.refused.values()].filter((request) => request.begun).map(({ kind }) => kind);
     const own = 'at work between requests (windows of open streams, a control step of the pool, events)';
     const doing = this.activity?.description ?? (begun.length > 0 ? 'answering a request' : own);
     const requests = begun.length > 0 ? `; requests begun and not answered: ${begun.join(', ')}` : '';
-    return `The control worker is stuck: no progress for ${Math.round(silentMs)} ms while ${doing}${requests}.`;
+    return `The control worker is stuck: no progress for ${Math.round(stuckMs)} ms while ${doing}${requests}.`;
   }
 
-  /** Nobody waits any longer. The worker is not ended: it may come back, and answers then. */
-  private refuse(silentMs: number): void {
-    const error = new WavepoolError('host-stuck', `${this.stuck(silentMs)} This call is not waited for any longer; \`restart()\` ends that worker and begins anew.`);
+  /** Rejects all pending requests. The worker is not terminated, because it may make progress later and answer then. */
+  private refuse(stuckMs: number): void {
+    const error = new WavepoolError('host-stuck', `${this.stuck(stuckMs)} This call is not waited for any longer; \`restart()\` terminates that worker and starts another one.`);
     for (const [id, request] of this.waiting) {
       this.refused.set(id, request);
       request.reject(error);

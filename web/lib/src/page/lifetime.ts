@@ -12,8 +12,8 @@ export type CloseReason =
   | 'host-failed';
 
 /**
- * Calls `closed` once when the context closes: in a later task, or now if it is closed already. Returns how to stop
- * watching, which is safe to call at any time.
+ * Calls `closed` once when the context closes: in a later task, or now if it is closed already. Returns a function that stops watching,
+ * which may be called at any time.
  */
 export function whenContextCloses(context: BaseAudioContext, closed: () => void): () => void {
   const stop = (): void => context.removeEventListener('statechange', look);
@@ -27,7 +27,7 @@ export function whenContextCloses(context: BaseAudioContext, closed: () => void)
   return stop;
 }
 
-/** The error of whatever needs a context that still runs. */
+/** The error of calls that need a context that still runs. */
 export function contextClosed(): WavepoolError {
   return new WavepoolError(
     'context-closed',
@@ -35,12 +35,12 @@ export function contextClosed(): WavepoolError {
   );
 }
 
-/** The error of whatever needs a pool that was not closed. */
+/** The error of calls on a pool that was closed. */
 export function poolClosed(): WavepoolError {
   return new WavepoolError('closed', 'The pool was closed. Create another one with `Wavepool.create()`.');
 }
 
-/** The outcome of `work`, unless the context closes first: nothing on its audio thread is sure to settle then. */
+/** The outcome of `work`, unless the context closes first: work on its audio thread may not settle then. */
 export function whileContextRuns<T>(context: BaseAudioContext, work: Promise<T>): Promise<T> {
   return new Promise((resolve, reject) => {
     const stop = whenContextCloses(context, () => reject(contextClosed()));

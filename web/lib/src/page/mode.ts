@@ -10,14 +10,14 @@ export interface ModeChoice {
   readonly reason: string;
 }
 
-/** Chooses the transport. Throws `not-isolated` where `shared` was demanded and cannot be had. */
+/** Chooses the mode. Throws `not-isolated` if `shared` was requested on a page that is not isolated. */
 export function chooseMode(requested: ModeRequest): ModeChoice {
   const isolated = globalThis.crossOriginIsolated === true && typeof SharedArrayBuffer === 'function';
   switch (requested) {
     case 'transfer':
-      return { mode: 'transfer', reason: 'asked for by the page' };
+      return { mode: 'transfer', reason: 'requested by the page' };
     case 'shared':
-      if (isolated) return { mode: 'shared', reason: 'asked for by the page, which is cross-origin isolated' };
+      if (isolated) return { mode: 'shared', reason: 'requested by the page, which is cross-origin isolated' };
       throw new WavepoolError(
         'not-isolated',
         'Shared memory needs a cross-origin isolated page. Serve it with the headers ' +

@@ -1,30 +1,30 @@
-/** The frames of a render quantum, where the browser does not say. */
+/** The frames of a render quantum, if the browser does not tell. */
 const USUAL_QUANTUM = 128;
-/** How often a time that the context refuses is moved on. */
+/** How often a later time is tried after the context has refused one. */
 const MOST_TRIES = 16;
 
 let warned = false;
 
-/** Once: what is missing then is counted, but a page that does not look would not know why. */
+/** Warns once. Skipped windows are counted, but the count does not tell the reason. */
 function warn(): void {
   if (warned) return;
   warned = true;
   console.warn('Wavepool: this browser cannot suspend an OfflineAudioContext, so its taps and tuners skip windows that are not read in time. See `skipped_windows`.');
 }
 
-/** A stream whose windows are to be read before more of them are rendered. */
+/** A stream whose windows are read before more of them are rendered. */
 export interface Paced {
-  /** Frames that can be rendered while nothing is read. */
+  /** Frames that can be rendered while no window is read. */
   readonly framesAhead: number;
-  /** Settles when everything that was rendered so far has been read, or will not be. */
+  /** Settles when all windows that were rendered so far have been read, or will not be. */
   catchUp(): Promise<void>;
 }
 
 const pacers = new WeakMap<OfflineAudioContext, OfflinePacer>();
 
 /**
- * An `OfflineAudioContext` renders as fast as it can, faster than anybody reads. So it is suspended again and again, until what
- * it has rendered was read: nothing is skipped, and memory stays bounded. See
+ * An `OfflineAudioContext` renders faster than windows are read. So it is suspended repeatedly, until the windows so far were read: no
+ * window is skipped, and memory stays bounded. See
  * `docs/decisions/0040-offline-contexts-wait-for-readers.md`.
  */
 export class OfflinePacer {
@@ -37,7 +37,7 @@ export class OfflinePacer {
   private constructor(context: OfflineAudioContext) {
     this.context = context;
     this.suspend = context.suspend.bind(context);
-    // A context accepts one suspension for each quantum: where ours is, the page's would be refused.
+    // A context accepts one suspension for each quantum: one of the page's would be refused where one of ours is.
     const shared = (time: number): Promise<void> =>
       this.suspend(time).catch((refused: unknown) => this.share(time * context.sampleRate) ?? Promise.reject(refused));
     Object.defineProperty(context, 'suspend', { value: shared, configurable: true, writable: true });
@@ -47,7 +47,7 @@ export class OfflinePacer {
     return (this.context as { renderQuantumSize?: number }).renderQuantumSize ?? USUAL_QUANTUM;
   }
 
-  /** The page's part in a suspension of ours; null if there is none at this frame that is still the page's to ask for. */
+  /** Shares our suspension at this frame with the page; null if there is none, or it is shared already. */
   private share(at: number): Promise<void> | null {
     for (const [frame, page] of this.scheduled) {
       if (page === null && Math.abs(frame - at) < this.quantum) {
@@ -57,7 +57,7 @@ export class OfflinePacer {
     return null;
   }
 
-  /** Paces the context by this stream too, if it renders offline and can be suspended. */
+  /** Has the context also wait for this stream, if it renders offline and can be suspended. */
   static add(context: BaseAudioContext, stream: Paced): void {
     const offline = typeof OfflineAudioContext === 'function' && context instanceof OfflineAudioContext;
     if (!offline) return;
@@ -72,13 +72,13 @@ export class OfflinePacer {
     pacers.get(context as OfflineAudioContext)?.streams.delete(stream);
   }
 
-  /** One suspension so many frames from now. */
+  /** Schedules a suspension at most this number of frames from now. */
   private schedule(ahead: number): void {
     const { quantum } = this;
     const { sampleRate, currentTime } = this.context;
     const now = Math.round(currentTime * sampleRate);
     const frame = now + Math.max(Math.floor(ahead / quantum), 1) * quantum;
-    // An earlier one will schedule this one.
+    // An earlier suspension will schedule this one.
     for (const other of this.scheduled.keys()) if (other > now && other <= frame) return;
     this.suspendAt(frame, quantum, MOST_TRIES);
   }
@@ -89,20 +89,20 @@ export class OfflinePacer {
     scheduled.set(frame, null);
     const refused = (): void => {
       scheduled.delete(frame);
-      // The page has a suspension of its own there, or the context, which runs already, is past it.
+      // The page has a suspension there, or the context has rendered beyond it.
       this.suspendAt(frame + quantum * 2 ** (MOST_TRIES - tries), quantum, tries - 1);
     };
     this.suspend(frame / context.sampleRate).then(() => this.pause(frame), refused);
   }
 
-  /** The next one is scheduled at once, so that it has been accepted when the context goes on. */
+  /** The next suspension is scheduled first, so that it was accepted before the context resumes. */
   private async pause(frame: number): Promise<void> {
     const streams = [...this.streams];
     if (streams.length > 0) this.schedule(Math.min(...streams.map(({ framesAhead }) => framesAhead)));
     await Promise.allSettled(streams.map((stream) => stream.catchUp()));
     const page = this.scheduled.get(frame);
     this.scheduled.delete(frame);
-    // The page resumes the context itself when the suspension is also its own. It may have done so before.
+    // If the suspension is shared, the page resumes the context. It may have done so already.
     if (page) page();
     else await this.context.resume().catch(() => undefined);
   }

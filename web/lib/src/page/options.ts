@@ -1,30 +1,30 @@
 import { WavepoolError } from '../shared/errors.ts';
 
-/** The error of an option that cannot be: what it must be, and what was given. */
+/** The error of an invalid option: its name, the rule, and the given value. */
 export function invalid(name: string, rule: string, given: unknown): WavepoolError {
   return new WavepoolError('bad-option', `Invalid ${name}: must be ${rule} (got ${shown(given)}).`);
 }
 
-/** The number, if it is a whole one from `least` to `most`. Throws `bad-option` otherwise. */
+/** Returns the number, if it is a whole one from `least` to `most`. Throws `bad-option` otherwise. */
 export function wholeNumber(name: string, given: unknown, least: number, most: number): number {
   if (typeof given === 'number' && Number.isInteger(given) && given >= least && given <= most) return given;
   throw invalid(name, `a whole number from ${least} to ${most}`, given);
 }
 
-/** The value, if it is true or false; `otherwise` if it was left out. Throws `bad-option` for anything else. */
+/** Returns the value, if it is true or false; `otherwise` if it was left out. Throws `bad-option` for anything else. */
 export function trueOrFalse(name: string, given: unknown, otherwise: boolean): boolean {
   if (given === undefined) return otherwise;
   if (typeof given === 'boolean') return given;
   throw invalid(name, 'true or false', given);
 }
 
-/** The object, if it is one. Throws `bad-option` otherwise. */
+/** Returns the object, if it is one. Throws `bad-option` otherwise. */
 export function optionsObject<T extends object>(name: string, rule: string, given: T): T {
   if (typeof given === 'object' && (given as unknown) !== null) return given;
   throw invalid(name, rule, given);
 }
 
-/** A value in an error message: short, and never with a getter or `toString` of the caller's run. */
+/** Formats a value for an error message: short, and without calling a getter or `toString` of the caller's. */
 export function shown(value: unknown): string {
   switch (typeof value) {
     case 'string':

@@ -2,28 +2,28 @@ import type { HostWorker } from './host_worker.ts';
 import { THREAD_END, TICKET_MS, type FromParticipant, type Holder, type Leave, type ThreadEnd, type ToParticipant } from '../shared/protocol.ts';
 import { Watchdog } from './watchdog.ts';
 
-/** A thread that does not answer for so long is taken to be busy, or gone. */
+/** The most time to wait for a thread's final message: after that it is busy, or gone. */
 const FINAL_MESSAGE_MS = 500;
-/** A context that renders offline waits so long for a reader's thread to take part at all. */
+/** The most time that a context which renders offline waits until a reader's thread has joined. */
 const JOINED_MS = 10_000;
 
 /**
- * The page's line to a thread that takes part in the pool: this one, or a worker of the page's. The thread holds a Web
- * Lock for as long as it takes part; the page waits for that lock, and so learns of the thread's death. See
+ * The page's connection to a participant: this thread, or a worker of the page. The participant's thread holds a Web Lock; the page requests
+ * the same lock, and so notices the thread's death. See
  * `docs/decisions/0034-thread-lifetime-by-web-lock.md`.
  */
 export class Participant {
-  /** The thread's end, for its ticket. */
+  /** The thread's port, for its ticket. */
   readonly port: MessagePort;
   readonly lock = `wavepool ${crypto.randomUUID()}`;
-  /** What is known of its end; a participant that has not joined has none to wait for. */
+  /** Whether its thread may still use the pool; before it has joined, it does not. */
   end: ThreadEnd = THREAD_END.gone;
-  /** Called when its thread has died, or did not come in time, with the number of leases that were taken back. */
+  /** Called when its thread has died, or did not join in time, with the number of reclaimed leases. */
   onLost: (leases: number) => void = () => {};
-  /** Called when its thread has left, whether it was asked to or not. */
+  /** Called when its thread has left, on request or on its own initiative. */
   onLeft: () => void = () => {};
-  /** Called when its thread is alive and does not answer: see {@link follow}. */
-  onStuck: (silentMs: number) => void = () => {};
+  /** Called when its thread is alive and makes no progress: see {@link follow}. */
+  onStuck: (stuckMs: number) => void = () => {};
   private readonly host: HostWorker;
   private readonly holder: Holder;
   private readonly control: MessagePort;
@@ -31,19 +31,19 @@ export class Participant {
   /** No ticket is accepted any more. */
   private closed = false;
   private invited = false;
-  /** Ends as soon as it is known whether the ticket is opened, because it refers to all of this. */
+  /** The timer of the ticket; cleared as soon as it is known whether the ticket is opened, because it refers to this object. */
   private lapsing: ReturnType<typeof setTimeout> | undefined;
   private joined = false;
   /** It has left, or is lost. */
   private departed = false;
-  /** It has joined on another thread than this page's, which cannot watch itself. */
+  /** It has joined on another thread than this page's, and can be watched. */
   private watched = false;
-  /** It is watched while this context runs. */
+  /** Its thread is watched while this context runs. */
   private context: BaseAudioContext | null = null;
   private readonly watchdog: Watchdog;
-  /** Nobody waits for it, though it may still come. */
+  /** It is not waited for any more, although it may still join. */
   private absent = false;
-  /** It is to catch up with so many windows as soon as it has joined. */
+  /** The number of windows with which it is to catch up as soon as it has joined. */
   private missing: number | null = null;
   private caughtUp: (released: number | null) => void = () => {};
 
@@ -75,19 +75,19 @@ export class Participant {
       booting: () => false,
       progress: () => 0,
       ping: () => this.say({ kind: 'ping' }),
-      stuck: (silentMs) => this.onStuck(silentMs),
-      // Nothing waits for it without a limit of its own.
+      stuck: (stuckMs) => this.onStuck(stuckMs),
+      // Every wait for it has a limit of its own.
       refuse: () => {},
     });
   }
 
-  /** Watches over its thread from the time it joins, as long as the context runs: windows wait to be read. */
+  /** Watches its thread from the time it joins, as long as the context runs. */
   follow(context: BaseAudioContext): void {
     this.context = context;
     if (this.joined && this.watched) this.watchdog.follow(context);
   }
 
-  /** Nobody waits for it any more. */
+  /** Stops watching its thread. */
   unfollow(): void {
     this.watchdog.stop();
   }
@@ -101,12 +101,12 @@ export class Participant {
     if (thread === 'other') this.lapsing = setTimeout(() => this.lapse(), TICKET_MS);
   }
 
-  /** There will be nobody: a port that is listened to would otherwise stay for as long as the page. */
+  /** Closes the port, if no ticket was given away: a port with a listener would otherwise stay as long as the page. */
   dismiss(): void {
     if (!this.invited) this.control.close();
   }
 
-  /** It holds its lock by now, so that its death is noticed from here on. */
+  /** The thread holds its lock by now, so that its death is noticed from here on. */
   private join(): void {
     if (this.closed) return this.say({ kind: 'refused' });
     clearTimeout(this.lapsing);
@@ -118,26 +118,26 @@ export class Participant {
     if (this.missing !== null) this.say({ kind: 'catchUp', windows: this.missing });
   }
 
-  /** It has not joined in time; should it still come, it is refused. */
+  /** The ticket was not opened in time; a thread that still opens it is refused. */
   private lapse(): void {
     this.closed = true;
     void this.host.reclaim(this, this.holder);
   }
 
-  /** It does not touch the memory: it has not joined yet, or has left. */
+  /** It does not use the memory: it has not joined yet, or has left. */
   get stopped(): boolean {
     return this.end !== THREAD_END.running;
   }
 
   /**
-   * Asks it to go; settles when it has, when it says that its user still has something, or when it does not answer. `late` is
-   * called once if it goes after that.
+   * Requests that it leaves; settles when it has left, when its user still has leases, or when it does not answer in time. `late` is called
+   * once if it leaves after that.
    */
   async leave(how: Leave, late: () => void): Promise<void> {
     this.closed = true;
     clearTimeout(this.lapsing);
     if (this.invited && !this.joined) {
-      // Read by whoever opens the ticket all the same; a port that is listened to would stay for as long as the page.
+      // For a thread that still opens the ticket. A port with a listener would stay as long as the page.
       this.say({ kind: 'refused' });
       this.control.close();
     }
@@ -153,7 +153,7 @@ export class Participant {
     this.gone = this.stopped ? () => {} : late;
   }
 
-  /** Settles when it has seen so many windows, with how many it has given back; `null` when there is nobody to wait for. */
+  /** Settles when it has read so many windows, with the number of released ones; `null` if there is no thread to wait for. */
   catchUp(windows: number): Promise<number | null> {
     if (this.joined ? this.stopped : this.absent) return Promise.resolve(null);
     return new Promise((resolve) => {
@@ -168,7 +168,7 @@ export class Participant {
     });
   }
 
-  /** Whoever was given the ticket does not open it: nobody waits for that again. */
+  /** The ticket was not opened; it is not waited for again. */
   private missed(): void {
     this.absent = true;
     this.giveUpCatchingUp();
@@ -178,7 +178,7 @@ export class Participant {
     this.caughtUp(null);
   }
 
-  /** Its thread is known to be dead, or did not come; `leases` were taken back. */
+  /** Its thread has died, or did not join; `leases` were reclaimed. */
   lost(leases: number): void {
     if (this.departed) return;
     this.departed = true;
@@ -186,14 +186,14 @@ export class Participant {
     clearTimeout(this.lapsing);
     this.end = THREAD_END.gone;
     this.watchdog.stop();
-    // A thread that comes too late is answered.
+    // If it has not joined, the port stays open, so that a late thread is refused.
     if (this.joined) this.control.close();
     this.gone();
     this.caughtUp(null);
     this.onLost(leases);
   }
 
-  /** It releases its lock only when the page no longer waits for it. */
+  /** The thread releases its lock after `final`, when the page does not wait for the lock any more. */
   private depart(): void {
     this.departed = true;
     this.end = THREAD_END.left;

@@ -9,9 +9,9 @@ export class PoolPlace {
   private readonly participant: Participant;
   private readonly number: number;
   private given: Promise<unknown> | null = null;
-  /** Called when nobody uses it any more. */
+  /** Called when no thread uses it any more. */
   onEnded: () => void = () => {};
-  /** Called when its thread has died, with the number of leases that were taken back. */
+  /** Called when its thread has died, with the number of reclaimed leases. */
   onLost: (leases: number) => void = () => {};
 
   private constructor(host: HostWorker, wasm: ParticipantWasm, place: HostAnswers['openPool'], counts: MessagePort | null, user: 'page' | 'other') {
@@ -27,7 +27,7 @@ export class PoolPlace {
       this.onEnded();
       this.onLost(leases);
     };
-    // A participant may leave unasked. A control worker that has died reclaims nothing.
+    // A participant may leave on its own initiative. A control worker that has died closes nothing.
     this.participant.onLeft = () => void this.giveBack().catch(() => undefined);
     this.participant.invite(user);
   }
@@ -40,14 +40,14 @@ export class PoolPlace {
     const counts = wasm.memory ? null : new MessageChannel();
     const request = { kind: 'openPool', counts: counts && counts.port1 } as const;
     const place = await host.request<'openPool'>(request, counts ? [counts.port1] : [], ({ participant }) => {
-      // Nobody waits for it any more.
+      // The caller does not wait for it any more.
       host.request<'closePool'>({ kind: 'closePool', participant, end: THREAD_END.gone }).catch(() => undefined);
     });
     return new PoolPlace(host, wasm, place, counts && counts.port2, user);
   }
 
   async close(): Promise<void> {
-    // What goes only later is given back when it has left.
+    // A thread that leaves later is closed in the control worker then.
     await this.participant.leave('leave', () => {});
     await this.giveBack();
   }

@@ -6,25 +6,25 @@ import type { WasmSource } from './wasm_source.ts';
 import { checkUrl } from './wavepool_options.ts';
 import { addWorklet, workletNode } from './worklet_file.ts';
 
-/** As many as a block of the pool can have: `MAX_CHANNELS` of the crate. */
+/** The most channels of a block of the pool: `MAX_CHANNELS` of the crate. */
 const MOST_CHANNELS = 16;
 
 export interface ProcessorConfig {
-  /** A module that `wavepool::export_processor!` made. An address is fetched once, however many processors are opened. */
+  /** A module that `wavepool::export_processor!` has made. An address is fetched once, however many processors are opened. */
   readonly wasm: WasmSource;
-  /** Channels in and out, 1 to 16; 2 unless said otherwise. */
+  /** Number of input and output channels, 1 to 16. Default: 2. */
   readonly channels?: number;
-  /** Where the worklet file is served, if a bundler moved it. */
+  /** The address of the worklet file, if a bundler moved it. */
   readonly workletUrl?: string | URL;
 }
 
 /** A processor written in Rust, as an audio node. */
 export class Processor {
-  /** Connect it like any other. */
+  /** The audio node: connect it like any other. */
   readonly node: AudioWorkletNode;
-  /** By the names that the processor gave them. */
+  /** The parameters by name. */
   readonly parameters: ReadonlyMap<string, AudioParam>;
-  /** Called once if the processor panics; the node is silent from then on, and others go on. */
+  /** Called once if the processor panics; the node is silent from then on, and other nodes are not affected. */
   onFault: (message: string) => void = () => {};
 
   /** @internal */
@@ -36,7 +36,7 @@ export class Processor {
     node.onprocessorerror = () => fault('the processor could not be started');
   }
 
-  /** Ends it: it is disconnected, and its memory is there for the next processor of the same module. Safe to call twice. */
+  /** Disconnects and ends it; the next processor of the same module reuses its memory. Safe to call twice. */
   close(): void {
     this.node.disconnect();
     this.node.port.postMessage(null);
@@ -57,8 +57,8 @@ export class Processor {
  * lowPass.parameters.get('frequency')?.linearRampToValueAtTime(200, context.currentTime + 1);
  * source.connect(lowPass.node).connect(context.destination);
  * ```
- * @throws {@link WavepoolError} `wasm-unavailable`, `worklet-failed`; `bad-option` for a module that is no processor and for
- * channels that cannot be; `out-of-memory` when the browser has no memory for its module; `context-closed`.
+ * @throws {@link WavepoolError} `wasm-unavailable`, `worklet-failed`; `bad-option` for a module that is not a processor, and for invalid
+ * options; `out-of-memory` when the browser has no memory for the module; `context-closed`.
  */
 export async function openProcessor(context: BaseAudioContext, config: ProcessorConfig): Promise<Processor> {
   optionsObject('context', 'an AudioContext or an OfflineAudioContext', context);

@@ -9,7 +9,7 @@ export interface ProcessorModule extends KeyedModule {
 const read = new WeakMap<KeyedModule, ProcessorModule>();
 
 /**
- * The module, and what it says of its parameters: read once, because each reading needs a memory.
+ * The module and its parameters, which are read once, because that needs a memory.
  *
  * @throws {@link WavepoolError} `wasm-unavailable`, `bad-option`, `out-of-memory`
  */
@@ -23,12 +23,12 @@ export async function processorModule(source: WasmSource): Promise<ProcessorModu
   return found;
 }
 
-/** What the module says of its parameters. Instantiated here for that alone: it is small, and nothing runs. */
+/** The parameters of the module. It is instantiated for that alone, which is cheap. */
 function parametersOf(module: WebAssembly.Module): ProcessorModule['parameters'] {
   const isProcessor = WebAssembly.Module.exports(module).some(({ name }) => name === 'processor_open');
   const [needs] = WebAssembly.Module.imports(module);
   if (!isProcessor || needs) {
-    const why = needs ? `it wants "${needs.name}", which a worklet does not have; build it without wavepool's default features` : 'it was not made by export_processor!';
+    const why = needs ? `it imports "${needs.name}", which a worklet does not have; build it without wavepool's default features` : 'it was not made by export_processor!';
     throw new WavepoolError('bad-option', `The WebAssembly module is no processor: ${why}.`);
   }
   const exports = instantiate(module);

@@ -1,4 +1,4 @@
-/** What the pool learned, kept in the browser from one visit to the next. Storage may be switched off: then nothing is kept. */
+/** Stores the pool's sizing profile in the browser, for the next visit. If storage is disabled, nothing is stored. */
 export class ProfileStore {
   private readonly key: string;
   private kept: string | null;
@@ -8,18 +8,18 @@ export class ProfileStore {
     this.kept = read(this.key);
   }
 
-  /** The profile kept by an earlier visit, whatever it is worth: the pool looks at it before it uses it. */
+  /** The profile of an earlier visit, which the pool validates before it uses it. */
   get profile(): string | null {
     return this.kept;
   }
 
-  /** Forgets a profile that could not be used, so that the next visit does not meet it again. */
+  /** Deletes a profile that could not be used. */
   forget(): void {
     this.kept = null;
     try {
       localStorage.removeItem(this.key);
     } catch {
-      // Switched off.
+      // Storage is disabled.
     }
   }
 
@@ -29,7 +29,7 @@ export class ProfileStore {
     try {
       localStorage.setItem(this.key, profile);
     } catch {
-      // Full, or switched off.
+      // Storage is full or disabled.
     }
   }
 }

@@ -23,24 +23,24 @@ import type { Snapshot } from '../generated/snapshot.ts';
 import { newWakeLanes } from '../shared/wake.ts';
 import { workletNode } from './worklet_file.ts';
 
-/** A worklet in a context that was closed, or whose thread is gone, does not answer. */
+/** The most time to wait for a worklet's final message: it sends none if its context was closed, or its thread is gone. */
 const FINAL_MESSAGE_MS = 500;
 const READY_MS = 5000;
-/** A context that renders offline waits no longer for blocks that nobody keeps: some thread is gone then. */
+/** The most time that an offline context waits for blocks in transit: after that, some thread is gone. */
 const CATCH_UP_MS = 2000;
 
-/** The audio side of a tap or a tuner: the node that listens to another one, and its stream in the control worker. */
+/** The audio side of a tap or a tuner: the node that another one is connected to, and its stream in the control worker. */
 export class StreamNode implements Paced {
   /** Called once if the audio side fails; the node then stays silent. */
   onFault: (message: string) => void = () => {};
   /** Called once if the context closes while this is open. */
   onContextClosed: () => void = () => {};
   readonly config: StreamConfig;
-  /** The way of the windows to a JavaScript consumer; null if the stream has none. */
+  /** How a JavaScript consumer gets the windows; null if the stream has none. */
   readonly lane: ConsumerLane | null;
-  /** What the queue, or the blocks that circulate, hold of the stream: half of it, so that the other half is a reserve. */
+  /** Frames for which the queue, or the blocks that circulate, have room, divided by two: the other half is a reserve. */
   readonly framesAhead: number;
-  /** That consumer's thread. */
+  /** The consumer's thread. */
   readonly participant: Participant;
   private readonly source: AudioNode;
   private readonly node: AudioWorkletNode;
@@ -50,16 +50,16 @@ export class StreamNode implements Paced {
   private reported: (progress: Progress | null) => void = () => {};
   private stopping = false;
   private readonly shared: boolean;
-  /** Transfer mode: blocks that circulate. */
+  /** Transfer mode: number of blocks that circulate. */
   private readonly blocks: number;
   private readonly windowsAhead: number;
   private onFinalMessage: (() => void) | null = null;
   /** The control worker is watched while this context runs. */
   private followed = false;
-  /** The processor threw: its thread will not call it again. */
+  /** The processor threw; its thread does not call it again. */
   private failed = false;
   private worklet: ThreadEnd = THREAD_END.running;
-  /** Its instance is not called again: it may be in the middle of anything. */
+  /** The instance has trapped and is not called again: its memory may be inconsistent. */
   private trapped = false;
 
   private constructor(
@@ -86,7 +86,7 @@ export class StreamNode implements Paced {
     this.unwatch = whenContextCloses(source.context, () => this.onContextClosed());
   }
 
-  /** Opens the stream in the worker, then the node; resolves when the worklet runs. What fails half-way is closed again. */
+  /** Opens the stream in the worker, then the node; resolves when the worklet runs. After a failure everything is closed again. */
   static async open(source: AudioNode, host: HostWorker, config: StreamConfig, wasm: ParticipantWasm, key: string): Promise<StreamNode> {
     const { module, memory } = wasm;
     const ways = memory ? null : blockWays(config);
@@ -117,32 +117,32 @@ export class StreamNode implements Paced {
       host.check();
       if (ways) node.say({ kind: 'blocks', ports: ways.worklet }, portsOf(ways.worklet));
       source.connect(worklet);
-      // Silent, but connected: a node that leads nowhere is not run.
+      // Its output is silent. A node that is not connected to a destination is not run.
       worklet.connect(source.context.destination);
-      // Whatever closes the streams of a control worker that died does not know of this one yet.
+      // If the control worker has died meanwhile, this stream was not among those that were closed.
       host.check();
       host.watchdog.follow(source.context);
-      node.participant.onStuck = (silentMs) =>
-        host.onStuck(`The worker that reads the tap of stream ${stream} is stuck: it did not return to its event loop for ${Math.round(silentMs)} ms.`, 'reader');
+      node.participant.onStuck = (stuckMs) =>
+        host.onStuck(`The worker that reads the tap of stream ${stream} is stuck: it did not return to its event loop for ${Math.round(stuckMs)} ms.`, 'reader');
       if (lane) node.participant.follow(source.context);
       node.followed = true;
       OfflinePacer.add(source.context, node);
       return node;
     } catch (thrown) {
       const closing = node ? node.end() : closeUnused(host, stream);
-      // What went wrong first is the error.
+      // The first error is reported.
       await closing.catch(() => undefined);
       throw thrown;
     }
   }
 
-  /** Ends everything. */
+  /** Stops and closes the stream. */
   async end(): Promise<Snapshot> {
     await this.stop();
     return this.close();
   }
 
-  /** Ends the audio side; settles when its thread has answered, or is taken to be late. */
+  /** Ends the audio side; settles when its thread has answered, or after {@link FINAL_MESSAGE_MS}. */
   async stop(): Promise<void> {
     this.unwatch();
     this.stopping = true;
@@ -151,7 +151,7 @@ export class StreamNode implements Paced {
     this.participant.giveUpCatchingUp();
     const answered = (): ThreadEnd => (this.trapped ? THREAD_END.gone : THREAD_END.left);
     this.worklet = await new Promise<ThreadEnd>((resolve) => {
-      // A context that is closed runs nothing any more; any other thread may only be late.
+      // The thread of a closed context is gone; any other thread may only be late.
       const timer = setTimeout(() => {
         const gone = this.source.context.state === 'closed' || this.failed;
         resolve(gone ? THREAD_END.gone : THREAD_END.running);
@@ -162,10 +162,10 @@ export class StreamNode implements Paced {
       };
       this.say({ kind: 'close' });
     });
-    // Only now: a node that is disconnected hears silence, which would end up in the last windows.
+    // Not earlier: the input of a disconnected node is silence, which would get into the last windows.
     disconnect(this.source, this.node);
     if (this.worklet !== THREAD_END.running) return this.node.port.close();
-    // Should it answer later, its memory can still be given back.
+    // If it answers later, its memory is freed then.
     this.onFinalMessage = () => {
       this.worklet = answered();
       this.node.port.close();
@@ -175,8 +175,8 @@ export class StreamNode implements Paced {
   }
 
   /**
-   * Settles when the consumer has read every window so far, and in transfer mode enough blocks are back, or all but those it
-   * keeps. At once when nobody reads, or the stream is being closed.
+   * Settles when the consumer has read every window so far, and in transfer mode enough blocks were returned, or all but those it keeps.
+   * Settles at once if there is no reader, or the stream is being closed.
    */
   async catchUp(): Promise<void> {
     const giveUp = Date.now() + CATCH_UP_MS;
@@ -185,18 +185,18 @@ export class StreamNode implements Paced {
       if (progress === null) return;
       const released = this.lane === null ? progress.windows : await this.participant.catchUp(progress.windows);
       if (released === null || this.stopping) return;
-      // A window more may begin than the frames that are rendered next would fill.
+      // One window more may begin than the frames that are rendered next fill.
       if (this.shared || this.blocks - progress.out > this.windowsAhead + 1) return;
       await this.host.request<'catchUp'>({ kind: 'catchUp', stream: this.stream });
-      // Those on their way come back in a moment: there is nothing else to wait for.
+      // Blocks in transit are returned soon; the others are kept by the consumer.
       if (progress.out <= progress.windows - released || Date.now() > giveUp) return;
     }
   }
 
-  /** How far the audio side is; `null` when it does not answer any more. */
+  /** The progress of the audio side; `null` if it does not answer any more. */
   private async progress(): Promise<Progress | null> {
     if (this.stopping || this.failed) return null;
-    // Read from the shared memory, because a message is garbage on the audio thread.
+    // The host reads it from the shared memory, because a message is garbage on the audio thread.
     if (this.shared) return { ...(await this.host.request<'catchUp'>({ kind: 'catchUp', stream: this.stream })), out: 0 };
     return new Promise((resolve) => {
       this.reported = resolve;
@@ -245,13 +245,13 @@ export class StreamNode implements Paced {
   }
 }
 
-/** Closes a stream in the worker of which no thread takes part yet. */
+/** Closes a stream in the worker that no other thread uses yet. */
 function closeUnused(host: HostWorker, stream: number): Promise<unknown> {
   const { gone } = THREAD_END;
   return host.request<'close'>({ kind: 'close', stream, worklet: gone, consumer: gone });
 }
 
-/** Transfer mode: worklet and host exchange blocks; with a JavaScript consumer they pass through it on the way there. */
+/** Transfer mode: the ports by which blocks circulate between worklet and host, by way of a JavaScript consumer if there is one. */
 function blockWays(config: StreamConfig): {
   readonly host: HostPorts;
   readonly worklet: BlockPorts;
@@ -274,13 +274,13 @@ function blockWays(config: StreamConfig): {
   };
 }
 
-/** Each port once, as a transfer list wants it. */
+/** Each port once, as a transfer list requires. */
 function portsOf(ports: HostPorts | BlockPorts | undefined): MessagePort[] {
   const given: (MessagePort | null)[] = ports ? Object.values(ports) : [];
   return [...new Set(given)].filter((port) => port !== null);
 }
 
-/** The page may have disconnected them already, which is no reason to stop here. */
+/** Disconnects the nodes, unless the page has done so already. */
 function disconnect(source: AudioNode, node: AudioWorkletNode): void {
   try {
     source.disconnect(node);

@@ -4,14 +4,14 @@ import type { TapTicket } from '../shared/protocol.ts';
 import type { StreamFigures } from '../generated/snapshot.ts';
 import type { TapSession } from './tap_session.ts';
 
-/** Closes taps that the page has forgotten: nobody can read them any more. */
+/** Closes taps that were collected as garbage. */
 const forgotten = new FinalizationRegistry<TapSession>((session) => session.forget());
 
 /**
- * Listens to a node and cuts its sound into windows for JavaScript: here, or in a worker that the tap is handed over to.
+ * Captures the output of a node in windows for JavaScript: on this thread, or in a worker that gets the tap's ticket.
  *
- * A tap stays open until it, its pool or its context is closed. One that is collected as garbage is closed too, unless it
- * was handed over; but when that happens is up to the browser, so close what you open.
+ * A tap stays open until it, its pool or its context is closed. A tap that is collected as garbage is closed too, unless it was handed
+ * over; the browser decides when that happens, so close your taps.
  *
  * @example
  * ```ts
@@ -24,7 +24,7 @@ const forgotten = new FinalizationRegistry<TapSession>((session) => session.forg
 export class Tap {
   /**
    * Settles when the tap was closed, with the reason. When its context is closed, or an `OfflineAudioContext` has rendered
-   * everything, the tap closes by itself: a loop that reads it gets the windows that wait, and ends.
+   * everything, the tap is closed: a loop that reads it gets the queued windows, and ends.
    */
   readonly closed: Promise<CloseReason>;
   private readonly session: TapSession;
@@ -40,16 +40,16 @@ export class Tap {
   }
 
   /**
-   * Called if the audio side fails: the node then stays silent, and the tap should be closed. Also when the worker that
-   * reads the tap dies: what it held is taken back, and the tap closed.
+   * Called if the audio side fails: no window follows, and the tap should be closed. Also called when the worker that reads the tap dies:
+   * its windows are reclaimed, and the tap is closed.
    */
   set onFault(callback: (message: string) => void) {
     this.onFaultCallback = callback;
   }
 
   /**
-   * The windows as they come, read on this thread, until the tap is closed. Each block is valid until the next is asked
-   * for, unless kept; a tap that is closed meanwhile takes none away.
+   * The windows, read on this thread, until the tap is closed. Each block is valid until the next one is requested, unless it was kept; the
+   * close of the tap does not end that.
    *
    * @throws {@link WavepoolError} `tap-taken` when the tap was handed over, or another loop reads it.
    */
@@ -58,8 +58,8 @@ export class Tap {
   }
 
   /**
-   * Calls `read` with each window as it comes, on this thread; settles when the tap is closed. The block is valid until
-   * `read` returns, unless kept.
+   * Calls `read` with each window, on this thread; settles when the tap is closed. The block is valid until `read` returns, unless it was
+   * kept.
    *
    * @throws {@link WavepoolError} `tap-taken` when the tap was handed over, or another loop reads it.
    */
@@ -68,7 +68,7 @@ export class Tap {
   }
 
   /**
-   * Gives the windows to another thread, for good. Post the ticket with its ports, and open it there, within ten seconds.
+   * Lets another thread read the tap, permanently. Post the ticket with its ports, and open it there, within ten seconds.
    *
    * @example
    * ```ts
@@ -80,14 +80,14 @@ export class Tap {
    */
   handOver(): TapTicket {
     const ticket = this.session.handOver();
-    // Somebody else reads it now.
+    // Another thread reads it, also after this object was collected.
     forgotten.unregister(this);
     return ticket;
   }
 
   /**
-   * Ends the stream, and the loop that reads it once its body is done: the block at hand and kept ones stay valid until
-   * they are released. Resolves with the stream's final figures. Safe to call twice, and in the loop itself.
+   * Ends the stream, and the loop that reads it after its body has run: the current block and kept ones stay valid until they are
+   * released. Resolves with the stream's final figures. Safe to call twice, and in the loop itself.
    */
   close(): Promise<StreamFigures> {
     return this.session.end('closed');

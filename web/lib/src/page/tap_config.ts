@@ -10,14 +10,14 @@ export interface TapConfig {
   /** 1 to 16. */
   readonly channels: number;
   /**
-   * Of a tap: when it is closed, what waits is still delivered, and after it the frames that do not fill a window any more, as
-   * a last block with fewer {@link Block.frames}. Default: no. A context that is closed takes those frames with it; an
-   * `OfflineAudioContext` that has rendered everything does not.
+   * For a tap: when it is closed, queued windows are still delivered, then the frames that do not fill a window, as a last block with fewer
+   * {@link Block.frames}. Default: false. These last frames are lost when a context is closed, but not when an `OfflineAudioContext` has
+   * rendered everything.
    */
   readonly flush?: boolean;
 }
 
-/** What is to be cut out of `node`'s sound. Throws `bad-option` with the name, the limits and the value of what cannot be. */
+/** The configuration of the stream of a tap or a tuner. Throws `bad-option` with the name, the limits and the value of an invalid option. */
 export function streamConfig(
   node: AudioNode,
   config: TapConfig,
@@ -41,5 +41,5 @@ export function streamConfig(
 function checkNode(node: AudioNode): void {
   const given = optionsObject('node', 'an AudioNode', node) as Partial<AudioNode>;
   if (typeof given.connect !== 'function' || typeof given.context !== 'object') throw invalid('node', 'an AudioNode', node);
-  if (given.numberOfOutputs === 0) throw invalid('node', 'an AudioNode with an output, which a destination has not', node);
+  if (given.numberOfOutputs === 0) throw invalid('node', 'an AudioNode with an output, which a destination does not have', node);
 }

@@ -6,20 +6,20 @@ import type { StreamFigures } from '../generated/snapshot.ts';
 import type { StreamNode } from './stream_node.ts';
 
 /**
- * What a tap owns: the audio side, and the reader or the ticket for one. See
- * `docs/decisions/0041-closing-a-tap-leaves-its-blocks-to-the-reader.md`. It holds no reference to the {@link Tap}, so that a
- * tap which the page has forgotten is collected, and its session closed.
+ * The state of a tap: its audio side, and its reader or the ticket for one. See
+ * `docs/decisions/0041-closing-a-tap-leaves-its-blocks-to-the-reader.md`. It does not refer to the {@link Tap}, so that an unreachable tap
+ * is collected as garbage, and its session closed.
  */
 export class TapSession {
   /** Settles when the tap was closed, with the reason. */
   readonly closed: Promise<CloseReason>;
-  /** Settles when, after that, the reader has given back the last block it had. */
+  /** Settles when, after the close, the reader has released its last block. */
   readonly released: Promise<void>;
   onFault: (message: string) => void = () => {};
   private settleClosed: (reason: CloseReason) => void = () => {};
   private settleReleased: () => void = () => {};
   private readonly stream: StreamNode;
-  /** Not yet with its consumer. */
+  /** Null after it was used, here or by another thread. */
   private ticket: TapTicket | null;
   private reader: Promise<BlockReader> | null = null;
   private closing: Promise<StreamFigures> | null = null;
@@ -41,7 +41,7 @@ export class TapSession {
     };
   }
 
-  /** Gives the ticket to another thread, once. */
+  /** Returns the ticket for another thread, once. */
   handOver(): TapTicket {
     return this.takeTicket('other');
   }
@@ -54,7 +54,7 @@ export class TapSession {
     return ticket;
   }
 
-  /** The reader on this thread. */
+  /** Returns the reader on this thread. */
   here(): Promise<BlockReader> {
     if (this.ticket !== null) this.reader = BlockReader.open(this.takeTicket('page'));
     return this.reader ?? Promise.reject(taken());
@@ -66,19 +66,19 @@ export class TapSession {
     return this.closing;
   }
 
-  /** Where a failure cannot be reported. */
+  /** Closes the tap where a failure cannot be reported. */
   closeQuietly(reason: CloseReason): void {
     this.end(reason).catch(() => undefined);
   }
 
-  /** Nobody will read it any more: windows that wait are dropped, blocks that were kept stay. */
+  /** Called after the tap was collected as garbage: queued windows are dropped, kept blocks stay valid. */
   forget(): void {
     this.end('closed')
       .catch(() => undefined)
       .then(() => this.leaveOnceMore('leave'));
   }
 
-  /** Closed with its pool: the reader loses also the blocks it still has. */
+  /** Called when the pool is closed: blocks of the reader are revoked, too. */
   async revoke(): Promise<void> {
     await this.end('closed').catch(() => undefined);
     await this.leaveOnceMore('revoke');
@@ -88,9 +88,9 @@ export class TapSession {
     const { stream } = this;
     try {
       await stream.stop();
-      // Blocks that nobody reads are still on their way to the host; a reader on this thread may just be opening.
+      // Blocks without a reader still have to reach the host, so that one is opened; a reader on this thread may still be opening.
       if (this.ticket !== null || this.reader !== null) await this.here().catch(() => undefined);
-      // A context that has closed has no windows after these, so they are all delivered.
+      // After the context has closed no window follows, so that the queued ones are all delivered.
       const leave = stream.config.flush || reason === 'context-closed' ? 'finish' : 'leave';
       await stream.participant.leave(leave, () => void this.giveBack());
       const { closed_stream: figures } = await stream.close();
@@ -108,7 +108,7 @@ export class TapSession {
     if (participant.stopped) await this.giveBack();
   }
 
-  /** The reader has stopped after the stream was closed: what it had is freed now. */
+  /** Called when the reader has stopped after the stream was closed: its memory is freed. */
   private async giveBack(): Promise<void> {
     // A control worker that has died frees nothing.
     await this.stream.close().catch(() => undefined);

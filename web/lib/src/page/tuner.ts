@@ -2,9 +2,9 @@ import type { CloseReason } from './lifetime.ts';
 import type { Snapshot } from '../generated/snapshot.ts';
 import type { StreamNode } from './stream_node.ts';
 
-/** Level and pitch of what a node plays, measured by the control worker and reported in snapshots. */
+/** Measures level and pitch of a node's output in the control worker, which reports them in snapshots. */
 export class Tuner {
-  /** Settles when the tuner was closed, with the reason. It closes by itself when its context is closed. */
+  /** Settles when the tuner was closed, with the reason. It is also closed when its context is. */
   readonly closed: Promise<CloseReason>;
   private settleClosed: (reason: CloseReason) => void = () => {};
   private readonly stream: StreamNode;
@@ -23,8 +23,8 @@ export class Tuner {
   }
 
   /**
-   * Ends the stream; resolves with the last snapshot, which `onSnapshot` has had too and in which every buffer has come
-   * home. Safe to call twice.
+   * Ends the stream; resolves with the last snapshot, which `onSnapshot` gets too, and in which every buffer was released. Safe to call
+   * twice.
    */
   close(): Promise<Snapshot> {
     return this.end('closed');

@@ -32,7 +32,7 @@ test('module that cannot be compiled is refused, and tried again the next time',
 
 test('module of the other build is refused with the one that is needed', async () => {
   await assert.rejects(compile('shared', bytes(5)), { code: 'bad-option', message: /the transfer build, and this page runs in shared mode/ });
-  await assert.rejects(compile('transfer', withMemory), { code: 'bad-option', message: /Give "wavepool\/transfer\.wasm"/ });
+  await assert.rejects(compile('transfer', withMemory), { code: 'bad-option', message: /Pass "wavepool\/transfer\.wasm"/ });
   assert.ok((await compile('transfer', bytes(5))).module);
   assert.ok((await compile('shared', withMemory)).module);
 });

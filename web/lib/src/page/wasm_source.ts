@@ -3,26 +3,26 @@ import { WavepoolError, messageOf } from '../shared/errors.ts';
 import type { Mode } from './mode.ts';
 
 /**
- * Where the WebAssembly module comes from: an address, a fetched response, bytes, or a module that is compiled already.
- * It must be the build of the mode, so name the mode too: `wavepool/shared.wasm` or `wavepool/transfer.wasm`.
+ * The source of a WebAssembly module: an address, a fetched response, bytes, or a compiled module. The pool's own module must be the build
+ * of the mode, so set the mode too: `wavepool/shared.wasm` or `wavepool/transfer.wasm`.
  */
 export type WasmSource = string | URL | Response | BufferSource | WebAssembly.Module;
 
-/** A compiled module and what stands for it: an audio thread keeps instances under that, as it gets a copy of the module each time. */
+/** A compiled module and its key, under which an audio thread keeps instances, because it gets a copy of the module each time. */
 export interface KeyedModule {
   readonly module: WebAssembly.Module;
   readonly key: string;
 }
 
-/** Modules kept by address or content; the one that was added first goes when there are more. */
+/** The most modules that are kept by address or content; further ones replace the oldest. */
 const MOST_KEPT = 32;
 
 const bySource = new Map<string, Promise<KeyedModule>>();
 const byModule = new WeakMap<WebAssembly.Module, KeyedModule>();
 
 /**
- * The module, compiled once for an address or for the same bytes: only what runs the same module can use one another's memory, of
- * which a browser has few. Compiled here and handed over: compiling in the worklet would cost an audible dropout.
+ * Compiles the module, once for an address or for the same bytes: only instances of the same module can reuse each other's memory, of which
+ * a browser has few. It is compiled on the page, because compiling on the audio thread would cause an audible dropout.
  *
  * @throws {@link WavepoolError} `no-webassembly`, `wasm-unavailable`
  */
@@ -39,14 +39,14 @@ export async function keyedModule(source: WasmSource): Promise<KeyedModule> {
   return found;
 }
 
-/** What stands for the source: an address, or a hash of the bytes; null if nothing does. */
+/** A name for the source: its address, or a hash of its bytes; null if it has neither. */
 async function nameOf(source: WasmSource): Promise<string | null> {
   try {
     if (typeof source === 'string' || source instanceof URL) return new URL(source, document.baseURI).href;
     if (source instanceof Response) return source.url || null;
     return hexadecimal(new Uint8Array(await crypto.subtle.digest('SHA-256', source as BufferSource)));
   } catch {
-    // A compiled module has no bytes; what is no source at all is refused where it is compiled.
+    // A compiled module has no bytes. Anything else that is no source is refused when it is compiled.
     return null;
   }
 }
@@ -64,7 +64,7 @@ function hexadecimal(bytes: Uint8Array): string {
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');
 }
 
-/** The pool's own module, which has to be the build of the mode. */
+/** Compiles the pool's own module, which must be the build of the mode. */
 export async function compile(mode: Mode, source: WasmSource = wasmUrls[mode]): Promise<KeyedModule> {
   const found = await keyedModule(source);
   const isShared = WebAssembly.Module.imports(found.module).some(({ kind }) => kind === 'memory');
@@ -72,20 +72,20 @@ export async function compile(mode: Mode, source: WasmSource = wasmUrls[mode]): 
     throw new WavepoolError(
       'bad-option',
       `The WebAssembly module given is the ${isShared ? 'shared' : 'transfer'} build, and this page runs in ${mode} mode. ` +
-        `Give "wavepool/${mode}.wasm", or leave the option out.`,
+        `Pass "wavepool/${mode}.wasm", or leave the option out.`,
     );
   }
   return found;
 }
 
-/** Compiles, or says why not and what to do. */
+/** Compiles the source. Throws with the cause and what to do. */
 async function compileSource(source: WasmSource): Promise<WebAssembly.Module> {
   if (typeof WebAssembly !== 'object') {
     throw new WavepoolError('no-webassembly', 'This browser has no WebAssembly. Use a browser from 2021 or later.');
   }
   if (source instanceof WebAssembly.Module) return source;
   const fetched = typeof source === 'string' || source instanceof URL;
-  const from = fetched ? `from ${String(source)}` : 'from what the option `wasm` gives';
+  const from = fetched ? `from ${String(source)}` : 'from the value of the option `wasm`';
   try {
     if (fetched) return await WebAssembly.compileStreaming(fetch(source));
     if (source instanceof Response) return await WebAssembly.compileStreaming(source);

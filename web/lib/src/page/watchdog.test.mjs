@@ -27,7 +27,7 @@ function watched(t, changes = {}) {
 
 test('watchdog: a worker without progress is pinged, reported within a second, once, and refused after five', (t) => {
   const { watchdog, calls, looks } = watched(t);
-  watchdog.look();
+  watchdog.start();
   looks(6);
   assert.deepEqual([calls.pings, calls.stuck.length], [1, 0]);
   looks(3);
@@ -41,7 +41,7 @@ test('watchdog: a worker without progress is pinged, reported within a second, o
 
 test('watchdog: a worker that boots is refused only after ten seconds', (t) => {
   const { watchdog, calls, looks } = watched(t, { booting: true });
-  watchdog.look();
+  watchdog.start();
   looks(99);
   assert.deepEqual([calls.stuck.length, calls.refused], [1, 0]);
   looks(1);
@@ -50,7 +50,7 @@ test('watchdog: a worker that boots is refused only after ten seconds', (t) => {
 
 test('watchdog: any message or piece of work is progress', (t) => {
   const { watchdog, state, calls, looks } = watched(t);
-  watchdog.look();
+  watchdog.start();
   for (let i = 0; i < 50; i++) {
     looks(5);
     if (i % 2 === 0) watchdog.receive(false);
@@ -61,7 +61,7 @@ test('watchdog: any message or piece of work is progress', (t) => {
 
 test('watchdog: a worker that was stuck and goes on is reported again when it is stuck again', (t) => {
   const { watchdog, calls, looks } = watched(t);
-  watchdog.look();
+  watchdog.start();
   looks(8);
   watchdog.receive(true);
   looks(8);
@@ -71,12 +71,12 @@ test('watchdog: a worker that was stuck and goes on is reported again when it is
 
 test('watchdog: nothing is looked at while nothing is expected, and no timer runs', (t) => {
   const { watchdog, state, calls, looks } = watched(t, { expected: false });
-  watchdog.look();
+  watchdog.start();
   looks(20);
   state.expected = true;
   looks(20);
   assert.deepEqual([calls.pings, calls.stuck.length], [0, 0], 'it looked without a call');
-  watchdog.look();
+  watchdog.start();
   looks(8);
   assert.equal(calls.stuck.length, 1);
 });
@@ -113,10 +113,10 @@ test('watchdog: a context is followed until the last of its streams is closed', 
 
 test('watchdog that was stopped looks no more', (t) => {
   const { watchdog, calls, looks } = watched(t);
-  watchdog.look();
+  watchdog.start();
   watchdog.stop();
   watchdog.follow(new FakeContext());
-  watchdog.look();
+  watchdog.start();
   looks(100);
   assert.deepEqual(calls, { pings: 0, stuck: [], refused: 0 });
 });

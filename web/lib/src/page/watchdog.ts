@@ -1,15 +1,15 @@
 /** How the page notices that a worker is alive and stuck: see `docs/decisions/0042-stuck-workers-are-reported-only.md`. */
 
-/** Between two looks. A hidden page's timers come once a second, and so do its looks. */
-const LOOK_MS = 100;
-/** So many looks in a row without progress are reported: a machine that is busy for half a second is no reason for alarm. */
-const STUCK_LOOKS = 7;
-/** After so many, whatever waits for the worker is refused: nobody waits for ever. */
-const REFUSAL_LOOKS = 50;
-/** The same for a worker that boots, which compiles and allocates first. */
-const REFUSAL_LOOKS_AT_BOOT = 100;
+/** The time between two checks; once a second on a hidden page, whose timers are throttled. */
+const CHECK_MS = 100;
+/** The number of checks in a row without progress that is reported. Half a second without progress is normal on a busy machine. */
+const STUCK_CHECKS = 7;
+/** The number of checks after which pending requests are rejected. */
+const REFUSAL_CHECKS = 50;
+/** The same while the worker boots, when it compiles and allocates. */
+const REFUSAL_CHECKS_AT_BOOT = 100;
 
-/** What the worker does, by the numbers of `src/web/activity.rs`. */
+/** The worker's activities in words, by the numbers of `src/web/activity.rs`. */
 const ACTIVITIES: readonly ((stream: number) => string)[] = [
   () => 'running its own JavaScript',
   () => 'delivering events',
@@ -31,7 +31,7 @@ export class Activity {
     return Atomics.load(this.words, 0);
   }
 
-  /** In plain words. */
+  /** The current activity in words. */
   get description(): string {
     const activity = ACTIVITIES[Atomics.load(this.words, 1)];
     return activity ? activity(Atomics.load(this.words, 2)) : 'doing something that this script does not know';
@@ -39,51 +39,51 @@ export class Activity {
 }
 
 export interface Watched {
-  /** There is something that the worker owes: nothing is looked at otherwise. */
+  /** Whether a request is pending; without one, and without a context that runs, nothing is checked. */
   expected(): boolean;
   booting(): boolean;
-  /** A number that differs when there was progress. */
+  /** A number that changes with each progress. */
   progress(): number;
-  /** Asks for a sign of life. */
+  /** Sends a message that the worker answers. */
   ping(): void;
-  /** It makes no progress. Called once until it does. */
-  stuck(silentMs: number): void;
-  /** It has made none for so long that nobody should wait for it. Called again with each look, for those who came since. */
-  refuse(silentMs: number): void;
+  /** The worker makes no progress. Called once until it does. */
+  stuck(stuckMs: number): void;
+  /** The worker has made no progress for so long that pending requests are rejected. Called at each further check, for new requests. */
+  refuse(stuckMs: number): void;
 }
 
 /**
- * Looks whether the control worker makes progress, as long as it owes anything: any message is progress, and in shared mode
- * any piece of work. A worker that was silent between two looks is asked for a sign of life.
+ * Checks whether a worker makes progress, as long as that is expected: any message is progress, and in shared mode any piece of work. A
+ * worker without progress between two checks is pinged.
  */
 export class Watchdog {
   private readonly watched: Watched;
   private readonly contexts = new Map<BaseAudioContext, number>();
   private timer: ReturnType<typeof setTimeout> | undefined;
-  /** Looks in a row without progress. */
-  private silent = 0;
+  /** Number of checks in a row without progress. */
+  private checks = 0;
   private last = 0;
   private progressed = 0;
   private received = false;
   private pinged = false;
   private stopped = false;
-  private readonly wake = (): void => this.look();
+  private readonly onStateChange = (): void => this.start();
 
   constructor(watched: Watched) {
     this.watched = watched;
   }
 
-  /** A message came; a sign of life if it was asked for. */
+  /** A message has arrived; `answer`: the response to a ping. */
   receive(answer: boolean): void {
     this.received = true;
     if (answer) this.pinged = false;
   }
 
-  /** Something may be expected from now on. A worker that was stuck when nothing was expected any more still is, unless it moved. */
-  look(): void {
+  /** Progress may be expected from now on. A worker that was stuck before still is, unless it made progress since. */
+  start(): void {
     if (this.stopped || this.timer !== undefined || !this.isNeeded()) return;
-    if (this.silent === 0 || this.hasMoved) this.reset();
-    this.lookAgain();
+    if (this.checks === 0 || this.hasMoved) this.reset();
+    this.scheduleCheck();
   }
 
   /** Streams of this context need the worker while it runs. */
@@ -91,8 +91,8 @@ export class Watchdog {
     if (this.stopped) return;
     const streams = this.contexts.get(context) ?? 0;
     this.contexts.set(context, streams + 1);
-    if (streams === 0) context.addEventListener('statechange', this.wake);
-    this.look();
+    if (streams === 0) context.addEventListener('statechange', this.onStateChange);
+    this.start();
   }
 
   unfollow(context: BaseAudioContext): void {
@@ -102,13 +102,13 @@ export class Watchdog {
       return;
     }
     this.contexts.delete(context);
-    context.removeEventListener('statechange', this.wake);
+    context.removeEventListener('statechange', this.onStateChange);
   }
 
   stop(): void {
     this.stopped = true;
     clearTimeout(this.timer);
-    for (const context of this.contexts.keys()) context.removeEventListener('statechange', this.wake);
+    for (const context of this.contexts.keys()) context.removeEventListener('statechange', this.onStateChange);
     this.contexts.clear();
   }
 
@@ -116,25 +116,25 @@ export class Watchdog {
     return this.watched.expected() || [...this.contexts.keys()].some(({ state }) => state === 'running');
   }
 
-  private lookAgain(): void {
+  private scheduleCheck(): void {
     this.timer = setTimeout(() => {
       this.timer = undefined;
-      if (!this.stopped && this.isNeeded()) this.examine();
-    }, LOOK_MS);
+      if (!this.stopped && this.isNeeded()) this.check();
+    }, CHECK_MS);
   }
 
-  private examine(): void {
-    // First of all: what is called below may throw, or stop this.
-    this.lookAgain();
+  private check(): void {
+    // First, because the callbacks below may throw, or stop this watchdog.
+    this.scheduleCheck();
     if (this.hasMoved) return this.reset();
-    this.silent += 1;
+    this.checks += 1;
     if (!this.pinged) {
       this.pinged = true;
       this.watched.ping();
     }
-    const silentMs = performance.now() - this.progressed;
-    if (this.silent >= (this.watched.booting() ? REFUSAL_LOOKS_AT_BOOT : REFUSAL_LOOKS)) this.watched.refuse(silentMs);
-    if (this.silent === STUCK_LOOKS) this.watched.stuck(silentMs);
+    const stuckMs = performance.now() - this.progressed;
+    if (this.checks >= (this.watched.booting() ? REFUSAL_CHECKS_AT_BOOT : REFUSAL_CHECKS)) this.watched.refuse(stuckMs);
+    if (this.checks === STUCK_CHECKS) this.watched.stuck(stuckMs);
   }
 
   /** Whether there was progress since the last reset. */
@@ -142,10 +142,10 @@ export class Watchdog {
     return this.received || this.watched.progress() !== this.last;
   }
 
-  /** There was progress just now. */
+  /** Begins anew after progress. */
   private reset(): void {
     this.received = false;
-    this.silent = 0;
+    this.checks = 0;
     this.last = this.watched.progress();
     this.progressed = performance.now();
   }

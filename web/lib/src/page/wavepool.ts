@@ -23,7 +23,7 @@ import { compile } from './wasm_source.ts';
 import { checkOptions, type WavepoolOptions } from './wavepool_options.ts';
 import { addWorklet } from './worklet_file.ts';
 
-/** What every control worker of this page begins with. */
+/** The boot options that every control worker of this pool gets. */
 interface Boot {
   readonly mode: Mode;
   readonly reason: string;
@@ -31,15 +31,15 @@ interface Boot {
   readonly tracks: boolean;
 }
 
-/** The pool as a page sees it: one control worker, and any number of taps and tuners. */
+/** The pool of a page: one control worker, and any number of taps, tuners, feeds and users of buffers. */
 export class Wavepool {
   readonly mode: Mode;
   /** Why this mode was chosen, as a sentence. */
   readonly modeReason: string;
   private readonly boot: Boot;
-  /** What the module's instances are kept under on an audio thread. */
+  /** The key under which an audio thread keeps instances of the module. */
   private readonly moduleKey: string;
-  // Set by `start`, which `create` awaits before anybody sees this.
+  // Set by `start`, which `create` awaits before it returns this object.
   private host!: HostWorker;
   private wasm!: ParticipantWasm;
   private limits!: StreamLimits;
@@ -50,9 +50,9 @@ export class Wavepool {
   private readonly store: ProfileStore | null;
   private received: (snapshot: Snapshot) => void = () => {};
   private readonly open = new Set<TapSession | Tuner>();
-  /** Not in `open` yet: their audio side may run already. */
+  /** Streams that are not in `open` yet, although their audio side may run. */
   private readonly opening = new Set<Promise<StreamNode>>();
-  /** Closed, with a reader that still has blocks. */
+  /** Taps until their reader has released its last block, which may be after the close. */
   private readonly held = new Set<TapSession>();
   /** Each with the function that reports its state to the control worker. */
   private readonly feeds = new Map<FeedNode, (state: FeedState) => void>();
@@ -72,7 +72,7 @@ export class Wavepool {
     this.store = store;
   }
 
-  /** Why what an earlier visit had learned was not used, as a sentence; `null` when it was, or when there was nothing. */
+  /** Why the profile of an earlier visit was not used, as a sentence; `null` if it was used, or if there was none. */
   get profileRefused(): string | null {
     return this.refusedProfile;
   }
@@ -98,7 +98,7 @@ export class Wavepool {
       await this.startWith(profile);
     } catch (thrown) {
       if (profile === null || this.closing) throw thrown;
-      // The profile may be what the worker could not start with.
+      // The profile may be the reason.
       await this.startWith(null);
       this.refusedProfile = messageOf(thrown);
     }
@@ -130,11 +130,10 @@ export class Wavepool {
   }
 
   /**
-   * Listens to `node` and cuts its sound into windows for JavaScript: see {@link Tap}. The sound is mixed to `channels` by
-   * the browser's own rules.
+   * Captures the output of `node` in windows for JavaScript: see {@link Tap}. The browser mixes the sound to `channels` by its own rules.
    *
-   * @throws {@link WavepoolError} `bad-option` with the limits and the value, for options that cannot be; `stream-refused` when
-   * there can be no more taps; `context-closed`; `closed`.
+   * @throws {@link WavepoolError} `bad-option` with the limits and the value, for invalid options; `stream-refused` when no more taps can
+   * be opened; `context-closed`; `closed`.
    */
   async tap(node: AudioNode, config: TapConfig): Promise<Tap> {
     const session = this.remember(new TapSession(await this.listen(node, config, 'reader')));
@@ -144,7 +143,7 @@ export class Wavepool {
   }
 
   /**
-   * Listens to `node` and measures level and pitch of every window, in the control worker: snapshots carry them.
+   * Measures level and pitch of every window of `node`'s output, in the control worker, which reports them in snapshots.
    *
    * @throws As for {@link tap}.
    */
@@ -152,7 +151,7 @@ export class Wavepool {
     return this.remember(new Tuner(await this.listen(node, config, 'tuner')));
   }
 
-  /** Buffers of the pool for the page's own use; the same ones each time. */
+  /** Buffers of the pool for the page; every call returns the same object, until it is closed. */
   async pool(): Promise<BufferPool> {
     this.refuseClosed();
     if (this.pagePool === null) {
@@ -161,17 +160,17 @@ export class Wavepool {
         if (this.pagePool === opening) this.pagePool = null;
       };
       this.pagePool = opening;
-      // What was closed, or refused once, is opened again by the next call.
+      // After a close, or a refusal, the next call opens another one.
       opening.then((pool) => (pool.onClosed = forget), forget);
     }
     return this.pagePool;
   }
 
   /**
-   * Buffers of the pool for a worker of yours. Post the ticket with its ports, and give it to `openPool` there, within ten
-   * seconds. Should the worker die, or not come in time, what it held is taken back, and `onLost` called with the number of leases.
+   * Buffers of the pool for a worker of yours. Post the ticket with its ports, and pass it to `openPool` there, within ten seconds. If the
+   * worker dies, or does not open it in time, its leases are reclaimed, and `onLost` is called with their number.
    *
-   * @throws {@link WavepoolError} `stream-refused` when no more threads can take part.
+   * @throws {@link WavepoolError} `stream-refused` when no more participants can be added.
    */
   async handOverPool(onLost: (leases: number) => void = () => {}): Promise<PoolTicket> {
     const place = await this.openPlace('other');
@@ -180,7 +179,7 @@ export class Wavepool {
   }
 
   /**
-   * A node that plays what you write: see {@link Feed}.
+   * A node that plays samples that you write: see {@link Feed}.
    *
    * @throws {@link WavepoolError} `bad-option` with the option and its limits; `closed`; `context-closed`.
    */
@@ -190,7 +189,7 @@ export class Wavepool {
     await whileContextRuns(context, addWorklet(context, this.workletUrl));
     this.refuseClosed();
     const feed = this.nextFeed++;
-    // For snapshots; a control worker that has died makes none.
+    // For snapshots, of which a control worker that has died makes none.
     const report = ({ underruns, lateFrames }: FeedState): void => {
       this.host.request<'reportFeed'>({ kind: 'reportFeed', feed, format, underruns, lateFrames }).catch(() => undefined);
     };
@@ -226,7 +225,7 @@ export class Wavepool {
     await addWorklet(node.context, this.workletUrl);
     const opened = await StreamNode.open(node, this.host, stream, this.wasm, this.moduleKey);
     if (!this.closing) return opened;
-    // It was not there yet when the others were closed.
+    // The pool was closed meanwhile, and this stream was not among those that were closed.
     await opened.end().catch(() => undefined);
     throw poolClosed();
   }
@@ -237,21 +236,21 @@ export class Wavepool {
     return opened;
   }
 
-  /** The one guard of every method. */
+  /** Every public method calls this first. */
   private refuseClosed(): void {
     if (this.closing) throw poolClosed();
   }
 
-  /** What was still opening when the pool was closed is closed too, and refused. */
+  /** Closes what was still opening when the pool was closed, and throws. */
   private async closeIfClosing(opened: { close(): Promise<unknown> }): Promise<void> {
-    // Its part in the control worker has ended with that, which `close` may report.
+    // The control worker may have closed its part already, which `close` may report.
     if (this.closing) await opened.close().catch(() => undefined);
     this.refuseClosed();
   }
 
   /**
-   * The figures as they are now: see {@link Metrics} for meaning and units. In transfer mode the pools of other threads are
-   * in it as they last reported: a worklet's with each block, a {@link pool}'s four times a second.
+   * The present figures: see {@link Metrics} for meaning and units. In transfer mode they include the pools of other threads as last
+   * reported: a worklet's with each block, a {@link pool}'s four times a second.
    */
   async metrics(): Promise<Metrics> {
     this.refuseClosed();
@@ -260,7 +259,7 @@ export class Wavepool {
     return { ...pool, objects, feeds };
   }
 
-  /** About twenty snapshots a second while a tap or a tuner is open. Replaces the earlier callback. */
+  /** Sets the callback for snapshots: about twenty a second while a tap or a tuner is open. Replaces the earlier callback. */
   onSnapshot(callback: (snapshot: Snapshot) => void): void {
     this.received = callback;
   }
@@ -271,8 +270,8 @@ export class Wavepool {
   }
 
   /**
-   * Called if the control worker has died, by a failure of its own or because somebody ended it. Every tap, tuner and pool is
-   * closed by then (a feed plays on), and every call that waited was rejected; {@link restart} makes a new beginning.
+   * Sets the callback for the death of the control worker, by a failure or because it was terminated. Every tap, tuner and pool is closed by
+   * then (a feed continues), and every pending call was rejected; {@link restart} starts another control worker.
    */
   onCrash(callback: (message: string) => void): void {
     this.crashed = callback;
@@ -287,7 +286,7 @@ export class Wavepool {
     return Promise.allSettled([...this.open].map((open) => open.end(reason)));
   }
 
-  /** Whatever hung on a worker that is gone ends: loops finish, nodes leave the graph. */
+  /** Closes everything that used a worker that is gone: loops end, nodes are disconnected. */
   private async abandon(): Promise<void> {
     const places = [...this.places];
     this.places.clear();
@@ -296,8 +295,8 @@ export class Wavepool {
   }
 
   /**
-   * After a crash, or when the control worker is stuck: ends it at once, and starts another one with a pool of its own, on which
-   * taps and tuners can be opened again. What was open is closed.
+   * After a crash, or when the control worker is stuck: terminates it at once, and starts another one with another pool, on which taps and
+   * tuners can be opened again. Everything but feeds is closed.
    *
    * @throws {@link WavepoolError} `boot-failed`; `closed` after {@link close}.
    */
@@ -315,50 +314,50 @@ export class Wavepool {
   }
 
   /**
-   * Called within about a second when a worker is alive and makes no progress while a context runs or a call waits, with what it
-   * was doing; once, and again if it made progress in between. `thread` is `control-worker`, or `reader` for a worker that reads a
-   * tap. Windows that find no room meanwhile are skipped, and counted. Nothing is ended: the worker may come back, and goes on
-   * then, which shows in the next snapshot. If it does not, end your reader, which closes the tap, or call {@link restart}.
+   * Sets the callback for workers that are alive and make no progress while a context runs or a call is pending. It is called within about a
+   * second, with a description of what the worker was doing: once, and again after progress in between. `thread` is `control-worker`, or
+   * `reader` for a worker that reads a tap. Meanwhile windows are skipped and counted if the queue is full. Nothing is terminated: if the
+   * worker continues, the next snapshot shows that. If it does not, terminate your reader, which closes the tap, or call {@link restart}.
    *
-   * Calls wait for a control worker that is stuck, but no longer than about five seconds: then they are rejected with
-   * `host-stuck`, and {@link close} ends the worker.
+   * Calls are pending while the control worker is stuck, for at most about five seconds: then they are rejected with `host-stuck`, and
+   * {@link close} terminates the worker.
    */
   onStuck(callback: (message: string, thread: StuckThread) => void): void {
     this.stuck = callback;
   }
 
-  /** Provokes a fault on purpose, to see that it is noticed. `leak-one` keeps one buffer for ever, `spin` has the control worker hang. */
+  /** Causes a fault, to test that it is noticed: `leak-one` never releases one buffer, `spin` blocks the control worker. */
   async fault(name: 'leak-one' | 'spin'): Promise<void> {
     this.refuseClosed();
     await this.host.request<'fault'>({ kind: 'fault', name });
   }
 
-  /** Begins or ends a second user's demand on the pool, odd sizes in changing numbers, to see the sizing at work. */
+  /** Starts or stops artificial demand on the pool, odd sizes in changing numbers, to show the sizing at work. */
   async exercise(on: boolean): Promise<void> {
     this.refuseClosed();
     await this.host.request<'exercise'>({ kind: 'exercise', on });
   }
 
-  /** Begins to record what is asked of the pool. */
+  /** Starts a recording of the requests to the pool. */
   async startRecording(): Promise<void> {
     this.refuseClosed();
     await this.host.request<'record'>({ kind: 'record', on: true });
   }
 
-  /** Ends the recording: JSON for `cargo xtask plan --trace FILE`; `null` if none was under way. */
+  /** Ends the recording and returns it, as JSON for `cargo xtask plan --trace FILE`; `null` if none was running. */
   async stopRecording(): Promise<string | null> {
     this.refuseClosed();
     return (await this.host.request<'record'>({ kind: 'record', on: false })).trace;
   }
 
-  /** For `await using`: nothing is left to be done for a pool whose control worker has died. */
+  /** For `await using`. Does not reject: a pool whose control worker has died is closed. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close().catch(() => undefined);
   }
 
   /**
-   * Closes all taps, tuners, feeds and pools, and the worker; resolves with the number of buffers that never came back. Safe to
-   * call twice. Every other method is refused from then on. The worker is ended in any case.
+   * Closes all taps, tuners, feeds and pools, and the worker; resolves with the number of buffers that were not released. Safe to call
+   * twice. Every other method throws from then on. The worker is terminated in any case.
    *
    * @throws {@link WavepoolError} `host-failed` when the control worker died; `host-stuck` when it made no progress for about five
    * seconds.

@@ -5,18 +5,18 @@ import type { WasmSource } from './wasm_source.ts';
 export interface WavepoolOptions {
   /** Default `auto`: shared memory where the page is cross-origin isolated, transferred buffers elsewhere. */
   readonly mode?: ModeRequest;
-  /** Where the worklet file is served, if a bundler moved it. */
+  /** The address of the worklet file, if a bundler moved it. */
   readonly workletUrl?: string | URL;
-  /** The WebAssembly module, if it is not to be fetched from beside the script: see {@link WasmSource}. */
+  /** The WebAssembly module, if it is not beside the script: see {@link WasmSource}. */
   readonly wasm?: WasmSource;
-  /** A name under which this browser keeps what the pool learned, so that the next start begins with it. Default: not kept. */
+  /** A name under which this browser stores the pool's sizing profile, for the next start. Default: it is not stored. */
   readonly remember?: string;
-  /** Draws control steps, sizing plans and alerts in the Performance panel of Chromium's developer tools. Default: no. */
+  /** Draws control steps, sizing plans and alerts in the Performance panel of Chromium's developer tools. Default: false. */
   readonly devtoolsTracks?: boolean;
 }
 
 /**
- * The transport that the options lead to, once all of them can be.
+ * Checks all options, and chooses the mode.
  *
  * @throws {@link WavepoolError} `bad-option` with the option's name and value; `not-isolated`.
  */
@@ -28,7 +28,7 @@ export function checkOptions(options: WavepoolOptions): ModeChoice {
   return chooseMode(mode === undefined ? 'auto' : mode);
 }
 
-/** Throws `bad-option` for what is neither left out nor an address. */
+/** Throws `bad-option` for anything but an address, unless it was left out. */
 export function checkUrl(name: string, given: unknown): void {
   if (given === undefined || typeof given === 'string' || given instanceof URL) return;
   throw invalid(name, 'a string or a URL', given);

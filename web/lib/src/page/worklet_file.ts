@@ -28,7 +28,7 @@ export async function addWorklet(context: BaseAudioContext, url: string | URL): 
 }
 
 /**
- * A node of a processor that the worklet file registered.
+ * Makes a node of a processor that the worklet file has registered.
  *
  * @throws {@link WavepoolError} `context-closed`; `worklet-failed` when the file that was loaded is from
  * another build than this script.

@@ -1,8 +1,8 @@
-/** Set by whoever bundles these sources: see `package/build_id.mjs`. */
+/** Defined by the bundler: see `package/build_id.mjs`. */
 declare const WAVEPOOL_BUILD: string;
 
 /**
- * The build this script is from. Names of processors carry it, so that an audio context can load the worklet files of
- * several builds, and each page script finds its own.
+ * The build of this script. The names of processors contain it, so that an audio context can load the worklet files of several builds,
+ * and each page script finds its own.
  */
 export const build = WAVEPOOL_BUILD;

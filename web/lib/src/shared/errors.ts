@@ -1,4 +1,4 @@
-/** Why something could not be done. Stable: compare these, not the messages. */
+/** The kind of an error. Stable: compare these codes, not the messages. */
 export type WavepoolErrorCode =
   | 'not-isolated'
   | 'no-audio-worklet'
@@ -22,7 +22,7 @@ export type WavepoolErrorCode =
   | 'context-closed'
   | 'closed';
 
-/** Every error of this library: a stable code, and a message that says what to do. */
+/** The errors of this library: a stable code, and a message with the cause and what to do. */
 export class WavepoolError extends Error {
   readonly code: WavepoolErrorCode;
 
@@ -33,7 +33,7 @@ export class WavepoolError extends Error {
   }
 }
 
-/** The text of anything that was thrown. */
+/** The message of a thrown value. */
 export function messageOf(thrown: unknown): string {
   return thrown instanceof Error ? thrown.message : String(thrown);
 }

@@ -1,4 +1,4 @@
-/** What crosses between whoever writes a feed, the worklet that plays it, and the page that opened it. */
+/** Messages and shared memory between the writer of a feed, the worklet that plays it, and the page that opened it. */
 import { build } from './build.ts';
 
 /** The name under which the worklet file registers its processor. */
@@ -12,54 +12,56 @@ export interface FeedFormat {
   readonly frames: number;
   /** The latency that the feed keeps, in frames: whole blocks. */
   readonly latencyFrames: number;
-  /** Whether the source sets the pace, and not the feed. */
+  /** Whether the source sets the pace, instead of the feed. */
   readonly live: boolean;
 }
 
-/** Blocks that circulate between writer and worklet. A live feed has room for what comes in a burst after a delay. */
+/** Number of blocks that circulate between writer and worklet. A live feed has more, for bursts after a delay. */
 export function blockCount({ frames, latencyFrames, live }: FeedFormat): number {
   return (latencyFrames / frames) * (live ? 2 : 1);
 }
 
 /**
- * 32-bit cells in front of a shared ring. `written` and `played` count blocks and wrap around at 2^32, so they are only ever
- * compared by their wrapping difference, see {@link blocksBetween}. `ended` is 1 once the last block was written.
+ * 32-bit cells in front of a shared ring. `written` and `played` count blocks and wrap around at 2^32, so that they are compared by their
+ * wrapping difference only, see {@link blocksBetween}. `ended` is 1 after the last block was written.
  * `underruns` and `lateFrames` stop at their maximum.
  */
 export const RING = { written: 0, played: 1, ended: 2, underruns: 3, lateFrames: 4, cells: 8 } as const;
 
-/** Blocks written and not played yet: correct across the wrap, because a ring never has 2^31 blocks. */
+/** Number of blocks that were written and not played yet. Correct when a count wraps around, because a ring has fewer than 2^31 blocks. */
 export function blocksBetween(played: number, written: number): number {
   return (written - played) | 0;
 }
 
-/** Shared mode: one ring of blocks. Transfer mode: blocks go by message, and come back. */
+/** Shared mode: a ring of blocks. Transfer mode: a port by which blocks are sent and returned. */
 export type FeedLane =
   | { readonly mode: 'shared'; readonly ring: SharedArrayBuffer }
   | { readonly mode: 'transfer'; readonly port: MessagePort };
 
-/** A feed on its way to the thread that will write it: give it to `openFeed` there. */
+/** A ticket for the thread that is to write the feed: pass it to `openFeed` there. */
 export interface FeedTicket {
   /** @internal */
   readonly format: FeedFormat;
   /** @internal */
   readonly lane: FeedLane;
-  /** Web Lock that the writer's thread holds, so that the page learns of its death. @internal */
+  /** Web Lock that the writer's thread holds, so that the page notices its death. @internal */
   readonly lock: string;
-  /** The writer's line to the page. @internal */
+  /** The writer's port to the page. @internal */
   readonly control: MessagePort;
   readonly ports: readonly MessagePort[];
 }
 
-/** What the worklet gets at once; in transfer mode its port follows as a message. */
+/** The options of the worklet's processor; in transfer mode its port follows as a message. */
 export interface FeedOptions {
   readonly format: FeedFormat;
   readonly ring: SharedArrayBuffer | null;
 }
 
-/** How a feed is doing. */
+/** The state of a feed. */
 export interface FeedState {
+  /** How often the writer was late. */
   readonly underruns: number;
+  /** Live feeds: frames that were dropped because they arrived after the latency. */
   readonly lateFrames: number;
   /** Frames written and not played yet. */
   readonly bufferedFrames: number;
@@ -71,7 +73,7 @@ export type FromFeed = { readonly kind: 'state'; readonly state: FeedState } | {
 /** Transfer mode, from worklet to writer: a block that was played, or a new state. */
 export type ToFeedWriter = ArrayBuffer | FeedState;
 
-/** From the page to a writer on another thread, and back. `unwatched`: opened where there are no locks, so that its death is not noticed. */
+/** From the page to a writer on another thread, and back. `unwatched`: opened without Web Locks, so that the page does not notice its death. */
 export type ToWriterControl = 'closed';
 export type FromWriterControl = 'opened' | 'unwatched' | 'ended';
 

@@ -5,17 +5,17 @@ import type { PanicNote } from '../generated/exports.ts';
 const OWN_STACK_BYTES = 256 * 1024;
 
 /**
- * Instantiates the module without its JavaScript glue, which needs `TextDecoder` and so cannot load in a worklet.
- * The exports used there exchange numbers only; an import that is called all the same ends the call with its name.
+ * Instantiates the module without its JavaScript glue, which needs `TextDecoder`, so that a worklet cannot load it. The exports that are
+ * used exchange numbers only; a call of an import throws an error with its name.
  *
- * `thread` is where in a shared memory the instance's stack ends and its thread-locals begin: the host allocates both, so
- * that a thread which is ended at any moment is not ended inside the allocator. 0: the instance allocates its own.
+ * `thread` is the address in a shared memory at which the instance's stack ends and its thread-locals begin. The host allocates both, so
+ * that a thread is not terminated inside the allocator. 0: the instance allocates its own.
  */
 export function instantiateBare(module: WebAssembly.Module, memory: WebAssembly.Memory | null, thread = 0): WebAssembly.Exports {
   return start(new WebAssembly.Instance(module, bareImports(module, memory)), memory, thread);
 }
 
-/** The same for a page, where some browsers refuse to instantiate at once. */
+/** The same for a page, where some browsers refuse to instantiate synchronously. */
 export async function instantiateBareLater(
   module: WebAssembly.Module,
   memory: WebAssembly.Memory | null,
@@ -32,7 +32,7 @@ function bareImports(module: WebAssembly.Module, memory: WebAssembly.Memory | nu
     else if (name === '__wbindgen_init_externref_table') names[name] = () => {};
     else if (kind === 'function')
       names[name] = () => {
-        throw new Error(`a thread that has numbers only called the page function ${name}`);
+        throw new Error(`a thread without JavaScript glue called the page function ${name}`);
       };
   }
   return imports;
@@ -49,8 +49,8 @@ function start({ exports }: WebAssembly.Instance, memory: WebAssembly.Memory | n
 }
 
 /**
- * What a thread's own panic said, if `thrown` is the trap that follows one; else the words of `thrown`. A worklet has no
- * `TextDecoder`; messages are mostly ASCII.
+ * The message of this thread's panic, if `thrown` is the trap after one; otherwise the message of `thrown`. A worklet has no `TextDecoder`;
+ * panic messages are mostly ASCII.
  */
 export function faultMessage(thrown: unknown, exports: PanicNote, memory: WebAssembly.Memory): string {
   if (!(thrown instanceof WebAssembly.RuntimeError)) return messageOf(thrown);

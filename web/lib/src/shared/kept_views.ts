@@ -1,9 +1,9 @@
 /**
- * One typed array per buffer of a memory, made when the buffer is first seen and kept: there are no more than the pool
- * has buffers. A memory that grew has detached them, or left them behind on its old buffer: they are made anew.
+ * One typed array per buffer of a memory, made at the first use and kept: there are as many as the pool has buffers at most. Growth of the
+ * memory detaches them, or leaves them on the old buffer; they are then made again.
  */
 export class KeptViews {
-  /** Arrays made so far. */
+  /** Number of arrays made so far. */
   made = 0;
   private readonly memory: WebAssembly.Memory;
   private readonly views = new Map<number, Float32Array>();
@@ -16,7 +16,7 @@ export class KeptViews {
     this.bytes = memory.buffer.byteLength;
   }
 
-  /** The buffer at this address, as an array of so many samples. */
+  /** The buffer at this address, as an array of this length. */
   at(address: number, samples: number): Float32Array {
     if (this.memory.buffer.byteLength !== this.bytes) this.forget();
     let view = this.views.get(address);

@@ -1,6 +1,6 @@
 /**
- * What crosses between the page, the control worker and the worklet.
- * Messages are for set-up and tear-down; sample blocks use the lanes (shared) or the block port (transfer).
+ * Messages between the page, the control worker, the worklet and participants.
+ * They are for set-up and tear-down; samples are in the shared memory, or in blocks of their own ports (transfer mode).
  */
 import { build } from './build.ts';
 import type { FeedFormat } from './feed_protocol.ts';
@@ -11,13 +11,13 @@ import type { WakeLane } from './wake.ts';
 /** The name under which the worklet file registers its processor. */
 export const TAP_PROCESSOR = `wavepool-tap ${build}`;
 
-/** A ticket that nobody has opened for so long lapses: nothing else shows that its worker died before it came. */
+/** A ticket for another thread lapses after so long, because a worker that dies before it opens the ticket is not noticed otherwise. */
 export const TICKET_MS = 10_000;
 
-/** 32-bit fields of one copy span: channel, slot, destination sample, source sample, count, address. */
+/** Number of 32-bit fields of a copy span: channel, slot, destination sample, source sample, count, address. */
 export const SPAN_FIELDS = 6;
 
-/** Transfer mode: how much sound a stream's transferable buffers hold, and how few or many of them there are. */
+/** Transfer mode: the duration that a stream's transferable buffers have room for, and the least and the most of them. */
 const SECONDS_IN_FLIGHT = 0.5;
 const LEAST_IN_FLIGHT = 16;
 const MOST_IN_FLIGHT = 64;
@@ -28,33 +28,33 @@ export interface StreamConfig extends StreamOptions {
 }
 
 // See `docs/decisions/0037-transfer-blocks-circulate-through-the-reader.md`.
-/** Blocks that are returned to the worklet in one message. */
+/** Number of blocks that are returned to the worklet in one message. */
 export const BLOCKS_PER_RETURN = 8;
 
-/** Transferable buffers that a stream circulates: a reader may be so late, less those that wait to be returned, before windows are skipped. */
+/** Number of transferable buffers of a stream. A reader can have all but those that wait to be returned before windows are skipped. */
 export function blocksInFlight({ sample_rate, hop }: StreamConfig): number {
   const wanted = Math.ceil((SECONDS_IN_FLIGHT * sample_rate) / hop);
   return Math.min(Math.max(wanted, LEAST_IN_FLIGHT), MOST_IN_FLIGHT) + BLOCKS_PER_RETURN;
 }
 
-/** Transfer mode: the host's ends of the ways that blocks take to it. */
+/** Transfer mode: the host's ports for blocks. */
 export interface HostPorts {
-  /** From the worklet and back to it. */
+  /** From and to the worklet. */
   readonly worklet: MessagePort;
   /** From a JavaScript consumer, which has read them. */
   readonly consumer: MessagePort | null;
 }
 
-/** Whose leases a thread holds: a tap's, or its own. Neither number is ever used again. */
+/** The object that a participant uses: the reader of a stream, or a pool. Neither number is used again. */
 export type Holder = { readonly stream: number } | { readonly participant: number };
 
-/** What is known of the end of a thread, by Rust's numbers. */
+/** Whether a thread may still run, by the numbers of `ThreadState` in Rust. */
 export const THREAD_END = {
   /** It may still run. */
   running: 0,
-  /** It said that it has stopped. In shared mode that is checked: it says so in the memory as well. */
+  /** It has reported that it stopped. In shared mode the host checks that in the memory. */
   left: 1,
-  /** The browser ended it, it trapped and is not called again, or it never began and never will. */
+  /** It was terminated, it trapped and is not called again, or it never started and never will. */
   gone: 2,
 } as const;
 export type ThreadEnd = (typeof THREAD_END)[keyof typeof THREAD_END];
@@ -70,24 +70,24 @@ export type HostRequest =
   | {
       kind: 'boot';
       lock: string;
-      /** Shared mode: where the page wakeCounter after each message, this one included. */
+      /** Shared mode: the page signals it after each message, including this one. */
       wakeCounter: Int32Array | null;
       mode: Mode;
       reason: string;
       module: WebAssembly.Module;
       profile: string | null;
-      /** Random: makes this pool's leases differ from those of others on the page. */
+      /** Random, so that this pool's leases differ from those of other pools on the page. */
       seed: number;
       tracks: boolean;
     }
   | { kind: 'open'; config: StreamConfig; ports: HostPorts | null; wake: WakeLane | null }
   | CloseRequest
-  /** Reads what waits, and sends blocks back to the worklet. */
+  /** Reads pending windows, and returns blocks to the worklet. */
   | { kind: 'catchUp'; stream: number }
   | { kind: 'metrics' }
   | { kind: 'openPool'; counts: MessagePort | null }
   | { kind: 'closePool'; participant: number; end: ThreadEnd }
-  /** The holder's thread is dead. */
+  /** The thread of a participant is dead. */
   | { kind: 'reclaim'; holder: Holder }
   | { kind: 'reportFeed'; feed: number; format: FeedFormat; underruns: number; lateFrames: number }
   | { kind: 'forgetFeed'; feed: number }
@@ -96,13 +96,13 @@ export type HostRequest =
   | { kind: 'record'; on: boolean }
   | { kind: 'shutdown' };
 
-/** What each request is answered with. */
+/** The result of each request. */
 export interface HostAnswers {
-  /** `activity` is where the worker writes what it does, in the shared memory. */
+  /** `activity`: the address in the shared memory at which the worker writes its current activity. */
   boot: { memory: WebAssembly.Memory | null; activity: number; profileRefused: string | null; limits: StreamLimits };
   open: {
     stream: number;
-    /** Shared mode: what worklet and reader are called by, and the memory that their instances run on. 0 otherwise. */
+    /** Shared mode: the numbers of tap and reader, and the addresses of their threads' stacks. 0 otherwise. */
     tap: number;
     tapThread: number;
     reader: number;
@@ -113,7 +113,7 @@ export interface HostAnswers {
   close: { snapshot: string };
   catchUp: { windows: number };
   metrics: { snapshot: string };
-  /** `participant` is its number with the host, `number` (shared mode) what its thread calls it by. */
+  /** `participant` is the host's number of it, `number` (shared mode) the one that its thread uses. */
   openPool: { participant: number; number: number; thread: number; holder: number; seed: number };
   closePool: null;
   reclaim: { leases: number };
@@ -121,42 +121,42 @@ export interface HostAnswers {
   forgetFeed: null;
   fault: null;
   exercise: null;
-  /** The recording that ended, as JSON; `null` when one began, or none was under way. */
+  /** The recording that ended, as JSON; `null` if one began, or none was running. */
   record: { trace: string | null };
   shutdown: { leaked: number };
 }
 
 export type ToHost = (HostRequest & { id: number }) | { kind: 'ping' };
 export type FromHost =
-  /** In answer to a ping, when its files are loaded, and between long pieces of work. */
+  /** Sent after a ping, when the files are loaded, and between long pieces of work. */
   | { kind: 'alive' }
-  /** The request was taken up. */
+  /** The worker begins with the request. */
   | { kind: 'begun'; id: number }
   | { kind: 'answer'; id: number; value: HostAnswers[keyof HostAnswers] }
   | { kind: 'refusal'; id: number; message: string }
   | { kind: 'snapshot'; json: string }
   | { kind: 'crash'; message: string };
 
-/** How the worklet gets its instance: on the shared memory with a capture made by the host, or on one of its own. */
+/** The options of the worklet's processor: an instance on the shared memory, with a tap of the host, or with a memory of its own. */
 export interface TapOptions {
   readonly module: WebAssembly.Module;
   readonly memory: WebAssembly.Memory | null;
-  /** Stands for the module, of which the worklet gets a copy. */
+  /** Identifies the module, because the worklet gets a copy. */
   readonly key: string;
   readonly stream: number;
-  /** Shared mode: what the tap is called by, and the memory that the instance runs on. */
+  /** Shared mode: the number of the tap, and the address of the thread's stack. */
   readonly number: number;
   readonly thread: number;
   readonly config: StreamConfig;
 }
 
-/** Transfer mode: blocks leave for their reader by one port; counts leave for the host, and blocks come back, by another. */
+/** Transfer mode: blocks are sent to their reader by one port; counts are sent to the host, and blocks returned, by the other. */
 export interface BlockPorts {
   readonly windows: MessagePort;
   readonly counts: MessagePort;
 }
 
-/** How far the audio side of a stream is: windows delivered so far, and in transfer mode blocks that are out. */
+/** The progress of a stream's audio side: windows delivered so far, and in transfer mode blocks that are in transit. */
 export interface Progress {
   readonly windows: number;
   readonly out: number;
@@ -170,41 +170,40 @@ export type FromTap =
   | { kind: 'fault'; message: string };
 
 /**
- * How a thread that takes part in the pool is asked to stop. `leave`: it takes nothing more, and gives back what its user does
- * not have. `finish`: it first delivers what waits. `revoke`: it gives back what its user has, too.
+ * How a participant is to stop. `leave`: it leases no more, and releases what its user has not received. `finish`: it delivers queued
+ * windows first. `revoke`: it also releases what its user has.
  */
 export type Leave = 'leave' | 'finish' | 'revoke';
 
 /**
- * What the page and a thread that takes part in the pool say to each other. The thread holds its lock and asks to join, and
- * touches nothing of the pool's before it is welcome: by then the page waits for the lock, so that it learns of the thread's
- * death from the first use of the pool on. A ticket to what has been closed is refused. The page asks it to stop; it says that
- * it is leaving while its user still has something, and that it has left when it uses the pool no more. It releases its lock
- * when the page sends its final message, or when it failed to begin.
+ * The messages between the page and a participant's thread. The thread acquires its lock and sends `joining`. It does not use the pool
+ * before `welcome`: the page has requested the same lock by then, so that it notices the thread's death from the first use on. A ticket
+ * for what was closed is `refused`. The page sends a {@link Leave}; the thread answers `leaving` if its user still has leases, and `left`
+ * when it does not use the pool any more. It releases its lock after `final`, or after `failed`.
  */
 export type ToParticipant = { kind: Leave | 'welcome' | 'refused' | 'final' | 'ping' } | { kind: 'catchUp'; windows: number };
 export type FromParticipant =
-  /** `page`: on a page's own thread. */
+  /** `page`: the thread is that of a page. */
   | { kind: 'joining'; page: boolean }
-  /** `alive` in answer to a ping, as soon as it is back in its event loop. */
+  /** `alive`: the response to a ping, as soon as the thread returns to its event loop. */
   | { kind: 'alive' | 'failed' | 'leaving' | 'left' }
-  /** It has seen so many windows as it was to catch up with, or nobody reads; so many of them it has given back. */
+  /** It has read all windows up to the requested number, or no loop reads; `released` of them were released. */
   | { kind: 'caughtUp'; released: number };
 
-/** What a thread instantiates that takes part. `memory` is `null` in transfer mode: it gets its own. */
+/** The module of a participant's instance. `memory` is `null` in transfer mode: the instance has its own. */
 export interface ParticipantWasm {
   readonly module: WebAssembly.Module;
   readonly memory: WebAssembly.Memory | null;
 }
 
-/** A place in the pool on its way to a thread. Post it with its ports: `worker.postMessage(ticket, [...ticket.ports])`. */
+/** A ticket for a participant's thread. Post it with its ports: `worker.postMessage(ticket, [...ticket.ports])`. */
 export interface Ticket {
   readonly lock: string;
   readonly control: MessagePort;
   readonly ports: readonly MessagePort[];
 }
 
-/** The way of the windows to a JavaScript consumer. */
+/** How a JavaScript consumer gets the windows. */
 export type ConsumerLane =
   | {
       readonly mode: 'shared';
@@ -215,7 +214,7 @@ export type ConsumerLane =
     }
   | { readonly mode: 'transfer'; readonly windows: MessagePort; readonly host: MessagePort; readonly headerBytes: number };
 
-/** A tap on its way to the thread that will read it: give it to `openTap` there. */
+/** A ticket for the thread that is to read the tap: pass it to `openTap` there. */
 export interface TapTicket extends Ticket {
   /** @internal */
   readonly config: StreamConfig;
@@ -223,17 +222,17 @@ export interface TapTicket extends Ticket {
   readonly lane: ConsumerLane;
 }
 
-/** Buffers of the pool on their way to the thread that will use them: give it to `openPool` there. */
+/** A ticket for the thread that is to use buffers of the pool: pass it to `openPool` there. */
 export interface PoolTicket extends Ticket {
   /** @internal */
   readonly wasm: ParticipantWasm;
-  /** What the participant is called by; 0 if the thread makes its own. @internal */
+  /** The participant's number; 0 if the thread makes its own. @internal */
   readonly participant: number;
-  /** The memory that the thread's instance runs on; 0 if it has one of its own. @internal */
+  /** The address of the thread's stack; 0 if its instance has a memory of its own. @internal */
   readonly thread: number;
-  /** The number its leases carry, below 16, and where their generations begin. @internal */
+  /** The number in its leases, below 16, and where their generations begin. @internal */
   readonly holder: number;
   readonly seed: number;
-  /** Transfer mode: where it reports its pool's counts. @internal */
+  /** Transfer mode: the port to which it reports the counts of its pool. @internal */
   readonly counts: MessagePort | null;
 }

@@ -1,16 +1,16 @@
 /**
- * Shared mode: how a reader that may not block learns of windows. The audio thread wakes nobody, which would be a system call,
- * and a page's timers come once a second while it is hidden. So the reader says in shared memory that it waits, and the
- * control worker, which polls anyway, posts it a message: messages are never throttled. See
+ * Shared mode: how a reader that may not block is woken. The audio thread wakes no thread, because that is a system call, and the timers
+ * of a hidden page fire once a second. So the reader sets a flag in shared memory while it waits, and the control worker, which polls
+ * anyway, posts it a message: messages are never throttled. See
  * `docs/decisions/0036-waiting-for-the-audio-thread.md`.
  */
 
-/** Words: 1 while the reader waits; windows that it has taken so far. */
+/** Indices of the words: 1 while the reader waits; the number of windows that it has taken so far. */
 const WAITING = 0;
 const TAKEN = 1;
 const WORDS = 2;
 
-/** A reader's end, or the control worker's. */
+/** The reader's end, or the control worker's. */
 export interface WakeLane {
   readonly port: MessagePort;
   readonly words: Int32Array;
@@ -23,7 +23,7 @@ export function newWakeLanes(): readonly [WakeLane, WakeLane] {
   return [{ port: port1, words }, { port: port2, words }];
 }
 
-/** Of the reader. */
+/** The reader's side. */
 export class Sleeper {
   private readonly lane: WakeLane;
   private resolve: () => void = () => {};
@@ -33,9 +33,9 @@ export class Sleeper {
     lane.port.onmessage = () => this.resolve();
   }
 
-  /** From now on a further window wakes it. Look for one once more before sleeping: it may have come just before. */
+  /** From now on a new window wakes the reader. Poll once more before sleeping: a window may have arrived just before. */
   arm(taken: number): void {
-    // In this order: who sees that it waits sees for what.
+    // In this order: a thread that reads the flag also reads the count.
     Atomics.store(this.lane.words, TAKEN, taken | 0);
     Atomics.store(this.lane.words, WAITING, 1);
   }
@@ -44,7 +44,7 @@ export class Sleeper {
     Atomics.store(this.lane.words, WAITING, 0);
   }
 
-  /** Settles at the next message, which may also be a late one for a window that was found meanwhile. */
+  /** Settles at the next message, which may be a late one for a window that was taken meanwhile. */
   sleep(): Promise<void> {
     return new Promise((resolve) => (this.resolve = resolve));
   }
@@ -59,7 +59,7 @@ export class Sleeper {
   }
 }
 
-/** Of the control worker: whom it is to wake, by stream. */
+/** The control worker's side: the readers by stream. */
 export class Wakers {
   private readonly lanes = new Map<number, WakeLane>();
 
@@ -72,12 +72,12 @@ export class Wakers {
     this.lanes.delete(stream);
   }
 
-  /** Wakes every reader that waits and has not taken all the windows there are. Both counts wrap around. */
+  /** Wakes every reader that waits and has not taken all delivered windows. Both counts wrap around. */
   poll(windowsDelivered: (stream: number) => number): void {
     for (const [stream, { words, port }] of this.lanes) {
       if (Atomics.load(words, WAITING) === 0) continue;
       if (((windowsDelivered(stream) - Atomics.load(words, TAKEN)) | 0) <= 0) continue;
-      // Cleared before the message: should the reader meanwhile have armed it again, the message makes it look and arm anew.
+      // Cleared before the message: if the reader has armed it again meanwhile, the message makes it poll and arm once more.
       Atomics.store(words, WAITING, 0);
       port.postMessage(null);
     }

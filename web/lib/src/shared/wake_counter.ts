@@ -22,7 +22,7 @@ export class Waiter {
 
   constructor(wakeCounter: Int32Array) {
     this.wakeCounter = wakeCounter;
-    // The message that brought the counter is signalled too, perhaps only later.
+    // The message with the counter is signalled too, perhaps only later.
     this.receive();
   }
 
@@ -32,8 +32,8 @@ export class Waiter {
   }
 
   /**
-   * Blocks for `ms` or until `signal()`. Returns true if no message is pending. Should the two counts ever differ by mistake, the
-   * thread returns to its event loop more often than it has to; no message is lost.
+   * Blocks for `ms` or until `signal()`. Returns true if no message is pending. If the two counts differed by mistake, the thread would
+   * return to its event loop more often than necessary; no message is lost.
    */
   sleep(ms: number): boolean {
     const signals = Atomics.load(this.wakeCounter, 0);

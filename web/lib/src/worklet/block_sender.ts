@@ -2,30 +2,30 @@ import { KeptViews } from '../shared/kept_views.ts';
 import { blocksInFlight, type BlockPorts, type StreamConfig } from '../shared/protocol.ts';
 import type { TapExports } from '../generated/exports.ts';
 
-/** The header's view, and the whole memory's two. */
+/** Views that are kept: one of the header, two of the whole memory. */
 const KEPT_VIEWS = 3;
 
 /**
- * Transfer mode: finished windows leave in a fixed set of `ArrayBuffer`s that come back and are used again.
- * When all of them are out, the window is skipped and counted; audio never waits.
+ * Transfer mode: complete windows are sent in a fixed set of `ArrayBuffer`s, which are returned and reused. While all of them are in
+ * transit, windows are skipped and counted; the audio thread never waits.
  */
 export class BlockSender {
   private readonly exports: TapExports;
   private readonly tap: number;
   private readonly config: StreamConfig;
   private readonly ports: BlockPorts;
-  /** The first `idle` of these are free to be sent. The array's length stays the same, so that sending and returning make no garbage. */
+  /** The first `idle` of these are free. The array's length stays the same, so that sending and returning make no garbage. */
   private readonly blocks: ArrayBuffer[];
   private idle = 0;
   private readonly headerFloats: number;
   private readonly header: Float32Array;
   private readonly windows: KeptViews;
-  /** A block without samples, for counts that no other block carries; away while `null`. */
+  /** A block without samples, which carries the counts of skipped windows; `null` while it is in transit. */
   private counts: ArrayBuffer | null;
-  /** Blocks that left, with a view that filled them and a message each; and blocks that arrived, a new object each. */
+  /** Blocks that were sent, each with a view and a message, and blocks that were returned, each a new object. */
   private sent = 0;
   private arrived = 0;
-  /** Kept, so that a send makes no array of its own. */
+  /** Reused, so that sending makes no array. */
   private readonly transfer: ArrayBuffer[] = [];
 
   constructor(exports: TapExports, tap: number, memory: WebAssembly.Memory, config: StreamConfig, ports: BlockPorts) {
@@ -51,12 +51,12 @@ export class BlockSender {
     };
   }
 
-  /** Blocks with samples that have left and are not back. */
+  /** Number of blocks with samples that are in transit. */
   get out(): number {
     return this.blocks.length - this.idle;
   }
 
-  /** Sends every finished window. */
+  /** Sends every complete window. */
   send(): void {
     while (this.exports.tap_take(this.tap) !== 0) {
       if (this.idle === 0) this.skip();
@@ -64,7 +64,7 @@ export class BlockSender {
     }
   }
 
-  /** The last block is a header alone: the final counts. Not for an instance that has trapped. */
+  /** Sends the remaining windows, then a header alone, with the final counts. Not to be called after a trap. */
   finish(): void {
     this.exports.tap_close(this.tap);
     this.send();
@@ -72,7 +72,7 @@ export class BlockSender {
     this.ports.counts.postMessage(this.header.slice().buffer);
   }
 
-  /** Nothing follows, and what comes back is not used: nothing refers to the instance any more. */
+  /** Sends the final messages. Blocks that are returned later are ignored, so that nothing refers to the instance. */
   close(): void {
     this.ports.counts.onmessage = null;
     this.ports.counts.postMessage(null);
@@ -90,7 +90,7 @@ export class BlockSender {
     this.post(block, this.ports.windows);
   }
 
-  /** The reader holds all blocks; the skipped window is still reported. */
+  /** Skips a window, because all blocks are in transit, and reports that. */
   private skip(): void {
     this.exports.tap_give_back(this.tap, 0);
     if (this.counts === null) return;

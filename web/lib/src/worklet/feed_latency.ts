@@ -1,16 +1,16 @@
 import type { FeedFormat } from '../shared/feed_protocol.ts';
 
-/** More than the latency has to stay buffered for so long before frames are dropped: a burst alone is no reason. */
+/** Frames are dropped only after more than the latency was buffered for so long, so that a burst alone drops none. */
 const WINDOW_SECONDS = 0.5;
-/** Above every number of frames that is compared with it, and a small integer for the engine. */
+/** Larger than every number of frames that is compared with it, and a small integer for the engine. */
 const UNKNOWN = 0x3fff_ffff;
 
 /**
  * Keeps the latency of a live feed, see `docs/decisions/0039-live-feeds-keep-their-latency.md`. All numbers are frames.
  *
- * - **Settling**: when sound arrives after none, the newest frame is placed one latency into the future. The output stays silent
- *   for about the latency, while time passes and whatever arrives above it is dropped: so a backlog is gone, and the lateness of
- *   a single block has no influence on the result.
+ * - **Settling**: when the first frames arrive, the newest one is scheduled one latency into the future. The output stays silent for
+ *   about the latency, and frames that arrive above it are dropped: this removes a backlog, and a single late block does not change the
+ *   result.
  * - **Playing**: frames are dropped only if more than the latency and one block was buffered throughout a window, or if the ring is
  *   nearly full. An on-time writer meets neither.
  */
@@ -23,11 +23,11 @@ export class LatencyKeeper {
   private readonly block: number;
   private readonly nearlyFull: number;
   private readonly window: number;
-  /** Until the first buffered frame is due; `UNKNOWN` while nothing was buffered. */
+  /** Frames until the first buffered frame is due; `UNKNOWN` while none was buffered. */
   private due = UNKNOWN;
-  /** Left of settling. */
+  /** Remaining frames of settling. */
   private settling = 0;
-  /** The least that was buffered in this window, and the window's age. */
+  /** The smallest number of buffered frames in this window, and the window's age. */
   private least = UNKNOWN;
   private age = 0;
 
@@ -38,14 +38,14 @@ export class LatencyKeeper {
     this.window = WINDOW_SECONDS * sampleRate;
   }
 
-  /** Nothing is left to play: settle again. */
+  /** Settles again, because no frame is buffered. */
   rest(): void {
     this.playing = false;
     this.due = UNKNOWN;
     this.silent = 0;
   }
 
-  /** Once a quantum while not playing. Returns how many of the buffered frames to drop. */
+  /** Called once a quantum while not playing. Returns how many of the buffered frames to drop. */
   settle(buffered: number, quantum: number): number {
     this.silent = quantum;
     if (this.due === UNKNOWN) {
@@ -66,7 +66,7 @@ export class LatencyKeeper {
     return drop;
   }
 
-  /** Once a quantum while playing. Returns how many of the buffered frames are too many. */
+  /** Called once a quantum while playing. Returns how many of the buffered frames to drop. */
   excess(buffered: number, quantum: number): number {
     this.least = Math.min(this.least, buffered);
     this.age += quantum;

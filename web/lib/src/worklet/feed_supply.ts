@@ -1,34 +1,34 @@
 import { blocksBetween, channelsOf, RING, ringBlocks, type FeedFormat, type FeedState, type ToFeedWriter } from '../shared/feed_protocol.ts';
 
-/** Cells that count, but are compared with nothing, stop here. */
+/** Counters in the ring that are not compared with others stop here. */
 const MAX_CELL = 0x7fff_ffff;
 
-/** Where the worklet's blocks come from. */
+/** The worklet's end of a feed. */
 export interface FeedSupply {
-  /** Whether the others learn what is buffered from reports only. */
+  /** Whether other threads can get the number of buffered frames from reports only. */
   readonly reportsBuffered: boolean;
-  /** Blocks that wait, the current one included. */
+  /** Number of blocks that were written and not played, including the current one. */
   waiting(): number;
-  /** The channels of the current block; null if none waits. */
+  /** The channels of the current block; null if there is none. */
   current(): readonly Float32Array[] | null;
-  /** The current block was played, or dropped. */
+  /** Releases the current block, which was played or dropped. */
   next(): void;
-  /** No further block will come. */
+  /** Whether the writer has ended the feed. */
   ended(): boolean;
-  /** As if the writer had ended: there is none any more. */
+  /** Ends the feed in place of a writer that is gone. */
   end(): void;
-  /** Notifies the writer. */
+  /** Reports the state to the writer. */
   report(state: FeedState): void;
   close(): void;
 }
 
-/** Shared mode: numbers in shared memory, and arrays made once. */
+/** Shared mode: counters in shared memory, and arrays that are made once. */
 export class RingSupply implements FeedSupply {
   readonly reportsBuffered = false;
   private readonly state: Int32Array;
   private readonly blocks: Float32Array[][];
   private played: number;
-  /** Of the current block. Not `played` modulo the ring's length, which would jump where `played` wraps around. */
+  /** Index of the current block. Not `played` modulo the ring's length, which would jump where `played` wraps around. */
   private index = 0;
 
   constructor(ring: SharedArrayBuffer, format: FeedFormat) {

@@ -2,36 +2,35 @@ import { LatencyKeeper } from './feed_latency.ts';
 import type { FeedFormat, FeedOptions, FeedState, FromFeed, ToFeed } from '../shared/feed_protocol.ts';
 import { MessageSupply, RingSupply, type FeedSupply } from './feed_supply.ts';
 
-/** Frames in which sound comes and goes where blocks are missing: short enough to be no effect, long enough not to click. */
+/** Frames of a fade at missing blocks: too few to be noticed as a fade, enough to make no click. */
 // See `docs/decisions/0038-feed-underruns-fade.md`.
 const FADE_FRAMES = 64;
-/** How often the page and the writer get the changed counts, if there was no underrun. */
+/** The time between two reports of changed counts to the page and the writer, if there was no underrun. */
 const REPORT_SECONDS = 0.25;
 
 /**
- * The audio side of a feed. When a block is missing the last sample is held while it fades out, then there is silence; what
- * comes after fades in, and only once the fade out is over: so no underrun makes a step. Frames that are dropped are dropped
- * while it is silent.
+ * The processor of a feed. When a block is missing, the last sample is repeated and fades out to silence; the next block fades in, and
+ * only after the fade out has ended, so that no underrun makes a step. Frames are dropped only during silence.
  */
 export class FeedProcessor extends AudioWorkletProcessor {
   private readonly format: FeedFormat;
-  /** Transfer mode: null until the port has come. */
+  /** Transfer mode: null until the port has arrived. */
   private supply: FeedSupply | null = null;
   /** Live feeds only. */
   private readonly keeper: LatencyKeeper | null;
   /** The last sample of each channel, before the fade; always finite. */
   private readonly last: Float32Array;
-  /** Frames into the current block. */
+  /** Number of frames of the current block that were played. */
   private at = 0;
-  /** 0 is silent, `FADE_FRAMES` is all there. */
+  /** The fade: 0 is silence, `FADE_FRAMES` the full amplitude. */
   private level = 0;
   private falling = false;
-  /** Frames to drop once it is silent. */
+  /** Frames to drop at the next silence. */
   private excess = 0;
   private closed = false;
   private underruns = 0;
   private lateFrames = 0;
-  /** Frames since the last report, and what that said. */
+  /** Frames since the last report, and the counts in it. */
   private sinceReport = 0;
   private readonly reportFrames: number;
   private reportedUnderruns = 0;
@@ -50,11 +49,11 @@ export class FeedProcessor extends AudioWorkletProcessor {
   }
 
   process(_: Float32Array[][], outputs: Float32Array[][]): boolean {
-    // The page has disconnected the node; false lets the browser collect it.
+    // The page has disconnected the node; false allows the browser to collect it.
     if (this.closed) return false;
     const supply = this.supply;
     if (supply === null) return true;
-    // Before looking for blocks: the writer stores its last block first, then that it has ended.
+    // Read before the blocks: the writer stores its last block first, then that it has ended.
     const ended = supply.ended();
     const output = outputs[0]!;
     const frames = output[0]!.length;
@@ -79,7 +78,7 @@ export class FeedProcessor extends AudioWorkletProcessor {
     this.port.close();
   }
 
-  /** Live feeds, once a quantum: drops what is too late; returns at which frame the sound begins. */
+  /** Live feeds, once a quantum: drops late frames; returns the frame at which the sound begins. */
   private keep(keeper: LatencyKeeper, supply: FeedSupply, output: Float32Array[], frames: number, ended: boolean): number {
     const buffered = this.buffered(supply);
     if (this.level === 0 && buffered === 0) keeper.rest();
@@ -112,7 +111,7 @@ export class FeedProcessor extends AudioWorkletProcessor {
       let sample = 0;
       for (let i = 0; i < count; i++) {
         sample = from[this.at + i]!;
-        // NaN and infinities would stay in every filter that the sound meets.
+        // NaN and infinities would stay in the state of every filter that they reach.
         // See `docs/decisions/0031-infinite-and-nan-samples.md`.
         if (sample - sample !== 0) sample = 0;
         const level = this.level + i + 1;
@@ -125,7 +124,7 @@ export class FeedProcessor extends AudioWorkletProcessor {
     return frame + count;
   }
 
-  /** Fades out; what is too late is dropped at the end. */
+  /** Fades out; late frames are dropped at the end. */
   private fall(supply: FeedSupply, output: Float32Array[], frame: number, frames: number, ended: boolean): number {
     if (!this.falling) {
       this.falling = true;
@@ -175,7 +174,7 @@ export class FeedProcessor extends AudioWorkletProcessor {
     return supply.waiting() * this.format.frames - this.at;
   }
 
-  /** A message is garbage: at an underrun the sound is broken already, otherwise it is held back for a while. */
+  /** Reports changed counts: at once at an underrun, which is audible anyway, and otherwise rarely, because a message is garbage. */
   private report(supply: FeedSupply, frames: number): void {
     this.sinceReport += frames;
     const { underruns, lateFrames } = this;

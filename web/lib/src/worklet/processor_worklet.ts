@@ -1,17 +1,17 @@
-/** The audio side of a processor written in Rust: `wavepool::export_processor!` made the module that runs here. */
+/** Runs a processor written in Rust, a module that `wavepool::export_processor!` has made. */
 import { messageOf } from '../shared/errors.ts';
 import { keepInstance, takeInstance } from './idle_instances.ts';
 import { faultMessage } from '../shared/instance.ts';
 import { PROCESSOR_PARAMETERS, type FromProcessor, type ProcessorExports, type ProcessorOptions } from '../shared/processor_protocol.ts';
 
-/** Frames that a processor's block has at most; a longer quantum is processed in several. */
+/** The most frames of a processor's block; a longer quantum is processed in several blocks. */
 const MOST_FRAMES = 4096;
 
 export class RustProcessor extends AudioWorkletProcessor {
-  /** Null once it was closed or has failed: nothing refers to its memory any more. */
+  /** Null after the close or a failure, so that nothing refers to the instance's memory. */
   private running: Running | null = null;
 
-  /** Ordinary parameters, automation and all. Which of them a processor has is known only when it is made. */
+  /** Declares the most parameters that a processor can have: the processor is known only later. */
   static get parameterDescriptors(): object[] {
     return PROCESSOR_PARAMETERS.map((name) => ({ name, automationRate: 'k-rate' }));
   }
@@ -31,7 +31,7 @@ export class RustProcessor extends AudioWorkletProcessor {
     try {
       this.running.quantum(inputs[0]!, outputs[0]!, parameters);
     } catch (thrown) {
-      // The outputs are silence unless written. A throw out of process() would go unnoticed.
+      // The outputs are zeros unless written. An exception that leaves process() would not be reported.
       const message = this.running.explain(thrown);
       this.running = null;
       this.report(message);
@@ -54,17 +54,17 @@ export class RustProcessor extends AudioWorkletProcessor {
   }
 }
 
-/** One processor in an instance that is its own as long as it is open. */
+/** One processor, with an instance of its own while it is open. */
 class Running {
   private readonly key: string;
   private readonly exports: ProcessorExports;
   private readonly processor: number;
   private readonly channels: number;
-  /** How many of the declared parameters are the processor's. */
+  /** Number of the declared parameters that the processor has. */
   private readonly used: number;
-  /** The value that the processor has of each parameter; it begins with its own defaults. */
+  /** The last value of each parameter that was passed to the processor; NaN before the first. */
   private readonly values: Float32Array;
-  /** One view per channel of the block, on the memory as it was when it had this buffer. */
+  /** One view per channel of the block, on `buffer`. */
   private views: Float32Array[] = [];
   private buffer: ArrayBufferLike | null = null;
   private frames = 0;
@@ -112,18 +112,18 @@ class Running {
 
   /** Ends the processor; its instance is kept for another one. */
   close(): void {
-    // A module of an earlier version cannot close: its memory goes with this thread's next collection.
+    // A module of version 0.1.0 cannot close: its memory is freed when this thread's garbage is collected.
     if (!this.exports.processor_close) return;
     this.exports.processor_close(this.processor);
     keepInstance(this.key, this.exports as unknown as WebAssembly.Exports);
   }
 
-  /** A panic's own words, where there was one. */
+  /** The message of the panic, if there was one. */
   explain(thrown: unknown): string {
     return faultMessage(thrown, this.exports, this.exports.memory);
   }
 
-  /** Another length than the last: another block. */
+  /** Has the processor make a block of another length. */
   private resize(frames: number): void {
     if (this.exports.processor_resize(this.processor, frames) === 0) throw new Error(`the processor has no block of ${frames} frames`);
     this.frames = frames;
@@ -140,7 +140,7 @@ class Running {
   }
 }
 
-/** A quantum in one block needs no further array, which would be garbage. */
+/** A part of a channel; the channel itself if it is all of it, because another array would be garbage. */
 function part(samples: Float32Array, from: number, frames: number): Float32Array {
   return frames === samples.length ? samples : samples.subarray(from, from + frames);
 }

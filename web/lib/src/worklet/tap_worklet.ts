@@ -1,7 +1,7 @@
 /**
- * The audio side: copies each quantum into the open windows' buffers, once, and hands finished windows on.
- * `process` makes no garbage: no closure, no iterator, no new view; numbers go straight to the instance's exports.
- * In transfer mode a finished window costs a view and a message: see `BlockSender`.
+ * The processor of a tap or a tuner: copies each quantum into the buffers of the open windows, once, and delivers complete windows.
+ * `process` makes no garbage: no closure, no iterator, no new view; it passes numbers to the instance's exports.
+ * In transfer mode a complete window costs a view and a message: see `BlockSender`.
  */
 import { BlockSender } from './block_sender.ts';
 import { keepInstance, takeInstance } from './idle_instances.ts';
@@ -9,13 +9,13 @@ import { faultMessage, instantiateBare } from '../shared/instance.ts';
 import { SPAN_FIELDS, type BlockPorts, type FromTap, type Progress, type StreamConfig, type TapOptions, type ToTap } from '../shared/protocol.ts';
 import type { TapExports } from '../generated/exports.ts';
 
-/** Made on this side of the boundary: the two views of the whole memory. */
+/** Views that this side makes: two of the whole memory. */
 const VIEWS = 2;
 
 export class TapProcessor extends AudioWorkletProcessor {
-  /** Null once it was closed: nothing refers to its memory any more. */
+  /** Null after the close, so that nothing refers to the instance's memory. */
   private running: RunningTap | null;
-  /** Its instance is not called again. */
+  /** The instance has failed and is not called again. */
   private faulted = false;
 
   constructor(options: { processorOptions: TapOptions }) {
@@ -26,7 +26,7 @@ export class TapProcessor extends AudioWorkletProcessor {
       if (data.kind === 'blocks') {
         if (!this.faulted) this.running.startSending(data.ports);
       } else if (data.kind === 'report') {
-        // For a context that is suspended until what it has rendered was read.
+        // For an offline context that is suspended until its windows were read.
         this.say({ kind: 'progress', ...this.running.progress(this.faulted) });
       } else {
         this.close(this.running);
@@ -41,7 +41,7 @@ export class TapProcessor extends AudioWorkletProcessor {
     try {
       this.running.quantum(inputs[0]!, outputs[0]![0]!.length);
     } catch (thrown) {
-      // A throw out of process() would silence this node for ever, unnoticed.
+      // An exception that leaves process() would make this node silent for ever, without a message.
       this.fault(this.running, thrown);
     }
     return true;
@@ -68,15 +68,15 @@ export class TapProcessor extends AudioWorkletProcessor {
   }
 }
 
-/** One tap in an instance: on the shared memory, or in one that is its own as long as it is open. */
+/** One tap in an instance: on the shared memory, or with a memory of its own while the tap is open. */
 class RunningTap {
   private readonly exports: TapExports;
   private readonly tap: number;
   private readonly memory: WebAssembly.Memory;
-  /** Transfer mode: what the instance is kept under. */
+  /** Transfer mode: the key under which the instance is kept. */
   private readonly key: string | null;
   private readonly config: StreamConfig;
-  /** The whole memory, twice: it never grows while the tap is open, so these views last, and no others are needed. */
+  /** Two views of the whole memory, which does not grow while the tap is open, so that they stay valid. */
   private readonly floats: Float32Array;
   private readonly words: Uint32Array;
   private readonly mostFrames: number;
@@ -100,20 +100,20 @@ class RunningTap {
 
   startSending(ports: BlockPorts): void {
     this.sender = new BlockSender(this.exports, this.tap, this.memory, this.config, ports);
-    // Windows may have come before the blocks to send them in.
+    // Windows may have been completed before the blocks were there.
     this.sender.send();
   }
 
   quantum(input: Float32Array[], frames: number): void {
     const exports = this.exports;
-    // A memory that grew has taken its views along, or left them looking at less than all of it.
+    // Growth detaches the views, or leaves them shorter than the memory.
     if (this.floats.byteLength !== this.memory.buffer.byteLength) throw new Error('the audio memory has grown');
     if (input.length === 0) {
       if (exports.tap_silence(this.tap, frames) < 0) throw notOpen();
       if (this.sender !== null) this.sender.send();
       return;
     }
-    // A quantum can be longer than what one plan covers: then it takes several, each of which may complete windows.
+    // A quantum can be longer than one plan covers. Then it needs several plans, each of which may complete windows.
     for (let from = 0; from < frames; from += this.mostFrames) {
       const count = exports.tap_begin(this.tap, frames, from);
       if (count < 0) throw notOpen();
@@ -130,13 +130,13 @@ class RunningTap {
     return { windows: faulted ? 0 : this.exports.tap_windows(this.tap), out: this.sender?.out ?? 0 };
   }
 
-  /** Delivers what is left, and the final counts. */
+  /** Delivers the remaining windows and the final counts. */
   finish(): void {
     if (this.config.flush) this.exports.tap_flush(this.tap);
     this.sender?.finish();
   }
 
-  /** An instance that has failed is neither called nor used again. */
+  /** Leaves or frees the tap. An instance that has failed is neither called nor reused. */
   close(faulted: boolean): void {
     this.sender?.close();
     if (faulted) return;
@@ -144,7 +144,7 @@ class RunningTap {
     else if (this.exports.tap_free(this.tap) !== 0) keepInstance(this.key, this.exports as unknown as WebAssembly.Exports);
   }
 
-  /** A panic's own words, where there was one. */
+  /** The message of the panic, if there was one. */
   explain(thrown: unknown): string {
     return faultMessage(thrown, this.exports, this.memory);
   }
@@ -154,7 +154,7 @@ function notOpen(): Error {
   return new Error('the stream is not open any more');
 }
 
-/** A whole quantum goes in one call; a part of one sample by sample, because `subarray` would make garbage. */
+/** Copies a whole quantum by one call, and a part of one sample by sample, because `subarray` would make garbage. */
 function copy(from: Float32Array, start: number, count: number, to: Float32Array, at: number): void {
   if (count === from.length) to.set(from, at);
   else for (let i = 0; i < count; i++) to[at + i] = from[start + i]!;

@@ -1,4 +1,4 @@
-/** The worklet file: what it registers carries the build in its name. */
+/** The worklet file. The names of its processors contain the build. */
 import { FEED_PROCESSOR } from '../shared/feed_protocol.ts';
 import { FeedProcessor } from './feed_worklet.ts';
 import { PROCESSOR } from '../shared/processor_protocol.ts';
@@ -6,7 +6,7 @@ import { RustProcessor } from './processor_worklet.ts';
 import { TAP_PROCESSOR } from '../shared/protocol.ts';
 import { TapProcessor } from './tap_worklet.ts';
 
-/** A name that is taken already is this build's, loaded from another address: names carry the build. */
+/** A name that is registered already is from this build, loaded from another address: names contain the build. */
 function register(name: string, processor: Parameters<typeof registerProcessor>[1]): void {
   try {
     registerProcessor(name, processor);
