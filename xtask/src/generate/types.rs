@@ -5,7 +5,7 @@ use syn::parse::{Parse, ParseStream};
 use syn::punctuated::Punctuated;
 use syn::{
     Attribute, Expr, Fields, GenericArgument, Ident, Item, ItemEnum, ItemStruct, Lit, LitStr, Meta,
-    PathArguments, Token, Type,
+    MetaList, PathArguments, Token, Type,
 };
 
 use super::comment;
@@ -269,15 +269,14 @@ fn last_name(ty: &Type) -> Result<&Ident> {
 
 /// Whether serde writes or reads it.
 fn is_serde(attributes: &[Attribute]) -> bool {
-    let derives = attributes
-        .iter()
-        .filter(|attribute| attribute.path().is_ident("derive"));
-    let names = derives.filter_map(|derive| {
-        derive
-            .parse_args_with(Punctuated::<syn::Path, Token![,]>::parse_terminated)
-            .ok()
-    });
-    names.flatten().any(|path| {
+    let paths = lists(attributes, "derive")
+        .into_iter()
+        .filter_map(|derive| {
+            derive
+                .parse_args_with(Punctuated::<syn::Path, Token![,]>::parse_terminated)
+                .ok()
+        });
+    paths.flatten().any(|path| {
         path.segments
             .last()
             .is_some_and(|name| name.ident == "Serialize" || name.ident == "Deserialize")
@@ -286,11 +285,8 @@ fn is_serde(attributes: &[Attribute]) -> bool {
 
 /// An option of `#[serde(…)]`, with its value if it has one.
 fn serde_option(attributes: &[Attribute], name: &str) -> Result<Option<Option<String>>> {
-    for attribute in attributes
-        .iter()
-        .filter(|attribute| attribute.path().is_ident("serde"))
-    {
-        for option in attribute.parse_args_with(Punctuated::<Meta, Token![,]>::parse_terminated)? {
+    for options in lists(attributes, "serde") {
+        for option in options.parse_args_with(Punctuated::<Meta, Token![,]>::parse_terminated)? {
             if !option.path().is_ident(name) {
                 continue;
             }
@@ -307,6 +303,27 @@ fn serde_option(attributes: &[Attribute], name: &str) -> Result<Option<Option<St
         }
     }
     Ok(None)
+}
+
+/// The attributes `#[name(…)]`, also those that depend on a condition: `#[cfg_attr(…, name(…))]`.
+fn lists(attributes: &[Attribute], name: &str) -> Vec<MetaList> {
+    let conditional = |attribute: &Attribute| {
+        let metas = attribute.parse_args_with(Punctuated::<Meta, Token![,]>::parse_terminated);
+        metas.into_iter().flatten().skip(1).collect()
+    };
+    let metas = attributes.iter().flat_map(|attribute| {
+        if attribute.path().is_ident("cfg_attr") {
+            conditional(attribute)
+        } else {
+            vec![attribute.meta.clone()]
+        }
+    });
+    metas
+        .filter_map(|meta| match meta {
+            Meta::List(list) if list.path.is_ident(name) => Some(list),
+            _ => None,
+        })
+        .collect()
 }
 
 /// Rust's documentation, in TypeScript's words.
@@ -438,6 +455,17 @@ export interface Effect {
             declared(text),
             "/**\n *\n * - `hit_rate_low`: Low.\n */\nexport type Effect = 'hit_rate_low' | 'fine';\n"
         );
+    }
+
+    #[test]
+    fn derive_that_depends_on_a_feature_counts() {
+        let text = "
+            #[cfg_attr(feature = \"serde\", derive(serde::Serialize))]
+            #[cfg_attr(feature = \"serde\", serde(rename_all = \"snake_case\"))]
+            enum Effect { AtRest }";
+        assert_eq!(declared(text), "export type Effect = 'at_rest';\n");
+        let other = "#[cfg_attr(feature = \"serde\", derive(Debug))] enum Effect { AtRest }";
+        assert_eq!(refused(other), "there is no `Effect`");
     }
 
     #[test]
