@@ -36,14 +36,11 @@ pub mod event_bus;
 mod lock;
 pub mod modules;
 #[cfg(target_arch = "wasm32")]
-mod panic_note;
+#[doc(hidden)] // For the browser host.
+pub mod panic_note;
 pub mod registry;
 mod stopwatch;
 mod sync;
-#[cfg(any(test, all(target_arch = "wasm32", feature = "page")))]
-mod thread_slots;
-#[cfg(all(target_arch = "wasm32", feature = "page"))]
-pub mod web;
 pub mod worklet;
 
 /// What most programs that use the pool need: `use wavepool::prelude::*;`.

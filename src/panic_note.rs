@@ -14,7 +14,7 @@ thread_local! {
 }
 
 /// Makes panics leave their message and place. A thread's first one counts: what follows are its consequences.
-pub(crate) fn install() {
+pub fn install() {
     std::panic::set_hook(Box::new(|panic| {
         if LENGTH.get() > 0 {
             return;

@@ -3,8 +3,6 @@
 //! Write a [`WorkletProcessor`], name it in [`export_processor!`](crate::export_processor), and compile the crate with
 //! `cargo build --release --target wasm32-unknown-unknown`. The worklet file of the npm package runs the result:
 //! `openProcessor(context, { wasm, channels })`, whose parameters are ordinary `AudioParam`s.
-//!
-//! Disable the crate's default features: they contain the host of the tuner's page, which only makes the module larger.
 
 use crate::event_bus::{BusError, Publisher, TypedEventBus};
 use crate::modules::audio_foundations::{

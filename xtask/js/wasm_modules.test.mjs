@@ -6,7 +6,7 @@ import { test } from 'node:test';
 const load = async (build) => WebAssembly.compile(await readFile(`web/lib/wasm/${build}/wavepool_bg.wasm`));
 /** As the linker left it: the module that is shipped has no names any more. */
 const linked = async (build) =>
-  WebAssembly.compile(await readFile(`target/wasm-${build}/wasm32-unknown-unknown/wasm/wavepool_web.wasm`));
+  WebAssembly.compile(await readFile(`target/wasm-${build}/wasm32-unknown-unknown/wasm/wavepool_host.wasm`));
 const modules = { shared: await load('shared'), transfer: await load('transfer') };
 
 // Unless the constructors are called by name, the linker wraps every export in a call of them,
@@ -59,7 +59,7 @@ test('transfer: its memory is its own', async () => {
   );
 });
 
-// The host sets memory aside for the thread-locals of each thread that joins: LOCAL_BYTES of src/web/thread_memory.rs.
+// The host sets memory aside for the thread-locals of each thread that joins: LOCAL_BYTES of web/host/src/shared/thread_memory.rs.
 test('shared: the thread-locals fit into what a thread is given', async () => {
   const module = await linked('shared');
   const imports = {};

@@ -83,7 +83,7 @@ mod tests {
         let root = process::workspace_root();
         let mut source = Source::read(&root).unwrap();
         source
-            .replace("pub(super) tally: Tally", "pub(super) count: Tally")
+            .replace("pub(crate) tally: Tally", "pub(crate) count: Tally")
             .unwrap();
         let names: Vec<_> = stale(&root, &source)
             .unwrap()

@@ -221,7 +221,7 @@ fn clippy(report: &mut Report, _: &str) -> Result<()> {
             process::run(
                 build
                     .cargo(&toolchain, "clippy")
-                    .args(["--package", "wavepool-web"])
+                    .args(["--package", "wavepool-host"])
                     .args(["--package", "wavepool-lanes"])
                     .args(["--package", "wavepool-faulty"])
                     .args(deny),
@@ -326,6 +326,8 @@ pub(crate) fn loom_command(models: &str) -> Command {
         "wavepool",
         "--package",
         "wavepool-core",
+        "--package",
+        "wavepool-host",
     ]);
     cargo.args(["--lib", models]);
     loom_environment(&mut cargo);

@@ -64,7 +64,10 @@ pub(crate) fn run(names: &[String]) -> Result<ExitCode> {
             match proof {
                 "loom" => suite(&mut report, proof, Ok(deep_loom())),
                 "misuse" => suite(&mut report, proof, Ok(misuse())),
-                "miri" => suite(&mut report, proof, miri()),
+                "miri" => {
+                    suite(&mut report, proof, miri(LIBRARY));
+                    suite(&mut report, "miri, slots", miri(SLOTS));
+                }
                 "tsan" => suite(&mut report, proof, thread_sanitizer()),
                 "lifetimes" => {
                     let rounds = env::var("WAVEPOOL_ROUNDS");
@@ -154,7 +157,11 @@ fn mixes() -> Command {
     cargo
 }
 
-fn miri() -> Result<Command> {
+/// What Miri interprets: the library, and the table of the objects that other threads use.
+const LIBRARY: &str = "--package wavepool --package wavepool-core --lib";
+const SLOTS: &str = "--package wavepool-host --lib thread_slots";
+
+fn miri(tests: &str) -> Result<Command> {
     let there = || process::succeeds(&mut rustup("run nightly cargo miri --version"));
     let complete = || {
         // Completes the nightly that is there rather than replacing it.
@@ -173,8 +180,7 @@ fn miri() -> Result<Command> {
             "not run: no nightly toolchain with miri is to be had (`rustup toolchain install nightly --component miri,rust-src`)"
         );
     }
-    let mut cargo =
-        rustup("run nightly cargo miri test --package wavepool --package wavepool-core --lib");
+    let mut cargo = rustup(&format!("run nightly cargo miri test {tests}"));
     cargo.env("CARGO_TARGET_DIR", "target/miri");
     // Interpreted code is some hundred times slower.
     cargo.env("PROPTEST_CASES", "4");
@@ -204,6 +210,8 @@ fn thread_sanitizer() -> Result<Command> {
         "wavepool",
         "--package",
         "wavepool-core",
+        "--package",
+        "wavepool-host",
         "--lib",
         "-Zbuild-std",
         "--target",

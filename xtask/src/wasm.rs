@@ -15,7 +15,7 @@ use crate::wasm_toolchain::WasmToolchain;
 /// one fails on small devices.
 const MAX_SHARED_MEMORY_BYTES: u32 = 64 << 20;
 
-/// One of the two builds of `wavepool-web`.
+/// One of the two builds of `wavepool-host`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Build {
     /// Threads over one shared memory; needs a cross-origin isolated page.
@@ -98,7 +98,7 @@ pub(crate) fn build_all(toolchain: &WasmToolchain, steps: &mut Steps) -> Result<
 /// would be served and tested in its place.
 pub(crate) fn build(build: Build, toolchain: &WasmToolchain) -> Result<()> {
     let output = build.output_dir();
-    let result = make("wavepool-web", build, toolchain, &output);
+    let result = make("wavepool-host", build, toolchain, &output);
     if result.is_err() && output.exists() {
         std::fs::remove_dir_all(output)?;
     }
@@ -112,9 +112,13 @@ pub(crate) fn build_lanes(toolchain: &WasmToolchain) -> Result<()> {
 }
 
 fn make(package: &str, build: Build, toolchain: &WasmToolchain, output: &Path) -> Result<()> {
-    crate::process::run(build.cargo(toolchain, "build").args([
+    // The host is a library for the bench's module, too: only a target that is nothing but a module is optimised as a whole.
+    crate::process::run(build.cargo(toolchain, "rustc").args([
         "--package",
         package,
+        "--lib",
+        "--crate-type",
+        "cdylib",
         "--profile",
         "wasm",
     ]))?;

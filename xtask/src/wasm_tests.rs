@@ -18,8 +18,8 @@ use crate::{process, setup};
 
 const RUNNER: &str = "xtask/js/wasm_tests.mjs";
 const OUTPUT: &str = "target/wasm-tests";
-/// The library, and the example host, which boots a module from outside.
-const PACKAGES: [&str; 2] = ["wavepool", "module_host"];
+/// The library, the browser host, and the example host, which boots a module from outside.
+const PACKAGES: [&str; 3] = ["wavepool", "wavepool-host", "module_host"];
 
 /// Compiles the tests and makes their JavaScript; the runner finds them below `target/wasm-tests`.
 pub(crate) fn build() -> Result<()> {

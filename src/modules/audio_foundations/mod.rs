@@ -37,8 +37,6 @@ pub use audio_events::{
     LevelMeasured, PitchDetected, SkipReason, StreamClosed, StreamOpened, WindowSkipped,
 };
 pub use capture::{Capture, CopySpan, MAX_SILENCE_FRAMES};
-#[cfg(all(target_arch = "wasm32", feature = "page"))]
-pub(crate) use capture_counters::CAPTURE_FIELDS;
 pub use capture_counters::CaptureCounters;
 pub(crate) use engine::ends_non_finite;
 pub use engine::{Engine, EngineCounters};

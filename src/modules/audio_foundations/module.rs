@@ -100,8 +100,7 @@ impl AudioFoundationsModule {
     ///
     /// # Errors
     /// As for [`open_stream`](Self::open_stream), for a configuration that this instance could not open.
-    #[cfg(all(target_arch = "wasm32", feature = "page"))]
-    pub(crate) fn number_remote_stream(
+    pub fn number_remote_stream(
         &mut self,
         data: &DataManagementModule,
         config: StreamConfig,
@@ -118,8 +117,7 @@ impl AudioFoundationsModule {
     }
 
     /// Sets the number of the next stream, for an instance whose events are delivered together with those of others.
-    #[cfg(all(target_arch = "wasm32", feature = "page"))]
-    pub(crate) const fn set_next_number(&mut self, stream: u32) {
+    pub const fn set_next_number(&mut self, stream: u32) {
         self.streams = stream.saturating_sub(1);
     }
 

@@ -39,7 +39,7 @@ pub struct StreamConfig {
 impl StreamConfig {
     /// The length of the queue: windows that can be unread at a time. A longer queue would use more memory for sound that is
     /// read too late anyway.
-    pub(crate) fn queue_windows(&self) -> usize {
+    pub fn queue_windows(&self) -> usize {
         let windows = (QUEUE_SECONDS * self.sample_rate_hz / self.hop as f32) as usize;
         windows.clamp(*QUEUE_WINDOWS.start(), *QUEUE_WINDOWS.end())
     }

@@ -44,7 +44,7 @@ test('transfer: fewer bytes than a cloned and a freshly transferred message, on 
 });
 
 test('the page weighs objects as V8 does, within a fifth, and so what transfer mode leaves on the audio thread', async () => {
-  const source = await readFile('src/web/unit_costs.rs', 'utf8');
+  const source = await readFile('web/host/src/shared/unit_costs.rs', 'utf8');
   const [view, message, array] = ['view', 'message', 'array'].map((kind) => Number(source.match(new RegExp(`${kind}_bytes: (\\d+),`))[1]));
   const perObject = async (kind) => (await lab.offline(`cost ${kind}`, { quanta })).bytes_per_quantum / 8;
   const near = (weighed, traced, what) => assert.ok(Math.abs(weighed - traced) <= 0.2 * traced, `${what}: ${weighed}, traced ${traced}`);

@@ -1,6 +1,6 @@
 //! The refusals of the raw exports, with their messages.
 
-#[path = "../../../src/web/refusal_codes.rs"]
+#[path = "../../../web/host/src/consumer/refusal_codes.rs"]
 mod refusal_codes;
 
 use refusal_codes::{LEASE_MOVES, LEASE_STATES, RefusalCode};

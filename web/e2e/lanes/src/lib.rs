@@ -12,7 +12,7 @@ use wavepool::event_bus::{Event, Priority, Published, Publisher, Subscription};
 use wavepool::registry::{
     InitContext, Module, ModuleDescriptor, ModuleError, ModuleRegistration, Version,
 };
-pub use wavepool::web::*;
+pub use wavepool_host::*;
 
 #[wasm_bindgen]
 extern "C" {

@@ -9,7 +9,7 @@ const REFUSAL_CHECKS = 50;
 /** The same while the worker boots, when it compiles and allocates. */
 const REFUSAL_CHECKS_AT_BOOT = 100;
 
-/** The worker's activities in words, by the numbers of `src/web/activity.rs`. */
+/** The worker's activities in words, by the numbers of `web/host/src/control/activity.rs`. */
 const ACTIVITIES: readonly ((stream: number) => string)[] = [
   () => 'running its own JavaScript',
   () => 'delivering events',

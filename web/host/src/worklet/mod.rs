@@ -1,0 +1,4 @@
+//! Runs on the audio thread.
+
+mod sender;
+pub(crate) mod tap;
