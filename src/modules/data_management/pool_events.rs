@@ -22,7 +22,7 @@ macro_rules! events {
         ///
         /// # Errors
         /// The bus's error, if it has too many types.
-        pub fn declare_all(bus: &TypedEventBus) -> Result<(), BusError> {
+        pub(crate) fn declare_all(bus: &TypedEventBus) -> Result<(), BusError> {
             $(bus.declare::<$Name>()?;)*
             Ok(())
         }

@@ -192,7 +192,7 @@ impl PoolMaintenance {
     }
 
     /// The optimizer, to report memory pressure to.
-    pub fn engine_mut(&mut self) -> Option<&mut PoolOptimizationEngine> {
+    pub(crate) fn engine_mut(&mut self) -> Option<&mut PoolOptimizationEngine> {
         self.engine.as_mut()
     }
 

@@ -172,7 +172,7 @@ impl PoolMetricsMonitor {
 
     /// Whether this alert was raised and has not ended.
     #[must_use]
-    pub fn is_active(&self, kind: AlertKind) -> bool {
+    pub(crate) fn is_active(&self, kind: AlertKind) -> bool {
         self.active[kind as usize].is_some()
     }
 

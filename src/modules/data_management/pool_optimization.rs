@@ -115,12 +115,12 @@ impl PoolOptimizationEngine {
 
     /// Records that a half was attached with so many buffers of a class, which the host configured: they are kept until
     /// demand has aged.
-    pub fn observe_attached(&mut self, samples: usize, buffers: u32) {
+    pub(crate) fn observe_attached(&mut self, samples: usize, buffers: u32) {
         self.demand.observe_attached(samples, buffers);
     }
 
     /// Counts `count` requests of `samples` samples, for learning the classes.
-    pub fn observe_size(&mut self, samples: usize, count: u64) {
+    pub(crate) fn observe_size(&mut self, samples: usize, count: u64) {
         self.demand.add_size(samples, count);
         self.sizes_observed = self.sizes_observed.saturating_add(count);
     }

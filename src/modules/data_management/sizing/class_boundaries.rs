@@ -27,7 +27,7 @@ pub struct ClassProposal {
 impl ClassProposal {
     /// Waste ÷ acquired capacity, in percent.
     #[must_use]
-    pub fn waste_percentage(&self) -> f64 {
+    pub(crate) fn waste_percentage(&self) -> f64 {
         let capacity = self.wasted_samples.saturating_add(self.requested_samples);
         self.wasted_samples as f64 / capacity.max(1) as f64 * 100.0
     }
@@ -36,7 +36,7 @@ impl ClassProposal {
 /// The samples that `classes` (ascending) waste for the requests of `sizes`. Requests above the largest class are not served
 /// and waste nothing.
 #[must_use]
-pub fn wasted_samples(sizes: &SizeHistogram, classes: &[usize]) -> u64 {
+pub(crate) fn wasted_samples(sizes: &SizeHistogram, classes: &[usize]) -> u64 {
     sizes
         .iter()
         .filter_map(|(size, count)| {
@@ -127,7 +127,7 @@ impl BoundarySearch {
 
     /// Runs the search to its end; returns the proposal with the least waste for any number of classes.
     #[must_use]
-    pub fn least_waste(mut self) -> ClassProposal {
+    pub(crate) fn least_waste(mut self) -> ClassProposal {
         while self.advance(usize::MAX).is_none() {}
         let requested_samples = self.samples[self.sizes.len()];
         self.boundaries(self.best.len().saturating_sub(1), requested_samples)

@@ -176,14 +176,14 @@ impl Demand {
     }
 
     /// Counts `count` requests of `samples` samples.
-    pub fn add_size(&mut self, samples: usize, count: u64) {
+    pub(crate) fn add_size(&mut self, samples: usize, count: u64) {
         self.sizes.add(samples, count);
         self.recent_sizes.add(samples, count);
     }
 
     /// The most bytes in use at a time over all windows.
     #[must_use]
-    pub fn peak_bytes(&self) -> usize {
+    pub(crate) fn peak_bytes(&self) -> usize {
         self.peak_samples
             .iter()
             .max()
@@ -192,14 +192,14 @@ impl Demand {
 
     /// The bytes that the host configured, until demand has aged: before, nothing is known that would justify shrinking them.
     #[must_use]
-    pub fn configured_bytes(&self) -> usize {
+    pub(crate) fn configured_bytes(&self) -> usize {
         self.configured_bytes
             .filter(|_| !self.is_aged())
             .unwrap_or(0)
     }
 
     /// Records that a half was attached with so many buffers of a class, which the host configured.
-    pub fn observe_attached(&mut self, samples: usize, buffers: u32) {
+    pub(crate) fn observe_attached(&mut self, samples: usize, buffers: u32) {
         let rotations = self.rotations;
         // Those that have aged are no lower limit any more.
         self.configured
@@ -218,7 +218,7 @@ impl Demand {
 
     /// The configured buffers of a class since whose attachment demand has not aged: none of these is taken away.
     #[must_use]
-    pub fn configured_buffers(&self, samples: usize) -> u64 {
+    pub(crate) fn configured_buffers(&self, samples: usize) -> u64 {
         let of_class = self
             .unaged_configured()
             .filter(|configured| configured.samples == samples);
@@ -227,7 +227,7 @@ impl Demand {
 
     /// Whether more was in use at a time than the host configured in all: its mix then says nothing about the need.
     #[must_use]
-    pub fn has_outgrown_configured(&self) -> bool {
+    pub(crate) fn has_outgrown_configured(&self) -> bool {
         let samples = self
             .unaged_configured()
             .map(|configured| configured.buffers.saturating_mul(configured.samples as u64));
@@ -243,7 +243,7 @@ impl Demand {
 
     /// Prepares for other size classes. The expected demand of each new class is its share of the demand of the old ones, by
     /// requested sizes.
-    pub fn expect_classes(&mut self, classes: impl Iterator<Item = usize>) {
+    pub(crate) fn expect_classes(&mut self, classes: impl Iterator<Item = usize>) {
         let mut below = 0;
         let mut added = Vec::new();
         for samples in classes {
@@ -267,7 +267,7 @@ impl Demand {
     /// The expected number of buffers in use at a time for requests above `below` and up to `samples`, from the present
     /// classes: their share of the peak over all windows, and of the present use, which can differ if sizes alternate.
     #[must_use]
-    pub fn expected_use(&self, below: usize, samples: usize) -> f64 {
+    pub(crate) fn expected_use(&self, below: usize, samples: usize) -> f64 {
         let mut smaller = 0;
         // The next larger class serves the requests of a retired class now.
         let present = self.classes.iter().filter(|class| !class.retired);

@@ -75,7 +75,7 @@ impl SlidingHistogram {
     }
 
     /// Begins a window and discards the oldest.
-    pub fn rotate(&mut self) {
+    pub(crate) fn rotate(&mut self) {
         self.current = (self.current + 1) % WINDOWS;
         self.windows[self.current] = EMPTY;
     }
@@ -101,7 +101,7 @@ impl SlidingHistogram {
 
     /// The share (0 to 1) of all records that do not exceed `value`; `None` without records.
     #[must_use]
-    pub fn share_up_to(&self, value: u32) -> Option<f64> {
+    pub(crate) fn share_up_to(&self, value: u32) -> Option<f64> {
         let total = self.total(WINDOWS);
         let largest = self.largest(WINDOWS);
         let above: u64 = (0..=bucket_of(largest))
@@ -189,7 +189,7 @@ impl SizeHistogram {
 
     /// The number of requests that a class of `samples` serves if the next smaller class has `below`.
     #[must_use]
-    pub fn requests_between(&self, below: usize, samples: usize) -> u64 {
+    pub(crate) fn requests_between(&self, below: usize, samples: usize) -> u64 {
         self.iter()
             .filter(|&(size, _)| size > below && size <= samples)
             .fold(0, |sum: u64, (_, count)| sum.saturating_add(count))
