@@ -38,3 +38,8 @@ export class FakeContext extends EventTarget {
     this.dispatchEvent(new Event('statechange'));
   }
 }
+
+/** Resolves when messages between this thread's ports have arrived, and those that they caused: after many turns of the event loop. */
+export async function turn() {
+  for (let i = 0; i < 50; i++) await new Promise((resume) => setImmediate(resume));
+}

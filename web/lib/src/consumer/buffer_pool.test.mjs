@@ -2,15 +2,13 @@
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { before, test } from 'node:test';
-import { withLocks } from '../../package/fakes.mjs';
+import { turn, withLocks } from '../../package/fakes.mjs';
 import { BufferPool } from './buffer_pool.ts';
 
 let module;
 before(async () => {
   module = await WebAssembly.compile(await readFile(new URL('../../wasm/transfer/wavepool_bg.wasm', import.meta.url)));
 });
-
-const turn = () => new Promise((resume) => setTimeout(resume, 5));
 
 /** Runs `work` with a pool of this thread's that a page has welcomed; `sent` is what the page received. */
 async function withPool(work, { welcome = 'welcome', holder = 3 } = {}) {

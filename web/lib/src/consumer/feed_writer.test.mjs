@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { afterEach, test } from 'node:test';
-import { withLocks } from '../../package/fakes.mjs';
+import { turn, withLocks } from '../../package/fakes.mjs';
 import { RING, ringBytes } from '../shared/feed_protocol.ts';
 import { openOutlet } from './feed_outlet.ts';
 import { FeedWriter } from './feed_writer.ts';
@@ -22,7 +22,6 @@ function ticket(changes = {}) {
   return { ticket: { format, lane: { mode: 'shared', ring: ring() }, lock: 'lock', control: port2, ports: [port2], ...changes }, page: port1, sent };
 }
 
-const turn = () => new Promise((resume) => setTimeout(resume, 5));
 const CLOSED = { code: 'closed' };
 const TAKEN = { code: 'tap-taken' };
 

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { afterEach, test } from 'node:test';
+import { turn } from '../../package/fakes.mjs';
 import { TransferWindows } from './transfer_windows.ts';
 
 const HEADER = 64;
@@ -25,7 +26,6 @@ function block(firstFrame, frames = FRAMES) {
   return bytes;
 }
 
-const turn = () => new Promise((resume) => setTimeout(resume, 5));
 const WHOLE = HEADER + 4 * CHANNELS * FRAMES;
 
 test('transferred window has the frames and samples of its block', async () => {

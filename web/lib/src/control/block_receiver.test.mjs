@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { afterEach, test } from 'node:test';
+import { turn } from '../../package/fakes.mjs';
 import { BLOCKS_PER_RETURN } from '../shared/protocol.ts';
 import { BlockReceiver } from './block_receiver.ts';
 
@@ -39,8 +40,6 @@ function block(mark, bytes = WHOLE) {
   if (bytes === WHOLE) new Float32Array(buffer, HEADER).forEach((_, at, samples) => (samples[at] = at));
   return buffer;
 }
-
-const turn = () => new Promise((resume) => setTimeout(resume, 5));
 
 test('block of the tuner: its header and its samples reach the host', async (t) => {
   const { worklet, calls, memory } = receiver(t);

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { afterEach, test } from 'node:test';
+import { turn } from '../../package/fakes.mjs';
 import { THREAD_END, TICKET_MS } from '../shared/protocol.ts';
 import { Participant } from './participant.ts';
 
@@ -21,7 +22,6 @@ function participant() {
   return { participant: one, thread: one.port, received, calls };
 }
 
-const turn = () => new Promise((resume) => setImmediate(() => setImmediate(() => setImmediate(resume))));
 const join = async ({ thread }) => {
   thread.postMessage({ kind: 'joining', page: false });
   await turn();

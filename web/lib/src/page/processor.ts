@@ -1,4 +1,5 @@
 import { workletFile } from './assets.ts';
+import { countEnding, fewAreEnding } from './ending_processors.ts';
 import { optionsObject, wholeNumber } from './options.ts';
 import { processorModule } from './processor_module.ts';
 import { PROCESSOR, PROCESSOR_PARAMETERS, type FromProcessor, type ProcessorOptions } from '../shared/processor_protocol.ts';
@@ -26,13 +27,20 @@ export class Processor {
   readonly parameters: ReadonlyMap<string, AudioParam>;
   /** Called once if the processor panics; the node is silent from then on, and other nodes are not affected. */
   onFault: (message: string) => void = () => {};
+  private readonly ended: Promise<void>;
 
   /** @internal */
   constructor(node: AudioWorkletNode, parameters: ReadonlyMap<string, AudioParam>) {
     this.node = node;
     this.parameters = parameters;
     const fault = (message: string): void => this.onFault(message);
-    node.port.onmessage = (event: MessageEvent<FromProcessor>) => fault(event.data.fault);
+    this.ended = new Promise((resolve) => {
+      node.port.onmessage = ({ data }: MessageEvent<FromProcessor>) => {
+        if ('fault' in data) return fault(data.fault);
+        node.port.close();
+        resolve();
+      };
+    });
     node.onprocessorerror = () => fault('the processor could not be started');
   }
 
@@ -40,7 +48,7 @@ export class Processor {
   close(): void {
     this.node.disconnect();
     this.node.port.postMessage(null);
-    this.node.port.close();
+    countEnding(this.node.context, this.ended);
   }
 
   [Symbol.dispose](): void {
@@ -66,6 +74,7 @@ export async function openProcessor(context: BaseAudioContext, config: Processor
   wholeNumber('processor option channels', channels, 1, MOST_CHANNELS);
   checkUrl('processor option workletUrl', workletUrl);
   const [{ module, key, parameters: found }] = await Promise.all([processorModule(wasm), addWorklet(context, workletUrl)]);
+  await fewAreEnding(context);
   const node = workletNode(context, PROCESSOR, {
     channelCount: channels,
     channelCountMode: 'explicit',

@@ -15,9 +15,8 @@ export interface ProcessorOptions {
   readonly channels: number;
 }
 
-export interface FromProcessor {
-  readonly fault: string;
-}
+/** A failure, or that the processor is closed and its instance can serve another one. */
+export type FromProcessor = { readonly fault: string } | { readonly ended: true };
 
 /** The exports of `export_processor!`: numbers in, numbers out. */
 export interface ProcessorExports extends PanicNote {

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { afterEach, test } from 'node:test';
+import { turn } from '../../package/fakes.mjs';
 import { blocksInFlight } from '../shared/protocol.ts';
 import { BlockSender } from './block_sender.ts';
 
@@ -34,8 +35,6 @@ function sender() {
   new Float32Array(memory.buffer, 1024, 8).forEach((_, at, samples) => (samples[at] = at));
   return { sender: one, calls, arrived, host: counts.port2, send: (count) => ((waiting += count), one.send()) };
 }
-
-const turn = () => new Promise((resume) => setTimeout(resume, 5));
 
 test('finished window is sent in a block, with its header and samples', async () => {
   const { arrived, calls, send } = sender();

@@ -47,6 +47,7 @@ export class RustProcessor extends AudioWorkletProcessor {
     } catch (thrown) {
       this.report(running!.explain(thrown));
     }
+    this.port.postMessage({ ended: true } satisfies FromProcessor);
   }
 
   private report(fault: string): void {
