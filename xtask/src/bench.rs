@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
-use crate::cli::Plan;
+use crate::cli::{Bench, Plan};
 use crate::native_tests::Targets;
 use crate::wasm_toolchain::WasmToolchain;
 use crate::{process, setup, wasm, web_bench};
@@ -20,10 +20,12 @@ const RECORDED: [&str; 3] = ["native", "sizing", EVENTS];
 /// The benchmark with a part in the browser, and that part alone.
 const EVENTS: &str = "events";
 const LANES: &str = "lanes";
+/// Those that take as long as they are told to.
+pub(crate) const IN_REAL_TIME: [&str; 2] = [web_bench::IN_REAL_TIME, LANES];
 const LANES_DRIVER: &str = "web/e2e/lanes.mjs";
 
 /// The benchmarks that can be asked for.
-pub(crate) fn names() -> Result<Vec<String>> {
+fn names() -> Result<Vec<String>> {
     Ok(Targets::read()?
         .benches()
         .iter()
@@ -34,14 +36,13 @@ pub(crate) fn names() -> Result<Vec<String>> {
         .collect())
 }
 
-/// Runs one; `json` is where its figures go, `record` keeps them in `tests/benchmarks/record`, `seconds` is how long those
-/// run that take real time.
-pub(crate) fn run(
-    name: &str,
-    json: Option<&Path>,
-    record: bool,
-    seconds: Option<u32>,
-) -> Result<ExitCode> {
+/// Runs one, or lists them.
+pub(crate) fn run(bench: &Bench) -> Result<ExitCode> {
+    let Some(name) = bench.name.as_deref() else {
+        println!("{}", names()?.join("\n"));
+        return Ok(ExitCode::SUCCESS);
+    };
+    let (json, record, seconds) = (bench.json.as_deref(), bench.record, bench.seconds);
     let targets = Targets::read()?.benches();
     let target = targets
         .iter()
@@ -53,9 +54,8 @@ pub(crate) fn run(
     if let Some(json) = json {
         process::require_writable(json)?;
     }
-    let in_real_time = [web_bench::IN_REAL_TIME, LANES];
-    if seconds.is_some() && !in_real_time.contains(&name) {
-        bail!("only `{}` run for --seconds", in_real_time.join("` and `"));
+    if seconds.is_some() && !IN_REAL_TIME.contains(&name) {
+        bail!("only `{}` run for --seconds", IN_REAL_TIME.join("` and `"));
     }
     if record && !in_web && !RECORDED.contains(&name) {
         bail!("`{name}` keeps no record");
@@ -119,9 +119,9 @@ fn read_rows(file: &Path) -> Result<Vec<Value>> {
 /// Runs the sizing rules offline, on a recorded trace or for given streams.
 pub(crate) fn plan(plan: &Plan) -> Result<ExitCode> {
     let mut example = process::example("plan")?;
-    match plan {
-        Plan::Trace(file) => example.arg("--trace").arg(file),
-        Plan::Streams(streams) => example.arg("--streams").args(streams),
+    match &plan.trace {
+        Some(file) => example.arg("--trace").arg(file),
+        None => example.arg("--streams").args(&plan.streams),
     };
     process::exit_code(&mut example)
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 
-use crate::cli::{DemoOptions, Headless};
+use crate::cli::Demo;
 use crate::progress::Steps;
 use crate::web::{self, Server, Site};
 use crate::{process, setup};
@@ -18,18 +18,19 @@ const DRIVER: &str = "web/e2e/headless.mjs";
 const INTERRUPTED: u8 = 130;
 
 /// Builds what is stale and serves it until Ctrl-C, or drives a browser over it.
-pub(crate) fn run(options: &DemoOptions) -> Result<ExitCode> {
+pub(crate) fn run(options: &Demo) -> Result<ExitCode> {
     // What the user can put right is said before anything long begins.
-    if let Some(Headless { input, json, .. }) = &options.headless {
-        input.as_deref().map_or(Ok(()), require_sound)?;
-        json.as_deref().map_or(Ok(()), process::require_writable)?;
-    }
+    options.input.as_deref().map_or(Ok(()), require_sound)?;
+    options
+        .json
+        .as_deref()
+        .map_or(Ok(()), process::require_writable)?;
     web::require_free(options.port)?;
 
     let extra = usize::from(options.headless.is_some());
     let mut steps = Steps::new(web::BUILD_STEPS + extra);
-    let browser = match &options.headless {
-        Some(_) => Some(steps.step("Chromium", setup::chromium)?),
+    let headless = match options.headless {
+        Some(seconds) => Some((seconds, steps.step("Chromium", setup::chromium)?)),
         None => None,
     };
     web::build(&mut steps)?;
@@ -41,9 +42,9 @@ pub(crate) fn run(options: &DemoOptions) -> Result<ExitCode> {
         let _ = sender.send(());
     })?;
     let mut server = Server::start(Site::App, options.port, options.mode)?;
-    match (&options.headless, browser) {
-        (Some(headless), Some(browser)) => drive(&server, headless, &browser, &stop),
-        _ => serve(&mut server, &stop),
+    match headless {
+        Some((seconds, browser)) => drive(&server, options, seconds, &browser, &stop),
+        None => serve(&mut server, &stop),
     }
 }
 
@@ -62,7 +63,8 @@ fn serve(server: &mut Server, stop: &Receiver<()>) -> Result<ExitCode> {
 
 fn drive(
     server: &Server,
-    headless: &Headless,
+    options: &Demo,
+    seconds: u32,
     browser: &Path,
     stop: &Receiver<()>,
 ) -> Result<ExitCode> {
@@ -72,14 +74,14 @@ fn drive(
         .arg("--url")
         .arg(server.url())
         .arg("--seconds")
-        .arg(headless.seconds.to_string());
-    if let Some(input) = &headless.input {
+        .arg(seconds.to_string());
+    if let Some(input) = &options.input {
         driver.arg("--input").arg(input);
     }
-    if let Some(json) = &headless.json {
+    if let Some(json) = &options.json {
         driver.arg("--out").arg(json);
     }
-    if let Some(fault) = &headless.fault {
+    if let Some(fault) = &options.fault {
         driver.arg("--fault").arg(fault);
     }
     let mut child = process::spawn(driver.env("CHROMIUM", browser))?;

@@ -27,7 +27,9 @@ mod web_bench;
 
 use std::process::ExitCode;
 
-use cli::Command;
+use clap::Parser;
+
+use cli::{Cli, Command};
 
 fn main() -> ExitCode {
     match run() {
@@ -40,18 +42,9 @@ fn main() -> ExitCode {
 }
 
 fn run() -> anyhow::Result<ExitCode> {
-    // File arguments are meant from where the user stands, every other path from the workspace.
-    let here = std::env::current_dir()?;
+    let Cli { command } = Cli::parse();
     std::env::set_current_dir(process::workspace_root())?;
-    // lexopt tells an error's source within the error itself.
-    let command = cli::parse(lexopt::Parser::from_env(), &here).map_err(|error| {
-        anyhow::anyhow!("{error}\n`cargo xtask help` lists the commands and their options")
-    })?;
     match command {
-        Command::Help => {
-            print!("{}", cli::help(&bench::names()?));
-            Ok(ExitCode::SUCCESS)
-        }
         Command::Setup => setup::all().map(|_| ExitCode::SUCCESS),
         Command::Build => web::build_all().map(|()| ExitCode::SUCCESS),
         Command::Package => package::build().map(|()| {
@@ -61,16 +54,7 @@ fn run() -> anyhow::Result<ExitCode> {
         Command::Generate => generate::run().map(|()| ExitCode::SUCCESS),
         Command::Demo(options) => demo::run(&options),
         Command::Test { suites } => test::run(&suites),
-        Command::Bench {
-            name: Some(name),
-            json,
-            record,
-            seconds,
-        } => bench::run(&name, json.as_deref(), record, seconds),
-        Command::Bench { name: None, .. } => {
-            println!("{}", bench::names()?.join("\n"));
-            Ok(ExitCode::SUCCESS)
-        }
+        Command::Bench(bench) => bench::run(&bench),
         Command::Plan(plan) => bench::plan(&plan),
         Command::Coverage => coverage::run().map(|()| ExitCode::SUCCESS),
         Command::Verify { proofs } => verify::run(&proofs),

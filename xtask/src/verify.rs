@@ -30,7 +30,7 @@ const FUZZ_FLAGS: &str = "--cfg fuzzing -Cdebug-assertions -Cpasses=sancov-modul
 const KILLS: u32 = 1000;
 
 /// What there is to run, and how it is named.
-const PROOFS: [&str; 9] = [
+pub(crate) const PROOFS: [&str; 9] = [
     "loom",
     "mutants",
     "misuse",
@@ -51,9 +51,6 @@ const MIXES: &str = "20000";
 
 /// Runs each proof that can be had here, or those named, and says which cannot.
 pub(crate) fn run(names: &[String]) -> Result<ExitCode> {
-    if let Some(unknown) = names.iter().find(|name| !PROOFS.contains(&name.as_str())) {
-        bail!("no proof `{unknown}`; there are {}", PROOFS.join(", "));
-    }
     let wanted = |proof: &&str| names.is_empty() || names.iter().any(|name| name == proof);
     let proofs: Vec<&str> = PROOFS.into_iter().filter(wanted).collect();
     let mut report = Report::default();
