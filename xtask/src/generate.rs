@@ -5,6 +5,7 @@ mod exports;
 mod names;
 mod refusals;
 mod source;
+mod text;
 mod types;
 
 use std::fs;
@@ -53,19 +54,6 @@ fn files(source: &Source) -> Result<Vec<File>> {
         .into())
 }
 
-/// A comment for TypeScript, indented by so much; nothing for no text.
-fn comment(text: &str, indent: &str) -> String {
-    match text.lines().collect::<Vec<_>>()[..] {
-        [] => String::new(),
-        [line] => format!("{indent}/** {line} */\n"),
-        ref lines => {
-            let line = |line: &&str| format!("{indent} * {line}").trim_end().to_owned() + "\n";
-            let lines: String = lines.iter().map(line).collect();
-            format!("{indent}/**\n{lines}{indent} */\n")
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -100,15 +88,5 @@ mod tests {
             .map(|(name, _)| name)
             .collect();
         assert_eq!(names, ["snapshot.ts", "exports.ts"]);
-    }
-
-    #[test]
-    fn comments_have_one_line_or_several() {
-        assert_eq!(comment("", ""), "");
-        assert_eq!(comment("One.", "  "), "  /** One. */\n");
-        assert_eq!(
-            comment("One.\n\nTwo.", " "),
-            " /**\n  * One.\n  *\n  * Two.\n  */\n"
-        );
     }
 }

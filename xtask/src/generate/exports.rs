@@ -4,9 +4,8 @@ use anyhow::{Result, bail};
 use syn::parse::{Parse, ParseStream};
 use syn::{Attribute, Block, Expr, FnArg, Ident, Item, ItemFn, Pat, ReturnType, Token, Type};
 
-use super::comment;
 use super::source::Source;
-use super::types::docs;
+use super::text::{comment, docs};
 
 /// An interface: its name, what it is, the beginning of its exports' names, further exports, and whether the memory is its own.
 struct Interface {

@@ -8,9 +8,9 @@ use syn::{
     MetaList, PathArguments, Token, Type,
 };
 
-use super::comment;
 use super::names::{LEAVES, MESSAGES, Name, SNAPSHOT};
 use super::source::Source;
+use super::text::{comment, docs};
 
 /// The declarations of these types, and imports of those that they use.
 pub(super) fn module(source: &Source, names: &[Name]) -> Result<String> {
@@ -324,39 +324,6 @@ fn lists(attributes: &[Attribute], name: &str) -> Vec<MetaList> {
             _ => None,
         })
         .collect()
-}
-
-/// Rust's documentation, in TypeScript's words.
-pub(super) fn docs(attributes: &[Attribute]) -> String {
-    let lines = attributes
-        .iter()
-        .filter(|attribute| attribute.path().is_ident("doc"))
-        .filter_map(|attribute| match &attribute.meta {
-            Meta::NameValue(pair) => match &pair.value {
-                Expr::Lit(literal) => match &literal.lit {
-                    Lit::Str(text) => Some(text.value().trim().to_owned()),
-                    _ => None,
-                },
-                _ => None,
-            },
-            _ => None,
-        });
-    plain(&lines.collect::<Vec<_>>().join("\n")).replace("`None`", "`null`")
-}
-
-/// Takes the links out of a text: `` [`a`](b) `` and `` [`a`] `` become `` `a` ``.
-fn plain(text: &str) -> String {
-    let mut parts = text.split("[`");
-    let mut plain = parts.next().unwrap_or_default().to_owned();
-    for part in parts {
-        let (name, rest) = part.split_once("`]").unwrap_or((part, ""));
-        let rest = rest
-            .strip_prefix('(')
-            .and_then(|link| link.split_once(')'))
-            .map_or(rest, |(_, rest)| rest);
-        plain += &format!("`{name}`{rest}");
-    }
-    plain
 }
 
 /// The struct of the macro `statistics!`, whose fields are declared with their meaning and formula.
