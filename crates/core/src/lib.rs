@@ -23,7 +23,7 @@
 //! # Features
 //! - `std`: debug builds check the accounts when the control half is dropped, unless the thread panics.
 //! - `serde`: JSON forms of reports, counts and sizing steps.
-//! - `mapped`, `page-lock`: sample memory in pages of its own, and WAV files as buffers; need `std` and memmap2.
+//! - `mapped`, `page-lock`: sample memory in pages of its own; need `std` and memmap2.
 
 #![cfg_attr(not(any(test, loom)), no_std)]
 #![cfg_attr(not(test), deny(clippy::disallowed_types))]
@@ -48,8 +48,6 @@ pub use control::accounts::{LeakReport, LeakSite, SlotInfo};
 pub use control::arena_map::{ArenaMap, ArenaSpan, SpanState};
 pub use control::defragmentation::DefragmentationResult;
 pub use control::housekeeping::StepReport;
-#[cfg(all(feature = "mapped", not(target_arch = "wasm32")))]
-pub use control::mapped_wav::{MappedWav, WavError};
 pub use control::pool_builder::{BufferPool, DEFAULT_MIX, PoolBuilder};
 pub use control::pool_control::PoolControl;
 pub use control::reclaim::Reclaimed;
@@ -71,6 +69,8 @@ pub use realtime::realtime_pool::RealtimePool;
 /// For the crate `wavepool` alone: no part of the interface.
 #[doc(hidden)]
 pub mod internal {
+    #[cfg(all(feature = "mapped", not(target_arch = "wasm32")))]
+    pub use crate::control::foreign::ForeignBuffers;
     pub use crate::control::sizing_step::with_margin;
     pub use crate::control::threshold_search::SLOTS_PER_STEP as THRESHOLD_SLOTS_PER_STEP;
     pub use crate::control::usage_scan::SLOTS_PER_STEP as USAGE_SLOTS_PER_STEP;

@@ -36,10 +36,10 @@ enum Backing {
     Mapped {
         _pages: memmap2::MmapMut,
     },
-    /// A file's bytes, read only.
+    /// Memory of somebody else, read only.
     #[cfg(all(feature = "mapped", not(target_arch = "wasm32")))]
-    File {
-        _pages: memmap2::Mmap,
+    Foreign {
+        _memory: alloc::boxed::Box<dyn Send + Sync>,
     },
 }
 
@@ -88,14 +88,13 @@ impl Region {
         })
     }
 
-    /// The samples of a mapped file. Nothing ever writes through a region made here.
+    /// The samples at `base`, which `memory` keeps there. Nothing ever writes through a region made here.
     #[cfg(all(feature = "mapped", not(target_arch = "wasm32")))]
-    pub(crate) fn from_file(pages: memmap2::Mmap) -> Option<Self> {
-        let base = NonNull::new(pages.as_ptr().cast_mut())?.cast();
-        Some(Self {
+    pub(crate) fn of(base: NonNull<f32>, memory: alloc::boxed::Box<dyn Send + Sync>) -> Self {
+        Self {
             base,
-            backing: Backing::File { _pages: pages },
-        })
+            backing: Backing::Foreign { _memory: memory },
+        }
     }
 
     pub(crate) const fn base(&self) -> NonNull<f32> {
@@ -120,7 +119,7 @@ impl Drop for Region {
             // SAFETY: allocated with this very layout in `new`, freed once, by the one owner.
             Backing::Heap(layout) => unsafe { dealloc(self.base.as_ptr().cast(), layout) },
             #[cfg(all(feature = "mapped", not(target_arch = "wasm32")))]
-            Backing::Mapped { .. } | Backing::File { .. } => {}
+            Backing::Mapped { .. } | Backing::Foreign { .. } => {}
         }
     }
 }

@@ -8,6 +8,8 @@ mod data_module;
 #[cfg(test)]
 #[cfg(not(loom))]
 mod integration_tests;
+#[cfg(all(feature = "mapped", not(target_arch = "wasm32")))]
+mod mapped_wav;
 #[cfg(feature = "metrics-facade")]
 mod metrics_facade;
 pub mod pool_events;
@@ -26,6 +28,8 @@ pub use audio_buffer_manager::{
 pub use buffer_recycling_pool::{BufferRecyclingPool, BufferRecyclingPoolImpl};
 pub use bus_observer::AttachPublisher;
 pub use data_module::{DataManagementConfig, DataManagementError, DataManagementModule};
+#[cfg(all(feature = "mapped", not(target_arch = "wasm32")))]
+pub use mapped_wav::{MappedWav, WavError};
 #[cfg(feature = "metrics-facade")]
 pub use metrics_facade::MetricsFacade;
 pub use pool_metrics::{PoolFigures, PoolMetrics};
@@ -41,8 +45,6 @@ pub use wavepool_core::{
     PoolBuilder, PoolControl, PoolError, PoolObserver, PooledBuffer, RELEASED_BITS, RealtimePool,
     Reclaimed, Scratch, SlotInfo, SpanState, StepReport, Table,
 };
-#[cfg(all(feature = "mapped", not(target_arch = "wasm32")))]
-pub use wavepool_core::{MappedWav, WavError};
 
 /// Earlier paths of the control half.
 pub mod control {

@@ -12,9 +12,8 @@ use super::usage_scan::UsageScan;
 use crate::limits::{UNIT_SAMPLES, bytes, units};
 use crate::realtime::class_table::BUCKETS;
 use crate::realtime::free_list::Chain;
-use crate::realtime::pool_core::{MAX_SIZE_CLASSES, SharedPtr};
+use crate::realtime::pool_state::MAX_SIZE_CLASSES;
 use crate::realtime::size_class::{NO_THRESHOLD, SizeClass};
-use crate::realtime::slot_table::SlotIndex;
 
 /// One buffer, for kept views and for the map of the arena.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,10 +79,9 @@ impl PoolControl {
 
     /// Every buffer that exists.
     pub fn slots(&self) -> impl Iterator<Item = SlotInfo> {
-        let carved = |index: &SlotIndex| self.pool.table.slot(*index).is_carved();
-        self.pool.table.indices().filter(carved).map(|index| {
-            let size_class = self.pool.core().size_class_of(index);
+        self.pool.table.indices().filter_map(|index| {
             let slot = self.pool.table.slot(index);
+            let size_class = self.pool.size_class_of(slot)?;
             // The requested length of a `Scratch` from the cache is not known: it counts as the whole buffer, as in
             // the metrics.
             let lent_samples = if size_class.borrowed_scratch() == Some(index) {
@@ -91,19 +89,19 @@ impl PoolControl {
             } else {
                 slot.requested_samples()
             };
-            SlotInfo {
+            Some(SlotInfo {
                 index: index.raw(),
                 address: self.pool.samples_at(slot).as_ptr().addr(),
                 samples: size_class.samples as usize,
                 lent_samples: lent_samples as usize,
                 half: size_class.half,
-            }
+            })
         })
     }
 
     /// The arena's free runs: region, first sample, samples.
     pub fn free_runs(&self) -> impl Iterator<Item = (u8, usize, usize)> {
-        self.free.iter().map(|run| {
+        self.carver.arena.free.iter().map(|run| {
             (
                 run.region,
                 run.unit as usize * UNIT_SAMPLES,
@@ -120,11 +118,7 @@ impl PoolControl {
                 *sum = sum.wrapping_add(count);
             }
         }
-        let shift = self.shift;
-        counts
-            .into_iter()
-            .enumerate()
-            .map(move |(step, count)| ((step + 1) << shift, count))
+        self.plan.demand_steps().zip(counts)
     }
 
     /// The buffers in use, with the call sites of those whose acquire was sampled.
@@ -188,7 +182,7 @@ impl PoolControl {
     /// step does a part.
     #[doc(hidden)]
     pub fn usage_of_step(&mut self) -> PoolUsage {
-        self.usage_scan.advance(&self.pool.table);
+        self.counts.usage_scan.advance(&self.pool.table);
         let mut usage = PoolUsage::default();
         self.count_halves(&mut usage, self.requested_lately(), false);
         usage
@@ -196,7 +190,8 @@ impl PoolControl {
 
     fn requested_lately(&self) -> impl Fn(&SizeClass) -> u64 {
         |size_class| {
-            self.usage_scan
+            self.counts
+                .usage_scan
                 .requested(size_class.id, size_class.leased())
         }
     }
@@ -207,8 +202,8 @@ impl PoolControl {
     #[must_use]
     pub fn usage_of_demand(&self, all: &PoolUsage) -> PoolUsage {
         let mut size_classes = self.pool.size_classes();
-        if self.past.is_all_of_demand()
-            && size_classes.all(|size_class| self.follows_demand(size_class.half))
+        if self.counts.past.is_all_of_demand()
+            && size_classes.all(|size_class| self.plan.follows_demand(size_class.half))
         {
             return all.clone();
         }
@@ -217,11 +212,11 @@ impl PoolControl {
         let requested = self.requested_lately();
         self.count_halves(&mut usage, requested, true);
         let own = self.pool.size_classes();
-        let own = own.filter(|size_class| !self.follows_demand(size_class.half));
+        let own = own.filter(|size_class| !self.plan.follows_demand(size_class.half));
         let taken: usize = own
             .map(|size_class| size_class.carved() as usize * size_class.samples as usize)
             .sum();
-        usage.bytes_limit = sample_bytes(self.limit_samples.saturating_sub(taken));
+        usage.bytes_limit = sample_bytes(self.limit_samples().saturating_sub(taken));
         usage
     }
 
@@ -233,46 +228,49 @@ impl PoolControl {
     ) {
         let mut classes = core::mem::take(&mut usage.classes);
         classes.clear();
-        classes.reserve(self.classes.len());
-        for &(samples, _) in &self.classes {
-            classes.push(ClassMetrics {
-                samples: samples as usize,
-                ..ClassMetrics::default()
-            });
-        }
-        for past in self.past.classes(demand_only) {
+        classes.reserve(self.plan.classes.len());
+        classes.extend(self.classes().map(|samples| ClassMetrics {
+            samples,
+            ..ClassMetrics::default()
+        }));
+        for past in self.counts.past.classes(demand_only) {
             add_counts(&mut classes, past);
         }
         let size_classes = self.pool.size_classes();
-        for size_class in
-            size_classes.filter(|size_class| !demand_only || self.follows_demand(size_class.half))
+        for size_class in size_classes
+            .filter(|size_class| !demand_only || self.plan.follows_demand(size_class.half))
         {
             let counts = ClassMetrics {
-                requested_samples: requested(&size_class) + borrowed_scratch_samples(&size_class),
-                ..counts_since(&size_class, self.past.of(&size_class))
+                requested_samples: requested(size_class) + borrowed_scratch_samples(size_class),
+                ..counts_since(size_class, self.counts.past.of(size_class))
             };
             add_counts(&mut classes, &counts);
         }
         // Collected buffers that are not in the arena yet are still carved and idle, though no size class counts them.
-        let (chain, samples) = &self.collected;
-        let of_size = |class: &&mut ClassMetrics| class.samples == *samples as usize;
+        let (chain, id) = &self.carver.collected;
+        let samples = self
+            .pool
+            .size_class(*id)
+            .map(|size_class| size_class.samples as usize);
+        let of_size = |class: &&mut ClassMetrics| Some(class.samples) == samples;
         if let Some(class) = classes.iter_mut().find(of_size) {
             class.carved += u64::from(chain.length);
             class.idle += u64::from(chain.length);
         }
         for class in &mut classes {
-            class.retired = !self.has_class(class.samples as u32);
+            class.retired = !self.plan.has_class(class.samples as u32);
         }
+        let arena = &self.carver.arena;
         *usage = PoolUsage {
-            padding_bytes: sample_bytes(self.padding_samples()),
+            padding_bytes: sample_bytes(arena.padding_samples()),
             classes,
             overhead_bytes: self.overhead_bytes(),
-            bytes_reserved: bytes(self.reserved_units),
-            bytes_limit: sample_bytes(self.limit_samples),
-            short_run_samples: self.free.short() * UNIT_SAMPLES,
-            largest_free_run_samples: self.free.largest() as usize * UNIT_SAMPLES,
-            leases_reclaimed: self.leases_reclaimed,
-            buffers_leaked: self.buffers_leaked,
+            bytes_reserved: bytes(arena.reserved_units),
+            bytes_limit: sample_bytes(arena.limit_samples()),
+            short_run_samples: arena.free.short() * UNIT_SAMPLES,
+            largest_free_run_samples: arena.free.largest() as usize * UNIT_SAMPLES,
+            leases_reclaimed: self.counts.leases_reclaimed,
+            buffers_leaked: self.counts.buffers_leaked,
         };
     }
 
@@ -280,58 +278,37 @@ impl PoolControl {
     #[doc(hidden)]
     #[must_use]
     pub fn looks(&self) -> u64 {
-        self.thresholds.scanned() + self.usage_scan.scanned() + self.free.looks()
+        self.carver.thresholds.searches().scanned()
+            + self.counts.usage_scan.scanned()
+            + self.carver.arena.free.looks()
     }
 
     /// Buffers that came back, as far as their halves have seen: the sum of the recycling events.
     #[must_use]
     pub fn recycled(&self) -> u64 {
-        let there: u64 = self
-            .pool
-            .size_classes()
-            .map(|size_class| size_class.recycled())
-            .sum();
-        there + self.past.recycled()
+        let there: u64 = self.pool.size_classes().map(SizeClass::recycled).sum();
+        there + self.counts.past.recycled()
     }
 
     fn overhead_bytes(&self) -> usize {
         self.pool.heap_bytes()
-            + self.free.heap_bytes()
-            + self.thresholds.heap_bytes()
-            + self.usage_scan.heap_bytes()
-            + self.classes.capacity() * size_of::<(u32, u32)>()
-            + self.published_leaks.capacity() * size_of::<u32>()
-            + self.own_mix.capacity() * size_of::<u16>()
-            + self.attached.capacity() * size_of::<(u32, u32)>()
-            + self.past.heap_bytes()
+            + self.carver.arena.free.heap_bytes()
+            + self.carver.thresholds.searches().heap_bytes()
+            + self.counts.heap_bytes()
+            + self.plan.heap_bytes()
     }
 
     /// The share of the arena that is free in coalesced runs shorter than the largest class, in percent.
     /// See `docs/decisions/0016-fragmentation-counts-free-memory-only.md`.
     #[must_use]
     pub fn fragmentation_percentage(&self) -> f32 {
-        self.free.short() as f32 / self.reserved_units.max(1) as f32 * 100.0
+        self.carver.arena.fragmentation_percentage()
     }
 
     /// Capacity of all carved buffers in bytes, leased or idle.
     #[must_use]
     pub fn bytes_held(&self) -> usize {
-        let shelved = |size_class: SharedPtr<SizeClass>| {
-            size_class.carved() as usize * size_class.samples as usize
-        };
-        let collected = self.collected.0.length as usize * self.collected.1 as usize;
-        let samples: usize = self.pool.size_classes().map(shelved).sum();
-        (samples + collected) * size_of::<f32>()
-    }
-
-    /// Samples that carved buffers take of the arena beyond their capacity.
-    pub(super) fn padding_samples(&self) -> usize {
-        let (chain, samples) = &self.collected;
-        let collected = chain.length as usize * padding(*samples as usize);
-        let of_class = |size_class: SharedPtr<SizeClass>| {
-            size_class.carved() as usize * padding(size_class.samples as usize)
-        };
-        self.pool.size_classes().map(of_class).sum::<usize>() + collected
+        sample_bytes(self.carver.arena.held_samples())
     }
 
     /// [`is_valid`](Self::is_valid) if the pool is known to be idle: no half has an owner, and no buffer is in use.
@@ -366,18 +343,19 @@ impl PoolControl {
             }
             true
         };
-        if !walk(self.spare, None) {
+        if !walk(self.carver.spare, None) {
             return false;
         }
-        let (collected, samples) = self.collected;
-        let of = collected
-            .first
-            .get()
-            .map(|index| table.slot(index).size_class());
-        if collected.length > 0 && !walk(collected, of) {
+        let (collected, id) = self.carver.collected;
+        if !walk(collected, Some(id)) {
             return false;
         }
+        let samples = self
+            .pool
+            .size_class(id)
+            .map_or(0, |size_class| size_class.samples);
         let mut carved_units = collected.length as usize * units(samples as usize);
+        let mut held_samples = (collected.length * samples) as usize;
         let mut leased = vec![0; MAX_SIZE_CLASSES];
         for size_class in self.pool.size_classes() {
             let [front, side] = size_class.shared.inbox.lists();
@@ -396,7 +374,9 @@ impl PoolControl {
             }
             leased[usize::from(size_class.id)] =
                 i64::from(size_class.carved()) - i64::from(size_class.idle());
-            carved_units += size_class.carved() as usize * units(size_class.samples as usize);
+            let (carved, samples) = (size_class.carved() as usize, size_class.samples as usize);
+            carved_units += carved * units(samples);
+            held_samples += carved * samples;
         }
         // A buffer that is on no list is in use.
         for index in table
@@ -404,10 +384,10 @@ impl PoolControl {
             .filter(|index| !on_list[index.raw() as usize])
         {
             let slot = table.slot(index);
-            if !slot.is_carved() {
+            let Some(size_class) = self.pool.size_class_of(slot) else {
                 return false;
-            }
-            let out = self.pool.core().size_class_of(index).borrowed_scratch() == Some(index);
+            };
+            let out = size_class.borrowed_scratch() == Some(index);
             if out == (slot.requested_samples() > 0) {
                 return false;
             }
@@ -415,15 +395,15 @@ impl PoolControl {
         }
         leased.iter().all(|&difference: &i64| difference == 0)
             && self.thresholds_are_valid()
-            && self.free.is_valid()
-            && carved_units + self.free.total() == self.reserved_units
+            && self.carver.arena.free.is_valid()
+            && carved_units + self.carver.arena.free.total() == self.carver.arena.reserved_units
+            && held_samples == self.carver.arena.held_samples()
     }
 
     /// Whether as many buffers lie above each threshold as the size class says.
     fn thresholds_are_valid(&self) -> bool {
         let table = &self.pool.table;
-        let drawn =
-            |size_class: &SharedPtr<SizeClass>| size_class.reclaim_threshold() != NO_THRESHOLD;
+        let drawn = |size_class: &&SizeClass| size_class.reclaim_threshold() != NO_THRESHOLD;
         self.pool.size_classes().filter(drawn).all(|size_class| {
             let slots = table.indices().map(|index| table.slot(index));
             let beyond = slots.filter(|slot| {
@@ -432,7 +412,7 @@ impl PoolControl {
                     && slot.address_key() >= size_class.reclaim_threshold()
             });
             // While another threshold is searched for, the size class says how many are to lie above that one.
-            let purpose = self.thresholds.purpose(size_class.id);
+            let purpose = self.carver.thresholds.searches().purpose(size_class.id);
             matches!(purpose, Some(Purpose::Drain | Purpose::DrainFirst))
                 || beyond.count() == size_class.draining() as usize
         })
@@ -442,11 +422,6 @@ impl PoolControl {
 /// Samples in bytes.
 const fn sample_bytes(samples: usize) -> usize {
     samples.saturating_mul(size_of::<f32>())
-}
-
-/// Samples that a buffer takes of the arena beyond its capacity.
-const fn padding(samples: usize) -> usize {
-    units(samples) * UNIT_SAMPLES - samples
 }
 
 #[cfg(test)]

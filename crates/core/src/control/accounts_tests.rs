@@ -1,6 +1,7 @@
 use core::mem::replace;
 
-use super::super::arena::Fit;
+use super::super::carving::put_back;
+use super::super::free_runs::Fit;
 use super::*;
 use crate::BufferPool;
 
@@ -36,60 +37,75 @@ fn invariant_check_trips_on_each_account() {
     // One buffer is cached, two are on the list, one is in the inbox, one is in use.
     held.drain(..3).for_each(|buffer| half.release(buffer));
     drop(held.pop());
-    let size_class = control.pool.size_classes().next().unwrap();
-    let listed = size_class.peek_local().first.get().unwrap();
-    let core = control.pool.core();
-    let mut indices = core.table.indices();
-    let out = indices
-        .find(|index| index.raw() == held[0].slot_index())
-        .unwrap();
-    let places = [out, listed].map(|index| {
-        let slot = core.table.slot(index);
-        (slot, slot.region(), slot.unit())
-    });
+    let id = control.pool.size_classes().next().unwrap().id;
+    let slot_index = held[0].slot_index();
+    let out = control
+        .pool
+        .table
+        .indices()
+        .find(|index| index.raw() == slot_index);
+    let listed = control
+        .pool
+        .size_class(id)
+        .unwrap()
+        .peek_local()
+        .first
+        .get();
     assert!(control.is_valid());
     let wrong = |control: &PoolControl, what| assert!(!control.is_valid(), "{what}");
+    macro_rules! size_class {
+        () => {
+            control.pool.size_class(id).unwrap()
+        };
+    }
 
-    size_class.add_carved(1);
+    size_class!().add_carved(1);
     wrong(&control, "a buffer is counted that is nowhere");
-    size_class.sub_carved(1);
+    size_class!().sub_carved(1);
 
-    let lost = size_class.shared.inbox.front.take();
+    let lost = size_class!().shared.inbox.front.take();
     wrong(&control, "a released buffer is on no list");
-    control.put_back(&size_class, lost, 0);
+    put_back(&control.pool, size_class!(), lost, 0);
 
-    let collected = replace(&mut control.collected, (size_class.peek_cache(), 64));
+    let cached = size_class!().peek_cache();
+    let collected = replace(&mut control.carver.collected, (cached, id));
     wrong(&control, "a buffer is on two lists");
-    control.collected = collected;
+    control.carver.collected = collected;
 
-    let spare = replace(&mut control.spare, size_class.peek_local());
+    let local = size_class!().peek_local();
+    let spare = replace(&mut control.carver.spare, local);
     wrong(&control, "a slot with memory waits for memory");
-    control.spare = spare;
+    control.carver.spare = spare;
 
-    let [(slot, region, unit), idle] = places;
-    slot.uncarve();
+    let carve = |control: &PoolControl, index, size_class| {
+        let slot = control.pool.table.slot(index);
+        slot.carve_for_test(slot.region(), slot.unit(), size_class);
+    };
+    control.pool.table.slot(out.unwrap()).uncarve();
     wrong(&control, "a buffer is out whose memory went back");
-    slot.carve(region, unit, size_class.id);
+    carve(&control, out.unwrap(), id);
     wrong(&control, "a buffer is out that nobody asked for");
     held.clear();
     assert!(control.is_valid());
 
-    let (slot, region, unit) = idle;
-    slot.carve(region, unit, size_class.id + 1);
+    carve(&control, listed.unwrap(), id + 1);
     wrong(&control, "a buffer is on the list of another class");
-    slot.carve(region, unit, size_class.id);
+    carve(&control, listed.unwrap(), id);
 
-    size_class.set_reclaim_threshold(0);
-    size_class.set_draining(1);
-    wrong(&control, "all buffers lie beyond the line, not one");
-    size_class.set_reclaim_threshold(NO_THRESHOLD);
+    size_class!().set_reclaim_threshold(0);
+    size_class!().set_draining(1);
+    wrong(&control, "all buffers lie above the threshold, not one");
+    size_class!().set_reclaim_threshold(NO_THRESHOLD);
 
-    let run = control.free.take(&mut Fit::new(1, 1)).unwrap();
+    let run = control.carver.arena.take(16, &mut Fit::new(1, 1)).unwrap();
     wrong(&control, "memory is nobody's");
-    control.free.give(run);
+    control.carver.arena.free.give(run);
+    wrong(&control, "a capacity is counted that is nowhere");
+    control.carver.arena.free.take_at(run).unwrap();
+    control.carver.arena.give(16, run);
 
-    control.reserved_units += 1;
+    control.carver.arena.reserved_units += 1;
     wrong(&control, "memory is counted that is nowhere");
-    control.reserved_units -= 1;
+    control.carver.arena.reserved_units -= 1;
     assert!(control.is_valid());
 }

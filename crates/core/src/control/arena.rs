@@ -1,255 +1,248 @@
-//! The ordered list of what is free in the regions.
+//! The memory of a pool: its regions, what of them is free, and how much more the pool may take.
 
 use alloc::vec::Vec;
 
-use crate::realtime::cells::Counter;
+use super::free_runs::{Fit, FreeRuns, Run};
+use super::placement::{Placed, Wanted, fill_run, fill_runs, total_units};
+use crate::error::{PoolError, Table};
+use crate::limits::{UNIT_BYTES, UNIT_SAMPLES, natural_alignment, units};
+use crate::memory::{MemorySource, Region};
+use crate::realtime::pool_core::ControlRef;
+use crate::realtime::pool_state::MAX_REGIONS;
 
-/// A stretch of free units.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Run {
-    pub(super) region: u8,
-    pub(super) unit: u32,
-    pub(super) units: u32,
+/// A region added later has at least one part in this many of what is reserved, so that regions stay few.
+const GROWTH_SHARE: usize = 2;
+
+/// How regions are made, and the limit of the pool.
+#[derive(Clone, Copy)]
+pub(super) struct ArenaOptions {
+    /// Limit of all buffers, free memory and recycled vectors in samples, without the padding of buffers.
+    pub(super) limit_samples: usize,
+    pub(super) source: MemorySource,
+    pub(super) prefault: bool,
 }
 
-impl Run {
-    const fn end(self) -> u32 {
-        self.unit + self.units
-    }
-
-    const fn key(self) -> (u8, u32) {
-        (self.region, self.unit)
-    }
-
-    /// Orders runs and slots by address.
-    pub(super) const fn address_key(self) -> u64 {
-        (self.region as u64) << 32 | self.unit as u64
-    }
-
-    const fn touches(self, next: Self) -> bool {
-        self.region == next.region && self.end() == next.unit
-    }
-
-    /// Units before its first multiple of `align`, a power of two.
-    fn before(&self, align: u32) -> u32 {
-        self.unit.wrapping_neg() & (align - 1)
-    }
+/// See the module. `held_samples` is the capacity of all carved buffers, `padding_samples` what they take beyond it: to
+/// the end of their last unit.
+pub(super) struct Arena {
+    pub(super) free: FreeRuns,
+    options: ArenaOptions,
+    pub(super) reserved_units: usize,
+    regions: u8,
+    largest_region_units: u32,
+    held_samples: usize,
+    padding_samples: usize,
+    /// Samples of recycled vectors, which count towards the limit.
+    pub(super) recycled_vector_samples: usize,
 }
 
-/// The requirements of a buffer to a free run, and how far the search for one has come.
-///
-/// While nothing returns to the arena, the runs before `next` do not fit: many buffers are carved in one pass over the
-/// runs.
-pub(super) struct Fit {
-    /// Length, at multiples of `align`.
-    pub(super) units: u32,
-    pub(super) align: u32,
-    /// The run is shorter than this.
-    pub(super) shorter_than: u32,
-    /// The buffer lies below this address.
-    pub(super) below: u64,
-    /// The first run that was not scanned yet.
-    pub(super) next: usize,
-}
-
-impl Fit {
-    pub(super) const fn new(units: u32, align: u32) -> Self {
+impl Arena {
+    pub(super) fn new(options: ArenaOptions, largest_class: usize) -> Self {
+        let mut free = FreeRuns::default();
+        free.set_largest_class(units(largest_class) as u32);
         Self {
-            units,
-            align,
-            shorter_than: u32::MAX,
-            below: u64::MAX,
-            next: 0,
+            free,
+            options,
+            reserved_units: 0,
+            regions: 0,
+            largest_region_units: 0,
+            held_samples: 0,
+            padding_samples: 0,
+            recycled_vector_samples: 0,
         }
     }
-}
 
-/// Free memory, ordered by address. The lowest address is used first, so that live buffers lie close together; what
-/// returns coalesces with its neighbours. Only for the control half.
-///
-/// Invariants: runs are ordered, not empty, and no two of one region touch; `total` and `short` are their sums.
-#[derive(Default)]
-pub(crate) struct FreeRuns {
-    runs: Vec<Run>,
-    /// Units of all runs.
-    total: usize,
-    /// Units of runs that are shorter than `short_below`: the largest class.
-    short: usize,
-    short_below: u32,
-    /// Runs that were scanned.
-    looks: Counter,
-}
-
-impl FreeRuns {
-    /// Takes a run for a buffer at the lowest address that fits.
-    pub(super) fn take(&mut self, fit: &mut Fit) -> Option<Run> {
-        let first = fit.next;
-        let found = self.runs[first..].iter().position(|run| {
-            if run.address_key() >= fit.below {
-                return true;
-            }
-            // Most runs of a fragmented arena are too short: that costs one comparison.
-            run.units >= fit.units
-                && run.units < fit.shorter_than
-                && run.before(fit.align) + fit.units <= run.units
-                && run.address_key() + u64::from(run.before(fit.align)) < fit.below
-        });
-        let at = found.map_or(self.runs.len(), |found| first + found);
-        self.looks.add((at - first + 1) as u64);
-        fit.next = at;
-        let run = *self
-            .runs
-            .get(at)
-            .filter(|run| run.address_key() < fit.below)?;
-        Some(self.split(at, run.before(fit.align), fit.units))
+    /// Takes the memory of one buffer.
+    pub(super) fn take(&mut self, samples: u32, fit: &mut Fit) -> Option<Run> {
+        let run = self.free.take(fit)?;
+        self.hold(samples);
+        Some(run)
     }
 
-    /// Takes this very run, which lies within one free run.
-    pub(super) fn take_at(&mut self, place: Run) -> Option<Run> {
-        let after = self.runs.partition_point(|run| run.key() <= place.key());
-        let at = after.checked_sub(1).filter(|&at| {
-            let run = self.runs[at];
-            run.region == place.region && place.end() <= run.end()
+    /// Takes this very memory for one buffer.
+    pub(super) fn take_at(&mut self, samples: u32, run: Run) -> Option<Run> {
+        let run = self.free.take_at(run)?;
+        self.hold(samples);
+        Some(run)
+    }
+
+    fn hold(&mut self, samples: u32) {
+        self.held_samples += samples as usize;
+        self.padding_samples += padding(samples);
+    }
+
+    /// Accepts the memory of a buffer back.
+    pub(super) fn give(&mut self, samples: u32, run: Run) {
+        self.free.give(run);
+        self.held_samples -= samples as usize;
+        self.padding_samples -= padding(samples);
+    }
+
+    /// Capacity of all carved buffers.
+    pub(super) const fn held_samples(&self) -> usize {
+        self.held_samples
+    }
+
+    pub(super) const fn padding_samples(&self) -> usize {
+        self.padding_samples
+    }
+
+    pub(super) const fn limit_samples(&self) -> usize {
+        self.options.limit_samples
+    }
+
+    /// How many regions there are, and the units of the largest: where addresses can be.
+    pub(super) const fn extent(&self) -> (u8, u32) {
+        (self.regions, self.largest_region_units)
+    }
+
+    /// Samples the pool may still take, in the arena or as recycled vectors.
+    pub(super) fn room_samples(&self) -> usize {
+        let reserved = self.reserved_units.saturating_mul(UNIT_SAMPLES);
+        let taken = reserved.saturating_sub(self.padding_samples);
+        let taken = taken.saturating_add(self.recycled_vector_samples);
+        self.limit_samples().saturating_sub(taken)
+    }
+
+    /// The error when `requested` samples do not fit and free memory has room for `free` of them.
+    pub(super) fn limit_reached(&self, requested: usize, free: usize) -> PoolError {
+        PoolError::LimitReached {
+            requested,
+            available: free.saturating_add(self.room_samples()),
+            limit: self.limit_samples(),
+        }
+    }
+
+    /// Makes room for `count` buffers of one class, in free memory or by one new region. Returns the alignment to
+    /// carve them at: the natural one, or 1 where there is no room for that.
+    pub(super) fn make_room(
+        &mut self,
+        pool: &ControlRef,
+        samples: u32,
+        count: u32,
+    ) -> Result<u32, PoolError> {
+        let (samples, size) = (samples as usize, units(samples as usize) as u32);
+        let (count, align) = (count as usize, natural_alignment(size));
+        let missing = count - self.free.fits(&Fit::new(size, align), count);
+        if missing == 0 {
+            return Ok(align);
+        }
+        let room = self.room_samples();
+        let missing_anywhere = count - self.free.fits(&Fit::new(size, 1), count);
+        let may_add = missing.saturating_mul(samples) <= room && self.may_add_region();
+        if missing_anywhere == 0 && !may_add {
+            return Ok(1);
+        }
+        let (missing, align) = if may_add {
+            (missing, align)
+        } else {
+            (missing_anywhere, 1)
+        };
+        let cost = missing.saturating_mul(samples);
+        if cost > room {
+            let available = (count - missing).saturating_mul(samples);
+            return Err(self.limit_reached(count.saturating_mul(samples), available));
+        }
+        let needed = missing.saturating_mul(size as usize);
+        // So large that the limit is reached before the regions run out; twice what there was where the limit is far.
+        let share = room / UNIT_SAMPLES / (MAX_REGIONS - usize::from(self.regions)).max(1);
+        let ahead = share.clamp(self.reserved_units / GROWTH_SHARE, self.reserved_units);
+        let ahead = ahead
+            .saturating_sub(needed)
+            .min((room - cost) / UNIT_SAMPLES);
+        match self.add_region(pool, needed.saturating_add(ahead)) {
+            Err(PoolError::OutOfMemory { .. }) if ahead > 0 => self.add_region(pool, needed)?,
+            region => region?,
+        };
+        Ok(align)
+    }
+
+    /// Places the buffers of a mix, `(class samples, buffers)`: side by side in one free run, or in a region of their
+    /// own. Where the limit leaves no room for that, in several runs, and the rest in a region.
+    pub(super) fn place(
+        &mut self,
+        pool: &ControlRef,
+        mix: &[(u32, u32)],
+    ) -> Result<Vec<Placed>, PoolError> {
+        let class = |&(samples, count): &(u32, u32)| Wanted {
+            units: units(samples as usize) as u32,
+            count,
+        };
+        let wanted: Vec<Wanted> = mix.iter().map(class).collect();
+        let total = total_units(&wanted);
+        if total == 0 {
+            return Ok(Vec::new());
+        }
+        let runs: Vec<Run> = self.free.iter().collect();
+        if let Some(run) = runs.iter().find(|run| run.units as usize >= total) {
+            return Ok(fill_run(*run, &wanted));
+        }
+        let samples = |wanted: &[Wanted]| {
+            let classes = mix.iter().zip(wanted);
+            let samples = classes.map(|(&(samples, _), class)| {
+                (samples as usize).saturating_mul(class.count as usize)
+            });
+            samples.fold(0, usize::saturating_add)
+        };
+        let requested = samples(&wanted);
+        if requested <= self.room_samples() && self.may_add_region() {
+            match self.add_region(pool, total) {
+                Err(PoolError::OutOfMemory { .. }) => {}
+                region => return Ok(fill_run(region?, &wanted)),
+            }
+        }
+        let (mut placed, left) = fill_runs(&runs, &wanted);
+        if samples(&left) > self.room_samples() {
+            return Err(self.limit_reached(requested, requested - samples(&left)));
+        }
+        if samples(&left) > 0 {
+            let region = self.add_region(pool, total_units(&left))?;
+            placed.extend(fill_run(region, &left));
+        }
+        Ok(placed)
+    }
+
+    fn may_add_region(&self) -> bool {
+        usize::from(self.regions) < MAX_REGIONS
+    }
+
+    /// Adds a region; returns the run of its memory.
+    pub(super) fn add_region(&mut self, pool: &ControlRef, units: usize) -> Result<Run, PoolError> {
+        if !self.may_add_region() {
+            return Err(PoolError::TableFull {
+                table: Table::Regions,
+                capacity: MAX_REGIONS,
+            });
+        }
+        let run_units = u32::try_from(units).map_err(|_| PoolError::OutOfMemory {
+            bytes: units.saturating_mul(UNIT_BYTES),
         })?;
-        let before = place.unit - self.runs[at].unit;
-        Some(self.split(at, before, place.units))
-    }
-
-    /// Takes `units` out of a run, from `before` units behind its start.
-    fn split(&mut self, at: usize, before: u32, units: u32) -> Run {
-        let run = self.runs[at];
-        let taken = Run {
-            unit: run.unit + before,
-            units,
-            ..run
+        let mut region = Region::new(units, self.options.source)?;
+        if self.options.prefault {
+            region.prefault(units);
+        }
+        let id = pool.add_region(region)?;
+        self.regions = id + 1;
+        self.reserved_units += units;
+        self.largest_region_units = self.largest_region_units.max(run_units);
+        let run = Run {
+            region: id,
+            unit: 0,
+            units: run_units,
         };
-        let after = Run {
-            unit: taken.end(),
-            units: run.units - before - units,
-            ..run
-        };
-        match (before > 0, after.units > 0) {
-            (false, false) => drop(self.runs.remove(at)),
-            (false, true) => self.runs[at] = after,
-            (true, false) => self.runs[at].units = before,
-            (true, true) => {
-                self.runs[at].units = before;
-                self.runs.insert(at + 1, after);
-            }
-        }
-        self.total -= units as usize;
-        self.short -= self.short_of(run.units);
-        self.short += self.short_of(before) + self.short_of(after.units);
-        taken
+        self.free.give(run);
+        Ok(run)
     }
 
-    /// What a run of `units` units adds to `short`.
-    const fn short_of(&self, units: u32) -> usize {
-        if units < self.short_below {
-            units as usize
-        } else {
-            0
-        }
+    /// The share of the arena that is free in coalesced runs shorter than the largest class, in percent.
+    pub(super) fn fragmentation_percentage(&self) -> f32 {
+        self.free.short() as f32 / self.reserved_units.max(1) as f32 * 100.0
     }
+}
 
-    /// Sets the units of the largest class.
-    pub(super) fn set_largest_class(&mut self, units: u32) {
-        self.short_below = units;
-        self.short = self.sum_of_short();
-    }
-
-    fn sum_of_short(&self) -> usize {
-        self.runs.iter().map(|run| self.short_of(run.units)).sum()
-    }
-
-    /// Units in runs that are too short for the largest class.
-    pub(super) const fn short(&self) -> usize {
-        self.short
-    }
-
-    /// Runs scanned so far.
-    pub(super) fn looks(&self) -> u64 {
-        self.looks.get()
-    }
-
-    /// Returns a run of a carved buffer, or adds that of a new region.
-    pub(super) fn give(&mut self, run: Run) {
-        if run.units == 0 {
-            return;
-        }
-        let at = self.runs.partition_point(|other| other.key() < run.key());
-        debug_assert!(
-            at == 0 || self.runs[at - 1].region < run.region || self.runs[at - 1].end() <= run.unit
-        );
-        let joins_before = at > 0 && self.runs[at - 1].touches(run);
-        let joins_after = self.runs.get(at).is_some_and(|next| run.touches(*next));
-        let before = if joins_before {
-            self.runs[at - 1].units
-        } else {
-            0
-        };
-        let after = if joins_after { self.runs[at].units } else { 0 };
-        self.total += run.units as usize;
-        self.short -= self.short_of(before) + self.short_of(after);
-        self.short += self.short_of(before + run.units + after);
-        match (joins_before, joins_after) {
-            (true, true) => {
-                self.runs[at - 1].units += run.units + self.runs[at].units;
-                self.runs.remove(at);
-            }
-            (true, false) => self.runs[at - 1].units += run.units,
-            (false, true) => {
-                self.runs[at].unit = run.unit;
-                self.runs[at].units += run.units;
-            }
-            (false, false) => self.runs.insert(at, run),
-        }
-    }
-
-    /// How many of `count` buffers fit.
-    pub(super) fn fits(&self, fit: &Fit, count: usize) -> usize {
-        let (mut fitting, mut looks) = (0, 0);
-        for run in &self.runs {
-            looks += 1;
-            if run.address_key() >= fit.below || fitting >= count {
-                break;
-            }
-            if run.units >= fit.units && run.units < fit.shorter_than {
-                fitting += (run.units.saturating_sub(run.before(fit.align)) / fit.units) as usize;
-            }
-        }
-        self.looks.add(looks);
-        fitting.min(count)
-    }
-
-    pub(super) fn largest(&self) -> u32 {
-        self.looks.add(self.runs.len() as u64);
-        self.runs.iter().map(|run| run.units).max().unwrap_or(0)
-    }
-
-    pub(super) const fn total(&self) -> usize {
-        self.total
-    }
-
-    pub(super) fn iter(&self) -> impl Iterator<Item = Run> {
-        self.runs.iter().copied()
-    }
-
-    pub(super) fn heap_bytes(&self) -> usize {
-        self.runs.capacity() * size_of::<Run>()
-    }
-
-    /// Whether the invariants hold.
-    pub(super) fn is_valid(&self) -> bool {
-        let total: usize = self.runs.iter().map(|run| run.units as usize).sum();
-        (total, self.sum_of_short()) == (self.total, self.short)
-            && self.runs.iter().all(|run| run.units > 0)
-            && self.runs.windows(2).all(|pair| {
-                pair[0].key() < pair[1].key()
-                    && !pair[0].touches(pair[1])
-                    && (pair[0].region < pair[1].region || pair[0].end() < pair[1].unit)
-            })
-    }
+/// Samples that a buffer takes of the arena beyond its capacity.
+const fn padding(samples: u32) -> usize {
+    units(samples as usize) * UNIT_SAMPLES - samples as usize
 }
 
 #[cfg(test)]

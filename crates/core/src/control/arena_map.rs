@@ -94,10 +94,7 @@ impl PoolControl {
             });
         let buffers = self.pool.table.indices().filter_map(|index| {
             let slot = self.pool.table.slot(index);
-            if !slot.is_carved() {
-                return None;
-            }
-            let size_class = self.pool.core().size_class_of(index);
+            let size_class = self.pool.size_class_of(slot)?;
             let is_out =
                 slot.requested_samples() > 0 || size_class.borrowed_scratch() == Some(index);
             Some(ArenaSpan {

@@ -1,107 +1,54 @@
 use super::*;
+use crate::BufferPool;
+use crate::realtime::pool_core::Core;
 
-fn run(region: u8, unit: u32, units: u32) -> Run {
-    Run {
-        region,
-        unit,
-        units,
+#[test]
+fn region_size_follows_the_need_not_the_limit() {
+    // The table has a word for each 64 buffers that there may be; the interpreter is slow.
+    let limits = if cfg!(miri) {
+        [1 << 20; 2]
+    } else {
+        [1 << 30, usize::MAX]
+    };
+    for limit in limits {
+        let (mut control, _half) = BufferPool::builder()
+            .class(256, 4)
+            .limit_samples(limit)
+            .build()
+            .unwrap();
+        control.grow(256, 1).unwrap();
+        assert!(control.carver.arena.reserved_units <= 2 * 4 * units(256));
+        // Far below the limit, and the regions do not run out.
+        for _ in 0..12 {
+            control.grow(256, 64).unwrap();
+        }
+        assert!(control.usage().bytes_limit >= control.usage().bytes_reserved);
+        assert!(control.is_valid());
     }
 }
 
 #[test]
-fn free_runs_are_used_lowest_first_and_coalesce() {
-    let mut free = FreeRuns::default();
-    free.give(run(1, 0, 10));
-    free.give(run(0, 0, 10));
-    assert_eq!((free.total(), free.largest()), (20, 10));
-    let parts: Vec<_> = (0..3).map(|_| take(&mut free, 4).unwrap()).collect();
-    assert_eq!(parts, [run(0, 0, 4), run(0, 4, 4), run(1, 0, 4)]);
-    assert_eq!(take(&mut free, 7), None);
-    assert_eq!(take(&mut free, 2), Some(run(0, 8, 2)));
-    free.give(run(0, 0, 4));
-    free.give(run(0, 8, 2));
-    assert_eq!(free.iter().count(), 3);
-    free.give(run(0, 4, 4));
-    assert!(free.is_valid());
-    assert_eq!(
-        free.iter().collect::<Vec<_>>(),
-        [run(0, 0, 10), run(1, 4, 6)]
-    );
-    let fits = |units, count| free.fits(&Fit::new(units, 1), count);
-    assert_eq!((fits(5, 9), fits(3, 9)), (3, 5));
-    assert_eq!(fits(3, 4), 4);
-}
-
-fn take(free: &mut FreeRuns, units: u32) -> Option<Run> {
-    free.take(&mut Fit::new(units, 1))
-}
-
-#[test]
-fn free_runs_are_passed_once_for_many_buffers() {
-    let mut free = FreeRuns::default();
-    // A thousand runs that are too short, then one that is not.
-    (0..1000).for_each(|at| free.give(run(0, at * 8, 4)));
-    free.give(run(0, 8000, 1000));
-    let before = free.looks();
-    let mut fit = Fit::new(8, 8);
-    let taken: Vec<_> = (0..50).map_while(|_| free.take(&mut fit)).collect();
-    assert_eq!((taken.len(), taken[49]), (50, run(0, 8000 + 49 * 8, 8)));
-    assert!(
-        free.looks() - before < 1000 + 2 * 50,
-        "{}",
-        free.looks() - before
-    );
-    assert!(free.is_valid());
-}
-
-#[test]
-fn free_runs_that_are_short_are_summed_as_they_change() {
-    let mut free = FreeRuns::default();
-    free.set_largest_class(8);
-    free.give(run(0, 0, 20));
-    let at: Vec<_> = (0..5).map(|_| take(&mut free, 4).unwrap()).collect();
-    free.give(at[0]);
-    free.give(at[2]);
-    assert_eq!((free.short(), free.total()), (8, 8));
-    free.give(at[1]);
-    assert_eq!((free.short(), free.total()), (0, 12));
-    free.set_largest_class(16);
-    assert_eq!((free.short(), free.is_valid()), (12, true));
-    let mut low = Fit {
-        below: run(0, 0, 1).address_key(),
-        ..Fit::new(1, 1)
+fn held_and_padding_samples_follow_what_is_taken_and_given() {
+    let pool = ControlRef::new(Core::new(64));
+    let options = ArenaOptions {
+        limit_samples: 1024,
+        source: MemorySource::Heap,
+        prefault: false,
     };
-    assert_eq!((free.fits(&low, 9), free.take(&mut low)), (0, None));
-}
-
-#[test]
-fn free_run_aligned_up_to_an_address_is_not_below_it() {
-    let mut free = FreeRuns::default();
-    free.give(run(0, 3, 9));
-    let mut fit = Fit {
-        below: run(0, 4, 1).address_key(),
-        ..Fit::new(4, 4)
+    let mut arena = Arena::new(options, 100);
+    assert_eq!(arena.make_room(&pool, 100, 4), Ok(1));
+    let mut fit = Fit::new(units(100) as u32, 1);
+    let runs: Vec<_> = (0..4).map(|_| arena.take(100, &mut fit).unwrap()).collect();
+    assert_eq!((arena.held_samples(), arena.padding_samples()), (400, 48));
+    // Padding is not part of the limit.
+    assert_eq!(arena.room_samples(), 1024 - 400);
+    let refused = PoolError::LimitReached {
+        requested: 700,
+        available: 624,
+        limit: 1024,
     };
-    assert_eq!(free.take(&mut fit), None);
-    let mut fit = Fit {
-        below: run(0, 5, 1).address_key(),
-        ..Fit::new(4, 4)
-    };
-    assert_eq!(free.take(&mut fit), Some(run(0, 4, 4)));
-    assert!(free.is_valid());
-}
-
-#[test]
-fn free_runs_that_touch_are_invalid() {
-    let free = FreeRuns {
-        runs: vec![run(0, 0, 2), run(0, 2, 2)],
-        total: 4,
-        ..FreeRuns::default()
-    };
-    assert!(!free.is_valid());
-    let mut free = FreeRuns::default();
-    free.give(run(0, 0, 2));
-    assert!(free.is_valid());
-    free.short += 1;
-    assert!(!free.is_valid());
+    assert_eq!(arena.make_room(&pool, 700, 1), Err(refused));
+    runs.into_iter().for_each(|run| arena.give(100, run));
+    assert_eq!((arena.held_samples(), arena.padding_samples()), (0, 0));
+    assert!(arena.free.is_valid());
 }

@@ -1,5 +1,7 @@
 use super::*;
 use crate::BufferPool;
+use crate::error::Table;
+use crate::realtime::pool_state::MAX_HALVES;
 
 #[test]
 fn attach_after_a_drop_uses_the_half_again() {

@@ -1,5 +1,6 @@
 use super::*;
 use crate::BufferPool;
+use crate::control::pool_builder::PoolBuilder;
 use crate::control::pool_control::settle;
 use crate::control::sizing_step::SizingStep;
 use crate::control::usage::ClassMetrics;
@@ -154,7 +155,7 @@ fn class_change_reaches_a_detached_half() {
     drop(gone);
     control.set_classes(&[128, 256]).unwrap();
     settle(&mut control, &mut half);
-    let retired = |size_class: &SharedPtr<SizeClass>| size_class.samples == 64;
+    let retired = |size_class: &&SizeClass| size_class.samples == 64;
     assert_eq!(control.pool.size_classes().filter(retired).count(), 0);
     let next = control.attach_with(&[(128, 1)]).unwrap();
     assert_eq!(next.acquire(60).unwrap().capacity(), 128);
@@ -218,8 +219,41 @@ fn served_at_once(half: &RealtimePool, samples: usize) -> usize {
     held.len()
 }
 
+/// Attaches a half with a mix of its own, changes the classes, and checks that the half serves as many requests of each
+/// size at the same time as before.
+fn change_beside_own_mix(before: &[usize], after: &[usize], mix: &[u32]) {
+    let builder = BufferPool::builder().limit_samples(1 << 18);
+    let with_class = |builder: PoolBuilder, &size: &usize| builder.class(size, 0);
+    let (mut control, _half) = before.iter().fold(builder, with_class).build().unwrap();
+    let mix: Vec<_> = before.iter().copied().zip(mix.iter().copied()).collect();
+    let mut own = control.attach_with(&mix).unwrap();
+    let requests: Vec<usize> = (1..=LARGEST).step_by(17).collect();
+    let served = |own: &RealtimePool| -> Vec<_> {
+        let served = requests.iter().map(|&samples| served_at_once(own, samples));
+        served.collect()
+    };
+    let could = served(&own);
+    let wanted: Vec<_> = after.iter().map(|&size| (size, 2)).collect();
+    change(&mut control, &wanted).unwrap();
+    for quantum in 0..8 {
+        own.begin_quantum(quantum);
+    }
+    for ((request, before), after) in requests.iter().zip(could).zip(served(&own)) {
+        assert!(
+            after >= before,
+            "{request} samples: {before} at once before, {after} after"
+        );
+    }
+    assert!(control.is_valid());
+}
+
+#[test]
+fn class_change_carves_replacements_in_a_class_that_had_no_buffers() {
+    change_beside_own_mix(&[16, LARGEST], &[LARGEST], &[1, 0]);
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: if cfg!(miri) { 2 } else { 64 }, ..Default::default() })]
+    #![proptest_config(ProptestConfig { cases: if cfg!(miri) { 2 } else { 64 }, failure_persistence: None, ..Default::default() })]
 
     #[test]
     fn class_change_takes_nothing_from_a_half_with_its_own_mix(
@@ -227,22 +261,7 @@ proptest! {
         after in classes(),
         mix in prop::collection::vec(0_u32..4, 8),
     ) {
-        let builder = before.iter().fold(BufferPool::builder(), |builder, &size| builder.class(size, 0));
-        let (mut control, _half) = builder.limit_samples(1 << 18).build().unwrap();
-        let mix: Vec<_> = before.iter().copied().zip(mix).collect();
-        let mut own = control.attach_with(&mix).unwrap();
-        let requests: Vec<usize> = (1..=LARGEST).step_by(17).collect();
-        let served = |own: &RealtimePool| requests.iter().map(|&samples| served_at_once(own, samples)).collect::<Vec<_>>();
-        let could = served(&own);
-        let wanted: Vec<_> = after.iter().map(|&size| (size, 2)).collect();
-        change(&mut control, &wanted).unwrap();
-        for quantum in 0..8 {
-            own.begin_quantum(quantum);
-        }
-        for ((request, before), after) in requests.iter().zip(could).zip(served(&own)) {
-            prop_assert!(after >= before, "{request} samples: {before} at once before, {after} after");
-        }
-        prop_assert!(control.is_valid());
+        change_beside_own_mix(&before, &after, &mix);
     }
 }
 

@@ -2,7 +2,6 @@
 
 use super::pool_control::PoolControl;
 use crate::error::PoolError;
-use crate::realtime::pool_core::SharedPtr;
 use crate::realtime::size_class::SizeClass;
 
 impl PoolControl {
@@ -37,7 +36,7 @@ impl PoolControl {
     /// [`UnknownClass`](PoolError::UnknownClass).
     pub fn replenish_below(&mut self, class_samples: usize, idle: u32) -> Result<(), PoolError> {
         // A retired class drains.
-        let is_active = u32::try_from(class_samples).is_ok_and(|samples| self.has_class(samples));
+        let is_active = self.plan.known(class_samples).is_ok();
         self.each_half_of_class(class_samples, |size_class| {
             if is_active {
                 if idle >= size_class.limit() {
@@ -51,17 +50,14 @@ impl PoolControl {
     fn each_half_of_class(
         &self,
         class_samples: usize,
-        mut change: impl FnMut(&SizeClass),
+        change: impl FnMut(&SizeClass),
     ) -> Result<(), PoolError> {
-        let of_class =
-            |size_class: &SharedPtr<SizeClass>| size_class.samples as usize == class_samples;
-        let mut found = false;
-        for size_class in self.pool.size_classes().filter(of_class) {
-            change(&size_class);
-            found = true;
+        let of_class = |size_class: &&SizeClass| size_class.samples as usize == class_samples;
+        let mut size_classes = self.pool.size_classes().filter(of_class).peekable();
+        if size_classes.peek().is_none() {
+            return Err(self.plan.unknown_class(class_samples));
         }
-        found
-            .then_some(())
-            .ok_or_else(|| self.unknown_class(class_samples))
+        size_classes.for_each(change);
+        Ok(())
     }
 }

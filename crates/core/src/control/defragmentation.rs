@@ -5,14 +5,16 @@
 //! are carved at the lowest address that fits, so that live ones lie close together, and what is returned lies side by
 //! side.
 
-use super::arena::Fit;
+use super::carving::Carver;
+use super::free_runs::Fit;
 use super::pool_control::{PoolControl, headroom};
 use super::sizing_step::with_margin;
 use super::threshold_search::{Purpose, Threshold};
+use super::thresholds::{request_scans, set_threshold};
 use crate::error::PoolError;
 use crate::limits::{UNIT_SAMPLES, bytes, natural_alignment, units};
-use crate::realtime::pool_core::SharedPtr;
-use crate::realtime::size_class::{NO_THRESHOLD, SizeClass};
+use crate::realtime::pool_core::ControlRef;
+use crate::realtime::size_class::SizeClass;
 use alloc::vec::Vec;
 
 /// Buffers one defragmentation run moves at most: each may scan every free run.
@@ -61,13 +63,12 @@ impl PoolControl {
         class_samples: usize,
         buffers: u32,
     ) -> Result<(), PoolError> {
-        let of_class =
-            |size_class: &SharedPtr<SizeClass>| size_class.samples as usize == class_samples;
+        let of_class = |size_class: &&SizeClass| size_class.samples as usize == class_samples;
         let mut size_classes: Vec<_> = self.pool.size_classes().filter(of_class).collect();
         if size_classes.is_empty() {
-            return Err(self.unknown_class(class_samples));
+            return Err(self.plan.unknown_class(class_samples));
         }
-        size_classes.retain(|size_class| self.follows_demand(size_class.half));
+        size_classes.retain(|size_class| self.plan.follows_demand(size_class.half));
         size_classes.sort_unstable_by_key(|size_class| core::cmp::Reverse(headroom(size_class)));
         let mut left = buffers;
         for size_class in size_classes {
@@ -77,13 +78,9 @@ impl PoolControl {
                 0 => 0,
                 target => size_class.window_peak().saturating_add(target),
             };
-            let more = left.min(
-                size_class
-                    .carved()
-                    .saturating_sub(draining)
-                    .saturating_sub(kept),
-            );
-            self.drain(&size_class, draining + more);
+            let can_go = size_class.carved().saturating_sub(draining);
+            let more = left.min(can_go.saturating_sub(kept));
+            self.carver.drain(size_class, draining + more);
             left -= more;
         }
         Ok(())
@@ -111,27 +108,31 @@ impl PoolControl {
     fn run_defragmentation(&mut self, request_shrink: fn(&mut Self)) -> DefragmentationResult {
         let before_percentage = self.fragmentation_percentage();
         let mut left = DEFRAGMENTATION_STEPS;
-        self.scan_budget = self.slots_per_step;
-        let free_before = self.free.total();
+        self.carver.thresholds.begin_step();
+        let free_before = self.carver.arena.free.total();
         let collected = self.collect(&mut left);
-        let bytes_collected = bytes(self.free.total() - free_before);
+        let bytes_collected = bytes(self.carver.arena.free.total() - free_before);
         request_shrink(self);
         let (refilled, bytes_refilled) = self.fill_gaps(&mut left);
-        self.request_scans();
-        let draining: u32 = self
-            .pool
-            .size_classes()
-            .map(|size_class| size_class.draining())
-            .sum();
+        request_scans(self.pool.size_classes());
+        let draining: u32 = self.pool.size_classes().map(SizeClass::draining).sum();
+        let is_searching = !self.carver.thresholds.searches().is_empty();
         DefragmentationResult {
             before_percentage,
             after_percentage: self.fragmentation_percentage(),
             bytes_moved: bytes_collected + bytes_refilled,
             buffers_moved: collected + refilled,
             steps: DEFRAGMENTATION_STEPS - left,
-            complete: left > 0 && refilled == 0 && draining == 0 && self.thresholds.is_empty(),
-            largest_free_run_samples: self.free.largest() as usize * UNIT_SAMPLES,
+            complete: left > 0 && refilled == 0 && draining == 0 && !is_searching,
+            largest_free_run_samples: self.carver.arena.free.largest() as usize * UNIT_SAMPLES,
         }
+    }
+
+    fn fill_gaps(&mut self, left: &mut u32) -> (u32, usize) {
+        let largest = self.classes().last().unwrap_or(0);
+        let filled = self.carver.fill_gaps(&self.pool, largest, *left);
+        *left = left.saturating_sub(filled.0);
+        filled
     }
 
     /// A small part of [`defragment`](Self::defragment), ahead of need: fills up to `buffers` gaps.
@@ -143,113 +144,76 @@ impl PoolControl {
 
     /// Reclaims what is idle above the peak of the last control step, with a margin.
     fn drain_excess(&mut self) {
-        let size_classes: Vec<_> = self.pool.size_classes().collect();
-        for size_class in size_classes {
-            if !self.follows_demand(size_class.half) {
+        for size_class in self.pool.size_classes() {
+            if !self.plan.follows_demand(size_class.half) {
                 continue;
             }
-            let needed = with_margin(u64::from(size_class.window_peak()))
-                .max(u64::from(size_class.window_peak()) + u64::from(size_class.target()));
+            let peak = u64::from(size_class.window_peak());
+            let needed = with_margin(peak).max(peak + u64::from(size_class.target()));
             let excess = u64::from(size_class.carved()).saturating_sub(needed) as u32;
             if excess > size_class.draining() {
-                self.drain(&size_class, excess);
+                self.carver.drain(size_class, excess);
             }
         }
         self.compute_thresholds();
-    }
-
-    /// Fills gaps that are too short for the largest class with idle buffers from higher addresses, large ones first.
-    fn fill_gaps(&mut self, left: &mut u32) -> (u32, usize) {
-        let core = self.pool.core();
-        let mut size_classes: Vec<_> = core
-            .size_classes()
-            .filter(|size_class| self.is_attached(size_class.half))
-            .collect();
-        size_classes.sort_unstable_by_key(|size_class| core::cmp::Reverse(size_class.samples));
-        let mut wanted = *left;
-        for size_class in size_classes {
-            let can_go = size_class
-                .idle()
-                .saturating_sub(size_class.draining())
-                .min(wanted);
-            let under_way = matches!(
-                self.thresholds.purpose(size_class.id),
-                Some(Purpose::Fill(_) | Purpose::DrainFirst)
-            );
-            if can_go == 0 || under_way {
-                continue;
-            }
-            let gaps = self.free.fits(&self.gap_for(&size_class), can_go as usize) as u32;
-            if gaps > 0 {
-                wanted -= gaps;
-                self.search_threshold(
-                    &size_class,
-                    Purpose::Fill(gaps),
-                    size_class.draining() + gaps,
-                );
-            }
-        }
-        let filled = self.compute_thresholds();
-        *left = left.saturating_sub(filled.0);
-        filled
-    }
-
-    /// Runs that are too short for the largest class.
-    fn gap_for(&self, size_class: &SizeClass) -> Fit {
-        let size = units(size_class.samples as usize) as u32;
-        let largest = self.classes().last().unwrap_or(0);
-        Fit {
-            shorter_than: units(largest) as u32,
-            ..Fit::new(size, natural_alignment(size))
-        }
-    }
-
-    /// Requests the threshold that `buffers` of the size class lie above, instead of any other.
-    /// [`compute_thresholds`](Self::compute_thresholds) finds and sets it.
-    pub(crate) fn drain(&mut self, size_class: &SizeClass, buffers: u32) {
-        let purpose = match self.thresholds.purpose(size_class.id) {
-            Some(Purpose::DrainFirst) => Purpose::DrainFirst,
-            _ => Purpose::Drain,
-        };
-        self.drain_as(purpose, size_class, buffers);
-    }
-
-    fn drain_as(&mut self, purpose: Purpose, size_class: &SizeClass, buffers: u32) {
-        self.thresholds.cancel(size_class.id);
-        if buffers == 0 || buffers < size_class.draining() {
-            size_class.set_reclaim_threshold(NO_THRESHOLD);
-        }
-        size_class.set_draining(buffers);
-        if buffers > 0 {
-            self.search_threshold(size_class, purpose, buffers);
-        }
-    }
-
-    fn search_threshold(&mut self, size_class: &SizeClass, purpose: Purpose, goal: u32) {
-        let size = units(size_class.samples as usize) as u32;
-        let regions = (self.regions, self.largest_region_units);
-        self.thresholds
-            .begin(size_class.id, purpose, goal, size, regions);
     }
 
     /// Searches for the requested thresholds, as far as this control step may scan slots, and uses those it finds.
     /// Returns how many gaps were filled, and with how many bytes.
     #[doc(hidden)]
     pub fn compute_thresholds(&mut self) -> (u32, usize) {
+        let largest = self.classes().last().unwrap_or(0);
+        self.carver.compute_thresholds(&self.pool, largest)
+    }
+}
+
+impl Carver {
+    /// Fills up to `most` gaps that are too short for the `largest` class with idle buffers from higher addresses, large
+    /// ones first. Returns how many, and with how many bytes.
+    fn fill_gaps(&mut self, pool: &ControlRef, largest: usize, most: u32) -> (u32, usize) {
+        let attached = |size_class: &&SizeClass| pool.is_attached(size_class.half);
+        let mut size_classes: Vec<_> = pool.size_classes().filter(attached).collect();
+        size_classes.sort_unstable_by_key(|size_class| core::cmp::Reverse(size_class.samples));
+        let mut wanted = most;
+        for size_class in size_classes {
+            let idle = size_class.idle().saturating_sub(size_class.draining());
+            let can_go = idle.min(wanted);
+            let under_way = matches!(
+                self.thresholds.searches().purpose(size_class.id),
+                Some(Purpose::Fill(_) | Purpose::DrainFirst)
+            );
+            if can_go == 0 || under_way {
+                continue;
+            }
+            let gap = gap_for(size_class, largest);
+            let gaps = self.arena.free.fits(&gap, can_go as usize) as u32;
+            if gaps > 0 {
+                wanted -= gaps;
+                self.search_gaps(size_class, gaps, size_class.draining() + gaps);
+            }
+        }
+        self.compute_thresholds(pool, largest)
+    }
+
+    fn search_gaps(&mut self, size_class: &SizeClass, gaps: u32, goal: u32) {
+        let extent = self.arena.extent();
+        self.thresholds
+            .search(size_class, Purpose::Fill(gaps), goal, extent);
+    }
+
+    /// See [`PoolControl::compute_thresholds`].
+    pub(super) fn compute_thresholds(&mut self, pool: &ControlRef, largest: usize) -> (u32, usize) {
         let (mut filled, mut bytes_filled) = (0, 0);
-        let core = self.pool.core();
-        while let Some(found) = self.thresholds.advance(&core.table, &mut self.scan_budget) {
+        while let Some(found) = self.thresholds.advance(&pool.table) {
             for threshold in found {
-                let Some(size_class) = core
-                    .size_classes()
-                    .find(|size_class| size_class.id == threshold.size_class)
-                else {
+                let Some(size_class) = pool.size_class(threshold.size_class) else {
                     continue;
                 };
                 match threshold.purpose {
-                    Purpose::Drain | Purpose::DrainFirst => set_threshold(&size_class, threshold),
+                    Purpose::Drain | Purpose::DrainFirst => set_threshold(size_class, threshold),
                     Purpose::Fill(most) => {
-                        let done = self.fill_below(&size_class, threshold, most);
+                        let gap = gap_for(size_class, largest);
+                        let done = self.fill_below(pool, size_class, threshold, most, gap);
                         filled += done;
                         bytes_filled += bytes(done as usize * units(size_class.samples as usize));
                     }
@@ -260,48 +224,49 @@ impl PoolControl {
     }
 
     /// Carves up to `most` buffers in gaps below the threshold, and reclaims as many instead.
-    fn fill_below(&mut self, size_class: &SizeClass, threshold: Threshold, most: u32) -> u32 {
+    fn fill_below(
+        &mut self,
+        pool: &ControlRef,
+        size_class: &SizeClass,
+        threshold: Threshold,
+        most: u32,
+        gap: Fit,
+    ) -> u32 {
         let draining = size_class.draining();
         let can_go = threshold.above.saturating_sub(draining).min(most);
         let mut gap = Fit {
             below: threshold.address_key,
-            ..self.gap_for(size_class)
+            ..gap
         };
         let mut filled = 0;
-        while filled < can_go && self.carve_one(size_class, &mut gap).is_ok() {
+        while filled < can_go && self.carve_one(pool, size_class, &mut gap).is_ok() {
             filled += 1;
         }
         if filled > 0 && draining + filled == threshold.above {
             set_threshold(size_class, threshold);
         } else if filled == 0 && most > 1 && draining == 0 {
             // The highest of them may lie above a gap.
-            self.search_threshold(size_class, Purpose::Fill(1), 1);
+            self.search_gaps(size_class, 1, 1);
         } else if filled > 0 {
             self.drain(size_class, draining + filled);
         } else if draining > 0 {
             // This search may have replaced one to drain the class. If the next one did so again, the two would
             // replace each other for ever, and nothing would be reclaimed.
-            self.drain_as(Purpose::DrainFirst, size_class, draining);
+            let extent = self.arena.extent();
+            self.thresholds
+                .drain_as(Purpose::DrainFirst, size_class, draining, extent);
         }
         filled
     }
-
-    /// Has owners scan what became idle since; ends a threshold that nothing lies above any more.
-    pub(super) fn request_scans(&self) {
-        for size_class in self.pool.size_classes() {
-            match (size_class.reclaim_threshold(), size_class.draining()) {
-                (NO_THRESHOLD, _) => {}
-                (_, 0) => size_class.set_reclaim_threshold(NO_THRESHOLD),
-                _ => size_class.request_scan(),
-            }
-        }
-    }
 }
 
-fn set_threshold(size_class: &SizeClass, threshold: Threshold) {
-    size_class.set_reclaim_threshold(threshold.address_key);
-    size_class.set_draining(threshold.above);
-    size_class.request_scan();
+/// Runs that are too short for the largest class.
+fn gap_for(size_class: &SizeClass, largest: usize) -> Fit {
+    let size = units(size_class.samples as usize) as u32;
+    Fit {
+        shorter_than: units(largest) as u32,
+        ..Fit::new(size, natural_alignment(size))
+    }
 }
 
 #[cfg(test)]

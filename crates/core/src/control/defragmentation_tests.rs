@@ -150,7 +150,7 @@ fn defragmentation_returns_idle_buffers_below_a_gap_that_cannot_be_filled() {
     let pool = pool.reserve_samples(64 * SMALL + 4 * LARGE + 2 * SMALL);
     let (mut control, mut half) = pool.build().unwrap();
     // A search for a threshold takes several runs, as in a pool of many thousand buffers.
-    control.slots_per_step = 16;
+    control.set_slots_per_step(16);
     drop(acquire(&half, 64));
     settle(&mut control, &mut half);
     assert!(control.fragmentation_percentage() > 0.0);

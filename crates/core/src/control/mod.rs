@@ -2,22 +2,27 @@
 //! and lock.
 
 pub(crate) mod accounts;
-pub(crate) mod arena;
+mod arena;
 pub(crate) mod arena_map;
 mod attach;
-pub(crate) mod carving;
+mod carving;
 mod class_change;
 mod class_limits;
+mod class_plan;
+mod control_counts;
 pub(crate) mod defragmentation;
-pub(crate) mod housekeeping;
 #[cfg(all(feature = "mapped", not(target_arch = "wasm32")))]
-pub(crate) mod mapped_wav;
+pub(crate) mod foreign;
+mod free_runs;
+pub(crate) mod housekeeping;
 mod past_counts;
 mod placement;
 pub(crate) mod pool_builder;
 pub(crate) mod pool_control;
 pub(crate) mod reclaim;
+mod reports;
 pub(crate) mod sizing_step;
 pub(crate) mod threshold_search;
+mod thresholds;
 pub(crate) mod usage;
 pub(crate) mod usage_scan;

@@ -108,7 +108,7 @@ impl PastCounts {
         }
     }
 
-    pub(super) fn heap_bytes(&self) -> usize {
+    pub(super) const fn heap_bytes(&self) -> usize {
         (self.all.capacity() + self.of_demand.capacity()) * size_of::<ClassMetrics>()
             + self.taken_over.capacity() * size_of::<(u16, Totals)>()
     }

@@ -5,7 +5,7 @@
 //! aligned: the sizes that come before a buffer are all multiples of its alignment. See
 //! `docs/decisions/0017-buffers-of-a-mix-are-placed-together.md`.
 
-use super::arena::Run;
+use super::free_runs::Run;
 use crate::limits::natural_alignment;
 use alloc::vec;
 use alloc::vec::Vec;

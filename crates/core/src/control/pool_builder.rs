@@ -1,22 +1,20 @@
 //! Builds a pool: what is reserved, what it may grow to, what happens when a class is empty.
 
-use super::arena::FreeRuns;
-use super::carving::too_many;
-use super::past_counts::PastCounts;
+use super::arena::{Arena, ArenaOptions};
+use super::carving::{Carver, too_many};
+use super::class_plan::{ClassPlan, check_classes};
+use super::control_counts::ControlCounts;
 use super::pool_control::PoolControl;
+use super::reports::Reports;
 use super::sizing_step::ClassBuffers;
-use super::threshold_search::{SLOTS_PER_STEP, ThresholdSearches};
-use super::usage_scan::UsageScan;
 use crate::error::PoolError;
 use crate::limits::{UNIT_SAMPLES, units};
 use crate::memory::MemorySource;
-use crate::realtime::class_table::{MAX_CLASSES, bucket_shift};
 use crate::realtime::exhaustion::ExhaustionPolicy;
-use crate::realtime::free_list::{Chain, MAX_NEWLY_CARVED};
-use crate::realtime::pool_core::{ControlRef, Core, OnRelease};
+use crate::realtime::free_list::MAX_NEWLY_CARVED;
+use crate::realtime::pool_core::{ControlRef, Core};
+use crate::realtime::pool_state::OnRelease;
 use crate::realtime::realtime_pool::{HalfOptions, RealtimePool};
-use crate::realtime::slot_table::MAX_SAMPLES;
-use crate::unshared::Unshared;
 use alloc::vec::Vec;
 
 /// The classes of a pool that was built without any.
@@ -61,7 +59,7 @@ impl BufferPool {
 /// The options of a pool. See [`BufferPool::builder`].
 #[derive(Debug, Clone)]
 pub struct PoolBuilder {
-    pub(super) mix: Vec<(usize, u32)>,
+    mix: Vec<(usize, u32)>,
     limit_samples: usize,
     reserve_samples: usize,
     exhaustion: ExhaustionPolicy,
@@ -171,9 +169,28 @@ impl PoolBuilder {
         let limit = self.limit_samples.max(share);
         let smallest = self.mix.first().map_or(1, |&(samples, _)| samples);
         let most_slots = (limit / smallest.min(SMALLEST_SLOT_SAMPLES)).max(self.buffers());
-        let core = Core::new(most_slots);
-        let mut control = PoolControl::new(core, &self, limit);
-        control.add_region(self.share_units().max(self.reserve_units()))?;
+        let (reserve, on_release) = (self.reserve(), self.on_release());
+        let class = |&(samples, buffers): &(usize, u32)| (samples as u32, buffers);
+        let classes = self.mix.iter().map(class).collect();
+        let largest = self.mix.last().map_or(1, |&(samples, _)| samples);
+        let arena = ArenaOptions {
+            limit_samples: limit,
+            source: self.source,
+            prefault: self.prefault,
+        };
+        let mut control = PoolControl {
+            plan: ClassPlan::new(classes, self.is_learned, reserve, on_release),
+            carver: Carver::new(Arena::new(arena, largest)),
+            counts: ControlCounts::default(),
+            options: HalfOptions {
+                borrow: matches!(self.exhaustion, ExhaustionPolicy::BorrowNextLarger),
+                sample_every: u64::from(self.leak_sampling.max(1)).next_power_of_two(),
+            },
+            reports: Reports::new(),
+            pool: ControlRef::new(Core::new(most_slots)),
+        };
+        let first = self.share_units().max(self.reserve_units());
+        control.carver.arena.add_region(&control.pool, first)?;
         let half = control.attach()?;
         Ok((control, half))
     }
@@ -262,7 +279,7 @@ impl PoolBuilder {
         self.mix.iter().map(buffers).fold(0, usize::saturating_add)
     }
 
-    pub(super) const fn reserve(&self) -> u32 {
+    const fn reserve(&self) -> u32 {
         match self.exhaustion {
             ExhaustionPolicy::Reserve(kept) if kept > ExhaustionPolicy::MAX_RESERVE => {
                 ExhaustionPolicy::MAX_RESERVE
@@ -272,105 +289,13 @@ impl PoolBuilder {
         }
     }
 
-    pub(super) const fn borrows(&self) -> bool {
-        matches!(self.exhaustion, ExhaustionPolicy::BorrowNextLarger)
-    }
-
-    pub(super) const fn sample_every(&self) -> u64 {
-        let every = if self.leak_sampling == 0 {
-            1
-        } else {
-            self.leak_sampling
-        };
-        (every as u64).next_power_of_two()
-    }
-
-    pub(super) const fn is_learned(&self) -> bool {
-        self.is_learned
-    }
-
-    pub(super) const fn prefaults(&self) -> bool {
-        self.prefault
-    }
-
-    pub(super) const fn on_release(&self) -> OnRelease {
+    const fn on_release(&self) -> OnRelease {
         if self.scrub_on_release {
             OnRelease::Scrub
         } else {
             OnRelease::Leave
         }
     }
-
-    pub(super) const fn source(&self) -> MemorySource {
-        self.source
-    }
-}
-
-impl PoolControl {
-    fn new(core: Core, builder: &PoolBuilder, limit_samples: usize) -> Self {
-        let largest = builder.mix.last().map_or(1, |&(samples, _)| samples);
-        let mut free = FreeRuns::default();
-        free.set_largest_class(units(largest) as u32);
-        Self {
-            free,
-            spare: Chain::EMPTY,
-            collected: (Chain::EMPTY, 0),
-            classes: builder
-                .mix
-                .iter()
-                .map(|&(samples, buffers)| (samples as u32, buffers))
-                .collect(),
-            attached: Vec::new(),
-            is_learned: builder.is_learned(),
-            own_mix: Vec::new(),
-            thresholds: ThresholdSearches::default(),
-            scan_budget: SLOTS_PER_STEP,
-            slots_per_step: SLOTS_PER_STEP,
-            usage_scan: UsageScan::default(),
-            past: PastCounts::default(),
-            shift: bucket_shift(largest),
-            reserve: builder.reserve(),
-            reserved_units: 0,
-            largest_region_units: 0,
-            limit_samples,
-            recycled_vector_samples: 0,
-            regions: 0,
-            options: HalfOptions {
-                borrow: builder.borrows(),
-                sample_every: builder.sample_every(),
-            },
-            source: builder.source(),
-            on_release: builder.on_release(),
-            prefault: builder.prefaults(),
-            leases_reclaimed: 0,
-            buffers_leaked: 0,
-            published_leaks: Vec::new(),
-            observer: Unshared::new(None),
-            pool: ControlRef::new(core),
-        }
-    }
-}
-
-/// Whether sizes, ascending, can be the classes of a pool.
-pub(super) fn check_classes(sizes: impl Iterator<Item = usize> + Clone) -> Result<(), PoolError> {
-    let count = sizes.clone().count();
-    let ascending = sizes.clone().zip(sizes.clone().skip(1)).all(|(a, b)| a < b);
-    let smallest = sizes.clone().min().unwrap_or(0);
-    let largest = sizes.max().unwrap_or(0);
-    if count == 0 || count > MAX_CLASSES || smallest == 0 || !ascending {
-        return Err(PoolError::BadClasses {
-            count,
-            smallest,
-            most: MAX_CLASSES,
-        });
-    }
-    if largest > MAX_SAMPLES {
-        return Err(PoolError::TooLarge {
-            requested: largest,
-            largest: MAX_SAMPLES,
-        });
-    }
-    Ok(())
 }
 
 #[cfg(test)]

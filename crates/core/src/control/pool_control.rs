@@ -1,21 +1,17 @@
 //! The half that may allocate: it carves, grows, collects, measures, and attaches real-time halves.
 
-use super::arena::FreeRuns;
-use super::past_counts::PastCounts;
-use super::threshold_search::ThresholdSearches;
-use super::usage_scan::UsageScan;
-use crate::control::sizing_step::SizingStep;
+use super::carving::Carver;
+use super::class_plan::ClassPlan;
+use super::control_counts::ControlCounts;
+use super::reports::Reports;
+use super::sizing_step::SizingStep;
 use crate::error::PoolError;
 use crate::limits::bytes;
-use crate::memory::MemorySource;
 use crate::observer::{PoolGrown, PoolObserver};
-use crate::realtime::free_list::Chain;
-use crate::realtime::pool_core::{ControlRef, OnRelease, SharedPtr};
+use crate::realtime::pool_core::ControlRef;
 use crate::realtime::realtime_pool::HalfOptions;
 use crate::realtime::size_class::SizeClass;
-use crate::unshared::Unshared;
 use alloc::boxed::Box;
-use alloc::vec::Vec;
 
 /// The control half: one per pool, on any thread that has time for it.
 ///
@@ -26,86 +22,37 @@ use alloc::vec::Vec;
 /// Real-time halves and handles stay usable; what they shed is no longer collected. The memory is freed with the last
 /// of control half, real-time halves and handles, on that thread.
 pub struct PoolControl {
-    /// Free memory of the arena.
-    pub(super) free: FreeRuns,
-    /// Slots without memory.
-    pub(super) spare: Chain,
-    /// Collected buffers that were not returned to the arena yet, and the size of their class in samples.
-    pub(super) collected: (Chain, u32),
-    /// Size classes, ascending, and how many buffers of each a newly attached half gets.
-    pub(super) classes: Vec<(u32, u32)>,
-    /// Buffers by class that the host configured for halves attached since [`take_attached`](Self::take_attached) was
-    /// last called. Without those of a mix that an earlier run learned.
-    pub(super) attached: Vec<(u32, u32)>,
-    pub(super) is_learned: bool,
-    /// Halves with a mix of their own: sizing plans neither take from them nor give to them.
-    pub(super) own_mix: Vec<u16>,
-    /// Searches for reclaim thresholds, and how many slots this control step may still scan for them.
-    pub(super) thresholds: ThresholdSearches,
-    pub(super) scan_budget: u32,
-    pub(super) slots_per_step: u32,
-    /// Requested samples by size class, from a scan of all slots.
-    pub(super) usage_scan: UsageScan,
-    pub(super) past: PastCounts,
-    pub(super) shift: u32,
-    pub(super) reserve: u32,
-    pub(super) reserved_units: usize,
-    /// The largest region.
-    pub(super) largest_region_units: u32,
-    /// Limit of all buffers, free memory and recycled vectors in samples, without the padding of buffers.
-    pub(super) limit_samples: usize,
-    /// Samples of recycled vectors, which count towards the limit.
-    pub(super) recycled_vector_samples: usize,
-    pub(super) regions: u8,
+    pub(super) plan: ClassPlan,
+    pub(super) carver: Carver,
+    pub(super) counts: ControlCounts,
     pub(super) options: HalfOptions,
-    pub(super) source: MemorySource,
-    pub(super) on_release: OnRelease,
-    pub(super) prefault: bool,
-    pub(super) leases_reclaimed: u64,
-    pub(super) buffers_leaked: u64,
-    /// Buffers that were published as leaked and are still in use.
-    pub(super) published_leaks: Vec<u32>,
-    pub(super) observer: Unshared<Option<Box<dyn PoolObserver>>>,
-    pub(crate) pool: ControlRef,
+    pub(super) reports: Reports,
+    pub(super) pool: ControlRef,
 }
 
 impl PoolControl {
     /// Attaches the observer of the control half.
     pub fn attach_observer(&mut self, observer: Box<dyn PoolObserver>) {
-        *self.observer.get() = Some(observer);
-    }
-
-    /// Reports to the observer, if there is one.
-    pub(super) fn report(&mut self, report: impl FnOnce(&dyn PoolObserver)) {
-        if let Some(observer) = self.observer.get() {
-            report(&**observer);
-        }
-    }
-
-    pub(super) fn size_class(&self, half: u16, samples: u32) -> Option<SharedPtr<SizeClass>> {
-        self.pool
-            .size_classes()
-            .find(|size_class| size_class.half == half && size_class.samples == samples)
+        self.reports.attach(observer);
     }
 
     /// Grows the class that would serve a request on a half by one buffer, if no ordinary acquire would find one idle.
     /// Returns the class if it grew.
     #[doc(hidden)]
     pub fn grow_for(&mut self, half: u16, samples: usize) -> Option<usize> {
-        let mut serving = self.serving_classes(half).into_iter();
+        let mut serving = self.plan.serving(&self.pool, half).into_iter();
         let size_class = serving.find(|size_class| size_class.serves(samples))?;
-        if size_class.idle_of_owner() > self.reserve {
+        if size_class.idle_of_owner() > self.plan.reserve {
             return None;
         }
         // Not `grow`: that would satisfy this request by cancelling a pending shrink request, and the buffer it
         // concerns may still be leased.
-        self.carve(size_class, 1).ok()?;
-        self.has_grown(&size_class, 1);
-        Some(size_class.samples as usize)
-    }
-
-    pub(super) fn has_class(&self, samples: u32) -> bool {
-        self.classes.iter().any(|&(class, _)| class == samples)
+        self.carver.carve(&self.pool, size_class, 1).ok()?;
+        let id = size_class.id;
+        self.has_grown(id, 1);
+        self.pool
+            .size_class(id)
+            .map(|size_class| size_class.samples as usize)
     }
 
     /// Grows a class from the arena or, within the limit, by a new region. The buffers go to the half that came
@@ -123,22 +70,17 @@ impl PoolControl {
         &mut self,
         class_samples: usize,
         count: u32,
-        may_grow: impl Fn(&Self, u16) -> bool,
+        may_grow: impl Fn(&ClassPlan, u16) -> bool,
     ) -> Result<(), PoolError> {
-        let size = u32::try_from(class_samples)
-            .ok()
-            .filter(|&size| self.has_class(size))
-            .ok_or_else(|| self.unknown_class(class_samples))?;
-        let attached = |size_class: &SharedPtr<SizeClass>| {
+        let size = self.plan.known(class_samples)?;
+        let can_grow = |size_class: &&SizeClass| {
             size_class.samples == size
-                && self.is_attached(size_class.half)
-                && may_grow(self, size_class.half)
+                && self.pool.is_attached(size_class.half)
+                && may_grow(&self.plan, size_class.half)
         };
-        let size_class = self
-            .pool
-            .size_classes()
-            .filter(attached)
-            .min_by_key(headroom)
+        let size_classes = self.pool.size_classes().filter(can_grow);
+        let size_class = size_classes
+            .min_by_key(|size_class| headroom(size_class))
             .ok_or(PoolError::NoHalf {
                 class_samples: size,
             })?;
@@ -148,51 +90,35 @@ impl PoolControl {
         // Pending shrink requests are cancelled first: a class that grows must not give buffers back.
         let kept = size_class.draining().min(count);
         if kept < count {
-            self.carve(size_class, count - kept)?;
+            self.carver.carve(&self.pool, size_class, count - kept)?;
         } else {
-            self.drain(&size_class, size_class.draining() - kept);
+            self.carver.drain(size_class, size_class.draining() - kept);
         }
-        self.has_grown(&size_class, count);
+        let id = size_class.id;
+        self.has_grown(id, count);
         Ok(())
     }
 
-    /// Ends a limit below the number of buffers there are now.
-    fn has_grown(&mut self, size_class: &SizeClass, count: u32) {
+    /// Ends a limit below the number of buffers there are now, and reports the growth.
+    fn has_grown(&mut self, size_class: u16, count: u32) {
+        let Some(size_class) = self.pool.size_class(size_class) else {
+            return;
+        };
         if size_class.limit() < size_class.idle() {
             size_class.set_limit(u32::MAX);
-        }
-        if size_class.carved() == count && !self.follows_demand(size_class.half) {
-            // It was empty, and is to serve requests from now on.
-            let half = self.pool.halves().find(|half| half.id == size_class.half);
-            half.into_iter().for_each(|half| self.publish_classes(half));
         }
         let grown = PoolGrown {
             class_samples: size_class.samples,
             count,
             bytes_held: self.bytes_held() as u64,
-            bytes_reserved: bytes(self.reserved_units) as u64,
+            bytes_reserved: bytes(self.carver.arena.reserved_units) as u64,
         };
-        self.report(|observer| observer.grown(grown));
-    }
-
-    pub(super) fn is_attached(&self, half: u16) -> bool {
-        self.pool
-            .halves()
-            .any(|other| other.id == half && other.is_attached())
-    }
-
-    /// Whether a half is sized by demand, not by a mix of its own.
-    /// See `docs/decisions/0019-halves-with-a-mix-of-their-own-are-not-sized.md`.
-    pub(super) fn follows_demand(&self, half: u16) -> bool {
-        !self.own_mix.contains(&half)
-    }
-
-    pub(super) fn unknown_class(&self, samples: usize) -> PoolError {
-        let nearest = self.classes().min_by_key(|class| class.abs_diff(samples));
-        PoolError::UnknownClass {
-            samples,
-            nearest: nearest.unwrap_or(0),
+        let (half, was_empty) = (size_class.half, size_class.carved() == count);
+        if was_empty && !self.plan.follows_demand(half) {
+            // It is to serve requests from now on.
+            self.plan.publish(&mut self.pool, half);
         }
+        self.reports.send(|observer| observer.grown(grown));
     }
 
     /// Applies one step of a sizing plan.
@@ -213,7 +139,7 @@ impl PoolControl {
             SizingStep::Grow {
                 class_samples,
                 buffers,
-            } => self.grow_where(*class_samples, *buffers, Self::follows_demand),
+            } => self.grow_where(*class_samples, *buffers, ClassPlan::follows_demand),
             SizingStep::Shrink {
                 class_samples,
                 buffers,
@@ -225,7 +151,7 @@ impl PoolControl {
     /// Lets the next control steps scan so many slots: a test shows that the bound of a step is one.
     #[doc(hidden)]
     pub fn set_slots_per_step(&mut self, slots: u32) {
-        self.slots_per_step = slots;
+        self.carver.thresholds.set_slots_per_step(slots);
     }
 
     /// Buffers that the pool can describe: their numbers are below this.
@@ -236,7 +162,26 @@ impl PoolControl {
 
     /// The size classes, ascending.
     pub fn classes(&self) -> impl Iterator<Item = usize> {
-        self.classes.iter().map(|&(samples, _)| samples as usize)
+        self.plan.sizes()
+    }
+
+    /// Sets how many samples recycled vectors hold now.
+    #[doc(hidden)]
+    pub const fn set_recycled_vector_samples(&mut self, samples: usize) {
+        self.carver.arena.recycled_vector_samples = samples;
+    }
+
+    /// Samples the pool may still take, in the arena or as recycled vectors.
+    #[must_use]
+    pub fn room_samples(&self) -> usize {
+        self.carver.arena.room_samples()
+    }
+
+    /// The limit of arena and recycled vectors together.
+    #[doc(hidden)]
+    #[must_use]
+    pub const fn limit_samples(&self) -> usize {
+        self.carver.arena.limit_samples()
     }
 }
 
@@ -248,9 +193,31 @@ impl Drop for PoolControl {
 }
 
 /// How far a size class was from running out lately. A class that was not used compares as the farthest.
-pub(super) fn headroom(size_class: &SharedPtr<SizeClass>) -> (bool, u32) {
+pub(super) fn headroom(size_class: &SizeClass) -> (bool, u32) {
     let peak = size_class.window_peak();
     (peak == 0, size_class.carved().saturating_sub(peak))
+}
+
+/// What the loom models of pools with one size class do to it.
+#[cfg(all(test, loom))]
+impl PoolControl {
+    pub(crate) fn the_class(&self) -> &SizeClass {
+        self.pool.size_classes().next().expect("a size class")
+    }
+
+    /// Reclaims so many buffers, those at the highest addresses.
+    pub(crate) fn drain_for_model(&mut self, buffers: u32) {
+        let size_class = self.pool.size_classes().next().expect("a size class");
+        self.carver.drain(size_class, buffers);
+    }
+
+    /// Carves a buffer, and undoes it.
+    pub(crate) fn carve_and_undo(&mut self) {
+        let size_class = self.pool.size_classes().next().expect("a size class");
+        let carved = self.carver.carve(&self.pool, size_class, 1);
+        carved.expect("room for one");
+        self.carver.uncarve_newly_carved(&self.pool, size_class, 1);
+    }
 }
 
 /// Quanta after which nothing moves in a test pool any more. The interpreter is slow.

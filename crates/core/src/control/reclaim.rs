@@ -19,10 +19,11 @@
 #![allow(unsafe_code)] // Only the host knows that a thread is dead.
 
 use super::pool_control::PoolControl;
+use super::reports::Reports;
 use crate::observer::{BufferPoolAllocation, LeasesReclaimed};
 use crate::realtime::buffer::RawHandle;
 use crate::realtime::free_list::Chain;
-use crate::realtime::pool_core::SharedPtr;
+use crate::realtime::pool_core::ControlRef;
 use crate::realtime::size_class::SizeClass;
 use crate::realtime::slot_table::SlotIndex;
 use alloc::vec;
@@ -78,126 +79,139 @@ impl PoolControl {
     /// As for `reclaim`; with `frozen`, as for `reclaim_all`.
     unsafe fn take_over(&mut self, half: u16, frozen: bool) -> Reclaimed {
         let mut reclaimed = Reclaimed::default();
-        let mut halves = self.pool.halves();
-        let Some(abandoned) = halves.find(|other| other.id == half && other.is_attached()) else {
+        let Some(abandoned) = self.pool.half(half).filter(|half| half.is_attached()) else {
             return reclaimed;
         };
-        drop(halves);
-        let size_classes: Vec<_> = self
-            .pool
-            .size_classes()
-            .filter(|size_class| size_class.half == half)
-            .collect();
-        for size_class in size_classes {
+        for size_class in self.pool.size_classes_of(half) {
             if !abandoned.has_subscribers() {
                 // Without subscribers the owner has not kept count of what it published.
                 size_class.take_unpublished();
             }
+            let (pool, collected) = (&self.pool, self.carver.collected.0);
             // SAFETY: the caller's contract, class by class.
-            unsafe { self.rebuild(&size_class, frozen, &mut reclaimed) };
+            let found = unsafe { rebuild(pool, size_class, collected, frozen) };
+            found.report(pool, &mut self.reports, size_class);
+            reclaimed.count += found.reclaimed.count;
+            reclaimed.shared += found.reclaimed.shared;
         }
-        if let Some(table) = self.table_of(abandoned) {
-            abandoned.replace_tables(table);
-        }
-        abandoned.detach();
-        // SAFETY: the pool reference of the owner that died is of this core, and is never dropped, by the caller's
-        // contract.
-        unsafe { self.pool.release_abandoned() };
-        self.leases_reclaimed += u64::from(reclaimed.count);
+        let first_frame = abandoned.frame.get();
+        self.plan
+            .with_classes_of(&mut self.pool, half, |pool, classes| {
+                // SAFETY: the caller's contract.
+                unsafe { pool.replace_owner(half, classes) };
+            });
+        self.counts.leases_reclaimed += u64::from(reclaimed.count);
         let report = LeasesReclaimed {
             holder: u32::from(half),
             count: reclaimed.count,
-            first_frame: abandoned.frame.get(),
+            first_frame,
         };
-        self.report(|observer| observer.leases_reclaimed(report));
+        self.reports
+            .send(|observer| observer.leases_reclaimed(report));
         reclaimed
     }
+}
 
-    /// Builds the local list anew from every buffer of a size class that no living thread has in use.
-    ///
-    /// # Safety
-    /// As for `reclaim`; with `frozen`, as for `reclaim_all`.
-    unsafe fn rebuild(
-        &mut self,
-        size_class: &SharedPtr<SizeClass>,
-        frozen: bool,
-        reclaimed: &mut Reclaimed,
-    ) {
-        let core = self.pool.core();
-        let table = &core.table;
-        let mut known = vec![false; table.indices().count()];
-        let mut follow = |mut chain: Chain, most: u32| {
-            let mut found = Vec::new();
-            for _ in 0..most {
-                let Some(index) = chain.pop(table) else {
-                    break;
-                };
-                if !core::mem::replace(&mut known[index.raw() as usize], true) {
-                    found.push(index);
-                }
-            }
-            found
-        };
-        // These stay where they are.
-        let surplus = size_class.shared.surplus.peek();
-        follow(surplus, surplus.length);
-        follow(self.collected.0, self.collected.0.length);
-        let mut idle = Vec::new();
-        let mut recycled = 0;
-        for list in size_class.shared.inbox.lists() {
-            let chain = list.take();
-            recycled += size_class.count_returned(&chain);
-            idle.extend(follow(chain, chain.length));
-        }
-        idle.extend(follow(size_class.follow_local(), size_class.carved()));
-        let cached = size_class.reclaim_cache();
-        // It may be on the list already: the owner may have died inside a flush of the cache.
-        if let Some((index, out)) = cached
-            && !core::mem::replace(&mut known[index.raw() as usize], true)
-        {
-            size_class.pushes.add(1);
-            reclaimed.count += u32::from(out);
-            idle.push(index);
-        }
-        let rest: Vec<SlotIndex> = table
-            .indices()
-            .filter(|index| !known[index.raw() as usize])
-            .filter(|&index| {
-                table.slot(index).is_carved() && table.slot(index).size_class() == size_class.id
-            })
-            .collect();
-        for index in rest {
-            let slot = table.slot(index);
-            if slot.is_frozen() && !frozen && !cfg!(wavepool_mutant = "frozen_buffers_reclaimed") {
-                reclaimed.shared += 1;
-                continue;
-            }
-            if !slot.is_idle() {
-                // SAFETY: the thread that had it in use is dead, by the caller's contract: this is the only handle.
-                unsafe { RawHandle::from_slot(&core, index, 1).wipe() };
-                size_class.pushes.add(1);
-                reclaimed.count += 1;
-            }
-            idle.push(index);
-        }
-        for &index in &idle {
-            table.slot(index).clear();
-        }
-        size_class.rebuild_local(table, &idle);
+/// What was found in one size class of an abandoned half.
+struct Rebuilt {
+    reclaimed: Reclaimed,
+    /// Returned buffers that were in the inbox.
+    recycled: u32,
+}
+
+impl Rebuilt {
+    /// Reports what the owner did not.
+    fn report(&self, pool: &ControlRef, reports: &mut Reports, size_class: &SizeClass) {
         let (scratches, returns) = size_class.take_unpublished();
         if scratches > 0 {
-            let abandoned = self.pool.halves().find(|half| half.id == size_class.half);
             let allocated = BufferPoolAllocation {
                 class_samples: size_class.samples,
                 requested: 0,
                 slot: u32::MAX,
                 count: scratches,
                 half: size_class.half,
-                first_frame: abandoned.and_then(|half| half.frame.get()),
+                first_frame: pool.half(size_class.half).and_then(|half| half.frame.get()),
             };
-            self.report(|observer| observer.allocated(allocated));
+            reports.send(|observer| observer.allocated(allocated));
         }
-        self.publish_recycled(size_class, recycled + returns);
+        reports.recycled(pool, size_class, self.recycled + returns);
+    }
+}
+
+/// Builds the local list anew from every buffer of a size class that no living thread has in use, except the
+/// `collected` ones.
+///
+/// # Safety
+/// As for [`PoolControl::reclaim`]; with `frozen`, as for [`PoolControl::reclaim_all`].
+unsafe fn rebuild(
+    pool: &ControlRef,
+    size_class: &SizeClass,
+    collected: Chain,
+    frozen: bool,
+) -> Rebuilt {
+    let mut reclaimed = Reclaimed::default();
+    let table = &pool.table;
+    let mut known = vec![false; table.indices().count()];
+    let mut follow = |mut chain: Chain, most: u32| {
+        let mut found = Vec::new();
+        for _ in 0..most {
+            let Some(index) = chain.pop(table) else {
+                break;
+            };
+            if !core::mem::replace(&mut known[index.raw() as usize], true) {
+                found.push(index);
+            }
+        }
+        found
+    };
+    // These stay where they are.
+    let surplus = size_class.shared.surplus.peek();
+    follow(surplus, surplus.length);
+    follow(collected, collected.length);
+    let mut idle = Vec::new();
+    let mut recycled = 0;
+    for list in size_class.shared.inbox.lists() {
+        let chain = list.take();
+        recycled += size_class.count_returned(&chain);
+        idle.extend(follow(chain, chain.length));
+    }
+    idle.extend(follow(size_class.follow_local(), size_class.carved()));
+    let cached = size_class.reclaim_cache();
+    // It may be on the list already: the owner may have died inside a flush of the cache.
+    if let Some((index, out)) = cached
+        && !core::mem::replace(&mut known[index.raw() as usize], true)
+    {
+        size_class.pushes.add(1);
+        reclaimed.count += u32::from(out);
+        idle.push(index);
+    }
+    let is_of_class = |index: SlotIndex| {
+        table.slot(index).is_carved() && table.slot(index).size_class() == size_class.id
+    };
+    for index in table.indices() {
+        if known[index.raw() as usize] || !is_of_class(index) {
+            continue;
+        }
+        let slot = table.slot(index);
+        if slot.is_frozen() && !frozen && !cfg!(wavepool_mutant = "frozen_buffers_reclaimed") {
+            reclaimed.shared += 1;
+            continue;
+        }
+        if !slot.is_idle() {
+            // SAFETY: the thread that had it in use is dead, by the caller's contract: this is the only handle.
+            unsafe { RawHandle::from_slot(pool, index, 1).wipe() };
+            size_class.pushes.add(1);
+            reclaimed.count += 1;
+        }
+        idle.push(index);
+    }
+    for &index in &idle {
+        table.slot(index).clear();
+    }
+    size_class.rebuild_local(table, &idle);
+    Rebuilt {
+        reclaimed,
+        recycled,
     }
 }
 

@@ -1,6 +1,6 @@
 //! Sums the requested lengths of buffers in use by size class, in a scan of a counted number of slots at a time.
 
-use crate::realtime::pool_core::MAX_SIZE_CLASSES;
+use crate::realtime::pool_state::MAX_SIZE_CLASSES;
 use crate::realtime::slot_table::{SlotIndex, SlotTable};
 use alloc::vec::Vec;
 

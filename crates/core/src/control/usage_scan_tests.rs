@@ -8,9 +8,9 @@ fn usage_scan_in_parts_agrees_with_a_whole_scan() {
     let (mut control, half) = BufferPool::builder().class(16, buffers).build().unwrap();
     let mut held: Vec<_> = (0..buffers).map(|_| half.acquire(10).unwrap()).collect();
     let requested = |control: &mut crate::PoolControl| {
-        let before = control.usage_scan.scanned();
+        let before = control.counts.usage_scan.scanned();
         let counts = control.usage_of_step();
-        assert!(control.usage_scan.scanned() - before <= u64::from(SLOTS_PER_STEP));
+        assert!(control.counts.usage_scan.scanned() - before <= u64::from(SLOTS_PER_STEP));
         counts.classes[0].requested_samples
     };
     let seen: Vec<_> = (0..3).map(|_| requested(&mut control)).collect();

@@ -18,9 +18,12 @@ use core::ops::{Deref, DerefMut};
 use core::ptr::NonNull;
 use core::slice;
 
+use super::one_slot_cache::TakenBuffer;
 use super::orderings::{LAST_REFERENCE_FENCE, REFERENCE_COUNT_DOWN};
-use super::pool_core::{Core, OnRelease, SharedPtr};
-use super::size_class::{SizeClass, TakenBuffer};
+use super::pool_core::{Core, push_or_count_down};
+use super::pool_state::OnRelease;
+use super::shared_ptr::SharedPtr;
+use super::size_class::SizeClass;
 use super::slot_table::{Slot, SlotIndex};
 use crate::sync::atomic::{AtomicU32, Ordering, fence};
 
@@ -52,22 +55,26 @@ pub(crate) struct RawHandle {
 }
 
 impl RawHandle {
-    /// The handle of a buffer that was just taken from `size_class`.
+    /// The handle of a buffer that was just taken from `size_class` for a request of `len` samples.
     #[inline(always)]
-    pub(super) fn new(size_class: SharedPtr<SizeClass>, taken: &TakenBuffer, len: u32) -> Self {
+    pub(super) fn new(size_class: &SizeClass, taken: TakenBuffer, len: u32) -> Self {
         debug_assert!(len > 0 && len <= size_class.samples);
         Self {
-            size_class,
+            size_class: SharedPtr::from(size_class),
             samples: taken.samples,
             index: taken.index,
             len,
         }
     }
 
-    /// The handle of a slot that the caller owns.
-    pub(crate) fn from_slot(core: &Core, index: SlotIndex, len: u32) -> Self {
+    /// The handle of a slot, as the pool knows it.
+    ///
+    /// # Safety
+    /// The caller owns the buffer, which has a capacity of `len` or more.
+    pub(crate) unsafe fn from_slot(core: &Core, index: SlotIndex, len: u32) -> Self {
         Self {
-            size_class: core.size_class_of(index),
+            // SAFETY: a buffer that is owned is carved.
+            size_class: unsafe { core.size_class_of(index) },
             samples: core.samples_at(core.table.slot(index)),
             index,
             len,
@@ -94,9 +101,15 @@ impl RawHandle {
         }
     }
 
+    #[inline(always)]
+    pub(super) fn size_class(&self) -> &SizeClass {
+        // SAFETY: a size class lives as long as one of its buffers is carved, and one that a handle owns is.
+        unsafe { self.size_class.get() }
+    }
+
     #[inline]
-    fn slot(&self) -> Slot<'_> {
-        self.size_class.core.table.slot(self.index)
+    pub(super) fn slot(&self) -> Slot<'_> {
+        self.size_class().pool().table.slot(self.index)
     }
 
     #[inline]
@@ -122,7 +135,7 @@ impl RawHandle {
     unsafe fn fill(&mut self, sample: f32) {
         // SAFETY: the size class's capacity is the buffer's length; the rest as in `write`.
         unsafe {
-            slice::from_raw_parts_mut(self.samples.as_ptr(), self.size_class.samples as usize)
+            slice::from_raw_parts_mut(self.samples.as_ptr(), self.size_class().samples as usize)
         }
         .fill(sample);
     }
@@ -142,18 +155,17 @@ impl RawHandle {
     /// The handle is the last one for its buffer and is not used for its samples again.
     #[inline(always)]
     pub(crate) unsafe fn wipe(&mut self) {
-        match self.size_class.on_release {
+        match self.size_class().on_release {
             OnRelease::Leave => {
                 if cfg!(debug_assertions) {
                     // SAFETY: the same contract.
                     unsafe { self.fill(f32::from_bits(RELEASED_BITS)) }
                 }
             }
-            OnRelease::Scrub => {
-                core::hint::cold_path();
-                // SAFETY: the same contract.
-                unsafe { self.fill(0.0) }
-            }
+            // SAFETY: the same contract; the capacity is the buffer's length.
+            OnRelease::Scrub => unsafe {
+                scrub(self.samples, self.size_class().samples as usize);
+            },
             #[cfg(all(feature = "mapped", not(target_arch = "wasm32")))]
             OnRelease::ReadOnly => {}
         }
@@ -169,7 +181,8 @@ impl RawHandle {
             // SAFETY: the same contract.
             unsafe { self.wipe() };
         }
-        if !self.size_class.return_scratch_to_cache(self.index) {
+        // SAFETY: the same contract; a `Scratch` stays on its owner's thread.
+        if !unsafe { self.size_class().put_back_scratch(self.index) } {
             // SAFETY: the same contract: this is the only handle.
             unsafe { Self::release_local(self.size_class, self.samples, self.index) };
         }
@@ -188,13 +201,12 @@ impl RawHandle {
         samples: NonNull<f32>,
         index: SlotIndex,
     ) {
-        // SAFETY: the caller's contract; the length is the buffer's.
-        unsafe { Self::from_parts(size_class, samples, index, size_class.samples).wipe() };
-        let slot = size_class.core.table.slot(index);
-        slot.clear();
-        if !size_class.cache_released(slot, index, samples) {
-            size_class.push_returned(index);
-        }
+        // SAFETY: the caller's contract. One sample is in every buffer.
+        let mut raw = unsafe { Self::from_parts(size_class, samples, index, 1) };
+        // SAFETY: the caller's contract.
+        unsafe { raw.wipe() };
+        // SAFETY: the caller's contract.
+        unsafe { raw.size_class().accept_released(index, samples) };
     }
 
     /// Releases a buffer from any thread; whether it was frozen is known to the caller. The arguments are words, as
@@ -209,12 +221,14 @@ impl RawHandle {
         samples: NonNull<f32>,
         index: SlotIndex,
     ) {
-        // SAFETY: the caller's contract; the length is the buffer's.
-        unsafe { Self::from_parts(size_class, samples, index, size_class.samples).wipe() };
-        let core = size_class.core;
-        let slot = core.table.slot(index);
+        // SAFETY: the caller's contract. One sample is in every buffer.
+        let mut raw = unsafe { Self::from_parts(size_class, samples, index, 1) };
+        // SAFETY: the caller's contract.
+        unsafe { raw.wipe() };
+        let slot = raw.slot();
         slot.mark_in_transit(FROZEN);
-        core.push_or_count_down(size_class, slot.state, index);
+        // SAFETY: the caller's contract.
+        unsafe { push_or_count_down(size_class, slot.state, index) };
     }
 }
 
@@ -336,7 +350,7 @@ impl PooledBuffer {
     /// Samples the buffer can hold: its class.
     #[must_use]
     pub fn capacity(&self) -> usize {
-        self.raw.size_class.samples as usize
+        self.raw.size_class().samples as usize
     }
 
     /// The number of the buffer in its pool: the same each time this memory is acquired as this buffer.
@@ -371,7 +385,7 @@ impl PooledBuffer {
     pub fn freeze(self) -> BufferRef {
         let metadata = self.metadata;
         let raw = self.into_raw();
-        let slot = raw.size_class.core.table.slot(raw.index);
+        let slot = raw.slot();
         slot.mark_frozen();
         // Relaxed: nobody else has the buffer. Whoever gets a clone gets it by a hand-over that orders this.
         slot.extent.refs.store(1, Ordering::Relaxed);
@@ -443,10 +457,10 @@ impl BufferRef {
     /// with it.
     #[must_use]
     pub fn capacity(&self) -> usize {
-        match self.raw.size_class.on_release {
+        match self.raw.size_class().on_release {
             #[cfg(all(feature = "mapped", not(target_arch = "wasm32")))]
             OnRelease::ReadOnly => self.raw.len as usize,
-            OnRelease::Leave | OnRelease::Scrub => self.raw.size_class.samples as usize,
+            OnRelease::Leave | OnRelease::Scrub => self.raw.size_class().samples as usize,
         }
     }
 
@@ -498,6 +512,17 @@ impl Drop for BufferRef {
             unsafe { RawHandle::release_remote::<true>(raw.size_class, raw.samples, raw.index) }
         }
     }
+}
+
+/// Zeroes samples. Apart and by words, so that the release of every other pool has no trace of it.
+///
+/// # Safety
+/// As for [`RawHandle::fill`].
+#[cold]
+#[inline(never)]
+unsafe fn scrub(samples: NonNull<f32>, len: usize) {
+    // SAFETY: the caller's contract.
+    unsafe { slice::from_raw_parts_mut(samples.as_ptr(), len) }.fill(0.0);
 }
 
 #[inline]

@@ -7,8 +7,8 @@ use crate::BufferPool;
 fn reference_count_overflow_panics_and_counts_nothing() {
     let (control, half) = BufferPool::builder().class(64, 1).build().unwrap();
     let shared = half.acquire(64).unwrap().freeze();
-    let core = shared.raw.size_class.core;
-    let refs = &core.table.slot(shared.raw.index).extent.refs;
+    let table = &shared.raw.size_class().pool().table;
+    let refs = &table.slot(shared.raw.index).extent.refs;
     let most = u32::MAX / 2 + 1;
     refs.store(most, Ordering::Relaxed);
     assert!(catch_unwind(AssertUnwindSafe(|| shared.clone())).is_err());

@@ -8,7 +8,7 @@ use crate::sync::atomic::Ordering;
 impl SizeClass {
     /// Idle buffers on the local list and in the cache.
     pub(super) fn local(&self) -> u32 {
-        self.listed() + u32::from(self.cached_index().is_some())
+        self.listed() + u32::from(self.cache.cached().is_some())
     }
 
     /// Buffers that can be taken without the inbox. Exact for the owner.
@@ -74,20 +74,20 @@ impl SizeClass {
     }
 
     fn cache_pops(&self) -> u64 {
-        self.cache_scratches.get() + self.cache_acquires.get()
+        self.cache.scratches.get() + self.cache.acquires.get()
     }
 
     /// Buffers that came back to the owner without the inbox. A buffer that was cached is either acquired again or
     /// still there.
     pub(super) fn returned_here(&self) -> u64 {
-        self.pushes.get() + self.cache_pops() + u64::from(self.cached_index().is_some())
+        self.pushes.get() + self.cache_pops() + u64::from(self.cache.cached().is_some())
     }
 
     /// Acquires by `Scratch` and returns that no event has published yet; from now on they count as published. Called
     /// by the owner.
     #[inline(always)]
     pub(crate) fn take_unpublished(&self) -> (u32, u32) {
-        let scratches = self.pops.get() - self.list_acquires.get() + self.cache_scratches.get()
+        let scratches = self.pops.get() - self.list_acquires.get() + self.cache.scratches.get()
             - self.scratches_published.get();
         // An owner that died between two of its counts may have published more than it counted.
         let returns = self
@@ -125,7 +125,7 @@ impl SizeClass {
 
     /// Signals a request: the owner serves this class when its next quantum begins.
     fn signal_request(&self) {
-        self.core.raise_request_epoch(self.half);
+        self.pool().raise_request_epoch(self.half);
     }
 
     /// Has every buffer at or above the threshold reclaimed; [`NO_THRESHOLD`] reclaims none.

@@ -1,6 +1,7 @@
 //! Finds the size class for a number of samples: one shift, one look-up, one comparison.
+#![allow(unsafe_code)] // References to size classes that live as long as the table.
 
-use super::pool_core::SharedPtr;
+use super::shared_ptr::SharedPtr;
 use super::size_class::SizeClass;
 use alloc::boxed::Box;
 
@@ -25,7 +26,7 @@ pub(crate) struct ClassTable {
     service_order: Box<[SharedPtr<SizeClass>]>,
     /// Written when the table is made and freed, read with it: loom notices when these are not ordered.
     #[cfg(loom)]
-    pub(super) life: super::half::Life,
+    pub(super) life: Life,
 }
 
 /// How far a request is shifted to find its bucket, for a pool whose largest class is `largest`.
@@ -36,30 +37,36 @@ pub(crate) const fn bucket_shift(largest: usize) -> u32 {
 }
 
 impl ClassTable {
-    /// `classes` are sorted by size and between 1 and 16; none is larger than the `largest` the shift was made for.
-    pub(crate) fn new(
+    /// The `sorted` classes are in the order of their sizes and at most 16; none is larger than the `largest` the shift
+    /// was made for. Returns none if there are none.
+    ///
+    /// # Safety
+    /// The size classes live as long as the table.
+    pub(super) unsafe fn new(
         shift: u32,
-        sorted: &[SharedPtr<SizeClass>],
-        draining: &[SharedPtr<SizeClass>],
+        sorted: &[&SizeClass],
+        draining: &[&SizeClass],
     ) -> Option<Self> {
         let count = sorted.len().min(MAX_CLASSES);
         let last = *sorted.get(count.checked_sub(1)?)?;
-        let class_at = |i: usize| sorted.get(i).copied().unwrap_or(last);
-        let classes = core::array::from_fn(class_at);
+        let class_at = |i: usize| SharedPtr::from(*sorted.get(i).unwrap_or(&last));
         let first_class = core::array::from_fn(|bucket| {
             let smallest = (bucket << shift) + 1;
-            let fits = |size_class: &&SharedPtr<SizeClass>| size_class.samples as usize >= smallest;
-            sorted.iter().find(fits).copied().unwrap_or(last)
+            let fits = |size_class: &&&SizeClass| size_class.samples as usize >= smallest;
+            SharedPtr::from(*sorted.iter().find(fits).unwrap_or(&last))
         });
+        let served = sorted[..count].iter().chain(draining);
         Some(Self {
             largest: last.samples as usize,
             shift,
             count,
             first_class,
-            classes,
-            service_order: [&sorted[..count], draining].concat().into_boxed_slice(),
+            classes: core::array::from_fn(class_at),
+            service_order: served
+                .map(|&size_class| SharedPtr::from(size_class))
+                .collect(),
             #[cfg(loom)]
-            life: super::half::Life::new(),
+            life: Life::new(),
         })
     }
 
@@ -69,7 +76,7 @@ impl ClassTable {
 
     /// The demand bucket and the class of a request; none for no samples, or more than the largest class has.
     #[inline(always)]
-    pub(super) fn find(&self, samples: usize) -> Option<(usize, SharedPtr<SizeClass>)> {
+    pub(super) fn find(&self, samples: usize) -> Option<(usize, &SizeClass)> {
         let (bucket, guess) = self.guess(samples);
         if guess.serves(samples) {
             return Some((bucket, guess));
@@ -80,35 +87,47 @@ impl ClassTable {
     /// The demand bucket of a request, and its class if that one serves it. Otherwise there is more than one class in
     /// the bucket, or none for such a request.
     #[inline(always)]
-    pub(super) fn guess(&self, samples: usize) -> (usize, SharedPtr<SizeClass>) {
+    pub(super) fn guess(&self, samples: usize) -> (usize, &SizeClass) {
         #[cfg(loom)]
         self.life.look();
         let bucket = (samples.wrapping_sub(1) >> self.shift) % BUCKETS;
-        (bucket, self.first_class[bucket])
+        (bucket, self.class(self.first_class[bucket]))
     }
 
     #[cold]
     #[inline(never)]
-    fn find_by_scan(&self, samples: usize) -> Option<SharedPtr<SizeClass>> {
-        let serves = |size_class: &&SharedPtr<SizeClass>| size_class.serves(samples);
-        self.classes.iter().find(serves).copied()
+    fn find_by_scan(&self, samples: usize) -> Option<&SizeClass> {
+        self.active().find(|size_class| size_class.serves(samples))
     }
 
     /// The next larger class, if there is one.
-    pub(super) fn above(&self, samples: u32) -> Option<SharedPtr<SizeClass>> {
-        let larger = |size_class: &&SharedPtr<SizeClass>| size_class.samples > samples;
-        self.classes[..self.count].iter().find(larger).copied()
+    pub(super) fn above(&self, samples: u32) -> Option<&SizeClass> {
+        self.active()
+            .find(|size_class| size_class.samples > samples)
+    }
+
+    fn active(&self) -> impl Iterator<Item = &SizeClass> {
+        let classes = self.classes[..self.count].iter();
+        classes.map(|&size_class| self.class(size_class))
+    }
+
+    /// A class of this table.
+    #[inline(always)]
+    fn class(&self, size_class: SharedPtr<SizeClass>) -> &SizeClass {
+        // SAFETY: it lives as long as the table, by the contract of `new`.
+        unsafe { size_class.get() }
     }
 
     pub(super) fn all(&self) -> impl Iterator<Item = &SizeClass> {
         #[cfg(loom)]
         self.life.look();
-        self.service_order.iter().map(|size_class| &**size_class)
+        let all = self.service_order.iter();
+        all.map(|&size_class| self.class(size_class))
     }
 
     /// The class after `turn`, in a round over all of them.
     #[inline(always)]
-    pub(super) fn in_turn(&self, turn: &mut usize) -> SharedPtr<SizeClass> {
+    pub(super) fn in_turn(&self, turn: &mut usize) -> &SizeClass {
         #[cfg(loom)]
         self.life.look();
         let next = if *turn + 1 < self.service_order.len() {
@@ -117,11 +136,39 @@ impl ClassTable {
             0
         };
         *turn = next;
-        self.service_order[next]
+        self.class(self.service_order[next])
+    }
+
+    /// Whether it names a size class.
+    pub(super) fn names(&self, id: u16) -> bool {
+        self.all().any(|size_class| size_class.id == id)
     }
 
     pub(super) fn heap_bytes(&self) -> usize {
         size_of_val(&*self.service_order)
+    }
+}
+
+/// The life of a value from its making to its freeing, in which loom notices unordered accesses.
+#[cfg(loom)]
+pub(super) struct Life(loom::cell::UnsafeCell<()>);
+
+// SAFETY: nothing is in it; loom checks the order of accesses.
+#[cfg(loom)]
+unsafe impl Sync for Life {}
+
+#[cfg(loom)]
+impl Life {
+    fn new() -> Self {
+        Self(loom::cell::UnsafeCell::new(()))
+    }
+
+    fn look(&self) {
+        self.0.with(|_| ());
+    }
+
+    pub(super) fn end(&self) {
+        self.0.with_mut(|_| ());
     }
 }
 

@@ -1,14 +1,14 @@
 use super::*;
-use crate::realtime::pool_core::OnRelease;
+use crate::realtime::pool_state::OnRelease;
 
 /// The table, and the size classes that it is about.
 fn table(sizes: &[u32], largest: usize) -> (ClassTable, Vec<SizeClass>) {
-    let core = SharedPtr::for_test();
-    let size_class = |&samples| SizeClass::new(core, OnRelease::Leave, (0, 0), samples, 0);
+    let size_class = |&samples| SizeClass::of_test(OnRelease::Leave, samples, 0);
     let classes: Vec<SizeClass> = sizes.iter().map(size_class).collect();
-    let pinned: Vec<_> = classes.iter().map(SharedPtr::of_test).collect();
-    let table = ClassTable::new(bucket_shift(largest), &pinned, &[]).unwrap();
-    (table, classes)
+    let sorted: Vec<_> = classes.iter().collect();
+    // SAFETY: both are returned, the classes in their place on the heap.
+    let table = unsafe { ClassTable::new(bucket_shift(largest), &sorted, &[]) };
+    (table.unwrap(), classes)
 }
 
 #[test]
@@ -21,7 +21,7 @@ fn class_lookup_finds_the_smallest_class_that_holds_a_request() {
         &[1, 2, 3],
     ] {
         let largest = *sizes.last().unwrap() as usize;
-        let (table, _shelves) = table(sizes, largest);
+        let (table, _classes) = table(sizes, largest);
         for samples in 1..=largest {
             let (_, size_class) = table.find(samples).unwrap();
             let best = sizes.iter().find(|&&size| size as usize >= samples);
@@ -35,7 +35,7 @@ fn class_lookup_finds_the_smallest_class_that_holds_a_request() {
 
 #[test]
 fn class_above_the_last_one_does_not_exist() {
-    let (table, _shelves) = table(&[256, 512], 512);
+    let (table, _classes) = table(&[256, 512], 512);
     assert_eq!(table.above(256).unwrap().samples, 512);
     assert!(table.above(512).is_none());
     assert_eq!(table.all().count(), 2);

@@ -1,8 +1,8 @@
 //! The slow path of an acquire whose class has an empty local list.
 
-use super::pool_core::SharedPtr;
+use super::one_slot_cache::{AcquireKind, TakenBuffer};
 use super::realtime_pool::RealtimePool;
-use super::size_class::{AcquireKind, SizeClass, TakenBuffer};
+use super::size_class::SizeClass;
 use crate::error::PoolError;
 use crate::observer::PoolExhausted;
 
@@ -28,17 +28,17 @@ impl RealtimePool {
     /// Acquires when the local list has nothing to give: takes the inbox in, then does what the policy says.
     #[cold]
     #[inline(never)]
-    pub(super) fn acquire_slow_path(
-        &self,
-        own: SharedPtr<SizeClass>,
+    pub(super) fn acquire_slow_path<'half>(
+        &'half self,
+        own: &'half SizeClass,
         samples: usize,
         kind: AcquireKind,
         critical: bool,
-    ) -> Option<(SharedPtr<SizeClass>, TakenBuffer)> {
+    ) -> Option<(&'half SizeClass, TakenBuffer)> {
         let length = samples as u32;
         // Twice: the inbox has two lists, and the first may hold no more than the reserve.
         for _ in 0..2 {
-            self.refill(&own);
+            self.refill(own);
             let found = if critical {
                 own.take_reserve(length)
             } else {
@@ -49,10 +49,10 @@ impl RealtimePool {
             }
         }
         if self.options.borrow
-            && let Some(larger) = self.table.above(own.samples)
+            && let Some(larger) = self.owned.table().above(own.samples)
         {
             if larger.local() == 0 {
-                self.refill(&larger);
+                self.refill(larger);
             }
             if let Some(taken) = larger.take(kind, length) {
                 own.borrowed.add(1);
@@ -66,13 +66,13 @@ impl RealtimePool {
     /// Whether `buffers` buffers can be acquired for requests of a class, one after the other.
     ///
     /// Wait-free: each refill walks over fewer buffers than that, and over the reserve.
-    pub(super) fn has_idle(&self, own: SharedPtr<SizeClass>, buffers: u32) -> bool {
-        let missing = self.missing(&own, buffers);
+    pub(super) fn has_idle(&self, own: &SizeClass, buffers: u32) -> bool {
+        let missing = self.missing(own, buffers);
         if missing == 0 || !self.options.borrow {
             return missing == 0;
         }
-        let larger = self.table.above(own.samples);
-        larger.is_some_and(|larger| self.missing(&larger, missing) == 0)
+        let larger = self.owned.table().above(own.samples);
+        larger.is_some_and(|larger| self.missing(larger, missing) == 0)
     }
 
     /// How many of `buffers` buffers a class lacks after its inbox was taken in.
@@ -87,7 +87,7 @@ impl RealtimePool {
     }
 
     fn refill(&self, size_class: &SizeClass) {
-        let returned = size_class.refill(&self.pool.table);
+        let returned = size_class.refill(&self.owned.pool().table);
         self.publish_recycling(size_class, returned);
     }
 
@@ -95,14 +95,14 @@ impl RealtimePool {
     #[cold]
     #[inline(never)]
     pub(super) fn refuse(&self, samples: usize) -> PoolError {
-        let Some((_, own)) = self.table.find(samples) else {
-            self.half.0.refused.add(1);
+        let Some((_, own)) = self.owned.table().find(samples) else {
+            self.half().refused.add(1);
             if samples == 0 {
                 return PoolError::ZeroLength;
             }
             return PoolError::TooLarge {
                 requested: samples,
-                largest: self.table.largest(),
+                largest: self.owned.table().largest(),
             };
         };
         own.exhausted.add(1);

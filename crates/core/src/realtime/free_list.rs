@@ -3,10 +3,9 @@
 //! A list is only ever taken whole. So the ABA problem does not arise: a head that was read, taken and built again in
 //! between still names the slot that a pusher linked to. A list that is closed, or that its owner is taking, accepts
 //! no push.
-#![allow(unsafe_code)] // Turns the index packed in a head back into a slot index.
 
 use super::orderings::{LIST_BEGIN_TAKE, LIST_PUSH, LIST_TAKE};
-use super::slot_table::{INDEX_BITS, OptionalIndex, SlotIndex, SlotState, SlotTable};
+use super::slot_table::{INDEX_BITS, Link, OptionalIndex, SlotIndex, SlotState, SlotTable};
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::spin_loop;
 
@@ -51,9 +50,7 @@ impl ListHead {
     const CLOSED: Self = Self(u64::MAX);
 
     const fn first(self) -> OptionalIndex {
-        // SAFETY: every head is made from `EMPTY` or `CLOSED` by `with_pushed`, whose indices are of the list's one table;
-        // the lowest bits of both are those of `NONE`.
-        unsafe { OptionalIndex::from_raw((self.0 & INDEX_MASK) as u32) }
+        OptionalIndex::from_raw((self.0 & INDEX_MASK) as u32)
     }
 
     const fn length(self) -> u32 {
@@ -65,16 +62,23 @@ impl ListHead {
     }
 
     /// Whether the list is closed, or its owner is taking it.
-    const fn refuses_push(self) -> bool {
+    const fn is_closed_or_taken(self) -> bool {
         self.0 & TAKING != 0
     }
 
-    fn refusal(self) -> PushRefused {
-        if self == Self::CLOSED {
-            PushRefused::Closed
-        } else {
-            PushRefused::Taking
+    /// Why a push of slots, so many of them newly carved, is refused now; none if it is not.
+    #[inline(always)]
+    fn refusal(self, newly_carved: u64) -> Option<PushRefused> {
+        if self.is_closed_or_taken() {
+            if self == Self::CLOSED {
+                return Some(PushRefused::Closed);
+            }
+            if !cfg!(wavepool_mutant = "push_ignores_mark") {
+                return Some(PushRefused::Taking);
+            }
         }
+        let is_full = newly_carved > 0 && self.newly_carved() + newly_carved > MAX_NEWLY_CARVED;
+        is_full.then_some(PushRefused::Full)
     }
 
     /// With `added` more slots, the first of them in front, `newly_carved` of them from the control half.
@@ -95,6 +99,8 @@ pub(crate) enum PushRefused {
     Closed,
     /// The owner is taking the list: another push may succeed in a moment.
     Taking,
+    /// Other threads won each attempt.
+    Contended,
 }
 
 /// Slots linked by `next`, owned by one thread.
@@ -146,34 +152,48 @@ impl SharedList {
         Self(AtomicU64::new(ListHead::EMPTY.0))
     }
 
-    /// Pushes one slot. Lock-free: each retry means that another push or take succeeded.
+    /// One attempt to push a chain whose last slot has the link `last`. Returns none if the head has changed meanwhile;
+    /// `head` is the new one then.
     ///
-    /// The argument is the slot's state and not the table: the moment the push succeeds, another thread may free the
-    /// pool, and a reference to anything but atomics (even to a byte of padding) would have to stay valid until the
-    /// return.
+    /// The arguments are words and one link: the moment the push succeeds, another thread may free the pool, and a
+    /// reference to anything but atomics (even to a byte of padding) would have to stay valid until the return.
+    #[inline(always)]
+    fn try_push(
+        &self,
+        head: &mut ListHead,
+        last: &Link,
+        (first, length): (SlotIndex, u32),
+        newly_carved: u64,
+    ) -> Option<Result<(), PushRefused>> {
+        if let Some(refusal) = head.refusal(newly_carved) {
+            return Some(Err(refusal));
+        }
+        last.set(head.first());
+        let with_pushed = head.with_pushed(first, length, newly_carved);
+        // After success the slots are the taker's: nothing of the pool may be touched any more.
+        let pushed = self
+            .0
+            .compare_exchange(head.0, with_pushed.0, LIST_PUSH, Ordering::Relaxed);
+        match pushed {
+            Ok(_) => Some(Ok(())),
+            Err(now) => {
+                *head = ListHead(now);
+                None
+            }
+        }
+    }
+
+    fn head(&self) -> ListHead {
+        ListHead(self.0.load(Ordering::Relaxed))
+    }
+
+    /// Pushes one slot. Lock-free: each retry means that another push or take succeeded.
     #[inline]
     pub(super) fn push(&self, state: &SlotState, index: SlotIndex) -> Result<(), PushRefused> {
-        let next = &state.next;
-        let mut head = ListHead(self.0.load(Ordering::Relaxed));
+        let mut head = self.head();
         loop {
-            let refused = if cfg!(wavepool_mutant = "push_ignores_mark") {
-                head == ListHead::CLOSED
-            } else {
-                head.refuses_push()
-            };
-            if refused {
-                return Err(head.refusal());
-            }
-            next.set(head.first());
-            // After success the slot is the taker's: nothing of the pool may be touched any more.
-            match self.0.compare_exchange_weak(
-                head.0,
-                head.with_pushed(index, 1, 0).0,
-                LIST_PUSH,
-                Ordering::Relaxed,
-            ) {
-                Ok(_) => return Ok(()),
-                Err(now) => head = ListHead(now),
+            if let Some(done) = self.try_push(&mut head, &state.next, (index, 1), 0) {
+                return done;
             }
         }
     }
@@ -185,24 +205,10 @@ impl SharedList {
         table: &SlotTable,
         index: SlotIndex,
     ) -> Result<(), PushRefused> {
-        let next = &table.slot(index).state.next;
-        let mut head = ListHead(self.0.load(Ordering::Relaxed));
-        for _ in 0..SINGLE_PUSH_ATTEMPTS {
-            if head.refuses_push() {
-                return Err(head.refusal());
-            }
-            next.set(head.first());
-            match self.0.compare_exchange(
-                head.0,
-                head.with_pushed(index, 1, 0).0,
-                LIST_PUSH,
-                Ordering::Relaxed,
-            ) {
-                Ok(_) => return Ok(()),
-                Err(now) => head = ListHead(now),
-            }
-        }
-        Err(PushRefused::Closed)
+        let (mut head, link) = (self.head(), &table.slot(index).state.next);
+        (0..SINGLE_PUSH_ATTEMPTS)
+            .find_map(|_| self.try_push(&mut head, link, (index, 1), 0))
+            .unwrap_or(Err(PushRefused::Contended))
     }
 
     /// Pushes back what the owner scanned and keeps, `last` at the end of the chain. These count as newly carved,
@@ -214,53 +220,27 @@ impl SharedList {
         if cfg!(wavepool_mutant = "push_overflow_does_nothing") {
             return true;
         }
-        let next = &table.slot(last).state.next;
-        let mut head = ListHead(self.0.load(Ordering::Relaxed));
-        for _ in 0..OVERFLOW_PUSH_ATTEMPTS {
-            if head.refuses_push()
-                || head.newly_carved() + u64::from(chain.length) > MAX_NEWLY_CARVED
-            {
-                return false;
-            }
-            if !cfg!(wavepool_mutant = "push_overflow_forgets_the_rest") {
-                next.set(head.first());
-            }
-            let with_pushed = head.with_pushed(first, chain.length, u64::from(chain.length));
-            match self
-                .0
-                .compare_exchange(head.0, with_pushed.0, LIST_PUSH, Ordering::Relaxed)
-            {
-                Ok(_) => return true,
-                Err(now) => head = ListHead(now),
-            }
+        let (mut head, mut link) = (self.head(), &table.slot(last).state.next);
+        let other = Link::new();
+        if cfg!(wavepool_mutant = "push_overflow_forgets_the_rest") {
+            link = &other;
         }
-        false
+        let (chain, newly_carved) = ((first, chain.length), u64::from(chain.length));
+        (0..OVERFLOW_PUSH_ATTEMPTS)
+            .find_map(|_| self.try_push(&mut head, link, chain, newly_carved))
+            .is_some_and(|done| done.is_ok())
     }
 
-    /// Pushes one buffer of the control half.
+    /// Pushes one buffer of the control half. Lock-free.
     pub(super) fn push_newly_carved(
         &self,
         table: &SlotTable,
         index: SlotIndex,
     ) -> Result<(), PushRefused> {
-        let next = &table.slot(index).state.next;
-        let mut head = ListHead(self.0.load(Ordering::Relaxed));
+        let (mut head, link) = (self.head(), &table.slot(index).state.next);
         loop {
-            if head.refuses_push() {
-                return Err(head.refusal());
-            }
-            if head.newly_carved() >= MAX_NEWLY_CARVED {
-                return Err(PushRefused::Full);
-            }
-            next.set(head.first());
-            match self.0.compare_exchange_weak(
-                head.0,
-                head.with_pushed(index, 1, ONE_NEWLY_CARVED).0,
-                LIST_PUSH,
-                Ordering::Relaxed,
-            ) {
-                Ok(_) => return Ok(()),
-                Err(now) => head = ListHead(now),
+            if let Some(done) = self.try_push(&mut head, link, (index, 1), ONE_NEWLY_CARVED) {
+                return done;
             }
         }
     }
@@ -281,8 +261,8 @@ impl SharedList {
     /// [`begin_take`](Self::begin_take), if the list is not empty, has no more than `most` slots, and nobody pushes at
     /// this moment.
     pub(super) fn begin_take_at_most(&self, most: u32) -> Option<Chain> {
-        let head = ListHead(self.0.load(Ordering::Relaxed));
-        if head.refuses_push() || !(1..=most).contains(&head.length()) {
+        let head = self.head();
+        if head.is_closed_or_taken() || !(1..=most).contains(&head.length()) {
             return None;
         }
         let mark = if cfg!(wavepool_mutant = "join_without_mark") {
@@ -304,12 +284,12 @@ impl SharedList {
 
     /// Takes everything beside a live owner; nothing while that one is taking.
     pub(crate) fn take_unless_taking(&self) -> Chain {
-        let mut head = ListHead(self.0.load(Ordering::Relaxed));
+        let mut head = self.head();
         let in_use = |head: ListHead| {
             if cfg!(wavepool_mutant = "take_ignores_mark") {
                 head == ListHead::CLOSED
             } else {
-                head.refuses_push()
+                head.is_closed_or_taken()
             }
         };
         while !in_use(head) {
@@ -351,7 +331,7 @@ impl SharedList {
     /// Its length. Another thread can change that at any moment.
     #[inline]
     pub(super) fn length(&self) -> u32 {
-        let head = ListHead(self.0.load(Ordering::Relaxed));
+        let head = self.head();
         if head == ListHead::CLOSED {
             0
         } else {
@@ -431,8 +411,7 @@ impl Inbox {
     /// Whether both lists are empty and the owner is taking neither.
     #[inline]
     pub(super) fn is_empty(&self) -> bool {
-        let word = |list: &SharedList| list.0.load(Ordering::Relaxed);
-        (word(&self.front) == ListHead::EMPTY.0) & (word(&self.side) == ListHead::EMPTY.0)
+        (self.front.head() == ListHead::EMPTY) & (self.side.head() == ListHead::EMPTY)
     }
 
     /// Newly carved buffers that wait here.

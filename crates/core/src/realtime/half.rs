@@ -1,5 +1,5 @@
-//! What a real-time half shares with the control half beside its size classes: its owner, its class table, its
-//! figures.
+//! What a real-time half shares with the control half beside its size classes: whether it has an owner, its class table,
+//! its figures.
 #![allow(unsafe_code)] // Class tables that change hands.
 
 use alloc::boxed::Box;
@@ -9,10 +9,9 @@ use super::cells::{Counter, FrameCell};
 use super::class_table::{BUCKETS, ClassTable};
 use super::leak_ring::LeakRing;
 use super::orderings::{
-    HALF_DETACH, HALF_IS_ATTACHED, TABLE_COLLECT, TABLE_IS_CURRENT, TABLE_PICK_UP, TABLE_PUBLISH,
-    TABLE_RETIRE,
+    HALF_DETACH, HALF_IS_ATTACHED, TABLE_COLLECT, TABLE_PICK_UP, TABLE_PUBLISH, TABLE_RETIRE,
 };
-use super::pool_core::SharedPtr;
+use super::shared_ptr::SharedPtr;
 use crate::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 
 /// Class tables of a half at once: the one in use, the next, the one before, and one that is just being picked up.
@@ -28,11 +27,11 @@ pub(crate) struct Half {
     /// The next table and the one before, on their way between the control half and the owner.
     pending: AtomicPtr<ClassTable>,
     retired: AtomicPtr<ClassTable>,
-    /// Every table that exists, wherever it is named. Only the control half uses it.
+    /// Every table that exists, wherever it is named. Only the control half uses it: a size class is freed once none of
+    /// them names it.
     tables: [AtomicPtr<ClassTable>; TABLES],
     /// First frame of the quantum under way. The owner writes it, like all below.
     pub(crate) frame: FrameCell,
-    pub(super) quanta: Counter,
     /// Requests larger than the largest class, or of no samples.
     pub(super) refused: Counter,
     /// Requests by size: see `ClassTable::find`.
@@ -43,16 +42,16 @@ pub(crate) struct Half {
 }
 
 impl Half {
-    pub(crate) fn new(id: u16, table: Box<ClassTable>) -> Self {
+    /// A half without an owner.
+    pub(super) fn new(id: u16, table: Box<ClassTable>) -> Self {
         let half = Self {
             id,
-            attached: AtomicU32::new(1),
+            attached: AtomicU32::new(0),
             current: AtomicPtr::new(ptr::null_mut()),
             pending: AtomicPtr::new(ptr::null_mut()),
             retired: AtomicPtr::new(ptr::null_mut()),
             tables: core::array::from_fn(|_| AtomicPtr::new(ptr::null_mut())),
             frame: FrameCell::new(),
-            quanta: Counter::default(),
             refused: Counter::default(),
             demand: core::array::from_fn(|_| AtomicU32::new(0)),
             has_subscribers: AtomicU32::new(0),
@@ -62,12 +61,25 @@ impl Half {
         half
     }
 
-    // The owner's side.
+    // The owner's side: see `OwnedHalf`.
+
+    /// Makes the caller the owner, if there is none.
+    pub(super) fn attach(&self) -> bool {
+        let attached = self
+            .attached
+            .compare_exchange(0, 1, HALF_IS_ATTACHED, Ordering::Relaxed);
+        attached.is_ok()
+    }
+
+    /// Gives the half up; its lists are whole.
+    pub(super) fn detach(&self) {
+        self.attached.store(0, HALF_DETACH);
+    }
 
     /// The table that the owner uses.
     pub(super) fn current(&self) -> SharedPtr<ClassTable> {
-        // Relaxed: only an owner writes it; the next one comes after `detach` and `is_attached`.
-        // SAFETY: never null; freed only after the owner has retired it, or with the core.
+        // Relaxed: only an owner writes it; the next one comes after `detach` and `attach`.
+        // SAFETY: never null.
         unsafe { SharedPtr::new(self.current.load(Ordering::Relaxed)) }
     }
 
@@ -78,20 +90,22 @@ impl Half {
         !self.pending.load(Ordering::Relaxed).is_null()
     }
 
-    /// The next table, if the control half published one and has collected the last. Wait-free.
-    pub(super) fn pick_up_table(&self) -> Option<SharedPtr<ClassTable>> {
+    /// Makes the next table the current one, if the control half published one and has collected the last. Wait-free.
+    ///
+    /// # Safety
+    /// The caller is the owner, and from now on does not use the table it used before.
+    pub(super) unsafe fn pick_up_table(&self) -> bool {
         if !self.has_pending_table() || !self.retired.load(Ordering::Relaxed).is_null() {
-            return None;
+            return false;
         }
         let next = self.pending.swap(ptr::null_mut(), TABLE_PICK_UP);
         if next.is_null() {
-            return None;
+            return false;
         }
         let old = self.current.load(Ordering::Relaxed);
         self.current.store(next, Ordering::Relaxed);
         self.retired.store(old, TABLE_RETIRE);
-        // SAFETY: came from `publish`, alive until retired.
-        Some(unsafe { SharedPtr::new(next) })
+        true
     }
 
     #[inline]
@@ -110,12 +124,14 @@ impl Half {
             .store(u32::from(has_subscribers), Ordering::Relaxed);
     }
 
-    /// Gives the half up; its lists are whole.
-    pub(crate) fn detach(&self) {
-        self.attached.store(0, HALF_DETACH);
+    /// Forgets the former owner's stream, whose frames mean nothing for the next one's.
+    pub(crate) fn forget_stream(&self) {
+        self.set_has_subscribers(false);
+        self.frame.set(None);
+        self.sites.forget_frames();
     }
 
-    // The control half's side.
+    // The control half's side: see `ControlRef`. It alone makes and frees tables.
 
     pub(crate) fn is_attached(&self) -> bool {
         self.attached.load(HALF_IS_ATTACHED) == 1
@@ -126,42 +142,36 @@ impl Half {
         self.has_subscribers.load(Ordering::Relaxed) == 1
     }
 
-    /// Gives the half to a new owner. Only while it is detached.
-    pub(crate) fn attach(&self) {
-        // Relaxed: the new owner is made on the control half's thread, and moved by the user.
-        self.attached.store(1, Ordering::Relaxed);
-        self.set_has_subscribers(false);
-        // Frames of the former owner's stream mean nothing for the next one's.
-        self.frame.set(None);
-        self.sites.forget_frames();
-    }
-
     /// Offers a new table to the owner; one that was never picked up is freed.
-    pub(crate) fn publish(&self, table: Box<ClassTable>) {
+    ///
+    /// # Safety
+    /// No other call for this half's tables is under way on the control half's side: as for all below.
+    pub(super) unsafe fn publish(&self, table: Box<ClassTable>) {
         let unseen = self.pending.swap(self.track(table), TABLE_PUBLISH);
-        self.free(unseen);
+        // SAFETY: swapped out of the one place that named it; the owner has not seen it.
+        unsafe { self.free(unseen) };
     }
 
     /// Frees the table that the owner has retired.
-    pub(crate) fn collect_retired(&self) {
-        self.free(self.retired.swap(ptr::null_mut(), TABLE_COLLECT));
-    }
-
-    /// Picks up what was published since the half was detached, so that no old size class stays named. Only while it
-    /// is detached.
-    pub(crate) fn apply_while_detached(&self) {
-        self.collect_retired();
-        if self.pick_up_table().is_some() {
-            self.collect_retired();
-        }
+    ///
+    /// # Safety
+    /// As for `publish`.
+    pub(super) unsafe fn collect_retired(&self) {
+        let retired = self.retired.swap(ptr::null_mut(), TABLE_COLLECT);
+        // SAFETY: swapped out of the one place that named it; the owner retired it after its last read.
+        unsafe { self.free(retired) };
     }
 
     /// Leaves this table and no other, wherever an owner died while it picked one up.
-    pub(crate) fn replace_tables(&self, table: Box<ClassTable>) {
+    ///
+    /// # Safety
+    /// As for `publish`; and the owner is dead.
+    pub(super) unsafe fn replace_tables(&self, table: Box<ClassTable>) {
         for word in [&self.current, &self.pending, &self.retired] {
             word.store(ptr::null_mut(), Ordering::Relaxed);
         }
-        self.free_all();
+        // SAFETY: nobody reads any of them any more.
+        unsafe { self.free_all() };
         self.current.store(self.track(table), Ordering::Relaxed);
     }
 
@@ -175,9 +185,11 @@ impl Half {
         table
     }
 
-    /// Frees a table that was just swapped out of the one place that named it, after its last reader; nothing for
-    /// null.
-    fn free(&self, table: *mut ClassTable) {
+    /// Frees a table; nothing for null.
+    ///
+    /// # Safety
+    /// From `track`; only `tables` names it, and nobody reads it any more.
+    unsafe fn free(&self, table: *mut ClassTable) {
         if table.is_null() {
             return;
         }
@@ -185,22 +197,47 @@ impl Half {
         if let Some(entry) = self.tables.iter().find(names) {
             entry.store(ptr::null_mut(), Ordering::Relaxed);
         }
-        // SAFETY: from `Box::into_raw` in `track`, freed once: no entry names it any more.
+        // SAFETY: from `Box::into_raw` in `track`, freed once, by the caller's contract: no entry names it any more.
         let table = unsafe { Box::from_raw(table) };
         #[cfg(loom)]
         table.life.end();
         drop(table);
     }
 
-    fn free_all(&self) {
+    /// # Safety
+    /// Nobody reads any table any more.
+    unsafe fn free_all(&self) {
         for entry in &self.tables {
-            self.free(entry.load(Ordering::Relaxed));
+            // SAFETY: the caller's contract.
+            unsafe { self.free(entry.load(Ordering::Relaxed)) };
         }
     }
 
-    /// Whether the owner uses the table that was published last.
+    /// Whether the owner has picked up the table that was published last.
     pub(crate) fn is_current(&self) -> bool {
-        self.pending.load(TABLE_IS_CURRENT).is_null()
+        // Relaxed: a hint that another one may be published.
+        self.pending.load(Ordering::Relaxed).is_null()
+    }
+
+    /// Whether a table that exists names a size class.
+    ///
+    /// # Safety
+    /// As for `publish`.
+    pub(super) unsafe fn names(&self, size_class: u16) -> bool {
+        // SAFETY: the caller's contract.
+        let mut tables = unsafe { self.live_tables() };
+        tables.any(|table| table.names(size_class))
+    }
+
+    /// # Safety
+    /// As for `publish`, as long as the iterator is used.
+    unsafe fn live_tables(&self) -> impl Iterator<Item = &ClassTable> {
+        let tables = self
+            .tables
+            .iter()
+            .map(|entry| entry.load(Ordering::Relaxed));
+        // SAFETY: made by the control half, which frees none meanwhile, by the caller's contract.
+        tables.filter_map(|table| unsafe { table.as_ref() })
     }
 
     pub(crate) fn demand(&self) -> impl Iterator<Item = u32> {
@@ -209,49 +246,19 @@ impl Half {
             .map(|count| count.load(Ordering::Relaxed))
     }
 
-    pub(super) fn heap_bytes(&self) -> usize {
-        let there = self
-            .tables
-            .iter()
-            .map(|entry| entry.load(Ordering::Relaxed));
-        let bytes = |table: *mut ClassTable| {
-            // SAFETY: the control half made it and has not freed it.
-            let table = unsafe { SharedPtr::new(table) };
-            size_of::<ClassTable>() + table.heap_bytes()
-        };
-        size_of::<Self>()
-            + there
-                .filter(|table| !table.is_null())
-                .map(bytes)
-                .sum::<usize>()
-    }
-}
-
-/// The life of a value from its making to its freeing, in which loom notices unordered accesses.
-#[cfg(loom)]
-pub(crate) struct Life(loom::cell::UnsafeCell<()>);
-
-// SAFETY: nothing is in it; loom checks the order of accesses.
-#[cfg(loom)]
-unsafe impl Sync for Life {}
-
-#[cfg(loom)]
-impl Life {
-    pub(super) fn new() -> Self {
-        Self(loom::cell::UnsafeCell::new(()))
-    }
-
-    pub(super) fn look(&self) {
-        self.0.with(|_| ());
-    }
-
-    fn end(&self) {
-        self.0.with_mut(|_| ());
+    /// # Safety
+    /// As for `publish`.
+    pub(super) unsafe fn heap_bytes(&self) -> usize {
+        // SAFETY: the caller's contract.
+        let tables = unsafe { self.live_tables() };
+        let of_tables = tables.map(|table| size_of::<ClassTable>() + table.heap_bytes());
+        size_of::<Self>() + of_tables.sum::<usize>()
     }
 }
 
 impl Drop for Half {
     fn drop(&mut self) {
-        self.free_all();
+        // SAFETY: the core is being dropped.
+        unsafe { self.free_all() };
     }
 }

@@ -6,8 +6,8 @@ use super::size_class::{NO_THRESHOLD, SizeClass};
 use super::slot_table::{Slot, SlotTable};
 use crate::sync::atomic::Ordering;
 
-/// The longest inbox that is joined to the local list in a quantum, which walks over it. A longer one waits until the
-/// local list is empty.
+/// Most buffers of an inbox that are joined to the local list in a quantum, which walks over them. Of its two lists, one
+/// that is longer than what is left of this number waits until the local list is empty.
 /// See `docs/decisions/0009-inboxes-are-taken-one-class-per-quantum.md`.
 const JOIN_AT_MOST: u32 = 16;
 
@@ -86,11 +86,12 @@ impl SizeClass {
     /// lie in the processor's caches, are used first. Wait-free: one atomic operation per list, and a walk over what
     /// arrived. Returns what `refill` returns.
     fn join_inbox(&self, table: &SlotTable) -> u32 {
-        let mut returned = 0;
+        let (mut left, mut returned) = (JOIN_AT_MOST, 0);
         for list in self.shared.inbox.lists() {
-            let Some(chain) = list.begin_take_at_most(JOIN_AT_MOST) else {
+            let Some(chain) = list.begin_take_at_most(left) else {
                 continue;
             };
+            left -= chain.length;
             if let Some(last) = chain.last(table) {
                 let below = self.first.get();
                 table.slot(last).state.next.set(below);

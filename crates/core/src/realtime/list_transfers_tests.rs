@@ -1,5 +1,3 @@
-use core::ptr::NonNull;
-
 use super::*;
 
 #[test]
@@ -7,7 +5,7 @@ fn idle_class_is_served_only_for_a_reason() {
     let (table, slots) = SlotTable::of_slots(3);
     let size_class = SizeClass::for_test(3, 0);
     size_class.push(table.slot(slots[0]), slots[0]);
-    assert!(size_class.cache_released(table.slot(slots[1]), slots[1], NonNull::dangling()));
+    assert!(size_class.cache_accepts(&table, slots[1]));
     let reasons: [fn(&SizeClass); 4] = [
         SizeClass::restart_window_peak,
         SizeClass::request_scan,
@@ -118,4 +116,22 @@ fn inbox_too_long_for_a_quantum_is_not_joined() {
     }
     assert_eq!(size_class.shed(&table, 8), 0);
     assert_eq!(size_class.local(), 1);
+}
+
+#[test]
+fn inbox_of_two_lists_is_joined_up_to_one_bound() {
+    let each = JOIN_AT_MOST / 2 + 1;
+    let (table, slots) = SlotTable::of_slots(2 * each);
+    let size_class = SizeClass::for_test(2 * each, 0);
+    let lists = size_class.shared.inbox.lists();
+    for (list, slots) in lists.into_iter().zip(slots.chunks(each as usize)) {
+        for &slot in slots {
+            list.push(table.slot(slot).state, slot).unwrap();
+        }
+    }
+    assert_eq!(size_class.shed(&table, 8), each);
+    assert_eq!(
+        (size_class.local(), size_class.shared.inbox.length()),
+        (each, each)
+    );
 }

@@ -1,18 +1,32 @@
-//! The one-slot cache of a size class: it holds the buffer that was released last, outside of the local list. Only the
-//! owner uses it, and the control half after an owner died.
+//! The one-slot cache of a size class: it holds the buffer that was released last, outside of the local list, with the
+//! address of its samples. Only the owner uses it, and the control half after an owner died.
+//! See `docs/decisions/0010-one-slot-cache-per-size-class.md`.
 #![allow(unsafe_code)] // The addresses in the cache are never null.
 
 use core::ptr::{self, NonNull};
 
-use super::free_list::Chain;
-use super::pool_core::OnRelease;
-use super::size_class::{AcquireKind, NO_THRESHOLD, SizeClass, TakenBuffer};
-use super::slot_table::{OptionalIndex, Slot, SlotIndex, SlotState, SlotTable};
-use crate::sync::atomic::Ordering;
+use super::cells::Counter;
+use super::slot_table::{Link, OptionalIndex, Slot, SlotIndex, SlotState};
+use crate::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
+
+/// The two kinds of acquire, which are counted apart.
+#[derive(Clone, Copy)]
+pub(crate) enum AcquireKind {
+    Scratch,
+    Owned,
+}
+
+/// A buffer that was taken for an acquire.
+pub(crate) struct TakenBuffer {
+    pub(super) index: SlotIndex,
+    pub(super) samples: NonNull<f32>,
+    /// Number of acquires that were counted with this one, itself included. 0 for a `Scratch` from the local list,
+    /// which is not counted.
+    pub(super) count: u64,
+}
 
 /// The state of an empty cache. The index of the buffer and whether it is in the cache are separate words, so that
 /// neither an acquire nor the release after it computes the one from the other.
-/// See `docs/decisions/0010-one-slot-cache-per-size-class.md`.
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[repr(u32)]
 pub(super) enum CacheState {
@@ -26,72 +40,92 @@ pub(super) enum CacheState {
     Owned,
 }
 
-/// The first state of a cache: disabled where samples are scrubbed on release, or where the reserve makes every
-/// acquire count the list.
-pub(super) fn initial_cache_state(on_release: OnRelease, reserve: u32) -> CacheState {
-    if on_release != OnRelease::Scrub && reserve == 0 {
-        CacheState::Empty
-    } else {
-        CacheState::Disabled
-    }
+/// See the module. Every access is relaxed, as in `size_class.rs`.
+#[repr(C)]
+pub(super) struct OneSlotCache {
+    /// Index of the buffer that was cached last, or none. It stays while that buffer is acquired, so that its release
+    /// is recognised.
+    last: Link,
+    /// Capacity of the cached buffer; 0 while the cache is empty.
+    capacity: AtomicU32,
+    /// A `CacheState`, which counts while the cache is empty.
+    state: AtomicU32,
+    /// Address of the samples, and slot state, of the buffer that was cached last. Valid while `last` is not none.
+    samples: AtomicPtr<f32>,
+    slot_state: AtomicPtr<SlotState>,
+    /// Acquires served from the cache: by `Scratch`, and all others.
+    pub(super) scratches: Counter,
+    pub(super) acquires: Counter,
 }
 
-// Every access is relaxed, as in `size_class.rs`.
-impl SizeClass {
-    fn cache_is(&self, state: CacheState) -> bool {
-        !self.cache_is_full() && self.cache_state.load(Ordering::Relaxed) == state as u32
+impl OneSlotCache {
+    pub(super) fn new(state: CacheState) -> Self {
+        Self {
+            last: Link::new(),
+            capacity: AtomicU32::new(0),
+            state: AtomicU32::new(state as u32),
+            samples: AtomicPtr::new(ptr::null_mut()),
+            slot_state: AtomicPtr::new(ptr::null_mut()),
+            scratches: Counter::default(),
+            acquires: Counter::default(),
+        }
     }
 
-    fn cache_is_full(&self) -> bool {
-        self.cached_capacity.load(Ordering::Relaxed) != 0
+    /// Whether the cache is empty and in this state.
+    #[inline(always)]
+    pub(super) fn is(&self, state: CacheState) -> bool {
+        !self.is_full() && self.state.load(Ordering::Relaxed) == state as u32
+    }
+
+    fn is_full(&self) -> bool {
+        self.capacity.load(Ordering::Relaxed) != 0
     }
 
     #[inline(always)]
-    fn set_cache_state(&self, state: CacheState) {
-        self.cache_state.store(state as u32, Ordering::Relaxed);
+    fn set_state(&self, state: CacheState) {
+        self.state.store(state as u32, Ordering::Relaxed);
     }
 
     /// The buffer that was cached last, whether it is still in the cache or not.
-    #[inline(always)]
-    fn last_cached(&self) -> Option<SlotIndex> {
-        self.cached.get().get()
+    fn last(&self) -> Option<SlotIndex> {
+        self.last.get().get()
     }
 
     #[inline(always)]
-    pub(super) fn last_cached_is(&self, index: SlotIndex) -> bool {
-        self.cached.get() == OptionalIndex::some(index)
+    pub(super) fn last_is(&self, index: SlotIndex) -> bool {
+        self.last.get() == OptionalIndex::some(index)
     }
 
     /// Takes the cached buffer for a request of `samples`. Returns none for no samples, or for more than the buffer
     /// holds.
     #[inline(always)] // See `RealtimePool::scratch`.
-    pub(super) fn take_cached(&self, kind: AcquireKind, samples: usize) -> Option<TakenBuffer> {
+    pub(super) fn take(&self, kind: AcquireKind, samples: usize) -> Option<TakenBuffer> {
         // One comparison for all cases: 0 wraps to the largest number, and the capacity of an empty cache is 0.
-        if samples.wrapping_sub(1) >= self.cached_capacity.load(Ordering::Relaxed) as usize {
+        if samples.wrapping_sub(1) >= self.capacity.load(Ordering::Relaxed) as usize {
             return None;
         }
-        // SAFETY: the capacity is not 0, so that `cache_released` or `mark_cached` stored it after index and samples;
-        // both stay until the buffer is cached again or the cache is flushed.
-        let index = unsafe { self.cached.get().get_unchecked() };
+        // The capacity is not 0, so that `put` or `fill` stored it after index and samples; both stay until the buffer is
+        // cached again or the cache is cleared.
+        let index = self.last.get().known();
         // The state before the capacity: an empty cache is read by its state.
         let count = match kind {
             AcquireKind::Scratch => {
-                self.set_cache_state(CacheState::Borrowed);
-                self.cached_capacity.store(0, Ordering::Relaxed);
-                self.cache_scratches.add(1)
+                self.set_state(CacheState::Borrowed);
+                self.capacity.store(0, Ordering::Relaxed);
+                self.scratches.add(1)
             }
             AcquireKind::Owned => {
-                // As in `pop`: the slot says it before the cache does not any more.
-                self.slot_state_of_cached().set_requested(samples as u32);
-                self.set_cache_state(CacheState::Owned);
-                self.cached_capacity.store(0, Ordering::Relaxed);
-                self.cache_acquires.add(1)
+                // As in `SizeClass::pop`: the slot says it before the cache does not any more.
+                self.last_slot_state().set_requested(samples as u32);
+                self.set_state(CacheState::Owned);
+                self.capacity.store(0, Ordering::Relaxed);
+                self.acquires.add(1)
             }
         };
-        let samples = self.cached_samples.load(Ordering::Relaxed);
+        let samples = self.samples.load(Ordering::Relaxed);
         Some(TakenBuffer {
             index,
-            // SAFETY: as above.
+            // SAFETY: not null since the first `put`, which came before the capacity above.
             samples: unsafe { NonNull::new_unchecked(samples) },
             count,
         })
@@ -99,30 +133,32 @@ impl SizeClass {
 
     /// The slot state of the buffer that was cached last.
     #[inline(always)]
-    fn slot_state_of_cached(&self) -> &SlotState {
-        // SAFETY: `cached` is not none, and `cache_released` stored this pointer before it: not null, into the slot
-        // table of this pool, which moves no slot and lives as long as this size class. All fields of a slot state are
-        // atomic.
-        unsafe { &*self.cached_slot_state.load(Ordering::Relaxed) }
+    fn last_slot_state(&self) -> &SlotState {
+        // SAFETY: `last` is not none, and `put` stored this pointer before it: not null, of a slot that lives as long
+        // as this cache is used, by the contract of `put`. All fields of a slot state are atomic.
+        unsafe { &*self.slot_state.load(Ordering::Relaxed) }
     }
 
     /// Caches a released buffer if the cache is empty and enabled. An enabled cache means that its samples need no
     /// scrubbing and nothing is reclaimed. Its slot state is clear.
+    ///
+    /// # Safety
+    /// The slot lives as long as this cache is used.
     #[inline(always)]
-    pub(super) fn cache_released(
+    pub(super) unsafe fn put(
         &self,
         slot: Slot<'_>,
         index: SlotIndex,
         samples: NonNull<f32>,
+        capacity: u32,
     ) -> bool {
-        let free = self.cache_is(CacheState::Empty) || self.cache_is(CacheState::Owned);
+        let free = self.is(CacheState::Empty) || self.is(CacheState::Owned);
         if free {
-            self.cached_slot_state
+            self.slot_state
                 .store(ptr::from_ref(slot.state).cast_mut(), Ordering::Relaxed);
-            self.cached.set(OptionalIndex::some(index));
-            self.cached_samples
-                .store(samples.as_ptr(), Ordering::Relaxed);
-            self.mark_cached();
+            self.last.set(OptionalIndex::some(index));
+            self.samples.store(samples.as_ptr(), Ordering::Relaxed);
+            self.fill(capacity);
         }
         free
     }
@@ -130,113 +166,63 @@ impl SizeClass {
     /// The buffer that was cached last is in the cache again. The address of its samples is still right: it changes
     /// only when memory is carved anew, and the cache is flushed before that.
     #[inline(always)]
-    fn mark_cached(&self) {
+    fn fill(&self, capacity: u32) {
         // The last store: from here on the buffer is in the cache.
-        self.cached_capacity.store(self.samples, Ordering::Relaxed);
+        self.capacity.store(capacity, Ordering::Relaxed);
     }
 
-    /// [`cache_released`](Self::cache_released) for the buffer that was cached last, whose slot state is known and not
-    /// yet clear. Most releases are of this kind.
+    /// [`put`](Self::put) for the buffer that was cached last, whose slot state is known and not yet clear. Most
+    /// releases are of this kind.
     #[inline(always)]
-    pub(super) fn return_to_cache(&self, index: SlotIndex) -> bool {
-        // The caller owns this buffer, so that the cache cannot hold it. If `cached == index`, it was taken from the
+    pub(super) fn put_back(&self, index: SlotIndex, capacity: u32) -> bool {
+        // The caller owns this buffer, so that the cache cannot hold it. If `last == index`, it was taken from the
         // cache and nothing replaced it since. Nor is it on the local list: every path that adds to the list other
         // than a release flushes the cache first, and a release comes here.
-        let expected = self.last_cached_is(index);
+        let expected = self.last_is(index);
         if expected {
-            self.slot_state_of_cached().clear();
-            self.mark_cached();
+            self.last_slot_state().clear();
+            self.fill(capacity);
         }
         expected
     }
 
     /// Returns a `Scratch` to the cache that it was taken from.
     #[inline(always)]
-    pub(super) fn return_scratch_to_cache(&self, index: SlotIndex) -> bool {
+    pub(super) fn put_back_scratch(&self, index: SlotIndex, capacity: u32) -> bool {
         // As above; its slot state was left clear.
-        let expected = self.last_cached_is(index);
+        let expected = self.last_is(index);
         if expected {
-            debug_assert!(self.slot_state_of_cached().is_idle());
-            self.mark_cached();
+            debug_assert!(self.last_slot_state().is_idle());
+            self.fill(capacity);
         }
         expected
     }
 
-    /// Pushes the cached buffer to the local list, and disables the cache while released buffers have to be checked. A
-    /// `Scratch` that was taken from the cache returns to it first, so that nothing happens before.
-    pub(super) fn flush_cache(&self, table: &SlotTable) {
-        if self.cache_is(CacheState::Borrowed) {
-            return;
-        }
-        // Pushed before it leaves the cache: at every moment one of the two names it.
-        if let Some(index) = self.cached_index() {
-            self.push(table.slot(index), index);
-        }
-        self.clear_cache(self.flushed_cache_state());
-    }
-
-    /// [`flush_cache`](Self::flush_cache) for moments at which no `Scratch` can be alive: one that is still missing
-    /// was leaked and will not return. From then on its slot state says that it is acquired, like that of any other
-    /// buffer in use.
-    pub(super) fn flush_cache_and_leaked_scratch(&self, table: &SlotTable) {
-        if let Some(leaked) = self.borrowed_scratch() {
-            // The slot says it before the cache does not any more, as in `take_cached`.
-            table.slot(leaked).set_requested(self.samples);
-            self.clear_cache(self.flushed_cache_state());
-        }
-        self.flush_cache(table);
-    }
-
     /// Empties the cache without a trace of the last buffer.
-    fn clear_cache(&self, state: CacheState) {
-        self.set_cache_state(state);
-        self.cached_capacity.store(0, Ordering::Relaxed);
-        self.cached.set(OptionalIndex::NONE);
-    }
-
-    /// The state of the cache after a flush.
-    fn flushed_cache_state(&self) -> CacheState {
-        if self.reclaim_threshold() == NO_THRESHOLD {
-            initial_cache_state(self.on_release, self.reserve)
-        } else {
-            CacheState::Disabled
-        }
-    }
-
-    /// Whether the cache is disabled without a reason.
-    #[inline(always)]
-    pub(super) fn cache_should_be_enabled(&self) -> bool {
-        self.cache_is(CacheState::Disabled) && self.flushed_cache_state() == CacheState::Empty
+    pub(super) fn clear(&self, state: CacheState) {
+        self.set_state(state);
+        self.capacity.store(0, Ordering::Relaxed);
+        self.last.set(OptionalIndex::NONE);
     }
 
     /// Empties the cache after its owner died. Returns the buffer that was cached, or acquired as a `Scratch` from
     /// there, and whether it was acquired. It may be on the local list as well: the owner may have died inside a
     /// flush.
-    pub(crate) fn reclaim_cache(&self) -> Option<(SlotIndex, bool)> {
-        let out = self.cache_is(CacheState::Borrowed);
-        let last_cached = self.last_cached().filter(|_| out || self.cache_is_full());
-        self.clear_cache(self.flushed_cache_state());
-        last_cached.map(|index| (index, out))
+    pub(super) fn reclaim(&self, state: CacheState) -> Option<(SlotIndex, bool)> {
+        let out = self.is(CacheState::Borrowed);
+        let last = self.last().filter(|_| out || self.is_full());
+        self.clear(state);
+        last.map(|index| (index, out))
     }
 
     /// The cached buffer. A racing figure for other threads than the owner's.
-    pub(super) fn cached_index(&self) -> Option<SlotIndex> {
-        self.last_cached().filter(|_| self.cache_is_full())
-    }
-
-    /// [`cached_index`](Self::cached_index) as a chain, to be read while the owner does not change it.
-    pub(crate) fn peek_cache(&self) -> Chain {
-        self.cached_index().map_or(Chain::EMPTY, |index| Chain {
-            first: OptionalIndex::some(index),
-            length: 1,
-            newly_carved: 0,
-        })
+    pub(super) fn cached(&self) -> Option<SlotIndex> {
+        self.last().filter(|_| self.is_full())
     }
 
     /// The buffer that is acquired as a `Scratch` and will return to the cache.
-    pub(crate) fn borrowed_scratch(&self) -> Option<SlotIndex> {
-        self.last_cached()
-            .filter(|_| self.cache_is(CacheState::Borrowed))
+    pub(super) fn borrowed_scratch(&self) -> Option<SlotIndex> {
+        self.last().filter(|_| self.is(CacheState::Borrowed))
     }
 }
 

@@ -1,103 +1,69 @@
 use super::*;
-use crate::realtime::pool_core::SharedPtr;
+use crate::realtime::slot_table::SlotTable;
 
-#[test]
-fn one_slot_cache_keeps_the_buffer_released_last() {
-    let (table, slots) = SlotTable::of_slots(3);
-    let size_class = SizeClass::for_test(3, 0);
-    size_class.push(table.slot(slots[0]), slots[0]);
-    let samples = NonNull::dangling();
-    assert!(size_class.cache_released(table.slot(slots[1]), slots[1], samples));
-    assert!(!size_class.cache_released(table.slot(slots[2]), slots[2], samples));
-    assert_eq!((size_class.local(), size_class.returned_here()), (2, 2));
-    let scratch = size_class.take(AcquireKind::Scratch, 1).unwrap();
-    assert_eq!((scratch.index, size_class.local()), (slots[1], 1));
-    // In use, and expected back: no other buffer is cached, and a flush changes nothing.
-    assert!(!size_class.cache_released(table.slot(slots[2]), slots[2], samples));
-    size_class.flush_cache(&table);
-    assert!(!size_class.return_scratch_to_cache(slots[2]));
-    assert_eq!(size_class.borrowed_scratch(), Some(slots[1]));
-    assert!(size_class.return_scratch_to_cache(slots[1]));
-    assert_eq!(
-        (
-            size_class.local(),
-            size_class.returned_here(),
-            size_class.hits()
-        ),
-        (2, 3, 1)
-    );
-    assert_eq!(size_class.take_unpublished(), (1, 3));
-    // After a flush it is the first of the list.
-    size_class.flush_cache(&table);
-    assert_eq!((size_class.local(), size_class.returned_here()), (2, 3));
-    assert_eq!(size_class.pop(&table, 1).unwrap().0, slots[1]);
+const CAPACITY: u32 = 256;
+
+/// Puts a buffer into the cache, as its release does.
+fn put(cache: &OneSlotCache, table: &SlotTable, index: SlotIndex) -> bool {
+    // SAFETY: each test drops the cache first.
+    unsafe { cache.put(table.slot(index), index, NonNull::dangling(), CAPACITY) }
 }
 
 #[test]
-fn one_slot_cache_does_not_expect_a_buffer_from_the_list() {
+fn one_slot_cache_keeps_the_buffer_released_last() {
+    let (table, slots) = SlotTable::of_slots(2);
+    let cache = OneSlotCache::new(CacheState::Empty);
+    assert!(put(&cache, &table, slots[0]));
+    assert!(!put(&cache, &table, slots[1]));
+    let scratch = cache.take(AcquireKind::Scratch, 1).unwrap();
+    assert_eq!((scratch.index, cache.cached()), (slots[0], None));
+    // In use, and expected back: no other buffer is cached.
+    assert!(!put(&cache, &table, slots[1]));
+    assert!(!cache.put_back_scratch(slots[1], CAPACITY));
+    assert_eq!(cache.borrowed_scratch(), Some(slots[0]));
+    assert!(cache.put_back_scratch(slots[0], CAPACITY));
+    assert_eq!(cache.cached(), Some(slots[0]));
+    // As an owned buffer it may or may not come back.
+    assert!(cache.take(AcquireKind::Owned, 100).is_some());
+    assert_eq!(table.slot(slots[0]).requested_samples(), 100);
+    assert!(put(&cache, &table, slots[1]) && !cache.put_back(slots[0], CAPACITY));
+    assert!(cache.take(AcquireKind::Owned, 100).is_some() && cache.put_back(slots[1], CAPACITY));
+    assert_eq!((cache.scratches.get(), cache.acquires.get()), (1, 2));
+}
+
+#[test]
+fn one_slot_cache_expects_nothing_after_it_was_cleared() {
     let (table, slots) = SlotTable::of_slots(1);
-    let (slot, samples) = (table.slot(slots[0]), NonNull::dangling());
-    let size_class = SizeClass::for_test(1, 0);
-    assert!(size_class.cache_released(slot, slots[0], samples));
-    assert!(size_class.take_cached(AcquireKind::Owned, 100).is_some());
-    size_class.shared.inbox.push(slot.state, slots[0]).unwrap();
-    assert_eq!(size_class.refill(&table), 1);
-    assert!(size_class.pop(&table, 100).is_some());
-    // It is in use, and returns as a buffer from the list.
-    assert!(!size_class.return_scratch_to_cache(slots[0]));
-    assert!(!size_class.return_to_cache(slots[0]));
+    let cache = OneSlotCache::new(CacheState::Empty);
+    assert!(put(&cache, &table, slots[0]));
+    assert!(cache.take(AcquireKind::Owned, 100).is_some());
+    cache.clear(CacheState::Empty);
+    assert!(!cache.put_back_scratch(slots[0], CAPACITY));
+    assert!(!cache.put_back(slots[0], CAPACITY));
 }
 
 #[test]
 fn one_slot_cache_serves_neither_zero_nor_too_many_samples() {
     let (table, slots) = SlotTable::of_slots(1);
-    let size_class = SizeClass::for_test(1, 0);
-    assert!(size_class.take_cached(AcquireKind::Scratch, 1).is_none());
-    assert!(size_class.cache_released(table.slot(slots[0]), slots[0], NonNull::dangling()));
-    for samples in [0, size_class.samples as usize + 1, usize::MAX] {
+    let cache = OneSlotCache::new(CacheState::Empty);
+    assert!(cache.take(AcquireKind::Scratch, 1).is_none());
+    assert!(put(&cache, &table, slots[0]));
+    for samples in [0, CAPACITY as usize + 1, usize::MAX] {
         assert!(
-            size_class
-                .take_cached(AcquireKind::Scratch, samples)
-                .is_none(),
+            cache.take(AcquireKind::Scratch, samples).is_none(),
             "{samples}"
         );
     }
-    assert!(size_class.take_cached(AcquireKind::Scratch, 256).is_some());
+    assert!(cache.take(AcquireKind::Scratch, 256).is_some());
 }
 
 #[test]
-fn disabled_cache_accepts_no_buffer() {
+fn disabled_cache_accepts_no_buffer_until_it_is_enabled() {
     let (table, slots) = SlotTable::of_slots(1);
-    let samples = NonNull::dangling();
-    let core = SharedPtr::for_test();
-    let scrubbed = SizeClass::new(core, OnRelease::Scrub, (0, 0), 256, 0);
-    assert!(!scrubbed.cache_released(table.slot(slots[0]), slots[0], samples));
-    let above_threshold = SizeClass::new(core, OnRelease::Leave, (0, 0), 256, 0);
-    above_threshold.set_reclaim_threshold(0);
-    above_threshold.flush_cache(&table);
-    assert!(!above_threshold.cache_released(table.slot(slots[0]), slots[0], samples));
-    above_threshold.set_reclaim_threshold(NO_THRESHOLD);
-    above_threshold.flush_cache(&table);
-    assert!(above_threshold.cache_released(table.slot(slots[0]), slots[0], samples));
-}
-
-#[test]
-fn disabled_cache_stays_disabled_after_its_owner_died() {
-    let (table, slots) = SlotTable::of_slots(1);
-    let take = |size_class: &SizeClass| {
-        assert_eq!(size_class.reclaim_cache(), None);
-        size_class.cache_released(table.slot(slots[0]), slots[0], NonNull::dangling())
-    };
-    let scrubbed = SizeClass::new(SharedPtr::for_test(), OnRelease::Scrub, (0, 0), 256, 0);
-    assert!(!take(&scrubbed) && !take(&SizeClass::for_test(1, 1)));
-    assert!(take(&SizeClass::for_test(1, 0)));
-}
-
-#[test]
-fn disabled_cache_of_a_class_with_a_reserve() {
-    let (table, slots) = SlotTable::of_slots(1);
-    let size_class = SizeClass::for_test(1, 1);
-    assert!(!size_class.cache_released(table.slot(slots[0]), slots[0], NonNull::dangling()));
-    size_class.flush_cache(&table);
-    assert!(!size_class.cache_released(table.slot(slots[0]), slots[0], NonNull::dangling()));
+    let cache = OneSlotCache::new(CacheState::Disabled);
+    assert!(!put(&cache, &table, slots[0]));
+    assert_eq!(cache.reclaim(CacheState::Disabled), None);
+    assert!(!put(&cache, &table, slots[0]));
+    cache.clear(CacheState::Empty);
+    assert!(put(&cache, &table, slots[0]));
 }

@@ -37,7 +37,7 @@ pub(super) const HALF_DETACH: Ordering = if cfg!(wavepool_mutant = "detach_relax
     Release
 };
 
-/// The control half looks whether a half has an owner. Pairs with [`HALF_DETACH`].
+/// A new owner attaches, or the control half looks whether there is one. Pairs with [`HALF_DETACH`].
 pub(super) const HALF_IS_ATTACHED: Ordering = Acquire;
 
 /// The control half offers a class table. Release pairs with [`TABLE_PICK_UP`]: the owner sees the table as it was built.
@@ -48,13 +48,11 @@ pub(super) const TABLE_PUBLISH: Ordering = if cfg!(wavepool_mutant = "table_publ
     AcqRel
 };
 
-/// The owner takes the offered table. Acquire pairs with [`TABLE_PUBLISH`]. Release pairs with [`TABLE_IS_CURRENT`]: the
-/// owner's last use of a size class that the new table does not name is over. Weaker, the control half frees a size class
-/// in use.
-pub(super) const TABLE_PICK_UP: Ordering = AcqRel;
+/// The owner takes the offered table. Pairs with [`TABLE_PUBLISH`].
+pub(super) const TABLE_PICK_UP: Ordering = Acquire;
 
-/// The owner returns the table that it used before. Pairs with [`TABLE_COLLECT`]: its last read of the table is over.
-/// Weaker, the control half frees the table under a read.
+/// The owner returns the table that it used before. Pairs with [`TABLE_COLLECT`]: its last read of the table, and
+/// its last use of a size class that only this table named, is over. Weaker, the control half frees them under a read.
 pub(super) const TABLE_RETIRE: Ordering = if cfg!(wavepool_mutant = "table_retire_relaxed") {
     Relaxed
 } else {
@@ -63,9 +61,6 @@ pub(super) const TABLE_RETIRE: Ordering = if cfg!(wavepool_mutant = "table_retir
 
 /// The control half takes a returned table to free it. Pairs with [`TABLE_RETIRE`].
 pub(super) const TABLE_COLLECT: Ordering = Acquire;
-
-/// The control half looks whether the owner uses the table published last. Pairs with [`TABLE_PICK_UP`].
-pub(super) const TABLE_IS_CURRENT: Ordering = Acquire;
 
 /// The control half raises a half's request epoch after it wrote a request. Pairs with [`REQUEST_EPOCH_READ`]: an owner
 /// that reads the new epoch reads the request. Weaker, the owner acknowledges a request that it has not seen, and nobody

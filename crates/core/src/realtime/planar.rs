@@ -7,9 +7,11 @@ use core::ptr::NonNull;
 use core::slice;
 
 use super::buffer::{AudioMetadata, PooledBuffer, RawHandle, add_reference, drop_reference};
-use super::pool_core::{Core, SharedPtr};
+use super::pool_core::core_of;
+use super::pool_state::PoolState;
 use super::realtime_pool::RealtimePool;
-use super::size_class::{SizeClass, TakenBuffer};
+use super::shared_ptr::SharedPtr;
+use super::size_class::SizeClass;
 use super::slot_table::{OptionalIndex, Slot, SlotIndex};
 use crate::error::PoolError;
 use crate::sync::atomic::Ordering;
@@ -35,15 +37,23 @@ struct Planes {
 
 /// The slot that the handle linked behind this one.
 #[inline(never)]
-fn next_of(core: SharedPtr<Core>, index: SlotIndex) -> SlotIndex {
-    let next = core.table.slot(index).state.next.get();
+fn next_of(pool: &PoolState, index: SlotIndex) -> SlotIndex {
+    let next = pool.table.slot(index).state.next.get();
     // A handle links as many slots as it has channels.
     next.get().unwrap_or(index)
 }
 
 impl Planes {
-    fn core(&self) -> SharedPtr<Core> {
-        self.size_classes[0].core
+    /// The first channel's size class.
+    #[inline(always)]
+    fn size_class(&self) -> &SizeClass {
+        // SAFETY: a handle's buffers are carved, so that their size classes live.
+        unsafe { self.size_classes[0].get() }
+    }
+
+    #[inline(always)]
+    fn pool(&self) -> &PoolState {
+        self.size_class().pool()
     }
 
     fn index(&self, channel: usize) -> SlotIndex {
@@ -51,32 +61,46 @@ impl Planes {
         match self.slots.get(channel) {
             Some(&near) => near,
             None => {
-                (NEAR..=channel).fold(self.slots[NEAR - 1], |index, _| next_of(self.core(), index))
+                (NEAR..=channel).fold(self.slots[NEAR - 1], |index, _| next_of(self.pool(), index))
             }
         }
     }
 
-    /// The slots in order. Each slot's link is read before its turn, so that the caller may release it in its turn:
-    /// after the last one the core may be freed.
+    /// The handle of each channel, in order. Each slot's link is read before its turn, so that the caller may release it in
+    /// its turn: after the last one the core may be freed.
+    ///
+    /// # Safety
+    /// The caller owns the buffers, each until it releases it in its turn or later.
     #[inline]
-    fn indices(&self) -> impl Iterator<Item = SlotIndex> + use<> {
-        let (core, near, channels) = (self.core(), self.slots, usize::from(self.channels));
-        let mut following = near[0];
+    unsafe fn raws(self) -> impl Iterator<Item = RawHandle> {
+        let (core, channels) = (
+            core_of(self.size_class().pool_ptr()),
+            usize::from(self.channels),
+        );
+        let mut following = self.slots[0];
         (1..=channels).map(move |next| {
-            let index = following;
+            // SAFETY: this channel's buffer is not released yet, and keeps the core alive.
+            let (core, index) = (unsafe { core.get() }, following);
             if next < channels {
-                following = match near.get(next) {
+                following = match self.slots.get(next) {
                     Some(&near) => near,
                     None => next_of(core, index),
                 };
             }
-            index
+            match (self.size_classes.get(next - 1), self.near.get(next - 1)) {
+                // SAFETY: the words of this channel, which the caller owns.
+                (Some(&size_class), Some(&samples)) => unsafe {
+                    RawHandle::from_parts(size_class, samples, index, self.frames)
+                },
+                // SAFETY: as above.
+                _ => unsafe { RawHandle::from_slot(core, index, self.frames) },
+            }
         })
     }
 
     /// The slot whose reference count stands for all.
     fn first_slot(&self) -> Slot<'_> {
-        self.size_classes[0].core.table.slot(self.slots[0])
+        self.pool().table.slot(self.slots[0])
     }
 
     /// The address of a channel's samples, and how many there are.
@@ -90,37 +114,21 @@ impl Planes {
         (samples.as_ptr(), self.frames as usize)
     }
 
-    /// The handle of one channel. `core` was read before any channel was released: its size class may be freed then.
-    #[inline]
-    fn raw(&self, core: SharedPtr<Core>, channel: usize, index: SlotIndex) -> RawHandle {
-        let (Some(&size_class), Some(&samples)) =
-            (self.size_classes.get(channel), self.near.get(channel))
-        else {
-            return RawHandle::from_slot(&core, index, self.frames);
-        };
-        let taken = TakenBuffer {
-            index,
-            samples,
-            count: 0,
-        };
-        RawHandle::new(size_class, &taken, self.frames)
-    }
-
     #[inline(never)]
     fn far(&self, channel: usize) -> NonNull<f32> {
-        let core = self.core();
-        core.samples_at(core.table.slot(self.index(channel)))
+        let pool = self.pool();
+        pool.samples_at(pool.table.slot(self.index(channel)))
     }
 
     /// The sample address of each channel, in order: one step along the links for each, where
     /// [`samples`](Self::samples) starts at the first channel.
     #[inline]
-    fn each(&self) -> impl Iterator<Item = NonNull<f32>> + use<> {
-        let (core, near, mut last) = (self.core(), self.near, self.slots[NEAR - 1]);
+    fn each(&self) -> impl Iterator<Item = NonNull<f32>> {
+        let (pool, near, mut last) = (self.pool(), self.near, self.slots[NEAR - 1]);
         (0..usize::from(self.channels)).map(move |channel| {
             near.get(channel).copied().unwrap_or_else(|| {
-                last = next_of(core, last);
-                core.samples_at(core.table.slot(last))
+                last = next_of(pool, last);
+                pool.samples_at(pool.table.slot(last))
             })
         })
     }
@@ -145,15 +153,16 @@ impl Planes {
     /// # Safety
     /// The only handle for these buffers, not used again.
     #[inline(always)]
-    unsafe fn release_pair(&mut self) {
-        let core = self.core();
-        for channel in 0..NEAR {
+    unsafe fn release_pair(self) {
+        // SAFETY: the caller's contract.
+        for mut raw in unsafe { self.raws() } {
             // SAFETY: the caller's contract.
-            unsafe { self.raw(core, channel, self.slots[channel]).wipe() };
+            unsafe { raw.wipe() };
         }
-        let table = &core.table;
+        let table = &self.pool().table;
         let pair = self.slots.map(|index| (index, table.slot(index)));
-        self.size_classes[0].push_pair_returned(pair);
+        // SAFETY: the caller's contract.
+        unsafe { self.size_class().push_pair_returned(pair) };
     }
 
     /// Releases every channel from any thread. By value: see [`RawHandle::release_remote`].
@@ -162,15 +171,10 @@ impl Planes {
     /// The last handle for these buffers, not used again.
     #[inline(never)]
     unsafe fn release_remote<const FROZEN: bool>(self) {
-        let core = self.core();
-        for (channel, index) in self.indices().enumerate() {
-            let RawHandle {
-                size_class,
-                samples,
-                ..
-            } = self.raw(core, channel, index);
+        // SAFETY: the caller's contract.
+        for raw in unsafe { self.raws() } {
             // SAFETY: the caller's contract, channel by channel.
-            unsafe { RawHandle::release_remote::<FROZEN>(size_class, samples, index) }
+            unsafe { RawHandle::release_remote::<FROZEN>(raw.size_class, raw.samples, raw.index) }
         }
     }
 }
@@ -213,21 +217,17 @@ impl PlanarBuffer {
 
     /// Adds a channel, whose buffer the caller owns, after the `last` one.
     fn push(&mut self, last: SlotIndex, index: SlotIndex) {
-        let core = self.planes.core();
-        let link = &core.table.slot(last).state.next;
+        let link = &self.planes.pool().table.slot(last).state.next;
         link.set(OptionalIndex::some(index));
         self.planes.channels += 1;
         self.metadata.channels += 1;
     }
 
     pub(super) fn silence(&mut self) {
-        for (channel, index) in self.planes.indices().enumerate() {
-            // SAFETY: the only handle for these buffers.
-            unsafe {
-                self.planes
-                    .raw(self.planes.core(), channel, index)
-                    .silence()
-            }
+        // SAFETY: the only handle for these buffers, borrowed exclusively.
+        for mut raw in unsafe { self.planes.raws() } {
+            // SAFETY: as above.
+            unsafe { raw.silence() }
         }
     }
 
@@ -299,10 +299,11 @@ impl PlanarBuffer {
     /// Touches nothing but handles.
     pub fn into_channels(self) -> impl Iterator<Item = PooledBuffer> {
         let buffer = ManuallyDrop::new(self);
-        let (core, mut indices) = (buffer.planes.core(), buffer.planes.indices().enumerate());
+        // SAFETY: the only handle for these buffers, which is not dropped.
+        let mut raws = unsafe { buffer.planes.raws() }.enumerate();
         let channels: [_; MAX_CHANNELS] = core::array::from_fn(|_| {
-            let (channel, index) = indices.next()?;
-            let mut one = PooledBuffer::new(buffer.planes.raw(core, channel, index));
+            let (channel, raw) = raws.next()?;
+            let mut one = PooledBuffer::new(raw);
             one.set_metadata(AudioMetadata {
                 channel: channel as u16,
                 ..buffer.metadata
@@ -317,10 +318,8 @@ impl PlanarBuffer {
     pub fn freeze(self) -> PlanarRef {
         let buffer = ManuallyDrop::new(self);
         let planes = buffer.planes;
-        let table = &planes.core().table;
-        planes
-            .indices()
-            .for_each(|index| table.slot(index).mark_frozen());
+        // SAFETY: the only handle for these buffers, which is not dropped.
+        unsafe { planes.raws() }.for_each(|raw| raw.slot().mark_frozen());
         // Relaxed: as in `PooledBuffer::freeze`.
         planes.first_slot().extent.refs.store(1, Ordering::Relaxed);
         PlanarRef {
@@ -353,7 +352,7 @@ impl RealtimePool {
             });
         }
         // One class for all channels.
-        let Some((bucket, own)) = self.table.find(frames) else {
+        let Some((bucket, own)) = self.owned.table().find(frames) else {
             return Err(self.refuse(frames));
         };
         if channels == 2
@@ -364,7 +363,7 @@ impl RealtimePool {
         }
         // Only this half takes idle buffers, so that they are still there when the channels are taken one by one.
         if channels > 1 && !self.has_idle(own, channels as u32) {
-            self.half.0.count_demand(bucket, 1);
+            self.half().count_demand(bucket, 1);
             return Err(self.refuse(frames));
         }
         let planar = self.acquire_one_by_one(channels, frames, bucket, own, site);
@@ -377,7 +376,7 @@ impl RealtimePool {
         channels: usize,
         frames: usize,
         bucket: usize,
-        own: SharedPtr<SizeClass>,
+        own: &SizeClass,
         site: &'static Location<'static>,
     ) -> Option<PlanarBuffer> {
         let take = || self.take_of(bucket, own, frames, site);
@@ -419,15 +418,16 @@ impl RealtimePool {
     /// # Real-time
     /// As there.
     pub fn release_planar(&self, buffer: PlanarBuffer) {
-        let mut buffer = ManuallyDrop::new(buffer);
-        let [size_class, other] = buffer.planes.size_classes;
-        let of_one_list = size_class == other && size_class.owner == self.key;
+        let buffer = ManuallyDrop::new(buffer);
+        let [first, second] = buffer.planes.size_classes;
+        let size_class = buffer.planes.size_class();
+        let of_one_list = first == second && size_class.owner == self.key;
         // A buffer that the cache expects returns to it.
         let known = buffer
             .planes
             .slots
             .iter()
-            .any(|&slot| size_class.last_cached_is(slot));
+            .any(|&slot| size_class.cache.last_is(slot));
         if buffer.channels() != 2 || !of_one_list || known {
             // SAFETY: the only handle, which is not dropped.
             return unsafe { self.release_one_by_one(buffer.planes) };
@@ -436,7 +436,7 @@ impl RealtimePool {
         unsafe { buffer.planes.release_pair() };
         if self.quantum.has_subscribers {
             size_class.returns_published.add(2);
-            self.publish_recycling(&size_class, 2);
+            self.publish_recycling(size_class, 2);
         }
     }
 
@@ -446,11 +446,10 @@ impl RealtimePool {
     /// The only handle for these buffers, not used again.
     #[inline(never)]
     unsafe fn release_one_by_one(&self, planes: Planes) {
-        let core = planes.core();
-        for (channel, index) in planes.indices().enumerate() {
-            let raw = planes.raw(core, channel, index);
+        // SAFETY: the caller's contract.
+        for raw in unsafe { planes.raws() } {
             // SAFETY: the caller's contract, channel by channel.
-            unsafe { self.release_raw(raw.size_class, raw.samples, index) };
+            unsafe { self.release_raw(raw.size_class, raw.samples, raw.index) };
         }
     }
 }

@@ -18,282 +18,173 @@
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
-use core::cell::UnsafeCell;
 use core::ops::Deref;
-use core::ptr::{self, NonNull};
+use core::ptr;
 
+use super::class_table::{ClassTable, MAX_CLASSES};
 use super::half::Half;
-use super::orderings::{
-    OUTSTANDING_COUNT_DOWN, POOL_REFS_COUNT_DOWN, REQUEST_EPOCH_RAISE, REQUEST_EPOCH_READ,
-};
+use super::orderings::{OUTSTANDING_COUNT_DOWN, POOL_REFS_COUNT_DOWN};
+use super::pool_state::{MAX_HALVES, MAX_REGIONS, MAX_SIZE_CLASSES, OnRelease, PoolState};
+use super::shared_ptr::SharedPtr;
 use super::size_class::SizeClass;
-use super::slot_table::{Slot, SlotIndex, SlotState, SlotTable};
+use super::slot_table::{Slot, SlotIndex, SlotState};
 use crate::error::{PoolError, Table};
-use crate::limits::UNIT_BYTES;
 use crate::memory::Region;
 use crate::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
-
-/// Regions a pool can grow to: one for the mix of each half, and as many for growth.
-pub(crate) const MAX_REGIONS: usize = if cfg!(loom) { 1 } else { 2 * MAX_HALVES };
-/// Real-time halves of one control half.
-pub(crate) const MAX_HALVES: usize = if cfg!(loom) { 2 } else { 16 };
-/// Size classes of all halves, old classes that still drain included.
-pub(crate) const MAX_SIZE_CLASSES: usize = if cfg!(loom) {
-    4
-} else if cfg!(miri) {
-    // Each control step visits all of them: most of what the interpreter does.
-    48
-} else {
-    256
-};
 
 /// Where the count of outstanding handles starts: see `docs/decisions/0012-handles-are-not-reference-counted.md`.
 const BIAS: u64 = 1 << 62;
 
-/// A pointer to something that the core keeps alive as long as its owner can use the pointer.
-///
-/// Invariant: the pointer is part of a pool reference, of a handle to one of the core's buffers, or of something that
-/// the core owns; each keeps the core alive, and a handle keeps the size class of its buffer alive. Only `pool_core.rs`
-/// and `half.rs` make new ones, by an unsafe function.
-pub(crate) struct SharedPtr<T>(NonNull<T>);
-
-impl<T> Clone for SharedPtr<T> {
-    fn clone(&self) -> Self {
-        *self
-    }
-}
-
-impl<T> Copy for SharedPtr<T> {}
-
-impl<T> PartialEq for SharedPtr<T> {
-    fn eq(&self, other: &Self) -> bool {
-        self.0 == other.0
-    }
-}
-
-impl<T> Deref for SharedPtr<T> {
-    type Target = T;
-
-    #[inline]
-    fn deref(&self) -> &T {
-        // SAFETY: the invariant keeps the value alive and at its address. It was initialised before the pointer was
-        // made. Only shared references to it exist until it is freed. `T` is `Sync` where the pointer crosses threads.
-        unsafe { self.0.as_ref() }
-    }
-}
-
-// SAFETY: like `&T`.
-unsafe impl<T: Sync> Send for SharedPtr<T> {}
-// SAFETY: like `&T`.
-unsafe impl<T: Sync> Sync for SharedPtr<T> {}
-
-impl<T> SharedPtr<T> {
-    /// # Safety
-    /// `pointer` is not null, and keeps the type's invariant.
-    pub(super) const unsafe fn new(pointer: *mut T) -> Self {
-        // SAFETY: not null, by the function's contract.
-        Self(unsafe { NonNull::new_unchecked(pointer) })
-    }
-
-    pub(super) fn address(self) -> usize {
-        self.0.addr().get()
-    }
-
-    /// A pointer to something that the test keeps alive.
-    #[cfg(all(test, not(loom)))]
-    pub(super) fn of_test(value: &T) -> Self {
-        Self(NonNull::from(value))
-    }
-}
-
-#[cfg(all(test, not(loom)))]
-impl SharedPtr<Core> {
-    /// A pointer to a core without a pool, for tests of size classes alone.
-    pub(super) fn for_test() -> Self {
-        static CORE: std::sync::OnceLock<Core> = std::sync::OnceLock::new();
-        Self::of_test(CORE.get_or_init(|| Core::new(1)))
-    }
-}
-
-/// What happens to the samples of a released buffer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum OnRelease {
-    /// They stay. Debug builds overwrite them with a signalling NaN.
-    Leave,
-    /// They are zeroed.
-    Scrub,
-    /// They must not be written: they belong to a mapped file.
-    #[cfg(all(feature = "mapped", not(target_arch = "wasm32")))]
-    ReadOnly,
-}
-
 /// The shared state of a pool.
+#[repr(C)] // `state` at its start: see `Core::count_down_outstanding`.
 pub(crate) struct Core {
-    pub(crate) table: SlotTable,
-    /// The start of each region. The control half writes each once.
-    bases: [AtomicPtr<f32>; MAX_REGIONS],
+    state: PoolState,
     /// Every size class of every half. The control half writes it.
     size_classes: Box<[AtomicPtr<SizeClass>]>,
     halves: [AtomicPtr<Half>; MAX_HALVES],
-    /// 1 while there is a control half, which collects what is shed.
-    controlled: AtomicU32,
-    /// Request epoch by half: how many requests the control half has made; wraps. The control half writes it seldom,
-    /// and each owner reads its own when a quantum begins.
-    request_epoch: [AtomicU32; MAX_HALVES],
     /// Pool references that exist.
     pool_refs: AtomicU32,
     /// Handles that outlive the last pool reference: see the table above.
     outstanding: AtomicU64,
-    /// The memory. Used by the control half alone, and by the drop.
-    regions: UnsafeCell<Vec<Region>>,
+    /// The memory: boxes, freed by the drop.
+    regions: [AtomicPtr<Region>; MAX_REGIONS],
     #[cfg(loom)]
     _leak_check: loom::alloc::Track<()>,
 }
 
-// SAFETY: everything but `regions` is atomic or never changes. `regions` is reached only through the one `ControlRef`,
-// is changed only through `&mut` of it, and by the drop, which is alone.
-unsafe impl Sync for Core {}
-// SAFETY: nothing in it is tied to a thread.
-unsafe impl Send for Core {}
-
 impl Core {
     pub(crate) fn new(most_slots: usize) -> Self {
         Self {
-            table: SlotTable::new(most_slots),
-            bases: core::array::from_fn(|_| AtomicPtr::new(ptr::null_mut())),
+            state: PoolState::new(most_slots),
             size_classes: (0..MAX_SIZE_CLASSES)
                 .map(|_| AtomicPtr::new(ptr::null_mut()))
                 .collect(),
             halves: core::array::from_fn(|_| AtomicPtr::new(ptr::null_mut())),
-            controlled: AtomicU32::new(1),
-            request_epoch: core::array::from_fn(|_| AtomicU32::new(0)),
             pool_refs: AtomicU32::new(0),
             outstanding: AtomicU64::new(BIAS),
-            regions: UnsafeCell::new(Vec::new()),
+            regions: core::array::from_fn(|_| AtomicPtr::new(ptr::null_mut())),
             #[cfg(loom)]
             _leak_check: loom::alloc::Track::new(()),
         }
     }
 
-    /// The address of a slot's samples.
-    #[inline(always)]
-    pub(crate) fn samples_at(&self, slot: Slot<'_>) -> NonNull<f32> {
-        let base =
-            self.bases[usize::from(slot.region() % MAX_REGIONS as u8)].load(Ordering::Relaxed);
-        // SAFETY: the slot was carved from this region, at this unit, within its length. The base was stored before
-        // the slot was published, so that it is not null. The region lives as long as the core.
-        unsafe { NonNull::new_unchecked(base.byte_add(slot.unit() as usize * UNIT_BYTES)) }
-    }
-
-    pub(crate) fn size_class_of(&self, index: SlotIndex) -> SharedPtr<SizeClass> {
-        let size_class = self.size_classes
-            [usize::from(self.table.slot(index).size_class()) % MAX_SIZE_CLASSES]
+    /// The size class of a carved slot.
+    ///
+    /// # Safety
+    /// The slot is carved, and stays so as long as the pointer is used: its size class exists as long.
+    pub(super) unsafe fn size_class_of(&self, index: SlotIndex) -> SharedPtr<SizeClass> {
+        // Relaxed: stored before the push that published the slot.
+        let size_class = self
+            .size_class_entry(self.table.slot(index).size_class())
             .load(Ordering::Relaxed);
-        // SAFETY: a carved slot names a size class, which exists as long as one of its slots is carved.
+        // SAFETY: the caller's contract.
         unsafe { SharedPtr::new(size_class) }
     }
 
-    pub(crate) fn size_classes(&self) -> impl Iterator<Item = SharedPtr<SizeClass>> {
-        // SAFETY: what is in the directory is alive.
-        live(&self.size_classes).map(|size_class| unsafe { SharedPtr::new(size_class) })
-    }
-
-    pub(crate) fn halves(&self) -> impl Iterator<Item = SharedPtr<Half>> {
-        // SAFETY: what is in the directory is alive.
-        live(&self.halves).map(|half| unsafe { SharedPtr::new(half) })
-    }
-
-    /// Has the owner of this half serve all of its size classes when its next quantum begins. Called after each
-    /// request.
-    pub(super) fn raise_request_epoch(&self, half: u16) {
-        let request_epoch = &self.request_epoch[usize::from(half) % MAX_HALVES];
-        let more = request_epoch.load(Ordering::Relaxed).wrapping_add(1);
-        request_epoch.store(more, REQUEST_EPOCH_RAISE);
-    }
-
-    /// The number of requests made to the owner of this half.
-    #[inline(always)]
-    pub(super) fn request_epoch(&self, half: u16) -> u32 {
-        self.request_epoch[usize::from(half) % MAX_HALVES].load(REQUEST_EPOCH_READ)
-    }
-
-    pub(super) fn is_controlled(&self) -> bool {
-        // Relaxed: a hint whether the surplus is collected.
-        self.controlled.load(Ordering::Relaxed) == 1
+    fn size_class_entry(&self, id: u16) -> &AtomicPtr<SizeClass> {
+        &self.size_classes[usize::from(id) % MAX_SIZE_CLASSES]
     }
 }
 
+impl Deref for Core {
+    type Target = PoolState;
+
+    #[inline]
+    fn deref(&self) -> &PoolState {
+        &self.state
+    }
+}
+
+/// The parts that exist. Relaxed: called by the control half, which wrote them, or by the teardown, which the count of
+/// pool references orders after it.
 fn live<T>(directory: &[AtomicPtr<T>]) -> impl Iterator<Item = *mut T> {
-    directory
-        .iter()
-        // Relaxed: called by the control half, which wrote them, or by the teardown, which the count of pool
-        // references orders after it.
-        .map(|entry| entry.load(Ordering::Relaxed))
-        .filter(|entry| !entry.is_null())
+    let entries = directory.iter().map(|entry| entry.load(Ordering::Relaxed));
+    entries.filter(|entry| !entry.is_null())
 }
 
-fn add<T>(
-    directory: &[AtomicPtr<T>],
-    table: Table,
-    make: impl FnOnce(u16) -> T,
-) -> Result<SharedPtr<T>, PoolError> {
-    let free = directory
-        .iter()
-        .position(|entry| entry.load(Ordering::Relaxed).is_null());
-    let id = free.ok_or(PoolError::TableFull {
+/// The first free number in a directory.
+fn free_id<T>(directory: &[AtomicPtr<T>], table: Table) -> Result<u16, PoolError> {
+    let is_free = |entry: &AtomicPtr<T>| entry.load(Ordering::Relaxed).is_null();
+    let id = directory.iter().position(is_free);
+    id.map(|id| id as u16).ok_or(PoolError::TableFull {
         table,
         capacity: directory.len(),
-    })?;
-    let made = Box::into_raw(Box::new(make(id as u16)));
-    // Relaxed: a slot that names it is published by a push (release) that follows.
-    directory[id].store(made, Ordering::Relaxed);
-    // SAFETY: from a box; it lives in the directory until it is removed, or until the core is freed.
-    Ok(unsafe { SharedPtr::new(made) })
+    })
 }
 
 impl Drop for Core {
     fn drop(&mut self) {
         for size_class in live(&self.size_classes) {
-            // SAFETY: boxed in `add`, in the directory until now, freed once; nothing reaches the core any more.
+            // SAFETY: from a box, in the directory until now, freed once; nothing reaches the core any more.
             drop(unsafe { Box::from_raw(size_class) });
         }
         for half in live(&self.halves) {
             // SAFETY: as above.
             drop(unsafe { Box::from_raw(half) });
         }
+        for region in live(&self.regions) {
+            // SAFETY: as above.
+            drop(unsafe { Box::from_raw(region) });
+        }
+    }
+}
+
+/// Pushes a released buffer to its inbox, from any thread: one lock-free push, or, after the last pool reference was
+/// dropped, one count.
+///
+/// The pointer by value: a reference would have to stay valid during the call, which may free what it refers to. The
+/// slot state need not: it is nothing but atomics.
+///
+/// # Safety
+/// The caller has the only handle for the buffer and does not use it again.
+#[inline(always)]
+pub(super) unsafe fn push_or_count_down(
+    size_class: SharedPtr<SizeClass>,
+    state: &SlotState,
+    index: SlotIndex,
+) {
+    // SAFETY: the handle keeps its size class alive until the push.
+    let size_class = unsafe { size_class.get() };
+    let pool = size_class.pool_ptr();
+    if size_class.shared.inbox.push(state, index).is_err() {
+        // SAFETY: this handle is one of those that outlive the last pool reference: no push is refused before.
+        unsafe { count_down_outstanding(pool, 1) };
+    }
+}
+
+/// Subtracts from the outstanding handles; frees the core at zero.
+///
+/// # Safety
+/// So many handles, each of which keeps the core alive, are never used again; or it is the teardown.
+#[cold]
+unsafe fn count_down_outstanding(pool: SharedPtr<PoolState>, less: u64) {
+    let core = core_of(pool);
+    // SAFETY: alive until the count reaches zero.
+    let outstanding = unsafe { &core.get().outstanding };
+    if outstanding.fetch_sub(less, OUTSTANDING_COUNT_DOWN) == less {
+        // SAFETY: boxed in `ControlRef::new`. All pool references are gone and every handle has counted itself
+        // off, so that this is the last use. The count reaches zero once.
+        drop(unsafe { Box::from_raw(core.as_ptr()) });
     }
 }
 
 impl SharedPtr<Core> {
-    /// Releases a buffer from any thread: one lock-free push, or, after the last pool reference was dropped, one
-    /// count.
-    ///
-    /// `self` by value: a reference would have to stay valid during the call, which may free what it refers to. The
-    /// slot state need not: it is nothing but atomics.
-    #[inline(always)]
-    pub(super) fn push_or_count_down(
-        self,
-        size_class: SharedPtr<SizeClass>,
-        state: &SlotState,
-        index: SlotIndex,
-    ) {
-        if size_class.shared.inbox.push(state, index).is_err() {
-            self.count_down_outstanding(1);
-        }
-    }
-
-    /// Subtracts from the outstanding handles; frees the core at zero.
-    #[cold]
-    fn count_down_outstanding(self, less: u64) {
-        if self.outstanding.fetch_sub(less, OUTSTANDING_COUNT_DOWN) == less {
-            // SAFETY: boxed in `ControlRef::new`. All pool references are gone and every handle has counted itself
-            // off, so that this is the last use. The count reaches zero once.
-            drop(unsafe { Box::from_raw(self.0.as_ptr()) });
-        }
+    /// The part that size classes use.
+    pub(super) const fn state(self) -> SharedPtr<PoolState> {
+        // SAFETY: as in `core_of`.
+        unsafe { SharedPtr::new(self.as_ptr().cast()) }
     }
 }
 
-/// The control half's pool reference: there is one, and it alone changes the directories.
+/// The core that the state is part of.
+pub(super) const fn core_of(pool: SharedPtr<PoolState>) -> SharedPtr<Core> {
+    // SAFETY: each pool state is the first field of a core (`ControlRef::new`), and the pointer was made from one to
+    // the whole of it.
+    unsafe { SharedPtr::new(pool.as_ptr().cast()) }
+}
+
+/// The control half's pool reference. There is one, so that an exclusive borrow of it is one of the directories: parts
+/// are added and removed through that, and borrowed from the pool reference meanwhile.
 pub(crate) struct ControlRef(PoolRef);
 
 impl ControlRef {
@@ -301,104 +192,202 @@ impl ControlRef {
         let core = Box::into_raw(Box::new(core));
         // SAFETY: from a box; the pool reference counted here keeps it alive.
         let core = unsafe { SharedPtr::new(core) };
-        core.pool_refs.store(1, Ordering::Relaxed);
-        Self(PoolRef(core))
+        let pool = PoolRef(core);
+        pool.pool_refs.store(1, Ordering::Relaxed);
+        Self(pool)
     }
 
     /// A real-time half's pool reference.
-    pub(crate) fn new_pool_ref(&self) -> PoolRef {
+    pub(super) fn new_pool_ref(&self) -> PoolRef {
         // Relaxed: made from a live pool reference, which keeps the core alive; like `Arc`.
         self.pool_refs.fetch_add(1, Ordering::Relaxed);
-        PoolRef(self.0.core())
+        PoolRef(self.0.0)
     }
 
-    pub(crate) const fn core(&self) -> SharedPtr<Core> {
-        self.0.core()
+    /// Every size class of every half.
+    pub(crate) fn size_classes(&self) -> impl Iterator<Item = &SizeClass> {
+        // SAFETY: what is in the directory is removed only through an exclusive borrow.
+        live(&self.size_classes).map(|size_class| unsafe { &*size_class })
+    }
+
+    pub(crate) fn size_classes_of(&self, half: u16) -> impl Iterator<Item = &SizeClass> {
+        self.size_classes()
+            .filter(move |size_class| size_class.half == half)
+    }
+
+    /// The size class with this number.
+    pub(crate) fn size_class(&self, id: u16) -> Option<&SizeClass> {
+        let size_class = self.size_class_entry(id).load(Ordering::Relaxed);
+        // SAFETY: as in `size_classes`.
+        unsafe { size_class.as_ref() }
+    }
+
+    /// The size class of a slot; none for a slot without memory.
+    pub(crate) fn size_class_of(&self, slot: Slot<'_>) -> Option<&SizeClass> {
+        let is_carved = slot.is_carved();
+        self.size_class(slot.size_class()).filter(|_| is_carved)
+    }
+
+    pub(crate) fn find_size_class(&self, half: u16, samples: u32) -> Option<&SizeClass> {
+        let mut of_half = self.size_classes_of(half);
+        of_half.find(|size_class| size_class.samples == samples)
+    }
+
+    pub(crate) fn halves(&self) -> impl Iterator<Item = &Half> {
+        // SAFETY: no half is removed.
+        live(&self.halves).map(|half| unsafe { &*half })
+    }
+
+    pub(crate) fn half(&self, id: u16) -> Option<&Half> {
+        self.halves().find(|half| half.id == id)
+    }
+
+    pub(crate) fn is_attached(&self, half: u16) -> bool {
+        self.half(half).is_some_and(Half::is_attached)
     }
 
     /// Adds a region's memory.
-    pub(crate) fn add_region(&mut self, region: Region) -> Result<u8, PoolError> {
-        // SAFETY: the list is reached through the one control half's pool reference, here exclusively.
-        let regions = unsafe { &mut *self.0.0.regions.get() };
-        let id = regions.len();
-        if id == MAX_REGIONS {
-            return Err(PoolError::TableFull {
-                table: Table::Regions,
-                capacity: MAX_REGIONS,
-            });
+    pub(crate) fn add_region(&self, region: Region) -> Result<u8, PoolError> {
+        let base = region.base();
+        let region = Box::into_raw(Box::new(region));
+        for (id, entry) in self.regions.iter().enumerate() {
+            let free = ptr::null_mut();
+            // Relaxed: nobody reads a region until the core is dropped.
+            let added = entry.compare_exchange(free, region, Ordering::Relaxed, Ordering::Relaxed);
+            if added.is_ok() {
+                self.set_base(id, base);
+                return Ok(id as u8);
+            }
         }
-        // Relaxed: slots of this region are published by a push (release) that follows.
-        self.bases[id].store(region.base().as_ptr(), Ordering::Relaxed);
-        regions.reserve_exact(1);
-        regions.push(region);
-        Ok(id as u8)
+        // SAFETY: from the box above; no entry names it.
+        drop(unsafe { Box::from_raw(region) });
+        Err(PoolError::TableFull {
+            table: Table::Regions,
+            capacity: MAX_REGIONS,
+        })
     }
 
     /// Bytes of every table that the core owns, itself included; the samples excluded.
     pub(crate) fn heap_bytes(&self) -> usize {
-        // SAFETY: the list is changed only through `&mut` of the one control half's pool reference, which is borrowed
-        // here.
-        let regions = unsafe { &*self.0.0.regions.get() };
-        let halves: usize = self.halves().map(|half| half.heap_bytes()).sum();
+        // SAFETY: tables are freed only through an exclusive borrow.
+        let bytes = |half: &Half| unsafe { half.heap_bytes() };
+        let halves: usize = self.halves().map(bytes).sum();
         size_of::<Core>()
             + self.table.heap_bytes()
             + size_of_val(&*self.size_classes)
             + self.size_classes().count() * size_of::<SizeClass>()
             + halves
-            + regions.capacity() * size_of::<Region>()
+            + live(&self.regions).count() * size_of::<Region>()
     }
 
-    /// Adds a size class, made for the first free number.
+    /// Adds a size class of a half. Returns its number.
     pub(crate) fn add_size_class(
         &mut self,
-        make: impl FnOnce(u16) -> SizeClass,
-    ) -> Result<SharedPtr<SizeClass>, PoolError> {
-        add(&self.size_classes, Table::SizeClasses, make)
-    }
-
-    /// Adds a half, made for the first free number.
-    pub(crate) fn add_half(
-        &mut self,
-        make: impl FnOnce(u16) -> Half,
-    ) -> Result<SharedPtr<Half>, PoolError> {
-        add(&self.halves, Table::Halves, make)
+        on_release: OnRelease,
+        half: u16,
+        samples: u32,
+        reserve: u32,
+    ) -> Result<u16, PoolError> {
+        let id = free_id(&self.size_classes, Table::SizeClasses)?;
+        let (pool, place) = (self.0.state(), (half, id));
+        // SAFETY: the core frees its size classes before itself.
+        let made = unsafe { SizeClass::new(pool, on_release, place, samples, reserve) };
+        // Relaxed: a slot that names it is published by a push (release) that follows.
+        self.size_class_entry(id)
+            .store(Box::into_raw(Box::new(made)), Ordering::Relaxed);
+        Ok(id)
     }
 
     /// The number that the next half will get.
-    pub(crate) fn next_half(&self) -> Option<u16> {
-        let free = |entry: &AtomicPtr<Half>| entry.load(Ordering::Relaxed).is_null();
-        self.halves.iter().position(free).map(|id| id as u16)
+    pub(crate) fn next_half(&self) -> Result<u16, PoolError> {
+        free_id(&self.halves, Table::Halves)
     }
 
-    /// Counts off the pool reference of a half whose owner died.
+    /// Adds a half without an owner, with these size classes.
+    pub(crate) fn add_half(&mut self, classes: &HalfClasses<'_>) -> Result<u16, PoolError> {
+        let id = self.next_half()?;
+        let made = Half::new(id, self.class_table(classes)?);
+        self.halves[usize::from(id)].store(Box::into_raw(Box::new(made)), Ordering::Relaxed);
+        Ok(id)
+    }
+
+    /// Offers these size classes to the owner of a half.
+    pub(crate) fn publish_classes(&mut self, half: u16, classes: &HalfClasses<'_>) {
+        if let (Some(half), Ok(table)) = (self.half(half), self.class_table(classes)) {
+            // SAFETY: this pool reference is borrowed exclusively.
+            unsafe { half.publish(table) };
+        }
+    }
+
+    /// Frees the tables that owners have retired.
+    pub(crate) fn collect_retired(&mut self) {
+        for half in self.halves() {
+            // SAFETY: as above.
+            unsafe { half.collect_retired() };
+        }
+    }
+
+    /// The class table of a half. Its size classes live as long: it is put into a half before any is removed, and from
+    /// then on `remove_if_unused` finds it there.
+    fn class_table(&self, classes: &HalfClasses<'_>) -> Result<Box<ClassTable>, PoolError> {
+        let find = |ids: &[u16]| -> Vec<&SizeClass> {
+            ids.iter().filter_map(|&id| self.size_class(id)).collect()
+        };
+        let (active, draining) = (find(classes.active), find(classes.draining));
+        // SAFETY: see above.
+        let table = unsafe { ClassTable::new(classes.shift, &active, &draining) };
+        table.map(Box::new).ok_or(PoolError::BadClasses {
+            count: active.len(),
+            smallest: 0,
+            most: MAX_CLASSES,
+        })
+    }
+
+    /// Gives a half whose owner died these size classes, in place of every table that it has, and detaches it.
     ///
     /// # Safety
-    /// That pool reference belongs to this core and is never dropped.
-    pub(crate) unsafe fn release_abandoned(&mut self) {
-        // Relaxed: the dead thread has released nothing. This pool reference stays, so that it is not the last.
-        self.pool_refs.fetch_sub(1, Ordering::Relaxed);
+    /// That owner's `RealtimePool` is never used again, not even dropped.
+    pub(crate) unsafe fn replace_owner(&mut self, half: u16, classes: &HalfClasses<'_>) {
+        if let (Some(half), Ok(table)) = (self.half(half), self.class_table(classes)) {
+            // SAFETY: as above, and the owner is dead by the caller's contract.
+            unsafe { half.replace_tables(table) };
+            half.detach();
+            // Its pool reference. Relaxed: the dead thread has released nothing. This pool reference stays, so that it
+            // is not the last.
+            self.pool_refs.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 
     /// Frees a size class once none of its buffers exists and its half's table no longer names it. Returns whether it
     /// did.
-    pub(crate) fn remove_if_unused(&mut self, size_class: SharedPtr<SizeClass>) -> bool {
-        let named = self
-            .halves()
-            .filter(|half| half.id == size_class.half)
-            .any(|half| {
-                // The owner uses the table that was published last, and only this side publishes: the table stays
-                // during this look.
-                !half.is_current() || half.current().all().any(|other| other.id == size_class.id)
-            });
+    pub(crate) fn remove_if_unused(&mut self, id: u16) -> bool {
+        let Some(size_class) = self.size_class(id) else {
+            return false;
+        };
+        // SAFETY: this pool reference is borrowed exclusively.
+        let names = |half: &Half| unsafe { half.names(id) };
+        let named = self.half(size_class.half).is_some_and(names);
         if named || size_class.carved() > 0 {
             return false;
         }
-        let entry = &self.size_classes[usize::from(size_class.id) % MAX_SIZE_CLASSES];
-        entry.store(ptr::null_mut(), Ordering::Relaxed);
-        // SAFETY: boxed in `add`. No handle owns a buffer of it (none is carved), and no table names it.
-        drop(unsafe { Box::from_raw(size_class.0.as_ptr()) });
+        let removed = self
+            .size_class_entry(id)
+            .swap(ptr::null_mut(), Ordering::Relaxed);
+        // SAFETY: from a box. No handle owns a buffer of it (none is carved), no table names it, and nothing is borrowed
+        // from this pool reference.
+        drop(unsafe { Box::from_raw(removed) });
         true
     }
+}
+
+/// The size classes of a half, by their numbers, smallest first.
+pub(crate) struct HalfClasses<'ids> {
+    /// The shift of [`bucket_shift`](super::class_table::bucket_shift).
+    pub(crate) shift: u32,
+    /// Those that serve requests: at least one.
+    pub(crate) active: &'ids [u16],
+    /// Those that are retired while buffers of theirs are in use.
+    pub(crate) draining: &'ids [u16],
 }
 
 impl Deref for ControlRef {
@@ -411,8 +400,7 @@ impl Deref for ControlRef {
 
 impl Drop for ControlRef {
     fn drop(&mut self) {
-        // From now on nobody collects what is shed. Relaxed: a hint.
-        self.controlled.store(0, Ordering::Relaxed);
+        self.end_control();
     }
 }
 
@@ -421,8 +409,8 @@ pub(crate) struct PoolRef(SharedPtr<Core>);
 
 impl PoolRef {
     #[inline]
-    pub(super) const fn core(&self) -> SharedPtr<Core> {
-        self.0
+    pub(super) const fn state(&self) -> SharedPtr<PoolState> {
+        self.0.state()
     }
 }
 
@@ -431,18 +419,21 @@ impl Deref for PoolRef {
 
     #[inline]
     fn deref(&self) -> &Core {
-        &self.0
+        // SAFETY: this pool reference is counted, and the core lives until the last one is dropped.
+        unsafe { self.0.get() }
     }
 }
 
 impl Drop for PoolRef {
     fn drop(&mut self) {
-        let core = self.0;
+        let core: &Core = self;
         if core.pool_refs.fetch_sub(1, POOL_REFS_COUNT_DOWN) != 1 {
             return;
         }
         let mut leased = 0;
-        for size_class in core.size_classes() {
+        for size_class in live(&core.size_classes) {
+            // SAFETY: what is in the directory is alive, and the control half is gone.
+            let size_class = unsafe { &*size_class };
             let returned_to_inbox = size_class.shared.inbox.close();
             let returned_to_inbox = if cfg!(wavepool_mutant = "teardown_without_inbox") {
                 0
@@ -452,7 +443,8 @@ impl Drop for PoolRef {
             let idle = size_class.local() + returned_to_inbox + size_class.shared.surplus.length();
             leased += u64::from(size_class.carved() - idle);
         }
-        core.count_down_outstanding(BIAS - leased);
+        // SAFETY: the teardown, which is the only one: the count of pool references reached zero once.
+        unsafe { count_down_outstanding(self.state(), BIAS - leased) };
     }
 }
 

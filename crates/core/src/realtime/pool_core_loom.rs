@@ -36,6 +36,7 @@ use super::*;
 use crate::realtime::buffer::drop_reference;
 use crate::realtime::free_list::{Inbox, SharedList};
 use crate::realtime::leak_ring::LeakRing;
+use crate::realtime::slot_table::SlotTable;
 use crate::{BufferPool, PoolControl, PooledBuffer, RealtimePool};
 
 /// Two preemptions; with `LOOM_MAX_PREEMPTIONS=100` every interleaving there is.
@@ -284,7 +285,7 @@ fn loom_release_while_a_quantum_begins_is_joined_by_the_next() {
 fn loom_request_while_a_quantum_begins_is_served_by_the_next() {
     model(|| {
         let (control, mut half) = pool();
-        let size_class = half.pool.size_classes().next().unwrap();
+        let size_class = control.the_class();
         // After this the class is idle; the next quantum serves all classes, because of a first request.
         half.begin_quantum(0);
         size_class.set_limit(2);
@@ -370,8 +371,7 @@ fn loom_shedding_during_releases_puts_each_buffer_in_one_place() {
         held.into_iter().for_each(|buffer| half.release(buffer));
         // The last of the four lies above the threshold: of the two idle ones one is shed, and one is pushed back to
         // the inbox, or kept if others push meanwhile.
-        let size_class = control.pool.size_classes().next().unwrap();
-        control.drain(&size_class, 1);
+        control.drain_for_model(1);
         control.step(0);
         let audio = thread::spawn(move || {
             half.begin_quantum(0);
@@ -382,7 +382,7 @@ fn loom_shedding_during_releases_puts_each_buffer_in_one_place() {
         worker.join().unwrap();
         let half = audio.join().unwrap();
         collected += control.collect(&mut 4);
-        assert_eq!((collected, size_class.carved()), (1, 3));
+        assert_eq!((collected, control.the_class().carved()), (1, 3));
         assert!(control.leased() == 0 && control.is_valid());
         drop(half);
     });
@@ -394,8 +394,7 @@ fn loom_control_step_during_a_quantum_and_a_release_leaves_each_buffer_in_one_pl
     model_within(4, || {
         let (mut control, mut half) = pool();
         let handle = half.acquire(16).unwrap();
-        let size_class = control.pool.size_classes().next().unwrap();
-        control.drain(&size_class, 1);
+        control.drain_for_model(1);
         let audio = thread::spawn(move || {
             half.begin_quantum(0);
             half
@@ -419,18 +418,16 @@ fn loom_growth_undone_during_an_acquire_leaves_nothing() {
             .build()
             .unwrap();
         let handle = half.acquire(16).unwrap();
-        let size_class = control.pool.size_classes().next().unwrap();
         let audio = thread::spawn(move || {
             drop(half.scratch(16));
             half
         });
         let worker = thread::spawn(move || drop(handle));
-        control.carve(size_class, 1).unwrap();
-        control.uncarve_newly_carved(&size_class, 1);
+        control.carve_and_undo();
         worker.join().unwrap();
         let half = audio.join().unwrap();
         assert!(control.leased() == 0 && control.is_valid());
-        assert_eq!(all(&half).len(), size_class.carved() as usize);
+        assert_eq!(all(&half).len(), control.the_class().carved() as usize);
     });
 }
 

@@ -45,35 +45,30 @@ impl RealtimePool {
     #[inline(always)]
     fn begin(&mut self, first_frame: Option<u64>) {
         self.check_subscribers();
-        let half = self.half.0;
-        if half.has_pending_table() {
+        if self.half().has_pending_table() {
             self.install_pending_table();
         }
-        let epoch = self.pool.request_epoch(half.id);
+        let epoch = self.owned.pool().request_epoch(self.half().id);
         if (epoch != self.quantum.acknowledged_epoch)
             | self.quantum.has_subscribers
             | self.quantum.needs_service
         {
             self.serve_all(epoch);
         } else {
-            let size_class = self.table.in_turn(&mut self.quantum.turn);
+            let size_class = self.owned.table().in_turn(&mut self.quantum.turn);
             if size_class.may_need_service() {
-                self.quantum.needs_service = self.serve(&size_class);
+                self.quantum.needs_service = self.serve(size_class);
             }
         }
         self.first_frame = first_frame;
-        half.frame.set(first_frame);
-        half.quanta.add(1);
+        self.half().frame.set(first_frame);
     }
 
     /// Uses the class table that the control half published last, if there is one.
     #[cold]
     #[inline(never)]
-    pub(crate) fn install_pending_table(&mut self) {
-        if let Some(table) = self.half.0.pick_up_table() {
-            self.table = table;
-            self.quantum.needs_service = true;
-        }
+    fn install_pending_table(&mut self) {
+        self.quantum.needs_service |= self.owned.install_pending_table();
     }
 
     #[inline(always)]
@@ -96,9 +91,10 @@ impl RealtimePool {
         } else {
             self.options.sample_every - 1
         };
-        self.half.0.set_has_subscribers(has_subscribers);
+        self.half().set_has_subscribers(has_subscribers);
         // What had no subscriber is not published later.
-        self.table
+        self.owned
+            .table()
             .all()
             .for_each(|size_class| _ = size_class.take_unpublished());
     }
@@ -108,7 +104,7 @@ impl RealtimePool {
     fn serve_all(&mut self, epoch: u32) {
         let wanted = (epoch != self.quantum.acknowledged_epoch) | self.quantum.needs_service;
         let mut needs_service = false;
-        for size_class in self.table.all() {
+        for size_class in self.owned.table().all() {
             if wanted || size_class.may_need_service() {
                 needs_service |= self.serve(size_class);
             } else {
@@ -117,7 +113,7 @@ impl RealtimePool {
         }
         self.quantum.needs_service = needs_service;
         self.quantum.acknowledged_epoch = if cfg!(wavepool_mutant = "epoch_read_after_the_look") {
-            self.pool.request_epoch(self.half.0.id)
+            self.owned.pool().request_epoch(self.half().id)
         } else {
             epoch
         };
@@ -126,12 +122,12 @@ impl RealtimePool {
     /// Serves one class. Returns whether the next quantum has to continue.
     #[inline(never)]
     fn serve(&self, size_class: &SizeClass) -> bool {
-        let shed = if self.pool.is_controlled() {
+        let shed = if self.owned.pool().is_controlled() {
             SHED_PER_QUANTUM
         } else {
             0
         };
-        let returned = size_class.serve(&self.pool.table, shed);
+        let returned = size_class.serve(&self.owned.pool().table, shed);
         self.publish_pending(size_class, returned);
         size_class.needs_service()
     }
@@ -148,6 +144,9 @@ impl RealtimePool {
         self.publish_recycling(size_class, returns + returned);
     }
 
+    /// Publishes acquires, while there are subscribers. Apart, so that an acquire of which only the call site is
+    /// recorded does not save the registers that this needs.
+    #[inline(never)]
     pub(super) fn publish_allocation(
         &self,
         size_class: &SizeClass,
@@ -155,9 +154,7 @@ impl RealtimePool {
         requested: u32,
         slot: u32,
     ) {
-        if self.quantum.has_subscribers
-            && let Some(observer) = &self.observer
-        {
+        if let Some(observer) = &self.observer {
             observer.allocated(BufferPoolAllocation {
                 class_samples: size_class.samples,
                 requested,

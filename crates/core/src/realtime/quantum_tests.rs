@@ -3,7 +3,7 @@ use crate::BufferPool;
 /// Number of classes that have all their buffers on their local list.
 fn full(half: &super::RealtimePool) -> usize {
     let full = |size_class: &&super::SizeClass| size_class.local() == size_class.carved();
-    half.table.all().filter(full).count()
+    half.owned.table().all().filter(full).count()
 }
 
 #[test]
@@ -42,12 +42,18 @@ fn request_to_one_class_is_served_from_the_next_quantum_on() {
     for quantum in 0..5 {
         half.begin_quantum(quantum);
     }
-    half.table
+    half.owned
+        .table()
         .all()
         .for_each(|size_class| size_class.set_limit(0));
     for left in [272, 144, 16, 0] {
         half.begin_quantum(0);
-        let idle: u32 = half.table.all().map(super::SizeClass::idle_of_owner).sum();
+        let idle: u32 = half
+            .owned
+            .table()
+            .all()
+            .map(super::SizeClass::idle_of_owner)
+            .sum();
         assert_eq!(idle, left);
     }
 }

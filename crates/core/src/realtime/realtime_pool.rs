@@ -4,15 +4,15 @@
 use alloc::boxed::Box;
 use core::cell::Cell;
 use core::marker::PhantomData;
-use core::mem::ManuallyDrop;
 use core::panic::Location;
 use core::ptr::NonNull;
 
 use super::buffer::{PooledBuffer, RawHandle, Scratch};
-use super::class_table::ClassTable;
 use super::half::Half;
-use super::pool_core::{PoolRef, SharedPtr};
-use super::size_class::{AcquireKind, HalfKey, SizeClass, TakenBuffer};
+use super::one_slot_cache::{AcquireKind, TakenBuffer};
+use super::owned_half::OwnedHalf;
+use super::shared_ptr::SharedPtr;
+use super::size_class::{HalfKey, SizeClass};
 use super::slot_table::SlotIndex;
 use crate::error::PoolError;
 use crate::observer::PoolObserver;
@@ -60,16 +60,13 @@ pub(crate) struct HalfOptions {
 /// scratch.len();
 /// ```
 pub struct RealtimePool {
-    // Declared before the pool reference, so that the half is detached before the core may be freed.
-    pub(super) half: Owner,
+    pub(super) owned: OwnedHalf,
     pub(super) key: HalfKey,
-    pub(super) table: SharedPtr<ClassTable>,
     /// First frame of the quantum under way, for events and call sites.
     pub(super) first_frame: Option<u64>,
     pub(super) options: HalfOptions,
     pub(super) observer: Option<Box<dyn PoolObserver>>,
     pub(super) quantum: Quantum,
-    pub(super) pool: PoolRef,
     not_sync: PhantomData<Cell<()>>,
 }
 
@@ -101,35 +98,28 @@ impl Quantum {
     }
 }
 
-/// Ownership of a half: its drop detaches the half.
-pub(crate) struct Owner(pub(super) SharedPtr<Half>);
-
-impl Drop for Owner {
-    fn drop(&mut self) {
-        self.0.detach();
-    }
-}
-
 impl RealtimePool {
-    /// `half` has no other owner.
-    pub(crate) fn new(pool: PoolRef, half: SharedPtr<Half>, options: HalfOptions) -> Self {
+    pub(crate) fn new(owned: OwnedHalf, options: HalfOptions) -> Self {
         Self {
-            table: half.current(),
-            key: HalfKey::new(pool.core(), half.id),
-            half: Owner(half),
+            key: HalfKey::new(owned.pool(), owned.half().id),
+            owned,
             first_frame: None,
             options,
             observer: None,
             quantum: Quantum::new(options.sample_every),
-            pool,
             not_sync: PhantomData,
         }
+    }
+
+    #[inline(always)]
+    pub(super) fn half(&self) -> &Half {
+        self.owned.half()
     }
 
     /// The number of the half: [`PoolControl`](crate::PoolControl) uses it too.
     #[must_use]
     pub fn id(&self) -> u16 {
-        self.half.0.id
+        self.half().id
     }
 
     /// Takes apart a half whose owner died in the middle of an operation, without touching its lists. Returns its
@@ -140,10 +130,11 @@ impl RealtimePool {
     ///
     /// [`PoolControl::reclaim`]: crate::PoolControl::reclaim
     #[must_use]
-    pub fn abandon(self) -> (u16, Option<Box<dyn PoolObserver>>) {
+    pub fn abandon(mut self) -> (u16, Option<Box<dyn PoolObserver>>) {
+        let (id, observer) = (self.id(), self.observer.take());
         // Neither the half is detached nor its pool reference dropped: `reclaim` does both.
-        let mut half = ManuallyDrop::new(self);
-        (half.id(), half.observer.take())
+        core::mem::forget(self);
+        (id, observer)
     }
 
     /// Acquires a buffer for the length of this borrow. See [`Scratch`].
@@ -159,7 +150,7 @@ impl RealtimePool {
         match self.find(samples, AcquireKind::Scratch, false) {
             Some((size_class, taken)) => Ok(Scratch::new(RawHandle::new(
                 size_class,
-                &taken,
+                taken,
                 samples as u32,
             ))),
             None => Err(self.refuse(samples)),
@@ -173,17 +164,17 @@ impl RealtimePool {
         samples: usize,
         kind: AcquireKind,
         critical: bool,
-    ) -> Option<(SharedPtr<SizeClass>, TakenBuffer)> {
-        let (bucket, class) = self.table.guess(samples);
+    ) -> Option<(&SizeClass, TakenBuffer)> {
+        let (bucket, class) = self.owned.table().guess(samples);
         // The cache serves most acquires. It is tried first, and checks by itself whether its buffer is large enough.
-        if let Some(taken) = class.take_cached(kind, samples) {
-            self.half.0.count_demand(bucket, 1);
+        if let Some(taken) = class.cache.take(kind, samples) {
+            self.half().count_demand(bucket, 1);
             return Some((class, taken));
         }
         if !class.serves(samples) {
             return self.find_by_scan(samples, kind, critical);
         }
-        self.half.0.count_demand(bucket, 1);
+        self.half().count_demand(bucket, 1);
         match class.take_from_list(kind, samples as u32) {
             Some(taken) => Some((class, taken)),
             None => self.acquire_slow_path(class, samples, kind, critical),
@@ -197,22 +188,22 @@ impl RealtimePool {
         samples: usize,
         kind: AcquireKind,
         critical: bool,
-    ) -> Option<(SharedPtr<SizeClass>, TakenBuffer)> {
-        let (bucket, own) = self.table.find(samples)?;
+    ) -> Option<(&SizeClass, TakenBuffer)> {
+        let (bucket, own) = self.owned.table().find(samples)?;
         self.find_of(bucket, own, samples, kind, critical)
     }
 
     /// [`find`](Self::find) where bucket and class of the request are known.
     #[inline(always)]
-    fn find_of(
-        &self,
+    fn find_of<'half>(
+        &'half self,
         bucket: usize,
-        own: SharedPtr<SizeClass>,
+        own: &'half SizeClass,
         samples: usize,
         kind: AcquireKind,
         critical: bool,
-    ) -> Option<(SharedPtr<SizeClass>, TakenBuffer)> {
-        self.half.0.count_demand(bucket, 1);
+    ) -> Option<(&'half SizeClass, TakenBuffer)> {
+        self.half().count_demand(bucket, 1);
         match own.take(kind, samples as u32) {
             Some(taken) => Some((own, taken)),
             None => self.acquire_slow_path(own, samples, kind, critical),
@@ -289,20 +280,24 @@ impl RealtimePool {
         samples: NonNull<f32>,
         index: SlotIndex,
     ) {
-        if size_class.owner != self.key {
+        // SAFETY: the handle keeps its size class alive; after the release the owner's table does, which names each size
+        // class that has buffers.
+        let class = unsafe { size_class.get() };
+        if class.owner != self.key {
             // SAFETY: the caller's contract: the words of the only handle, which is not used again.
             return unsafe { RawHandle::release_remote::<false>(size_class, samples, index) };
         }
         if cfg!(debug_assertions) {
-            // SAFETY: as above; the length is the buffer's.
-            unsafe { RawHandle::from_parts(size_class, samples, index, size_class.samples).wipe() };
+            // SAFETY: as above. One sample is in every buffer.
+            unsafe { RawHandle::from_parts(size_class, samples, index, 1).wipe() };
         }
-        if !size_class.return_to_cache(index) {
+        // SAFETY: as above; this is the owner's thread, and the size class is of this half.
+        if !unsafe { class.put_back(index) } {
             // SAFETY: as above; this is the owner's thread, and the size class is of this half.
             unsafe { RawHandle::release_local(size_class, samples, index) };
         }
         if self.quantum.has_subscribers {
-            self.publish_return(&size_class);
+            self.publish_return(class);
         }
     }
 
@@ -322,27 +317,19 @@ impl RealtimePool {
     pub(super) fn take_pair_of(
         &self,
         bucket: usize,
-        own: SharedPtr<SizeClass>,
+        own: &SizeClass,
         samples: usize,
         site: &'static Location<'static>,
     ) -> Option<[RawHandle; 2]> {
-        let core = self.pool.core();
-        let pair = own.pop_pair(&core.table, samples as u32)?;
-        self.half.0.count_demand(bucket, 2);
-        let count = own.list_acquires.add(2);
+        let pair = own.take_pair(samples as u32)?;
+        self.half().count_demand(bucket, 2);
+        let count = pair[1].count;
         if count & self.quantum.unsampled_mask < 2 {
-            let [(first, _), (second, _)] = pair;
-            self.record_acquire(&own, first, samples as u32, count - 1, site);
-            self.record_acquire(&own, second, samples as u32, count, site);
+            for taken in &pair {
+                self.record_acquire(own, taken.index, samples as u32, taken.count, site);
+            }
         }
-        Some(pair.map(|(index, slot)| {
-            let taken = TakenBuffer {
-                index,
-                samples: core.samples_at(slot),
-                count,
-            };
-            RawHandle::new(own, &taken, samples as u32)
-        }))
+        Some(pair.map(|taken| RawHandle::new(own, taken, samples as u32)))
     }
 
     /// Records the call site of one acquire in so many, and publishes each acquire while there are subscribers.
@@ -357,17 +344,19 @@ impl RealtimePool {
         site: &'static Location<'static>,
     ) {
         if count & (self.options.sample_every - 1) == 0 {
-            let (sites, table) = (&self.half.0.sites, &self.pool.table);
+            let (sites, table) = (&self.half().sites, &self.owned.pool().table);
             sites.record(table, index, self.first_frame, site);
         }
-        self.publish_allocation(size_class, 1, samples, index.raw());
+        if self.quantum.has_subscribers {
+            self.publish_allocation(size_class, 1, samples, index.raw());
+        }
     }
 
     #[inline(always)]
     pub(super) fn take_of(
         &self,
         bucket: usize,
-        own: SharedPtr<SizeClass>,
+        own: &SizeClass,
         samples: usize,
         site: &'static Location<'static>,
     ) -> Option<RawHandle> {
@@ -378,21 +367,21 @@ impl RealtimePool {
     #[inline(always)]
     fn finish_acquire(
         &self,
-        (size_class, taken): (SharedPtr<SizeClass>, TakenBuffer),
+        (size_class, taken): (&SizeClass, TakenBuffer),
         samples: usize,
         site: &'static Location<'static>,
     ) -> RawHandle {
         if taken.count & self.quantum.unsampled_mask == 0 {
-            self.record_acquire(&size_class, taken.index, samples as u32, taken.count, site);
+            self.record_acquire(size_class, taken.index, samples as u32, taken.count, site);
         }
-        RawHandle::new(size_class, &taken, samples as u32)
+        RawHandle::new(size_class, taken, samples as u32)
     }
 }
 
 impl Drop for RealtimePool {
     fn drop(&mut self) {
-        for size_class in self.table.all() {
-            size_class.flush_cache_and_leaked_scratch(&self.pool.table);
+        for size_class in self.owned.table().all() {
+            size_class.flush_cache_and_leaked_scratch(&self.owned.pool().table);
             self.publish_pending(size_class, 0);
         }
     }

@@ -5,16 +5,17 @@
 //! | local | the owner | the owner, one at a time, with plain loads and stores |
 //! | inbox | any thread, with one compare-and-swap for each buffer | the owner takes all with one swap |
 //! | surplus | the owner | the control half takes all with one swap |
+#![allow(unsafe_code)] // Hands slots of its own pool to the cache.
 
-use core::ptr;
 use core::ptr::NonNull;
 
 use super::cells::Counter;
 use super::free_list::{Chain, Inbox, SharedList};
-use super::one_slot_cache::initial_cache_state;
-use super::pool_core::{Core, MAX_HALVES, OnRelease, SharedPtr};
-use super::slot_table::{Link, OptionalIndex, Slot, SlotIndex, SlotState, SlotTable};
-use crate::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
+use super::one_slot_cache::{AcquireKind, CacheState, OneSlotCache, TakenBuffer};
+use super::pool_state::{MAX_HALVES, OnRelease, PoolState};
+use super::shared_ptr::SharedPtr;
+use super::slot_table::{Link, OptionalIndex, Slot, SlotIndex, SlotTable};
+use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 /// The threshold that no address reaches: nothing is reclaimed.
 pub(crate) const NO_THRESHOLD: u64 = u64::MAX;
@@ -23,22 +24,6 @@ const NO_CREDIT: i64 = i64::MIN / 2;
 
 /// Stored in place of the window's peak by the control half, after it has read it: the owner starts a new window.
 pub(super) const PEAK_RESTARTS: u32 = u32::MAX;
-
-/// The two kinds of acquire, which are counted apart.
-#[derive(Clone, Copy)]
-pub(crate) enum AcquireKind {
-    Scratch,
-    Owned,
-}
-
-/// A buffer that was taken for an acquire.
-pub(crate) struct TakenBuffer {
-    pub(super) index: SlotIndex,
-    pub(super) samples: NonNull<f32>,
-    /// Number of acquires that were counted with this one, itself included. 0 for a `Scratch` from the local list,
-    /// which is not counted.
-    pub(super) count: u64,
-}
 
 /// One size class of one half: its idle buffers, and the counts of all others.
 ///
@@ -60,8 +45,8 @@ pub(crate) struct TakenBuffer {
 /// See `docs/decisions/0008-three-free-lists-per-size-class.md`.
 #[repr(C, align(64))]
 pub(crate) struct SizeClass {
-    /// The pool that the class belongs to.
-    pub(super) core: SharedPtr<Core>,
+    /// The pool that the class belongs to, and that lives longer.
+    pool: SharedPtr<PoolState>,
     /// Capacity of its buffers, in samples.
     pub(crate) samples: u32,
     /// Local buffers that only critical acquires may take.
@@ -79,21 +64,10 @@ pub(crate) struct SizeClass {
     /// [`Slot::address_key`]: super::slot_table::Slot::address_key
     pub(super) reclaim_threshold: AtomicU64,
     owner_part: CacheLine,
-    /// Index of the buffer that was cached last, or none. It stays while that buffer is acquired, so that its release
-    /// is recognised. The owner writes it, like every field down to `window_peak`.
-    pub(super) cached: Link,
-    /// Capacity of the cached buffer; 0 while the cache is empty.
-    pub(super) cached_capacity: AtomicU32,
-    /// A `CacheState`, which counts while the cache is empty.
-    pub(super) cache_state: AtomicU32,
+    /// The owner writes it, like every field down to `window_peak`.
+    pub(super) cache: OneSlotCache,
     /// First slot of the local list, or none.
     pub(super) first: Link,
-    /// Address of the samples, and slot state, of the buffer that was cached last. Valid while `cached` is not none.
-    pub(super) cached_samples: AtomicPtr<f32>,
-    pub(super) cached_slot_state: AtomicPtr<SlotState>,
-    /// Acquires served from the cache: by `Scratch`, and all others.
-    pub(super) cache_scratches: Counter,
-    pub(super) cache_acquires: Counter,
     /// Buffers popped off the local list by acquires.
     pub(super) pops: Counter,
     /// Buffers that the owner pushed to the local list when they were released.
@@ -127,14 +101,14 @@ pub(crate) struct SizeClass {
     pub(crate) shared: SharedSide,
 }
 
-/// Identifies a half by an address inside its core: the halves of one core differ, and cores do not overlap.
+/// Identifies a half by an address inside its pool: the halves of one pool differ, and pools do not overlap.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct HalfKey(usize);
 
 impl HalfKey {
-    pub(super) fn new(core: SharedPtr<Core>, half: u16) -> Self {
-        const { assert!(size_of::<Core>() >= MAX_HALVES) };
-        Self(core.address() + usize::from(half))
+    pub(super) fn new(pool: &PoolState, half: u16) -> Self {
+        const { assert!(size_of::<PoolState>() >= MAX_HALVES) };
+        Self(core::ptr::from_ref(pool).addr() + usize::from(half))
     }
 }
 
@@ -162,31 +136,28 @@ pub(crate) struct SharedSide {
 }
 
 impl SizeClass {
-    pub(crate) fn new(
-        core: SharedPtr<Core>,
+    /// # Safety
+    /// The pool lives as long as the size class.
+    pub(super) unsafe fn new(
+        pool: SharedPtr<PoolState>,
         on_release: OnRelease,
         (half, id): (u16, u16),
         samples: u32,
         reserve: u32,
     ) -> Self {
         Self {
-            core,
+            pool,
             samples,
             reserve,
-            owner: HalfKey::new(core, half),
+            // SAFETY: it lives now, by the function's contract.
+            owner: HalfKey::new(unsafe { pool.get() }, half),
             half,
             id,
             on_release,
             reclaim_threshold: AtomicU64::new(NO_THRESHOLD),
             owner_part: CacheLine,
-            cached: Link::new(),
-            cached_capacity: AtomicU32::new(0),
-            cache_state: AtomicU32::new(initial_cache_state(on_release, reserve) as u32),
+            cache: OneSlotCache::new(initial_cache_state(on_release, reserve)),
             first: Link::new(),
-            cached_samples: AtomicPtr::new(ptr::null_mut()),
-            cached_slot_state: AtomicPtr::new(ptr::null_mut()),
-            cache_scratches: Counter::default(),
-            cache_acquires: Counter::default(),
             pops: Counter::default(),
             pushes: Counter::default(),
             credit: AtomicU64::new(NO_CREDIT as u64),
@@ -213,6 +184,17 @@ impl SizeClass {
         }
     }
 
+    #[inline(always)]
+    pub(super) fn pool(&self) -> &PoolState {
+        // SAFETY: it lives as long as this size class, by the contract of `new`.
+        unsafe { self.pool.get() }
+    }
+
+    #[inline(always)]
+    pub(super) const fn pool_ptr(&self) -> SharedPtr<PoolState> {
+        self.pool
+    }
+
     /// Whether a buffer of the class holds a request of `samples`. No class serves a request for no samples.
     #[inline(always)]
     pub(crate) const fn serves(&self, samples: usize) -> bool {
@@ -226,10 +208,10 @@ impl SizeClass {
     /// is empty.
     #[inline(always)] // See `RealtimePool::scratch`.
     pub(super) fn take_from_list(&self, kind: AcquireKind, samples: u32) -> Option<TakenBuffer> {
-        let (index, slot) = self.pop(&self.core.table, samples)?;
+        let (index, slot) = self.pop(&self.pool().table, samples)?;
         Some(TakenBuffer {
             index,
-            samples: self.core.samples_at(slot),
+            samples: self.pool().samples_at(slot),
             count: match kind {
                 AcquireKind::Scratch => 0,
                 AcquireKind::Owned => self.list_acquires.add(1),
@@ -241,7 +223,7 @@ impl SizeClass {
     /// first of the local list.
     #[inline(always)] // See `RealtimePool::scratch`.
     pub(super) fn take(&self, kind: AcquireKind, samples: u32) -> Option<TakenBuffer> {
-        match self.take_cached(kind, samples as usize) {
+        match self.cache.take(kind, samples as usize) {
             None => self.take_from_list(kind, samples),
             taken => taken,
         }
@@ -249,10 +231,10 @@ impl SizeClass {
 
     /// [`take`](Self::take) for a critical acquire, which may use the reserve. The cache is empty.
     pub(super) fn take_reserve(&self, samples: u32) -> Option<TakenBuffer> {
-        let (index, slot) = self.pop_reserve(&self.core.table, samples)?;
+        let (index, slot) = self.pop_reserve(&self.pool().table, samples)?;
         Some(TakenBuffer {
             index,
-            samples: self.core.samples_at(slot),
+            samples: self.pool().samples_at(slot),
             count: self.list_acquires.add(1),
         })
     }
@@ -276,6 +258,19 @@ impl SizeClass {
         self.unlink(slot);
         self.pops.add(1);
         Some((index, slot))
+    }
+
+    /// [`take`](Self::take) of two buffers of the local list, if [`pop_pair`](Self::pop_pair) has them.
+    #[inline(always)]
+    pub(super) fn take_pair(&self, samples: u32) -> Option<[TakenBuffer; 2]> {
+        let [first, second] = self.pop_pair(&self.pool().table, samples)?;
+        let count = self.list_acquires.add(2);
+        let taken = |(index, slot), count| TakenBuffer {
+            index,
+            samples: self.pool().samples_at(slot),
+            count,
+        };
+        Some([taken(first, count - 1), taken(second, count)])
     }
 
     /// [`pop`](Self::pop) of two buffers, if the credit covers both: then they cannot make a new peak and the reserve
@@ -385,8 +380,8 @@ impl SizeClass {
     /// Accepts a buffer that the owner released: to the local list, or to the surplus if it is at or above the reclaim
     /// threshold.
     #[inline(always)]
-    pub(super) fn push_returned(&self, index: SlotIndex) {
-        let table = &self.core.table;
+    fn push_returned(&self, index: SlotIndex) {
+        let table = &self.pool().table;
         let slot = table.slot(index);
         if self.reclaim_threshold() == NO_THRESHOLD
             || !self.shed_if_above_threshold(table, slot, index)
@@ -396,8 +391,11 @@ impl SizeClass {
     }
 
     /// [`push_returned`](Self::push_returned) of two buffers whose slot states are not yet cleared.
+    ///
+    /// # Safety
+    /// As for `accept_released`.
     #[inline(always)]
-    pub(super) fn push_pair_returned(&self, pair: [(SlotIndex, Slot<'_>); 2]) {
+    pub(super) unsafe fn push_pair_returned(&self, pair: [(SlotIndex, Slot<'_>); 2]) {
         let [(first, slot), (second, below)] = pair;
         slot.clear();
         below.clear();
@@ -416,7 +414,7 @@ impl SizeClass {
     #[inline(never)]
     fn shed_if_above_threshold(&self, table: &SlotTable, slot: Slot<'_>, index: SlotIndex) -> bool {
         // Without a control half nobody would collect the surplus.
-        if !self.core.is_controlled() {
+        if !self.pool().is_controlled() {
             return false;
         }
         let shed = slot.address_key() >= self.reclaim_threshold()
@@ -426,6 +424,97 @@ impl SizeClass {
             self.transfer(-1);
         }
         shed
+    }
+
+    /// Returns a released buffer to the cache if it was the last one there: see [`OneSlotCache::put_back`].
+    ///
+    /// # Safety
+    /// On the owner's thread, from the only handle for the buffer, which is not used again if this returns true.
+    #[inline(always)]
+    pub(super) unsafe fn put_back(&self, index: SlotIndex) -> bool {
+        self.cache.put_back(index, self.samples)
+    }
+
+    /// Returns a `Scratch` to the cache if it was taken from there.
+    ///
+    /// # Safety
+    /// As for `put_back`.
+    #[inline(always)]
+    pub(super) unsafe fn put_back_scratch(&self, index: SlotIndex) -> bool {
+        self.cache.put_back_scratch(index, self.samples)
+    }
+
+    /// Accepts a buffer that the owner released and that does not simply return to the cache: into the cache if that is
+    /// free, else to the local list or the surplus.
+    ///
+    /// # Safety
+    /// On the owner's thread, from the only handle for the buffer, which is not used again.
+    pub(super) unsafe fn accept_released(&self, index: SlotIndex, samples: NonNull<f32>) {
+        let slot = self.pool().table.slot(index);
+        slot.clear();
+        // SAFETY: the slot is of this class's pool, which keeps the class.
+        if !unsafe { self.cache.put(slot, index, samples, self.samples) } {
+            self.push_returned(index);
+        }
+    }
+
+    /// Pushes the cached buffer to the local list, and disables the cache while released buffers have to be checked. A
+    /// `Scratch` that was taken from the cache returns to it first, so that nothing happens before.
+    pub(super) fn flush_cache(&self, table: &SlotTable) {
+        if self.cache.is(CacheState::Borrowed) {
+            return;
+        }
+        // Pushed before it leaves the cache: at every moment one of the two names it.
+        if let Some(index) = self.cache.cached() {
+            self.push(table.slot(index), index);
+        }
+        self.cache.clear(self.flushed_cache_state());
+    }
+
+    /// [`flush_cache`](Self::flush_cache) for moments at which no `Scratch` can be alive: one that is still missing
+    /// was leaked and will not return. From then on its slot state says that it is acquired, like that of any other
+    /// buffer in use.
+    pub(super) fn flush_cache_and_leaked_scratch(&self, table: &SlotTable) {
+        if let Some(leaked) = self.cache.borrowed_scratch() {
+            // The slot says it before the cache does not any more, as in `OneSlotCache::take`.
+            table.slot(leaked).set_requested(self.samples);
+            self.cache.clear(self.flushed_cache_state());
+        }
+        self.flush_cache(table);
+    }
+
+    /// The state of the cache after a flush.
+    fn flushed_cache_state(&self) -> CacheState {
+        if self.reclaim_threshold() == NO_THRESHOLD {
+            initial_cache_state(self.on_release, self.reserve)
+        } else {
+            CacheState::Disabled
+        }
+    }
+
+    /// Whether the cache is disabled without a reason.
+    #[inline(always)]
+    pub(super) fn cache_should_be_enabled(&self) -> bool {
+        self.cache.is(CacheState::Disabled) && self.flushed_cache_state() == CacheState::Empty
+    }
+
+    /// Empties the cache after its owner died: see [`OneSlotCache::reclaim`].
+    pub(crate) fn reclaim_cache(&self) -> Option<(SlotIndex, bool)> {
+        self.cache.reclaim(self.flushed_cache_state())
+    }
+
+    /// The cached buffer as a chain, to be read while the owner does not change it.
+    pub(crate) fn peek_cache(&self) -> Chain {
+        self.cache.cached().map_or(Chain::EMPTY, |index| Chain {
+            first: OptionalIndex::some(index),
+            length: 1,
+            newly_carved: 0,
+        })
+    }
+
+    /// The buffer that is acquired as a `Scratch` and will return to the cache.
+    pub(crate) fn borrowed_scratch(&self) -> Option<SlotIndex> {
+        self.cache.borrowed_scratch()
     }
 
     /// Takes the whole local list. Called by its owner, or by the control half while the half is detached.
@@ -509,14 +598,36 @@ impl SizeClass {
     }
 }
 
+/// The first state of a cache: disabled where samples are scrubbed on release, or where the reserve makes every
+/// acquire count the list.
+fn initial_cache_state(on_release: OnRelease, reserve: u32) -> CacheState {
+    if on_release != OnRelease::Scrub && reserve == 0 {
+        CacheState::Empty
+    } else {
+        CacheState::Disabled
+    }
+}
+
 #[cfg(all(test, not(loom)))]
 impl SizeClass {
     /// A size class outside of any pool, which accounts for the given number of buffers.
     pub(super) fn for_test(carved: u32, reserve: u32) -> Self {
-        let core = SharedPtr::for_test();
-        let size_class = Self::new(core, OnRelease::Leave, (0, 0), 256, reserve);
+        let size_class = Self::of_test(OnRelease::Leave, 256, reserve);
         size_class.add_carved(carved);
         size_class
+    }
+
+    pub(super) fn of_test(on_release: OnRelease, samples: u32, reserve: u32) -> Self {
+        let pool = SharedPtr::from(PoolState::for_test());
+        // SAFETY: the state is never freed.
+        unsafe { Self::new(pool, on_release, (0, 0), samples, reserve) }
+    }
+
+    /// Puts a buffer into the cache, as its release does.
+    pub(super) fn cache_accepts(&self, table: &SlotTable, index: SlotIndex) -> bool {
+        let (slot, samples) = (table.slot(index), NonNull::dangling());
+        // SAFETY: a test uses its size class only as long as its table.
+        unsafe { self.cache.put(slot, index, samples, self.samples) }
     }
 }
 

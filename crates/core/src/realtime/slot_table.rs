@@ -1,5 +1,5 @@
 //! One small record per buffer, at an address that never changes, found by a 24-bit index.
-#![allow(unsafe_code)] // Unchecked indexing on the audio thread's fast path; every index is made here.
+#![allow(unsafe_code)] // Chunks behind atomic pointers.
 
 use alloc::boxed::Box;
 use core::ptr;
@@ -28,9 +28,7 @@ pub const MAX_SAMPLES: usize = (1 << 29) - 1;
 /// The size class of a slot without memory.
 const UNCARVED: u16 = u16::MAX;
 
-/// The number of a slot of the table it came from.
-///
-/// Invariant: below the table's count. Only [`SlotTable`] makes new ones.
+/// The number of a slot. A table checks each that it is given: see [`SlotTable::slot`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SlotIndex(u32);
 
@@ -40,9 +38,7 @@ impl SlotIndex {
     }
 }
 
-/// The index of a slot, or none, in the one word that lists and links have for it.
-///
-/// Invariant: the number of a [`SlotIndex`], or [`NIL`].
+/// The index of a slot, or none ([`NIL`]), in the one word that lists and links have for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct OptionalIndex(u32);
 
@@ -54,10 +50,8 @@ impl OptionalIndex {
         Self(index.0)
     }
 
-    /// # Safety
-    /// `raw` came from [`raw`](Self::raw), for a slot of the same table.
     #[inline(always)]
-    pub(super) const unsafe fn from_raw(raw: u32) -> Self {
+    pub(super) const fn from_raw(raw: u32) -> Self {
         Self(raw)
     }
 
@@ -71,10 +65,9 @@ impl OptionalIndex {
         (self.0 < NIL).then_some(SlotIndex(self.0))
     }
 
-    /// # Safety
-    /// It is not [`NONE`](Self::NONE).
+    /// The index of what is known not to be [`NONE`](Self::NONE), whose number no table has.
     #[inline(always)]
-    pub(super) const unsafe fn get_unchecked(self) -> SlotIndex {
+    pub(super) const fn known(self) -> SlotIndex {
         SlotIndex(self.0)
     }
 }
@@ -171,7 +164,11 @@ impl SlotExtent {
 impl Slot<'_> {
     /// Every access is relaxed: the owner of a slot reads its words, and the hand-over (a push and a take, or a handle
     /// moved by the user) orders them. The control half reads them as racing figures.
-    pub(crate) fn carve(&self, region: u8, unit: u32, size_class: u16) {
+    ///
+    /// # Safety
+    /// From this place in the region on, the memory of one buffer of the size class belongs to no other carved slot. The
+    /// slot is on no list and is pushed to one of that size class.
+    pub(crate) unsafe fn carve(&self, region: u8, unit: u32, size_class: u16) {
         self.extent.unit.store(unit, Ordering::Relaxed);
         self.extent.size_class.store(size_class, Ordering::Relaxed);
         self.extent.region.store(region, Ordering::Relaxed);
@@ -332,23 +329,22 @@ impl SlotTable {
         (first..self.count.load(Ordering::Relaxed)).map(SlotIndex)
     }
 
+    /// # Panics
+    /// With the index of no slot of this table, which no list of its pool has.
     #[inline(always)]
     pub(crate) fn slot(&self, index: SlotIndex) -> Slot<'_> {
         let (chunk, slot) = (index.0 >> CHUNK_BITS, index.0 as usize % CHUNK);
-        // SAFETY: bounds: an index is below `count` of its table, whose chunks up to that count exist and hold `CHUNK`
-        // slots each. Initialised before the index was returned by `add`. Aliasing: shared access only; all fields are
-        // atomic. Lifetime: chunks live as long as the table. Thread: the index reached this one by a synchronising
-        // hand-over, which also published the chunk's pointer, so that the relaxed load cannot read an older null.
-        unsafe {
-            let chunk = self
-                .chunks
-                .get_unchecked(chunk as usize)
-                .load(Ordering::Relaxed);
-            core::hint::assert_unchecked(!chunk.is_null());
-            Slot {
-                state: (*chunk).states.get_unchecked(slot),
-                extent: (*chunk).extents.get_unchecked(slot),
-            }
+        let chunk = self.chunks.get(chunk as usize);
+        // Relaxed: whoever got the index of a slot got it by a synchronising hand-over, which also published the chunk.
+        let chunk = chunk.map_or(ptr::null_mut(), |chunk| chunk.load(Ordering::Relaxed));
+        // SAFETY: null, or made by `add`, initialised before it was stored, and freed with the table. Only shared
+        // references to it exist; all fields are atomic.
+        match unsafe { chunk.as_ref() } {
+            Some(chunk) => Slot {
+                state: &chunk.states[slot],
+                extent: &chunk.extents[slot],
+            },
+            None => no_such_slot(index),
         }
     }
 
@@ -357,6 +353,21 @@ impl SlotTable {
         let chunks = (self.count.load(Ordering::Relaxed) as usize).div_ceil(CHUNK);
         size_of_val(&*self.chunks) + chunks * size_of::<Chunk>()
     }
+}
+
+#[cfg(all(test, not(loom)))]
+impl Slot<'_> {
+    /// [`carve`](Self::carve) in a table of a test, which nobody acquires buffers from.
+    pub(crate) fn carve_for_test(&self, region: u8, unit: u32, size_class: u16) {
+        // SAFETY: no memory belongs to the slot, and none is used.
+        unsafe { self.carve(region, unit, size_class) }
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn no_such_slot(index: SlotIndex) -> ! {
+    panic!("slot {} of another pool", index.0)
 }
 
 #[cfg(all(test, not(loom)))]

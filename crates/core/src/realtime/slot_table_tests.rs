@@ -48,9 +48,21 @@ fn slot_state_marks_do_not_touch_the_length() {
     assert_eq!((marks(), slot.is_idle()), ((0, false, true), false));
     slot.clear();
     assert_eq!((marks(), slot.is_idle()), ((0, false, false), true));
-    slot.carve(3, 77, 900);
+    slot.carve_for_test(3, 77, 900);
     assert_eq!(
         (slot.region(), slot.unit(), slot.size_class()),
         (3, 77, 900)
     );
+}
+
+#[test]
+fn slot_of_another_table_is_refused() {
+    let (table, _) = SlotTable::of_slots(1);
+    let (_other, slots) = SlotTable::of_slots(2 * CHUNK as u32);
+    let refused = |index| {
+        let slot = std::panic::AssertUnwindSafe(|| table.slot(index).is_carved());
+        std::panic::catch_unwind(slot).is_err()
+    };
+    assert!(!refused(slots[0]) && refused(slots[CHUNK]));
+    assert!(refused(OptionalIndex::NONE.known()));
 }

@@ -2,19 +2,14 @@
 //! when they are looked at.
 #![allow(unsafe_code)] // Maps a file, and hands out its samples.
 
-use core::fmt;
+use std::fmt;
 use std::fs::File;
 use std::io;
 use std::path::Path;
+use std::ptr::NonNull;
 
-use super::carving::too_many;
-use crate::error::PoolError;
-use crate::memory::Region;
-use crate::realtime::buffer::{AudioMetadata, BufferRef, RawHandle};
-use crate::realtime::free_list::MAX_NEWLY_CARVED;
-use crate::realtime::pool_core::{ControlRef, Core, OnRelease, SharedPtr};
-use crate::realtime::size_class::SizeClass;
-use crate::realtime::slot_table::MAX_SAMPLES;
+use wavepool_core::internal::ForeignBuffers;
+use wavepool_core::{AudioMetadata, BufferRef, PoolError};
 
 /// The one layout that can be handed out as it is stored.
 const FORMAT_IEEE_FLOAT: u16 = 3;
@@ -117,8 +112,8 @@ impl fmt::Display for WavError {
     }
 }
 
-impl core::error::Error for WavError {
-    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+impl std::error::Error for WavError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Io(error) => Some(error),
             _ => None,
@@ -148,7 +143,7 @@ impl From<PoolError> for WavError {
 ///
 /// # Examples
 /// ```no_run
-/// use wavepool_core::MappedWav;
+/// use wavepool::modules::data_management::MappedWav;
 ///
 /// // SAFETY: nobody writes to this file while it is mapped.
 /// let wav = unsafe { MappedWav::open("impulse.wav", 16)? };
@@ -157,14 +152,10 @@ impl From<PoolError> for WavError {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct MappedWav {
-    pool: ControlRef,
-    size_class: SharedPtr<SizeClass>,
-    first_sample: usize,
+    buffers: ForeignBuffers,
     samples: usize,
     channels: u16,
     sample_rate_hz: f32,
-    /// The size class has one owner.
-    not_sync: core::marker::PhantomData<core::cell::Cell<()>>,
 }
 
 /// What the header says.
@@ -184,46 +175,20 @@ impl MappedWav {
     /// # Safety
     /// The file is not changed or shortened by anybody while the mapping or a window of it lives.
     pub unsafe fn open(path: impl AsRef<Path>, windows: usize) -> Result<Self, WavError> {
-        if windows as u64 > MAX_NEWLY_CARVED {
-            return Err(too_many(windows).into());
-        }
         let file = File::open(path)?;
         // SAFETY: the file stays as it is, says the caller.
         let pages = unsafe { memmap2::Mmap::map(&file)? };
         let header = read_header(&pages)?;
-        let not_mapped = PoolError::OutOfMemory { bytes: pages.len() };
-        let region = Region::from_file(pages).ok_or(not_mapped)?;
         let samples = header.bytes / SAMPLE_BYTES;
-
-        let mut pool = ControlRef::new(Core::new(windows));
-        pool.add_region(region)?;
-        let core = pool.core();
-        let size_class = pool.add_size_class(|id| {
-            SizeClass::new(
-                core,
-                OnRelease::ReadOnly,
-                (0, id),
-                u32::try_from(samples).unwrap_or(u32::MAX),
-                0,
-            )
-        })?;
-        for _ in 0..windows {
-            let index = pool.table.add()?;
-            pool.table.slot(index).carve(0, 0, size_class.id);
-            size_class.add_carved(1);
-            size_class
-                .shared
-                .inbox
-                .push_newly_carved(&pool.table, index);
-        }
+        let base = NonNull::from(&pages[header.offset..]).cast();
+        // SAFETY: `read_header` found so many samples there, aligned, since a mapping begins on a page. The pages stay
+        // mapped, read only, as long as they exist, and the file as it is.
+        let buffers = unsafe { ForeignBuffers::new(Box::new(pages), base, samples, windows)? };
         Ok(Self {
-            pool,
-            size_class,
-            first_sample: header.offset / SAMPLE_BYTES,
+            buffers,
             samples,
             channels: header.channels,
             sample_rate_hz: header.sample_rate_hz,
-            not_sync: core::marker::PhantomData,
         })
     }
 
@@ -262,36 +227,15 @@ impl MappedWav {
             });
         }
         let channels = usize::from(self.channels);
+        let metadata = AudioMetadata {
+            sample_rate_hz: self.sample_rate_hz,
+            channels: self.channels,
+            channel: 0,
+            first_frame: first_frame as u64,
+        };
         // Below 2^30: the header counts bytes in 32 bits, and the window ends within the data.
         let length = (frames * channels) as u32;
-        let slots = &self.pool.table;
-        // Only for reports: the handle has the length.
-        let requested = length.min(MAX_SAMPLES as u32);
-        let taken = self.size_class.pop(slots, requested).or_else(|| {
-            self.size_class.refill(slots);
-            self.size_class.pop(slots, requested)
-        });
-        let (index, slot) = taken.ok_or(PoolError::Exhausted {
-            requested: length,
-            class_samples: self.size_class.samples,
-            carved: self.size_class.carved(),
-        })?;
-        let start = self.first_sample + first_frame * channels;
-        // SAFETY: the slot's place is the start of the region, and the window ends within the data that `read_header`
-        // found in it; the header is a whole number of samples long.
-        let samples = unsafe { self.pool.samples_at(slot).add(start) };
-        // SAFETY: within the mapping, which the core owns; mapped read only, and `OnRelease::ReadOnly` keeps the release
-        // from writing.
-        let held = unsafe { RawHandle::from_parts(self.size_class, samples, index, length) };
-        Ok(BufferRef::of_file(
-            held,
-            AudioMetadata {
-                sample_rate_hz: self.sample_rate_hz,
-                channels: self.channels,
-                channel: 0,
-                first_frame: first_frame as u64,
-            },
-        ))
+        self.buffers.share(first_frame * channels, length, metadata)
     }
 }
 
