@@ -108,7 +108,7 @@ impl ModuleRegistry {
     #[must_use]
     pub fn builder(bus: TypedEventBus) -> RegistryBuilder {
         #[cfg(target_arch = "wasm32")]
-        super::run_constructors();
+        super::constructors::run_constructors();
         let registrations = inventory::iter::<ModuleRegistration>().copied().collect();
         RegistryBuilder {
             registrations,

@@ -1,12 +1,13 @@
 //! `cargo xtask bench` and `cargo xtask plan`: what is measured and computed outside the tests.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
+use clap::Args;
 use serde_json::Value;
 
-use crate::cli::{Bench, Plan};
+use crate::arguments::{absolute, seconds};
 use crate::native_tests::Targets;
 use crate::wasm_toolchain::WasmToolchain;
 use crate::{process, setup, wasm, web_bench};
@@ -23,6 +24,32 @@ const LANES: &str = "lanes";
 /// Those that take as long as they are told to.
 pub(crate) const IN_REAL_TIME: [&str; 2] = [web_bench::IN_REAL_TIME, LANES];
 const LANES_DRIVER: &str = "web/e2e/lanes.mjs";
+
+#[derive(Debug, PartialEq, Args)]
+pub(crate) struct Bench {
+    /// The benchmark; without it, they are listed
+    pub(crate) name: Option<String>,
+    /// Write the figures to this file
+    #[arg(long, value_name = "FILE", value_parser = absolute, requires = "name")]
+    pub(crate) json: Option<PathBuf>,
+    /// Keep the figures in tests/benchmarks/record
+    #[arg(long, requires = "name")]
+    pub(crate) record: bool,
+    /// How long a benchmark in real time runs
+    #[arg(long, requires = "name", value_parser = seconds(), help = format!("How long `{}` run", IN_REAL_TIME.join("` and `")))]
+    pub(crate) seconds: Option<u32>,
+}
+
+#[derive(Debug, PartialEq, Args)]
+#[group(required = true, multiple = false)]
+pub(crate) struct Plan {
+    /// Replay recorded demand with and without the optimizer, and print its plan
+    #[arg(long, value_name = "FILE", value_parser = absolute)]
+    pub(crate) trace: Option<PathBuf>,
+    /// Plan for streams RATE:CHANNELS:WINDOW/HOP:HOLD_MS, such as 48000:2:4096/1024:50
+    #[arg(long, value_name = "STREAM", num_args = 1..)]
+    pub(crate) streams: Vec<String>,
+}
 
 /// The benchmarks that can be asked for.
 fn names() -> Result<Vec<String>> {

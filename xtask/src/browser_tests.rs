@@ -5,9 +5,9 @@ use std::sync::{PoisonError, RwLock};
 
 use anyhow::Result;
 
-use crate::cli::Mode;
+use crate::arguments::Mode;
 use crate::report::Report;
-use crate::test::{build_once, node_tests};
+use crate::suite::{build_once, node_tests};
 use crate::web::{self, Server, Site};
 use crate::{package, setup};
 

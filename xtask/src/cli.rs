@@ -1,12 +1,11 @@
 //! The commands, their options and their help.
 
-use std::io;
-use std::path::{Path, PathBuf};
-
 use clap::builder::PossibleValuesParser;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Parser, Subcommand};
 
-use crate::{bench, test, verify};
+use crate::bench::{Bench, Plan};
+use crate::demo::Demo;
+use crate::{test, verify};
 
 /// The commands of this repository. `cargo test` alone runs the native tests, without Node or a browser.
 #[derive(Debug, PartialEq, Parser)]
@@ -49,85 +48,10 @@ pub(crate) enum Command {
     },
 }
 
-#[derive(Debug, PartialEq, Args)]
-pub(crate) struct Demo {
-    /// The port to serve on
-    #[arg(long, value_name = "N", default_value_t = 4173, value_parser = clap::value_parser!(u16).range(1..))]
-    pub(crate) port: u16,
-    /// How sound crosses threads
-    #[arg(long, value_enum, default_value_t = Mode::Auto)]
-    pub(crate) mode: Mode,
-    /// Drive a browser for so many seconds, and print a report
-    #[arg(long, value_name = "SECONDS", value_parser = seconds())]
-    pub(crate) headless: Option<u32>,
-    /// The sound of the headless run, in place of a tone; on the page itself, drop the file onto it
-    #[arg(long, value_name = "FILE", value_parser = absolute, requires = "headless")]
-    pub(crate) input: Option<PathBuf>,
-    /// Write the report of the headless run to this file
-    #[arg(long, value_name = "FILE", value_parser = absolute, requires = "headless")]
-    pub(crate) json: Option<PathBuf>,
-    /// Make a fault, which the report of the headless run must show
-    #[arg(long, value_parser = ["leak-one"], requires = "headless")]
-    pub(crate) fault: Option<String>,
-}
-
-/// Which transport the page uses.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Mode {
-    Auto,
-    Shared,
-    Transfer,
-}
-
-impl Mode {
-    /// The word in options and in the page's address.
-    pub(crate) const fn name(self) -> &'static str {
-        match self {
-            Self::Auto => "auto",
-            Self::Shared => "shared",
-            Self::Transfer => "transfer",
-        }
-    }
-}
-
-#[derive(Debug, PartialEq, Args)]
-#[group(required = true, multiple = false)]
-pub(crate) struct Plan {
-    /// Replay recorded demand with and without the optimizer, and print its plan
-    #[arg(long, value_name = "FILE", value_parser = absolute)]
-    pub(crate) trace: Option<PathBuf>,
-    /// Plan for streams RATE:CHANNELS:WINDOW/HOP:HOLD_MS, such as 48000:2:4096/1024:50
-    #[arg(long, value_name = "STREAM", num_args = 1..)]
-    pub(crate) streams: Vec<String>,
-}
-
-#[derive(Debug, PartialEq, Args)]
-pub(crate) struct Bench {
-    /// The benchmark; without it, they are listed
-    pub(crate) name: Option<String>,
-    /// Write the figures to this file
-    #[arg(long, value_name = "FILE", value_parser = absolute, requires = "name")]
-    pub(crate) json: Option<PathBuf>,
-    /// Keep the figures in tests/benchmarks/record
-    #[arg(long, requires = "name")]
-    pub(crate) record: bool,
-    /// How long a benchmark in real time runs
-    #[arg(long, requires = "name", value_parser = seconds(), help = format!("How long `{}` run", bench::IN_REAL_TIME.join("` and `")))]
-    pub(crate) seconds: Option<u32>,
-}
-
-fn seconds() -> clap::builder::RangedI64ValueParser<u32> {
-    clap::value_parser!(u32).range(1..=600)
-}
-
-/// The file as its user named it, whatever the working directory is later.
-fn absolute(file: &str) -> io::Result<PathBuf> {
-    std::path::absolute(Path::new(file))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::arguments::Mode;
 
     fn parsed(line: &str) -> Result<Command, clap::Error> {
         Cli::try_parse_from(["xtask"].into_iter().chain(line.split_whitespace()))

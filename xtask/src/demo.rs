@@ -1,13 +1,14 @@
 //! `cargo xtask demo`: the tuner and its dashboard, served or driven.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ExitCode};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::Duration;
 
 use anyhow::{Result, bail};
+use clap::Args;
 
-use crate::cli::Demo;
+use crate::arguments::{Mode, absolute, seconds};
 use crate::progress::Steps;
 use crate::web::{self, Server, Site};
 use crate::{process, setup};
@@ -16,6 +17,28 @@ const DRIVER: &str = "web/e2e/headless.mjs";
 
 /// The exit code of a shell's child that Ctrl-C ended.
 const INTERRUPTED: u8 = 130;
+
+#[derive(Debug, PartialEq, Args)]
+pub(crate) struct Demo {
+    /// The port to serve on
+    #[arg(long, value_name = "N", default_value_t = 4173, value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) port: u16,
+    /// How sound crosses threads
+    #[arg(long, value_enum, default_value_t = Mode::Auto)]
+    pub(crate) mode: Mode,
+    /// Drive a browser for so many seconds, and print a report
+    #[arg(long, value_name = "SECONDS", value_parser = seconds())]
+    pub(crate) headless: Option<u32>,
+    /// The sound of the headless run, in place of a tone; on the page itself, drop the file onto it
+    #[arg(long, value_name = "FILE", value_parser = absolute, requires = "headless")]
+    pub(crate) input: Option<PathBuf>,
+    /// Write the report of the headless run to this file
+    #[arg(long, value_name = "FILE", value_parser = absolute, requires = "headless")]
+    pub(crate) json: Option<PathBuf>,
+    /// Make a fault, which the report of the headless run must show
+    #[arg(long, value_parser = ["leak-one"], requires = "headless")]
+    pub(crate) fault: Option<String>,
+}
 
 /// Builds what is stale and serves it until Ctrl-C, or drives a browser over it.
 pub(crate) fn run(options: &Demo) -> Result<ExitCode> {

@@ -1,6 +1,7 @@
 //! Every command people run in this repository: `cargo xtask help`.
 #![allow(clippy::print_stdout, clippy::print_stderr)] // A command talks to its user.
 
+mod arguments;
 mod bench;
 mod browser_tests;
 mod cli;
@@ -9,6 +10,9 @@ mod coverage;
 mod decisions;
 mod demo;
 mod generate;
+#[cfg(test)]
+mod imports;
+mod install;
 mod mutants;
 mod native_tests;
 mod package;
@@ -17,6 +21,7 @@ mod progress;
 mod report;
 mod setup;
 mod stamp;
+mod suite;
 mod test;
 mod verify;
 mod wasm;

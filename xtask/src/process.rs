@@ -8,6 +8,9 @@ use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
+/// The oldest Node that the packages run on; the newest demand among them is Vite's.
+pub(crate) const NODE_MINIMUM: &str = "20.19";
+
 /// The directory of the workspace's `Cargo.toml`.
 pub(crate) fn workspace_root() -> PathBuf {
     let manifest = std::env::var_os("CARGO_MANIFEST_DIR")
@@ -144,7 +147,7 @@ fn not_started(command: &Command, error: &std::io::Error) -> anyhow::Error {
     match program.as_ref() {
         "node" | "npm" => anyhow::anyhow!(
             "{program} was not found. Install Node {} or newer (https://nodejs.org), then run this again.",
-            crate::setup::NODE_MINIMUM
+            NODE_MINIMUM
         ),
         "rustc" | "cargo" => anyhow::anyhow!(
             "{program} was not found. Install Rust (https://rustup.rs), then run this again."

@@ -3,25 +3,15 @@
 use std::env;
 use std::path::PathBuf;
 use std::process::Command;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context, Result, bail};
 
-use crate::process;
+pub(crate) use crate::install::rustup;
+use crate::install::{apt_install, installing, on_path};
+use crate::process::{self, NODE_MINIMUM};
 use crate::progress::Steps;
 use crate::stamp::Stamp;
 use crate::wasm_toolchain::WasmToolchain;
-
-/// The oldest Node that the packages run on; the newest demand among them is Vite's.
-pub(crate) const NODE_MINIMUM: &str = "20.19";
-
-static INSTALLING: Mutex<()> = Mutex::new(());
-
-/// Held while something is looked for and installed. Suites run side by side: without this, one would find what another has
-/// half installed.
-pub(crate) fn installing() -> MutexGuard<'static, ()> {
-    INSTALLING.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 /// `cargo xtask setup`: everything, each in a step.
 pub(crate) fn all() -> Result<()> {
@@ -85,14 +75,6 @@ pub(crate) fn rust_checkers() -> Result<()> {
     Ok(())
 }
 
-/// Whether `rustup ARGUMENTS` ended well; rustup shows its own progress and errors.
-pub(crate) fn rustup(arguments: &[&str]) -> bool {
-    Command::new("rustup")
-        .args(arguments)
-        .status()
-        .is_ok_and(|status| status.success())
-}
-
 /// The browser: `CHROMIUM` if set, else the first known one found, else from the distribution.
 pub(crate) fn chromium() -> Result<PathBuf> {
     let _installing = installing();
@@ -140,46 +122,6 @@ fn find_chromium() -> Option<PathBuf> {
             .map(PathBuf::from)
             .find(|path| path.is_file())
     })
-}
-
-/// The full path of a program on PATH.
-pub(crate) fn on_path(name: &str) -> Option<PathBuf> {
-    env::split_paths(&env::var_os("PATH")?)
-        .map(|dir| dir.join(name))
-        .find(|path| path.is_file())
-}
-
-/// Installs Debian packages when this may be done without asking anybody: as root, or by sudo
-/// without a password. Returns whether it worked; apt shows its own progress and errors.
-pub(crate) fn apt_install(packages: &[&str]) -> bool {
-    if on_path("apt-get").is_none() {
-        return false;
-    }
-    let apt = |arguments: &[&str]| {
-        let mut command = if is_root() {
-            Command::new("apt-get")
-        } else {
-            Command::new("sudo")
-        };
-        if !is_root() {
-            command.args(["-n", "apt-get"]);
-        }
-        command
-            .env("DEBIAN_FRONTEND", "noninteractive")
-            .args(arguments);
-        command.status().is_ok_and(|status| status.success())
-    };
-    if !is_root() && !process::succeeds(Command::new("sudo").args(["-n", "true"])) {
-        return false;
-    }
-    println!("installing {} from the distribution", packages.join(", "));
-    let mut install = vec!["install", "--yes", "--no-install-recommends"];
-    install.extend(packages);
-    apt(&["update"]) && apt(&install)
-}
-
-fn is_root() -> bool {
-    process::capture(Command::new("id").arg("-u")).is_ok_and(|id| id == "0")
 }
 
 #[cfg(test)]

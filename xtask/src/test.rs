@@ -1,16 +1,16 @@
 //! `cargo xtask test`: every check there is, and a count of each.
 
 use std::process::{Command, ExitCode};
-use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow, bail};
 
-use crate::cli::Mode;
+use crate::arguments::Mode;
 use crate::native_tests::Targets;
 use crate::progress::{Steps, seconds};
-use crate::report::{Counts, Report, parse_cargo, parse_libtest, parse_node_tap};
+use crate::report::{Counts, Report, parse_cargo, parse_libtest};
+use crate::suite::{build_once, node_tests, suite};
 use crate::wasm::Build;
 use crate::wasm_toolchain::WasmToolchain;
 use crate::{
@@ -19,9 +19,6 @@ use crate::{
 
 /// Preemptions loom tries per execution in the bounded run; most bugs need no more than two.
 const LOOM_PREEMPTIONS: &str = "2";
-
-/// Held while a suite builds what it shares with another one of the same step.
-static BUILDING: Mutex<()> = Mutex::new(());
 
 const TYPESCRIPT: &str = "node_modules/typescript/bin/tsc";
 
@@ -416,48 +413,6 @@ fn garbage(report: &mut Report, name: &str) -> Result<()> {
     let tests =
         ["trace", "garbage"].map(|test| format!("tests/benchmarks/browser/{test}.test.mjs"));
     node_tests(report, name, &tests, |node| node.env("CHROMIUM", &browser))
-}
-
-/// Builds what two suites of one step share: the second finds it there.
-pub(crate) fn build_once(build: impl FnOnce() -> Result<()>) -> Result<()> {
-    let _building = BUILDING.lock().unwrap_or_else(PoisonError::into_inner);
-    build()
-}
-
-/// Runs files of Node's own test runner, one after the other: they measure time.
-pub(crate) fn node_tests(
-    report: &mut Report,
-    name: &str,
-    files: &[String],
-    prepare: impl FnOnce(&mut Command) -> &mut Command,
-) -> Result<()> {
-    if files.is_empty() {
-        // Without files Node would look for some of its own accord.
-        suite(report, name, Counts::default(), Duration::ZERO, Ok(()));
-        return Ok(());
-    }
-    let start = Instant::now();
-    let mut node = process::node();
-    node.args(["--test", "--test-concurrency=1", "--test-reporter=tap"])
-        .args(files);
-    let (status, text) = process::tee(prepare(&mut node))?;
-    suite(
-        report,
-        name,
-        parse_node_tap(&text),
-        start.elapsed(),
-        process::check(&node, status),
-    );
-    Ok(())
-}
-
-fn suite(report: &mut Report, name: &str, counts: Counts, elapsed: Duration, result: Result<()>) {
-    // Where a test failed, the failure is shown; the exit status adds nothing.
-    let trouble = result
-        .err()
-        .filter(|_| counts.failed == 0)
-        .map(|error| error.to_string());
-    report.suite(name, counts, Some(elapsed), trouble);
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::{env, fs};
 
 use anyhow::{Result, bail};
 
-use crate::cli::Mode;
+use crate::arguments::Mode;
 use crate::progress::Steps;
 use crate::report::{Report, parse_libtest};
 use crate::{browser_tests, mutants, process, setup, test};

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use anyhow::{Result, bail};
 
-use crate::{process, setup};
+use crate::{install, process};
 
 /// Debian's Rust for building browsers: compiler, cargo, the library's source, and a linker of
 /// the compiler's own LLVM version.
@@ -32,14 +32,14 @@ pub(crate) enum WasmToolchain {
 impl WasmToolchain {
     /// The own toolchain, completed by rustup if need be; else Debian's; else what to do.
     pub(crate) fn prepare() -> Result<Self> {
-        let _installing = setup::installing();
+        let _installing = install::installing();
         let sysroot = sysroot(Path::new("rustc"))?;
         if missing(&sysroot).is_empty() {
             return Ok(Self::Own);
         }
         // Both answer at once when there is nothing to do.
-        let _ = setup::rustup(&["target", "add", "wasm32-unknown-unknown"])
-            && setup::rustup(&["component", "add", "rust-src"]);
+        let _ = install::rustup(&["target", "add", "wasm32-unknown-unknown"])
+            && install::rustup(&["component", "add", "rust-src"]);
         let missing = missing(&sysroot);
         if missing.is_empty() {
             return Ok(Self::Own);
@@ -115,13 +115,13 @@ fn missing(sysroot: &Path) -> Vec<&'static str> {
 }
 
 fn install_debian() -> bool {
-    if !setup::apt_install(&DEBIAN_PACKAGES) {
+    if !install::apt_install(&DEBIAN_PACKAGES) {
         return false;
     }
     // A link to the versioned linker, whose package has the same name and is only recommended.
     match std::fs::read_link(DEBIAN_LINKER) {
         Ok(target) if !Path::new(DEBIAN_LINKER).exists() => {
-            setup::apt_install(&[&target.to_string_lossy()])
+            install::apt_install(&[&target.to_string_lossy()])
         }
         _ => true,
     }

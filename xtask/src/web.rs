@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
-use crate::cli::Mode;
+use crate::arguments::Mode;
 use crate::progress::Steps;
 use crate::stamp::Stamp;
 use crate::wasm_toolchain::WasmToolchain;

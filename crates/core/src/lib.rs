@@ -34,7 +34,6 @@ extern crate std;
 
 mod control;
 mod error;
-mod lease;
 mod limits;
 mod memory;
 mod observer;
@@ -54,7 +53,6 @@ pub use control::reclaim::Reclaimed;
 pub use control::sizing_step::{ClassBuffers, SizingStep};
 pub use control::usage::{ClassMetrics, PoolUsage};
 pub use error::{LeaseMove, LeaseState, PoolError, Table};
-pub use lease::{LEASE_BITS, Lease, LeaseTable, LeasedBuffer, MAX_HOLDERS, MAX_LEASES};
 pub use memory::MemorySource;
 pub use observer::{
     BufferLeaked, BufferPoolAllocation, BufferPoolRecycling, LeasesReclaimed, PoolExhausted,
@@ -63,6 +61,7 @@ pub use observer::{
 pub use realtime::buffer::{AudioMetadata, BufferRef, PooledBuffer, RELEASED_BITS, Scratch};
 pub use realtime::class_table::MAX_CLASSES;
 pub use realtime::exhaustion::ExhaustionPolicy;
+pub use realtime::lease::{LEASE_BITS, Lease, LeaseTable, LeasedBuffer, MAX_HOLDERS, MAX_LEASES};
 pub use realtime::planar::{MAX_CHANNELS, PlanarBuffer, PlanarRef};
 pub use realtime::realtime_pool::RealtimePool;
 

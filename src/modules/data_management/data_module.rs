@@ -38,7 +38,7 @@ pub struct DataManagementConfig {
 
 impl Default for DataManagementConfig {
     fn default() -> Self {
-        let share: usize = super::DEFAULT_MIX
+        let share: usize = wavepool_core::DEFAULT_MIX
             .iter()
             .map(|&(samples, buffers)| samples * buffers as usize)
             .sum();
@@ -46,7 +46,7 @@ impl Default for DataManagementConfig {
             pool: BufferPool::builder().limit_samples(LIMIT_SHARES * share),
             sizing: Some(SizingPolicy::default()),
             alerts: AlertRules::default(),
-            audio_buffers: super::DEFAULT_MIX
+            audio_buffers: wavepool_core::DEFAULT_MIX
                 .map(|(samples, _)| (samples, AUDIO_BUFFERS))
                 .to_vec(),
         }
@@ -97,7 +97,7 @@ pub enum DataManagementError {
     NotRunning,
     /// The error of the pool.
     #[error(transparent)]
-    Pool(#[from] super::PoolError),
+    Pool(#[from] wavepool_core::PoolError),
     /// The error of the bus.
     #[error(transparent)]
     Bus(#[from] BusError),

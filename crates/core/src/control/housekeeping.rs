@@ -3,9 +3,9 @@
 use super::past_counts::counts_since;
 use super::pool_control::PoolControl;
 use super::thresholds::request_scans;
-use crate::lease::LeaseTable;
 use crate::observer::{BufferLeaked, LeasesReclaimed};
 use crate::realtime::half::Half;
+use crate::realtime::lease::LeaseTable;
 use crate::realtime::size_class::SizeClass;
 use alloc::vec::Vec;
 

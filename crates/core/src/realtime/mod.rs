@@ -9,6 +9,7 @@ pub(crate) mod exhaustion;
 pub(crate) mod free_list;
 pub(crate) mod half;
 pub(crate) mod leak_ring;
+pub(crate) mod lease;
 mod list_transfers;
 mod one_slot_cache;
 mod orderings;

@@ -11,5 +11,4 @@ pub mod sizing_plan;
 mod sizing_policy;
 pub mod sizing_profile;
 pub mod sizing_rules;
-mod trace_recorder;
 pub mod trace_replay;

@@ -20,8 +20,8 @@
 use alloc::boxed::Box;
 use core::mem::ManuallyDrop;
 
-use super::error::{LeaseMove, LeaseState, PoolError, Table};
-use super::realtime::buffer::{BufferRef, PooledBuffer};
+use super::buffer::{BufferRef, PooledBuffer};
+use crate::error::{LeaseMove, LeaseState, PoolError, Table};
 #[cfg(not(loom))]
 use crate::sync::atomic::{AtomicU32, Ordering};
 
