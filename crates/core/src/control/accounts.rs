@@ -4,7 +4,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 use core::panic::Location;
 
-use super::past_counts::{add_counts, counts_since};
+use super::past_counts::add_counts;
 use super::pool_control::PoolControl;
 use super::threshold_search::Purpose;
 use super::usage::{ClassMetrics, PoolUsage};
@@ -82,12 +82,9 @@ impl PoolControl {
         self.pool.table.indices().filter_map(|index| {
             let slot = self.pool.table.slot(index);
             let size_class = self.pool.size_class_of(slot)?;
-            // The requested length of a `Scratch` from the cache is not known: it counts as the whole buffer, as in
-            // the metrics.
-            let lent_samples = if size_class.borrowed_scratch() == Some(index) {
-                size_class.samples
-            } else {
-                slot.requested_samples()
+            let lent_samples = match slot.requested_samples() {
+                0 if size_class.borrowed_scratch() == Some(index) => size_class.samples,
+                requested => requested,
             };
             Some(SlotInfo {
                 index: index.raw(),
@@ -242,7 +239,7 @@ impl PoolControl {
         {
             let counts = ClassMetrics {
                 requested_samples: requested(size_class) + borrowed_scratch_samples(size_class),
-                ..counts_since(size_class, self.counts.past.of(size_class))
+                ..self.counts.past.figures_beside(size_class)
             };
             add_counts(&mut classes, &counts);
         }
@@ -414,7 +411,7 @@ impl PoolControl {
             // While another threshold is searched for, the size class says how many are to lie above that one.
             let purpose = self.carver.thresholds.searches().purpose(size_class.id);
             matches!(purpose, Some(Purpose::Drain | Purpose::DrainFirst))
-                || beyond.count() == size_class.draining() as usize
+                || beyond.count() == size_class.shared.draining.get() as usize
         })
     }
 }

@@ -93,7 +93,7 @@ fn invariant_check_trips_on_each_account() {
     carve(&control, listed.unwrap(), id);
 
     size_class!().set_reclaim_threshold(0);
-    size_class!().set_draining(1);
+    size_class!().shared.draining.set(1);
     wrong(&control, "all buffers lie above the threshold, not one");
     size_class!().set_reclaim_threshold(NO_THRESHOLD);
 

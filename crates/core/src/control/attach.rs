@@ -98,7 +98,7 @@ impl PoolControl {
     fn end_requests(&mut self, half: u16) {
         for size_class in self.pool.size_classes_of(half) {
             self.carver.drain(size_class, 0);
-            size_class.set_target(0);
+            size_class.shared.target.set(0);
             let is_retired = !self.plan.has_class(size_class.samples);
             size_class.set_limit(if is_retired { 0 } else { u32::MAX });
             let (pool, reports) = (&self.pool, &mut self.reports);

@@ -58,7 +58,7 @@ impl Carver {
     ) -> Result<(), PoolError> {
         self.check_tables(pool, &[(size_class, count)])?;
         let align = self.arena.make_room(pool, size_class.samples, count)?;
-        let draining = size_class.draining();
+        let draining = size_class.shared.draining.get();
         if count > 0 {
             // New buffers may lie above the reclaim threshold.
             self.drain(size_class, 0);
@@ -91,7 +91,9 @@ impl Carver {
         let mut replenished = 0;
         for size_class in pool.size_classes() {
             let short = size_class
-                .target()
+                .shared
+                .target
+                .get()
                 .saturating_sub(size_class.idle())
                 .min(*budget);
             if short > 0 && pool.is_attached(size_class.half) {

@@ -26,7 +26,7 @@ impl PoolControl {
                 size_class.set_limit(u32::MAX);
             } else {
                 size_class.set_limit(0);
-                size_class.set_target(0);
+                size_class.shared.target.set(0);
             }
         }
         for half in self.half_ids() {

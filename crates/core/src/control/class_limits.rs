@@ -18,8 +18,8 @@ impl PoolControl {
     /// [`UnknownClass`](PoolError::UnknownClass).
     pub fn trim(&mut self, class_samples: usize, keep: u32) -> Result<(), PoolError> {
         self.each_half_of_class(class_samples, |size_class| {
-            if keep <= size_class.target() {
-                size_class.set_target(0);
+            if keep <= size_class.shared.target.get() {
+                size_class.shared.target.set(0);
             }
             size_class.set_limit(keep);
         })
@@ -42,7 +42,7 @@ impl PoolControl {
                 if idle >= size_class.limit() {
                     size_class.set_limit(u32::MAX);
                 }
-                size_class.set_target(idle);
+                size_class.shared.target.set(idle);
             }
         })
     }

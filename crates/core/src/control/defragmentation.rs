@@ -72,9 +72,9 @@ impl PoolControl {
         size_classes.sort_unstable_by_key(|size_class| core::cmp::Reverse(headroom(size_class)));
         let mut left = buffers;
         for size_class in size_classes {
-            let draining = size_class.draining();
+            let draining = size_class.shared.draining.get();
             // What is below the replenish target would only be carved anew.
-            let kept = match size_class.target() {
+            let kept = match size_class.shared.target.get() {
                 0 => 0,
                 target => size_class.window_peak().saturating_add(target),
             };
@@ -115,7 +115,11 @@ impl PoolControl {
         request_shrink(self);
         let (refilled, bytes_refilled) = self.fill_gaps(&mut left);
         request_scans(self.pool.size_classes());
-        let draining: u32 = self.pool.size_classes().map(SizeClass::draining).sum();
+        let draining: u32 = self
+            .pool
+            .size_classes()
+            .map(|size_class| size_class.shared.draining.get())
+            .sum();
         let is_searching = !self.carver.thresholds.searches().is_empty();
         DefragmentationResult {
             before_percentage,
@@ -149,9 +153,9 @@ impl PoolControl {
                 continue;
             }
             let peak = u64::from(size_class.window_peak());
-            let needed = with_margin(peak).max(peak + u64::from(size_class.target()));
+            let needed = with_margin(peak).max(peak + u64::from(size_class.shared.target.get()));
             let excess = u64::from(size_class.carved()).saturating_sub(needed) as u32;
-            if excess > size_class.draining() {
+            if excess > size_class.shared.draining.get() {
                 self.carver.drain(size_class, excess);
             }
         }
@@ -176,7 +180,9 @@ impl Carver {
         size_classes.sort_unstable_by_key(|size_class| core::cmp::Reverse(size_class.samples));
         let mut wanted = most;
         for size_class in size_classes {
-            let idle = size_class.idle().saturating_sub(size_class.draining());
+            let idle = size_class
+                .idle()
+                .saturating_sub(size_class.shared.draining.get());
             let can_go = idle.min(wanted);
             let under_way = matches!(
                 self.thresholds.searches().purpose(size_class.id),
@@ -189,7 +195,7 @@ impl Carver {
             let gaps = self.arena.free.fits(&gap, can_go as usize) as u32;
             if gaps > 0 {
                 wanted -= gaps;
-                self.search_gaps(size_class, gaps, size_class.draining() + gaps);
+                self.search_gaps(size_class, gaps, size_class.shared.draining.get() + gaps);
             }
         }
         self.compute_thresholds(pool, largest)
@@ -232,7 +238,7 @@ impl Carver {
         most: u32,
         gap: Fit,
     ) -> u32 {
-        let draining = size_class.draining();
+        let draining = size_class.shared.draining.get();
         let can_go = threshold.above.saturating_sub(draining).min(most);
         let mut gap = Fit {
             below: threshold.address_key,

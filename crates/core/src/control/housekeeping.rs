@@ -1,6 +1,5 @@
 //! The repeated work of the control half, in bounded steps: collect, return to the arena, replenish, reclaim.
 
-use super::past_counts::counts_since;
 use super::pool_control::PoolControl;
 use super::thresholds::request_scans;
 use crate::observer::{BufferLeaked, LeasesReclaimed};
@@ -82,21 +81,16 @@ impl PoolControl {
         };
         let drained = self.pool.size_classes().filter(drained);
         let figures = |size_class: &SizeClass| {
-            let counted = counts_since(size_class, self.counts.past.of(size_class));
-            (
-                size_class.id,
-                size_class.half,
-                counted,
-                size_class.recycled(),
-            )
+            let counted = self.counts.past.figures_beside(size_class);
+            let (id, half) = (size_class.id, size_class.half);
+            (id, half, counted, size_class.recycled())
         };
         for (id, half, counted, recycled) in drained.map(figures).collect::<Vec<_>>() {
             self.carver.thresholds.cancel(id);
             let follows_demand = self.plan.follows_demand(half);
             if self.pool.remove_if_unused(id) {
-                self.counts
-                    .past
-                    .keep(id, &counted, recycled, follows_demand);
+                let past = &mut self.counts.past;
+                past.keep(id, counted, recycled, follows_demand);
             } else if self.pool.half(half).is_some_and(Half::is_current) {
                 self.plan.publish(&mut self.pool, half);
             }

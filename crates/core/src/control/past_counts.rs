@@ -8,32 +8,14 @@ use super::usage::ClassMetrics;
 use crate::realtime::size_class::SizeClass;
 use alloc::vec::Vec;
 
-/// The counts of a size class at some moment.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Totals {
-    pub(super) hits: u64,
-    pub(super) borrowed: u64,
-    pub(super) exhausted: u64,
-}
-
-impl Totals {
-    fn of(size_class: &SizeClass) -> Self {
-        Self {
-            hits: size_class.hits(),
-            borrowed: size_class.borrowed.get(),
-            exhausted: size_class.exhausted.get(),
-        }
-    }
-}
-
 /// See the module.
 #[derive(Default)]
 pub(super) struct PastCounts {
     all: Vec<ClassMetrics>,
     /// The part of `all` that was counted while the half's sizes followed demand.
     of_demand: Vec<ClassMetrics>,
-    /// How much of a live size class's counts is in `all`, by its number. Most have none.
-    taken_over: Vec<(u16, Totals)>,
+    /// The figures of a live size class when its counts were last added to `all`, by its number. Most have none.
+    taken_over: Vec<(u16, ClassMetrics)>,
     recycled: u64,
 }
 
@@ -57,16 +39,29 @@ impl PastCounts {
         self.recycled
     }
 
-    /// How much of a size class's counts was taken over.
-    pub(super) fn of(&self, size_class: &SizeClass) -> Totals {
+    /// The figures of a size class, of its counts those that were not taken over.
+    pub(super) fn figures_beside(&self, size_class: &SizeClass) -> ClassMetrics {
+        self.beside(size_class.id, figures(size_class))
+    }
+
+    fn beside(&self, size_class: u16, figures: ClassMetrics) -> ClassMetrics {
         let mut taken_over = self.taken_over.iter();
-        let found = taken_over.find(|(id, _)| *id == size_class.id);
-        found.map_or_else(Totals::default, |&(_, totals)| totals)
+        match taken_over.find(|(id, _)| *id == size_class) {
+            None => figures,
+            Some((_, before)) => ClassMetrics {
+                // A racing read of the hits may be one short of an earlier one.
+                hits: figures.hits.saturating_sub(before.hits),
+                borrowed: figures.borrowed.saturating_sub(before.borrowed),
+                exhausted: figures.exhausted.saturating_sub(before.exhausted),
+                ..figures
+            },
+        }
     }
 
     /// Takes over what a size class has counted so far; from now on it counts for another side.
     pub(super) fn take_over(&mut self, size_class: &SizeClass, follows_demand: bool) {
-        let counted = counts_since(size_class, self.of(size_class));
+        let all = figures(size_class);
+        let counted = self.beside(size_class.id, all.clone());
         if counted.acquires() == 0 {
             return;
         }
@@ -78,27 +73,30 @@ impl PastCounts {
             ..ClassMetrics::default()
         };
         self.add(&past, follows_demand);
-        self.taken_over.retain(|&(id, _)| id != size_class.id);
-        self.taken_over
-            .push((size_class.id, Totals::of(size_class)));
+        self.forget(size_class.id);
+        self.taken_over.push((size_class.id, all));
     }
 
     /// Keeps the counts of a size class that was freed.
     pub(super) fn keep(
         &mut self,
         size_class: u16,
-        counted: &ClassMetrics,
+        counted: ClassMetrics,
         recycled: u64,
         follows_demand: bool,
     ) {
         let past = ClassMetrics {
             // Of a moment in the past.
             recent_high_water: 0,
-            ..counted.clone()
+            ..counted
         };
         self.add(&past, follows_demand);
-        self.taken_over.retain(|&(id, _)| id != size_class);
+        self.forget(size_class);
         self.recycled += recycled;
+    }
+
+    fn forget(&mut self, size_class: u16) {
+        self.taken_over.retain(|&(id, _)| id != size_class);
     }
 
     fn add(&mut self, past: &ClassMetrics, follows_demand: bool) {
@@ -110,12 +108,12 @@ impl PastCounts {
 
     pub(super) const fn heap_bytes(&self) -> usize {
         (self.all.capacity() + self.of_demand.capacity()) * size_of::<ClassMetrics>()
-            + self.taken_over.capacity() * size_of::<(u16, Totals)>()
+            + self.taken_over.capacity() * size_of::<(u16, ClassMetrics)>()
     }
 }
 
-/// The figures of a size class, its counts since `before`.
-pub(super) fn counts_since(size_class: &SizeClass, before: Totals) -> ClassMetrics {
+/// The figures of a size class, as it counted them itself.
+fn figures(size_class: &SizeClass) -> ClassMetrics {
     ClassMetrics {
         samples: size_class.samples as usize,
         carved: u64::from(size_class.carved()),
@@ -123,14 +121,11 @@ pub(super) fn counts_since(size_class: &SizeClass, before: Totals) -> ClassMetri
         leased: u64::from(size_class.leased()),
         high_water: u64::from(size_class.peak()),
         recent_high_water: u64::from(size_class.window_peak()),
-        // A racing read of the hits may be one short of an earlier one.
-        hits: size_class.hits().saturating_sub(before.hits),
-        borrowed: size_class.borrowed.get().saturating_sub(before.borrowed),
-        created: 0,
-        exhausted: size_class.exhausted.get().saturating_sub(before.exhausted),
-        requested_samples: 0,
-        draining: u64::from(size_class.draining()),
-        retired: false,
+        hits: size_class.hits(),
+        borrowed: size_class.borrowed.get(),
+        exhausted: size_class.exhausted.get(),
+        draining: u64::from(size_class.shared.draining.get()),
+        ..ClassMetrics::default()
     }
 }
 

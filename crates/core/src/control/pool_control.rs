@@ -88,11 +88,12 @@ impl PoolControl {
             return Ok(());
         }
         // Pending shrink requests are cancelled first: a class that grows must not give buffers back.
-        let kept = size_class.draining().min(count);
+        let kept = size_class.shared.draining.get().min(count);
         if kept < count {
             self.carver.carve(&self.pool, size_class, count - kept)?;
         } else {
-            self.carver.drain(size_class, size_class.draining() - kept);
+            self.carver
+                .drain(size_class, size_class.shared.draining.get() - kept);
         }
         let id = size_class.id;
         self.has_grown(id, count);

@@ -51,10 +51,10 @@ impl Thresholds {
         extent: (u8, u32),
     ) {
         self.cancel(size_class.id);
-        if buffers == 0 || buffers < size_class.draining() {
+        if buffers == 0 || buffers < size_class.shared.draining.get() {
             size_class.set_reclaim_threshold(NO_THRESHOLD);
         }
-        size_class.set_draining(buffers);
+        size_class.shared.draining.set(buffers);
         if buffers > 0 {
             self.search(size_class, purpose, buffers, extent);
         }
@@ -80,7 +80,10 @@ impl Thresholds {
     pub(super) fn forget(&mut self, size_class: &SizeClass, index: SlotIndex, slot: Slot<'_>) {
         let above_threshold = slot.address_key() >= size_class.reclaim_threshold();
         if above_threshold {
-            size_class.set_draining(size_class.draining().saturating_sub(1));
+            size_class
+                .shared
+                .draining
+                .set(size_class.shared.draining.get().saturating_sub(1));
         }
         self.searches
             .forget(index, size_class.id, slot.address_key(), above_threshold);
@@ -100,14 +103,17 @@ impl Thresholds {
 /// Has the owner reclaim what lies above this threshold.
 pub(super) fn set_threshold(size_class: &SizeClass, threshold: Threshold) {
     size_class.set_reclaim_threshold(threshold.address_key);
-    size_class.set_draining(threshold.above);
+    size_class.shared.draining.set(threshold.above);
     size_class.request_scan();
 }
 
 /// Has owners scan what became idle since; ends a threshold that nothing lies above any more.
 pub(super) fn request_scans<'pool>(size_classes: impl Iterator<Item = &'pool SizeClass>) {
     for size_class in size_classes {
-        match (size_class.reclaim_threshold(), size_class.draining()) {
+        match (
+            size_class.reclaim_threshold(),
+            size_class.shared.draining.get(),
+        ) {
             (NO_THRESHOLD, _) => {}
             (_, 0) => size_class.set_reclaim_threshold(NO_THRESHOLD),
             _ => size_class.request_scan(),

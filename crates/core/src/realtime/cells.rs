@@ -1,7 +1,39 @@
-//! Words with one writer, which uses plain loads and stores. Other threads read them as racing figures. They order
-//! nothing, so that every access is relaxed.
+//! Words with one writer at a time, which uses plain loads and stores. Other threads read them as racing figures. They
+//! order nothing, so that every access is relaxed.
 
-use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+macro_rules! word {
+    ($(#[$doc:meta])* $Name:ident, $Atomic:ident, $Value:ty) => {
+        $(#[$doc])*
+        pub(crate) struct $Name($Atomic);
+
+        impl $Name {
+            pub(super) fn new(value: $Value) -> Self {
+                Self($Atomic::new(value))
+            }
+
+            #[inline(always)]
+            pub(crate) fn get(&self) -> $Value {
+                self.0.load(Ordering::Relaxed)
+            }
+
+            #[inline(always)]
+            pub(crate) fn set(&self, value: $Value) {
+                self.0.store(value, Ordering::Relaxed);
+            }
+        }
+    };
+}
+
+word! {
+    /// A word.
+    Word, AtomicU32, u32
+}
+word! {
+    /// A word of 64 bits.
+    LongWord, AtomicU64, u64
+}
 
 /// A count.
 #[derive(Default)]

@@ -2,7 +2,6 @@
 //! threads and is exact while they rest.
 
 use super::size_class::{NO_THRESHOLD, PEAK_RESTARTS, SizeClass};
-use crate::sync::atomic::Ordering;
 
 // Every access is relaxed: figures and requests order nothing. The lists and the request epoch do.
 impl SizeClass {
@@ -21,7 +20,9 @@ impl SizeClass {
         let mut local = 0;
         for _ in 0..4 {
             let pops = self.pops.get();
-            local = (self.transfers.load(Ordering::Relaxed))
+            local = self
+                .transfers
+                .get()
                 .wrapping_add(self.pushes.get())
                 .wrapping_sub(pops) as i64;
             // On another thread: the counts belong together if nothing was popped in between. If a few attempts do not
@@ -34,7 +35,7 @@ impl SizeClass {
     }
 
     pub(crate) fn carved(&self) -> u32 {
-        self.shared.carved.load(Ordering::Relaxed)
+        self.shared.carved.get()
     }
 
     pub(crate) fn idle(&self) -> u32 {
@@ -47,7 +48,7 @@ impl SizeClass {
 
     /// Most buffers in use at once since the class was made.
     pub(crate) fn peak(&self) -> u32 {
-        self.peak.load(Ordering::Relaxed).max(self.leased())
+        self.peak.get().max(self.leased())
     }
 
     /// Most buffers in use at once since `restart_window_peak`.
@@ -56,14 +57,14 @@ impl SizeClass {
     }
 
     pub(super) fn noted_window_peak(&self) -> u32 {
-        let noted = self.window_peak.load(Ordering::Relaxed);
+        let noted = self.window_peak.get();
         if noted == PEAK_RESTARTS { 0 } else { noted }
     }
 
     /// Has the owner start a new window of the peak. Called by the control half.
     pub(crate) fn restart_window_peak(&self) {
         // Relaxed: a figure. If the owner's own store overwrites this one, its next quantum counts for the old window.
-        self.window_peak.store(PEAK_RESTARTS, Ordering::Relaxed);
+        self.window_peak.set(PEAK_RESTARTS);
         self.signal_request();
     }
 
@@ -111,16 +112,12 @@ impl SizeClass {
     pub(crate) fn add_carved(&self, more: u32) {
         // Relaxed, as in `sub_carved`: one writer. Others read it as a racing figure. The teardown reads it after the
         // control half has dropped its pool reference, which orders the two.
-        self.shared
-            .carved
-            .store(self.carved() + more, Ordering::Relaxed);
+        self.shared.carved.set(self.carved() + more);
         self.signal_request();
     }
 
     pub(crate) fn sub_carved(&self, less: u32) {
-        self.shared
-            .carved
-            .store(self.carved() - less, Ordering::Relaxed);
+        self.shared.carved.set(self.carved() - less);
     }
 
     /// Signals a request: the owner serves this class when its next quantum begins.
@@ -132,50 +129,31 @@ impl SizeClass {
     pub(crate) fn set_reclaim_threshold(&self, reclaim_threshold: u64) {
         // Relaxed, like all requests below: the request epoch orders them. The owner may use an older value for one
         // more quantum.
-        self.reclaim_threshold
-            .store(reclaim_threshold, Ordering::Relaxed);
+        self.reclaim_threshold.set(reclaim_threshold);
         self.signal_request();
         if reclaim_threshold == NO_THRESHOLD {
-            self.set_draining(0);
+            self.shared.draining.set(0);
         }
     }
 
-    pub(crate) fn set_draining(&self, buffers: u32) {
-        self.shared.draining.store(buffers, Ordering::Relaxed);
-    }
-
-    pub(crate) fn draining(&self) -> u32 {
-        self.shared.draining.load(Ordering::Relaxed)
-    }
-
     pub(crate) fn reclaim_threshold(&self) -> u64 {
-        self.reclaim_threshold.load(Ordering::Relaxed)
+        self.reclaim_threshold.get()
     }
 
     /// Has the owner scan every buffer that is idle now.
     pub(crate) fn request_scan(&self) {
         let scan_request = self.scanned.get() + u64::from(self.idle_of_owner());
-        self.shared
-            .scan_request
-            .store(scan_request, Ordering::Relaxed);
+        self.shared.scan_request.set(scan_request);
         self.signal_request();
     }
 
     pub(crate) fn set_limit(&self, idle: u32) {
         // Relaxed: the owner may shed by an older limit for one more quantum.
-        self.shared.limit.store(idle, Ordering::Relaxed);
+        self.shared.limit.set(idle);
         self.signal_request();
     }
 
-    pub(crate) fn set_target(&self, idle: u32) {
-        self.shared.target.store(idle, Ordering::Relaxed);
-    }
-
-    pub(crate) fn target(&self) -> u32 {
-        self.shared.target.load(Ordering::Relaxed)
-    }
-
     pub(crate) fn limit(&self) -> u32 {
-        self.shared.limit.load(Ordering::Relaxed)
+        self.shared.limit.get()
     }
 }

@@ -5,7 +5,7 @@
 use alloc::boxed::Box;
 use core::ptr;
 
-use super::cells::{Counter, FrameCell};
+use super::cells::{Counter, FrameCell, Word};
 use super::class_table::{BUCKETS, ClassTable};
 use super::leak_ring::LeakRing;
 use super::orderings::{
@@ -35,9 +35,9 @@ pub(crate) struct Half {
     /// Requests larger than the largest class, or of no samples.
     pub(super) refused: Counter,
     /// Requests by size: see `ClassTable::find`.
-    demand: [AtomicU32; BUCKETS],
+    demand: [Word; BUCKETS],
     /// Whether the allocation or recycling events had subscribers when the owner's last quantum began.
-    has_subscribers: AtomicU32,
+    has_subscribers: Word,
     pub(crate) sites: LeakRing,
 }
 
@@ -53,8 +53,8 @@ impl Half {
             tables: core::array::from_fn(|_| AtomicPtr::new(ptr::null_mut())),
             frame: FrameCell::new(),
             refused: Counter::default(),
-            demand: core::array::from_fn(|_| AtomicU32::new(0)),
-            has_subscribers: AtomicU32::new(0),
+            demand: core::array::from_fn(|_| Word::new(0)),
+            has_subscribers: Word::new(0),
             sites: LeakRing::new(),
         };
         half.current.store(half.track(table), Ordering::Relaxed);
@@ -111,17 +111,11 @@ impl Half {
     #[inline]
     pub(super) fn count_demand(&self, bucket: usize, requests: u32) {
         let count = &self.demand[bucket % BUCKETS];
-        // Relaxed: a figure with one writer.
-        count.store(
-            count.load(Ordering::Relaxed).wrapping_add(requests),
-            Ordering::Relaxed,
-        );
+        count.set(count.get().wrapping_add(requests));
     }
 
     pub(super) fn set_has_subscribers(&self, has_subscribers: bool) {
-        // Relaxed: the control half reads it after the owner died.
-        self.has_subscribers
-            .store(u32::from(has_subscribers), Ordering::Relaxed);
+        self.has_subscribers.set(u32::from(has_subscribers));
     }
 
     /// Forgets the former owner's stream, whose frames mean nothing for the next one's.
@@ -139,7 +133,7 @@ impl Half {
 
     /// Whether the owner has kept count of what it published, which it does while there are subscribers.
     pub(crate) fn has_subscribers(&self) -> bool {
-        self.has_subscribers.load(Ordering::Relaxed) == 1
+        self.has_subscribers.get() == 1
     }
 
     /// Offers a new table to the owner; one that was never picked up is freed.
@@ -241,9 +235,7 @@ impl Half {
     }
 
     pub(crate) fn demand(&self) -> impl Iterator<Item = u32> {
-        self.demand
-            .iter()
-            .map(|count| count.load(Ordering::Relaxed))
+        self.demand.iter().map(Word::get)
     }
 
     /// # Safety

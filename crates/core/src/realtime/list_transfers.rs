@@ -4,14 +4,13 @@
 use super::free_list::Chain;
 use super::size_class::{NO_THRESHOLD, SizeClass};
 use super::slot_table::{Slot, SlotTable};
-use crate::sync::atomic::Ordering;
 
 /// Most buffers of an inbox that are joined to the local list in a quantum, which walks over them. Of its two lists, one
 /// that is longer than what is left of this number waits until the local list is empty.
 /// See `docs/decisions/0009-inboxes-are-taken-one-class-per-quantum.md`.
 const JOIN_AT_MOST: u32 = 16;
 
-// Accesses to the owner's own words are relaxed, as in `size_class.rs`.
+// Accesses to the owner's own words are relaxed, as in `local_list.rs`.
 impl SizeClass {
     /// The quick check of a quantum: whether buffers wait in the inbox, or there can be more idle ones than the limit.
     /// Requests of the control half are signalled on their own: see `Core::raise_request_epoch`.
@@ -38,7 +37,7 @@ impl SizeClass {
             || self.reclaim_threshold() != NO_THRESHOLD
             || self.cache_should_be_enabled()
             || self.borrowed_scratch().is_some()
-            || shared.scan_request.load(Ordering::Relaxed) > self.scanned.get()
+            || shared.scan_request.get() > self.scanned.get()
             // Cheap check first: most classes have not even carved more than the limit.
             || (self.carved() > self.limit() && self.idle_of_owner() > self.limit())
     }
@@ -113,11 +112,11 @@ impl SizeClass {
         self.flush_cache_and_leaked_scratch(table);
         self.begin_window();
         let idle = self.idle_of_owner();
-        let too_many = idle.saturating_sub(self.shared.limit.load(Ordering::Relaxed));
+        let too_many = idle.saturating_sub(self.shared.limit.get());
         let asked = self
             .shared
             .scan_request
-            .load(Ordering::Relaxed)
+            .get()
             .saturating_sub(self.scanned.get());
         let looks = u64::from(too_many)
             .max(asked)

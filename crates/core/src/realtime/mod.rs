@@ -11,6 +11,7 @@ pub(crate) mod half;
 pub(crate) mod leak_ring;
 pub(crate) mod lease;
 mod list_transfers;
+mod local_list;
 mod one_slot_cache;
 mod orderings;
 pub(crate) mod owned_half;

@@ -5,9 +5,9 @@
 
 use core::ptr::{self, NonNull};
 
-use super::cells::Counter;
+use super::cells::{Counter, Word};
 use super::slot_table::{Link, OptionalIndex, Slot, SlotIndex, SlotState};
-use crate::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
+use crate::sync::atomic::{AtomicPtr, Ordering};
 
 /// The two kinds of acquire, which are counted apart.
 #[derive(Clone, Copy)]
@@ -40,16 +40,16 @@ pub(super) enum CacheState {
     Owned,
 }
 
-/// See the module. Every access is relaxed, as in `size_class.rs`.
+/// See the module. Every access is relaxed, as in `local_list.rs`.
 #[repr(C)]
 pub(super) struct OneSlotCache {
     /// Index of the buffer that was cached last, or none. It stays while that buffer is acquired, so that its release
     /// is recognised.
     last: Link,
     /// Capacity of the cached buffer; 0 while the cache is empty.
-    capacity: AtomicU32,
+    capacity: Word,
     /// A `CacheState`, which counts while the cache is empty.
-    state: AtomicU32,
+    state: Word,
     /// Address of the samples, and slot state, of the buffer that was cached last. Valid while `last` is not none.
     samples: AtomicPtr<f32>,
     slot_state: AtomicPtr<SlotState>,
@@ -62,8 +62,8 @@ impl OneSlotCache {
     pub(super) fn new(state: CacheState) -> Self {
         Self {
             last: Link::new(),
-            capacity: AtomicU32::new(0),
-            state: AtomicU32::new(state as u32),
+            capacity: Word::new(0),
+            state: Word::new(state as u32),
             samples: AtomicPtr::new(ptr::null_mut()),
             slot_state: AtomicPtr::new(ptr::null_mut()),
             scratches: Counter::default(),
@@ -74,16 +74,16 @@ impl OneSlotCache {
     /// Whether the cache is empty and in this state.
     #[inline(always)]
     pub(super) fn is(&self, state: CacheState) -> bool {
-        !self.is_full() && self.state.load(Ordering::Relaxed) == state as u32
+        !self.is_full() && self.state.get() == state as u32
     }
 
     fn is_full(&self) -> bool {
-        self.capacity.load(Ordering::Relaxed) != 0
+        self.capacity.get() != 0
     }
 
     #[inline(always)]
     fn set_state(&self, state: CacheState) {
-        self.state.store(state as u32, Ordering::Relaxed);
+        self.state.set(state as u32);
     }
 
     /// The buffer that was cached last, whether it is still in the cache or not.
@@ -101,7 +101,7 @@ impl OneSlotCache {
     #[inline(always)] // See `RealtimePool::scratch`.
     pub(super) fn take(&self, kind: AcquireKind, samples: usize) -> Option<TakenBuffer> {
         // One comparison for all cases: 0 wraps to the largest number, and the capacity of an empty cache is 0.
-        if samples.wrapping_sub(1) >= self.capacity.load(Ordering::Relaxed) as usize {
+        if samples.wrapping_sub(1) >= self.capacity.get() as usize {
             return None;
         }
         // The capacity is not 0, so that `put` or `fill` stored it after index and samples; both stay until the buffer is
@@ -111,14 +111,14 @@ impl OneSlotCache {
         let count = match kind {
             AcquireKind::Scratch => {
                 self.set_state(CacheState::Borrowed);
-                self.capacity.store(0, Ordering::Relaxed);
+                self.capacity.set(0);
                 self.scratches.add(1)
             }
             AcquireKind::Owned => {
                 // As in `SizeClass::pop`: the slot says it before the cache does not any more.
                 self.last_slot_state().set_requested(samples as u32);
                 self.set_state(CacheState::Owned);
-                self.capacity.store(0, Ordering::Relaxed);
+                self.capacity.set(0);
                 self.acquires.add(1)
             }
         };
@@ -168,7 +168,7 @@ impl OneSlotCache {
     #[inline(always)]
     fn fill(&self, capacity: u32) {
         // The last store: from here on the buffer is in the cache.
-        self.capacity.store(capacity, Ordering::Relaxed);
+        self.capacity.set(capacity);
     }
 
     /// [`put`](Self::put) for the buffer that was cached last, whose slot state is known and not yet clear. Most
@@ -201,7 +201,7 @@ impl OneSlotCache {
     /// Empties the cache without a trace of the last buffer.
     pub(super) fn clear(&self, state: CacheState) {
         self.set_state(state);
-        self.capacity.store(0, Ordering::Relaxed);
+        self.capacity.set(0);
         self.last.set(OptionalIndex::NONE);
     }
 

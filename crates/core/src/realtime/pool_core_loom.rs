@@ -296,7 +296,7 @@ fn loom_request_while_a_quantum_begins_is_served_by_the_next() {
         size_class.restart_window_peak();
         let mut half = quantum.join().unwrap();
         half.begin_quantum(256);
-        assert_ne!(size_class.window_peak.load(Ordering::Relaxed), u32::MAX);
+        assert_ne!(size_class.window_peak.get(), u32::MAX);
         assert!(!size_class.needs_service());
         drop((half, control));
     });

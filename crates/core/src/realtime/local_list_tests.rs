@@ -1,4 +1,5 @@
 use super::*;
+use crate::realtime::pool_state::OnRelease;
 
 #[test]
 fn reserve_is_for_critical_acquires_and_survives_a_refill() {
