@@ -254,6 +254,16 @@ impl core::error::Error for PoolError {}
 
 impl PoolError {
     /// Whether the same call can succeed later, after others have released something.
+    ///
+    /// # Example
+    /// ```
+    /// # use wavepool_core::*;
+    /// # let (mut control, mut audio) = BufferPool::builder().class(256, 4).build()?;
+    /// let _all = [(); 4].map(|()| audio.acquire(256).unwrap());
+    /// assert!(audio.acquire(256).is_err_and(|error| error.is_retryable()));
+    /// assert!(audio.acquire(0).is_err_and(|error| !error.is_retryable()));
+    /// # Ok::<(), wavepool_core::PoolError>(())
+    /// ```
     #[must_use]
     pub const fn is_retryable(&self) -> bool {
         match self {

@@ -69,6 +69,17 @@ fn borrowed_scratch_samples(size_class: &SizeClass) -> u64 {
 
 impl PoolControl {
     /// Buffers in use. Another thread can change that at any moment.
+    ///
+    /// # Example
+    /// ```
+    /// # use wavepool_core::*;
+    /// # let (mut control, mut audio) = BufferPool::builder().class(256, 4).build()?;
+    /// let block = audio.acquire(256)?;
+    /// assert_eq!(control.leased(), 1);
+    /// drop(block);
+    /// assert_eq!(control.leased(), 0);
+    /// # Ok::<(), wavepool_core::PoolError>(())
+    /// ```
     #[must_use]
     pub fn leased(&self) -> u64 {
         self.pool
@@ -78,6 +89,15 @@ impl PoolControl {
     }
 
     /// Every buffer that exists.
+    ///
+    /// # Example
+    /// ```
+    /// # use wavepool_core::*;
+    /// # let (mut control, mut audio) = BufferPool::builder().class(256, 4).build()?;
+    /// assert_eq!(control.slots().count(), 4);
+    /// assert!(control.slots().all(|slot| slot.samples == 256));
+    /// # Ok::<(), wavepool_core::PoolError>(())
+    /// ```
     pub fn slots(&self) -> impl Iterator<Item = SlotInfo> {
         self.pool.table.indices().filter_map(|index| {
             let slot = self.pool.table.slot(index);
@@ -119,6 +139,15 @@ impl PoolControl {
     }
 
     /// The buffers in use, with the call sites of those whose acquire was sampled.
+    ///
+    /// # Example
+    /// ```
+    /// # use wavepool_core::*;
+    /// # let (mut control, mut audio) = BufferPool::builder().class(256, 4).build()?;
+    /// let _kept = audio.acquire(256)?;
+    /// assert_eq!(control.leak_report().leased, 1);
+    /// # Ok::<(), wavepool_core::PoolError>(())
+    /// ```
     #[must_use]
     pub fn leak_report(&self) -> LeakReport {
         let (mut sites, mut unrecorded) = (Vec::new(), 0);
@@ -159,6 +188,16 @@ impl PoolControl {
     }
 
     /// A snapshot of the pool's counts. Costs the real-time halves nothing.
+    ///
+    /// # Example
+    /// ```
+    /// # use wavepool_core::*;
+    /// # let (mut control, mut audio) = BufferPool::builder().class(256, 4).build()?;
+    /// let _block = audio.acquire(200)?;
+    /// let usage = control.usage();
+    /// assert_eq!(usage.sum(|class| class.acquires()), 1);
+    /// # Ok::<(), wavepool_core::PoolError>(())
+    /// ```
     #[must_use]
     pub fn usage(&self) -> PoolUsage {
         let mut usage = PoolUsage::default();
@@ -297,12 +336,28 @@ impl PoolControl {
 
     /// The share of the arena that is free in coalesced runs shorter than the largest class, in percent.
     /// See `docs/decisions/0016-fragmentation-counts-free-memory-only.md`.
+    ///
+    /// # Example
+    /// ```
+    /// # use wavepool_core::*;
+    /// # let (mut control, mut audio) = BufferPool::builder().class(256, 4).build()?;
+    /// assert_eq!(control.fragmentation_percentage(), 0.0);
+    /// # Ok::<(), wavepool_core::PoolError>(())
+    /// ```
     #[must_use]
     pub fn fragmentation_percentage(&self) -> f32 {
         self.carver.arena.fragmentation_percentage()
     }
 
     /// Capacity of all carved buffers in bytes, leased or idle.
+    ///
+    /// # Example
+    /// ```
+    /// # use wavepool_core::*;
+    /// # let (mut control, mut audio) = BufferPool::builder().class(256, 4).build()?;
+    /// assert_eq!(control.bytes_held(), 4 * 256 * 4);
+    /// # Ok::<(), wavepool_core::PoolError>(())
+    /// ```
     #[must_use]
     pub fn bytes_held(&self) -> usize {
         sample_bytes(self.carver.arena.held_samples())
@@ -317,6 +372,14 @@ impl PoolControl {
 
     /// Whether every account agrees with every other, list by list and slot by slot. For tests and debug builds, while
     /// no thread is inside an operation. One pass over lists and slots.
+    ///
+    /// # Example
+    /// ```
+    /// # use wavepool_core::*;
+    /// # let (mut control, mut audio) = BufferPool::builder().class(256, 4).build()?;
+    /// assert!(control.is_valid());
+    /// # Ok::<(), wavepool_core::PoolError>(())
+    /// ```
     #[must_use]
     pub fn is_valid(&self) -> bool {
         let table = &self.pool.table;

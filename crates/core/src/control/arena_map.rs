@@ -81,6 +81,15 @@ impl PoolControl {
     /// # Real-time
     /// For the control side: allocates, and looks at every buffer. Costs the audio thread nothing: it reads words that
     /// thread writes anyway.
+    ///
+    /// # Example
+    /// ```
+    /// # use wavepool_core::*;
+    /// # let (mut control, mut audio) = BufferPool::builder().class(256, 4).build()?;
+    /// let map = control.arena_map(100);
+    /// assert!(map.spans.len() <= 100);
+    /// # Ok::<(), wavepool_core::PoolError>(())
+    /// ```
     #[must_use]
     pub fn arena_map(&self, most_spans: usize) -> ArenaMap {
         let free = self

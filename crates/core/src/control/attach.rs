@@ -19,6 +19,16 @@ impl PoolControl {
     /// # Errors
     /// [`LimitReached`](PoolError::LimitReached) when arena and limit have no room for another mix;
     /// [`TableFull`](PoolError::TableFull), [`OutOfMemory`](PoolError::OutOfMemory).
+    ///
+    /// # Example
+    /// ```
+    /// # use wavepool_core::*;
+    /// let (mut control, _audio) = BufferPool::builder().class(256, 4).limit_samples(4096).build()?;
+    /// let other = control.attach()?;
+    /// let reader = std::thread::spawn(move || other.acquire(256).map(|block| block.len()));
+    /// assert_eq!(reader.join().unwrap()?, 256);
+    /// # Ok::<(), wavepool_core::PoolError>(())
+    /// ```
     pub fn attach(&mut self) -> Result<RealtimePool, PoolError> {
         let mix = self.plan.classes.clone();
         self.attach_mix(&mix, false)
@@ -31,6 +41,16 @@ impl PoolControl {
     /// # Errors
     /// As for `attach`; [`UnknownClass`](PoolError::UnknownClass), and
     /// [`ClassGivenTwice`](PoolError::ClassGivenTwice).
+    ///
+    /// # Example
+    /// ```
+    /// # use wavepool_core::*;
+    /// let builder = BufferPool::builder().class(256, 4).class(1024, 1).limit_samples(8192);
+    /// let (mut control, _audio) = builder.build()?;
+    /// let analyser = control.attach_with(&[(1024, 2)])?;
+    /// assert_eq!(analyser.acquire(1000)?.capacity(), 1024);
+    /// # Ok::<(), wavepool_core::PoolError>(())
+    /// ```
     pub fn attach_with(&mut self, mix: &[(usize, u32)]) -> Result<RealtimePool, PoolError> {
         let mut rest = mix.iter();
         while let Some(&(samples, _)) = rest.next() {

@@ -15,6 +15,15 @@ impl PoolControl {
     /// # Errors
     /// [`BadClasses`](PoolError::BadClasses); [`TooLarge`](PoolError::TooLarge) when a class is larger than the
     /// largest the pool was built with; [`TableFull`](PoolError::TableFull) while too many retired classes drain.
+    ///
+    /// # Example
+    /// ```
+    /// # use wavepool_core::*;
+    /// let (mut control, _audio) = BufferPool::builder().class(256, 4).limit_samples(8192).build()?;
+    /// control.set_classes(&[128, 256])?;
+    /// assert!(control.classes().eq([128, 256]));
+    /// # Ok::<(), wavepool_core::PoolError>(())
+    /// ```
     pub fn set_classes(&mut self, sizes: &[usize]) -> Result<(), PoolError> {
         self.plan.check_change(sizes)?;
         self.make_size_classes(sizes)?;

@@ -16,6 +16,19 @@ impl PoolControl {
     ///
     /// # Errors
     /// [`UnknownClass`](PoolError::UnknownClass).
+    ///
+    /// # Example
+    /// ```
+    /// # use wavepool_core::*;
+    /// # let (mut control, mut audio) = BufferPool::builder().class(256, 4).build()?;
+    /// control.trim(256, 1)?;
+    /// for quantum in 0..10 {
+    ///     audio.begin_quantum(quantum * 128);
+    ///     control.step(16);
+    /// }
+    /// assert_eq!(control.bytes_held(), 256 * 4);
+    /// # Ok::<(), wavepool_core::PoolError>(())
+    /// ```
     pub fn trim(&mut self, class_samples: usize, keep: u32) -> Result<(), PoolError> {
         self.each_half_of_class(class_samples, |size_class| {
             if keep <= size_class.shared.target.get() {
@@ -34,6 +47,20 @@ impl PoolControl {
     ///
     /// # Errors
     /// [`UnknownClass`](PoolError::UnknownClass).
+    ///
+    /// # Example
+    /// ```
+    /// # use wavepool_core::*;
+    /// let (mut control, mut audio) = BufferPool::builder().class(256, 2).limit_samples(4096).build()?;
+    /// control.replenish_below(256, 2)?;
+    /// let _both = (audio.acquire(256)?, audio.acquire(256)?);
+    /// for quantum in 0..10 {
+    ///     control.step(16);
+    ///     audio.begin_quantum(quantum * 128);
+    /// }
+    /// assert!(audio.acquire(256).is_ok());
+    /// # Ok::<(), wavepool_core::PoolError>(())
+    /// ```
     pub fn replenish_below(&mut self, class_samples: usize, idle: u32) -> Result<(), PoolError> {
         // A retired class drains.
         let is_active = self.plan.known(class_samples).is_ok();

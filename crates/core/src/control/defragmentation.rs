@@ -52,6 +52,19 @@ impl PoolControl {
     ///
     /// # Errors
     /// [`UnknownClass`](PoolError::UnknownClass).
+    ///
+    /// # Example
+    /// ```
+    /// # use wavepool_core::*;
+    /// # let (mut control, mut audio) = BufferPool::builder().class(256, 4).build()?;
+    /// control.shrink(256, 3)?;
+    /// for quantum in 0..10 {
+    ///     audio.begin_quantum(quantum * 128);
+    ///     control.step(16);
+    /// }
+    /// assert_eq!(control.bytes_held(), 256 * 4);
+    /// # Ok::<(), wavepool_core::PoolError>(())
+    /// ```
     pub fn shrink(&mut self, class_samples: usize, buffers: u32) -> Result<(), PoolError> {
         let answer = self.request_shrink(class_samples, buffers);
         self.compute_thresholds();
@@ -93,6 +106,15 @@ impl PoolControl {
     ///
     /// # Real-time
     /// For the control side. Bounded by a number of buffers; call again, some quanta later, while not `complete`.
+    ///
+    /// # Example
+    /// ```
+    /// # use wavepool_core::*;
+    /// # let (mut control, mut audio) = BufferPool::builder().class(256, 4).build()?;
+    /// let result = control.defragment();
+    /// assert!(result.after_percentage <= result.before_percentage);
+    /// # Ok::<(), wavepool_core::PoolError>(())
+    /// ```
     pub fn defragment(&mut self) -> DefragmentationResult {
         self.run_defragmentation(Self::drain_excess)
     }

@@ -25,6 +25,15 @@ impl PoolControl {
     ///
     /// # Real-time
     /// For the control side. At most `budget` buffers are moved; besides, one look at each size class.
+    ///
+    /// # Example
+    /// ```
+    /// # use wavepool_core::*;
+    /// # let (mut control, mut audio) = BufferPool::builder().class(256, 4).build()?;
+    /// let report = control.step(64);
+    /// assert!(report.complete);
+    /// # Ok::<(), wavepool_core::PoolError>(())
+    /// ```
     pub fn step(&mut self, budget: u32) -> StepReport {
         let mut report = StepReport::default();
         self.carver.thresholds.begin_step();

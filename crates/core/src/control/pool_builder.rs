@@ -100,6 +100,16 @@ impl PoolBuilder {
     ///
     /// Each buffer begins and ends on a multiple of 64 bytes. What it is rounded up by is not part of the limit; metrics
     /// count it as overhead.
+    ///
+    /// # Example
+    /// ```
+    /// # use wavepool_core::*;
+    /// let builder = BufferPool::builder().class(256, 1).limit_samples(512);
+    /// let (mut control, _audio) = builder.build()?;
+    /// control.grow(256, 1)?;
+    /// assert!(matches!(control.grow(256, 1), Err(PoolError::LimitReached { .. })));
+    /// # Ok::<(), wavepool_core::PoolError>(())
+    /// ```
     #[must_use]
     pub const fn limit_samples(mut self, samples: usize) -> Self {
         self.limit_samples = samples;
@@ -108,6 +118,15 @@ impl PoolBuilder {
 
     /// Samples for which memory is reserved at once, those of the mix included: up to there the control half grows
     /// without a system call.
+    ///
+    /// # Example
+    /// ```
+    /// # use wavepool_core::*;
+    /// let builder = BufferPool::builder().class(256, 1).limit_samples(4096);
+    /// let (control, _audio) = builder.reserve_samples(4096).build()?;
+    /// assert_eq!(control.usage().bytes_reserved, 4096 * 4);
+    /// # Ok::<(), wavepool_core::PoolError>(())
+    /// ```
     #[must_use]
     pub const fn reserve_samples(mut self, samples: usize) -> Self {
         self.reserve_samples = samples;
@@ -115,6 +134,17 @@ impl PoolBuilder {
     }
 
     /// What an acquire does when its class is empty.
+    ///
+    /// # Example
+    /// ```
+    /// # use wavepool_core::*;
+    /// let builder = BufferPool::builder().class(256, 1).class(1024, 1);
+    /// let (_control, audio) = builder.exhaustion(ExhaustionPolicy::BorrowNextLarger).build()?;
+    /// let _small = audio.acquire(256)?;
+    /// // The larger class serves it.
+    /// assert_eq!(audio.acquire(256)?.capacity(), 1024);
+    /// # Ok::<(), wavepool_core::PoolError>(())
+    /// ```
     #[must_use]
     pub const fn exhaustion(mut self, policy: ExhaustionPolicy) -> Self {
         self.exhaustion = policy;
@@ -123,6 +153,16 @@ impl PoolBuilder {
 
     /// Zeroes samples when their buffer is released, so that no later owner ever sees them. Costs every release the
     /// time to write the whole class.
+    ///
+    /// # Example
+    /// ```
+    /// # use wavepool_core::*;
+    /// let builder = BufferPool::builder().class(256, 1);
+    /// let (_control, audio) = builder.scrub_on_release(true).build()?;
+    /// audio.acquire(256)?.fill(0.5);
+    /// assert_eq!(audio.acquire(256)?[0], 0.0);
+    /// # Ok::<(), wavepool_core::PoolError>(())
+    /// ```
     #[must_use]
     pub const fn scrub_on_release(mut self, scrub: bool) -> Self {
         self.scrub_on_release = scrub;
@@ -130,6 +170,14 @@ impl PoolBuilder {
     }
 
     /// Whether every page is touched before the pool is used (it is, by default), so that no first use is a page fault.
+    ///
+    /// # Example
+    /// ```
+    /// # use wavepool_core::*;
+    /// // A short-lived pool whose memory may never be used.
+    /// let (_control, _audio) = BufferPool::builder().class(65_536, 4).prefault(false).build()?;
+    /// # Ok::<(), wavepool_core::PoolError>(())
+    /// ```
     #[must_use]
     pub const fn prefault(mut self, prefault: bool) -> Self {
         self.prefault = prefault;
@@ -137,6 +185,14 @@ impl PoolBuilder {
     }
 
     /// Where sample memory comes from.
+    ///
+    /// # Example
+    /// ```
+    /// # use wavepool_core::*;
+    /// let builder = BufferPool::builder().class(256, 4);
+    /// let (_control, _audio) = builder.memory(MemorySource::Heap).build()?;
+    /// # Ok::<(), wavepool_core::PoolError>(())
+    /// ```
     #[must_use]
     pub const fn memory(mut self, source: MemorySource) -> Self {
         self.source = source;
@@ -144,6 +200,17 @@ impl PoolBuilder {
     }
 
     /// Records the call site of one acquire in `every` for the leak report; rounded up to a power of two.
+    ///
+    /// # Example
+    /// ```
+    /// # use wavepool_core::*;
+    /// let builder = BufferPool::builder().class(256, 4);
+    /// let (control, audio) = builder.leak_sampling(1).build()?;
+    /// let _kept = audio.acquire(256)?;
+    /// let report = control.leak_report();
+    /// assert_eq!((report.leased, report.sites.len()), (1, 1));
+    /// # Ok::<(), wavepool_core::PoolError>(())
+    /// ```
     #[must_use]
     pub const fn leak_sampling(mut self, every: u32) -> Self {
         self.leak_sampling = every;
@@ -155,6 +222,15 @@ impl PoolBuilder {
     /// # Errors
     /// [`BadClasses`](PoolError::BadClasses), [`OutOfMemory`](PoolError::OutOfMemory);
     /// [`TooManyAtOnce`](PoolError::TooManyAtOnce) with more than 32,766 buffers of one class.
+    ///
+    /// # Example
+    /// ```
+    /// # use wavepool_core::*;
+    /// let (_control, _audio) = BufferPool::builder().class(256, 8).class(2048, 4).build()?;
+    /// let refused = BufferPool::builder().class(0, 8).build();
+    /// assert!(matches!(refused, Err(PoolError::BadClasses { .. })));
+    /// # Ok::<(), wavepool_core::PoolError>(())
+    /// ```
     pub fn build(mut self) -> Result<(PoolControl, RealtimePool), PoolError> {
         if self.mix.is_empty() {
             self.mix = DEFAULT_MIX.to_vec();

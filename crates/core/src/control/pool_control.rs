@@ -32,6 +32,21 @@ pub struct PoolControl {
 
 impl PoolControl {
     /// Attaches the observer of the control half.
+    ///
+    /// # Example
+    /// ```
+    /// # use wavepool_core::*;
+    /// struct Growth;
+    /// impl PoolObserver for Growth {
+    ///     fn grown(&self, growth: PoolGrown) {
+    ///         println!("{} buffers of {} samples", growth.count, growth.class_samples);
+    ///     }
+    /// }
+    /// let (mut control, _audio) = BufferPool::builder().class(256, 4).limit_samples(4096).build()?;
+    /// control.attach_observer(Box::new(Growth));
+    /// control.grow(256, 2)?;
+    /// # Ok::<(), wavepool_core::PoolError>(())
+    /// ```
     pub fn attach_observer(&mut self, observer: Box<dyn PoolObserver>) {
         self.reports.attach(observer);
     }
@@ -62,6 +77,18 @@ impl PoolControl {
     /// [`UnknownClass`](PoolError::UnknownClass), [`NoHalf`](PoolError::NoHalf),
     /// [`LimitReached`](PoolError::LimitReached), [`TooManyAtOnce`](PoolError::TooManyAtOnce),
     /// [`TableFull`](PoolError::TableFull), [`OutOfMemory`](PoolError::OutOfMemory).
+    ///
+    /// # Example
+    /// ```
+    /// # use wavepool_core::*;
+    /// let builder = BufferPool::builder().class(256, 1).limit_samples(1024);
+    /// let (mut control, mut audio) = builder.build()?;
+    /// control.grow(256, 2)?;
+    /// audio.begin_quantum(0);
+    /// let blocks: Vec<_> = std::iter::from_fn(|| audio.acquire(256).ok()).collect();
+    /// assert_eq!(blocks.len(), 3);
+    /// # Ok::<(), wavepool_core::PoolError>(())
+    /// ```
     pub fn grow(&mut self, class_samples: usize, count: u32) -> Result<(), PoolError> {
         self.grow_where(class_samples, count, |_, _| true)
     }
@@ -126,6 +153,16 @@ impl PoolControl {
     ///
     /// # Errors
     /// Those of [`grow`](Self::grow), [`shrink`](Self::shrink), [`set_classes`](Self::set_classes).
+    ///
+    /// # Example
+    /// ```
+    /// # use wavepool_core::*;
+    /// let builder = BufferPool::builder().class(256, 1).limit_samples(1024);
+    /// let (mut control, _audio) = builder.build()?;
+    /// control.apply(&SizingStep::Grow { class_samples: 256, buffers: 2 })?;
+    /// assert_eq!(control.bytes_held(), 3 * 256 * 4);
+    /// # Ok::<(), wavepool_core::PoolError>(())
+    /// ```
     pub fn apply(&mut self, step: &SizingStep) -> Result<(), PoolError> {
         let answer = self.apply_without_thresholds(step);
         self.compute_thresholds();
@@ -156,12 +193,28 @@ impl PoolControl {
     }
 
     /// Buffers that the pool can describe: their numbers are below this.
+    ///
+    /// # Example
+    /// ```
+    /// # use wavepool_core::*;
+    /// # let (mut control, mut audio) = BufferPool::builder().class(256, 4).build()?;
+    /// assert!(control.most_slots() >= 4);
+    /// # Ok::<(), wavepool_core::PoolError>(())
+    /// ```
     #[must_use]
     pub fn most_slots(&self) -> usize {
         self.pool.table.capacity()
     }
 
     /// The size classes, ascending.
+    ///
+    /// # Example
+    /// ```
+    /// # use wavepool_core::*;
+    /// # let (mut control, mut audio) = BufferPool::builder().class(256, 4).build()?;
+    /// assert!(control.classes().eq([256]));
+    /// # Ok::<(), wavepool_core::PoolError>(())
+    /// ```
     pub fn classes(&self) -> impl Iterator<Item = usize> {
         self.plan.sizes()
     }
@@ -173,6 +226,14 @@ impl PoolControl {
     }
 
     /// Samples the pool may still take, in the arena or as recycled vectors.
+    ///
+    /// # Example
+    /// ```
+    /// # use wavepool_core::*;
+    /// let (control, _audio) = BufferPool::builder().class(256, 4).limit_samples(2048).build()?;
+    /// assert_eq!(control.room_samples(), 1024);
+    /// # Ok::<(), wavepool_core::PoolError>(())
+    /// ```
     #[must_use]
     pub fn room_samples(&self) -> usize {
         self.carver.arena.room_samples()

@@ -56,6 +56,18 @@ impl PoolControl {
     /// [`Scratch`]: crate::Scratch
     /// [`PooledBuffer`]: crate::PooledBuffer
     /// [`PlanarBuffer`]: crate::PlanarBuffer
+    ///
+    /// # Example
+    /// ```
+    /// # use wavepool_core::*;
+    /// # let (mut control, mut audio) = BufferPool::builder().class(256, 4).build()?;
+    /// std::mem::forget(audio.acquire(256)?);
+    /// let (half, _observer) = audio.abandon();
+    /// // SAFETY: nothing of the owner is used again.
+    /// let reclaimed = unsafe { control.reclaim(half) };
+    /// assert_eq!(reclaimed.count, 1);
+    /// # Ok::<(), wavepool_core::PoolError>(())
+    /// ```
     pub unsafe fn reclaim(&mut self, half: u16) -> Reclaimed {
         // SAFETY: the caller's contract; frozen buffers are left alone.
         unsafe { self.take_over(half, false) }

@@ -372,6 +372,17 @@ impl PooledBuffer {
     }
 
     /// Sets the description of the samples.
+    ///
+    /// # Example
+    /// ```
+    /// # use wavepool_core::*;
+    /// # let (mut control, mut audio) = BufferPool::builder().class(256, 4).build()?;
+    /// let mut block = audio.acquire(256)?;
+    /// let metadata = AudioMetadata { sample_rate_hz: 48_000.0, ..AudioMetadata::default() };
+    /// block.set_metadata(metadata);
+    /// assert_eq!(block.metadata().sample_rate_hz, 48_000.0);
+    /// # Ok::<(), wavepool_core::PoolError>(())
+    /// ```
     pub const fn set_metadata(&mut self, metadata: AudioMetadata) {
         self.metadata = metadata;
     }
@@ -380,6 +391,18 @@ impl PooledBuffer {
     ///
     /// # Real-time
     /// Two plain stores.
+    ///
+    /// # Example
+    /// ```
+    /// # use wavepool_core::*;
+    /// # let (mut control, mut audio) = BufferPool::builder().class(256, 4).build()?;
+    /// let shared = audio.acquire_silent(256)?.freeze();
+    /// let reader = shared.clone();
+    /// drop(shared);
+    /// // The last reader returns the buffer.
+    /// assert_eq!((reader[0], control.leased()), (0.0, 1));
+    /// # Ok::<(), wavepool_core::PoolError>(())
+    /// ```
     #[inline]
     #[must_use]
     pub fn freeze(self) -> BufferRef {

@@ -297,6 +297,15 @@ impl PlanarBuffer {
     ///
     /// # Real-time
     /// Touches nothing but handles.
+    ///
+    /// # Example
+    /// ```
+    /// # use wavepool_core::*;
+    /// # let (mut control, mut audio) = BufferPool::builder().class(256, 4).build()?;
+    /// let [left, right] = audio.acquire_planar(2, 128)?.into_channels().collect::<Vec<_>>().try_into().ok().unwrap();
+    /// assert_eq!((left.len(), right.len()), (128, 128));
+    /// # Ok::<(), wavepool_core::PoolError>(())
+    /// ```
     pub fn into_channels(self) -> impl Iterator<Item = PooledBuffer> {
         let buffer = ManuallyDrop::new(self);
         // SAFETY: the only handle for these buffers, which is not dropped.
@@ -338,6 +347,17 @@ impl RealtimePool {
     /// # Errors
     /// [`ChannelCount`](PoolError::ChannelCount), and as for [`scratch`](Self::scratch): then nothing was taken, and one refused
     /// request is counted.
+    ///
+    /// # Example
+    /// ```
+    /// # use wavepool_core::*;
+    /// # let (mut control, mut audio) = BufferPool::builder().class(256, 4).build()?;
+    /// let mut stereo = audio.acquire_planar(2, 128)?;
+    /// stereo.channel_mut(0).fill(0.5);
+    /// stereo.channel_mut(1).fill(-0.5);
+    /// assert_eq!((stereo.channels(), stereo.frames()), (2, 128));
+    /// # Ok::<(), wavepool_core::PoolError>(())
+    /// ```
     #[track_caller]
     pub fn acquire_planar(
         &self,
@@ -417,6 +437,16 @@ impl RealtimePool {
     ///
     /// # Real-time
     /// As there.
+    ///
+    /// # Example
+    /// ```
+    /// # use wavepool_core::*;
+    /// # let (mut control, mut audio) = BufferPool::builder().class(256, 4).build()?;
+    /// let stereo = audio.acquire_planar_silent(2, 128)?;
+    /// audio.release_planar(stereo);
+    /// assert_eq!(control.leased(), 0);
+    /// # Ok::<(), wavepool_core::PoolError>(())
+    /// ```
     pub fn release_planar(&self, buffer: PlanarBuffer) {
         let buffer = ManuallyDrop::new(buffer);
         let [first, second] = buffer.planes.size_classes;

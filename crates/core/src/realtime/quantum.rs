@@ -33,6 +33,18 @@ impl RealtimePool {
     ///
     /// # Real-time
     /// Wait-free: a bounded number of steps per class.
+    ///
+    /// # Example
+    /// ```
+    /// # use wavepool_core::*;
+    /// # let (mut control, mut audio) = BufferPool::builder().class(256, 4).build()?;
+    /// for quantum in 0..10 {
+    ///     audio.begin_quantum(quantum * 128);
+    ///     let mut block = audio.scratch(128)?;
+    ///     block.fill(0.0);
+    /// }
+    /// # Ok::<(), wavepool_core::PoolError>(())
+    /// ```
     pub fn begin_quantum(&mut self, first_frame: u64) {
         self.begin(Some(first_frame));
     }

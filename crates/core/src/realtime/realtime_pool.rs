@@ -117,6 +117,15 @@ impl RealtimePool {
     }
 
     /// The number of the half: [`PoolControl`](crate::PoolControl) uses it too.
+    ///
+    /// # Example
+    /// ```
+    /// # use wavepool_core::*;
+    /// let (mut control, audio) = BufferPool::builder().class(256, 4).limit_samples(4096).build()?;
+    /// let other = control.attach()?;
+    /// assert_ne!(other.id(), audio.id());
+    /// # Ok::<(), wavepool_core::PoolError>(())
+    /// ```
     #[must_use]
     pub fn id(&self) -> u16 {
         self.half().id
@@ -129,6 +138,19 @@ impl RealtimePool {
     /// The half stays attached until the control half reclaims it.
     ///
     /// [`PoolControl::reclaim`]: crate::PoolControl::reclaim
+    ///
+    /// # Example
+    /// ```
+    /// # use wavepool_core::*;
+    /// # let (mut control, mut audio) = BufferPool::builder().class(256, 4).build()?;
+    /// let block = audio.acquire(256)?;
+    /// let (half, _observer) = audio.abandon();
+    /// // SAFETY: the owner and its handles are gone: they are not used again.
+    /// let reclaimed = unsafe { control.reclaim(half) };
+    /// assert_eq!(reclaimed.count, 1);
+    /// std::mem::forget(block);
+    /// # Ok::<(), wavepool_core::PoolError>(())
+    /// ```
     #[must_use]
     pub fn abandon(mut self) -> (u16, Option<Box<dyn PoolObserver>>) {
         let (id, observer) = (self.id(), self.observer.take());
@@ -144,6 +166,17 @@ impl RealtimePool {
     ///
     /// # Errors
     /// [`Exhausted`](PoolError::Exhausted), [`TooLarge`](PoolError::TooLarge), [`ZeroLength`](PoolError::ZeroLength).
+    ///
+    /// # Example
+    /// ```
+    /// # use wavepool_core::*;
+    /// # let (mut control, mut audio) = BufferPool::builder().class(256, 4).build()?;
+    /// audio.begin_quantum(0);
+    /// let mut window = audio.scratch(200)?;
+    /// window.fill(0.5);
+    /// assert_eq!(window.iter().sum::<f32>(), 100.0);
+    /// # Ok::<(), wavepool_core::PoolError>(())
+    /// ```
     // See `docs/decisions/0011-hot-path-inlined-with-a-fast-path-credit.md`.
     #[inline(always)] // A call would return the handle through memory: written in pieces, read back whole, 10 ns.
     pub fn scratch(&self, samples: usize) -> Result<Scratch<'_>, PoolError> {
@@ -217,6 +250,16 @@ impl RealtimePool {
     ///
     /// # Errors
     /// As for [`scratch`](Self::scratch).
+    ///
+    /// # Example
+    /// ```
+    /// # use wavepool_core::*;
+    /// # let (mut control, mut audio) = BufferPool::builder().class(256, 4).build()?;
+    /// let mut block = audio.acquire(200)?;
+    /// block.fill(0.5);
+    /// assert_eq!((block.len(), block.capacity()), (200, 256));
+    /// # Ok::<(), wavepool_core::PoolError>(())
+    /// ```
     #[inline(always)]
     #[track_caller]
     pub fn acquire(&self, samples: usize) -> Result<PooledBuffer, PoolError> {
@@ -230,6 +273,14 @@ impl RealtimePool {
     ///
     /// # Errors
     /// As for [`scratch`](Self::scratch).
+    ///
+    /// # Example
+    /// ```
+    /// # use wavepool_core::*;
+    /// # let (mut control, mut audio) = BufferPool::builder().class(256, 4).build()?;
+    /// assert!(audio.acquire_silent(200)?.iter().all(|&sample| sample == 0.0));
+    /// # Ok::<(), wavepool_core::PoolError>(())
+    /// ```
     #[inline(always)]
     #[track_caller]
     pub fn acquire_silent(&self, samples: usize) -> Result<PooledBuffer, PoolError> {
@@ -243,6 +294,17 @@ impl RealtimePool {
     ///
     /// # Errors
     /// As for [`scratch`](Self::scratch).
+    ///
+    /// # Example
+    /// ```
+    /// # use wavepool_core::*;
+    /// let builder = BufferPool::builder().class(256, 4);
+    /// let (_control, audio) = builder.exhaustion(ExhaustionPolicy::Reserve(1)).build()?;
+    /// let blocks: Vec<_> = std::iter::from_fn(|| audio.acquire(256).ok()).collect();
+    /// assert_eq!(blocks.len(), 3);
+    /// assert!(audio.acquire_critical(256).is_ok());
+    /// # Ok::<(), wavepool_core::PoolError>(())
+    /// ```
     #[track_caller]
     pub fn acquire_critical(&self, samples: usize) -> Result<PooledBuffer, PoolError> {
         match self.take(samples, true, Location::caller()) {
@@ -256,6 +318,16 @@ impl RealtimePool {
     ///
     /// # Real-time
     /// Wait-free for its own, lock-free for others'.
+    ///
+    /// # Example
+    /// ```
+    /// # use wavepool_core::*;
+    /// # let (mut control, mut audio) = BufferPool::builder().class(256, 4).build()?;
+    /// let block = audio.acquire(256)?;
+    /// audio.release(block);
+    /// assert_eq!(control.leased(), 0);
+    /// # Ok::<(), wavepool_core::PoolError>(())
+    /// ```
     #[inline(always)] // As for `scratch`: the handle comes through memory otherwise.
     pub fn release(&self, buffer: PooledBuffer) {
         let &RawHandle {
