@@ -15,8 +15,8 @@ scenario('feedSilence', 'feed: silence is zeros, also after a block that ends wi
   assert.equal(outcomes.length, 6);
 });
 
-scenario('feedLatency', 'feed: live feeds keep one latency, also after the writer was late', ({ start, onTime, afterStall, latencyFrames, told, leaked }) => {
-  assert.deepEqual(told, Array(5).fill({ live: true, latency_frames: latencyFrames }));
+scenario('feedLatency', 'feed: live feeds keep one latency, also after the writer was late', ({ start, onTime, afterStall, latencyFrames, reported, leaked }) => {
+  assert.deepEqual(reported, Array(5).fill({ live: true, latency_frames: latencyFrames }));
   for (const [when, { latency }] of Object.entries({ start, onTime, afterStall })) {
     const spread = Math.max(...latency) - Math.min(...latency);
     assert.ok(spread <= 256, `${when}: latencies of ${latency} frames`);

@@ -51,7 +51,7 @@ function summary(report) {
     ['windows', `${report.windows} of ${report.quanta} quanta, ${report.skipped_windows} skipped, ${report.interrupted_windows} interrupted, bytes copied for each: ${figure(report.bytes_copied_per_window)}`],
     ['pool', `hit rate ${rate(pool.hit_rate_percentage)}, after the first second ${rate(report.steady?.hit_rate_percentage ?? null)}, ${pool.leased} in use, ${report.leaked} leaked`],
     ['bus', ['critical', 'high', 'normal'].map(lane).join('; ')],
-    ['events', `${tally.allocation_events} allocations told of ${tally.allocations_counted}, ${tally.recycling_events} recyclings told of ${tally.recyclings_counted}`],
+    ['events', `${tally.allocation_events} allocations published of ${tally.allocations_counted}, ${tally.recycling_events} recyclings published of ${tally.recyclings_counted}`],
     ['callback', times ? `p50 ${times.p50} us, p99 ${times.p99} us, p99.9 ${times.p999} us, max ${times.max} us in ${times.count} calls` : 'not measured'],
     ['collections', gc ? `${gc.minor} minor, ${gc.major} major on the audio thread` : 'not measured'],
     ['underruns', String(figure(report.underruns))],

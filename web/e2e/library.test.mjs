@@ -92,9 +92,9 @@ scenario('abuse', 'hostile leases and a million random ones are refused, and liv
 });
 
 scenario('poolInAWorker', 'a worker has leases of its own, and they are taken back when it dies', (seen) => {
-  const { live, foreign, here, leasedBefore, leasedAfter, leasedAtEnd, reclaimed, reclaimedInAll, told, views, leaked } = seen;
+  const { live, foreign, here, leasedBefore, leasedAfter, leasedAtEnd, reclaimed, reclaimedInAll, reported, views, leaked } = seen;
   assert.deepEqual([live, foreign, here, leaked], [5, 'wrong-participant', 'wrong-participant', 0]);
-  assert.deepEqual([leasedBefore, reclaimed, leasedAfter, leasedAtEnd, reclaimedInAll, told], [6, 5, 1, 0, 5, 5]);
+  assert.deepEqual([leasedBefore, reclaimed, leasedAfter, leasedAtEnd, reclaimedInAll, reported], [6, 5, 1, 0, 5, 5]);
   assert.equal(views, 1);
 });
 
@@ -123,8 +123,8 @@ scenario('feedFromThePage', 'what a page writes into a feed is heard, sample for
   assert.equal(leaked, 0);
 });
 
-scenario('feedUnderruns', 'a writer that is late leaves gaps, counted, and no click', ({ loudest, largestStep, steepest, underruns, told, closed, leaked }) => {
-  assert.deepEqual([told, closed], [{ channels: 1, frames: 512, underruns }, 0]);
+scenario('feedUnderruns', 'a writer that is late leaves gaps, counted, and no click', ({ loudest, largestStep, steepest, underruns, reported, closed, leaked }) => {
+  assert.deepEqual([reported, closed], [{ channels: 1, frames: 512, underruns }, 0]);
   assert.ok(loudest > 0.49 && loudest < 0.51, `${loudest}`);
   assert.ok(underruns >= 2, `${underruns} underruns`);
   assert.ok(largestStep <= 1.1 * steepest, `a step of ${largestStep}, the steepest sound has ${steepest}`);
@@ -132,11 +132,11 @@ scenario('feedUnderruns', 'a writer that is late leaves gaps, counted, and no cl
 });
 
 scenario('consumerDies', 'a worker that dies with blocks in its hands leaves nothing behind, and others go on', (seen) => {
-  const { message, after, open, leased, reclaimed, told, leaked } = seen;
+  const { message, after, open, leased, reclaimed, reported, leaked } = seen;
   assert.match(message, /the thread that read this tap is gone/);
   assert.deepEqual([after, open, leased, leaked], [{ blocks: 40, wrong: 0 }, 1, 0, 0]);
   // In transfer mode it held blocks of its own, no buffers of a pool.
-  if (mode === 'shared') assert.ok(told >= 5 && reclaimed === told, `${reclaimed} reclaimed, ${told} told`);
+  if (mode === 'shared') assert.ok(reported >= 5 && reclaimed === reported, `${reclaimed} reclaimed, ${reported} reported`);
 });
 
 /** The shipped worklet, but for one call of one node, in the middle of a window. */
@@ -147,15 +147,15 @@ const faults = {
 for (const [name, [call, words, broken]] of Object.entries(faults)) {
   scenario(
     'processorTraps',
-    `a worklet that ${name} is told of, what it held is taken back, and others go on`,
-    ({ message, refused, after, leased, reclaimed, told, leaked }) => {
+    `a worklet that ${name} is reported, what it held is taken back, and others go on`,
+    ({ message, refused, after, leased, reclaimed, reported, leaked }) => {
       assert.match(message, words);
       // A panic's words belong to the thread that panicked.
       assert.match(refused, /window/);
       assert.doesNotMatch(refused, /panicked/);
       assert.deepEqual([after, leased, leaked], [{ blocks: 40, wrong: 0 }, 0, 0]);
       // What was in the middle of a change has to be taken over; in transfer mode the whole memory is gone.
-      assert.ok(told > 0 === (broken || mode === 'transfer') && reclaimed === told, `${reclaimed} reclaimed, ${told} told`);
+      assert.ok(reported > 0 === (broken || mode === 'transfer') && reclaimed === reported, `${reclaimed} reclaimed, ${reported} reported`);
     },
     (page) =>
       page.addInitScript((call) => {
@@ -183,7 +183,7 @@ scenario('controlWorkerDies', 'a control worker that is ended is noticed, and an
 
 scenario(
   'reclaimTraps',
-  'a control worker that traps as it takes back what a dead thread held is told of at once, and another one takes up the sound',
+  'a control worker that traps as it takes back what a dead thread held is reported at once, and another one takes up the sound',
   ({ message, refused, after, leaked }) => {
     assert.match(message, /^The control worker stopped: it was told to trap/);
     assert.equal(refused, 'host-failed');

@@ -287,9 +287,9 @@ onPage('a control worker that is held up for a moment skips no window, for longe
   };
   await holdUp(200);
   assert.equal((await report(page)).skipped_windows, 0);
-  // Long enough to be told of, and to be offered a restart.
-  const told = page.waitForFunction(() => !document.querySelector('#notice').hidden && !document.querySelector('#notice-restart').hidden);
-  await Promise.all([holdUp(1500), told]);
+  // Long enough to be reported, and to be offered a restart.
+  const reported = page.waitForFunction(() => !document.querySelector('#notice').hidden && !document.querySelector('#notice-restart').hidden);
+  await Promise.all([holdUp(1500), reported]);
   assert.equal(await notice(page), '');
   const last = await stop(page);
   assert.ok(last.skipped_windows > 10, `${last.skipped_windows} skipped`);
@@ -297,7 +297,7 @@ onPage('a control worker that is held up for a moment skips no window, for longe
   assertNothingLost(last);
 });
 
-test('a control worker that dies is told of, and another takes up the sound', async () => {
+test('a control worker that dies is reported, and another takes up the sound', async () => {
   const { page } = await openPage(browser, url);
   try {
     await press(page, 'tone');
@@ -316,7 +316,7 @@ test('a control worker that dies is told of, and another takes up the sound', as
   }
 });
 
-onPage('a control worker that hangs is told of, and is restarted when the person at the page says so', async (page) => {
+onPage('a control worker that hangs is reported, and is restarted when the person at the page says so', async (page) => {
   await press(page, 'tone');
   const [before] = page.workers();
   await page.evaluate(() => window.wavepoolDemo.fault('spin'));

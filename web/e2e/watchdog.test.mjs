@@ -11,10 +11,10 @@ const LATE_MS = 200;
 
 /** The machine's own delay, measured beside it, is not the watchdog's. */
 function assertWithinASecond(ms, lateMs) {
-  assert.ok(ms - lateMs < 1000, `told after ${ms} ms, the machine's timers were ${lateMs} ms late`);
+  assert.ok(ms - lateMs < 1000, `reported after ${ms} ms, the machine's timers were ${lateMs} ms late`);
 }
 
-/** On a machine that is late itself, half a second may become more: that is told, and nothing comes of it. */
+/** On a machine that is late itself, half a second may become more: that is reported, and nothing comes of it. */
 function assertNoAlarm({ alarms, crashes, leaked, lateMs }) {
   assert.deepEqual([crashes, leaked], [[], 0]);
   assert.ok(alarms.length === 0 || lateMs > LATE_MS, `${alarms} with a machine that was ${lateMs} ms late`);
@@ -62,7 +62,7 @@ const hidden = (page) =>
     globalThis.setTimeout = (call, ms, ...given) => native(call, Math.max(1000, ms ?? 0), ...given);
   });
 
-test('watchdog: a control step that never ends is told within a second, ended by restart() only, which is sound', { timeout: 60_000 }, async () => {
+test('watchdog: a control step that never ends is reported within a second, ended by restart() only, which is sound', { timeout: 60_000 }, async () => {
   const { message, thread, ms, lateMs, waiting, reason, crashes, after, leaked } = await scenario('hangs');
   assert.equal(thread, 'control-worker');
   assert.match(message, /^The control worker is stuck: no progress for \d+ ms while /);
@@ -70,7 +70,7 @@ test('watchdog: a control step that never ends is told within a second, ended by
   assertWithinASecond(ms, lateMs);
   assert.deepEqual([waiting, reason, crashes], ['closed', 'host-failed', []]);
   assert.deepEqual([after, leaked], [{ blocks: 20, wrong: 0 }, 0]);
-  console.log(`told after ${Math.round(ms)} ms: ${message}`);
+  console.log(`reported after ${Math.round(ms)} ms: ${message}`);
 });
 
 test('watchdog: metrics() and close() of a worker that hangs are rejected in the end, with a typed error, and close() ends it', { timeout: 60_000 }, async () => {
@@ -82,7 +82,7 @@ test('watchdog: metrics() and close() of a worker that hangs are rejected in the
   assert.ok(againMs < 1000, `rejected after ${againMs} ms`);
 });
 
-test('watchdog: a worker that stalls for two seconds is told of within a second, and goes on with nothing lost but windows, which are counted', { timeout: 60_000 }, async () => {
+test('watchdog: a worker that stalls for two seconds is reported within a second, and goes on with nothing lost but windows, which are counted', { timeout: 60_000 }, async () => {
   const { thread, ms, lateMs, answered, alarms, crashes, wrong, figures, leaked } = await scenario('stalls', stalling);
   assert.equal(thread, 'control-worker');
   assertWithinASecond(ms, lateMs);
@@ -126,12 +126,12 @@ test('watchdog: no alarm on a hidden page, whose timers are late, with a worker 
   assertNoAlarm(seen);
 });
 
-test('watchdog: a worker that reads a tap and hangs is told within a second, once, and may go on', { timeout: 60_000 }, async () => {
-  const { told, leaked } = await scenario('readerHangs');
-  assert.equal(told.length, 1);
-  assert.match(told[0].message, /^The worker that reads the tap of stream \d+ is stuck: it did not return to its event loop for \d+ ms\.$/);
-  assert.equal(told[0].thread, 'reader');
-  assert.ok(told[0].ms < 1000, `told after ${told[0].ms} ms`);
+test('watchdog: a worker that reads a tap and hangs is reported within a second, once, and may go on', { timeout: 60_000 }, async () => {
+  const { reported, leaked } = await scenario('readerHangs');
+  assert.equal(reported.length, 1);
+  assert.match(reported[0].message, /^The worker that reads the tap of stream \d+ is stuck: it did not return to its event loop for \d+ ms\.$/);
+  assert.equal(reported[0].thread, 'reader');
+  assert.ok(reported[0].ms < 1000, `reported after ${reported[0].ms} ms`);
   assert.equal(leaked, 0);
 });
 

@@ -21,7 +21,7 @@ const RECORDED: [&str; 3] = ["native", "sizing", EVENTS];
 /// The benchmark with a part in the browser, and that part alone.
 const EVENTS: &str = "events";
 const LANES: &str = "lanes";
-/// Those that take as long as they are told to.
+/// Those that take for as long as `--seconds` says.
 pub(crate) const IN_REAL_TIME: [&str; 2] = [web_bench::IN_REAL_TIME, LANES];
 const LANES_DRIVER: &str = "web/e2e/lanes.mjs";
 

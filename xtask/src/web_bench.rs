@@ -19,7 +19,7 @@ const MODULE: &str = "wasm_js_boundary_benchmarks";
 const OUTPUT: &str = "target/boundary";
 const IN_NODE: &str = "tests/benchmarks/boundary/node.mjs";
 const IN_CHROMIUM: &str = "tests/benchmarks/browser/measure.mjs";
-/// Real time that each implementation gets in Chromium, unless told otherwise.
+/// Real time that each implementation gets in Chromium, unless `--seconds` says otherwise.
 const SECONDS: u32 = 60;
 
 /// Runs one; `json` is where its figures go, `record` keeps them beside the native ones, `seconds` is how long each

@@ -9,10 +9,10 @@ const stereo = { window: 2048, hop: 512, channels: 2 };
 export async function consumerDies(mode: Mode): Promise<Readonly<Record<string, unknown>>> {
   const { wavepool, source, end } = await stage(mode);
   let last: Snapshot | null = null;
-  let told = 0;
+  let reported = 0;
   wavepool.onSnapshot((snapshot) => {
     last = snapshot;
-    for (const { name, data } of snapshot.events) if (name === 'LeasesReclaimed') told += data['count'] as number;
+    for (const { name, data } of snapshot.events) if (name === 'LeasesReclaimed') reported += data['count'] as number;
   });
   const [mine, theirs] = await Promise.all([wavepool.tap(source, stereo), wavepool.tap(source, stereo)]);
   const worker = new Worker(new URL('./consumer_worker.ts', import.meta.url), { type: 'module' });
@@ -28,17 +28,17 @@ export async function consumerDies(mode: Mode): Promise<Readonly<Record<string, 
   const open = (last as unknown as Snapshot).streams.length;
   await mine.close();
   const { leased, leases_reclaimed } = (last as unknown as Snapshot).pool;
-  return { message, after, open, leased, reclaimed: leases_reclaimed, told, ...(await end()) };
+  return { message, after, open, leased, reclaimed: leases_reclaimed, reported, ...(await end()) };
 }
 
 /** One of two worklets traps (the test has tampered with it); the other one's tap is read all along. */
 export async function processorTraps(mode: Mode): Promise<Readonly<Record<string, unknown>>> {
   const { wavepool, source, end } = await stage(mode);
   let last: Snapshot | null = null;
-  let told = 0;
+  let reported = 0;
   wavepool.onSnapshot((snapshot) => {
     last = snapshot;
-    for (const { name, data } of snapshot.events) if (name === 'LeasesReclaimed') told += data['count'] as number;
+    for (const { name, data } of snapshot.events) if (name === 'LeasesReclaimed') reported += data['count'] as number;
   });
   const taps = await Promise.all([wavepool.tap(source, stereo), wavepool.tap(source, stereo)]);
   const fault = (tap: Tap): Promise<{ trapped: Tap; message: string }> =>
@@ -50,7 +50,7 @@ export async function processorTraps(mode: Mode): Promise<Readonly<Record<string
   const after = await read(other, 40);
   await other.close();
   const { leased, leases_reclaimed: reclaimed } = (last as unknown as Snapshot).pool;
-  return { message, refused, after, leased, reclaimed, told, ...(await end()) };
+  return { message, refused, after, leased, reclaimed, reported, ...(await end()) };
 }
 
 /** Workers are ended before they can have opened what they were given: more of them than there are places. */
@@ -59,12 +59,12 @@ export async function neverOpened(mode: Mode): Promise<Readonly<Record<string, u
   let lost = 0;
   const pool = async (): Promise<void> => {
     let tell!: (leases: number) => void;
-    const told = new Promise<number>((resolve) => (tell = resolve));
+    const reported = new Promise<number>((resolve) => (tell = resolve));
     const ticket = await wavepool.handOverPool(tell);
     const worker = new Worker(new URL('./pool_worker.ts', import.meta.url), { type: 'module' });
     worker.postMessage({ ticket, foreign: 0 }, [...ticket.ports]);
     worker.terminate();
-    if ((await told) === 0) lost += 1;
+    if ((await reported) === 0) lost += 1;
   };
   const tap = async (): Promise<void> => {
     const theirs = await wavepool.tap(source, stereo);
@@ -95,7 +95,7 @@ export async function contextCloses(mode: Mode): Promise<Readonly<Record<string,
   return { kept: kept !== null, leased: (last as unknown as Snapshot).pool.leased, ...(await wavepool.close()) };
 }
 
-/** Somebody ends the control worker; the page is told, and begins anew on the same sound. */
+/** Somebody ends the control worker; the page is notified, and begins anew on the same sound. */
 export async function controlWorkerDies(mode: Mode): Promise<Readonly<Record<string, unknown>>> {
   const workers: Worker[] = [];
   const Native = globalThis.Worker;
@@ -131,7 +131,7 @@ export async function reclaimTraps(mode: Mode): Promise<Readonly<Record<string, 
   await holding;
   const crash = new Promise<string>((resolve) => wavepool.onCrash(resolve));
   worker.terminate();
-  const late = new Promise<never>((_, reject) => setTimeout(() => reject(new Error('nothing was told for 5 seconds')), 5000));
+  const late = new Promise<never>((_, reject) => setTimeout(() => reject(new Error('nothing was reported for 5 seconds')), 5000));
   const message = await Promise.race([crash, late]);
   const refused = await wavepool.metrics().then(() => null, (thrown: { code: string }) => thrown.code);
   await wavepool.restart();

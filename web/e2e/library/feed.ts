@@ -50,11 +50,11 @@ export async function feedUnderruns(mode: Mode): Promise<Readonly<Record<string,
   // Of the sine itself, and of a fade over 64 frames.
   const steepest = (Math.PI * hz) / context.sampleRate + 0.5 / 64;
   const { underruns } = feed;
-  const [told] = (await wavepool.metrics()).feeds.map(({ channels, frames, underruns }) => ({ channels, frames, underruns }));
+  const [reported] = (await wavepool.metrics()).feeds.map(({ channels, frames, underruns }) => ({ channels, frames, underruns }));
   feed.close();
   await pause(50);
   const closed = (await wavepool.metrics()).feeds.length;
-  return { loudest, largestStep, steepest, underruns, told, closed, ...(await close(wavepool, context)) };
+  return { loudest, largestStep, steepest, underruns, reported, closed, ...(await close(wavepool, context)) };
 }
 
 /** A context, and a tap that remembers all it hears. */

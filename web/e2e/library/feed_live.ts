@@ -56,10 +56,10 @@ export async function feedLatency(mode: Mode, options: Partial<FeedConfig> = { l
   while (performance.now() < stallEnds);
   const afterStall = await measure();
   const { latencyFrames } = feeds[0]!;
-  const told = (await wavepool.metrics()).feeds.map(({ live, latency_frames }) => ({ live, latency_frames }));
+  const reported = (await wavepool.metrics()).feeds.map(({ live, latency_frames }) => ({ live, latency_frames }));
   const last = await wavepool.close();
   await context.close();
-  return { start, onTime, afterStall, latencyFrames, told, ...last };
+  return { start, onTime, afterStall, latencyFrames, reported, ...last };
 }
 
 /** How far each feed is behind the source, in frames. */

@@ -6,7 +6,7 @@ import { Probe } from './probe.ts';
 
 /** Threads that live at the same time. */
 const AT_ONCE = 4;
-/** What nobody is told of for so long is lost: a ticket that nobody opened lapses after ten seconds. */
+/** What nobody is reported for so long is lost: a ticket that nobody opened lapses after ten seconds. */
 const PATIENCE_MS = 25_000;
 /** One in so many is ended before it can have opened its ticket. */
 const EARLY = 10;
@@ -31,9 +31,9 @@ export async function killPools(mode: Mode, rounds: number): Promise<Figures> {
   const atFirst = await placesAtFirst(mode);
   const wavepool = await Wavepool.create({ mode });
   return killing(wavepool, atFirst, rounds, async (round) => {
-    let told!: () => void;
-    const lost = new Promise<void>((resolve) => (told = resolve));
-    const ticket = await wavepool.handOverPool(() => told());
+    let reported!: () => void;
+    const lost = new Promise<void>((resolve) => (reported = resolve));
+    const ticket = await wavepool.handOverPool(() => reported());
     await endSoon({ pool: ticket }, ticket.ports, round, lost);
     await lost;
   });
@@ -63,10 +63,10 @@ export async function killWriters(mode: Mode, rounds: number): Promise<Figures> 
   const figures = await killing(wavepool, atFirst, rounds, async (round) => {
     const feed = await wavepool.feed(context, { channels: 2, frames: 128, latencyMs: 10 + 40 * Math.random() });
     feed.node.connect(context.destination);
-    const told = new Promise<void>((fault) => (feed.onFault = () => fault()));
+    const reported = new Promise<void>((fault) => (feed.onFault = () => fault()));
     const ticket = feed.handOver();
-    await endSoon({ feed: ticket }, ticket.ports, round, told);
-    await Promise.all([told, feed.ended, feed.closed]);
+    await endSoon({ feed: ticket }, ticket.ports, round, reported);
+    await Promise.all([reported, feed.ended, feed.closed]);
   });
   const processors = await probe.called();
   await context.close();

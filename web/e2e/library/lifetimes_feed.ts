@@ -127,7 +127,7 @@ function loopWorker(): { writing(feed: Feed): Promise<void>; ended(): Promise<vo
   const worker = new Worker(new URL('./feed_loop_worker.ts', import.meta.url), { type: 'module' });
   const waiting: Record<string, (() => void)[]> = { writing: [], ended: [] };
   worker.onmessage = ({ data }: MessageEvent<string>) => waiting[data]?.shift()?.();
-  const told = (what: string): Promise<void> => new Promise((resolve) => waiting[what]!.push(resolve));
+  const reported = (what: string): Promise<void> => new Promise((resolve) => waiting[what]!.push(resolve));
   const give = (feed: Feed, use: ToLoopWorker['use']): void => {
     const ticket = feed.handOver();
     worker.postMessage({ ticket, use } satisfies ToLoopWorker, [...ticket.ports]);
@@ -135,9 +135,9 @@ function loopWorker(): { writing(feed: Feed): Promise<void>; ended(): Promise<vo
   return {
     writing(feed) {
       give(feed, 'write');
-      return told('writing');
+      return reported('writing');
     },
-    ended: () => told('ended'),
+    ended: () => reported('ended'),
     forget: (feed) => give(feed, 'forget'),
     terminate: () => worker.terminate(),
   };

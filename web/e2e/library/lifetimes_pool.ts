@@ -103,9 +103,9 @@ export async function poolsThatClose(mode: Mode): Promise<Lifetime> {
   const dies = async (): Promise<void> => {
     const [wavepool, control] = await create();
     await wavepool.pool();
-    const told = new Promise<string>((resolve) => wavepool.onCrash(resolve));
+    const reported = new Promise<string>((resolve) => wavepool.onCrash(resolve));
     control.terminate();
-    await told;
+    await reported;
     dead += 1;
     await wavepool.close().catch(() => null);
   };
@@ -140,9 +140,9 @@ export async function poolsThatClose(mode: Mode): Promise<Lifetime> {
       const [wavepool] = await create();
       await wavepool.pool();
       await wavepool.fault('spin');
-      const told = new Promise((resolve) => wavepool.onStuck(resolve));
+      const reported = new Promise((resolve) => wavepool.onStuck(resolve));
       const waiting = wavepool.metrics().catch(() => null);
-      await told;
+      await reported;
       stuck += 1;
       await restart(wavepool);
       await waiting;

@@ -91,10 +91,10 @@ export async function abuse(mode: Mode): Promise<Readonly<Record<string, unknown
 export async function poolInAWorker(mode: Mode): Promise<Readonly<Record<string, unknown>>> {
   const wavepool = await Wavepool.create({ mode });
   let last: Snapshot | null = null;
-  let told = 0;
+  let reported = 0;
   wavepool.onSnapshot((snapshot) => {
     last = snapshot;
-    for (const { name, data } of snapshot.events) if (name === 'LeasesReclaimed') told += data['count'] as number;
+    for (const { name, data } of snapshot.events) if (name === 'LeasesReclaimed') reported += data['count'] as number;
   });
   const crashed = new Promise<never>((_, reject) => wavepool.onCrash((message) => reject(new Error(message))));
   const page = await wavepool.pool();
@@ -119,7 +119,7 @@ export async function poolInAWorker(mode: Mode): Promise<Readonly<Record<string,
   page.release(mine);
   await new Promise((resume) => setTimeout(resume, 400));
   const end = { leasedAtEnd: leased(last), reclaimedInAll: (last as unknown as Snapshot | null)?.pool.leases_reclaimed, views: (last as unknown as Snapshot | null)?.objects.views };
-  return { live, foreign, here, leasedBefore, reclaimed, leasedAfter, told, ...end, ...(await wavepool.close()) };
+  return { live, foreign, here, leasedBefore, reclaimed, leasedAfter, reported, ...end, ...(await wavepool.close()) };
 }
 
 /** A worker dies, and another one gets its holder's number; then the page closes the first one's place, and everything. */

@@ -53,9 +53,9 @@ export async function hangs(mode: Mode): Promise<Readonly<Record<string, unknown
   let blocks = 0;
   const loop = tap.forEach(() => void (blocks += 1));
   while (blocks < 10) await pause(10);
-  const told = alarm(wavepool);
+  const reported = alarm(wavepool);
   await wavepool.fault('spin');
-  const alarmed = await told;
+  const alarmed = await reported;
   const waiting = codeOf(wavepool.metrics());
   await wavepool.restart();
   await loop;
@@ -70,9 +70,9 @@ export async function hangsAtARequest(mode: Mode): Promise<Readonly<Record<strin
   const before = await locks();
   const wavepool = await Wavepool.create({ mode });
   await wavepool.fault('spin');
-  const told = alarm(wavepool);
+  const reported = alarm(wavepool);
   const metrics = await codeOf(wavepool.metrics());
-  const { message } = await told;
+  const { message } = await reported;
   const start = performance.now();
   const again = await codeOf(wavepool.metrics());
   const againMs = performance.now() - start;
@@ -92,9 +92,9 @@ export async function stalls(mode: Mode): Promise<Readonly<Record<string, unknow
   const loop = tap.forEach((block) => checker.see(block));
   while (checker.blocks < 10) await pause(10);
   let alarms = 0;
-  const told = alarm(wavepool);
+  const reported = alarm(wavepool);
   await wavepool.fault('spin');
-  const alarmed = await told;
+  const alarmed = await reported;
   wavepool.onStuck(() => void (alarms += 1));
   const stalled = checker.blocks;
   const back = nextSnapshot(wavepool);
@@ -184,9 +184,9 @@ export async function isSlow(mode: Mode): Promise<Readonly<Record<string, unknow
 export async function readerHangs(mode: Mode): Promise<Readonly<Record<string, unknown>>> {
   const { wavepool, source, end } = await stage(mode);
   const tap = await wavepool.tap(source, stereo);
-  const told: { message: string; thread: StuckThread; ms: number }[] = [];
+  const reported: { message: string; thread: StuckThread; ms: number }[] = [];
   let busySince = Infinity;
-  wavepool.onStuck((message, thread) => told.push({ message, thread, ms: performance.now() - busySince }));
+  wavepool.onStuck((message, thread) => reported.push({ message, thread, ms: performance.now() - busySince }));
   const worker = new Worker(new URL('./stuck_reader_worker.ts', import.meta.url), { type: 'module' });
   const goesOn = new Promise<void>((resolve) => {
     worker.onmessage = ({ data: blocks }: MessageEvent<number>) => {
@@ -199,7 +199,7 @@ export async function readerHangs(mode: Mode): Promise<Readonly<Record<string, u
   await goesOn;
   await tap.close();
   worker.terminate();
-  return { told, ...(await end()) };
+  return { reported, ...(await end()) };
 }
 
 /** Timers that the page sets within half a second: when nothing is open, when only a pool is, when the context is suspended. */

@@ -41,9 +41,9 @@ setTimeout(async () => {
 ${snippet.replace(/^import .*$/gm, '')}
 `.replace(/^/, (snippet.match(/^import .*$/gm) ?? []).join('\n')));
 const [reader] = snippets.filter(isWorker).map((snippet) => `${snippet}
-const told = new BroadcastChannel('example');
+const reported = new BroadcastChannel('example');
 /** @param {number} firstFrame @param {Float32Array} samples */
-const read = (firstFrame, samples) => told.postMessage(samples.length);
+const read = (firstFrame, samples) => reported.postMessage(samples.length);
 `);
 /** What each program has to say beside "0 leaked". */
 const expected = [/^[1-9]\d+ seen/, /^[1-9]\d+ seen/, /^[1-9]\d+ seen/, /^0 seen/, /^[1-9]\d+ seen/, /^0 seen/, /^(not measured|\d+(\.\d+)?) 0 \d+/, / [12] allocated/, /^0 seen/];

@@ -100,10 +100,10 @@ test('a processor that cannot start says why', async () => {
     const { openProcessor } = await import('/web/lib/dist/index.js');
     const context = new OfflineAudioContext({ numberOfChannels: 2, length: 4800, sampleRate: 8000 });
     const faulty = await openProcessor(context, { wasm });
-    const told = new Promise((resolve) => (faulty.onFault = resolve));
+    const reported = new Promise((resolve) => (faulty.onFault = resolve));
     faulty.node.connect(context.destination);
     await context.startRendering();
-    return Promise.race([told, new Promise((resolve) => setTimeout(resolve, 5000, 'nothing'))]);
+    return Promise.race([reported, new Promise((resolve) => setTimeout(resolve, 5000, 'nothing'))]);
   }, faultyWasm);
   assert.match(fault, /^the processor could not be started: panicked at .*told to fail at 8000 Hz/s);
 });
@@ -289,7 +289,7 @@ for (const source of ['an address', 'bytes', 'a module']) {
   });
 }
 
-test('one processor panics, in Rust: its words are told, it is silent from then on, and the other plays on', async () => {
+test('one processor panics, in Rust: its message is reported, it is silent from then on, and the other plays on', async () => {
   const seen = await page.evaluate(async (wasm) => {
     const { openProcessor } = await import('/web/lib/dist/index.js');
     const quantum = 128;
@@ -298,7 +298,7 @@ test('one processor panics, in Rust: its words are told, it is silent from then 
     const merger = new ChannelMergerNode(context, { numberOfInputs: 2 });
     const [one, other] = await Promise.all([0, 1].map(() => openProcessor(context, { wasm, channels: 1 })));
     const faults = [];
-    const told = new Promise((resolve) => (one.onFault = resolve));
+    const reported = new Promise((resolve) => (one.onFault = resolve));
     other.onFault = (message) => faults.push(message);
     [one, other].forEach((processor, input) => source.connect(processor.node).connect(merger, 0, input));
     merger.connect(context.destination);
@@ -306,7 +306,7 @@ test('one processor panics, in Rust: its words are told, it is silent from then 
     source.start();
     const rendered = await context.startRendering();
     const loudFrames = (channel) => rendered.getChannelData(channel).reduce((sum, sample) => sum + (sample === 1), 0) / quantum;
-    return { message: await told, faults, loud: [loudFrames(0), loudFrames(1)] };
+    return { message: await reported, faults, loud: [loudFrames(0), loudFrames(1)] };
   }, faultyWasm);
   assert.match(seen.message, /panicked at .*lib\.rs:\d+:\d+:\ntold to fail with 128 samples of scratch/);
   assert.deepEqual([seen.faults, seen.loud], [[], [100, 200]]);

@@ -66,7 +66,7 @@ export class ArenaPanel {
     for (const span of spans) {
       const [region, first, samples, buffers, state] = span;
       const colour = state === 'free' ? this.#palette.free : this.#palette.of(classes.indexOf(samples), classes.length, state === 'idle');
-      // Buffers too narrow to be told apart are drawn as one.
+      // Buffers too narrow to be distinguished are drawn as one.
       const apart = samples * scale >= 4;
       const step = apart ? buffers : 1;
       const length = (samples * scale * buffers) / step;
