@@ -8,6 +8,7 @@
 mod event_bus_latency;
 mod event_bus_rivals;
 mod pipeline;
+mod pipeline_sides;
 mod processors;
 mod record;
 
