@@ -369,7 +369,8 @@ fn npm(report: &mut Report, name: &str) -> Result<()> {
     timed(report, "npm types", || {
         process::run(process::node().args([TYPESCRIPT, "--noEmit"]))
     });
-    let tests = ["imports", "unit"].map(|test| format!("web/lib/package/{test}.test.mjs"));
+    let tests =
+        ["examples", "imports", "unit"].map(|test| format!("web/lib/package/{test}.test.mjs"));
     node_tests(report, name, &tests, |node| node)
 }
 

@@ -34,12 +34,37 @@ export function openTap(ticket: TapTicket): Promise<BlockReader> {
   return BlockReader.open(ticket);
 }
 
-/** Buffers of the pool for this thread's own use: `openPool(ticket)` with the result of `wavepool.handOverPool()`. */
+/**
+ * Buffers of the pool for this thread's own use: `openPool(ticket)` with the result of `wavepool.handOverPool()`.
+ *
+ * @example
+ * ```ts
+ * import { openPool } from 'wavepool/worker';
+ *
+ * self.onmessage = async ({ data: ticket }) => {
+ *   const pool = await openPool(ticket);
+ *   using samples = pool.borrow(480);
+ *   samples.view().fill(0);
+ * };
+ * ```
+ */
 export function openPool(ticket: PoolTicket): Promise<BufferPool> {
   return BufferPool.open(ticket);
 }
 
-/** Writes a feed on this thread: `openFeed(ticket)` with the result of `feed.handOver()`. */
+/**
+ * Writes a feed on this thread: `openFeed(ticket)` with the result of `feed.handOver()`.
+ *
+ * @example
+ * ```ts
+ * import { openFeed } from 'wavepool/worker';
+ *
+ * self.onmessage = async ({ data: ticket }) => {
+ *   const writer = await openFeed(ticket);
+ *   for await (const block of writer.blocks()) block.channel(0).fill(0);
+ * };
+ * ```
+ */
 export function openFeed(ticket: FeedTicket): FeedWriter {
   return FeedWriter.open(ticket);
 }

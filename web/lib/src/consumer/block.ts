@@ -41,6 +41,10 @@ export class Block {
    * The samples of one channel, counted from 0: `frames` of them, -1 to 1 at full scale. The array is the same each time
    * the same buffer is used.
    *
+   * @example
+   * ```ts
+   * const [left, right] = [block.channel(0), block.channel(1)];
+   * ```
    * @throws {@link NoSuchChannelError}, {@link StaleLeaseError}
    */
   channel(channel: number): Float32Array {
@@ -50,6 +54,11 @@ export class Block {
   /**
    * Another block with the same samples, which stays valid until you release it.
    *
+   * @example
+   * ```ts
+   * const kept = block.keep();
+   * setTimeout(() => kept.release(), 1000);
+   * ```
    * @throws {@link StaleLeaseError}
    */
   keep(): Block {
@@ -64,6 +73,10 @@ export class Block {
   /**
    * Returns the buffer to the audio thread, also after the tap was closed.
    *
+   * @example
+   * ```ts
+   * block.release();
+   * ```
    * @throws {@link StaleLeaseError} if the block was released before.
    */
   release(): void {

@@ -79,6 +79,12 @@ export class BufferPool {
   /**
    * Leases a buffer of zeros for at least `samples` samples.
    *
+   * @example
+   * ```ts
+   * const lease = pool.acquire(480);
+   * pool.view(lease).fill(0);
+   * pool.release(lease);
+   * ```
    * @throws {@link PoolExhaustedError}, {@link TooLargeError}, {@link LeasesUsedUpError}; `bad-option` for anything but a whole
    * number of samples; `closed`.
    */
@@ -94,6 +100,11 @@ export class BufferPool {
    * The samples, to read and (unless the buffer is shared) to write: as many as the buffer's size class has, at least the requested
    * number. The same buffer always has the same array.
    *
+   * @example
+   * ```ts
+   * const samples = pool.view(lease);
+   * samples[0] = 1;
+   * ```
    * @throws {@link StaleLeaseError}, {@link WrongParticipantError}, {@link IllegalMoveError} when they are in use already.
    */
   view(lease: number): Float32Array {
@@ -114,6 +125,12 @@ export class BufferPool {
   /**
    * Another lease of the same samples, which no thread should write from now on.
    *
+   * @example
+   * ```ts
+   * const other = pool.share(lease);
+   * pool.release(lease);
+   * pool.release(other);
+   * ```
    * @throws {@link StaleLeaseError}, {@link WrongParticipantError}, {@link IllegalMoveError} while they are in use,
    * {@link LeasesUsedUpError}.
    */
@@ -124,6 +141,10 @@ export class BufferPool {
   /**
    * Ends a lease; the buffer returns to the pool when its last lease ends.
    *
+   * @example
+   * ```ts
+   * pool.release(lease);
+   * ```
    * @throws {@link StaleLeaseError} also when it was released before, {@link WrongParticipantError}.
    */
   release(lease: number): void {
@@ -133,6 +154,11 @@ export class BufferPool {
   /**
    * {@link acquire} for `using`: an object that releases its lease at the end of the scope.
    *
+   * @example
+   * ```ts
+   * using samples = pool.borrow(480);
+   * samples.view().fill(0);
+   * ```
    * @throws As for {@link acquire}.
    */
   borrow(samples: number): PooledArray {
@@ -142,6 +168,11 @@ export class BufferPool {
   /**
    * Ends all leases of this thread, and its participation. Safe to call twice. On the page, the next call of `wavepool.pool()` opens
    * another one.
+   *
+   * @example
+   * ```ts
+   * await pool.close();
+   * ```
    */
   async close(): Promise<void> {
     await this.depart?.();

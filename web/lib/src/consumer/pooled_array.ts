@@ -27,6 +27,10 @@ export class PooledArray implements Disposable {
   /**
    * The samples, to read and (unless the buffer is shared) to write.
    *
+   * @example
+   * ```ts
+   * samples.view().fill(0);
+   * ```
    * @throws {@link StaleLeaseError} after the release; `closed` after the pool was closed.
    */
   view(): Float32Array {
@@ -37,6 +41,11 @@ export class PooledArray implements Disposable {
   /**
    * Another lease of the same samples, which no thread should write from now on.
    *
+   * @example
+   * ```ts
+   * using reader = samples.share();
+   * console.log(reader.view()[0]);
+   * ```
    * @throws {@link StaleLeaseError}, {@link LeasesUsedUpError}
    */
   share(): PooledArray {
@@ -45,7 +54,13 @@ export class PooledArray implements Disposable {
     return new PooledArray(this.pool, this.pool.share(this.lease), this.samples);
   }
 
-  /** @throws {@link StaleLeaseError} when it was released before. */
+  /**
+   * @example
+   * ```ts
+   * samples.release();
+   * ```
+   * @throws {@link StaleLeaseError} when it was released before.
+   */
   release(): void {
     this.pool.release(this.lease);
     this.released = true;

@@ -82,13 +82,27 @@ export class Feed {
   /**
    * Blocks to be written on this thread: see {@link FeedWriter.blocks}.
    *
+   * @example
+   * ```ts
+   * for await (const block of feed.blocks()) {
+   *   block.channel(0).fill(0.1);
+   *   if (block.firstFrame > 48_000) feed.end();
+   * }
+   * ```
    * @throws {@link WavepoolError} `tap-taken` when the feed was handed over; `closed`.
    */
   blocks(): AsyncGenerator<FeedBlock, void, undefined> {
     return this.here().blocks();
   }
 
-  /** Ends the feed: blocks that were sent on this thread are still played. Safe to call twice. */
+  /**
+   * Ends the feed: blocks that were sent on this thread are still played. Safe to call twice.
+   *
+   * @example
+   * ```ts
+   * feed.end();
+   * ```
+   */
   end(): void {
     if (!this.inner.isClosed) this.here().end();
   }
@@ -97,13 +111,25 @@ export class Feed {
    * Lets another thread write, permanently. Post the ticket with its ports, and pass it to `openFeed` there, within ten seconds: after
    * that the feed is closed and `onFault` called, because the thread may have died.
    *
+   * @example
+   * ```ts
+   * const ticket = feed.handOver();
+   * worker.postMessage(ticket, [...ticket.ports]);
+   * ```
    * @throws {@link WavepoolError} `tap-taken` when it is written here, or was handed over before; `closed`.
    */
   handOver(): FeedTicket {
     return this.inner.handOver();
   }
 
-  /** Disconnects the node and ends its processor; loops that write end, on every thread. Safe to call twice. */
+  /**
+   * Disconnects the node and ends its processor; loops that write end, on every thread. Safe to call twice.
+   *
+   * @example
+   * ```ts
+   * feed.close();
+   * ```
+   */
   close(): void {
     this.inner.close();
   }

@@ -15,9 +15,9 @@ const forgotten = new FinalizationRegistry<TapSession>((session) => session.forg
  *
  * @example
  * ```ts
- * const tap = await wavepool.tap(node, { window: 2048, hop: 512, channels: 2 });
+ * const tap = await wavepool.tap(source, { window: 2048, hop: 512, channels: 2 });
  * for await (const block of tap.blocks()) {
- *   draw(block.firstFrame, block.channel(0), block.channel(1));
+ *   console.log(block.firstFrame, block.channel(0)[0], block.channel(1)[0]);
  * }
  * ```
  */
@@ -88,6 +88,12 @@ export class Tap {
   /**
    * Ends the stream, and the loop that reads it after its body has run: the current block and kept ones stay valid until they are
    * released. Resolves with the stream's final figures. Safe to call twice, and in the loop itself.
+   *
+   * @example
+   * ```ts
+   * const figures = await tap.close();
+   * console.log(figures.windows);
+   * ```
    */
   close(): Promise<StreamFigures> {
     return this.session.end('closed');

@@ -80,6 +80,11 @@ export class Wavepool {
   /**
    * Compiles the module, starts the control worker and boots its registry.
    *
+   * @example
+   * ```ts
+   * const wavepool = await Wavepool.create({ mode: 'auto', remember: 'my-app' });
+   * console.log(wavepool.mode, wavepool.modeReason);
+   * ```
    * @throws {@link WavepoolError} `bad-option`, `not-isolated`, `no-webassembly`, `wasm-unavailable`, `boot-failed`
    */
   static async create(options: WavepoolOptions = {}): Promise<Wavepool> {
@@ -132,6 +137,11 @@ export class Wavepool {
   /**
    * Captures the output of `node` in windows for JavaScript: see {@link Tap}. The browser mixes the sound to `channels` by its own rules.
    *
+   * @example
+   * ```ts
+   * const tap = await wavepool.tap(source, { window: 2048, hop: 512, channels: 2 });
+   * for await (const block of tap.blocks()) console.log(block.firstFrame, block.channel(0)[0]);
+   * ```
    * @throws {@link WavepoolError} `bad-option` with the limits and the value, for invalid options; `stream-refused` when no more taps can
    * be opened; `context-closed`; `closed`.
    */
@@ -145,13 +155,28 @@ export class Wavepool {
   /**
    * Measures level and pitch of every window of `node`'s output, in the control worker, which reports them in snapshots.
    *
+   * @example
+   * ```ts
+   * const tuner = await wavepool.tuner(source, { window: 2048, hop: 512, channels: 1 });
+   * wavepool.onSnapshot(({ streams }) => console.log(streams));
+   * await tuner.close();
+   * ```
    * @throws As for {@link tap}.
    */
   async tuner(node: AudioNode, config: TapConfig): Promise<Tuner> {
     return this.remember(new Tuner(await this.listen(node, config, 'tuner')));
   }
 
-  /** Buffers of the pool for the page; every call returns the same object, until it is closed. */
+  /**
+   * Buffers of the pool for the page; every call returns the same object, until it is closed.
+   *
+   * @example
+   * ```ts
+   * const pool = await wavepool.pool();
+   * using samples = pool.borrow(480);
+   * samples.view().fill(0);
+   * ```
+   */
   async pool(): Promise<BufferPool> {
     this.refuseClosed();
     if (this.pagePool === null) {
@@ -170,6 +195,11 @@ export class Wavepool {
    * Buffers of the pool for a worker of yours. Post the ticket with its ports, and pass it to `openPool` there, within ten seconds. If the
    * worker dies, or does not open it in time, its leases are reclaimed, and `onLost` is called with their number.
    *
+   * @example
+   * ```ts
+   * const ticket = await wavepool.handOverPool((leases) => console.log(`the worker died with ${leases} leases`));
+   * worker.postMessage(ticket, [...ticket.ports]);
+   * ```
    * @throws {@link WavepoolError} `stream-refused` when no more participants can be added.
    */
   async handOverPool(onLost: (leases: number) => void = () => {}): Promise<PoolTicket> {
@@ -181,6 +211,12 @@ export class Wavepool {
   /**
    * A node that plays samples that you write: see {@link Feed}.
    *
+   * @example
+   * ```ts
+   * const feed = await wavepool.feed(context, { channels: 1, frames: 480 });
+   * feed.node.connect(context.destination);
+   * for await (const block of feed.blocks()) block.channel(0).fill(0);
+   * ```
    * @throws {@link WavepoolError} `bad-option` with the option and its limits; `closed`; `context-closed`.
    */
   async feed(context: BaseAudioContext, config: FeedConfig): Promise<Feed> {
@@ -251,6 +287,12 @@ export class Wavepool {
   /**
    * The present figures: see {@link Metrics} for meaning and units. In transfer mode they include the pools of other threads as last
    * reported: a worklet's with each block, a {@link pool}'s four times a second.
+   *
+   * @example
+   * ```ts
+   * const metrics = await wavepool.metrics();
+   * console.log(metrics.hit_rate_percentage);
+   * ```
    */
   async metrics(): Promise<Metrics> {
     this.refuseClosed();
@@ -259,7 +301,14 @@ export class Wavepool {
     return { ...pool, objects, feeds };
   }
 
-  /** Sets the callback for snapshots: about twenty a second while a tap or a tuner is open. Replaces the earlier callback. */
+  /**
+   * Sets the callback for snapshots: about twenty a second while a tap or a tuner is open. Replaces the earlier callback.
+   *
+   * @example
+   * ```ts
+   * wavepool.onSnapshot((snapshot) => console.log(snapshot.pool.hit_rate_percentage));
+   * ```
+   */
   onSnapshot(callback: (snapshot: Snapshot) => void): void {
     this.received = callback;
   }
@@ -272,6 +321,14 @@ export class Wavepool {
   /**
    * Sets the callback for the death of the control worker, by a failure or because it was terminated. Every tap, tuner and pool is closed by
    * then (a feed continues), and every pending call was rejected; {@link restart} starts another control worker.
+   *
+   * @example
+   * ```ts
+   * wavepool.onCrash(async (message) => {
+   *   console.warn(message);
+   *   await wavepool.restart();
+   * });
+   * ```
    */
   onCrash(callback: (message: string) => void): void {
     this.crashed = callback;
@@ -298,6 +355,11 @@ export class Wavepool {
    * After a crash, or when the control worker is stuck: terminates it at once, and starts another one with another pool, on which taps and
    * tuners can be opened again. Everything but feeds is closed.
    *
+   * @example
+   * ```ts
+   * await wavepool.restart();
+   * const tap = await wavepool.tap(source, { window: 2048, hop: 512, channels: 1 });
+   * ```
    * @throws {@link WavepoolError} `boot-failed`; `closed` after {@link close}.
    */
   async restart(): Promise<void> {
@@ -321,6 +383,11 @@ export class Wavepool {
    *
    * Calls are pending while the control worker is stuck, for at most about five seconds: then they are rejected with `host-stuck`, and
    * {@link close} terminates the worker.
+   *
+   * @example
+   * ```ts
+   * wavepool.onStuck((message, thread) => console.warn(thread, message));
+   * ```
    */
   onStuck(callback: (message: string, thread: StuckThread) => void): void {
     this.stuck = callback;
@@ -359,6 +426,11 @@ export class Wavepool {
    * Closes all taps, tuners, feeds and pools, and the worker; resolves with the number of buffers that were not released. Safe to call
    * twice. Every other method throws from then on. The worker is terminated in any case.
    *
+   * @example
+   * ```ts
+   * const { leaked } = await wavepool.close();
+   * console.assert(leaked === 0);
+   * ```
    * @throws {@link WavepoolError} `host-failed` when the control worker died; `host-stuck` when it made no progress for about five
    * seconds.
    */
