@@ -209,9 +209,9 @@ impl RawHandle {
         unsafe { raw.size_class().accept_released(index, samples) };
     }
 
-    /// Releases a buffer from any thread; whether it was frozen is known to the caller. The arguments are words, as
-    /// above: a handle whose address goes into a call, if only to be dropped on unwinding, lives in memory from the
-    /// start.
+    /// Releases a buffer to the inbox, from any thread, the owner's included; whether it was frozen is known to the caller.
+    /// The arguments are words, as above: a handle whose address goes into a call, if only to be dropped on unwinding,
+    /// lives in memory from the start.
     ///
     /// # Safety
     /// As above.
@@ -295,8 +295,9 @@ impl Drop for Scratch<'_> {
 ///
 /// # Real-time
 /// Reading, writing, moving and freezing touch nothing but the handle and its samples. Dropping it is one lock-free
-/// push to the inbox of the half it came from; [`RealtimePool::release`](crate::RealtimePool::release) of that half is cheaper. Neither frees
-/// memory, unless the handle is the very last thing left of the pool: both halves dropped and no other buffer in use.
+/// push to the inbox of its size class, in the half it came from;
+/// [`RealtimePool::release`](crate::RealtimePool::release) of that half is cheaper. Neither frees memory, unless the handle
+/// is the very last thing left of the pool: every half dropped and no other buffer in use.
 pub struct PooledBuffer {
     raw: RawHandle,
     metadata: AudioMetadata,
@@ -399,7 +400,7 @@ impl PooledBuffer {
     /// let shared = audio.acquire_silent(256)?.freeze();
     /// let reader = shared.clone();
     /// drop(shared);
-    /// // The last reader returns the buffer.
+    /// // `reader` still has the buffer.
     /// assert_eq!((reader[0], control.leased()), (0.0, 1));
     /// # Ok::<(), wavepool_core::PoolError>(())
     /// ```

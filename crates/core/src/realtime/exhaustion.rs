@@ -36,7 +36,7 @@ impl RealtimePool {
         critical: bool,
     ) -> Option<(&'half SizeClass, TakenBuffer)> {
         let length = samples as u32;
-        // Twice: the inbox has two lists, and the first may hold no more than the reserve.
+        // Twice: a refill takes one of the inbox's two lists, which may hold no more than the reserve.
         for _ in 0..2 {
             self.refill(own);
             let found = if critical {

@@ -11,8 +11,8 @@ use crate::sync::spin_loop;
 
 /// The one word of a list: `[taking:1][newly_carved:15][length:24][first index:24]`.
 ///
-/// `newly_carved` counts the buffers that came from the control half, so that the taker can tell them from returned
-/// ones. `taking` keeps pushers out while the owner links the chain to its own list.
+/// `newly_carved` counts the buffers that nobody returned: from the control half, or pushed back by the owner after a scan.
+/// The rest was returned. `taking` keeps pushers out while the owner links the chain to its own list.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct ListHead(u64);
 
@@ -20,7 +20,7 @@ const INDEX_MASK: u64 = (1 << INDEX_BITS) - 1;
 const ONE_LONGER: u64 = 1 << INDEX_BITS;
 const NEWLY_CARVED_SHIFT: u32 = 2 * INDEX_BITS;
 /// Attempts of the owner to push buffers back to its own inbox before it keeps them on the local list.
-const OVERFLOW_PUSH_ATTEMPTS: u32 = if cfg!(loom) { 1 } else { 3 };
+const SCANNED_PUSH_ATTEMPTS: u32 = if cfg!(loom) { 1 } else { 3 };
 /// Attempts of the control half to meet a moment at which the owner is not taking, before it treats the inbox as full.
 const NEWLY_CARVED_ATTEMPTS: u32 = if cfg!(loom) { 2 } else { 1000 };
 /// The only pusher of a list fails at most once: see [`SharedList::push_single`].
@@ -108,7 +108,7 @@ pub(crate) enum PushRefused {
 pub(crate) struct Chain {
     pub(crate) first: OptionalIndex,
     pub(crate) length: u32,
-    /// How many of them came from the control half.
+    /// How many of them nobody returned: newly carved, or pushed back by the owner after a scan.
     pub(crate) newly_carved: u32,
 }
 
@@ -144,7 +144,7 @@ impl Chain {
     }
 }
 
-/// A list that any thread may push to and one side takes whole.
+/// A list that any thread may push to, and that is only taken whole.
 pub(crate) struct SharedList(AtomicU64);
 
 impl SharedList {
@@ -213,20 +213,20 @@ impl SharedList {
 
     /// Pushes back what the owner scanned and keeps, `last` at the end of the chain. These count as newly carved,
     /// since nobody returned them. Wait-free: returns `false` after a few attempts that other pushers won.
-    pub(super) fn push_overflow(&self, table: &SlotTable, chain: Chain, last: SlotIndex) -> bool {
+    pub(super) fn push_scanned(&self, table: &SlotTable, chain: Chain, last: SlotIndex) -> bool {
         let Some(first) = chain.first.get() else {
             return true;
         };
-        if cfg!(wavepool_mutant = "push_overflow_does_nothing") {
+        if cfg!(wavepool_mutant = "push_scanned_does_nothing") {
             return true;
         }
         let (mut head, mut link) = (self.head(), &table.slot(last).state.next);
         let other = Link::new();
-        if cfg!(wavepool_mutant = "push_overflow_forgets_the_rest") {
+        if cfg!(wavepool_mutant = "push_scanned_forgets_the_rest") {
             link = &other;
         }
         let (chain, newly_carved) = ((first, chain.length), u64::from(chain.length));
-        (0..OVERFLOW_PUSH_ATTEMPTS)
+        (0..SCANNED_PUSH_ATTEMPTS)
             .find_map(|_| self.try_push(&mut head, link, chain, newly_carved))
             .is_some_and(|done| done.is_ok())
     }
@@ -245,7 +245,7 @@ impl SharedList {
         }
     }
 
-    /// Takes everything with one swap. Wait-free.
+    /// Takes everything with one swap, where no owner can be taking: the swap would erase its mark. Wait-free.
     #[inline]
     pub(crate) fn take(&self) -> Chain {
         Self::chain(ListHead(self.0.swap(ListHead::EMPTY.0, LIST_TAKE)))
@@ -253,7 +253,7 @@ impl SharedList {
 
     /// The first step of the owner's take: returns the chain and keeps pushers out until [`end_take`](Self::end_take).
     /// The chain stays in the head meanwhile, so that it is found there if the owner dies before it is linked
-    /// elsewhere. Wait-free.
+    /// elsewhere. The list is neither closed nor marked: another addition would overflow into the next field. Wait-free.
     pub(super) fn begin_take(&self) -> Chain {
         Self::chain(ListHead(self.0.fetch_add(TAKING, LIST_BEGIN_TAKE)))
     }
@@ -278,11 +278,11 @@ impl SharedList {
 
     /// The last step of the owner's take: the chain is on its own list now.
     pub(super) fn end_take(&self) {
-        // Relaxed: nobody else changes the head during a take, and nothing is released by an empty one.
+        // Relaxed: nobody else changes the head during a take, and an empty head publishes no slot.
         self.0.store(ListHead::EMPTY.0, Ordering::Relaxed);
     }
 
-    /// Takes everything beside a live owner; nothing while that one is taking.
+    /// Takes everything while the owner may be running; nothing while that one is taking.
     pub(crate) fn take_unless_taking(&self) -> Chain {
         let mut head = self.head();
         let in_use = |head: ListHead| {
@@ -308,7 +308,7 @@ impl SharedList {
 
     /// Takes everything and refuses every push from now on.
     pub(super) fn close(&self) -> Chain {
-        // A pusher that reads the mark goes on to the core's outstanding count, which orders the rest.
+        // A pusher that reads `CLOSED` goes on to the core's outstanding count, which orders the rest.
         Self::chain(ListHead(self.0.swap(ListHead::CLOSED.0, LIST_TAKE)))
     }
 
@@ -340,8 +340,8 @@ impl SharedList {
     }
 }
 
-/// The buffers that other threads released: a list, and a second one for the moments in which the owner is taking the
-/// first.
+/// Idle buffers on their way to the owner: released on any thread, newly carved by the control half, or pushed back by the
+/// owner after a scan. Pushers use `side` while the owner is taking `front`.
 /// See `docs/decisions/0008-three-free-lists-per-size-class.md`.
 pub(crate) struct Inbox {
     pub(crate) front: SharedList,
@@ -361,7 +361,7 @@ impl Inbox {
     }
 
     /// As [`SharedList::push`]; fails only once the inbox is closed. Lock-free: the owner takes one list at a time,
-    /// and each only once in a refill.
+    /// so that a pusher that finds both taken knows that one take has ended in between.
     #[inline]
     pub(crate) fn push(&self, state: &SlotState, index: SlotIndex) -> Result<(), PushRefused> {
         loop {
@@ -414,7 +414,7 @@ impl Inbox {
         (self.front.head() == ListHead::EMPTY) & (self.side.head() == ListHead::EMPTY)
     }
 
-    /// Newly carved buffers that wait here.
+    /// Newly carved buffers that wait here. Other threads can change that at any moment.
     pub(crate) fn newly_carved(&self) -> u32 {
         self.front.peek().newly_carved + self.side.peek().newly_carved
     }

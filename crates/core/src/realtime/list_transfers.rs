@@ -1,5 +1,5 @@
-//! Moves idle buffers between the lists of a size class: into the local list, and from there to the surplus. Only the
-//! owner does so.
+//! Moves idle buffers between the lists of a size class: from the inbox to the local list, and from there to the surplus
+//! or, once scanned, back to the inbox. Only the owner does so.
 
 use super::free_list::Chain;
 use super::size_class::{NO_THRESHOLD, SizeClass};
@@ -20,7 +20,7 @@ impl SizeClass {
         !self.shared.inbox.is_empty() | (self.carved() > self.limit())
     }
 
-    /// Does the work of one quantum for this class. Returns what [`shed`](Self::shed) returns.
+    /// Does the work of one quantum for this class. Returns how many returned buffers left the inbox.
     pub(super) fn serve(&self, table: &SlotTable, most: u32) -> u32 {
         // Without work the cached buffer stays in the cache.
         if self.shared.inbox.is_empty() && !self.needs_service() {
@@ -42,8 +42,9 @@ impl SizeClass {
             || (self.carved() > self.limit() && self.idle_of_owner() > self.limit())
     }
 
-    /// Moves the inbox to the end of the local list, which has at most the reserve left. Returns how many of these
-    /// buffers were returned ones. Wait-free: one atomic addition, and a walk over at most the reserve.
+    /// Moves one list of the inbox to the end of the local list. Returns how many of these buffers were returned ones.
+    /// Wait-free: one atomic addition, and a walk over the local list, which every caller keeps short: to the reserve, or
+    /// to the number of buffers requested together.
     ///
     /// A buffer that arrived while the owner was taking waits in the other list of the inbox for the next refill.
     #[cold]
@@ -67,7 +68,7 @@ impl SizeClass {
     }
 
     fn last_local<'table>(&self, table: &'table SlotTable) -> Option<Slot<'table>> {
-        let (_, mut last) = self.front(table)?;
+        let (_, mut last) = self.first_local(table)?;
         while let Some(next) = last.state.next.get().get() {
             last = table.slot(next);
         }
@@ -83,7 +84,7 @@ impl SizeClass {
 
     /// Puts what arrived since the last quantum on top of the local list, so that the samples that were used last, and
     /// lie in the processor's caches, are used first. Wait-free: one atomic operation per list, and a walk over what
-    /// arrived. Returns what `refill` returns.
+    /// arrived. Returns how many of them were returned.
     fn join_inbox(&self, table: &SlotTable) -> u32 {
         let (mut left, mut returned) = (JOIN_AT_MOST, 0);
         for list in self.shared.inbox.lists() {
@@ -106,8 +107,8 @@ impl SizeClass {
     /// Scans up to `most` idle buffers, as far as there are more than the limit or the control half requested a scan.
     /// Buffers above the limit and those at or above the reclaim threshold go to the surplus. The others go to the
     /// inbox together, behind those not scanned yet, so that in the end all are scanned. With nothing to scan, the
-    /// inbox is joined to the local list. Starts a new window of the peak if it is time. Wait-free. Returns what
-    /// `refill` returns.
+    /// inbox is joined to the local list. Starts a new window of the peak if it is time. Wait-free. Returns how
+    /// many returned buffers left the inbox.
     pub(super) fn shed(&self, table: &SlotTable, most: u32) -> u32 {
         self.flush_cache_and_leaked_scratch(table);
         self.begin_window();
@@ -134,11 +135,11 @@ impl SizeClass {
             if self.local() == 0 && refilled.is_none() {
                 refilled = Some(self.refill(table));
             }
-            let Some((index, slot)) = self.front(table) else {
+            let Some((index, slot)) = self.first_local(table) else {
                 break;
             };
-            // As in `pop`: off every list, a clear slot state says that the owner died with it, not that another
-            // thread is releasing it.
+            // Before the slot leaves the list: the state of one from the inbox is still `in transit`. A clear state on no
+            // list says that the owner died with the buffer, not that another thread is releasing it.
             slot.clear();
             self.unlink(slot);
             self.transfer(-1);
@@ -150,7 +151,7 @@ impl SizeClass {
         }
         self.scanned.add(u64::from(looks));
         if let Some(last) = last
-            && !self.shared.inbox.front.push_overflow(table, kept, last)
+            && !self.shared.inbox.front.push_scanned(table, kept, last)
         {
             // Only as far as the chain's own end: its last slot was linked to the inbox meanwhile.
             while (kept.length > 0 || cfg!(wavepool_mutant = "overflow_beyond_its_end"))

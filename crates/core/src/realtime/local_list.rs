@@ -56,7 +56,8 @@ impl SizeClass {
         table: &'table SlotTable,
         samples: u32,
     ) -> Option<(SlotIndex, Slot<'table>)> {
-        let (index, slot) = self.front(table)?;
+        let (index, slot) = self.first_local(table)?;
+        // Credit: how many pops may follow before the reserve and the peak have to be checked.
         let credit = self.credit() - 1;
         self.set_credit(credit);
         if credit < 0 && !self.check_credit_slowly() {
@@ -86,7 +87,7 @@ impl SizeClass {
         table: &'table SlotTable,
         samples: u32,
     ) -> Option<[(SlotIndex, Slot<'table>); 2]> {
-        let (first, slot) = self.front(table)?;
+        let (first, slot) = self.first_local(table)?;
         let second = slot.state.next.get().get()?;
         let below = table.slot(second);
         let credit = self.credit() - 2;
@@ -108,7 +109,7 @@ impl SizeClass {
         table: &'table SlotTable,
         samples: u32,
     ) -> Option<(SlotIndex, Slot<'table>)> {
-        let (index, slot) = self.front(table)?;
+        let (index, slot) = self.first_local(table)?;
         self.update_peak(self.net_pushes() - 1);
         slot.set_requested(samples);
         self.unlink(slot);
@@ -117,7 +118,7 @@ impl SizeClass {
     }
 
     #[inline(always)]
-    pub(super) fn front<'table>(
+    pub(super) fn first_local<'table>(
         &self,
         table: &'table SlotTable,
     ) -> Option<(SlotIndex, Slot<'table>)> {
@@ -235,8 +236,8 @@ impl SizeClass {
         }
     }
 
-    /// Pushes the cached buffer to the local list, and disables the cache while released buffers have to be checked. A
-    /// `Scratch` that was taken from the cache returns to it first, so that nothing happens before.
+    /// Pushes the cached buffer to the local list, and disables the cache while released buffers have to be checked.
+    /// Does nothing while a `Scratch` from the cache is alive: that one returns to the cache first.
     pub(super) fn flush_cache(&self, table: &SlotTable) {
         if self.cache.is(CacheState::Borrowed) {
             return;
@@ -272,7 +273,7 @@ impl SizeClass {
     /// Whether the cache is disabled without a reason.
     #[inline(always)]
     pub(super) fn cache_should_be_enabled(&self) -> bool {
-        self.cache.is(CacheState::Disabled) && self.flushed_cache_state() == CacheState::Empty
+        self.cache.is(CacheState::Disabled) && self.flushed_cache_state() == CacheState::Vacant
     }
 
     /// Empties the cache after its owner died: see [`OneSlotCache::reclaim`].

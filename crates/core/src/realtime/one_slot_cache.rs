@@ -20,18 +20,19 @@ pub(crate) enum AcquireKind {
 pub(crate) struct TakenBuffer {
     pub(super) index: SlotIndex,
     pub(super) samples: NonNull<f32>,
-    /// Number of acquires that were counted with this one, itself included. 0 for a `Scratch` from the local list,
+    /// The count of acquires after this one, of the cache or of the list. 0 for a `Scratch` from the local list,
     /// which is not counted.
     pub(super) count: u64,
 }
 
-/// The state of an empty cache. The index of the buffer and whether it is in the cache are separate words, so that
-/// neither an acquire nor the release after it computes the one from the other.
+/// Why the cache is empty, and whether it accepts a buffer; meaningless while it holds one. The index of the buffer and
+/// whether it is in the cache are separate words, so that neither an acquire nor the release after it computes the one
+/// from the other.
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[repr(u32)]
 pub(super) enum CacheState {
     /// No buffer was cached since the cache was flushed.
-    Empty,
+    Vacant,
     /// The cache accepts no buffer: each released buffer has to be checked.
     Disabled,
     /// The buffer cached last is acquired as a `Scratch`, which will return to the cache. No other buffer is accepted.
@@ -122,11 +123,11 @@ impl OneSlotCache {
                 self.acquires.add(1)
             }
         };
-        let samples = self.samples.load(Ordering::Relaxed);
+        let address = self.samples.load(Ordering::Relaxed);
         Some(TakenBuffer {
             index,
             // SAFETY: not null since the first `put`, which came before the capacity above.
-            samples: unsafe { NonNull::new_unchecked(samples) },
+            samples: unsafe { NonNull::new_unchecked(address) },
             count,
         })
     }
@@ -152,7 +153,7 @@ impl OneSlotCache {
         samples: NonNull<f32>,
         capacity: u32,
     ) -> bool {
-        let free = self.is(CacheState::Empty) || self.is(CacheState::Owned);
+        let free = self.is(CacheState::Vacant) || self.is(CacheState::Owned);
         if free {
             self.slot_state
                 .store(ptr::from_ref(slot.state).cast_mut(), Ordering::Relaxed);

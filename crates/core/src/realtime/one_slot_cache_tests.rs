@@ -12,7 +12,7 @@ fn put(cache: &OneSlotCache, table: &SlotTable, index: SlotIndex) -> bool {
 #[test]
 fn one_slot_cache_keeps_the_buffer_released_last() {
     let (table, slots) = SlotTable::of_slots(2);
-    let cache = OneSlotCache::new(CacheState::Empty);
+    let cache = OneSlotCache::new(CacheState::Vacant);
     assert!(put(&cache, &table, slots[0]));
     assert!(!put(&cache, &table, slots[1]));
     let scratch = cache.take(AcquireKind::Scratch, 1).unwrap();
@@ -34,10 +34,10 @@ fn one_slot_cache_keeps_the_buffer_released_last() {
 #[test]
 fn one_slot_cache_expects_nothing_after_it_was_cleared() {
     let (table, slots) = SlotTable::of_slots(1);
-    let cache = OneSlotCache::new(CacheState::Empty);
+    let cache = OneSlotCache::new(CacheState::Vacant);
     assert!(put(&cache, &table, slots[0]));
     assert!(cache.take(AcquireKind::Owned, 100).is_some());
-    cache.clear(CacheState::Empty);
+    cache.clear(CacheState::Vacant);
     assert!(!cache.put_back_scratch(slots[0], CAPACITY));
     assert!(!cache.put_back(slots[0], CAPACITY));
 }
@@ -45,7 +45,7 @@ fn one_slot_cache_expects_nothing_after_it_was_cleared() {
 #[test]
 fn one_slot_cache_serves_neither_zero_nor_too_many_samples() {
     let (table, slots) = SlotTable::of_slots(1);
-    let cache = OneSlotCache::new(CacheState::Empty);
+    let cache = OneSlotCache::new(CacheState::Vacant);
     assert!(cache.take(AcquireKind::Scratch, 1).is_none());
     assert!(put(&cache, &table, slots[0]));
     for samples in [0, CAPACITY as usize + 1, usize::MAX] {
@@ -64,6 +64,6 @@ fn disabled_cache_accepts_no_buffer_until_it_is_enabled() {
     assert!(!put(&cache, &table, slots[0]));
     assert_eq!(cache.reclaim(CacheState::Disabled), None);
     assert!(!put(&cache, &table, slots[0]));
-    cache.clear(CacheState::Empty);
+    cache.clear(CacheState::Vacant);
     assert!(put(&cache, &table, slots[0]));
 }

@@ -130,7 +130,7 @@ impl Drop for Core {
 }
 
 /// Pushes a released buffer to its inbox, from any thread: one lock-free push, or, after the last pool reference was
-/// dropped, one count.
+/// dropped, one subtraction from the count of outstanding buffers.
 ///
 /// The pointer by value: a reference would have to stay valid during the call, which may free what it refers to. The
 /// slot state need not: it is nothing but atomics.

@@ -10,7 +10,7 @@
 //! | 5. References: the last drop of a shared buffer comes after every other thread's last read. | `last_reference_without_fence` |
 //! | 6. A refill during releases loses none of them. | `refill_without_mark` |
 //! | 7. A release while a quantum begins is joined to the local list then or at the next one. | `join_without_mark` |
-//! | 8. Shedding, pushing back and collecting during releases: each buffer ends in one place. | `push_overflow_does_nothing`, `push_overflow_forgets_the_rest`, `overflow_beyond_its_end` |
+//! | 8. Shedding, pushing back and collecting during releases: each buffer ends in one place. | `push_scanned_does_nothing`, `push_scanned_forgets_the_rest`, `overflow_beyond_its_end` |
 //! | 9. Growth that is undone during an acquire and a release loses no buffer and leaves none. | `take_ignores_mark` |
 //! | 10. A dropped half reaches its next owner with everything in it. | `detach_relaxed` |
 //! | 11. Teardown: in whichever order control half, real-time halves and handles are dropped, the memory is freed once, and not before its last use. | `outstanding_relaxed`, `pool_refs_relaxed`, `teardown_without_inbox` |

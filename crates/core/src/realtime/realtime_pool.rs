@@ -74,8 +74,8 @@ pub struct RealtimePool {
 pub(super) struct Quantum {
     /// Whether the allocation or recycling events had subscribers when this quantum began.
     pub(super) has_subscribers: bool,
-    /// Acquires whose count has any of these bits are neither recorded nor published: all but one in so many, and none
-    /// while there are subscribers.
+    /// An acquire is recorded or published if its count has none of these bits: one in `sample_every`, or each (the mask
+    /// is 0) while there are subscribers.
     pub(super) unsampled_mask: u64,
     /// Whether a class had work left when it was last served.
     pub(super) needs_service: bool,
@@ -313,8 +313,8 @@ impl RealtimePool {
         }
     }
 
-    /// Releases a buffer. One of this half's own goes to its local list; another half's goes to that half's inbox, as
-    /// by a plain drop.
+    /// Releases a buffer. One of this half's own goes to its local list; another half's goes to the inbox of its size class
+    /// there, as by a plain drop.
     ///
     /// # Real-time
     /// Wait-free for its own, lock-free for others'.
@@ -359,6 +359,7 @@ impl RealtimePool {
             // SAFETY: the caller's contract: the words of the only handle, which is not used again.
             return unsafe { RawHandle::release_remote::<false>(size_class, samples, index) };
         }
+        // A release build wipes samples only where a class scrubs: its buffers are never in the cache.
         if cfg!(debug_assertions) {
             // SAFETY: as above. One sample is in every buffer.
             unsafe { RawHandle::from_parts(size_class, samples, index, 1).wipe() };
@@ -396,6 +397,7 @@ impl RealtimePool {
         let pair = own.take_pair(samples as u32)?;
         self.half().count_demand(bucket, 2);
         let count = pair[1].count;
+        // One of the two counts, this one or the one before, is sampled.
         if count & self.quantum.unsampled_mask < 2 {
             for taken in &pair {
                 self.record_acquire(own, taken.index, samples as u32, taken.count, site);
@@ -451,6 +453,7 @@ impl RealtimePool {
 }
 
 impl Drop for RealtimePool {
+    // Empties the caches. The field `owned` is dropped next, and detaches the half.
     fn drop(&mut self) {
         for size_class in self.owned.table().all() {
             size_class.flush_cache_and_leaked_scratch(&self.owned.pool().table);

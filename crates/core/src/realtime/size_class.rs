@@ -275,7 +275,7 @@ impl SizeClass {
 /// acquire count the list.
 pub(super) fn initial_cache_state(on_release: OnRelease, reserve: u32) -> CacheState {
     if on_release != OnRelease::Scrub && reserve == 0 {
-        CacheState::Empty
+        CacheState::Vacant
     } else {
         CacheState::Disabled
     }
