@@ -311,19 +311,17 @@ fn cargo_tests(
     Ok(())
 }
 
+/// The crates that have atomics of their own.
+pub(crate) const WITH_ATOMICS: [&str; 3] = [
+    "--package=wavepool",
+    "--package=wavepool-core",
+    "--package=wavepool-host",
+];
+
 /// `cargo test` over every test with `loom` in its path.
 pub(crate) fn loom_command(models: &str) -> Command {
     let mut cargo = process::cargo();
-    cargo.args([
-        "test",
-        "--package",
-        "wavepool",
-        "--package",
-        "wavepool-core",
-        "--package",
-        "wavepool-host",
-    ]);
-    cargo.args(["--lib", models]);
+    cargo.arg("test").args(WITH_ATOMICS).args(["--lib", models]);
     loom_environment(&mut cargo);
     cargo
 }

@@ -201,19 +201,8 @@ fn thread_sanitizer() -> Result<Command> {
     }
     let mut cargo = process::cargo();
     // The library is rebuilt too, or its synchronisation would be invisible and look like races.
-    cargo.args([
-        "test",
-        "--package",
-        "wavepool",
-        "--package",
-        "wavepool-core",
-        "--package",
-        "wavepool-host",
-        "--lib",
-        "-Zbuild-std",
-        "--target",
-        &host,
-    ]);
+    cargo.arg("test").args(test::WITH_ATOMICS);
+    cargo.args(["--lib", "-Zbuild-std", "--target", &host]);
     cargo
         .env("RUSTC_BOOTSTRAP", "1")
         .env("RUSTFLAGS", "-Zsanitizer=thread")

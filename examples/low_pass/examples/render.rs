@@ -6,7 +6,7 @@ use std::error::Error;
 use low_pass::LowPass;
 use wavepool::worklet::Worklet;
 
-/// As in `web/e2e/processor.test.mjs`.
+/// As in `web/lib/package/processor.test.mjs`.
 const SAMPLE_RATE_HZ: f32 = 48_000.0;
 const QUANTA: usize = 200;
 const QUANTUM: usize = 128;

@@ -28,7 +28,7 @@ function parametersOf(module: WebAssembly.Module): ProcessorModule['parameters']
   const isProcessor = WebAssembly.Module.exports(module).some(({ name }) => name === 'processor_open');
   const [needs] = WebAssembly.Module.imports(module);
   if (!isProcessor || needs) {
-    const why = needs ? `it imports "${needs.name}", which a worklet does not have; build it without wavepool's default features` : 'it was not made by export_processor!';
+    const why = needs ? `it imports "${needs.name}", which a worklet does not have; build it without wasm-bindgen` : 'it was not made by export_processor!';
     throw new WavepoolError('bad-option', `The WebAssembly module is no processor: ${why}.`);
   }
   const exports = instantiate(module);
