@@ -12,13 +12,11 @@ use std::error::Error;
 use std::process::ExitCode;
 
 use wavepool::modules::data_management::BufferPool;
-use wavepool::modules::data_management::sizing::capacity_plan::{CapacityPlan, StreamNeed};
 use wavepool::modules::data_management::sizing::demand_trace::DemandTrace;
 use wavepool::modules::data_management::sizing::sizing_profile::ClassBuffers;
 use wavepool::modules::data_management::sizing::sizing_rules::SizingPolicy;
-use wavepool::modules::data_management::sizing::trace_replay::{
-    ReplayOptions, ReplayReport, replay,
-};
+use wavepool_tools::capacity_plan::{CapacityPlan, StreamNeed};
+use wavepool_tools::trace_replay::{ReplayOptions, ReplayReport, replay};
 
 /// A control step about every 20 ms at 48 kHz, as a host would schedule it.
 const QUANTA_PER_STEP: u32 = 8;

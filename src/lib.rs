@@ -52,6 +52,13 @@ pub mod prelude {
     };
 }
 
+/// For the other crates of this repository alone: no part of the interface.
+#[doc(hidden)]
+pub mod internal {
+    pub use crate::modules::data_management::setting_error::{Plain, check};
+    pub use crate::modules::data_management::sizing::class_buffers::MAX_BUFFERS_AT_ONCE;
+}
+
 /// For [`registry::ModuleRegistration`]: `wavepool::inventory::submit!`.
 pub use inventory;
 

@@ -4,17 +4,17 @@
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use wavepool::modules::data_management::sizing::capacity_plan::{CapacityPlan, StreamNeed};
 use wavepool::modules::data_management::sizing::demand_trace::{
     DemandTrace, MAX_BUFFERS, MAX_OPERATIONS, MAX_QUANTA,
 };
 use wavepool::modules::data_management::sizing::sizing_plan::SizingStep;
 use wavepool::modules::data_management::sizing::sizing_profile::SizingProfile;
 use wavepool::modules::data_management::sizing::sizing_rules::SizingPolicy;
-use wavepool::modules::data_management::sizing::trace_replay::{ReplayOptions, replay};
 use wavepool::modules::data_management::{
     BufferPool, DataManagementConfig, LearnedMix, PoolFigures,
 };
+use wavepool_tools::capacity_plan::{CapacityPlan, StreamNeed};
+use wavepool_tools::trace_replay::{ReplayOptions, replay};
 
 /// What may stand where a number is expected: sizes at every limit, and things that are none.
 fn leaf() -> impl Strategy<Value = Value> {

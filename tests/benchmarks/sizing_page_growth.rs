@@ -10,7 +10,7 @@ mod sizing_traces;
 
 use wavepool::modules::data_management::BufferPool;
 use wavepool::modules::data_management::sizing::sizing_rules::SizingPolicy;
-use wavepool::modules::data_management::sizing::trace_replay::{ReplayOptions, replay};
+use wavepool_tools::trace_replay::{ReplayOptions, replay};
 
 /// Pages grown; -1 when the trace could not be played or pages are not known here.
 #[unsafe(no_mangle)]

@@ -4,8 +4,8 @@ use std::error::Error;
 
 use wavepool::modules::data_management::sizing::demand_trace::{DemandTrace, TraceOpKind};
 use wavepool::modules::data_management::sizing::sizing_rules::SizingPolicy;
-use wavepool::modules::data_management::sizing::trace_replay::{ReplayOptions, replay};
 use wavepool::modules::data_management::{BufferPool, LearnedMix};
+use wavepool_tools::trace_replay::{ReplayOptions, replay};
 
 use crate::sizing_limits::Row;
 use crate::sizing_traces::{self, Scenario};

@@ -14,7 +14,12 @@ use syn::visit::{self, Visit};
 /// The root file of the crate whose folders are checked as well, from the repository's root.
 const CORE: &str = "crates/core/src/lib.rs";
 /// Those of the other crates.
-const OTHERS: [&str; 3] = ["src/lib.rs", "web/host/src/lib.rs", "xtask/src/main.rs"];
+const OTHERS: [&str; 4] = [
+    "src/lib.rs",
+    "tools/src/lib.rs",
+    "web/host/src/lib.rs",
+    "xtask/src/main.rs",
+];
 
 /// The path of a module, from the root of its crate; the same for a name in it.
 type Names = Vec<String>;

@@ -278,7 +278,7 @@ fn counts(report: &mut Report, name: &str) -> Result<()> {
         "overflow-checks=false",
         "debug=false",
     ] {
-        for package in ["wavepool", "wavepool-core"] {
+        for package in ["wavepool", "wavepool-core", "wavepool-tools"] {
             let setting = format!("profile.dev.package.{package}.{setting}");
             cargo.args(["--config", &setting]);
         }

@@ -147,15 +147,15 @@ fn misuse() -> Command {
 /// Pools of random mixes and of capacity plans, with halves of their own: none is refused.
 fn mixes() -> Command {
     let mut cargo = process::cargo();
-    cargo.args(["test", "--package", "wavepool", "--lib", "mixes::limit"]);
+    cargo.args(["test", "--package", "wavepool", "--test", "mixes", "limit"]);
     let count = env::var("WAVEPOOL_MIXES");
     cargo.env("WAVEPOOL_MIXES", count.as_deref().unwrap_or(MIXES));
     cargo.env("CARGO_PROFILE_TEST_OPT_LEVEL", "2");
     cargo
 }
 
-/// What Miri interprets: the library, and the table of the objects that other threads use.
-const LIBRARY: &str = "--package wavepool --package wavepool-core --lib";
+/// What Miri interprets: the library with its tools, and the table of the objects that other threads use.
+const LIBRARY: &str = "--package wavepool --package wavepool-core --package wavepool-tools --lib";
 const SLOTS: &str = "--package wavepool-host --lib thread_slots";
 
 fn miri(tests: &str) -> Result<Command> {

@@ -6,8 +6,6 @@ mod every_event;
 mod ledger;
 mod many_quanta;
 #[cfg(not(target_arch = "wasm32"))]
-mod mixes;
-#[cfg(not(target_arch = "wasm32"))]
 mod numbers_at_entry;
 mod owners;
 mod player;

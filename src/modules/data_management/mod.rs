@@ -8,8 +8,6 @@ mod data_module;
 #[cfg(test)]
 #[cfg(not(loom))]
 mod integration_tests;
-#[cfg(all(feature = "mapped", not(target_arch = "wasm32")))]
-mod mapped_wav;
 #[cfg(feature = "metrics-facade")]
 mod metrics_facade;
 pub mod pool_events;
@@ -17,7 +15,7 @@ pub mod pool_maintenance;
 pub mod pool_metrics;
 pub mod pool_monitor;
 pub mod pool_optimization;
-mod setting_error;
+pub(crate) mod setting_error;
 pub mod sizing;
 mod step_clock;
 mod wasm_js_bridge;
@@ -28,8 +26,6 @@ pub use audio_buffer_manager::{
 pub use buffer_recycling_pool::{BufferRecyclingPool, BufferRecyclingPoolImpl};
 pub use bus_observer::AttachPublisher;
 pub use data_module::{DataManagementConfig, DataManagementError, DataManagementModule};
-#[cfg(all(feature = "mapped", not(target_arch = "wasm32")))]
-pub use mapped_wav::{MappedWav, WavError};
 #[cfg(feature = "metrics-facade")]
 pub use metrics_facade::MetricsFacade;
 pub use pool_metrics::{PoolFigures, PoolMetrics};

@@ -23,7 +23,8 @@ pub struct SettingError {
 }
 
 /// A number in readable form: a very large one with an exponent.
-pub(crate) struct Plain(pub(crate) f64);
+#[derive(Debug, Clone, Copy)]
+pub struct Plain(pub f64);
 
 impl fmt::Display for Plain {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -36,7 +37,10 @@ impl fmt::Display for Plain {
 }
 
 /// Checks that `value` is within `limits`; NaN never is.
-pub(crate) fn check(
+///
+/// # Errors
+/// [`SettingError`] with the name of the setting, the value and the limits.
+pub fn check(
     setting: &'static str,
     value: f64,
     limits: RangeInclusive<f64>,

@@ -127,7 +127,7 @@ impl BoundarySearch {
 
     /// Runs the search to its end; returns the proposal with the least waste for any number of classes.
     #[must_use]
-    pub(crate) fn least_waste(mut self) -> ClassProposal {
+    pub fn least_waste(mut self) -> ClassProposal {
         while self.advance(usize::MAX).is_none() {}
         let requested_samples = self.samples[self.sizes.len()];
         self.boundaries(self.best.len().saturating_sub(1), requested_samples)

@@ -1,8 +1,7 @@
 //! Adaptive sizing: measures demand, plans size classes and numbers of buffers from it, and measures the effect of plans.
 
-pub mod capacity_plan;
 pub mod class_boundaries;
-mod class_buffers;
+pub(crate) mod class_buffers;
 pub(super) mod class_targets;
 pub mod demand;
 pub mod demand_trace;
@@ -11,4 +10,3 @@ pub mod sizing_plan;
 mod sizing_policy;
 pub mod sizing_profile;
 pub mod sizing_rules;
-pub mod trace_replay;

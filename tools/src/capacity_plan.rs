@@ -5,12 +5,11 @@ use core::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::class_boundaries::{BoundarySearch, MAX_CLASSES};
-use super::class_buffers::{ClassBuffers, MAX_BUFFERS_AT_ONCE};
-use super::histograms::SizeHistogram;
-use crate::modules::data_management::setting_error::Plain;
-use wavepool_core::internal::MAX_SAMPLES;
-use wavepool_core::internal::MOST_BYTES;
+use wavepool::internal::{MAX_BUFFERS_AT_ONCE, Plain};
+use wavepool::modules::data_management::sizing::class_boundaries::{BoundarySearch, MAX_CLASSES};
+use wavepool::modules::data_management::sizing::histograms::SizeHistogram;
+use wavepool_core::ClassBuffers;
+use wavepool_core::internal::{MAX_SAMPLES, MOST_BYTES};
 
 /// A stream of windows, with one buffer for each window and channel.
 ///

@@ -2,16 +2,15 @@
 //! or the reserve covers them.
 //!
 //! `WAVEPOOL_MIXES` is the number of random mixes: `cargo xtask verify mixes` builds 20,000.
+#![allow(missing_docs)]
 
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 use proptest::test_runner::{Config, TestRunner};
 
-use crate::modules::data_management::sizing::capacity_plan::{CapacityPlan, StreamNeed};
-use crate::modules::data_management::{
-    BufferPool, PoolBuilder, PoolControl, PoolError, PoolFigures, RealtimePool,
-};
+use wavepool::prelude::*;
+use wavepool_tools::capacity_plan::{CapacityPlan, StreamNeed};
 
 /// Usual sizes of blocks and windows.
 const COMMON: [usize; 23] = [

@@ -2,20 +2,17 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::demand_trace::{DemandTrace, TraceOpKind};
-use super::sizing_plan::AppliedPlan;
-use super::sizing_profile::SizingProfile;
-use super::sizing_rules::SizingPolicy;
-use crate::modules::data_management::pool_maintenance::PoolMaintenance;
-use crate::modules::data_management::pool_metrics::PoolFigures;
-use crate::modules::data_management::pool_monitor::AlertRules;
-use crate::modules::data_management::pool_optimization::PoolOptimizationEngine;
-use crate::modules::data_management::setting_error::{SettingError, check};
-use wavepool_core::PoolBuilder;
-use wavepool_core::PoolControl;
-use wavepool_core::PoolError;
-use wavepool_core::PooledBuffer;
-use wavepool_core::RealtimePool;
+use wavepool::internal::check;
+use wavepool::modules::data_management::pool_maintenance::PoolMaintenance;
+use wavepool::modules::data_management::pool_monitor::AlertRules;
+use wavepool::modules::data_management::pool_optimization::PoolOptimizationEngine;
+use wavepool::modules::data_management::sizing::demand_trace::{DemandTrace, TraceOpKind};
+use wavepool::modules::data_management::sizing::sizing_plan::AppliedPlan;
+use wavepool::modules::data_management::sizing::sizing_profile::SizingProfile;
+use wavepool::modules::data_management::sizing::sizing_rules::SizingPolicy;
+use wavepool::modules::data_management::{
+    PoolBuilder, PoolControl, PoolError, PoolFigures, PooledBuffer, RealtimePool, SettingError,
+};
 
 /// The options of a replay.
 #[derive(Debug, Clone)]
@@ -278,6 +275,5 @@ impl Player {
 }
 
 #[cfg(test)]
-#[cfg(not(loom))]
 #[path = "trace_replay_tests.rs"]
 mod tests;

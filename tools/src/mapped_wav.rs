@@ -8,8 +8,8 @@ use std::io;
 use std::path::Path;
 use std::ptr::NonNull;
 
+use wavepool::modules::data_management::{AudioMetadata, BufferRef, PoolError};
 use wavepool_core::internal::ForeignBuffers;
-use wavepool_core::{AudioMetadata, BufferRef, PoolError};
 
 /// The one layout that can be handed out as it is stored.
 const FORMAT_IEEE_FLOAT: u16 = 3;
@@ -143,7 +143,7 @@ impl From<PoolError> for WavError {
 ///
 /// # Examples
 /// ```no_run
-/// use wavepool::modules::data_management::MappedWav;
+/// use wavepool_tools::MappedWav;
 ///
 /// // SAFETY: nobody writes to this file while it is mapped.
 /// let wav = unsafe { MappedWav::open("impulse.wav", 16)? };
@@ -343,6 +343,5 @@ fn word32(bytes: &[u8], at: usize) -> Option<u32> {
 }
 
 #[cfg(test)]
-#[cfg(not(loom))]
 #[path = "mapped_wav_tests.rs"]
 mod tests;
