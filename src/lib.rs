@@ -39,6 +39,8 @@ pub mod modules;
 #[doc(hidden)] // For the browser host.
 pub mod panic_note;
 pub mod registry;
+mod setting_error;
+mod step_clock;
 mod stopwatch;
 mod sync;
 pub mod worklet;
@@ -55,8 +57,8 @@ pub mod prelude {
 /// For the other crates of this repository alone: no part of the interface.
 #[doc(hidden)]
 pub mod internal {
-    pub use crate::modules::data_management::setting_error::{Plain, check};
     pub use crate::modules::data_management::sizing::class_buffers::MAX_BUFFERS_AT_ONCE;
+    pub use crate::setting_error::{Plain, check};
 }
 
 /// For [`registry::ModuleRegistration`]: `wavepool::inventory::submit!`.

@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::setting_error::{SettingError, check};
 use super::sizing::demand::WINDOW_LIMITS_MS;
+use crate::setting_error::{SettingError, check};
 
 /// A threshold with hysteresis.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]

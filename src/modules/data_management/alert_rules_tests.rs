@@ -1,6 +1,6 @@
 use super::*;
 use crate::modules::data_management::pool_monitor::PoolMetricsMonitor;
-use crate::modules::data_management::setting_error::tests::NEVER_ACCEPTED;
+use crate::setting_error::tests::NEVER_ACCEPTED;
 
 #[test]
 fn alert_rules_outside_their_limits_are_refused_with_name_value_and_limits() {

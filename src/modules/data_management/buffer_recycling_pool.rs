@@ -3,8 +3,8 @@
 //! For the control side and for code that owns `Vec<f32>`. The audio thread uses [`RealtimePool`] instead, since
 //! `get_or_create` may allocate.
 
+use super::metrics::pool_metrics::{ClassMetrics, PoolCounts, PoolFigures, PoolMetrics};
 use super::pool_maintenance::PoolMaintenance;
-use super::pool_metrics::{ClassMetrics, PoolCounts, PoolFigures, PoolMetrics};
 use super::sizing::sizing_rules::SizingPolicy;
 use super::wasm_js_bridge::{JSBufferRef, WasmJsBridge};
 use wavepool_core::DefragmentationResult;

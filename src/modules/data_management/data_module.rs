@@ -2,9 +2,9 @@
 
 use super::audio_buffer_manager::AudioBufferManagerImpl;
 use super::bus_observer::AttachPublisher;
+use super::metrics::pool_metrics::{BoundaryCounts, PoolCounts, PoolFigures, PoolMetrics};
 use super::pool_events;
 use super::pool_maintenance::{MaintenanceReport, PoolMaintenance};
-use super::pool_metrics::{BoundaryCounts, PoolCounts, PoolFigures, PoolMetrics};
 use super::pool_monitor::{AlertRules, PoolMetricsMonitor};
 use super::pool_optimization::PoolOptimizationEngine;
 use super::sizing::sizing_profile::{LearnedMix, ProfileError, SizingProfile};

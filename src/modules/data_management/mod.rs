@@ -8,18 +8,15 @@ mod data_module;
 #[cfg(test)]
 #[cfg(not(loom))]
 mod integration_tests;
-#[cfg(feature = "metrics-facade")]
-mod metrics_facade;
+mod metrics;
 pub mod pool_events;
 pub mod pool_maintenance;
-pub mod pool_metrics;
 pub mod pool_monitor;
 pub mod pool_optimization;
-pub(crate) mod setting_error;
 pub mod sizing;
-mod step_clock;
 mod wasm_js_bridge;
 
+pub use crate::setting_error::SettingError;
 pub use audio_buffer_manager::{
     AudioBuffer, AudioBufferError, AudioBufferManagerImpl, AudioFormat, ShortName, StreamAccount,
 };
@@ -27,9 +24,8 @@ pub use buffer_recycling_pool::{BufferRecyclingPool, BufferRecyclingPoolImpl};
 pub use bus_observer::AttachPublisher;
 pub use data_module::{DataManagementConfig, DataManagementError, DataManagementModule};
 #[cfg(feature = "metrics-facade")]
-pub use metrics_facade::MetricsFacade;
-pub use pool_metrics::{PoolFigures, PoolMetrics};
-pub use setting_error::SettingError;
+pub use metrics::metrics_facade::MetricsFacade;
+pub use metrics::pool_metrics::{self, PoolFigures, PoolMetrics};
 pub use sizing::sizing_profile::LearnedMix;
 pub use wasm_js_bridge::{
     BufferView, JSBufferRef, MAX_VIEWS, ObjectCosts, ObjectCounts, WasmJsBridge,

@@ -1,19 +1,21 @@
 //! The scheduled control step: collects, measures, raises alerts, plans, applies, defragments.
 
 use crate::event_bus::Publisher;
+use crate::modules::data_management::metrics::pool_metrics::{
+    BoundaryCounts, PoolCounts, PoolMetrics,
+};
 use crate::modules::data_management::pool_events::{
     HitRateLow, JSGCPressureReduction, MemoryOverheadHigh, PoolFragmentation, PoolMetricsSnapshot,
     PoolOptimization, declare_for,
 };
-use crate::modules::data_management::pool_metrics::{BoundaryCounts, PoolCounts, PoolMetrics};
 use crate::modules::data_management::pool_monitor::{
     Alert, AlertKind, AlertRules, PoolMetricsMonitor,
 };
 use crate::modules::data_management::pool_optimization::PoolOptimizationEngine;
-use crate::modules::data_management::setting_error::SettingError;
 use crate::modules::data_management::sizing::sizing_plan::{SizingPlan, SizingStep};
 use crate::modules::data_management::sizing::sizing_rules::SizingPolicy;
-use crate::modules::data_management::step_clock::StepClock;
+use crate::setting_error::SettingError;
+use crate::step_clock::StepClock;
 use wavepool_core::DefragmentationResult;
 use wavepool_core::PoolControl;
 use wavepool_core::internal::BUCKETS;

@@ -4,9 +4,9 @@
 use serde::{Deserialize, Serialize};
 
 pub use super::alert_rules::{AlertRules, Threshold};
-use super::pool_metrics::PoolMetrics;
-use super::setting_error::SettingError;
-use super::step_clock::StepClock;
+use super::metrics::pool_metrics::PoolMetrics;
+use crate::setting_error::SettingError;
+use crate::step_clock::StepClock;
 
 /// The kind of an alert.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]

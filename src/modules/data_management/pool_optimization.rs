@@ -1,15 +1,15 @@
 //! The optimizer: runs the sizing rules step by step, measures demand, learns size classes in portions, and measures the
 //! effect of plans.
 
-use super::pool_metrics::PoolMetrics;
-use super::setting_error::SettingError;
+use super::metrics::pool_metrics::PoolMetrics;
 use super::sizing::class_boundaries::{BoundarySearch, ClassProposal, MAX_CLASSES};
 use super::sizing::demand::Demand;
 use super::sizing::histograms::WINDOWS;
 use super::sizing::sizing_plan::{AppliedPlan, Effect, MemoryPressure, SizingPlan, SizingStep};
 use super::sizing::sizing_profile::{ClassBuffers, MAX_BUFFERS_AT_ONCE, SizingProfile};
 use super::sizing::sizing_rules::{SizingPolicy, plan};
-use super::step_clock::StepClock;
+use crate::setting_error::SettingError;
+use crate::step_clock::StepClock;
 
 /// The budget of a profile ÷ peak of use: lower than the rules allow, so that there is space for growth.
 const HELD_AT_START: f64 = 1.15;
@@ -207,7 +207,7 @@ impl PoolOptimizationEngine {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::modules::data_management::pool_metrics::ClassMetrics;
+    use crate::modules::data_management::metrics::pool_metrics::ClassMetrics;
     use crate::modules::data_management::sizing::sizing_plan::Reason;
 
     pub(in super::super) const WINDOW_MS: f64 = 100.0;

@@ -4,7 +4,7 @@
 //! too. JavaScript keeps one typed array per buffer number; [`view`](WasmJsBridge::view) returns whether one has to be
 //! made: at the first view of a buffer, and again after the memory grew, which detaches every array made before.
 
-use super::pool_metrics::BoundaryCounts;
+use super::metrics::pool_metrics::BoundaryCounts;
 use wavepool_core::PoolError;
 use wavepool_core::RealtimePool;
 use wavepool_core::{Lease, LeaseTable, LeasedBuffer};

@@ -2,7 +2,7 @@
 //! error before anything changes.
 
 use crate::event_bus::TypedEventBus;
-use crate::modules::data_management::pool_metrics::BoundaryCounts;
+use crate::modules::data_management::metrics::pool_metrics::BoundaryCounts;
 use crate::modules::data_management::sizing::sizing_plan::SizingStep;
 use crate::modules::data_management::sizing::sizing_profile::ClassBuffers;
 use crate::modules::data_management::{

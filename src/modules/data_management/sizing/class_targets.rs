@@ -11,7 +11,9 @@ use super::demand::{ClassDemand, Demand};
 use super::histograms::WINDOWS;
 use super::sizing_plan::{MemoryPressure, Strategy};
 use super::sizing_policy::SizingPolicy;
-use crate::modules::data_management::pool_metrics::{ClassMetrics, PoolMetrics, sample_bytes};
+use crate::modules::data_management::metrics::pool_metrics::{
+    ClassMetrics, PoolMetrics, sample_bytes,
+};
 
 /// The share of control steps whose peak the target of idle buffers covers.
 pub(super) const QUANTILE: f64 = 0.999;

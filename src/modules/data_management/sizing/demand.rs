@@ -3,9 +3,11 @@
 //! The control step measures it from counters that the real-time half writes anyway; that half has no further costs.
 
 use super::histograms::{SizeHistogram, SlidingHistogram, WINDOWS};
-use crate::modules::data_management::pool_metrics::{ClassMetrics, PoolMetrics, sample_bytes};
-use crate::modules::data_management::setting_error::{SettingError, check};
-use crate::modules::data_management::step_clock::StepClock;
+use crate::modules::data_management::metrics::pool_metrics::{
+    ClassMetrics, PoolMetrics, sample_bytes,
+};
+use crate::setting_error::{SettingError, check};
+use crate::step_clock::StepClock;
 
 /// The limits of a window's length: from a millisecond to a day.
 pub(crate) const WINDOW_LIMITS_MS: core::ops::RangeInclusive<f64> = 1.0..=86_400_000.0;

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::class_buffers::{ClassBuffers, MAX_BUFFERS_AT_ONCE};
 use super::demand::WINDOW_LIMITS_MS;
-use crate::modules::data_management::setting_error::{SettingError, check};
+use crate::setting_error::{SettingError, check};
 use wavepool_core::internal::MAX_SAMPLES;
 
 /// The settings of the optimizer.

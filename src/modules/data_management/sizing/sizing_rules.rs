@@ -8,7 +8,9 @@ use super::sizing_plan::{
     ClassTarget, Effect, MemoryPressure, PLAN_VERSION, PlannedStep, Reason, SizingPlan, SizingStep,
 };
 pub use super::sizing_policy::SizingPolicy;
-use crate::modules::data_management::pool_metrics::{ClassMetrics, PoolMetrics, sample_bytes};
+use crate::modules::data_management::metrics::pool_metrics::{
+    ClassMetrics, PoolMetrics, sample_bytes,
+};
 
 /// Carved memory ÷ limit from which the pressure is moderate, and high, whatever the host reports.
 const MODERATE_FILL: f64 = 0.9;

@@ -18,7 +18,7 @@ fn sizing_pressure_rises_in_a_nearly_full_pool() {
 #[test]
 fn sizing_policy_outside_its_limits_is_refused_with_name_value_and_limits() {
     use crate::modules::data_management::pool_optimization::PoolOptimizationEngine;
-    use crate::modules::data_management::setting_error::tests::NEVER_ACCEPTED;
+    use crate::setting_error::tests::NEVER_ACCEPTED;
     let refused = |policy: SizingPolicy| PoolOptimizationEngine::new(policy).unwrap_err();
     let default = SizingPolicy::default;
     for window_ms in NEVER_ACCEPTED

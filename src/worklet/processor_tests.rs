@@ -51,7 +51,7 @@ impl WorkletProcessor for Offset {
     }
 }
 
-export_processor!(Offset);
+crate::export_processor!(Offset);
 
 /// Processes a block of zeros; returns its first sample, which equals the last one of the second channel.
 fn process_zeros(worklet: &mut Worklet<Offset>) -> f32 {
