@@ -36,8 +36,7 @@ pub mod event_bus;
 mod lock;
 pub mod modules;
 #[cfg(target_arch = "wasm32")]
-#[doc(hidden)] // For the browser host.
-pub mod panic_note;
+mod panic_note;
 pub mod registry;
 mod setting_error;
 mod step_clock;
@@ -57,7 +56,14 @@ pub mod prelude {
 /// For the other crates of this repository alone: no part of the interface.
 #[doc(hidden)]
 pub mod internal {
+    pub use crate::modules::data_management::sizing::class_boundaries::BoundarySearch;
     pub use crate::modules::data_management::sizing::class_buffers::MAX_BUFFERS_AT_ONCE;
+    pub use crate::modules::data_management::sizing::demand::Demand;
+    pub use crate::modules::data_management::sizing::histograms::{
+        SizeHistogram, SlidingHistogram,
+    };
+    #[cfg(target_arch = "wasm32")]
+    pub use crate::panic_note::install as install_panic_note;
     pub use crate::setting_error::{Plain, check};
 }
 

@@ -358,17 +358,13 @@ mod tests {
         let refused = bus.subscribe(|_: &Impostor| ()).unwrap_err();
         let text = format!(
             "event type `Beat` cannot be declared: `Beat` has the same number {:#010x}; rename one",
-            fnv1a_of_beat()
+            Beat::ID
         );
         assert_eq!(refused.to_string(), text);
         assert_eq!(
             bus.publisher().unwrap().publish(Impostor(0.5)),
             Published::Idle
         );
-    }
-
-    const fn fnv1a_of_beat() -> u32 {
-        crate::event_bus::fnv1a("Beat")
     }
 
     #[derive(Clone, Copy, Serialize)]

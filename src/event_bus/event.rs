@@ -81,7 +81,7 @@ pub trait Event: Copy + Send + Serialize + 'static {
 
 /// The 32-bit FNV-1a hash of a name, with 0 moved to 1.
 #[must_use]
-pub const fn fnv1a(name: &str) -> u32 {
+pub(crate) const fn fnv1a(name: &str) -> u32 {
     let bytes = name.as_bytes();
     let mut hash = 0x811c_9dc5_u32;
     let mut i = 0;

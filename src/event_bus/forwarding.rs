@@ -257,7 +257,7 @@ mod tests {
             torn.unwrap_err().to_string(),
             "79 forwarded bytes are not whole cells of 80 bytes: pass exactly the bytes that `drain_cells` wrote"
         );
-        let id = crate::event_bus::fnv1a("Beat");
+        let id = <Beat as crate::event_bus::Event>::ID;
         assert_eq!(
             unknown.unwrap_err().to_string(),
             format!(

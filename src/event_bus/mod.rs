@@ -67,7 +67,7 @@ pub use bus::{EventType, Subscription, TypedEventBus};
 pub use config::{BusConfig, MAX_LANE_CELLS};
 pub use dispatch::PumpReport;
 pub use error::BusError;
-pub use event::{Event, EventRecord, EventsDropped, MAX_EVENT_BYTES, Priority, fnv1a};
+pub use event::{Event, EventRecord, EventsDropped, MAX_EVENT_BYTES, Priority};
 pub use forwarding::FORWARDED_CELL_BYTES;
 /// The earlier name of [`FORWARDED_CELL_BYTES`].
 #[doc(hidden)]

@@ -4,7 +4,7 @@ use std::mem::MaybeUninit;
 use std::time::Duration;
 
 use wavepool::event_bus::{
-    BusConfig, BusError, FORWARDED_CELL_BYTES, MAX_INLINE_HANDLERS, MAX_LANE_CELLS,
+    BusConfig, BusError, Event, FORWARDED_CELL_BYTES, MAX_INLINE_HANDLERS, MAX_LANE_CELLS,
     MAX_QUEUE_EVENTS, Published, TypedEventBus,
 };
 
@@ -268,7 +268,7 @@ fn forwarded_cells_of_an_unknown_type_change_nothing() {
     // SAFETY: drained above.
     #[allow(unsafe_code, reason = "cells are injected by an unsafe function")]
     let refused = unsafe { receiver.inject_cells(&bytes[..written], 0) };
-    let id = wavepool::event_bus::fnv1a("Later");
+    let id = Later::ID;
     assert_eq!(refused, Err(BusError::UnknownEvent { id, index: 1 }));
     assert_eq!(queue.try_next(), None);
     assert_eq!(receiver.stats().critical.published, 0);

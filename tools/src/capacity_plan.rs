@@ -5,11 +5,9 @@ use core::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use wavepool::internal::{MAX_BUFFERS_AT_ONCE, Plain};
-use wavepool::modules::data_management::sizing::class_boundaries::{BoundarySearch, MAX_CLASSES};
-use wavepool::modules::data_management::sizing::histograms::SizeHistogram;
-use wavepool_core::ClassBuffers;
+use wavepool::internal::{BoundarySearch, MAX_BUFFERS_AT_ONCE, Plain, SizeHistogram};
 use wavepool_core::internal::{MAX_SAMPLES, MOST_BYTES};
+use wavepool_core::{ClassBuffers, MAX_CLASSES};
 
 /// A stream of windows, with one buffer for each window and channel.
 ///

@@ -47,7 +47,7 @@ impl Level {
     /// # Real-time
     /// As for [`measure`](Self::measure).
     #[must_use]
-    pub fn of_channels<'a>(channels: impl IntoIterator<Item = &'a [f32]>) -> Option<Self> {
+    pub(crate) fn of_channels<'a>(channels: impl IntoIterator<Item = &'a [f32]>) -> Option<Self> {
         Self::combined(channels.into_iter().map(Self::measure))
     }
 

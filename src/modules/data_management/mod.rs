@@ -33,9 +33,9 @@ pub use wasm_js_bridge::{
 pub use wavepool_core::{
     ArenaMap, ArenaSpan, AudioMetadata, BufferPool, BufferRef, DEFAULT_MIX, DefragmentationResult,
     ExhaustionPolicy, LEASE_BITS, LeakReport, LeakSite, Lease, LeaseMove, LeaseState, LeaseTable,
-    LeasedBuffer, MAX_CHANNELS, MAX_HOLDERS, MAX_LEASES, MemorySource, PlanarBuffer, PlanarRef,
-    PoolBuilder, PoolControl, PoolError, PoolObserver, PooledBuffer, RELEASED_BITS, RealtimePool,
-    Reclaimed, Scratch, SlotInfo, SpanState, StepReport, Table,
+    LeasedBuffer, MAX_CHANNELS, MAX_CLASSES, MAX_HOLDERS, MAX_LEASES, MemorySource, PlanarBuffer,
+    PlanarRef, PoolBuilder, PoolControl, PoolError, PoolObserver, PooledBuffer, RELEASED_BITS,
+    RealtimePool, Reclaimed, Scratch, SlotInfo, SpanState, StepReport, Table,
 };
 
 /// Earlier paths of the control half.

@@ -34,7 +34,8 @@ macro_rules! events {
         }
 
         /// The names of all pool events.
-        pub const NAMES: &[&str] = &[$(stringify!($Name)),*];
+        #[cfg(test)]
+        pub(crate) const NAMES: &[&str] = &[$(stringify!($Name)),*];
     };
 }
 

@@ -2,7 +2,7 @@
 //! effect of plans.
 
 use super::metrics::pool_metrics::PoolMetrics;
-use super::sizing::class_boundaries::{BoundarySearch, ClassProposal, MAX_CLASSES};
+use super::sizing::class_boundaries::{BoundarySearch, ClassProposal};
 use super::sizing::demand::Demand;
 use super::sizing::histograms::WINDOWS;
 use super::sizing::sizing_plan::{AppliedPlan, Effect, MemoryPressure, SizingPlan, SizingStep};
@@ -10,6 +10,7 @@ use super::sizing::sizing_profile::{ClassBuffers, MAX_BUFFERS_AT_ONCE, SizingPro
 use super::sizing::sizing_rules::{SizingPolicy, plan};
 use crate::setting_error::SettingError;
 use crate::step_clock::StepClock;
+use wavepool_core::MAX_CLASSES;
 
 /// The budget of a profile ÷ peak of use: lower than the rules allow, so that there is space for growth.
 const HELD_AT_START: f64 = 1.15;
@@ -126,6 +127,7 @@ impl PoolOptimizationEngine {
     }
 
     /// The recent demand.
+    #[doc(hidden)] // For the browser host's dashboard.
     #[must_use]
     pub fn demand(&self) -> &Demand {
         &self.demand

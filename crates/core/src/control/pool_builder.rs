@@ -290,6 +290,7 @@ impl PoolBuilder {
     /// # Errors
     /// [`TooLarge`](PoolError::TooLarge) when its largest class is below this builder's: requests would be refused that
     /// this pool is to serve. [`LimitReached`](PoolError::LimitReached) when its buffers exceed the limit.
+    #[doc(hidden)] // For the crate `wavepool`, which has the profiles of earlier runs.
     pub fn learned_mix(mut self, mix: &[ClassBuffers]) -> Result<Self, PoolError> {
         if self.mix.is_empty() {
             self.mix = DEFAULT_MIX.to_vec();

@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::histograms::SizeHistogram;
-pub use wavepool_core::MAX_CLASSES;
+use wavepool_core::MAX_CLASSES;
 
 /// The smallest share of the requested samples that one more class must save, because every class keeps a margin of idle
 /// buffers.

@@ -1,7 +1,7 @@
 //! Histograms: counts by value over sliding windows, and counts by requested size.
 
 /// The granularity of requested sizes: one cache line, in whose multiples the arena is carved.
-pub const GRANULE_SAMPLES: usize = 16;
+pub(crate) const GRANULE_SAMPLES: usize = 16;
 
 /// Values up to this one are counted exactly, larger ones in eight buckets per octave.
 const EXACT: u32 = 16;
@@ -31,9 +31,9 @@ fn bucket_top(bucket: usize) -> u32 {
 }
 
 /// The number of windows. When a new one begins, the oldest is discarded.
-pub const WINDOWS: usize = 4;
+pub(crate) const WINDOWS: usize = 4;
 
-/// A histogram over the last [`WINDOWS`] windows. Values are rounded up by at most an eighth; the largest value is exact.
+/// A histogram over the last `WINDOWS` windows. Values are rounded up by at most an eighth; the largest value is exact.
 #[derive(Debug, Clone)]
 pub struct SlidingHistogram {
     windows: Box<[Window; WINDOWS]>,
@@ -144,7 +144,7 @@ impl SlidingHistogram {
     }
 }
 
-/// The number of requests of each size, in steps of [`GRANULE_SAMPLES`].
+/// The number of requests of each size, in steps of `GRANULE_SAMPLES`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SizeHistogram {
     /// Granule and count, ascending by granule: the memory depends on the number of different sizes, not on the largest one.

@@ -1,11 +1,11 @@
 //! Adaptive sizing: measures demand, plans size classes and numbers of buffers from it, and measures the effect of plans.
 
-pub mod class_boundaries;
+pub(crate) mod class_boundaries;
 pub(crate) mod class_buffers;
 pub(super) mod class_targets;
-pub mod demand;
+pub(crate) mod demand;
 pub mod demand_trace;
-pub mod histograms;
+pub(crate) mod histograms;
 pub mod sizing_plan;
 mod sizing_policy;
 pub mod sizing_profile;

@@ -11,7 +11,7 @@ use wavepool_core::internal::MAX_SAMPLES;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SizingPolicy {
     /// The length of a demand window, from a millisecond to a day. The pool shrinks only after
-    /// [`WINDOWS`](super::histograms::WINDOWS) of them.
+    /// a few of them.
     pub window_ms: f64,
     /// The most buffers to carve or return in one control step: from one to as many as a half can receive at a time.
     pub buffers_per_step: u32,

@@ -2,12 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::class_boundaries::MAX_CLASSES;
 use super::class_buffers::with_margin;
 pub use super::class_buffers::{ClassBuffers, MAX_BUFFERS_AT_ONCE};
-use wavepool_core::PoolBuilder;
-use wavepool_core::PoolError;
 use wavepool_core::internal::MAX_SAMPLES;
+use wavepool_core::{MAX_CLASSES, PoolBuilder, PoolError};
 
 /// The version of the saved format.
 pub const PROFILE_VERSION: u16 = 1;

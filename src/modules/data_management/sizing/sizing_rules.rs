@@ -23,7 +23,7 @@ const WASTE_WORTH_LEARNING: f64 = 5.0;
 ///
 /// A pure function: the same metrics, demand, proposal, policy and pressure give the same plan, live and in a replay.
 #[must_use]
-pub fn plan(
+pub(crate) fn plan(
     metrics: &PoolMetrics,
     demand: &Demand,
     proposal: Option<&ClassProposal>,

@@ -4,9 +4,8 @@ use serde::Serialize;
 
 use super::recording::RecordingFigures;
 use crate::shared::unit_costs;
+use wavepool::internal::{Demand, SlidingHistogram};
 use wavepool::modules::data_management::pool_monitor::AlertState;
-use wavepool::modules::data_management::sizing::demand::Demand;
-use wavepool::modules::data_management::sizing::histograms::SlidingHistogram;
 use wavepool::modules::data_management::sizing::sizing_plan::{AppliedPlan, Effect};
 use wavepool::modules::data_management::{ArenaMap, DataManagementModule, SettingError};
 

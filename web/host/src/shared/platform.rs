@@ -49,5 +49,5 @@ pub(crate) fn memory_pages() -> usize {
 /// Makes panics leave their message where JavaScript can read it after the trap. A native panic says it itself.
 pub(crate) fn install_panic_note() {
     #[cfg(target_arch = "wasm32")]
-    wavepool::panic_note::install();
+    wavepool::internal::install_panic_note();
 }
