@@ -45,7 +45,7 @@ const ours = (mode, workletUrl) => ({
     wavepool.onSnapshot(({ streams }) => (home = streams[0]?.windows ?? 0));
     const tap = await wavepool.tap(source, { window: windowFrames, hop: windowFrames, channels });
     const ticket = tap.handOver();
-    await worker({ kind: 'ours', ticket }, [...ticket.ports]);
+    await worker({ kind: 'ours', ticket }, ticket.ports);
   },
   /** Blocks take a way home, and only so many are on it. */
   returned: mode === 'transfer',
@@ -231,7 +231,7 @@ globalThis.bench = {
     source.start();
     const tap = await wavepool.tap(source, { window: windowFrames, hop: windowFrames, channels });
     const ticket = tap.handOver();
-    await worker({ kind: 'proof', ticket, proofCounts: found.buffer }, [...ticket.ports]);
+    await worker({ kind: 'proof', ticket, proofCounts: found.buffer }, ticket.ports);
     const pause = () => new Promise((resume) => setTimeout(resume, 1000));
     // Both counts of one quantum: the next is some milliseconds away.
     const counted = () => {

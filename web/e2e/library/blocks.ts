@@ -154,6 +154,6 @@ function handOver(tap: Tap, blocks: number): { readonly worker: Worker; readonly
     worker.onerror = (event) => reject(new Error(event.message));
   });
   const ticket = tap.handOver();
-  worker.postMessage({ ticket, blocks } satisfies ToWorker, [...ticket.ports]);
+  worker.postMessage({ ticket, blocks } satisfies ToWorker, ticket.ports);
   return { worker, seen };
 }

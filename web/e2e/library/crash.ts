@@ -18,7 +18,7 @@ export async function consumerDies(mode: Mode): Promise<Readonly<Record<string, 
   const worker = new Worker(new URL('./consumer_worker.ts', import.meta.url), { type: 'module' });
   const holding = new Promise((resolve) => (worker.onmessage = resolve));
   const ticket = theirs.handOver();
-  worker.postMessage({ ticket, blocks: 5, keep: true } satisfies ToWorker, [...ticket.ports]);
+  worker.postMessage({ ticket, blocks: 5, keep: true } satisfies ToWorker, ticket.ports);
   await holding;
   const fault = new Promise<string>((resolve) => (theirs.onFault = resolve));
   worker.terminate();
@@ -62,7 +62,7 @@ export async function neverOpened(mode: Mode): Promise<Readonly<Record<string, u
     const reported = new Promise<number>((resolve) => (tell = resolve));
     const ticket = await wavepool.handOverPool(tell);
     const worker = new Worker(new URL('./pool_worker.ts', import.meta.url), { type: 'module' });
-    worker.postMessage({ ticket, foreign: 0 }, [...ticket.ports]);
+    worker.postMessage({ ticket, foreign: 0 }, ticket.ports);
     worker.terminate();
     if ((await reported) === 0) lost += 1;
   };
@@ -70,7 +70,7 @@ export async function neverOpened(mode: Mode): Promise<Readonly<Record<string, u
     const theirs = await wavepool.tap(source, stereo);
     const ticket = theirs.handOver();
     const worker = new Worker(new URL('./consumer_worker.ts', import.meta.url), { type: 'module' });
-    worker.postMessage({ ticket, blocks: 5 } satisfies ToWorker, [...ticket.ports]);
+    worker.postMessage({ ticket, blocks: 5 } satisfies ToWorker, ticket.ports);
     worker.terminate();
     await theirs.closed;
   };
@@ -127,7 +127,7 @@ export async function reclaimTraps(mode: Mode): Promise<Readonly<Record<string, 
   const worker = new Worker(new URL('./consumer_worker.ts', import.meta.url), { type: 'module' });
   const holding = new Promise((resolve) => (worker.onmessage = resolve));
   const ticket = theirs.handOver();
-  worker.postMessage({ ticket, blocks: 5, keep: true } satisfies ToWorker, [...ticket.ports]);
+  worker.postMessage({ ticket, blocks: 5, keep: true } satisfies ToWorker, ticket.ports);
   await holding;
   const crash = new Promise<string>((resolve) => wavepool.onCrash(resolve));
   worker.terminate();

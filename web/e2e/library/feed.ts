@@ -36,7 +36,7 @@ export async function feedUnderruns(mode: Mode): Promise<Readonly<Record<string,
   const worker = new Worker(new URL('./feed_worker.ts', import.meta.url), { type: 'module' });
   const ticket = feed.handOver();
   const hz = 440;
-  worker.postMessage({ ticket, hz, blocks: 120, breakAfter: 40 } satisfies ToFeedWorker, [...ticket.ports]);
+  worker.postMessage({ ticket, hz, blocks: 120, breakAfter: 40 } satisfies ToFeedWorker, ticket.ports);
   await feed.ended;
   await pause(300);
   worker.terminate();

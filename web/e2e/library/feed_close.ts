@@ -43,7 +43,7 @@ class Feeds {
       const feed = await this.make();
       this.open.push(feed);
       const ticket = feed.handOver();
-      this.worker.postMessage({ ticket, use: 'write' } satisfies ToLoopWorker, [...ticket.ports]);
+      this.worker.postMessage({ ticket, use: 'write' } satisfies ToLoopWorker, ticket.ports);
     }
     await until(() => this.writing === count);
   }

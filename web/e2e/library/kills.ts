@@ -208,10 +208,10 @@ async function placesLeft(wavepool: Wavepool): Promise<{ places: number; refused
 }
 
 /** Gives a worker its ticket, and ends it in the middle of its work; one in ten, and one whose ticket has lapsed, before that. */
-async function endSoon(ticket: ToKillWorker, ports: readonly MessagePort[], round: number, lapsed: Promise<unknown>): Promise<void> {
+async function endSoon(ticket: ToKillWorker, ports: MessagePort[], round: number, lapsed: Promise<unknown>): Promise<void> {
   const worker = new Worker(new URL('./kill_worker.ts', import.meta.url), { type: 'module' });
   const begun = new Promise((resolve) => (worker.onmessage = resolve));
-  worker.postMessage(ticket, [...ports]);
+  worker.postMessage(ticket, ports);
   if (round % EARLY !== 0) {
     await Promise.race([begun, lapsed]);
     await pause(40 * Math.random());

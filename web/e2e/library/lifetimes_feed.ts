@@ -130,7 +130,7 @@ function loopWorker(): { writing(feed: Feed): Promise<void>; ended(): Promise<vo
   const reported = (what: string): Promise<void> => new Promise((resolve) => waiting[what]!.push(resolve));
   const give = (feed: Feed, use: ToLoopWorker['use']): void => {
     const ticket = feed.handOver();
-    worker.postMessage({ ticket, use } satisfies ToLoopWorker, [...ticket.ports]);
+    worker.postMessage({ ticket, use } satisfies ToLoopWorker, ticket.ports);
   };
   return {
     writing(feed) {

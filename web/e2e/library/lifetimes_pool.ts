@@ -12,7 +12,7 @@ function startWorker(ticket: PoolTicket, leave: boolean): { worker: Worker; live
     worker.onmessage = ({ data }: MessageEvent<number>) => resolve(data);
     worker.onerror = ({ message }) => reject(new Error(message));
   });
-  worker.postMessage({ ticket, leave } satisfies ToLifetimesPoolWorker, [...ticket.ports]);
+  worker.postMessage({ ticket, leave } satisfies ToLifetimesPoolWorker, ticket.ports);
   return { worker, live };
 }
 

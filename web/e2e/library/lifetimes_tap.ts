@@ -74,7 +74,7 @@ const ways = {
     const worker = new Worker(new URL('./consumer_worker.ts', import.meta.url), { type: 'module' });
     const holding = new Promise((resolve) => (worker.onmessage = resolve));
     const ticket = tap.handOver();
-    worker.postMessage({ ticket, blocks: 2, keep: true } satisfies ToWorker, [...ticket.ports]);
+    worker.postMessage({ ticket, blocks: 2, keep: true } satisfies ToWorker, ticket.ports);
     await holding;
     worker.terminate();
     await tap.closed;

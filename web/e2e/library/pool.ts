@@ -107,7 +107,7 @@ export async function poolInAWorker(mode: Mode): Promise<Readonly<Record<string,
     worker.onmessage = ({ data }: MessageEvent<FromPoolWorker>) => resolve(data);
     worker.onerror = (event) => reject(new Error(event.message));
   });
-  worker.postMessage({ ticket, foreign: mine } satisfies ToPoolWorker, [...ticket.ports]);
+  worker.postMessage({ ticket, foreign: mine } satisfies ToPoolWorker, ticket.ports);
   const { lease, live, foreign } = await answer;
   const here = codeOf(() => page.release(lease));
   await new Promise((resume) => setTimeout(resume, 400));
@@ -131,7 +131,7 @@ export async function stalePlace(mode: Mode): Promise<Readonly<Record<string, un
     const worker = new Worker(new URL('./pool_worker.ts', import.meta.url), { type: 'module' });
     const answer = new Promise<FromPoolWorker>((resolve) => (worker.onmessage = ({ data }: MessageEvent<FromPoolWorker>) => resolve(data)));
     worker.onerror = (event) => errors.push(event.message);
-    worker.postMessage({ ticket, foreign: 0 } satisfies ToPoolWorker, [...ticket.ports]);
+    worker.postMessage({ ticket, foreign: 0 } satisfies ToPoolWorker, ticket.ports);
     return { worker, live: (await answer).live };
   };
   let lost!: (leases: number) => void;

@@ -79,7 +79,7 @@ async function readElsewhere(tap: Tap): Promise<{ worker: Worker; seen: Promise<
   await new Promise<void>((opened) => {
     seen = new Promise((read) => (worker.onmessage = ({ data }: MessageEvent<Checked | null>) => (data === null ? opened() : read(data))));
     const ticket = tap.handOver();
-    worker.postMessage({ ticket, blocks: Infinity, tell: true } satisfies ToWorker, [...ticket.ports]);
+    worker.postMessage({ ticket, blocks: Infinity, tell: true } satisfies ToWorker, ticket.ports);
   });
   return { worker, seen };
 }

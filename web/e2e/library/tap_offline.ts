@@ -82,7 +82,7 @@ export async function offlineTogether(mode: Mode): Promise<Readonly<Record<strin
   const worker = new Worker(new URL('./consumer_worker.ts', import.meta.url), { type: 'module' });
   const theirs = new Promise<Checked>((resolve) => (worker.onmessage = ({ data }: MessageEvent<Checked>) => resolve(data)));
   const ticket = there.handOver();
-  worker.postMessage({ ticket, blocks: Infinity } satisfies ToWorker, [...ticket.ports]);
+  worker.postMessage({ ticket, blocks: Infinity } satisfies ToWorker, ticket.ports);
   const mine = read(here);
   await context.startRendering();
   const [page, far] = await Promise.all([mine, theirs]);

@@ -195,7 +195,7 @@ export async function readerHangs(mode: Mode): Promise<Readonly<Record<string, u
     };
   });
   const ticket = tap.handOver();
-  worker.postMessage(ticket, [...ticket.ports]);
+  worker.postMessage(ticket, ticket.ports);
   await goesOn;
   await tap.close();
   worker.terminate();

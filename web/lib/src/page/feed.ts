@@ -114,7 +114,7 @@ export class Feed {
    * @example
    * ```ts
    * const ticket = feed.handOver();
-   * worker.postMessage(ticket, [...ticket.ports]);
+   * worker.postMessage(ticket, ticket.ports);
    * ```
    * @throws {@link WavepoolError} `tap-taken` when it is written here, or was handed over before; `closed`.
    */

@@ -73,7 +73,7 @@ export class Tap {
    * @example
    * ```ts
    * const ticket = tap.handOver();
-   * worker.postMessage(ticket, [...ticket.ports]);
+   * worker.postMessage(ticket, ticket.ports);
    * // In the worker: const reader = await openTap(ticket);
    * ```
    * @throws {@link WavepoolError} `tap-taken` when it is read here, or was handed over before.

@@ -198,7 +198,7 @@ export class Wavepool {
    * @example
    * ```ts
    * const ticket = await wavepool.handOverPool((leases) => console.log(`the worker died with ${leases} leases`));
-   * worker.postMessage(ticket, [...ticket.ports]);
+   * worker.postMessage(ticket, ticket.ports);
    * ```
    * @throws {@link WavepoolError} `stream-refused` when no more participants can be added.
    */

@@ -48,7 +48,8 @@ export interface FeedTicket {
   readonly lock: string;
   /** The writer's port to the page. @internal */
   readonly control: MessagePort;
-  readonly ports: readonly MessagePort[];
+  /** The list to transfer: mutable, since `postMessage` accepts no readonly array. */
+  readonly ports: MessagePort[];
 }
 
 /** The options of the worklet's processor; in transfer mode its port follows as a message. */

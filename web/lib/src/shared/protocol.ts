@@ -196,11 +196,12 @@ export interface ParticipantWasm {
   readonly memory: WebAssembly.Memory | null;
 }
 
-/** A ticket for a participant's thread. Post it with its ports: `worker.postMessage(ticket, [...ticket.ports])`. */
+/** A ticket for a participant's thread. Post it with its ports: `worker.postMessage(ticket, ticket.ports)`. */
 export interface Ticket {
   readonly lock: string;
   readonly control: MessagePort;
-  readonly ports: readonly MessagePort[];
+  /** The list to transfer: mutable, since `postMessage` accepts no readonly array. */
+  readonly ports: MessagePort[];
 }
 
 /** How a JavaScript consumer gets the windows. */
