@@ -112,19 +112,26 @@ impl ModuleRegistry {
         let registrations = inventory::iter::<ModuleRegistration>().copied().collect();
         RegistryBuilder {
             registrations,
-            ..Self::by_hand(bus)
+            ..Self::empty_builder(bus)
         }
     }
 
     /// A builder without modules: only those added with [`RegistryBuilder::register`] are booted.
     #[must_use]
-    pub fn by_hand(bus: TypedEventBus) -> RegistryBuilder {
+    pub fn empty_builder(bus: TypedEventBus) -> RegistryBuilder {
         RegistryBuilder {
             watchdog: Watchdog::new(bus.clone()),
             bus,
             configs: Configs::default(),
             registrations: Vec::new(),
         }
+    }
+
+    /// The earlier name of [`empty_builder`](Self::empty_builder).
+    #[doc(hidden)]
+    #[must_use]
+    pub fn by_hand(bus: TypedEventBus) -> RegistryBuilder {
+        Self::empty_builder(bus)
     }
 
     /// The event bus of the modules.
@@ -378,7 +385,7 @@ mod tests {
 
     /// `c` depends on `b`, which depends on `a`; registered in the reverse order.
     fn three(log: &CallLog) -> RegistryBuilder {
-        ModuleRegistry::by_hand(TypedEventBus::default())
+        ModuleRegistry::empty_builder(TypedEventBus::default())
             .configure(log.clone())
             .register(LoggingModule::<'C'>::registration(&[B]))
             .register(LoggingModule::<'B'>::registration(&[A]))
@@ -419,7 +426,7 @@ mod tests {
 
     #[test]
     fn missing_configuration_is_the_cause_of_a_failed_init() {
-        let builder = ModuleRegistry::by_hand(TypedEventBus::default());
+        let builder = ModuleRegistry::empty_builder(TypedEventBus::default());
         let error = builder
             .register(LoggingModule::<'A'>::registration(&[]))
             .boot()

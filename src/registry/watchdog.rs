@@ -24,7 +24,7 @@ use crate::stopwatch::Stopwatch;
 /// use wavepool::event_bus::TypedEventBus;
 /// use wavepool::registry::ModuleRegistry;
 ///
-/// let registry = ModuleRegistry::by_hand(TypedEventBus::default()).boot()?;
+/// let registry = ModuleRegistry::empty_builder(TypedEventBus::default()).boot()?;
 /// let watchdog = registry.watchdog();
 /// std::thread::spawn(move || {
 ///     // Every second or so.

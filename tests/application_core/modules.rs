@@ -110,7 +110,7 @@ const fn needs(name: &'static str) -> Dependency {
 
 fn boot(faults: &'static [&'static str]) -> (Result<ModuleRegistry, RegistryError>, CallLog) {
     let log = CallLog::default();
-    let registry = ModuleRegistry::by_hand(TypedEventBus::default())
+    let registry = ModuleRegistry::empty_builder(TypedEventBus::default())
         .configure(log.clone())
         .configure(Faults(faults))
         .register(LoggingModule::registration(
@@ -232,7 +232,7 @@ fn module_panic_in_construct_or_in_a_configs_drop_is_caught() {
         ..LoggingModule::registration("faulty", const { &[needs("before")] })
     };
     let log = CallLog::default();
-    let error = ModuleRegistry::by_hand(TypedEventBus::default())
+    let error = ModuleRegistry::empty_builder(TypedEventBus::default())
         .configure(log.clone())
         .configure(OnDrop(|| panic!("a config's drop")))
         .register(faulty)
@@ -301,7 +301,7 @@ fn version_errors_contain_both_versions_and_the_range() {
             name: "pool",
             minimum,
         }]));
-        ModuleRegistry::by_hand(TypedEventBus::default())
+        ModuleRegistry::empty_builder(TypedEventBus::default())
             .register(no_op("audio", Version(1, 0, 0), needed))
             .register(no_op("pool", found, &[]))
             .boot()
@@ -339,7 +339,7 @@ fn version_errors_contain_both_versions_and_the_range() {
 
 #[test]
 fn module_registration_without_a_name_is_refused() {
-    let error = ModuleRegistry::by_hand(TypedEventBus::default())
+    let error = ModuleRegistry::empty_builder(TypedEventBus::default())
         .register(no_op("", Version(3, 2, 1), &[]))
         .boot()
         .unwrap_err();
@@ -353,7 +353,7 @@ fn module_registration_without_a_name_is_refused() {
 fn dependency_chain_of_many_modules_boots() {
     // Deeper than recursion could go: a stack frame for each would overflow the stack.
     const MODULES: usize = 50_000;
-    let mut builder = ModuleRegistry::by_hand(TypedEventBus::default());
+    let mut builder = ModuleRegistry::empty_builder(TypedEventBus::default());
     let name = |n: usize| -> &'static str { format!("module {n:06}").leak() };
     for n in 0..MODULES {
         let next = Dependency {

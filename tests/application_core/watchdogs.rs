@@ -241,7 +241,7 @@ fn watchdog_reports_every_call_of_a_module() {
     let watching = ["init", "start", "health", "step", "stop", "drop"].map(|call| {
         std::thread::spawn(move || {
             let (gate, key) = gate();
-            let builder = ModuleRegistry::by_hand(TypedEventBus::default())
+            let builder = ModuleRegistry::empty_builder(TypedEventBus::default())
                 .configure(StuckIn(Some(gate).into(), call))
                 .register(STUCK);
             let watchdog = builder.watchdog();
@@ -265,7 +265,7 @@ fn watchdog_reports_every_call_of_a_module() {
 fn watchdog_of_the_registry_reports_handlers() {
     returns("a watched registry", || {
         let bus = TypedEventBus::default();
-        let registry = ModuleRegistry::by_hand(bus.clone()).boot().unwrap();
+        let registry = ModuleRegistry::empty_builder(bus.clone()).boot().unwrap();
         let watchdog = registry.watchdog();
         let (gate, key) = gate();
         let _guard = bus.subscribe(move |_: &Urgent| gate.pass()).unwrap();
@@ -302,7 +302,7 @@ impl Module for Threaded {
 
 #[test]
 fn health_of_a_module_with_a_stuck_call_is_failed_until_it_returns() {
-    let registry = ModuleRegistry::by_hand(TypedEventBus::default())
+    let registry = ModuleRegistry::empty_builder(TypedEventBus::default())
         .register(ModuleRegistration {
             construct: || Box::new(Threaded { tracker: None }),
             ..STUCK

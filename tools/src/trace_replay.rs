@@ -212,7 +212,7 @@ impl Player {
             .report
             .control_step_operations_max
             .max(report.operations);
-        self.report.control_step_looks_max = self.report.control_step_looks_max.max(report.looks);
+        self.report.control_step_looks_max = self.report.control_step_looks_max.max(report.scans);
         if let Some(waste) = maintenance
             .metrics()
             .internal_waste_percentage

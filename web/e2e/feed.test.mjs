@@ -11,7 +11,7 @@ scenario('feedBitPatterns', 'feed: any bit pattern is played as it is, or as zer
 });
 
 scenario('feedSilence', 'feed: silence is zeros, also after a block that ends with NaN or infinities', (outcomes) => {
-  for (const outcome of outcomes) assert.deepEqual({ ...outcome, last: 0 }, { last: 0, finite: true, zeros: true, heard: true }, String(outcome.last));
+  for (const outcome of outcomes) assert.deepEqual({ ...outcome, last: 0 }, { last: 0, finite: true, zeros: true, played: true }, String(outcome.last));
   assert.equal(outcomes.length, 6);
 });
 

@@ -6,7 +6,7 @@ import { browser, mode, outcome, scenario, url } from './scenario.mjs';
 /** Copies of each sample on its way to the reader: into the window; in transfer mode also into a block. */
 const copies = { shared: 1, transfer: 2 }[mode];
 
-function assertHeard({ seen, figures, leaked }, blocks, { window, channels }) {
+function assertReceived({ seen, figures, leaked }, blocks, { window, channels }) {
   assert.ok(seen.blocks >= blocks, `${seen.blocks} blocks`);
   assert.equal(seen.wrong, 0);
   // A busy machine may be late; what it missed is counted.
@@ -18,13 +18,13 @@ function assertHeard({ seen, figures, leaked }, blocks, { window, channels }) {
 }
 
 scenario('inThePage', 'a page reads every sample of a stereo tap, copied as often as promised', (outcome) =>
-  assertHeard(outcome, 100, { window: 2048, channels: 2 }));
+  assertReceived(outcome, 100, { window: 2048, channels: 2 }));
 
 scenario('byCallback', 'a callback is called with each window until the tap is closed', (outcome) =>
-  assertHeard(outcome, 300, { window: 256, channels: 2 }));
+  assertReceived(outcome, 300, { window: 256, channels: 2 }));
 
 scenario('inAWorker', 'a worker reads a tap that was handed over', (outcome) =>
-  assertHeard(outcome, 100, { window: 2048, channels: 2 }));
+  assertReceived(outcome, 100, { window: 2048, channels: 2 }));
 
 scenario('severalAtOnce', 'taps and tuners run side by side, each with its own figures', ({ page, worker, open, tuned, last, leaked }) => {
   assert.deepEqual([page.wrong, worker.wrong], [0, 0]);
@@ -116,7 +116,7 @@ if (mode === 'transfer') {
   scenario('longHeader', 'a header of a wrong length is refused, and the pool goes on', (seen) => assert.deepEqual(seen, { answers: 12, leaked: 0 }));
 }
 
-scenario('feedFromThePage', 'what a page writes into a feed is heard, sample for sample', ({ steps, frames, underruns, leaked }) => {
+scenario('feedFromThePage', 'what a page writes into a feed is played, sample for sample', ({ steps, frames, underruns, leaked }) => {
   // The fade in, and one more for each underrun of a busy machine, bend up to 64 + 64 samples; a skipped window hides 1024.
   assert.ok(steps > 0.9 * frames, `${steps} of ${frames} steps`);
   assert.ok(underruns < 5, `${underruns} underruns`);
@@ -142,7 +142,7 @@ scenario('consumerDies', 'a worker that dies with blocks in its hands leaves not
 /** The shipped worklet, but for one call of one node, in the middle of a window. */
 const faults = {
   'calls with a number that is none': ['.tap_commit((globalThis.commits=(globalThis.commits|0)+1)===300?-16:', /the stream is not open any more/, false],
-  'panics in Rust': ['[(globalThis.commits=(globalThis.commits|0)+1)===300?"tap_panic":"tap_commit"](', /panicked at .*half \d+ was told to panic/s, true],
+  'panics in Rust': ['[(globalThis.commits=(globalThis.commits|0)+1)===300?"tap_panic":"tap_commit"](', /panicked at .*half \d+ panics for a test/s, true],
 };
 for (const [name, [call, words, broken]] of Object.entries(faults)) {
   scenario(
@@ -185,14 +185,14 @@ scenario(
   'reclaimTraps',
   'a control worker that traps as it takes back what a dead thread held is reported at once, and another one takes up the sound',
   ({ message, refused, after, leaked }) => {
-    assert.match(message, /^The control worker stopped: it was told to trap/);
+    assert.match(message, /^The control worker stopped: it traps for a test/);
     assert.equal(refused, 'host-failed');
     assert.deepEqual([after, leaked], [{ blocks: 20, wrong: 0 }, 0]);
   },
   (page) =>
     page.route('**/*.js', async (route) => {
       const response = await route.fetch();
-      const trap = '(()=>{throw new WebAssembly.RuntimeError("it was told to trap")})(';
+      const trap = '(()=>{throw new WebAssembly.RuntimeError("it traps for a test")})(';
       const body = (await response.text()).replace(/\w+\.host_reclaimReader\(/, trap);
       await route.fulfill({ response, body });
     }),

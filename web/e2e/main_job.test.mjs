@@ -17,7 +17,7 @@ before(async () => {
 
 after(() => browser?.close());
 
-test('a piano’s A4: heard, accounted for to the last frame, and nothing left behind', async (t) => {
+test('a piano’s A4: named, accounted for to the last frame, and nothing left behind', async (t) => {
   const { page, errors } = await openPage(browser, url);
   const finish = await record(browser);
   await play(page, pianoFile('A4'));

@@ -70,7 +70,7 @@ const formats = {
   '96 kHz': { sampleRate: 96_000, channels: 2 },
 };
 for (const [name, format] of Object.entries(formats)) {
-  onPage(`a file of one second is heard: ${name}`, async (page) => {
+  onPage(`a file of one second is analysed: ${name}`, async (page) => {
     await play(page, sounds.write('tone.wav', wav({ hz: 523.25, ...format })));
     await page.waitForFunction(() => document.body.dataset.state === 'ended', null, { timeout: 10_000 });
     const last = await stop(page);
@@ -218,14 +218,14 @@ for (const width of [360, 768, 1600]) {
   }, { viewport: { width, height: 900 } });
 }
 
-test('the microphone is heard', async () => {
+test('the microphone is analysed', async () => {
   const recording = sounds.write('d4.wav', wav({ hz: 293.66, seconds: 5 }));
   const ears = await launch([...fakeMicrophone, `--use-file-for-fake-audio-capture=${recording}`]);
   try {
     const { page } = await openPage(ears, url);
     await press(page, 'microphone');
-    const heard = () => window.wavepoolDemo.report().notes.filter(({ note }) => note === 'D4').length > 20;
-    await page.waitForFunction(heard, null, { timeout: 5000 });
+    const enough = () => window.wavepoolDemo.report().notes.filter(({ note }) => note === 'D4').length > 20;
+    await page.waitForFunction(enough, null, { timeout: 5000 });
     const last = await stop(page);
     const right = last.notes.filter(({ note }) => note === 'D4');
     assert.ok(right.length > 20, `${right.length} of ${last.notes.length} windows say D4`);

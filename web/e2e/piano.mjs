@@ -10,7 +10,7 @@ const names = ['C', 'C#', 'D', 'D#', 'E', 'F', 'F#', 'G', 'G#', 'A', 'A#', 'B'];
 /** Every third semitone from A1 to C7: what the package was recorded at. */
 const first = 33;
 const last = 96;
-/** Windows less clear than this are not asked: the hammer's knock, the last of the decay. */
+/** Windows less clear than this are not asked: the hammer's noise, the last of the decay. */
 export const clear = 0.9;
 export const required = 0.9;
 
@@ -21,7 +21,7 @@ export function pianoFile(note) {
 }
 
 /**
- * Plays each of them for `seconds`, or until `enough` clear windows were heard; returns how many were named right. `line` gets the
+ * Plays each of them for `seconds`, or until `enough` clear windows were analysed; returns how many were named right. `line` gets the
  * table as it grows.
  */
 export async function playPiano(page, seconds, line, enough = Infinity) {
@@ -32,9 +32,9 @@ export async function playPiano(page, seconds, line, enough = Infinity) {
     const wanted = `${names[midi % 12]}${Math.floor(midi / 12) - 1}`;
     const file = pianoFile(wanted);
     await play(page, file);
-    const heard = ([clear, enough]) => window.wavepoolDemo.report().notes.filter(({ clarity }) => clarity >= clear).length >= enough;
-    // What is heard by then decides, also when it is little.
-    await page.waitForFunction(heard, [clear, enough], { timeout: seconds * 1000 }).catch(() => {});
+    const arrived = ([clear, enough]) => window.wavepoolDemo.report().notes.filter(({ clarity }) => clarity >= clear).length >= enough;
+    // What was analysed by then decides, also when it is little.
+    await page.waitForFunction(arrived, [clear, enough], { timeout: seconds * 1000 }).catch(() => {});
     const { notes } = await page.evaluate(() => window.wavepoolDemo.report());
     const { named, cents, share } = verdict(notes);
     const right = named === wanted;

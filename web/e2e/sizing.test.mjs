@@ -54,7 +54,7 @@ const learnedAll = (page) =>
     return known !== undefined && wanted.every((samples) => known.includes(samples));
   }, learned, { timeout: 90_000 });
 
-onPage('a sound that begins after classes were learned is heard whole', async (page) => {
+onPage('a sound that begins after classes were learned is analysed whole', async (page) => {
   await turn(page, 'exercise');
   await learnedAll(page);
   await press(page, 'tone');

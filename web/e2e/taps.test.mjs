@@ -78,7 +78,7 @@ sideBySide('offline context', {
 });
 
 sideBySide('how taps and tuners end', {
-  closedInTheBody: ['close in the loop: the block in hand and kept ones stay valid until they are released', (seen) => {
+  closedInTheBody: ['close in the loop: the current block and kept ones stay valid until they are released', (seen) => {
     const { turns, after, again, released, seenAgain, codes, leaked } = seen;
     assert.deepEqual([turns, after, released, again, seenAgain, leaked], [5, 5, null, 'stale-lease', true, 0]);
     assert.deepEqual([seen.seen.blocks, seen.seen.wrong, seen.seen.gaps], [5, 0, 0]);

@@ -97,7 +97,7 @@ test('shared: a panic note belongs to the thread that panicked, which is taken o
   assert.notEqual(reader.reader_take(host.readerNumber(first)), 0);
   assert.ok(leased() > 0);
   assert.throws(() => dying.tap_panic(host.tapNumber(first)), WebAssembly.RuntimeError);
-  assert.match(said(dying), /panicked at .*half \d+ was told to panic/s);
+  assert.match(said(dying), /panicked at .*half \d+ panics for a test/s);
   assert.deepEqual([said(living), said(reader), said(own)], ['', '', '']);
   assert.equal(dying.tap_silence(host.tapNumber(first), 128), -1);
   // Nothing is freed on a word that the memory contradicts.

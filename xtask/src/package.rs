@@ -36,7 +36,7 @@ pub(crate) fn build() -> Result<()> {
     stamp.record()
 }
 
-/// The example crate whose whole code is its DSP, and one that panics when it is told to.
+/// The example crate whose whole code is its DSP, and one that panics on request.
 const PROCESSOR: &str = "low_pass";
 const FAULTY: &str = "wavepool-faulty";
 

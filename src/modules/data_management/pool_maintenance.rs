@@ -36,10 +36,10 @@ const PREVENTION_BUFFERS: u32 = 8;
 /// What one control step did.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct MaintenanceReport {
-    /// Buffers carved or collected: with `looks` what bounds the step.
+    /// Buffers carved or collected: with `scans` what bounds the step.
     pub operations: u32,
     /// Slots and free runs scanned.
-    pub looks: u32,
+    pub scans: u32,
     /// Alerts that began or ended.
     pub alerts: Vec<Alert>,
     /// The plan that was applied.
@@ -119,7 +119,7 @@ impl PoolMaintenance {
             // JSON form.
             let _ = declare_for(publisher);
         }
-        let looks = control.looks();
+        let scans = control.scans();
         let collected = control.step(COLLECT_BUDGET);
         let usage = control.usage_of_step();
         let demand = PoolCounts::from(control.usage_of_demand(&usage));
@@ -161,7 +161,7 @@ impl PoolMaintenance {
             control.compute_thresholds();
         }
         control.begin_peak_window();
-        report.looks = (control.looks() - looks) as u32;
+        report.scans = (control.scans() - scans) as u32;
         if let Some(publisher) = publisher {
             report
                 .alerts

@@ -228,7 +228,7 @@ fn boundary_figures_are_published_when_measured_and_changed() {
 }
 
 /// The bound of a step: slots by their number, free runs by how often it passes over them.
-fn most_looks(host: &Host) -> usize {
+fn most_scans(host: &Host) -> usize {
     const PASSES: usize = 3 * 16 + 8;
     let runs = host.control.free_runs().count();
     (2 * THRESHOLD_SLOTS_PER_STEP + USAGE_SLOTS_PER_STEP) as usize + PASSES * (runs + 1)
@@ -252,11 +252,11 @@ fn needs_service(slots_per_step: u32) -> u32 {
         let report = host.use_buffers(samples, count as usize);
         assert!(report.operations <= moves, "{}", report.operations);
         assert!(
-            report.looks as usize <= most_looks(&host),
-            "{} looks in a step",
-            report.looks
+            report.scans as usize <= most_scans(&host),
+            "{} scans in a step",
+            report.scans
         );
-        most = most.max(report.looks);
+        most = most.max(report.scans);
         plans += u32::from(report.plan.is_some());
     }
     assert!(plans > 10, "nothing was asked of it");
@@ -269,7 +269,7 @@ fn control_step_moves_and_scans_a_bounded_number() {
 }
 
 #[test]
-#[should_panic(expected = "looks in a step")]
+#[should_panic(expected = "scans in a step")]
 fn control_step_bound_trips_when_every_slot_is_scanned() {
     needs_service(u32::MAX);
 }

@@ -25,7 +25,7 @@ export interface SessionEvents {
  * One sound at a time through one tuner.
  *
  * Changes run one after the other, so that a tuner is closed, and all its buffers are back, before the next opens.
- * A source that is ready only after something newer was asked for (a permission granted late) is let go unheard.
+ * A source that is ready only after something newer was asked for (a permission granted late) is closed unused.
  */
 export class Session {
   readonly #wavepool: Wavepool;
@@ -48,7 +48,7 @@ export class Session {
     return this.#source;
   }
 
-  /** Changes over to the source that `open` makes. What was heard before goes on if it cannot be opened. */
+  /** Changes over to the source that `open` makes. The former source goes on if it cannot be opened. */
   async listen(open: (context: AudioContext) => Source | Promise<Source>): Promise<void> {
     this.#request += 1;
     const request = this.#request;

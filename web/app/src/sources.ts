@@ -129,7 +129,7 @@ export interface Tone extends Source {
 
 export function openTone(context: AudioContext, midi: number): Tone {
   const node = new GainNode(context, { gain: 0 });
-  // A few falling harmonics, so that low notes are heard on small loudspeakers too.
+  // A few falling harmonics, so that low notes are audible on small loudspeakers too.
   const wave = context.createPeriodicWave([0, 0, 0, 0, 0], [0, 1, 0.4, 0.2, 0.1]);
   const oscillator = new OscillatorNode(context, { frequency: frequency(midi), periodicWave: wave });
   oscillator.connect(node);

@@ -6,7 +6,7 @@ import { decibels, hertz, noteParts, percent, signed } from './format.ts';
 const sweep = 58;
 /** In tune, in cents: what a trained ear lets pass. */
 const inTune = 5;
-/** A note is dimmed, then taken away, when nothing new was heard for so long. */
+/** A note is dimmed, then taken away, when nothing new was detected for so long. */
 const fadeAfterMs = 400;
 const clearAfterMs = 3000;
 /** A note is spoken when it has stood still for so long: a screen reader is not to chase a melody. */
@@ -33,7 +33,7 @@ export class Tuner {
   readonly #cover = new Transform(byId('level-cover', HTMLElement));
   readonly #peak = new Transform(byId('level-peak', HTMLElement));
   #note = '';
-  #heardAt = -Infinity;
+  #detectedAt = -Infinity;
   #noteSince = 0;
   #saidNote = '';
 
@@ -48,31 +48,31 @@ export class Tuner {
   }
 
   update(snapshot: Snapshot, nowMs: number): void {
-    const heard = snapshot.notes.at(-1);
-    if (heard) this.#show(heard, nowMs);
-    else if (nowMs - this.#heardAt > clearAfterMs) this.#clearNote();
-    else if (nowMs - this.#heardAt > fadeAfterMs) this.#dial.dataset['tuned'] = 'faded';
+    const detected = snapshot.notes.at(-1);
+    if (detected) this.#show(detected, nowMs);
+    else if (nowMs - this.#detectedAt > clearAfterMs) this.#clearNote();
+    else if (nowMs - this.#detectedAt > fadeAfterMs) this.#dial.dataset['tuned'] = 'faded';
     this.#level(snapshot.level);
   }
 
-  #show(heard: Note, nowMs: number): void {
-    this.#heardAt = nowMs;
-    if (heard.note !== this.#note) {
-      const parts = noteParts(heard.note);
-      this.#note = heard.note;
+  #show(detected: Note, nowMs: number): void {
+    this.#detectedAt = nowMs;
+    if (detected.note !== this.#note) {
+      const parts = noteParts(detected.note);
+      this.#note = detected.note;
       this.#noteSince = nowMs;
       this.#letter.set(parts.letter);
       this.#accidental.set(parts.accidental);
       this.#octave.set(parts.octave);
-    } else if (this.#saidNote !== heard.note && nowMs - this.#noteSince > speakAfterMs) {
-      this.#saidNote = heard.note;
-      this.#spoken.set(noteParts(heard.note).spoken);
+    } else if (this.#saidNote !== detected.note && nowMs - this.#noteSince > speakAfterMs) {
+      this.#saidNote = detected.note;
+      this.#spoken.set(noteParts(detected.note).spoken);
     }
-    this.#cents.set(signed(heard.cents));
-    this.#hz.set(hertz(heard.hz));
-    this.#clarity.set(percent(100 * heard.clarity, 0));
-    this.#needle.set(`rotate(${((sweep * heard.cents) / 50).toFixed(1)}deg)`);
-    this.#dial.dataset['tuned'] = Math.abs(heard.cents) <= inTune ? 'in' : 'off';
+    this.#cents.set(signed(detected.cents));
+    this.#hz.set(hertz(detected.hz));
+    this.#clarity.set(percent(100 * detected.clarity, 0));
+    this.#needle.set(`rotate(${((sweep * detected.cents) / 50).toFixed(1)}deg)`);
+    this.#dial.dataset['tuned'] = Math.abs(detected.cents) <= inTune ? 'in' : 'off';
   }
 
   #clearNote(): void {

@@ -5,9 +5,9 @@ import type { ToFeedWorker } from './feed_worker.ts';
 const STEP = 2 ** -22;
 const format = { channels: 1, frames: 512 };
 
-/** The page writes a count of frames and ends; every sample that is heard after the fade in must follow its neighbour. */
+/** The page writes a count of frames and ends; every sample that is played after the fade in must follow its neighbour. */
 export async function feedFromThePage(mode: Mode): Promise<Readonly<Record<string, number>>> {
-  const { wavepool, context, heard, listen } = await studio(mode);
+  const { wavepool, context, played, listen } = await studio(mode);
   const feed = await wavepool.feed(context, format);
   await listen(feed.node);
   const blocks = 100;
@@ -20,7 +20,7 @@ export async function feedFromThePage(mode: Mode): Promise<Readonly<Record<strin
   feed.end();
   await feed.ended;
   await pause(300);
-  const samples = heard();
+  const samples = played();
   let steps = 0;
   for (let i = 1; i < samples.length; i++) if (Math.round((samples[i]! - samples[i - 1]!) / STEP) === 1) steps += 1;
   const { underruns } = feed;
@@ -30,7 +30,7 @@ export async function feedFromThePage(mode: Mode): Promise<Readonly<Record<strin
 
 /** A worker writes a sine with breaks: gaps, counted, and no step anywhere. */
 export async function feedUnderruns(mode: Mode): Promise<Readonly<Record<string, unknown>>> {
-  const { wavepool, context, heard, listen } = await studio(mode);
+  const { wavepool, context, played, listen } = await studio(mode);
   const feed = await wavepool.feed(context, format);
   await listen(feed.node);
   const worker = new Worker(new URL('./feed_worker.ts', import.meta.url), { type: 'module' });
@@ -40,7 +40,7 @@ export async function feedUnderruns(mode: Mode): Promise<Readonly<Record<string,
   await feed.ended;
   await pause(300);
   worker.terminate();
-  const samples = heard();
+  const samples = played();
   let loudest = 0;
   let largestStep = 0;
   for (let i = 1; i < samples.length; i++) {
@@ -61,7 +61,7 @@ export async function feedUnderruns(mode: Mode): Promise<Readonly<Record<string,
 async function studio(mode: Mode): Promise<{
   readonly wavepool: Wavepool;
   readonly context: AudioContext;
-  readonly heard: () => Float32Array;
+  readonly played: () => Float32Array;
   readonly listen: (node: AudioNode) => Promise<void>;
 }> {
   const wavepool = await Wavepool.create({ mode });
@@ -71,12 +71,12 @@ async function studio(mode: Mode): Promise<{
     const tap = await wavepool.tap(node, { window: 1024, hop: 1024, channels: 1 });
     void tap.forEach((block) => windows.push(block.channel(0).slice()));
   };
-  const heard = (): Float32Array => {
+  const played = (): Float32Array => {
     const all = new Float32Array(windows.length * 1024);
     windows.forEach((window, i) => all.set(window, i * 1024));
     return all;
   };
-  return { wavepool, context, heard, listen };
+  return { wavepool, context, played, listen };
 }
 
 async function close(wavepool: Wavepool, context: AudioContext): Promise<{ leaked: number }> {

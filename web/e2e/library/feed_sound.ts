@@ -24,13 +24,13 @@ export async function feedBitPatterns(mode: Mode): Promise<readonly object[]> {
     const random = bits(format.frames);
     const blocks = Math.ceil(FRAMES / format.frames);
     const written: number[][] = Array.from({ length: format.channels }, () => []);
-    const heard = await render(wavepool, format, blocks, (samples, channel) => {
+    const played = await render(wavepool, format, blocks, (samples, channel) => {
       for (let i = 0; i < samples.length; i++) {
         samples[i] = random();
         written[channel]!.push(samples[i]!);
       }
     });
-    outcomes.push({ ...format, ...compare(written, heard) });
+    outcomes.push({ ...format, ...compare(written, played) });
   }
   await wavepool.close();
   return outcomes;
@@ -41,20 +41,20 @@ export async function feedSilence(mode: Mode): Promise<readonly object[]> {
   const outcomes = [];
   const wavepool = await Wavepool.create({ mode });
   for (const last of [NaN, Infinity, -Infinity, 3.4e38, -1e-40, 0.5]) {
-    const [heard] = await render(wavepool, { channels: 1, frames: 512 }, 1, (samples) => samples.fill(0.5).fill(last, 100));
-    const silent = heard!.subarray(512 + FADE);
-    outcomes.push({ last, finite: heard!.every(Number.isFinite), zeros: silent.every((sample) => sample === 0), heard: Math.abs(heard![99]! - 0.5) < 1e-6 });
+    const [played] = await render(wavepool, { channels: 1, frames: 512 }, 1, (samples) => samples.fill(0.5).fill(last, 100));
+    const silent = played!.subarray(512 + FADE);
+    outcomes.push({ last, finite: played!.every(Number.isFinite), zeros: silent.every((sample) => sample === 0), played: Math.abs(played![99]! - 0.5) < 1e-6 });
   }
   await wavepool.close();
   return outcomes;
 }
 
 /** Finite samples are as they were written; what the browser flushes to zero because it is denormal is as well. */
-function compare(written: readonly number[][], heard: readonly Float32Array[]): { wrong: number; notFinite: number; afterEnd: number; compared: number } {
+function compare(written: readonly number[][], played: readonly Float32Array[]): { wrong: number; notFinite: number; afterEnd: number; compared: number } {
   let [wrong, notFinite, afterEnd] = [0, 0, 0];
   const frames = written[0]!.length;
   written.forEach((wanted, channel) => {
-    const samples = heard[channel]!;
+    const samples = played[channel]!;
     for (let i = 0; i < samples.length; i++) {
       const sample = samples[i]!;
       if (!Number.isFinite(sample)) notFinite += 1;

@@ -14,7 +14,7 @@ import {
 
 export type ToKillWorker = { readonly pool: PoolTicket } | { readonly tap: TapTicket } | { readonly feed: FeedTicket };
 
-/** Uses between two turns, in which messages are heard. */
+/** Uses between two turns, in which messages are received. */
 const USES = 200;
 
 self.onmessage = async ({ data }: MessageEvent<ToKillWorker>) => {

@@ -5,7 +5,7 @@ import { Checker, codeOf, stage, type Checked } from './sound.ts';
 
 const stereo = { window: 2048, hop: 512, channels: 2 };
 
-/** A tap is closed while the body of its loop has a block in hand and kept ones, and goes on using them. */
+/** A tap is closed while the body of its loop has a current block and kept ones, and goes on using them. */
 export async function closedInTheBody(mode: Mode): Promise<Readonly<Record<string, unknown>>> {
   const { wavepool, source, end } = await stage(mode);
   const tap = await wavepool.tap(source, stereo);
@@ -32,7 +32,7 @@ export async function closedInTheBody(mode: Mode): Promise<Readonly<Record<strin
   return { turns, after, seen: checker.result(), released, again, seenAgain, codes, ...outcome };
 }
 
-/** What was heard of a tap with `flush` that is closed at some moment, in all. */
+/** What was received of a tap with `flush` that is closed at some moment, in all. */
 interface Flushed {
   readonly seen: Checked;
   readonly figures: StreamFigures;

@@ -20,7 +20,7 @@ async function studio(mode: Mode, seconds: number, options: object = {}): Promis
   return { wavepool, context, source: play(context) };
 }
 
-interface Heard {
+interface Received {
   readonly seen: Checked;
   readonly figures: StreamFigures;
   readonly reason: string;
@@ -28,7 +28,7 @@ interface Heard {
 }
 
 /** Reads with `look` until the loop ends by itself. */
-async function render(mode: Mode, seconds: number, look: (block: Block) => unknown, config: TapConfig = stereo, options: object = {}): Promise<Heard> {
+async function render(mode: Mode, seconds: number, look: (block: Block) => unknown, config: TapConfig = stereo, options: object = {}): Promise<Received> {
   const { wavepool, context, source } = await studio(mode, seconds, options);
   const tap = await wavepool.tap(source, config);
   const checker = new Checker(config.hop);
@@ -41,12 +41,12 @@ async function render(mode: Mode, seconds: number, look: (block: Block) => unkno
   return { seen: checker.result(), figures: await tap.close(), reason: await tap.closed, ...(await wavepool.close()) };
 }
 
-export function offlineMinute(mode: Mode): Promise<Heard> {
+export function offlineMinute(mode: Mode): Promise<Received> {
   return render(mode, 60, () => undefined);
 }
 
 /** The reader lags behind, and keeps some blocks for a while. */
-export function offlineSlowly(mode: Mode): Promise<Heard> {
+export function offlineSlowly(mode: Mode): Promise<Received> {
   const kept: Block[] = [];
   let blocks = 0;
   return render(mode, 5, async (block) => {
@@ -58,20 +58,20 @@ export function offlineSlowly(mode: Mode): Promise<Heard> {
 }
 
 /** Quanta that are longer than what one plan covers. */
-export async function offlineLongQuanta(mode: Mode): Promise<Heard & { quantum: number }> {
+export async function offlineLongQuanta(mode: Mode): Promise<Received & { quantum: number }> {
   const { renderQuantumSize: quantum = 128 } = new OfflineAudioContext({ length: 1, sampleRate: RATE, renderSizeHint: 8192 } as never) as { renderQuantumSize?: number };
   return { quantum, ...(await render(mode, 10, () => undefined, { window: 4096, hop: 4096, channels: 2 }, { renderSizeHint: 8192 })) };
 }
 
 /** With the frames that fill no window. */
-export async function offlineFlush(mode: Mode): Promise<Heard & { last: number; end: number }> {
+export async function offlineFlush(mode: Mode): Promise<Received & { last: number; end: number }> {
   let [last, end] = [0, 0];
   const look = (block: Block): void => {
     last = block.frames;
     end = block.firstFrame + block.frames;
   };
-  const heard = await render(mode, 7, look, { window: 4096, hop: 4096, channels: 2, flush: true });
-  return { last, end, ...heard };
+  const received = await render(mode, 7, look, { window: 4096, hop: 4096, channels: 2, flush: true });
+  return { last, end, ...received };
 }
 
 /** Two taps, one of them in a worker, and a tuner on one context. */

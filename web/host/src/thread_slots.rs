@@ -116,7 +116,7 @@ impl<T: Send> Slots<T> {
             open,
             // Relaxed: ordered by the exchange.
             value: slot.value.load(Ordering::Relaxed),
-            lent: PhantomData,
+            borrowed: PhantomData,
         })
     }
 
@@ -204,7 +204,7 @@ pub(crate) struct SlotGuard<'slots, T> {
     word: &'slots AtomicU32,
     open: u32,
     value: *mut T,
-    lent: PhantomData<&'slots mut T>,
+    borrowed: PhantomData<&'slots mut T>,
 }
 
 impl<T> Deref for SlotGuard<'_, T> {

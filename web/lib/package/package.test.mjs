@@ -69,7 +69,7 @@ after(async () => {
 });
 
 /** What the page at `url` says to the console until it has said its last word. */
-async function heard(url) {
+async function loggedBy(url) {
   const page = await browser.newPage();
   const lines = [];
   const last = new Promise((resolve, reject) => {
@@ -90,7 +90,7 @@ async function heard(url) {
 }
 
 async function hearsTheNote(url, mode) {
-  const lines = await heard(url);
+  const lines = await loggedBy(url);
   assert.ok(lines.filter((line) => /^A4 -?\d+\.\d \d+/.test(line)).length > 10, lines.join(' | '));
   assert.equal(lines.at(-1), `${mode}, 0 leaked`);
 }
@@ -146,7 +146,7 @@ describe('the README', { concurrency: 3 }, () => {
       const bundle = { target: 'esnext', outDir: `dist${i}`, rolldownOptions: { input: join(exampleProject, html) } };
       await build({ ...vite, root: exampleProject, build: bundle, worker: { format: 'es' } });
       const server = await serve(join(exampleProject, `dist${i}`), isolation);
-      const lines = await heard(`${server.url}${html}`).finally(server.close);
+      const lines = await loggedBy(`${server.url}${html}`).finally(server.close);
       assert.ok(lines.some((line) => words.test(line)), lines.join(' | '));
       assert.match(lines.at(-1), / 0 leaked$/);
     });

@@ -1,5 +1,5 @@
 // A crate whose whole code is its DSP, in the shipped worklet file. WAVEPOOL_PROCESSOR is its module, WAVEPOOL_NATIVE what
-// the same crate made natively (`examples/low_pass/examples/render.rs`), WAVEPOOL_FAULTY one that panics when it is told to.
+// the same crate made natively (`examples/low_pass/examples/render.rs`), WAVEPOOL_FAULTY one that panics on request.
 import assert from 'node:assert/strict';
 import { cp, readFile, writeFile } from 'node:fs/promises';
 import { after, before, test } from 'node:test';
@@ -36,7 +36,7 @@ after(async () => {
 });
 
 /** The noise that `render.rs` makes, through the filter; `turned` at quantum 100, as there. */
-async function heard({ wasm, length, turn = true }) {
+async function received({ wasm, length, turn = true }) {
   const { openProcessor } = await import('/web/lib/dist/index.js');
   const context = new OfflineAudioContext({ numberOfChannels: 2, length, sampleRate: 48_000 });
   const noise = new AudioBuffer({ numberOfChannels: 2, length, sampleRate: 48_000 });
@@ -64,7 +64,7 @@ async function heard({ wasm, length, turn = true }) {
 }
 
 test('the browser hears what Rust makes natively, sample by sample', async () => {
-  const { defaults, faults, output, input, loudness } = await page.evaluate(heard, { wasm, length });
+  const { defaults, faults, output, input, loudness } = await page.evaluate(received, { wasm, length });
   assert.deepEqual(faults, []);
   assert.deepEqual(defaults.map(([name]) => name), ['frequency', 'q', 'mix']);
   assert.ok(defaults[0][1] === 1000 && Math.abs(defaults[1][1] - 0.707) < 1e-6 && defaults[2][1] === 1);
@@ -79,7 +79,7 @@ test('the browser hears what Rust makes natively, sample by sample', async () =>
 });
 
 test('the comparison notices a parameter that is not turned', async () => {
-  const { output } = await page.evaluate(heard, { wasm, length, turn: false });
+  const { output } = await page.evaluate(received, { wasm, length, turn: false });
   const apart = output[0].findIndex((sample, i) => Math.abs(sample - native[i]) >= 1e-6);
   assert.ok(apart >= 100 * 128 && apart < 101 * 128, `first difference at ${apart}`);
 });
@@ -105,7 +105,7 @@ test('a processor that cannot start says why', async () => {
     await context.startRendering();
     return Promise.race([reported, new Promise((resolve) => setTimeout(resolve, 5000, 'nothing'))]);
   }, faultyWasm);
-  assert.match(fault, /^the processor could not be started: panicked at .*told to fail at 8000 Hz/s);
+  assert.match(fault, /^the processor could not be started: panicked at .*made to fail at 8000 Hz/s);
 });
 
 test('channels of a processor are 1 to 16: every other value is refused with its name, the value and the limits', async () => {
@@ -209,10 +209,10 @@ test('two builds of the package on one context: each runs its own worklet code',
     source.start();
     const rendered = await context.startRendering();
     await new Promise((resume) => setTimeout(resume, 200));
-    return { faults, heard: [0, 1].map((channel) => rendered.getChannelData(channel)[0]) };
+    return { faults, received: [0, 1].map((channel) => rendered.getChannelData(channel)[0]) };
   }, { wasm: faultyWasm, folders });
   // The other build calls an export that no module has.
-  assert.deepEqual(seen.heard, [1, 0]);
+  assert.deepEqual(seen.received, [1, 0]);
   assert.equal(seen.faults.length, 1);
   assert.match(seen.faults[0], /^1: .*processor_other is not a function/);
 });
@@ -232,15 +232,15 @@ test('two builds of the package on one context: taps and feeds of both', async (
       const writing = (async () => {
         for await (const block of feed.blocks()) block.channel(0).fill(level);
       })();
-      let heard = 0;
-      for await (const block of tap.blocks()) if ((heard = block.channel(0)[255]) === level) break;
+      let received = 0;
+      for await (const block of tap.blocks()) if ((received = block.channel(0)[255]) === level) break;
       feed.close();
       await writing;
       await tap.close();
-      return { heard, ...(await wavepool.close()) };
+      return { received, ...(await wavepool.close()) };
     }));
   }, folders);
-  assert.deepEqual(seen, [{ heard: 1, leaked: 0 }, { heard: 2, leaked: 0 }]);
+  assert.deepEqual(seen, [{ received: 1, leaked: 0 }, { received: 2, leaked: 0 }]);
 });
 
 test('a worklet file of another build is refused, and the error says so', async () => {
@@ -269,23 +269,23 @@ for (const source of ['an address', 'bytes', 'a module']) {
       }
       const last = await openProcessor(context, { wasm: given(), channels: 1 });
       last.onFault = (message) => faults.push(message);
-      const heard = new AnalyserNode(context);
+      const analyser = new AnalyserNode(context);
       const tone = new ConstantSourceNode(context);
-      tone.connect(last.node).connect(heard);
+      tone.connect(last.node).connect(analyser);
       tone.start();
       await context.resume();
       const samples = new Float32Array(128);
       const mayStop = performance.now() + 5000;
       while (samples[127] !== 1 && performance.now() < mayStop) {
         await new Promise((resume) => setTimeout(resume, 20));
-        heard.getFloatTimeDomainData(samples);
+        analyser.getFloatTimeDomainData(samples);
       }
       const wavepool = await Wavepool.create();
       const { leaked } = await wavepool.close();
       await context.close();
-      return { faults, heard: samples[127], leaked };
+      return { faults, received: samples[127], leaked };
     }, { wasm: faultyWasm, source });
-    assert.deepEqual(seen, { faults: [], heard: 1, leaked: 0 });
+    assert.deepEqual(seen, { faults: [], received: 1, leaked: 0 });
   });
 }
 
@@ -308,6 +308,6 @@ test('one processor panics, in Rust: its message is reported, it is silent from 
     const loudFrames = (channel) => rendered.getChannelData(channel).reduce((sum, sample) => sum + (sample === 1), 0) / quantum;
     return { message: await reported, faults, loud: [loudFrames(0), loudFrames(1)] };
   }, faultyWasm);
-  assert.match(seen.message, /panicked at .*lib\.rs:\d+:\d+:\ntold to fail with 128 samples of scratch/);
+  assert.match(seen.message, /panicked at .*lib\.rs:\d+:\d+:\nmade to fail with 128 samples of scratch/);
   assert.deepEqual([seen.faults, seen.loud], [[], [100, 200]]);
 });

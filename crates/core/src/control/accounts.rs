@@ -25,7 +25,7 @@ pub struct SlotInfo {
     /// Its capacity.
     pub samples: usize,
     /// Requested length in samples; 0 while idle.
-    pub lent_samples: usize,
+    pub requested_samples: usize,
     /// The half it belongs to.
     pub half: u16,
 }
@@ -102,7 +102,7 @@ impl PoolControl {
         self.pool.table.indices().filter_map(|index| {
             let slot = self.pool.table.slot(index);
             let size_class = self.pool.size_class_of(slot)?;
-            let lent_samples = match slot.requested_samples() {
+            let requested_samples = match slot.requested_samples() {
                 0 if size_class.borrowed_scratch() == Some(index) => size_class.samples,
                 requested => requested,
             };
@@ -110,7 +110,7 @@ impl PoolControl {
                 index: index.raw(),
                 address: self.pool.samples_at(slot).as_ptr().addr(),
                 samples: size_class.samples as usize,
-                lent_samples: lent_samples as usize,
+                requested_samples: requested_samples as usize,
                 half: size_class.half,
             })
         })
@@ -156,7 +156,7 @@ impl PoolControl {
             for sampled in half.sites.iter() {
                 // Valid if the slot still carries the mark, and belongs to this half.
                 let held = |slot: &SlotInfo| {
-                    slot.index == sampled.slot && slot.half == half.id && slot.lent_samples > 0
+                    slot.index == sampled.slot && slot.half == half.id && slot.requested_samples > 0
                 };
                 if self.is_sampled(sampled.slot)
                     && let Some(info) = self.slots().find(held)
@@ -166,7 +166,7 @@ impl PoolControl {
                     sites.push(LeakSite {
                         slot: info.index,
                         class_samples: info.samples,
-                        requested: info.lent_samples,
+                        requested: info.requested_samples,
                         site: sampled.site,
                         first_frame: sampled.frame,
                         held_frames: frames.map(|(now, then)| now.saturating_sub(then)),
@@ -313,7 +313,7 @@ impl PoolControl {
     /// Slots and free runs that control steps have scanned so far.
     #[doc(hidden)]
     #[must_use]
-    pub fn looks(&self) -> u64 {
+    pub fn scans(&self) -> u64 {
         self.carver.thresholds.searches().scanned()
             + self.counts.usage_scan.scanned()
             + self.carver.arena.free.looks()

@@ -128,7 +128,7 @@ impl PoolControl {
     pub fn report_leaks(&mut self, excused: impl Fn(u32) -> bool) -> u32 {
         let out: Vec<_> = self
             .slots()
-            .filter(|slot| slot.lent_samples > 0 && !excused(slot.index))
+            .filter(|slot| slot.requested_samples > 0 && !excused(slot.index))
             .collect();
         let published = core::mem::take(&mut self.counts.published_leaks);
         let sites = self.leak_report().sites;
@@ -138,7 +138,7 @@ impl PoolControl {
             let leaked = BufferLeaked {
                 slot: slot.index,
                 class_samples: slot.samples as u32,
-                requested: slot.lent_samples as u32,
+                requested: slot.requested_samples as u32,
                 first_frame: site.and_then(|site| site.first_frame),
             };
             self.reports.send(|observer| observer.leaked(leaked));

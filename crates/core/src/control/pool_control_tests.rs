@@ -51,7 +51,7 @@ fn grow_keeps_every_address() {
     assert!(
         slots
             .iter()
-            .all(|slot| slot.lent_samples == 64 && slot.samples == 64)
+            .all(|slot| slot.requested_samples == 64 && slot.samples == 64)
     );
     assert!(control.is_valid());
 }

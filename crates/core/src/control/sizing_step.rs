@@ -28,7 +28,7 @@ impl ClassBuffers {
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 pub enum SizingStep {
-    /// Carve more buffers of a class and hand them to the real-time half.
+    /// Carve more buffers of a class and pass them to the real-time half.
     Grow {
         /// Capacity of the class.
         class_samples: usize,

@@ -27,7 +27,7 @@ use super::size_class::SizeClass;
 use super::slot_table::{Slot, SlotIndex};
 use crate::sync::atomic::{AtomicU32, Ordering, fence};
 
-/// What debug builds store in released samples: a signalling NaN, so that stale audio is heard and seen.
+/// What debug builds store in released samples: a signalling NaN, so that stale audio is noticed.
 pub const RELEASED_BITS: u32 = 0x7fa0_dead;
 
 /// Describes the samples of a buffer. It is part of the handle, so that the slot table needs no room for it.
@@ -116,7 +116,7 @@ impl RawHandle {
     fn read(&self) -> &[f32] {
         // SAFETY: bounds: `len` is within the buffer, whose memory lies within a region that lives as long as the
         // core, which this handle keeps alive. Initialised: regions start zeroed. Aliasing: handles that can write are
-        // unique (`&mut` below), shared ones only read. Thread: lists and reference counts order hand-overs.
+        // unique (`&mut` below), shared ones only read. Thread: lists and reference counts order transfers of ownership.
         unsafe { slice::from_raw_parts(self.samples.as_ptr(), self.len as usize) }
     }
 
@@ -411,7 +411,7 @@ impl PooledBuffer {
         let raw = self.into_raw();
         let slot = raw.slot();
         slot.mark_frozen();
-        // Relaxed: nobody else has the buffer. Whoever gets a clone gets it by a hand-over that orders this.
+        // Relaxed: nobody else has the buffer. Whoever gets a clone gets it by a synchronising transfer that orders this.
         slot.extent.refs.store(1, Ordering::Relaxed);
         BufferRef { raw, metadata }
     }

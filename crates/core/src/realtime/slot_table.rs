@@ -162,7 +162,7 @@ impl SlotExtent {
 }
 
 impl Slot<'_> {
-    /// Every access is relaxed: the owner of a slot reads its words, and the hand-over (a push and a take, or a handle
+    /// Every access is relaxed: the owner of a slot reads its words, and the transfer (a push and a take, or a handle
     /// moved by the user) orders them. The control half reads them as racing figures.
     ///
     /// # Safety
@@ -335,7 +335,7 @@ impl SlotTable {
     pub(crate) fn slot(&self, index: SlotIndex) -> Slot<'_> {
         let (chunk, slot) = (index.0 >> CHUNK_BITS, index.0 as usize % CHUNK);
         let chunk = self.chunks.get(chunk as usize);
-        // Relaxed: whoever got the index of a slot got it by a synchronising hand-over, which also published the chunk.
+        // Relaxed: whoever got the index of a slot got it by a synchronising transfer, which also published the chunk.
         let chunk = chunk.map_or(ptr::null_mut(), |chunk| chunk.load(Ordering::Relaxed));
         // SAFETY: null, or made by `add`, initialised before it was stored, and freed with the table. Only shared
         // references to it exist; all fields are atomic.

@@ -156,7 +156,7 @@ fn replenishing_fills_up_as_far_as_the_limit_allows() {
 fn leaked_scratch_is_reported_also_one_from_the_cache() {
     let (mut control, mut half) = pool(1 << 14);
     let out = |control: &PoolControl| {
-        let in_use = control.slots().filter(|slot| slot.lent_samples > 0);
+        let in_use = control.slots().filter(|slot| slot.requested_samples > 0);
         (in_use.count(), control.leak_report().leased)
     };
     forget(half.scratch(100));

@@ -22,7 +22,7 @@ impl Processor for Faulty {
     fn prepare(&mut self, sample_rate_hz: f32) {
         assert!(
             sample_rate_hz != UNBEARABLE_HZ,
-            "told to fail at {sample_rate_hz} Hz"
+            "made to fail at {sample_rate_hz} Hz"
         );
     }
 
@@ -34,7 +34,7 @@ impl Processor for Faulty {
         let scratch = ctx.scratch(block.frames())?;
         assert!(
             self.fault != PANIC,
-            "told to fail with {} samples of scratch",
+            "made to fail with {} samples of scratch",
             scratch.len()
         );
         if self.fault == GROW && self.growth.is_empty() {

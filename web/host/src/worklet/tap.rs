@@ -178,7 +178,7 @@ exports! {
         tap.sender.as_ref().map_or(0, |sender| sender.window_address(channel as usize))
     } else 0;
     /// Panics, to test what happens then: no other export can.
-    fn tap_panic(tap: &mut Tap) { panic!("half {} was told to panic", tap.half) }
+    fn tap_panic(tap: &mut Tap) { panic!("half {} panics for a test", tap.half) }
     /// Releases the popped window; it counts as skipped if `sent` is 0.
     fn tap_give_back(tap: &mut Tap, sent: u32) {
         if let Some(sender) = &mut tap.sender {

@@ -30,7 +30,7 @@ export class Tracks {
 
 function drawStep({ start_ms, end_ms, operations, plan, alerts, defragmented }: ControlStep): void {
   const name = defragmented ? 'defragment' : 'control step';
-  const moved: Property = ['Buffers moved or looked at', String(operations)];
+  const moved: Property = ['Buffers carved or collected', String(operations)];
   span('Control steps', name, start_ms, end_ms, operations > 0 ? 'primary-light' : 'tertiary', [moved]);
   if (plan.length > 0) {
     const steps = plan.map((step, index): Property => [`${String(index + 1)}.`, step]);
