@@ -52,7 +52,7 @@ pub(crate) struct Plan {
 }
 
 /// The benchmarks that can be asked for.
-fn names() -> Result<Vec<String>> {
+pub(crate) fn names() -> Result<Vec<String>> {
     Ok(Targets::read()?
         .benches()
         .iter()

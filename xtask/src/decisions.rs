@@ -3,36 +3,25 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::Path;
+
+use crate::repository::{extension, files, root};
 
 const FOLDER: &str = "docs/decisions";
 const INDEX: &str = "README.md";
 const CODE: [&str; 3] = ["rs", "ts", "mjs"];
-/// Directories of generated or downloaded files.
-const SKIPPED: [&str; 3] = ["target", "dist", "node_modules"];
 
 /// Texts by path, from the repository's root.
 type Texts = BTreeMap<String, String>;
 
-/// Adds the code and the documents below `directory`.
-fn read(root: &Path, directory: &str, texts: &mut Texts) {
-    for entry in fs::read_dir(root.join(directory)).expect("a directory") {
-        let entry = entry.expect("an entry");
-        let name = entry.file_name().into_string().expect("a plain name");
-        let path = format!("{directory}{name}");
-        if entry.path().is_dir() {
-            if !name.starts_with('.') && !SKIPPED.contains(&&*name) {
-                read(root, &format!("{path}/"), texts);
-            }
-        } else if extension(&name) == "md" || is_code(&name) {
-            let text = fs::read_to_string(entry.path()).expect("text");
-            texts.insert(path, text);
-        }
-    }
-}
-
-fn extension(path: &str) -> &str {
-    path.rsplit_once('.').map_or("", |(_, extension)| extension)
+/// The code and the documents.
+fn read() -> Texts {
+    let texts = files().into_iter();
+    let texts = texts.filter(|path| extension(path) == "md" || is_code(path));
+    let read = |path: String| {
+        let text = fs::read_to_string(root().join(&path)).expect("text");
+        (path, text)
+    };
+    texts.map(read).collect()
 }
 
 fn is_code(path: &str) -> bool {
@@ -90,10 +79,7 @@ fn faults(texts: &Texts) -> Vec<String> {
 
 #[test]
 fn decisions_are_linked_from_code_and_every_link_has_its_file() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let mut texts = Texts::new();
-    read(&root, "", &mut texts);
-    let found = faults(&texts);
+    let found = faults(&read());
     assert!(found.is_empty(), "{}", found.join("\n"));
 }
 

@@ -9,6 +9,8 @@ mod coverage;
 #[cfg(test)]
 mod decisions;
 mod demo;
+#[cfg(test)]
+mod documents;
 mod generate;
 #[cfg(test)]
 mod imports;
@@ -19,6 +21,8 @@ mod package;
 mod process;
 mod progress;
 mod report;
+#[cfg(test)]
+mod repository;
 mod setup;
 mod stamp;
 mod suite;
