@@ -58,11 +58,12 @@ pub use observer::{
     BufferLeaked, BufferPoolAllocation, BufferPoolRecycling, LeasesReclaimed, PoolExhausted,
     PoolGrown, PoolObserver,
 };
-pub use realtime::buffer::{AudioMetadata, BufferRef, PooledBuffer, RELEASED_BITS, Scratch};
+pub use realtime::buffer::{AudioMetadata, BufferRef, PooledBuffer, Scratch};
 pub use realtime::class_table::MAX_CLASSES;
 pub use realtime::exhaustion::ExhaustionPolicy;
 pub use realtime::lease::{LEASE_BITS, Lease, LeaseTable, LeasedBuffer, MAX_HOLDERS, MAX_LEASES};
 pub use realtime::planar::{MAX_CHANNELS, PlanarBuffer, PlanarRef};
+pub use realtime::raw_handle::RELEASED_BITS;
 pub use realtime::realtime_pool::RealtimePool;
 
 /// For the crate `wavepool` alone: no part of the interface.

@@ -117,6 +117,15 @@ impl PoolControl {
     }
 
     /// The arena's free runs: region, first sample, samples.
+    ///
+    /// # Example
+    /// ```
+    /// # use wavepool_core::*;
+    /// # let (mut control, mut audio) = BufferPool::builder().class(256, 4).build()?;
+    /// // Nothing may grow, so that no memory is left beside the four buffers.
+    /// assert_eq!(control.free_runs().count(), 0);
+    /// # Ok::<(), wavepool_core::PoolError>(())
+    /// ```
     pub fn free_runs(&self) -> impl Iterator<Item = (u8, usize, usize)> {
         self.carver.arena.free.iter().map(|run| {
             (
@@ -128,6 +137,16 @@ impl PoolControl {
     }
 
     /// Requests so far by size: the largest size of each step, and how many. The counts wrap.
+    ///
+    /// # Example
+    /// ```
+    /// # use wavepool_core::*;
+    /// # let (mut control, mut audio) = BufferPool::builder().class(256, 4).build()?;
+    /// let _block = audio.acquire(200)?;
+    /// let requests: u32 = control.demand().map(|(_, count)| count).sum();
+    /// assert_eq!(requests, 1);
+    /// # Ok::<(), wavepool_core::PoolError>(())
+    /// ```
     pub fn demand(&self) -> impl Iterator<Item = (usize, u32)> {
         let mut counts = [0u32; BUCKETS];
         for half in self.pool.halves() {
@@ -207,6 +226,16 @@ impl PoolControl {
 
     /// [`usage`](Self::usage) into a value that is used again, so that reading does not allocate once `classes` has
     /// its capacity.
+    ///
+    /// # Example
+    /// ```
+    /// # use wavepool_core::*;
+    /// # let (mut control, mut audio) = BufferPool::builder().class(256, 4).build()?;
+    /// let mut usage = PoolUsage::default();
+    /// control.read_usage(&mut usage);
+    /// assert_eq!(usage.classes[0].carved, 4);
+    /// # Ok::<(), wavepool_core::PoolError>(())
+    /// ```
     pub fn read_usage(&self, usage: &mut PoolUsage) {
         let requested = UsageScan::scan_now(&self.pool.table);
         let requested =
@@ -320,6 +349,15 @@ impl PoolControl {
     }
 
     /// Buffers that came back, as far as their halves have seen: the sum of the recycling events.
+    ///
+    /// # Example
+    /// ```
+    /// # use wavepool_core::*;
+    /// # let (mut control, mut audio) = BufferPool::builder().class(256, 4).build()?;
+    /// audio.release(audio.acquire(200)?);
+    /// assert_eq!(control.recycled(), 1);
+    /// # Ok::<(), wavepool_core::PoolError>(())
+    /// ```
     #[must_use]
     pub fn recycled(&self) -> u64 {
         let there: u64 = self.pool.size_classes().map(SizeClass::recycled).sum();

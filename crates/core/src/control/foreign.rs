@@ -9,10 +9,11 @@ use core::ptr::NonNull;
 use super::carving::too_many;
 use crate::error::PoolError;
 use crate::memory::Region;
-use crate::realtime::buffer::{AudioMetadata, BufferRef, RawHandle};
+use crate::realtime::buffer::{AudioMetadata, BufferRef};
 use crate::realtime::free_list::MAX_NEWLY_CARVED;
 use crate::realtime::pool_core::{ControlRef, Core};
 use crate::realtime::pool_state::OnRelease;
+use crate::realtime::raw_handle::RawHandle;
 use crate::realtime::slot_table::MAX_SAMPLES;
 
 /// Memory, and how many buffers may refer to it at once. They may overlap, and outlive this value: the memory is kept

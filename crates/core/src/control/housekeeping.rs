@@ -107,6 +107,16 @@ impl PoolControl {
     }
 
     /// Releases every lease of a participant that died; returns how many there were.
+    ///
+    /// # Example
+    /// ```
+    /// # use wavepool_core::*;
+    /// # let (mut control, mut audio) = BufferPool::builder().class(256, 4).build()?;
+    /// let mut leases = LeaseTable::new(1, 4);
+    /// let _lease = leases.open(audio.acquire(200)?)?;
+    /// assert_eq!((control.reclaim_leases(&mut leases), control.leased()), (1, 0));
+    /// # Ok::<(), wavepool_core::PoolError>(())
+    /// ```
     pub fn reclaim_leases<B>(&mut self, dead: &mut LeaseTable<B>) -> u32 {
         let count = dead.reclaim() as u32;
         self.counts.leases_reclaimed += u64::from(count);
@@ -125,6 +135,17 @@ impl PoolControl {
     /// number `excused` accepts. Each is published once for as long as it stays in use. Returns how many were new.
     ///
     /// Only the host knows that moment: its last stream has closed, its last participant has left.
+    ///
+    /// # Example
+    /// ```
+    /// # use wavepool_core::*;
+    /// # let (mut control, mut audio) = BufferPool::builder().class(256, 4).build()?;
+    /// std::mem::forget(audio.acquire(200)?);
+    /// assert_eq!(control.report_leaks(|_| false), 1);
+    /// // Each is reported once.
+    /// assert_eq!(control.report_leaks(|_| false), 0);
+    /// # Ok::<(), wavepool_core::PoolError>(())
+    /// ```
     pub fn report_leaks(&mut self, excused: impl Fn(u32) -> bool) -> u32 {
         let out: Vec<_> = self
             .slots()

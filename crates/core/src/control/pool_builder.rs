@@ -89,6 +89,14 @@ impl Default for PoolBuilder {
 impl PoolBuilder {
     /// Adds a size class, and how many buffers of it each attached half starts with. The first call replaces the default
     /// mix.
+    ///
+    /// # Example
+    /// ```
+    /// # use wavepool_core::*;
+    /// let (control, _audio) = BufferPool::builder().class(128, 8).class(2048, 4).build()?;
+    /// assert_eq!(control.classes().collect::<Vec<_>>(), [128, 2048]);
+    /// # Ok::<(), PoolError>(())
+    /// ```
     #[must_use]
     pub fn class(mut self, samples: usize, buffers: u32) -> Self {
         self.mix.push((samples, buffers));

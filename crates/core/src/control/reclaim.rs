@@ -21,9 +21,9 @@
 use super::pool_control::PoolControl;
 use super::reports::Reports;
 use crate::observer::{BufferPoolAllocation, LeasesReclaimed};
-use crate::realtime::buffer::RawHandle;
 use crate::realtime::free_list::Chain;
 use crate::realtime::pool_core::ControlRef;
+use crate::realtime::raw_handle::RawHandle;
 use crate::realtime::size_class::SizeClass;
 use crate::realtime::slot_table::SlotIndex;
 use alloc::vec;
@@ -82,6 +82,18 @@ impl PoolControl {
     ///
     /// [`BufferRef`]: crate::BufferRef
     /// [`PlanarRef`]: crate::PlanarRef
+    ///
+    /// # Example
+    /// ```
+    /// # use wavepool_core::*;
+    /// # let (mut control, mut audio) = BufferPool::builder().class(256, 4).build()?;
+    /// std::mem::forget(audio.acquire(256)?.freeze());
+    /// let (half, _observer) = audio.abandon();
+    /// // SAFETY: nothing of the owner is used again, nor the forgotten reference.
+    /// let reclaimed = unsafe { control.reclaim_all(half) };
+    /// assert_eq!((reclaimed.count, control.leased()), (1, 0));
+    /// # Ok::<(), wavepool_core::PoolError>(())
+    /// ```
     pub unsafe fn reclaim_all(&mut self, half: u16) -> Reclaimed {
         // SAFETY: the caller's contract, for frozen buffers too.
         unsafe { self.take_over(half, true) }

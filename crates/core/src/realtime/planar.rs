@@ -3,181 +3,19 @@
 
 use core::mem::ManuallyDrop;
 use core::panic::Location;
-use core::ptr::NonNull;
 use core::slice;
 
-use super::buffer::{AudioMetadata, PooledBuffer, RawHandle, add_reference, drop_reference};
-use super::pool_core::core_of;
-use super::pool_state::PoolState;
+use super::buffer::{AudioMetadata, PooledBuffer};
+use super::planes::{NEAR, Planes};
+use super::raw_handle::{RawHandle, add_reference, drop_reference};
 use super::realtime_pool::RealtimePool;
-use super::shared_ptr::SharedPtr;
 use super::size_class::SizeClass;
-use super::slot_table::{OptionalIndex, Slot, SlotIndex};
+use super::slot_table::{OptionalIndex, SlotIndex};
 use crate::error::PoolError;
 use crate::sync::atomic::Ordering;
 
 /// The most channels of a [`PlanarBuffer`].
 pub const MAX_CHANNELS: usize = 16;
-
-/// Channels whose size class and sample address are part of the handle.
-const NEAR: usize = 2;
-
-/// The buffers of a planar handle, one per channel; all of them have the same requested length.
-#[derive(Clone, Copy)]
-struct Planes {
-    /// Size class and sample address of the first channels, so that mono and stereo need not read their slots.
-    size_classes: [SharedPtr<SizeClass>; NEAR],
-    near: [NonNull<f32>; NEAR],
-    /// The slots of these. Each further channel's slot is the `next` of the one before: that word belongs to the
-    /// handle.
-    slots: [SlotIndex; NEAR],
-    channels: u8,
-    frames: u32,
-}
-
-/// The slot that the handle linked behind this one.
-#[inline(never)]
-fn next_of(pool: &PoolState, index: SlotIndex) -> SlotIndex {
-    let next = pool.table.slot(index).state.next.get();
-    // A handle links as many slots as it has channels.
-    next.get().unwrap_or(index)
-}
-
-impl Planes {
-    /// The first channel's size class.
-    #[inline(always)]
-    fn size_class(&self) -> &SizeClass {
-        // SAFETY: a handle's buffers are carved, so that their size classes live.
-        unsafe { self.size_classes[0].get() }
-    }
-
-    #[inline(always)]
-    fn pool(&self) -> &PoolState {
-        self.size_class().pool()
-    }
-
-    fn index(&self, channel: usize) -> SlotIndex {
-        assert!(channel < usize::from(self.channels), "no such channel");
-        match self.slots.get(channel) {
-            Some(&near) => near,
-            None => {
-                (NEAR..=channel).fold(self.slots[NEAR - 1], |index, _| next_of(self.pool(), index))
-            }
-        }
-    }
-
-    /// The handle of each channel, in order. Each slot's link is read before its turn, so that the caller may release it in
-    /// its turn: after the last one the core may be freed.
-    ///
-    /// # Safety
-    /// The caller owns the buffers, each until it releases it in its turn or later.
-    #[inline]
-    unsafe fn raws(self) -> impl Iterator<Item = RawHandle> {
-        let (core, channels) = (
-            core_of(self.size_class().pool_ptr()),
-            usize::from(self.channels),
-        );
-        let mut following = self.slots[0];
-        (1..=channels).map(move |next| {
-            // SAFETY: this channel's buffer is not released yet, and keeps the core alive.
-            let (core, index) = (unsafe { core.get() }, following);
-            if next < channels {
-                following = match self.slots.get(next) {
-                    Some(&near) => near,
-                    None => next_of(core, index),
-                };
-            }
-            match (self.size_classes.get(next - 1), self.near.get(next - 1)) {
-                // SAFETY: the words of this channel, which the caller owns.
-                (Some(&size_class), Some(&samples)) => unsafe {
-                    RawHandle::from_parts(size_class, samples, index, self.frames)
-                },
-                // SAFETY: as above.
-                _ => unsafe { RawHandle::from_slot(core, index, self.frames) },
-            }
-        })
-    }
-
-    /// The slot whose reference count stands for all.
-    fn first_slot(&self) -> Slot<'_> {
-        self.pool().table.slot(self.slots[0])
-    }
-
-    /// The address of a channel's samples, and how many there are.
-    #[inline]
-    fn samples(&self, channel: usize) -> (*mut f32, usize) {
-        assert!(channel < usize::from(self.channels), "no such channel");
-        let samples = match self.near.get(channel) {
-            Some(&near) => near,
-            None => self.far(channel),
-        };
-        (samples.as_ptr(), self.frames as usize)
-    }
-
-    #[inline(never)]
-    fn far(&self, channel: usize) -> NonNull<f32> {
-        let pool = self.pool();
-        pool.samples_at(pool.table.slot(self.index(channel)))
-    }
-
-    /// The sample address of each channel, in order: one step along the links for each, where
-    /// [`samples`](Self::samples) starts at the first channel.
-    #[inline]
-    fn each(&self) -> impl Iterator<Item = NonNull<f32>> {
-        let (pool, near, mut last) = (self.pool(), self.near, self.slots[NEAR - 1]);
-        (0..usize::from(self.channels)).map(move |channel| {
-            near.get(channel).copied().unwrap_or_else(|| {
-                last = next_of(pool, last);
-                pool.samples_at(pool.table.slot(last))
-            })
-        })
-    }
-
-    #[inline]
-    fn read_each(&self) -> impl Iterator<Item = &[f32]> {
-        let frames = self.frames as usize;
-        // SAFETY: as in `RawHandle::read`; the planes keep the buffers as long as they are borrowed.
-        self.each()
-            .map(move |samples| unsafe { slice::from_raw_parts(samples.as_ptr(), frames) })
-    }
-
-    #[inline]
-    fn read(&self, channel: usize) -> &[f32] {
-        let (samples, len) = self.samples(channel);
-        // SAFETY: as in `RawHandle::read`; the planes keep the buffer as long as they are borrowed.
-        unsafe { slice::from_raw_parts(samples, len) }
-    }
-
-    /// Releases the first two, which belong to one size class, on their owner's thread.
-    ///
-    /// # Safety
-    /// The only handle for these buffers, not used again.
-    #[inline(always)]
-    unsafe fn release_pair(self) {
-        // SAFETY: the caller's contract.
-        for mut raw in unsafe { self.raws() } {
-            // SAFETY: the caller's contract.
-            unsafe { raw.wipe() };
-        }
-        let table = &self.pool().table;
-        let pair = self.slots.map(|index| (index, table.slot(index)));
-        // SAFETY: the caller's contract.
-        unsafe { self.size_class().push_pair_returned(pair) };
-    }
-
-    /// Releases every channel from any thread. By value: see [`RawHandle::release_remote`].
-    ///
-    /// # Safety
-    /// The last handle for these buffers, not used again.
-    #[inline(never)]
-    unsafe fn release_remote<const FROZEN: bool>(self) {
-        // SAFETY: the caller's contract.
-        for raw in unsafe { self.raws() } {
-            // SAFETY: the caller's contract, channel by channel.
-            unsafe { RawHandle::release_remote::<FROZEN>(raw.size_class, raw.samples, raw.index) }
-        }
-    }
-}
 
 /// One buffer per channel with one owner, acquired all or nothing.
 ///
@@ -232,12 +70,30 @@ impl PlanarBuffer {
     }
 
     /// Channels.
+    ///
+    /// # Example
+    /// ```
+    /// # use wavepool_core::*;
+    /// # let (mut control, mut audio) = BufferPool::builder().class(256, 4).build()?;
+    /// let stereo = audio.acquire_planar_silent(2, 128)?;
+    /// assert_eq!(stereo.channels(), 2);
+    /// # Ok::<(), wavepool_core::PoolError>(())
+    /// ```
     #[must_use]
     pub fn channels(&self) -> usize {
         usize::from(self.planes.channels)
     }
 
     /// Samples per channel.
+    ///
+    /// # Example
+    /// ```
+    /// # use wavepool_core::*;
+    /// # let (mut control, mut audio) = BufferPool::builder().class(256, 4).build()?;
+    /// let stereo = audio.acquire_planar_silent(2, 128)?;
+    /// assert_eq!(stereo.frames(), 128);
+    /// # Ok::<(), wavepool_core::PoolError>(())
+    /// ```
     #[must_use]
     pub fn frames(&self) -> usize {
         self.planes.frames as usize
@@ -245,6 +101,15 @@ impl PlanarBuffer {
 
     /// One channel's samples. From the third channel on, each call walks over the links of those before it;
     /// [`iter`](Self::iter) takes one step for each.
+    ///
+    /// # Example
+    /// ```
+    /// # use wavepool_core::*;
+    /// # let (mut control, mut audio) = BufferPool::builder().class(256, 4).build()?;
+    /// let stereo = audio.acquire_planar_silent(2, 128)?;
+    /// assert_eq!(stereo.channel(1), [0.0; 128]);
+    /// # Ok::<(), wavepool_core::PoolError>(())
+    /// ```
     #[inline]
     #[must_use]
     pub fn channel(&self, channel: usize) -> &[f32] {
@@ -252,6 +117,16 @@ impl PlanarBuffer {
     }
 
     /// One channel's samples, to write.
+    ///
+    /// # Example
+    /// ```
+    /// # use wavepool_core::*;
+    /// # let (mut control, mut audio) = BufferPool::builder().class(256, 4).build()?;
+    /// let mut stereo = audio.acquire_planar_silent(2, 128)?;
+    /// stereo.channel_mut(1).fill(0.5);
+    /// assert_eq!((stereo.channel(0)[0], stereo.channel(1)[0]), (0.0, 0.5));
+    /// # Ok::<(), wavepool_core::PoolError>(())
+    /// ```
     #[inline]
     pub fn channel_mut(&mut self, channel: usize) -> &mut [f32] {
         let (samples, len) = self.planes.samples(channel);
@@ -260,12 +135,33 @@ impl PlanarBuffer {
     }
 
     /// Each channel's samples, in order.
+    ///
+    /// # Example
+    /// ```
+    /// # use wavepool_core::*;
+    /// # let (mut control, mut audio) = BufferPool::builder().class(256, 4).build()?;
+    /// let stereo = audio.acquire_planar_silent(2, 128)?;
+    /// assert!(stereo.iter().all(|channel| channel == [0.0; 128]));
+    /// # Ok::<(), wavepool_core::PoolError>(())
+    /// ```
     #[inline]
     pub fn iter(&self) -> impl Iterator<Item = &[f32]> {
         self.planes.read_each()
     }
 
     /// Each channel's samples, in order, to write.
+    ///
+    /// # Example
+    /// ```
+    /// # use wavepool_core::*;
+    /// # let (mut control, mut audio) = BufferPool::builder().class(256, 4).build()?;
+    /// let mut stereo = audio.acquire_planar_silent(2, 128)?;
+    /// for channel in stereo.iter_mut() {
+    ///     channel.fill(0.5);
+    /// }
+    /// assert_eq!(stereo.channel(1), [0.5; 128]);
+    /// # Ok::<(), wavepool_core::PoolError>(())
+    /// ```
     #[inline]
     pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut [f32]> {
         let frames = self.frames();
@@ -277,18 +173,46 @@ impl PlanarBuffer {
     }
 
     /// The number of one channel's buffer in its pool.
+    ///
+    /// # Example
+    /// ```
+    /// # use wavepool_core::*;
+    /// # let (mut control, mut audio) = BufferPool::builder().class(256, 4).build()?;
+    /// let stereo = audio.acquire_planar_silent(2, 128)?;
+    /// assert_ne!(stereo.slot_index(0), stereo.slot_index(1));
+    /// # Ok::<(), wavepool_core::PoolError>(())
+    /// ```
     #[must_use]
     pub fn slot_index(&self, channel: usize) -> u32 {
         self.planes.index(channel).raw()
     }
 
     /// The description of the samples.
+    ///
+    /// # Example
+    /// ```
+    /// # use wavepool_core::*;
+    /// # let (mut control, mut audio) = BufferPool::builder().class(256, 4).build()?;
+    /// let stereo = audio.acquire_planar_silent(2, 128)?;
+    /// assert_eq!(stereo.metadata().channels, 2);
+    /// # Ok::<(), wavepool_core::PoolError>(())
+    /// ```
     #[must_use]
     pub const fn metadata(&self) -> &AudioMetadata {
         &self.metadata
     }
 
     /// Sets the description of the samples.
+    ///
+    /// # Example
+    /// ```
+    /// # use wavepool_core::*;
+    /// # let (mut control, mut audio) = BufferPool::builder().class(256, 4).build()?;
+    /// let mut stereo = audio.acquire_planar_silent(2, 128)?;
+    /// stereo.set_metadata(AudioMetadata { first_frame: 128, ..*stereo.metadata() });
+    /// assert_eq!((stereo.metadata().channels, stereo.metadata().first_frame), (2, 128));
+    /// # Ok::<(), wavepool_core::PoolError>(())
+    /// ```
     pub const fn set_metadata(&mut self, metadata: AudioMetadata) {
         self.metadata = metadata;
     }
@@ -323,6 +247,18 @@ impl PlanarBuffer {
     }
 
     /// Ends writing: from now on the samples are shared and read only.
+    ///
+    /// # Example
+    /// ```
+    /// # use wavepool_core::*;
+    /// # let (mut control, mut audio) = BufferPool::builder().class(256, 4).build()?;
+    /// let mut stereo = audio.acquire_planar_silent(2, 128)?;
+    /// stereo.channel_mut(0).fill(0.5);
+    /// let shared = stereo.freeze();
+    /// let reader = std::thread::spawn(move || shared.channel(0)[0]);
+    /// assert_eq!(reader.join().unwrap(), 0.5);
+    /// # Ok::<(), wavepool_core::PoolError>(())
+    /// ```
     #[must_use]
     pub fn freeze(self) -> PlanarRef {
         let buffer = ManuallyDrop::new(self);
@@ -422,6 +358,15 @@ impl RealtimePool {
     ///
     /// # Errors
     /// As for [`acquire_planar`](Self::acquire_planar).
+    ///
+    /// # Example
+    /// ```
+    /// # use wavepool_core::*;
+    /// # let (mut control, mut audio) = BufferPool::builder().class(256, 4).build()?;
+    /// let stereo = audio.acquire_planar_silent(2, 128)?;
+    /// assert_eq!(stereo.channel(1), [0.0; 128]);
+    /// # Ok::<(), wavepool_core::PoolError>(())
+    /// ```
     #[track_caller]
     pub fn acquire_planar_silent(
         &self,
@@ -508,12 +453,30 @@ unsafe impl Sync for PlanarRef {}
 
 impl PlanarRef {
     /// Channels.
+    ///
+    /// # Example
+    /// ```
+    /// # use wavepool_core::*;
+    /// # let (mut control, mut audio) = BufferPool::builder().class(256, 4).build()?;
+    /// let stereo = audio.acquire_planar_silent(2, 128)?.freeze();
+    /// assert_eq!(stereo.channels(), 2);
+    /// # Ok::<(), wavepool_core::PoolError>(())
+    /// ```
     #[must_use]
     pub fn channels(&self) -> usize {
         usize::from(self.planes.channels)
     }
 
     /// Samples per channel.
+    ///
+    /// # Example
+    /// ```
+    /// # use wavepool_core::*;
+    /// # let (mut control, mut audio) = BufferPool::builder().class(256, 4).build()?;
+    /// let stereo = audio.acquire_planar_silent(2, 128)?.freeze();
+    /// assert_eq!(stereo.frames(), 128);
+    /// # Ok::<(), wavepool_core::PoolError>(())
+    /// ```
     #[must_use]
     pub fn frames(&self) -> usize {
         self.planes.frames as usize
@@ -521,6 +484,15 @@ impl PlanarRef {
 
     /// One channel's samples. From the third channel on, each call walks over the links of those before it;
     /// [`iter`](Self::iter) takes one step for each.
+    ///
+    /// # Example
+    /// ```
+    /// # use wavepool_core::*;
+    /// # let (mut control, mut audio) = BufferPool::builder().class(256, 4).build()?;
+    /// let stereo = audio.acquire_planar_silent(2, 128)?.freeze();
+    /// assert_eq!(stereo.channel(1), [0.0; 128]);
+    /// # Ok::<(), wavepool_core::PoolError>(())
+    /// ```
     #[inline]
     #[must_use]
     pub fn channel(&self, channel: usize) -> &[f32] {
@@ -528,18 +500,45 @@ impl PlanarRef {
     }
 
     /// Each channel's samples, in order.
+    ///
+    /// # Example
+    /// ```
+    /// # use wavepool_core::*;
+    /// # let (mut control, mut audio) = BufferPool::builder().class(256, 4).build()?;
+    /// let stereo = audio.acquire_planar_silent(2, 128)?.freeze();
+    /// assert!(stereo.iter().all(|channel| channel == [0.0; 128]));
+    /// # Ok::<(), wavepool_core::PoolError>(())
+    /// ```
     #[inline]
     pub fn iter(&self) -> impl Iterator<Item = &[f32]> {
         self.planes.read_each()
     }
 
     /// The number of one channel's buffer in its pool.
+    ///
+    /// # Example
+    /// ```
+    /// # use wavepool_core::*;
+    /// # let (mut control, mut audio) = BufferPool::builder().class(256, 4).build()?;
+    /// let stereo = audio.acquire_planar_silent(2, 128)?.freeze();
+    /// assert_ne!(stereo.slot_index(0), stereo.slot_index(1));
+    /// # Ok::<(), wavepool_core::PoolError>(())
+    /// ```
     #[must_use]
     pub fn slot_index(&self, channel: usize) -> u32 {
         self.planes.index(channel).raw()
     }
 
     /// The description of the samples.
+    ///
+    /// # Example
+    /// ```
+    /// # use wavepool_core::*;
+    /// # let (mut control, mut audio) = BufferPool::builder().class(256, 4).build()?;
+    /// let stereo = audio.acquire_planar_silent(2, 128)?.freeze();
+    /// assert_eq!(stereo.metadata().channels, 2);
+    /// # Ok::<(), wavepool_core::PoolError>(())
+    /// ```
     #[must_use]
     pub const fn metadata(&self) -> &AudioMetadata {
         &self.metadata

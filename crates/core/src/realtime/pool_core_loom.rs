@@ -33,9 +33,9 @@ use loom::sync::Arc;
 use loom::thread;
 
 use super::*;
-use crate::realtime::buffer::drop_reference;
 use crate::realtime::free_list::{Inbox, SharedList};
 use crate::realtime::leak_ring::LeakRing;
+use crate::realtime::raw_handle::drop_reference;
 use crate::realtime::slot_table::SlotTable;
 use crate::{BufferPool, PoolControl, PooledBuffer, RealtimePool};
 

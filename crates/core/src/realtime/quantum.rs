@@ -19,6 +19,24 @@ impl RealtimePool {
     ///
     /// When [`PoolObserver::is_subscribed`] changes, that takes effect at the next
     /// [`begin_quantum`](Self::begin_quantum).
+    ///
+    /// # Example
+    /// ```
+    /// # use wavepool_core::*;
+    /// # let (mut control, mut audio) = BufferPool::builder().class(256, 4).build()?;
+    /// struct Printer;
+    /// impl PoolObserver for Printer {
+    ///     fn is_subscribed(&self) -> bool {
+    ///         true
+    ///     }
+    ///     fn allocated(&self, allocation: BufferPoolAllocation) {
+    ///         println!("{} samples", allocation.requested);
+    ///     }
+    /// }
+    /// audio.attach_observer(Box::new(Printer));
+    /// let _block = audio.acquire(200)?;
+    /// # Ok::<(), wavepool_core::PoolError>(())
+    /// ```
     pub fn attach_observer(&mut self, observer: Box<dyn PoolObserver>) {
         self.observer = Some(observer);
         self.check_subscribers();
@@ -50,6 +68,17 @@ impl RealtimePool {
     }
 
     /// [`begin_quantum`](Self::begin_quantum) for a half that follows no stream: its events carry no frame.
+    ///
+    /// # Example
+    /// ```
+    /// # use wavepool_core::*;
+    /// # let (mut control, mut audio) = BufferPool::builder().class(256, 4).build()?;
+    /// let block = audio.acquire(200)?;
+    /// std::thread::spawn(move || drop(block)).join().unwrap();
+    /// audio.begin_round();
+    /// assert_eq!(control.leased(), 0);
+    /// # Ok::<(), wavepool_core::PoolError>(())
+    /// ```
     pub fn begin_round(&mut self) {
         self.begin(None);
     }

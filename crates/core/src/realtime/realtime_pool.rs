@@ -7,10 +7,11 @@ use core::marker::PhantomData;
 use core::panic::Location;
 use core::ptr::NonNull;
 
-use super::buffer::{PooledBuffer, RawHandle, Scratch};
+use super::buffer::{PooledBuffer, Scratch};
 use super::half::Half;
 use super::one_slot_cache::{AcquireKind, TakenBuffer};
 use super::owned_half::OwnedHalf;
+use super::raw_handle::RawHandle;
 use super::shared_ptr::SharedPtr;
 use super::size_class::{HalfKey, SizeClass};
 use super::slot_table::SlotIndex;

@@ -141,6 +141,19 @@ macro_rules! statistics {
             pub const STATISTICS: &'static [Statistic] = statistics!(@table $($field, $kind, $unit, $since, $meaning, $formula;)*);
 
             /// Every declaration with its value; `None` if it was not measured, or is not a single number.
+            ///
+            /// # Examples
+            /// ```
+            /// use wavepool::prelude::*;
+            ///
+            /// let (control, _half) = BufferPool::builder().class(256, 4).build()?;
+            /// let metrics = control.metrics();
+            /// for (statistic, value) in metrics.figures() {
+            ///     let value = value.map_or("not measured".into(), |value| value.to_string());
+            ///     println!("{}: {value}", statistic.meaning);
+            /// }
+            /// # Ok::<(), PoolError>(())
+            /// ```
             pub fn figures(&self) -> impl Iterator<Item = (&'static Statistic, Option<f64>)> {
                 Self::STATISTICS.iter().zip([$(Figure::figure(&self.$field)),*])
             }
@@ -289,10 +302,32 @@ pub trait PoolFigures {
     fn metrics(&self) -> PoolMetrics;
 
     /// The counts of the pool; other parts add theirs before they become [`PoolMetrics`].
+    ///
+    /// # Examples
+    /// ```
+    /// use wavepool::prelude::*;
+    ///
+    /// let (control, half) = BufferPool::builder().class(256, 4).build()?;
+    /// let _held = half.acquire(200)?;
+    /// assert_eq!(PoolMetrics::from_counts(&control.counts()).leased, 1);
+    /// # Ok::<(), PoolError>(())
+    /// ```
     fn counts(&self) -> PoolCounts;
 
     /// [`counts`](Self::counts) into a value that is used again, so that counting does not allocate once `classes` has
     /// its capacity.
+    ///
+    /// # Examples
+    /// ```
+    /// use wavepool::prelude::*;
+    ///
+    /// let (control, half) = BufferPool::builder().class(256, 4).build()?;
+    /// let _held = half.acquire(200)?;
+    /// let mut counts = control.counts();
+    /// control.count_into(&mut counts);
+    /// assert_eq!(PoolMetrics::from_counts(&counts).leased, 1);
+    /// # Ok::<(), PoolError>(())
+    /// ```
     fn count_into(&self, counts: &mut PoolCounts);
 }
 
@@ -374,6 +409,17 @@ pub(crate) fn sample_bytes(samples: usize, buffers: u64) -> usize {
 
 impl PoolMetrics {
     /// Computes every figure from the pool's counts.
+    ///
+    /// # Examples
+    /// ```
+    /// use wavepool::prelude::*;
+    ///
+    /// let (control, half) = BufferPool::builder().class(256, 4).build()?;
+    /// let _held = half.acquire(200)?;
+    /// let metrics = PoolMetrics::from_counts(&control.counts());
+    /// assert_eq!(metrics.leased, 1);
+    /// # Ok::<(), PoolError>(())
+    /// ```
     #[must_use]
     pub fn from_counts(counts: &PoolCounts) -> Self {
         let mut metrics = Self::default();
@@ -383,6 +429,18 @@ impl PoolMetrics {
 
     /// [`from_counts`](Self::from_counts) into an existing value, so that a periodic step does not allocate once `classes`
     /// has its capacity.
+    ///
+    /// # Examples
+    /// ```
+    /// use wavepool::prelude::*;
+    ///
+    /// let (control, half) = BufferPool::builder().class(256, 4).build()?;
+    /// let _held = half.acquire(200)?;
+    /// let mut metrics = PoolMetrics::default();
+    /// metrics.refresh(&control.counts());
+    /// assert_eq!(metrics.leased, 1);
+    /// # Ok::<(), PoolError>(())
+    /// ```
     pub fn refresh(&mut self, counts: &PoolCounts) {
         let sum = |field: fn(&ClassMetrics) -> u64| {
             let fields = counts.classes.iter().map(field);
