@@ -85,7 +85,7 @@ fn errors_on_the_real_time_side_allocate_nothing() {
         let mut errors = 0;
         let mut refused = |is_refused: bool| errors += u32::from(is_refused);
         for samples in [0, 1, 257, usize::MAX] {
-            let half = buffers.half_mut();
+            let half = buffers.half_mut().unwrap();
             refused(black_box(half.scratch(samples)).is_err());
             refused(black_box(half.acquire(samples)).is_err());
             refused(black_box(half.acquire_silent(samples)).is_err());

@@ -71,6 +71,7 @@ pub use realtime::realtime_pool::RealtimePool;
 pub mod internal {
     #[cfg(all(feature = "mapped", not(target_arch = "wasm32")))]
     pub use crate::control::foreign::ForeignBuffers;
+    pub use crate::control::own_halves::OwnClass;
     pub use crate::control::sizing_step::with_margin;
     pub use crate::control::threshold_search::SLOTS_PER_STEP as THRESHOLD_SLOTS_PER_STEP;
     pub use crate::control::usage_scan::SLOTS_PER_STEP as USAGE_SLOTS_PER_STEP;

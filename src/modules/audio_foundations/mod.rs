@@ -29,6 +29,9 @@ mod steps;
 mod stream;
 #[cfg(test)]
 #[cfg(not(loom))]
+mod stream_sizing_tests;
+#[cfg(test)]
+#[cfg(not(loom))]
 pub(crate) mod test_rig;
 mod windows;
 

@@ -9,9 +9,7 @@ use super::processor::Processor;
 use super::stream::{AudioError, StreamConfig, check_format};
 use super::windows::Windows;
 use crate::event_bus::TypedEventBus;
-use crate::modules::data_management::{
-    AttachPublisher, DataManagementModule, PoolControl, PoolError, RealtimePool,
-};
+use crate::modules::data_management::{DataManagementModule, PoolControl, PoolError, RealtimePool};
 use crate::registry::{
     Dependency, InitContext, Module, ModuleDescriptor, ModuleError, ModuleRegistration, Version,
 };
@@ -89,7 +87,8 @@ impl AudioFoundationsModule {
         let open = (TYPICAL_QUANTUM + config.window - 2) / config.hop + 1;
         // One more window is being read.
         let buffers = config.channels * (open + queued + 1);
-        let pool = self.attach(data, &[(class, buffers as u32)])?;
+        let name = format!("stream {} capture", self.streams.wrapping_add(1));
+        let pool = attach(data, &name, &[(class, buffers as u32)])?;
         let (queue, windows) = rtrb::RingBuffer::new(queued);
         let publisher = self.bus()?.publisher()?;
         let capture = Capture::new(self.next_stream(), config, pool, publisher, queue);
@@ -147,7 +146,8 @@ impl AudioFoundationsModule {
         class_for(data, config.window)?;
         let detector = PitchDetector::new(config.sample_rate_hz, config.window)?;
         let class = class_for(data, detector.work_samples())?;
-        let pool = self.attach(data, &[(class, PitchWork::BUFFERS)])?;
+        let name = format!("stream {stream} analysis");
+        let pool = attach(data, &name, &[(class, PitchWork::BUFFERS)])?;
         let publisher = self.bus()?.publisher()?;
         Ok(Analyser::new(stream, config, detector, pool, publisher))
     }
@@ -169,7 +169,8 @@ impl AudioFoundationsModule {
             .classes()
             .map(|class| (class, blocks))
             .collect();
-        let pool = self.attach(data, &mix)?;
+        let name = format!("engine {}", self.streams.wrapping_add(1));
+        let pool = attach(data, &name, &mix)?;
         let publisher = self.bus()?.publisher()?;
         Ok(Engine::new(
             self.next_stream(),
@@ -181,8 +182,8 @@ impl AudioFoundationsModule {
         ))
     }
 
-    /// A pool half with buffers for so many windows of a stream, for a caller that copies windows itself. No sizing plan takes
-    /// these buffers away, also when the size classes change.
+    /// A pool half with buffers for so many windows of the stream with this number, for a caller that copies windows itself. It
+    /// keeps their number when the size classes change.
     ///
     /// # Errors
     /// As for [`open_stream`](Self::open_stream).
@@ -190,32 +191,28 @@ impl AudioFoundationsModule {
         &self,
         data: &mut DataManagementModule,
         config: StreamConfig,
+        stream: u32,
         windows: u32,
     ) -> Result<RealtimePool, AudioError> {
         config.check()?;
         let class = class_for(data, config.window)?;
         let buffers = (config.channels as u32).saturating_mul(windows);
-        self.attach(data, &[(class, buffers)])
-    }
-
-    /// A pool half with these buffers, whose events are published on the bus.
-    fn attach(
-        &self,
-        data: &mut DataManagementModule,
-        mix: &[(usize, u32)],
-    ) -> Result<RealtimePool, AudioError> {
-        let publisher = self.bus()?.publisher()?;
-        let mut pool = data
-            .control_mut()
-            .ok_or(AudioError::NotInitialised)?
-            .attach_with(mix)?;
-        pool.attach_publisher(publisher)?;
-        Ok(pool)
+        let name = format!("stream {stream} received windows");
+        attach(data, &name, &[(class, buffers)])
     }
 
     fn bus(&self) -> Result<&TypedEventBus, AudioError> {
         self.bus.as_ref().ok_or(AudioError::NotInitialised)
     }
+}
+
+/// A pool half with these buffers, under this name in the accounts.
+fn attach(
+    data: &mut DataManagementModule,
+    name: &str,
+    need: &[(usize, u32)],
+) -> Result<RealtimePool, AudioError> {
+    Ok(data.attach_stream(name, need)?)
 }
 
 /// The pool's smallest class with at least `samples` samples.
@@ -331,7 +328,7 @@ mod tests {
         let (audio, data) = modules.unwrap();
         let control = data.control_mut().unwrap();
         control.set_classes(&[608, 4096]).unwrap();
-        let pool = audio.attach_windows(data, MONO, 2).unwrap();
+        let pool = audio.attach_windows(data, MONO, 1, 2).unwrap();
         let windows = [(); 2].map(|()| pool.acquire_planar(1, MONO.window).unwrap());
         assert!(pool.acquire_planar(1, MONO.window).is_err());
         drop(windows);
@@ -421,9 +418,12 @@ mod tests {
             .registry
             .get_two_mut::<AudioFoundationsModule, DataManagementModule>();
         let (audio, data) = modules.unwrap();
-        assert!(audio.attach_windows(data, stereo, 0).is_ok());
+        assert!(audio.attach_windows(data, stereo, 1, 0).is_ok());
         for windows in [1_000_000, u32::MAX / 2, u32::MAX / 2 + 1, u32::MAX] {
-            let refused = audio.attach_windows(data, stereo, windows).err().unwrap();
+            let refused = audio
+                .attach_windows(data, stereo, 1, windows)
+                .err()
+                .unwrap();
             assert!(matches!(refused, AudioError::Pool(_)), "{refused}");
         }
     }

@@ -4,7 +4,7 @@ use serde::Serialize;
 use thiserror::Error;
 
 use crate::event_bus::BusError;
-use crate::modules::data_management::{MAX_CHANNELS, PoolError};
+use crate::modules::data_management::{DataManagementError, MAX_CHANNELS, PoolError};
 
 /// The shortest window, in samples. With shorter ones the lowest detectable pitch would be above 380 Hz at 48 kHz.
 pub const MIN_WINDOW: usize = 256;
@@ -166,6 +166,16 @@ pub enum AudioError {
     /// The bus cannot make another publisher.
     #[error("the bus cannot serve the stream: {0}")]
     Bus(#[from] BusError),
+}
+
+impl From<DataManagementError> for AudioError {
+    fn from(error: DataManagementError) -> Self {
+        match error {
+            DataManagementError::NotRunning => Self::NotInitialised,
+            DataManagementError::Pool(error) => Self::Pool(error),
+            DataManagementError::Bus(error) => Self::Bus(error),
+        }
+    }
 }
 
 #[cfg(test)]

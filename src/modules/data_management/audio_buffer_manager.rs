@@ -1,10 +1,13 @@
-//! Named audio buffers with a format and a position, on buffers of the pool.
+//! The source of audio buffers: pool halves for streams, with an account each, and named buffers with a format and a position.
 
 use core::fmt;
 use std::collections::BTreeMap;
 
+use super::half_accounts::{HalfAccount, HalfAccounts};
+use wavepool_core::PoolControl;
 use wavepool_core::PoolError;
 use wavepool_core::RealtimePool;
+use wavepool_core::internal::OwnClass;
 use wavepool_core::{AudioMetadata, BufferRef, PooledBuffer};
 use wavepool_core::{PlanarBuffer, PlanarRef};
 
@@ -183,7 +186,8 @@ impl AudioBuffer {
     }
 }
 
-/// Named audio buffers on a real-time half of the pool.
+/// The source of audio buffers in place of the allocator: streams get a half of the pool each, with the buffers they need and an
+/// account; named buffers are on a half of the manager's own.
 ///
 /// # Real-time
 /// [`create`](Self::create) and [`remove`](Self::remove) allocate for the name. [`AudioBuffer::write`] and
@@ -207,19 +211,58 @@ impl AudioBuffer {
 /// assert_eq!(control.leased(), 0);
 /// # Ok::<(), wavepool::modules::data_management::AudioBufferError>(())
 /// ```
+#[derive(Default)]
 pub struct AudioBufferManagerImpl {
-    half: RealtimePool,
+    /// Named buffers are acquired from it. A manager that only serves streams has none.
+    half: Option<RealtimePool>,
     buffers: BTreeMap<String, AudioBuffer>,
+    accounts: HalfAccounts,
 }
 
 impl AudioBufferManagerImpl {
-    /// A manager that acquires from this half.
+    /// A manager that acquires named buffers from this half.
     #[must_use]
-    pub const fn new(half: RealtimePool) -> Self {
+    pub fn new(half: RealtimePool) -> Self {
         Self {
-            half,
-            buffers: BTreeMap::new(),
+            half: Some(half),
+            ..Self::default()
         }
+    }
+
+    /// A pool half with these buffers, `(class samples, buffers)`, and an account under this name. The buffers are there from
+    /// the first request on; later the optimizer keeps as many as the half uses.
+    ///
+    /// # Errors
+    /// Those of [`PoolControl::attach_with`].
+    pub fn attach(
+        &mut self,
+        control: &mut PoolControl,
+        name: &str,
+        need: &[(usize, u32)],
+    ) -> Result<RealtimePool, PoolError> {
+        let half = control.attach_with(need)?;
+        self.accounts.open(name.to_owned(), half.id(), need);
+        Ok(half)
+    }
+
+    /// The accounts of the halves that are attached, in the order in which they were opened.
+    pub fn accounts(&self) -> impl Iterator<Item = &HalfAccount> {
+        self.accounts.iter()
+    }
+
+    /// Updates the accounts by what a control step counted.
+    pub(super) fn observe(&mut self, classes: &[OwnClass]) {
+        self.accounts.observe(classes);
+    }
+
+    /// Whether named buffers can be created.
+    pub(super) const fn has_half(&self) -> bool {
+        self.half.is_some()
+    }
+
+    /// Sets the half that named buffers are acquired from.
+    pub(super) fn set_half(&mut self, half: RealtimePool) {
+        self.half = Some(half);
     }
 
     /// Creates a buffer, empty, at position 0.
@@ -246,7 +289,7 @@ impl AudioBufferManagerImpl {
             format,
             position: 0,
             written: 0,
-            block: acquire_block(&self.half, format, 0)?,
+            block: acquire_block(self.half.as_ref(), format, 0)?,
             account: StreamAccount {
                 buffers_drawn: format.channels as u64,
                 ..StreamAccount::default()
@@ -303,7 +346,7 @@ impl AudioBufferManagerImpl {
     fn share_block(&mut self, name: &str) -> Result<PlanarBuffer, AudioBufferError> {
         let buffer = self.buffers.get_mut(name).ok_or_else(|| unknown(name))?;
         let position = buffer.position();
-        let next = match acquire_block(&self.half, buffer.format, position) {
+        let next = match acquire_block(self.half.as_ref(), buffer.format, position) {
             Ok(next) => next,
             Err(error) => {
                 buffer.account.refused += 1;
@@ -336,17 +379,20 @@ impl AudioBufferManagerImpl {
         blocks.any(|block| (0..block.channels()).any(|channel| block.slot_index(channel) == slot))
     }
 
-    /// The half that the samples come from.
-    pub const fn half_mut(&mut self) -> &mut RealtimePool {
-        &mut self.half
+    /// The half that the samples of named buffers come from, if there is one.
+    pub const fn half_mut(&mut self) -> Option<&mut RealtimePool> {
+        self.half.as_mut()
     }
 }
 
 fn acquire_block(
-    half: &RealtimePool,
+    half: Option<&RealtimePool>,
     format: AudioFormat,
     first_frame: u64,
 ) -> Result<PlanarBuffer, PoolError> {
+    let half = half.ok_or(PoolError::NoHalf {
+        class_samples: u32::try_from(format.frames).unwrap_or(u32::MAX),
+    })?;
     let mut block = half.acquire_planar(format.channels, format.frames)?;
     block.set_metadata(AudioMetadata {
         sample_rate_hz: format.sample_rate_hz,

@@ -2,6 +2,7 @@
 
 use super::audio_buffer_manager::AudioBufferManagerImpl;
 use super::bus_observer::AttachPublisher;
+use super::half_accounts::HalfAccount;
 use super::metrics::pool_metrics::{BoundaryCounts, PoolCounts, PoolFigures, PoolMetrics};
 use super::pool_events;
 use super::pool_maintenance::{MaintenanceReport, PoolMaintenance};
@@ -20,6 +21,8 @@ use wavepool_core::{BufferPool, PoolBuilder};
 
 /// The default limit of the pool, as a multiple of its first half's mix.
 const LIMIT_SHARES: usize = 8;
+/// Buffers that are collected at a time when the pool is built.
+const COLLECTED_AT_ONCE: u32 = 1024;
 /// Buffers of each class for a stereo stream: one block being written and one being read.
 const AUDIO_BUFFERS: u32 = 4;
 
@@ -80,10 +83,8 @@ struct Parts {
     calls: CallTracker,
     publisher: Publisher,
     control: PoolControl,
-    /// Built with the pool, returned by the first `attach_realtime`.
-    first: Option<RealtimePool>,
-    /// Made when it is first used.
-    audio_buffers: Option<AudioBufferManagerImpl>,
+    audio_buffers: AudioBufferManagerImpl,
+    /// The first buffers of its half, which is attached when it is first used.
     audio_buffer_mix: Vec<(usize, u32)>,
     boundary: BoundaryCounts,
     maintenance: PoolMaintenance,
@@ -110,17 +111,20 @@ impl Module for DataManagementModule {
             .cloned()
             .unwrap_or_default();
         pool_events::declare_all(ctx.bus())?;
-        let maintenance = PoolMaintenance::new(config.alerts, config.sizing)?;
-        let (mut control, mut first) = config.pool.build()?;
+        let mut maintenance = PoolMaintenance::new(config.alerts, config.sizing)?;
+        let (mut control, first) = config.pool.build()?;
         control.attach_publisher(ctx.bus().publisher()?)?;
-        first.attach_publisher(ctx.bus().publisher()?)?;
+        maintenance.expect_mix_of(&control);
+        // Each half is attached when it is needed: until then the pool reserves the memory of the mix, but holds no buffers.
+        drop(first);
+        control.take_attached();
+        while !control.step(COLLECTED_AT_ONCE).complete {}
         self.parts = Some(Parts {
             bus: ctx.bus().clone(),
             calls: ctx.call_tracker(),
             publisher: ctx.bus().publisher()?,
             control,
-            first: Some(first),
-            audio_buffers: None,
+            audio_buffers: AudioBufferManagerImpl::default(),
             audio_buffer_mix: config.audio_buffers,
             boundary: BoundaryCounts::default(),
             maintenance,
@@ -150,9 +154,6 @@ impl DataManagementModule {
     /// Those of [`PoolControl::attach`]; if the bus has its largest number of publishers; before `init`.
     pub fn attach_realtime(&mut self) -> Result<RealtimePool, DataManagementError> {
         let parts = self.parts.as_mut().ok_or(DataManagementError::NotRunning)?;
-        if let Some(first) = parts.first.take() {
-            return Ok(first);
-        }
         let publisher = parts.bus.publisher()?;
         let mut half = parts.control.attach()?;
         half.attach_publisher(publisher)?;
@@ -178,17 +179,39 @@ impl DataManagementModule {
     pub fn audio_buffers_mut(
         &mut self,
     ) -> Result<&mut AudioBufferManagerImpl, DataManagementError> {
-        let parts = self.parts.as_mut().ok_or(DataManagementError::NotRunning)?;
-        let manager = match parts.audio_buffers.take() {
-            Some(manager) => manager,
-            None => {
-                let publisher = parts.bus.publisher()?;
-                let mut half = parts.control.attach_with(&parts.audio_buffer_mix)?;
-                half.attach_publisher(publisher)?;
-                AudioBufferManagerImpl::new(half)
-            }
-        };
-        Ok(parts.audio_buffers.insert(manager))
+        if !self.running()?.audio_buffers.has_half() {
+            let mix = self.running()?.audio_buffer_mix.clone();
+            let half = self.attach_stream("named audio buffers", &mix)?;
+            self.running()?.audio_buffers.set_half(half);
+        }
+        Ok(&mut self.running()?.audio_buffers)
+    }
+
+    /// A half for a user with a known need, from the [manager](AudioBufferManagerImpl::attach), with its publisher attached. `need`
+    /// is `(class samples, buffers)`: the most buffers that can be in use at a time.
+    ///
+    /// # Errors
+    /// Those of [`PoolControl::attach_with`]; if the bus has its largest number of publishers; before `init`.
+    pub fn attach_stream(
+        &mut self,
+        name: &str,
+        need: &[(usize, u32)],
+    ) -> Result<RealtimePool, DataManagementError> {
+        let parts = self.running()?;
+        let publisher = parts.bus.publisher()?;
+        let mut half = parts.audio_buffers.attach(&mut parts.control, name, need)?;
+        half.attach_publisher(publisher)?;
+        Ok(half)
+    }
+
+    /// The accounts of the halves with a stated need, as of the last control step.
+    pub fn accounts(&self) -> impl Iterator<Item = &HalfAccount> {
+        let parts = self.parts.iter();
+        parts.flat_map(|parts| parts.audio_buffers.accounts())
+    }
+
+    fn running(&mut self) -> Result<&mut Parts, DataManagementError> {
+        self.parts.as_mut().ok_or(DataManagementError::NotRunning)
     }
 
     /// A snapshot of every figure.
@@ -214,9 +237,8 @@ impl DataManagementModule {
         let Some(parts) = &mut self.parts else {
             return 0;
         };
-        let manager = parts.audio_buffers.as_ref();
-        let excused = |slot| manager.is_some_and(|manager| manager.holds(slot));
-        parts.control.report_leaks(excused)
+        let manager = &parts.audio_buffers;
+        parts.control.report_leaks(|slot| manager.holds(slot))
     }
 
     /// The measurements of the last control step: high-water marks are those since the step before.
@@ -253,17 +275,18 @@ impl DataManagementModule {
     pub fn tick(&mut self, now_ms: f64) -> Option<MaintenanceReport> {
         let parts = self.parts.as_mut()?;
         let _call = parts.calls.enter("tick");
-        if let Some(manager) = &mut parts.audio_buffers {
+        if let Some(half) = parts.audio_buffers.half_mut() {
             // The control side owns this half.
-            manager.half_mut().begin_round();
+            half.begin_round();
         }
         let boundary = parts.boundary;
         let add = |counts: &mut PoolCounts| counts.boundary = boundary;
-        Some(
+        let report =
             parts
                 .maintenance
-                .step(now_ms, &mut parts.control, Some(&parts.publisher), add),
-        )
+                .step(now_ms, &mut parts.control, Some(&parts.publisher), add);
+        parts.audio_buffers.observe(parts.maintenance.own_classes());
+        Some(report)
     }
 }
 

@@ -5,6 +5,7 @@ mod audio_buffer_manager;
 mod buffer_recycling_pool;
 mod bus_observer;
 mod data_module;
+mod half_accounts;
 #[cfg(test)]
 #[cfg(not(loom))]
 mod integration_tests;
@@ -23,6 +24,7 @@ pub use audio_buffer_manager::{
 pub use buffer_recycling_pool::{BufferRecyclingPool, BufferRecyclingPoolImpl};
 pub use bus_observer::AttachPublisher;
 pub use data_module::{DataManagementConfig, DataManagementError, DataManagementModule};
+pub use half_accounts::HalfAccount;
 #[cfg(feature = "metrics-facade")]
 pub use metrics::metrics_facade::MetricsFacade;
 pub use metrics::pool_metrics::{self, PoolFigures, PoolMetrics};

@@ -2,7 +2,7 @@
 
 use crate::event_bus::Publisher;
 use crate::modules::data_management::metrics::pool_metrics::{
-    BoundaryCounts, PoolCounts, PoolMetrics,
+    BoundaryCounts, PoolCounts, PoolFigures, PoolMetrics,
 };
 use crate::modules::data_management::pool_events::{
     HitRateLow, JSGCPressureReduction, MemoryOverheadHigh, PoolFragmentation, PoolMetricsSnapshot,
@@ -11,14 +11,15 @@ use crate::modules::data_management::pool_events::{
 use crate::modules::data_management::pool_monitor::{
     Alert, AlertKind, AlertRules, PoolMetricsMonitor,
 };
-use crate::modules::data_management::pool_optimization::PoolOptimizationEngine;
+use crate::modules::data_management::pool_optimization::{Observed, PoolOptimizationEngine};
 use crate::modules::data_management::sizing::sizing_plan::{SizingPlan, SizingStep};
 use crate::modules::data_management::sizing::sizing_rules::SizingPolicy;
+use crate::modules::data_management::sizing::stated_needs::OwnHalves;
 use crate::setting_error::SettingError;
 use crate::step_clock::StepClock;
 use wavepool_core::DefragmentationResult;
 use wavepool_core::PoolControl;
-use wavepool_core::internal::BUCKETS;
+use wavepool_core::internal::{BUCKETS, OwnClass};
 
 /// Buffers collected or replenished in one step, beside those that the plan moves.
 const COLLECT_BUDGET: u32 = 256;
@@ -54,6 +55,8 @@ pub struct PoolMaintenance {
     monitor: PoolMetricsMonitor,
     engine: Option<PoolOptimizationEngine>,
     metrics: PoolMetrics,
+    /// The classes of halves with a mix of their own at the last step.
+    own: Vec<OwnClass>,
     clock: StepClock,
     /// Requests by size at the last reading.
     sizes_read: [u32; BUCKETS],
@@ -89,6 +92,7 @@ impl PoolMaintenance {
             monitor,
             engine,
             metrics: PoolMetrics::default(),
+            own: Vec::new(),
             clock: StepClock::default(),
             sizes_read: [0; BUCKETS],
             steps: 0,
@@ -122,7 +126,9 @@ impl PoolMaintenance {
         let scans = control.scans();
         let collected = control.step(COLLECT_BUDGET);
         let usage = control.usage_of_step();
-        let demand = PoolCounts::from(control.usage_of_demand(&usage));
+        let demand = PoolMetrics::from_counts(&control.usage_of_demand(&usage).into());
+        self.own.clear();
+        self.own.extend(control.own_classes());
         let mut counts = PoolCounts::from(usage);
         add(&mut counts);
         self.metrics.refresh(&counts);
@@ -138,10 +144,18 @@ impl PoolMaintenance {
             alerts: self.monitor.observe(now_ms, &self.metrics).collect(),
             ..MaintenanceReport::default()
         };
+        let observed = Observed {
+            metrics: &self.metrics,
+            own: &AttachedHalves {
+                control,
+                classes: &self.own,
+            },
+            has_sized_half: control.has_half_of_demand(),
+        };
         report.plan = self
             .engine
             .as_mut()
-            .and_then(|engine| engine.step(now_ms, &PoolMetrics::from_counts(&demand)));
+            .and_then(|engine| engine.step_beside(now_ms, observed, &demand));
         if let Some(plan) = &report.plan {
             report.operations += apply(plan, control, publisher);
         }
@@ -179,6 +193,19 @@ impl PoolMaintenance {
     #[must_use]
     pub fn metrics(&self) -> &PoolMetrics {
         &self.metrics
+    }
+
+    /// The classes of halves with a mix of their own, as counted by the last step.
+    pub(crate) fn own_classes(&self) -> &[OwnClass] {
+        &self.own
+    }
+
+    /// Tells the optimizer the mix that the pool was built with, before the first half is detached: it is kept in the profile until
+    /// demand was measured.
+    pub(crate) fn expect_mix_of(&mut self, control: &PoolControl) {
+        if let Some(engine) = &mut self.engine {
+            engine.expect(&control.metrics());
+        }
     }
 
     /// The alert rules' state.
@@ -270,6 +297,27 @@ impl PoolMaintenance {
     }
 }
 
+/// The halves with a mix of their own, as the optimizer sees them.
+struct AttachedHalves<'a> {
+    control: &'a PoolControl,
+    classes: &'a [OwnClass],
+}
+
+impl OwnHalves for AttachedHalves<'_> {
+    fn classes(&self) -> &[OwnClass] {
+        self.classes
+    }
+
+    fn requests(&self, half: u16) -> Vec<(usize, u32)> {
+        self.control.demand_of_half(half).collect()
+    }
+
+    fn class_for(&self, samples: usize) -> Option<usize> {
+        let mut classes = self.control.classes();
+        classes.find(|&class| class >= samples)
+    }
+}
+
 /// Applies the steps that can be applied. A step that the pool refuses (its limit is reached, a class was just
 /// retired) leaves the rest to do; the next step plans anew. Returns how many buffers were moved.
 fn apply(plan: &SizingPlan, control: &mut PoolControl, publisher: Option<&Publisher>) -> u32 {
@@ -282,7 +330,11 @@ fn apply(plan: &SizingPlan, control: &mut PoolControl, publisher: Option<&Publis
         bytes_held_after: control.bytes_held() as u64,
     };
     for planned in &plan.steps {
-        if control.apply_without_thresholds(&planned.step).is_err() {
+        let applied = match planned.half {
+            Some(half) => control.apply_to_half(half, &planned.step),
+            None => control.apply_without_thresholds(&planned.step),
+        };
+        if applied.is_err() {
             continue;
         }
         published.steps += 1;

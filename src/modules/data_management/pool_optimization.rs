@@ -7,10 +7,12 @@ use super::sizing::demand::Demand;
 use super::sizing::histograms::WINDOWS;
 use super::sizing::sizing_plan::{AppliedPlan, Effect, MemoryPressure, SizingPlan, SizingStep};
 use super::sizing::sizing_profile::{ClassBuffers, MAX_BUFFERS_AT_ONCE, SizingProfile};
-use super::sizing::sizing_rules::{SizingPolicy, plan};
+use super::sizing::sizing_rules::{SizingPolicy, Whole, plan_beside, pressure_of};
+use super::sizing::stated_needs::{OwnHalves, StatedNeeds};
 use crate::setting_error::SettingError;
 use crate::step_clock::StepClock;
 use wavepool_core::MAX_CLASSES;
+use wavepool_core::internal::OwnClass;
 
 /// The budget of a profile ÷ peak of use: lower than the rules allow, so that there is space for growth.
 const HELD_AT_START: f64 = 1.15;
@@ -26,12 +28,40 @@ pub struct PoolOptimizationEngine {
     clock: StepClock,
     pressure: MemoryPressure,
     demand: Demand,
+    stated: StatedNeeds,
     search: Option<BoundarySearch>,
     /// Requests counted by size, and the number at which classes are learned next.
     sizes_observed: u64,
     search_at: u64,
     measuring: Option<Measuring>,
     last: Option<AppliedPlan>,
+}
+
+/// What a control step observes beside the halves that the rules size.
+pub(crate) struct Observed<'a, H> {
+    /// The figures of all halves.
+    pub(crate) metrics: &'a PoolMetrics,
+    /// The halves with a mix of their own.
+    pub(crate) own: &'a H,
+    /// Whether a half is attached that the rules size.
+    pub(crate) has_sized_half: bool,
+}
+
+/// A pool without halves with a mix of their own.
+struct NoOwnHalves;
+
+impl OwnHalves for NoOwnHalves {
+    fn classes(&self) -> &[OwnClass] {
+        &[]
+    }
+
+    fn requests(&self, _: u16) -> Vec<(usize, u32)> {
+        Vec::new()
+    }
+
+    fn class_for(&self, _: usize) -> Option<usize> {
+        None
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -64,6 +94,7 @@ impl PoolOptimizationEngine {
             policy,
             clock: StepClock::default(),
             pressure: MemoryPressure::None,
+            stated: StatedNeeds::default(),
             search: None,
             sizes_observed: 0,
             search_at: REQUESTS_TO_LEARN,
@@ -84,11 +115,39 @@ impl PoolOptimizationEngine {
     /// For the control side. Bounded by the number of classes and a portion of the class search; allocates only when it
     /// plans.
     pub fn step(&mut self, now_ms: f64, metrics: &PoolMetrics) -> Option<SizingPlan> {
+        let whole = Observed {
+            metrics,
+            own: &NoOwnHalves,
+            has_sized_half: true,
+        };
+        self.step_beside(now_ms, whole, metrics)
+    }
+
+    /// [`step`](Self::step) for a pool that also has halves with a mix of their own. `metrics` are of the other halves.
+    pub(crate) fn step_beside(
+        &mut self,
+        now_ms: f64,
+        observed: Observed<'_, impl OwnHalves>,
+        metrics: &PoolMetrics,
+    ) -> Option<SizingPlan> {
         let now_ms = self.clock.at(now_ms);
         self.demand.observe(now_ms, metrics);
-        self.measure(now_ms, metrics);
+        self.measure(now_ms, observed.metrics);
         let proposal = self.learn(metrics);
-        let plan = plan(
+        let stated = self.stated.step(
+            now_ms,
+            self.policy.window_ms,
+            observed.own,
+            self.pressure.max(pressure_of(observed.metrics)),
+            self.policy.buffers_per_step,
+        );
+        let whole = Whole {
+            metrics: observed.metrics,
+            stated,
+            has_sized_half: observed.has_sized_half,
+        };
+        let plan = plan_beside(
+            whole,
             metrics,
             &self.demand,
             proposal.as_ref(),
@@ -108,10 +167,15 @@ impl PoolOptimizationEngine {
         };
         self.measuring.get_or_insert(Measuring {
             applied,
-            hits: metrics.pool_hits,
-            requests: metrics.total_allocations,
+            hits: observed.metrics.pool_hits,
+            requests: observed.metrics.total_allocations,
         });
         Some(plan)
+    }
+
+    /// Observes the classes before there is any demand: their buffers are those that the host expects to need.
+    pub(crate) fn expect(&mut self, metrics: &PoolMetrics) {
+        self.demand.observe(self.clock.at(f64::NAN), metrics);
     }
 
     /// Records that a half was attached with so many buffers of a class, which the host configured: they are kept until

@@ -35,8 +35,9 @@ impl PoolControl {
     }
 
     /// [`attach`](Self::attach) with a mix of its own, `(class samples, buffers)`. For a half whose needs are known,
-    /// such as a stream's or an engine's: no sizing plan takes from it or counts on it. Requests for a class that is
-    /// left out, or that is added to the pool later, are served by the next larger class of the mix.
+    /// such as a stream's or an engine's: it has these buffers from its first request on, and plans of the pool's
+    /// classes ([`apply`](Self::apply), [`shrink`](Self::shrink)) neither take from it nor count on it. Requests for a
+    /// class that is left out, or that is added to the pool later, are served by the next larger class of the mix.
     ///
     /// # Errors
     /// As for `attach`; [`UnknownClass`](PoolError::UnknownClass), and
@@ -77,7 +78,8 @@ impl PoolControl {
         let wanted: Vec<_> = mix.iter().filter_map(wanted).collect();
         self.carver.carve_mix(&self.pool, &wanted)?;
         let followed_demand = self.plan.follows_demand(half);
-        if followed_demand == own {
+        // The next owner's counts begin at zero. Sizing by demand goes on with those of the same kind of half.
+        if own || !followed_demand {
             for size_class in self.pool.size_classes_of(half) {
                 self.counts.past.take_over(size_class, followed_demand);
             }

@@ -16,8 +16,10 @@ pub(super) struct ClassPlan {
     /// last called. Without those of a mix that an earlier run learned.
     attached: Vec<(u32, u32)>,
     is_learned: bool,
-    /// Halves with a mix of their own: sizing plans neither take from them nor give to them.
-    own_mix: Vec<u16>,
+    /// Halves with a mix of their own, each with the number of its attachment.
+    own_mix: Vec<(u16, u32)>,
+    /// Halves attached with a mix of their own so far.
+    attachments: u32,
     shift: u32,
     /// Local buffers of each class that only critical acquires may take.
     pub(super) reserve: u32,
@@ -38,6 +40,7 @@ impl ClassPlan {
             attached: Vec::new(),
             is_learned,
             own_mix: Vec::new(),
+            attachments: 0,
             shift: bucket_shift(largest),
             reserve,
             on_release,
@@ -87,17 +90,25 @@ impl ClassPlan {
         }
     }
 
-    /// Whether a half is sized by demand, not by a mix of its own.
-    /// See `docs/decisions/0019-halves-with-a-mix-of-their-own-are-not-sized.md`.
+    /// Whether the half was attached with the pool's mix: sizing plans name a class for all of these halves together.
+    /// See `docs/decisions/0019-halves-with-a-mix-of-their-own-are-sized-one-by-one.md`.
     pub(super) fn follows_demand(&self, half: u16) -> bool {
-        !self.own_mix.contains(&half)
+        self.attachment(half).is_none()
+    }
+
+    /// The number of the attachment of a half with a mix of its own: another one each time.
+    pub(super) fn attachment(&self, half: u16) -> Option<u32> {
+        let mut own_mix = self.own_mix.iter();
+        let found = own_mix.find(|&&(id, _)| id == half);
+        found.map(|&(_, attachment)| attachment)
     }
 
     /// Notes the mix with which a half was attached: one of its own, or the pool's.
     pub(super) fn note_attached(&mut self, half: u16, mix: &[(u32, u32)], own: bool) {
-        self.own_mix.retain(|&id| id != half);
+        self.own_mix.retain(|&(id, _)| id != half);
         if own {
-            self.own_mix.push(half);
+            self.attachments = self.attachments.wrapping_add(1);
+            self.own_mix.push((half, self.attachments));
         } else if !self.is_learned {
             for &(samples, buffers) in mix {
                 match self.attached.iter_mut().find(|class| class.0 == samples) {
@@ -134,7 +145,7 @@ impl ClassPlan {
 
     /// The size classes that serve the requests of a half, ascending. A half with a mix of its own is served by the
     /// classes it has buffers of, and by the largest: a class that was added later would refuse what the next larger
-    /// one can serve. See `docs/decisions/0019-halves-with-a-mix-of-their-own-are-not-sized.md`.
+    /// one can serve. See `docs/decisions/0019-halves-with-a-mix-of-their-own-are-sized-one-by-one.md`.
     pub(super) fn serving<'pool>(
         &self,
         pool: &'pool ControlRef,
@@ -184,7 +195,7 @@ impl ClassPlan {
 
     pub(super) const fn heap_bytes(&self) -> usize {
         (self.classes.capacity() + self.attached.capacity()) * size_of::<(u32, u32)>()
-            + self.own_mix.capacity() * size_of::<u16>()
+            + self.own_mix.capacity() * size_of::<(u16, u32)>()
     }
 }
 

@@ -6,6 +6,7 @@
 //! side.
 
 use super::carving::Carver;
+use super::class_plan::ClassPlan;
 use super::free_runs::Fit;
 use super::pool_control::{PoolControl, headroom};
 use super::sizing_step::with_margin;
@@ -66,7 +67,7 @@ impl PoolControl {
     /// # Ok::<(), wavepool_core::PoolError>(())
     /// ```
     pub fn shrink(&mut self, class_samples: usize, buffers: u32) -> Result<(), PoolError> {
-        let answer = self.request_shrink(class_samples, buffers);
+        let answer = self.request_shrink(class_samples, buffers, ClassPlan::follows_demand);
         self.compute_thresholds();
         answer
     }
@@ -75,13 +76,14 @@ impl PoolControl {
         &mut self,
         class_samples: usize,
         buffers: u32,
+        may_shrink: impl Fn(&ClassPlan, u16) -> bool,
     ) -> Result<(), PoolError> {
         let of_class = |size_class: &&SizeClass| size_class.samples as usize == class_samples;
         let mut size_classes: Vec<_> = self.pool.size_classes().filter(of_class).collect();
         if size_classes.is_empty() {
             return Err(self.plan.unknown_class(class_samples));
         }
-        size_classes.retain(|size_class| self.plan.follows_demand(size_class.half));
+        size_classes.retain(|size_class| may_shrink(&self.plan, size_class.half));
         size_classes.sort_unstable_by_key(|size_class| core::cmp::Reverse(headroom(size_class)));
         let mut left = buffers;
         for size_class in size_classes {

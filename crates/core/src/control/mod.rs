@@ -15,6 +15,7 @@ pub(crate) mod defragmentation;
 pub(crate) mod foreign;
 mod free_runs;
 pub(crate) mod housekeeping;
+pub(crate) mod own_halves;
 mod past_counts;
 mod placement;
 pub(crate) mod pool_builder;

@@ -93,7 +93,7 @@ impl PoolControl {
         self.grow_where(class_samples, count, |_, _| true)
     }
 
-    fn grow_where(
+    pub(super) fn grow_where(
         &mut self,
         class_samples: usize,
         count: u32,
@@ -181,7 +181,7 @@ impl PoolControl {
             SizingStep::Shrink {
                 class_samples,
                 buffers,
-            } => self.request_shrink(*class_samples, *buffers),
+            } => self.request_shrink(*class_samples, *buffers, ClassPlan::follows_demand),
             SizingStep::SetClasses { classes } => self.change_classes(classes),
         }
     }

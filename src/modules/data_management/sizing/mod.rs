@@ -10,3 +10,4 @@ pub mod sizing_plan;
 mod sizing_policy;
 pub mod sizing_profile;
 pub mod sizing_rules;
+pub(super) mod stated_needs;

@@ -77,6 +77,9 @@ pub struct Effect {
 pub struct PlannedStep {
     /// The change.
     pub step: SizingStep,
+    /// The half that is changed, if it has a mix of its own; `None` for a change of the other halves together.
+    #[serde(default)]
+    pub half: Option<u16>,
     /// The reason.
     pub reason: Reason,
     /// The change of the carved bytes after the step.
@@ -135,6 +138,9 @@ impl fmt::Display for PlannedStep {
                 let samples: Vec<_> = classes.iter().map(|class| class.samples).collect();
                 write!(out, "change the classes to {samples:?}")?;
             }
+        }
+        if let Some(half) = self.half {
+            write!(out, " for half {half}")?;
         }
         let why = match self.reason {
             Reason::DemandRises => "use grows faster than the idle buffers last",

@@ -11,6 +11,7 @@ fn plan() -> SizingPlan {
             target: 20,
         }],
         steps: vec![PlannedStep {
+            half: None,
             step: SizingStep::Grow {
                 class_samples: 512,
                 buffers: 16,

@@ -30,6 +30,33 @@ pub(crate) fn plan(
     policy: &SizingPolicy,
     pressure: MemoryPressure,
 ) -> Option<SizingPlan> {
+    let whole = Whole {
+        metrics,
+        stated: Vec::new(),
+        has_sized_half: true,
+    };
+    plan_beside(whole, metrics, demand, proposal, policy, pressure)
+}
+
+/// The whole pool, of which the rules size only the halves without a mix of their own.
+pub(in crate::modules::data_management) struct Whole<'a> {
+    /// The figures of all halves.
+    pub(in crate::modules::data_management) metrics: &'a PoolMetrics,
+    /// The changes of halves with a mix of their own.
+    pub(in crate::modules::data_management) stated: Vec<PlannedStep>,
+    /// Whether a half is attached that the rules size.
+    pub(in crate::modules::data_management) has_sized_half: bool,
+}
+
+/// [`plan`] for a pool that also has halves with a mix of their own.
+pub(in crate::modules::data_management) fn plan_beside(
+    whole: Whole<'_>,
+    metrics: &PoolMetrics,
+    demand: &Demand,
+    proposal: Option<&ClassProposal>,
+    policy: &SizingPolicy,
+    pressure: MemoryPressure,
+) -> Option<SizingPlan> {
     let classes = &metrics.classes;
     let own_pressure = pressure_of(metrics);
     let has_room = own_pressure == MemoryPressure::None;
@@ -37,14 +64,30 @@ pub(crate) fn plan(
         && !demand.has_outgrown_configured()
         && (has_room || !class_targets::outgrows_limit(metrics, demand));
     let pressure = pressure.max(own_pressure);
-    let watermarks = class_targets::of(metrics, demand, policy, pressure, keeps_configured);
+    let watermarks = if whole.has_sized_half {
+        class_targets::of(metrics, demand, policy, pressure, keeps_configured)
+    } else {
+        Vec::new()
+    };
 
     let learned = proposal.filter(|proposal| saves_enough(proposal, metrics, demand));
-    let steps = steps(&watermarks, classes, demand, learned, policy, pressure);
-    (!steps.is_empty()).then(|| describe(metrics, demand, &watermarks, steps, learned, pressure))
+    let mut steps = steps(&watermarks, classes, demand, learned, policy, pressure);
+    steps.extend(whole.stated);
+    (!steps.is_empty()).then(|| {
+        let classes = targets(&watermarks, classes);
+        let hit_rate_percentage = expected_hit_rate(&watermarks, metrics, demand);
+        describe(
+            whole.metrics,
+            classes,
+            hit_rate_percentage,
+            steps,
+            learned,
+            pressure,
+        )
+    })
 }
 
-fn pressure_of(metrics: &PoolMetrics) -> MemoryPressure {
+pub(in crate::modules::data_management) fn pressure_of(metrics: &PoolMetrics) -> MemoryPressure {
     // If the buffers in use alone fill the limit, there is nothing to return.
     let fill = metrics.bytes_held as f64 / metrics.bytes_limit.max(1) as f64;
     match fill {
@@ -84,6 +127,7 @@ fn steps(
                 Reason::MemoryPressure
             };
             steps.push(PlannedStep {
+                half: None,
                 step: SizingStep::Shrink {
                     class_samples: class.samples,
                     buffers: buffers as u32,
@@ -108,6 +152,7 @@ fn steps(
                 Reason::BelowQuantile
             };
             steps.push(PlannedStep {
+                half: None,
                 step: SizingStep::Grow {
                     class_samples: class.samples,
                     buffers: buffers as u32,
@@ -149,6 +194,7 @@ fn change_classes(
         ClassBuffers { samples, buffers }
     });
     PlannedStep {
+        half: None,
         step: SizingStep::SetClasses {
             classes: classes.collect(),
         },
@@ -174,14 +220,26 @@ fn saves_enough(proposal: &ClassProposal, metrics: &PoolMetrics, demand: &Demand
         && proposal.wasted_samples as f64 <= wasted as f64 * (1.0 - SAVED_WASTE)
 }
 
-fn describe(
+fn targets(watermarks: &[Watermarks], classes: &[ClassMetrics]) -> Vec<ClassTarget> {
+    let each = watermarks.iter().zip(classes);
+    let target = |(watermark, class): (&Watermarks, &ClassMetrics)| {
+        let strategy = watermark.strategy?;
+        Some(ClassTarget {
+            samples: class.samples,
+            strategy,
+            carved: class.carved,
+            target: watermark.target,
+        })
+    };
+    each.filter_map(target).collect()
+}
+
+/// The share of the requests that the targets serve, by the peaks of past control steps.
+fn expected_hit_rate(
+    watermarks: &[Watermarks],
     metrics: &PoolMetrics,
     demand: &Demand,
-    watermarks: &[Watermarks],
-    steps: Vec<PlannedStep>,
-    learned: Option<&ClassProposal>,
-    pressure: MemoryPressure,
-) -> SizingPlan {
+) -> Option<f32> {
     let (mut covered, mut requests) = (0.0, 0.0);
     for ((watermark, class), demand) in watermarks.iter().zip(&metrics.classes).zip(&demand.classes)
     {
@@ -191,6 +249,18 @@ fn describe(
             requests += class.acquires() as f64;
         }
     }
+    (requests > 0.0).then(|| (covered / requests * 100.0) as f32)
+}
+
+/// `metrics` are of all halves.
+fn describe(
+    metrics: &PoolMetrics,
+    classes: Vec<ClassTarget>,
+    hit_rate_percentage: Option<f32>,
+    steps: Vec<PlannedStep>,
+    learned: Option<&ClassProposal>,
+    pressure: MemoryPressure,
+) -> SizingPlan {
     let change = steps
         .iter()
         .fold(0i64, |sum, step| sum.saturating_add(step.bytes_held_change));
@@ -202,19 +272,7 @@ fn describe(
     SizingPlan {
         version: PLAN_VERSION,
         pressure,
-        classes: watermarks
-            .iter()
-            .zip(&metrics.classes)
-            .filter_map(|(watermark, class)| {
-                let strategy = watermark.strategy?;
-                Some(ClassTarget {
-                    samples: class.samples,
-                    strategy,
-                    carved: class.carved,
-                    target: watermark.target,
-                })
-            })
-            .collect(),
+        classes,
         steps,
         before: Effect {
             bytes_held: metrics.bytes_held,
@@ -224,7 +282,7 @@ fn describe(
         expected: Effect {
             bytes_held: settled
                 .saturating_add_signed(isize::try_from(change).unwrap_or(isize::MAX)),
-            hit_rate_percentage: (requests > 0.0).then(|| (covered / requests * 100.0) as f32),
+            hit_rate_percentage,
             internal_waste_percentage: learned
                 .map_or(metrics.internal_waste_percentage, |proposal| {
                     Some(proposal.waste_percentage() as f32)

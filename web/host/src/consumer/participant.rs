@@ -66,18 +66,14 @@ impl Participant {
         registry: &mut ModuleRegistry,
         views: ViewCount,
     ) -> Result<Box<Self>, ModuleError> {
-        let publisher = registry.bus().publisher()?;
-        let control = registry
+        let data = registry
             .get_mut::<DataManagementModule>()
-            .and_then(|data| data.control_mut())
-            .ok_or("the module data_management is not running")?;
-        let mix: Vec<_> = control
-            .classes()
-            .map(|class| (class, OWN_BUFFERS))
-            .collect();
-        let mut half = control.attach_with(&mix)?;
-        half.attach_publisher(publisher)?;
-        let slots = control.slots().count();
+            .ok_or("the module data_management is not linked")?;
+        let control = data.control().ok_or("the pool is not running")?;
+        let classes = control.classes();
+        let need: Vec<_> = classes.map(|class| (class, OWN_BUFFERS)).collect();
+        let slots = control.most_slots();
+        let half = data.attach_stream(&format!("participant {holder}"), &need)?;
         Ok(Box::new(Self {
             bridge: WasmJsBridge::try_new(holder, MAX_PARTICIPANT_LEASES, slots)?,
             half,

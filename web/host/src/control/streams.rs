@@ -207,7 +207,7 @@ fn open_received(
         Consumer::Tuner => {
             let analyser = audio.open_analyser(data, config)?;
             let number = analyser.stream();
-            let windows = audio.attach_windows(data, config, RECEIVED_WINDOWS)?;
+            let windows = audio.attach_windows(data, config, number, RECEIVED_WINDOWS)?;
             (number, Receiver::analysing(analyser, windows))
         }
         Consumer::Reader => (
