@@ -11,6 +11,7 @@ pub struct HalfAccount {
     /// The user of the half, for example `stream 3 capture`.
     pub name: String,
     /// The number of the half.
+    #[serde(skip)]
     pub half: u16,
     /// The sample memory that the user stated as its need when it was opened.
     pub bytes_stated: usize,

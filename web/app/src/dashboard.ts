@@ -1,9 +1,10 @@
-import type { Inspection, Snapshot, Wavepool } from '../../lib/src/index.ts';
+import type { Inspection, PoolMetrics, Snapshot, Wavepool } from '../../lib/src/index.ts';
 import { ClassTable } from './dashboard/classes.ts';
 import { EventList } from './dashboard/events.ts';
 import { Figures } from './dashboard/figures.ts';
 import { LaneTable } from './dashboard/lanes.ts';
 import { StreamFacts } from './dashboard/stream.ts';
+import { AccountPanel } from './sizing/accounts.ts';
 import { AlertPanel } from './sizing/alerts.ts';
 import { ArenaPanel } from './sizing/arena.ts';
 import { SizingControls } from './sizing/controls.ts';
@@ -17,7 +18,7 @@ export interface Panel {
 
 /** One part of what is inspected twice a second. */
 interface InspectionPanel {
-  update(inspection: Inspection): void;
+  update(inspection: Inspection, pool: PoolMetrics): void;
 }
 
 /** Figures do not need the needle's pace: four times a second can be read, twenty cannot. */
@@ -34,12 +35,12 @@ export class Dashboard {
 
   constructor(wavepool: Wavepool, failed: (reason: unknown) => void) {
     this.#arena = new ArenaPanel(wavepool.mode);
-    this.#inspected = [this.#arena, this.#demand, new PlanPanel(), new AlertPanel(), new SizingControls(wavepool, failed)];
+    this.#inspected = [this.#arena, this.#demand, new AccountPanel(), new PlanPanel(), new AlertPanel(), new SizingControls(wavepool, failed)];
   }
 
   update(snapshot: Snapshot, underruns: number | null, nowMs: number): void {
     this.#events.collect(snapshot);
-    if (snapshot.inspection) for (const panel of this.#inspected) panel.update(snapshot.inspection);
+    if (snapshot.inspection) for (const panel of this.#inspected) panel.update(snapshot.inspection, snapshot.pool);
     if (nowMs - this.#shownAt < periodMs) return;
     this.#shownAt = nowMs;
     this.show(snapshot, underruns);

@@ -4,7 +4,7 @@
 pub(super) type Name = (&'static str, &'static str);
 
 /// The types of a snapshot, which the page's users see. In the order of the file.
-pub(super) const SNAPSHOT: [Name; 29] = [
+pub(super) const SNAPSHOT: [Name; 30] = [
     ("Snapshot", "Snapshot"),
     ("Mode", "Mode"),
     ("StreamFigures", "StreamFigures"),
@@ -24,6 +24,7 @@ pub(super) const SNAPSHOT: [Name; 29] = [
     ("ModuleHealth", "ModuleState"),
     ("MemoryFigures", "MemoryFigures"),
     ("Inspection", "Inspection"),
+    ("HalfAccount", "HalfAccount"),
     ("SpanState", "SpanState"),
     ("ArenaSpan", "ArenaSpan"),
     ("ArenaMap", "ArenaMap"),

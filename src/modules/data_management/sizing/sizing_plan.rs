@@ -117,9 +117,37 @@ pub struct AppliedPlan {
     pub measured: Option<Effect>,
 }
 
+impl PlannedStep {
+    /// The step as a sentence without its full stop; `user` is the user of the half that it changes.
+    #[must_use]
+    pub fn describe(&self, user: Option<&str>) -> String {
+        Described { step: self, user }.to_string()
+    }
+}
+
 impl fmt::Display for PlannedStep {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.step {
+        Described {
+            step: self,
+            user: None,
+        }
+        .fmt(out)
+    }
+}
+
+/// A step, and the user of its half.
+struct Described<'a> {
+    step: &'a PlannedStep,
+    user: Option<&'a str>,
+}
+
+impl fmt::Display for Described<'_> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            step: planned,
+            user,
+        } = self;
+        match &planned.step {
             SizingStep::Grow {
                 class_samples,
                 buffers,
@@ -139,10 +167,12 @@ impl fmt::Display for PlannedStep {
                 write!(out, "change the classes to {samples:?}")?;
             }
         }
-        if let Some(half) = self.half {
-            write!(out, " for half {half}")?;
+        match (user, planned.half) {
+            (Some(user), _) => write!(out, " for {user}")?,
+            (None, Some(half)) => write!(out, " for half {half}")?,
+            (None, None) => {}
         }
-        let why = match self.reason {
+        let why = match planned.reason {
             Reason::DemandRises => "use grows faster than the idle buffers last",
             Reason::BelowQuantile => "concurrent use comes close to what is there",
             Reason::HeldAbovePeak => "more is held than the peak of use justifies",
@@ -150,8 +180,8 @@ impl fmt::Display for PlannedStep {
             Reason::WastedSamples => "requests are rounded up too far",
         };
         write!(out, ": {why}")?;
-        if self.bytes_held_change != 0 {
-            write!(out, " ({:+} KiB held)", self.bytes_held_change / 1024)?;
+        if planned.bytes_held_change != 0 {
+            write!(out, " ({:+} KiB held)", planned.bytes_held_change / 1024)?;
         }
         Ok(())
     }

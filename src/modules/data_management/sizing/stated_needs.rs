@@ -3,9 +3,9 @@
 //! A stream, an analyser, an engine or a participant states how many buffers it can use at a time when it is opened, and its half
 //! begins with them, so that it never finds a class empty. The stated number covers the worst case, for example a reader that
 //! stalls for as long as the queue lasts. Once every window of demand has passed, the half keeps what it used at a time and some
-//! spare buffers; when its use rises, it gets more, up to the stated number. A half that was refused a buffer gets the stated
-//! number back, and more if it had that many. A half that requests one size only moves to a class that fits that size better, once
-//! the pool has learned one.
+//! spare buffers; when its use rises, it gets more. A half that was refused a buffer gets the stated number back. It never gets more
+//! than that: a reader that keeps all its windows is refused further ones. A half that requests one size only moves to a class that
+//! fits that size better, once the pool has learned one.
 //! See `docs/decisions/0019-halves-with-a-mix-of-their-own-are-sized-one-by-one.md`.
 
 use super::histograms::WINDOWS;
@@ -47,13 +47,14 @@ struct HalfNeed {
 #[derive(Debug, Clone)]
 struct ClassNeed {
     samples: usize,
-    /// The stated number of buffers, or more after a refusal.
     stated: u64,
     /// The most buffers in use at a time in each window.
     peaks: [u64; WINDOWS],
     exhausted: u64,
-    /// The class that serves the same requests from now on, if that one has buffers.
+    /// The class that fits the requests better, until it has buffers.
     moves_to: Option<usize>,
+    /// Whether it has: this class needs none any more.
+    has_moved: bool,
 }
 
 /// What a control step shows of the halves with a stated need.
@@ -191,14 +192,14 @@ impl HalfNeed {
                     peaks: [0; WINDOWS],
                     exhausted: 0,
                     moves_to: None,
+                    has_moved: false,
                 });
                 self.classes.len() - 1
             });
             let need = &mut self.classes[index];
             let moves_to = need.moves_to;
             if moves_to.is_some_and(has_class) {
-                // The other class has buffers: this one needs none any more.
-                (need.stated, need.peaks, need.moves_to) = (0, [0; WINDOWS], None);
+                (need.has_moved, need.moves_to) = (true, None);
             }
             let (target, most) = self.target(index, class, pressure);
             if let Some(samples) = moves_to.filter(|&samples| !has_class(samples)) {
@@ -230,11 +231,11 @@ impl HalfNeed {
         let with_spare = |(part, of): (u64, u64)| peak + (peak * part / of).max(1);
         let exhausted = std::mem::replace(&mut need.exhausted, class.exhausted);
         if class.exhausted > exhausted {
-            need.stated = need.stated.max(with_spare(SPARE));
-            need.moves_to = None;
+            (need.has_moved, need.moves_to) = (false, None);
             self.windows = 0;
         }
         let (target, most) = match pressure {
+            _ if need.has_moved => (0, 0),
             MemoryPressure::None if self.windows >= WINDOWS => {
                 (with_spare(SPARE), with_spare(MOST_SPARE))
             }

@@ -12,14 +12,14 @@ use crate::shared::stream_counts::ViewCount;
 use wavepool::event_bus::TypedEventBus;
 use wavepool::modules::data_management::pool_metrics::PoolCounts;
 use wavepool::modules::data_management::{
-    AttachPublisher, DataManagementModule, JSBufferRef, LeaseTable, PoolError, PoolFigures,
-    RealtimePool, WasmJsBridge,
+    DataManagementModule, JSBufferRef, LeaseTable, PoolError, PoolFigures, RealtimePool,
+    WasmJsBridge,
 };
 use wavepool::registry::{ModuleError, ModuleRegistry};
 
 /// The most buffers that one participant can have leased.
 const MAX_PARTICIPANT_LEASES: usize = 1024;
-/// Buffers of each class that a participant has for itself; no sizing plan takes them away.
+/// Buffers of each class that a participant begins with; later it keeps what it uses.
 const OWN_BUFFERS: u32 = 32;
 
 /// The buffers of one thread.
@@ -44,9 +44,13 @@ struct OwnInstance {
 }
 
 impl OwnInstance {
-    fn write_header(&mut self, views: u64) {
-        let data = self.registry.get::<DataManagementModule>();
-        let Some(control) = data.and_then(|data| data.control()) else {
+    /// Runs a control step of the instance's pool, and writes its counts.
+    fn write_header(&mut self, views: u64, now_ms: f64) {
+        let Some(data) = self.registry.get_mut::<DataManagementModule>() else {
+            return;
+        };
+        data.tick(now_ms);
+        let Some(control) = data.control() else {
             return;
         };
         control.count_into(&mut self.counts);
@@ -72,8 +76,10 @@ impl Participant {
         let control = data.control().ok_or("the pool is not running")?;
         let classes = control.classes();
         let need: Vec<_> = classes.map(|class| (class, OWN_BUFFERS)).collect();
-        let slots = control.most_slots();
         let half = data.attach_stream(&format!("participant {holder}"), &need)?;
+        // Buffers that the half gets later have higher numbers.
+        let slots = data.control().map_or(0, |control| control.slots().count());
+        let slots = slots + MAX_PARTICIPANT_LEASES;
         Ok(Box::new(Self {
             bridge: WasmJsBridge::try_new(holder, MAX_PARTICIPANT_LEASES, slots)?,
             half,
@@ -174,11 +180,11 @@ exports! {
     } else Refusal::CLOSED.code();
     /// Number of open leases.
     fn participant_live(participant: &mut Participant) -> usize { participant.bridge.live() } else 0;
-    /// Transfer mode: writes this pool's counts into the header and returns its address; 0 in shared mode.
-    fn participant_header(participant: &mut Participant) -> usize {
+    /// Transfer mode: runs a control step of this pool, writes its counts into the header and returns its address; 0 in shared mode.
+    fn participant_header(participant: &mut Participant, now_ms: f64) -> usize {
         let views = participant.bridge.objects().views;
         participant.own_instance.as_mut().map_or(0, |instance| {
-            instance.write_header(views);
+            instance.write_header(views, now_ms);
             instance.header.address()
         })
     } else 0;

@@ -1,4 +1,4 @@
-//! The part of a snapshot that changes slowly: the arena's map, demand, the last plan, the alert rules.
+//! The part of a snapshot that changes slowly: who holds how much, the arena's map, demand, the last plan, the alert rules.
 
 use serde::Serialize;
 
@@ -6,8 +6,10 @@ use super::recording::RecordingFigures;
 use crate::shared::unit_costs;
 use wavepool::internal::{Demand, SlidingHistogram};
 use wavepool::modules::data_management::pool_monitor::AlertState;
-use wavepool::modules::data_management::sizing::sizing_plan::{AppliedPlan, Effect};
-use wavepool::modules::data_management::{ArenaMap, DataManagementModule, SettingError};
+use wavepool::modules::data_management::sizing::sizing_plan::{AppliedPlan, Effect, PlannedStep};
+use wavepool::modules::data_management::{
+    ArenaMap, DataManagementModule, HalfAccount, SettingError,
+};
 
 /// The time between two inspections: people do not read a map faster.
 const PERIOD_MS: f64 = 500.0;
@@ -16,7 +18,7 @@ const MAX_SPANS: usize = 2048;
 /// Demand is measured over four windows of this length.
 const WINDOW_MS: f64 = 2500.0;
 
-/// Measures the demand of all halves of this memory's pool. The optimizer's own measurement leaves out halves with a fixed mix.
+/// Measures the demand of all halves of this memory's pool together. The optimizer measures those with a stated need one by one.
 pub(crate) struct Inspector {
     demand: Demand,
     inspected_ms: f64,
@@ -42,6 +44,7 @@ impl Inspector {
         &mut self,
         now_ms: f64,
         data: &DataManagementModule,
+        remote: impl Iterator<Item = HalfAccount>,
         recording: Option<RecordingFigures>,
     ) -> Option<Inspection> {
         if now_ms - self.inspected_ms < PERIOD_MS {
@@ -52,6 +55,7 @@ impl Inspector {
         let classes = self.demand.classes.iter().filter(|class| !class.retired);
         let sizes = optimizer.demand().sizes.iter();
         Some(Inspection {
+            accounts: data.accounts().cloned().chain(remote).collect(),
             arena: data.control()?.arena_map(MAX_SPANS),
             demand: classes
                 .map(|class| ClassDemandFigures {
@@ -63,7 +67,7 @@ impl Inspector {
             sizes: sizes.map(|(size, count)| (size as u64, count)).collect(),
             plan: optimizer
                 .last_plan()
-                .map(|plan| PlanFigures::of(plan, now_ms)),
+                .map(|plan| PlanFigures::of(plan, now_ms, data)),
             alerts: data.monitor()?.states().collect(),
             recording,
             profile: optimizer.profile().to_json(),
@@ -80,9 +84,11 @@ fn bars(histogram: &SlidingHistogram) -> Vec<Bar> {
 /// A value, and how often it was counted.
 type Bar = (u64, u64);
 
-/// What people look at twice a second. In transfer mode it describes the pool of the control worker only.
+/// What people look at twice a second. In transfer mode all but the accounts describes the pool of the control worker only.
 #[derive(Serialize)]
 pub(crate) struct Inspection {
+    /// What each user of a pool with a stated need holds. In transfer mode with those of the worklets' pools.
+    accounts: Vec<HalfAccount>,
     arena: ArenaMap,
     demand: Vec<ClassDemandFigures>,
     /// Requested sizes in samples, rounded up to a cache line, with the number of requests.
@@ -123,9 +129,14 @@ struct PlanFigures {
 }
 
 impl PlanFigures {
-    fn of(applied: &AppliedPlan, now_ms: f64) -> Self {
+    fn of(applied: &AppliedPlan, now_ms: f64, data: &DataManagementModule) -> Self {
+        let describe = |planned: &PlannedStep| {
+            let mut accounts = data.accounts();
+            let account = accounts.find(|account| Some(account.half) == planned.half);
+            planned.describe(account.map(|account| account.name.as_str()))
+        };
         Self {
-            steps: applied.plan.steps.iter().map(ToString::to_string).collect(),
+            steps: applied.plan.steps.iter().map(describe).collect(),
             age_s: (now_ms - applied.applied_at_ms) / 1000.0,
             before: applied.plan.before,
             expected: applied.plan.expected,

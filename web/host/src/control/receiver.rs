@@ -5,8 +5,8 @@ use crate::shared::block_header::Header;
 use crate::shared::stream_counts::StreamCounts;
 use wavepool::event_bus::TypedEventBus;
 use wavepool::modules::audio_foundations::{Analyser, CaptureCounters, StreamConfig};
-use wavepool::modules::data_management::pool_metrics::PoolCounts;
-use wavepool::modules::data_management::{AudioMetadata, PlanarBuffer, RealtimePool};
+use wavepool::modules::data_management::pool_metrics::{ClassMetrics, PoolCounts};
+use wavepool::modules::data_management::{AudioMetadata, HalfAccount, PlanarBuffer, RealtimePool};
 use wavepool::registry::ModuleError;
 
 /// The receiving end of one stream.
@@ -23,6 +23,8 @@ pub(crate) struct Receiver {
     /// The counts in the current header; swapped with `remote`, so that reading does not allocate.
     arrived: PoolCounts,
     pub(crate) remote_recycled: u64,
+    /// The bytes that the worklet's pool held in the first header.
+    bytes_stated: Option<usize>,
     /// Windows for which this pool had no buffer, and bytes copied into the others.
     unreceived: u64,
     bytes_copied: u64,
@@ -61,6 +63,7 @@ impl Receiver {
             remote: PoolCounts::default(),
             arrived: PoolCounts::default(),
             remote_recycled: 0,
+            bytes_stated: None,
             unreceived: 0,
             bytes_copied: 0,
         }
@@ -84,6 +87,8 @@ impl Receiver {
             self.sequence = head.sequence;
             core::mem::swap(&mut self.remote, &mut self.arrived);
             self.remote_recycled = head.recycled;
+            self.bytes_stated
+                .get_or_insert_with(|| sum_bytes(&self.remote, |class| class.carved));
             self.sent = head.capture;
             counts.set_objects(head.objects);
             counts.set_allocator_calls(head.allocator_calls);
@@ -96,6 +101,18 @@ impl Receiver {
         unsafe { bus.inject_cells(cells, crossing_ns) }?;
         counts.publish(self.counters());
         Ok(())
+    }
+
+    /// The account of the worklet's pool, whose only user is the stream.
+    pub(crate) fn account(&self, stream: u32) -> HalfAccount {
+        HalfAccount {
+            name: format!("stream {stream} capture"),
+            half: 0,
+            bytes_stated: self.bytes_stated.unwrap_or_default(),
+            bytes_held: sum_bytes(&self.remote, |class| class.carved),
+            bytes_leased: sum_bytes(&self.remote, |class| class.leased),
+            bytes_peak: sum_bytes(&self.remote, |class| class.high_water),
+        }
     }
 
     /// The worklet's counters, corrected by the windows that were not received and the bytes copied here.
@@ -158,4 +175,10 @@ impl Receiver {
         let _ = analysis.analyser.analyse(&window.freeze());
         counts.publish(self.counters());
     }
+}
+
+/// The bytes of so many buffers of each class.
+fn sum_bytes(counts: &PoolCounts, buffers: fn(&ClassMetrics) -> u64) -> usize {
+    let bytes = |class: &ClassMetrics| buffers(class) as usize * class.samples * size_of::<f32>();
+    counts.classes.iter().map(bytes).sum()
 }

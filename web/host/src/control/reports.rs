@@ -78,7 +78,9 @@ impl Reports {
         instance.dispatch();
         let recording = self.recording.as_ref().map(Recording::figures);
         let data = instance.data();
-        let inspection = data.and_then(|data| self.inspector.inspect(now_ms(), data, recording));
+        let remote = counted.streams.remote_accounts();
+        let inspector = &mut self.inspector;
+        let inspection = data.and_then(|data| inspector.inspect(now_ms(), data, remote, recording));
         instance.dispatch();
         let streams = counted.streams.iter();
         let streams: Vec<_> = { streams }

@@ -61,7 +61,7 @@ pub(crate) struct StreamFigures {
     lost_frames: u64,
     /// `None` before the first window.
     bytes_copied_per_window: Option<u64>,
-    /// Calls of the WebAssembly allocator from the audio thread since its first quantum: 0, or the thread may have waited.
+    /// Calls of the WebAssembly allocator in the quanta of the audio thread: 0, or the thread may have waited.
     allocator_calls: u64,
 }
 

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use wavepool::modules::audio_foundations::{AudioFoundationsModule, StreamConfig};
-use wavepool::modules::data_management::DataManagementModule;
+use wavepool::modules::data_management::{DataManagementModule, HalfAccount};
 use wavepool::registry::ModuleError;
 
 use super::activity::{self, Activity};
@@ -174,6 +174,15 @@ impl Streams {
             StreamEnds::Read { reader, .. } => Some(reader),
             StreamEnds::Analysed { .. } | StreamEnds::Received(_) => None,
         }
+    }
+
+    /// Transfer mode: the accounts of the worklets' pools.
+    pub(crate) fn remote_accounts(&self) -> impl Iterator<Item = HalfAccount> {
+        let open = self.open.iter();
+        open.filter_map(|(&number, stream)| match &stream.ends {
+            StreamEnds::Received(receiver) => Some(receiver.account(number)),
+            StreamEnds::Analysed { .. } | StreamEnds::Read { .. } => None,
+        })
     }
 
     /// Transfer mode: the receiving end, with the stream's counts.

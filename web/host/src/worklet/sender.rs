@@ -12,6 +12,9 @@ use wavepool::modules::data_management::pool_metrics::PoolCounts;
 use wavepool::modules::data_management::{DataManagementModule, PlanarRef, PoolFigures};
 use wavepool::registry::{ModuleError, ModuleRegistry};
 
+/// Bytes that opening reserves for the control steps: the memory must not grow later, since JavaScript keeps views of it.
+const STEP_BYTES: usize = 1 << 18;
+
 /// Sends windows from the worklet's own memory.
 pub(crate) struct Sender {
     stream: u32,
@@ -43,6 +46,8 @@ impl Sender {
         let (capture, windows) = audio.open_windows(data, config)?;
         let control = data.control().ok_or("the pool is not initialised")?;
         let counts = control.counts();
+        // `black_box` keeps the compiler from removing an unused allocation.
+        drop(core::hint::black_box(Vec::<u8>::with_capacity(STEP_BYTES)));
         let publisher = bus.publisher()?;
         let sender = Self {
             stream,
@@ -58,6 +63,16 @@ impl Sender {
             registry,
         };
         Ok((capture, sender))
+    }
+
+    /// One control step of the worklet's pool: it measures, raises alerts, sizes and defragments. Not for a quantum, since it may
+    /// allocate.
+    pub(crate) fn step(&mut self, frame: u64) {
+        self.set_time(frame);
+        let now_ms = frame as f64 / f64::from(self.sample_rate_hz) * 1000.0;
+        if let Some(data) = self.registry.get_mut::<DataManagementModule>() {
+            data.tick(now_ms);
+        }
     }
 
     pub(crate) fn take(&mut self) -> bool {

@@ -1,6 +1,6 @@
 //! The worklet's exports. JavaScript names a tap by a number, see `thread_slots`.
 //!
-//! Only `tap_open` allocates, and only `tap_close` and `tap_free` free. The steps of the others are bounded by the number of open windows.
+//! Only `tap_open` and `tap_step` allocate, and only these and `tap_close` and `tap_free` free. The steps of the others are bounded by the number of open windows.
 #![allow(unsafe_code)] // Exports by name.
 
 use super::sender::Sender;
@@ -106,7 +106,17 @@ impl Tap {
         }
     }
 
-    /// Publishes the number of this thread's allocator calls since the first quantum.
+    /// Transfer mode: runs a control step of this side's pool. Its allocator calls are not those of a quantum.
+    fn step(&mut self) {
+        let before = allocator::calls();
+        if let Some(sender) = &mut self.sender {
+            sender.step(self.next_frame);
+        }
+        let calls = allocator::calls() - before;
+        self.calls_before = self.calls_before.map(|before| before + calls);
+    }
+
+    /// Publishes the number of this thread's allocator calls in quanta.
     fn count_allocator_calls(&self) {
         let before = self.calls_before.unwrap_or_default();
         self.counts.set_allocator_calls(allocator::calls() - before);
@@ -169,6 +179,8 @@ exports! {
     fn tap_objects(tap: &mut Tap, views: u32, messages: u32, buffers: u32) {
         tap.counts.set_objects([views, messages, buffers].map(u64::from));
     }
+    /// Transfer mode: runs a control step of this side's pool, between quanta.
+    fn tap_step(tap: &mut Tap) { tap.step(); }
     /// Transfer mode: ends the stream and releases its open windows. Complete windows can still be popped.
     fn tap_close(tap: &mut Tap) { tap.capture = None; }
     /// Address of the header.

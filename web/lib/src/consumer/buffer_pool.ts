@@ -196,7 +196,7 @@ export class BufferPool {
 
   private report(): void {
     if (this.counts === null) return;
-    const header = this.exports.participant_header(this.participant);
+    const header = this.exports.participant_header(this.participant, performance.now());
     const counts = this.memory.buffer.slice(header, header + this.exports.tap_header_bytes()) as ArrayBuffer;
     this.counts.postMessage(counts, [counts]);
   }

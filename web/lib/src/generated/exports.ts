@@ -37,6 +37,8 @@ export interface TapExports extends PanicNote {
   tap_write_header(tap: number, wallMs: number): void;
   /** Sets the numbers of objects that JavaScript has made on this side so far. */
   tap_objects(tap: number, views: number, messages: number, buffers: number): void;
+  /** Transfer mode: runs a control step of this side's pool, between quanta. */
+  tap_step(tap: number): void;
   /** Transfer mode: ends the stream and releases its open windows. Complete windows can still be popped. */
   tap_close(tap: number): void;
   /** Address of the header. */
@@ -106,8 +108,8 @@ export interface PoolExports extends PanicNote {
   participant_release(participant: number, lease: number): number;
   /** Number of open leases. */
   participant_live(participant: number): number;
-  /** Transfer mode: writes this pool's counts into the header and returns its address; 0 in shared mode. */
-  participant_header(participant: number): number;
+  /** Transfer mode: runs a control step of this pool, writes its counts into the header and returns its address; 0 in shared mode. */
+  participant_header(participant: number, nowMs: number): number;
   /** Address of the last refusal: its code, and three numbers. */
   participant_refusal(participant: number): number;
   /** The thread's last call; afterwards it does not use the participant any more. */

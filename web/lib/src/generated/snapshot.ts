@@ -66,7 +66,7 @@ export interface StreamFigures {
   readonly lost_frames: number;
   /** `null` before the first window. */
   readonly bytes_copied_per_window: number | null;
-  /** Calls of the WebAssembly allocator from the audio thread since its first quantum: 0, or the thread may have waited. */
+  /** Calls of the WebAssembly allocator in the quanta of the audio thread: 0, or the thread may have waited. */
   readonly allocator_calls: number;
 }
 
@@ -424,8 +424,10 @@ export interface MemoryFigures {
   readonly pages_grown: number;
 }
 
-/** What people look at twice a second. In transfer mode it describes the pool of the control worker only. */
+/** What people look at twice a second. In transfer mode all but the accounts describes the pool of the control worker only. */
 export interface Inspection {
+  /** What each user of a pool with a stated need holds. In transfer mode with those of the worklets' pools. */
+  readonly accounts: readonly HalfAccount[];
   readonly arena: ArenaMap;
   readonly demand: readonly ClassDemand[];
   /** Requested sizes in samples, rounded up to a cache line, with the number of requests. */
@@ -439,6 +441,20 @@ export interface Inspection {
   readonly profile: string;
   /** The source of the costs of JavaScript objects; `null` if there is none, and `js_gc_pressure_reduction` with it. */
   readonly unit_costs: string | null;
+}
+
+/** The account of one half. */
+export interface HalfAccount {
+  /** The user of the half, for example `stream 3 capture`. */
+  readonly name: string;
+  /** The sample memory that the user stated as its need when it was opened. */
+  readonly bytes_stated: number;
+  /** The sample memory of the half's buffers, idle or in use, at the last control step. */
+  readonly bytes_held: number;
+  /** The part of it that was in use. */
+  readonly bytes_leased: number;
+  /** The most that was in use at a time. An upper bound if the half uses several classes: the sum of their peaks. */
+  readonly bytes_peak: number;
 }
 
 /**

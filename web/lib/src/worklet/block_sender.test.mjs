@@ -31,7 +31,7 @@ function sender() {
   const arrived = { windows: [], counts: [] };
   windows.port2.onmessage = ({ data }) => arrived.windows.push(data);
   counts.port2.onmessage = ({ data }) => arrived.counts.push(data);
-  const one = new BlockSender(exports, 1, memory, config, { windows: windows.port1, counts: counts.port1 });
+  const one = new BlockSender(exports, 1, memory, config, { windows: windows.port1, counts: counts.port1 }, () => {});
   new Float32Array(memory.buffer, 1024, 8).forEach((_, at, samples) => (samples[at] = at));
   return { sender: one, calls, arrived, host: counts.port2, send: (count) => ((waiting += count), one.send()) };
 }

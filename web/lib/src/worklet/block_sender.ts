@@ -7,7 +7,7 @@ const KEPT_VIEWS = 3;
 
 /**
  * Transfer mode: complete windows are sent in a fixed set of `ArrayBuffer`s, which are returned and reused. While all of them are in
- * transit, windows are skipped and counted; the audio thread never waits.
+ * transit, windows are skipped and counted; the audio thread never waits. `afterMessage` is called after each message with blocks.
  */
 export class BlockSender {
   private readonly exports: TapExports;
@@ -28,7 +28,14 @@ export class BlockSender {
   /** Reused, so that sending makes no array. */
   private readonly transfer: ArrayBuffer[] = [];
 
-  constructor(exports: TapExports, tap: number, memory: WebAssembly.Memory, config: StreamConfig, ports: BlockPorts) {
+  constructor(
+    exports: TapExports,
+    tap: number,
+    memory: WebAssembly.Memory,
+    config: StreamConfig,
+    ports: BlockPorts,
+    afterMessage: () => void,
+  ) {
     this.exports = exports;
     this.tap = tap;
     this.config = config;
@@ -48,6 +55,7 @@ export class BlockSender {
         if (block.byteLength === headerBytes) this.counts = block;
         else this.blocks[this.idle++] = block;
       }
+      afterMessage();
     };
   }
 

@@ -24,7 +24,8 @@ export class TapProcessor extends AudioWorkletProcessor {
     this.port.onmessage = ({ data }: MessageEvent<ToTap>) => {
       if (this.running === null) return;
       if (data.kind === 'blocks') {
-        if (!this.faulted) this.running.startSending(data.ports);
+        const running = this.running;
+        if (!this.faulted) running.startSending(data.ports, () => this.step(running));
       } else if (data.kind === 'report') {
         // For an offline context that is suspended until its windows were read.
         this.say({ kind: 'progress', ...this.running.progress(this.faulted) });
@@ -45,6 +46,16 @@ export class TapProcessor extends AudioWorkletProcessor {
       this.fault(this.running, thrown);
     }
     return true;
+  }
+
+  /** Transfer mode: one bounded control step of the worklet's pool, between quanta. */
+  private step(running: RunningTap): void {
+    if (this.running !== running || this.faulted) return;
+    try {
+      running.step();
+    } catch (thrown) {
+      this.fault(running, thrown);
+    }
   }
 
   private fault(running: RunningTap, thrown: unknown): void {
@@ -98,8 +109,8 @@ class RunningTap {
     this.mostFrames = this.exports.tap_most_frames();
   }
 
-  startSending(ports: BlockPorts): void {
-    this.sender = new BlockSender(this.exports, this.tap, this.memory, this.config, ports);
+  startSending(ports: BlockPorts, afterMessage: () => void): void {
+    this.sender = new BlockSender(this.exports, this.tap, this.memory, this.config, ports, afterMessage);
     // Windows may have been completed before the blocks were there.
     this.sender.send();
   }
@@ -124,6 +135,10 @@ class RunningTap {
       if (exports.tap_commit(this.tap) < 0) throw notOpen();
       if (this.sender !== null) this.sender.send();
     }
+  }
+
+  step(): void {
+    this.exports.tap_step(this.tap);
   }
 
   progress(faulted: boolean): Progress {
