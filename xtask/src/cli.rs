@@ -75,16 +75,22 @@ mod tests {
             headless: None,
             input: None,
             json: None,
+            check: false,
+            turns: false,
+            note: None,
             fault: None,
         };
         assert_eq!(parsed("demo").unwrap(), Command::Demo(plain));
-        let line = "demo --port 5000 --mode transfer --headless 10 --input a.wav --json /r.json --fault leak-one";
+        let line = "demo --port 5000 --mode transfer --headless 10 --input a.wav --json /r.json --check --turns --note A4 --fault leak-one";
         let full = Demo {
             port: 5000,
             mode: Mode::Transfer,
             headless: Some(10),
             input: Some(std::env::current_dir().unwrap().join("a.wav")),
             json: Some("/r.json".into()),
+            check: true,
+            turns: true,
+            note: Some("A4".into()),
             fault: Some("leak-one".into()),
         };
         assert_eq!(parsed(line).unwrap(), Command::Demo(full));

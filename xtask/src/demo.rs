@@ -35,6 +35,15 @@ pub(crate) struct Demo {
     /// Write the report of the headless run to this file
     #[arg(long, value_name = "FILE", value_parser = absolute, requires = "headless")]
     pub(crate) json: Option<PathBuf>,
+    /// Fail if the headless run breaks a bound: note, skips, hit rate, leaks, late events, memory, garbage, copies
+    #[arg(long, requires = "headless")]
+    pub(crate) check: bool,
+    /// Open and close streams with odd windows beside the main one during the headless run
+    #[arg(long, requires = "headless")]
+    pub(crate) turns: bool,
+    /// The note that `--check` expects; without it the note that is named most often
+    #[arg(long, value_name = "NAME", requires = "check")]
+    pub(crate) note: Option<String>,
     /// Make a fault, which the report of the headless run must show
     #[arg(long, value_parser = ["leak-one"], requires = "headless")]
     pub(crate) fault: Option<String>,
@@ -106,6 +115,14 @@ fn drive(
     }
     if let Some(fault) = &options.fault {
         driver.arg("--fault").arg(fault);
+    }
+    if let Some(note) = &options.note {
+        driver.arg("--note").arg(note);
+    }
+    for (flag, given) in [("--check", options.check), ("--turns", options.turns)] {
+        if given {
+            driver.arg(flag);
+        }
     }
     let mut child = process::spawn(driver.env("CHROMIUM", browser))?;
     wait(&mut child, stop)

@@ -1,5 +1,5 @@
 import { Wavepool } from '../../lib/src/index.ts';
-import type { Mode } from '../../lib/src/index.ts';
+import type { Mode, Tuner as Stream } from '../../lib/src/index.ts';
 import { Charts } from './charts.ts';
 import { Dashboard } from './dashboard.ts';
 import { byId, Text } from './dom.ts';
@@ -19,6 +19,11 @@ import { Tuner } from './tuner.ts';
 interface WavepoolDemo {
   report(): Report | null;
   fault(name: 'leak-one' | 'spin'): Promise<void>;
+  /** What the pool holds now, and the most that was in use at a time lately; null before it was inspected. */
+  memory(): { readonly held: number; readonly peak: number } | null;
+  /** Opens a second stream on the sound; `closeBeside` closes it. */
+  openBeside(window: number, hop: number): Promise<void>;
+  closeBeside(): Promise<void>;
   /** What leaving the page does; how many buffers did not come back. */
   close(): Promise<{ leaked: number }>;
 }
@@ -167,7 +172,20 @@ function run(wavepool: Wavepool, dashboard: Dashboard): void {
     else notice.show(new Problem('There is nothing to report yet: choose a sound first.'));
   });
   const close = (): Promise<{ leaked: number }> => wavepool.close();
-  window.wavepoolDemo = { report, fault: (name) => wavepool.fault(name), close };
+  let beside: Stream | null = null;
+  window.wavepoolDemo = {
+    report,
+    fault: (name) => wavepool.fault(name),
+    memory: () => log.memory,
+    openBeside: async (window, hop) => {
+      beside = await session.tuneBeside(window, hop);
+    },
+    closeBeside: async () => {
+      await beside?.close();
+      beside = null;
+    },
+    close,
+  };
   for (const gesture of ['pointerdown', 'keydown']) document.addEventListener(gesture, () => session.wake());
   // Gives everything back while the worker still runs. A page kept for the back button starts anew.
   window.addEventListener('pagehide', () => void close());

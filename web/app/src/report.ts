@@ -1,4 +1,4 @@
-import type { BusFigures, EventTally, MemoryFigures, Mode, ModuleState, Note, PoolMetrics, Snapshot, StreamFigures } from '../../lib/src/index.ts';
+import type { BusFigures, DispatchGap, EventTally, MemoryFigures, Mode, ModuleState, Note, PoolMetrics, Snapshot, StreamFigures } from '../../lib/src/index.ts';
 
 /** Notes kept of one stream: about seven minutes at 47 windows a second. */
 const mostNotes = 20_000;
@@ -20,6 +20,7 @@ export interface Report {
   readonly skipped_windows: number;
   readonly interrupted_windows: number;
   readonly bytes_copied_per_window: number | null;
+  readonly allocator_calls: number;
   readonly notes: readonly Note[];
   /** The oldest ones, once the log is full. */
   readonly notes_forgotten: number;
@@ -27,6 +28,8 @@ export interface Report {
   /** Acquires after the stream's first second, when the pool should be warm. */
   readonly steady: { readonly hits: number; readonly misses: number; readonly hit_rate_percentage: number | null } | null;
   readonly bus: BusFigures;
+  /** The times without a delivery of events, by what the control worker did meanwhile. */
+  readonly dispatch_gaps: readonly DispatchGap[];
   readonly tally: EventTally;
   readonly modules: readonly ModuleState[];
   readonly memory: MemoryFigures;
@@ -37,6 +40,7 @@ export interface Report {
 /** Remembers one stream: its notes, bounded, and the last figures of everything else. */
 export class SessionLog {
   #last: Snapshot | null = null;
+  #memory: { readonly held: number; readonly peak: number } | null = null;
   #stream: StreamFigures | null = null;
   #source: string | null = null;
   #notes: Note[] = [];
@@ -58,6 +62,7 @@ export class SessionLog {
 
   add(snapshot: Snapshot): void {
     this.#last = snapshot;
+    if (snapshot.inspection) this.#memory = { held: snapshot.pool.bytes_held, peak: snapshot.inspection.peak_bytes };
     if (snapshot.stream) {
       this.#stream = snapshot.stream;
       if (snapshot.stream.frames >= snapshot.stream.sample_rate) this.#steady ??= { from: snapshot.pool, to: snapshot.pool };
@@ -70,6 +75,11 @@ export class SessionLog {
       this.#forgotten += this.#notes.length - mostNotes;
       this.#notes.splice(0, this.#notes.length - mostNotes);
     }
+  }
+
+  /** What the pool holds, and the most that was in use at a time lately; null before the first inspection. */
+  get memory(): { readonly held: number; readonly peak: number } | null {
+    return this.#memory;
   }
 
   /** The stream is closed: its final figures are later than those of any snapshot before. */
@@ -97,11 +107,13 @@ export class SessionLog {
       skipped_windows: stream?.skipped_windows ?? 0,
       interrupted_windows: stream?.interrupted_windows ?? 0,
       bytes_copied_per_window: stream?.bytes_copied_per_window ?? null,
+      allocator_calls: stream?.allocator_calls ?? 0,
       notes: this.#notes,
       notes_forgotten: this.#forgotten,
       pool: last.pool,
       steady: this.#steadyRate(),
       bus: last.bus,
+      dispatch_gaps: last.dispatch_gaps,
       tally: last.tally,
       modules: last.modules,
       memory: last.memory,

@@ -129,6 +129,12 @@ export class Session {
     this.#tuner = tuner;
   }
 
+  /** Another tuner on the same sound, beside the one that is shown. */
+  async tuneBeside(window: number, hop: number): Promise<Tuner> {
+    if (!this.#source) throw new Problem('Nothing sounds: choose a sound first.');
+    return this.#wavepool.tuner(this.#source.node, { window, hop, channels: 1 });
+  }
+
   /** The tuner is gone, the sound is not: opens another one on it. */
   async retune(): Promise<void> {
     await this.#enqueue(async () => {

@@ -4,7 +4,7 @@
 pub(super) type Name = (&'static str, &'static str);
 
 /// The types of a snapshot, which the page's users see. In the order of the file.
-pub(super) const SNAPSHOT: [Name; 30] = [
+pub(super) const SNAPSHOT: [Name; 32] = [
     ("Snapshot", "Snapshot"),
     ("Mode", "Mode"),
     ("StreamFigures", "StreamFigures"),
@@ -20,6 +20,8 @@ pub(super) const SNAPSHOT: [Name; 30] = [
     ("LaneStats", "LaneFigures"),
     ("Latency", "Latency"),
     ("EventRecord", "BusEvent"),
+    ("DispatchGap", "DispatchGap"),
+    ("Activity", "Activity"),
     ("Tally", "EventTally"),
     ("ModuleHealth", "ModuleState"),
     ("MemoryFigures", "MemoryFigures"),

@@ -185,7 +185,7 @@ impl Demand {
 
     /// The most bytes in use at a time over all windows.
     #[must_use]
-    pub(crate) fn peak_bytes(&self) -> usize {
+    pub fn peak_bytes(&self) -> usize {
         self.peak_samples
             .iter()
             .max()

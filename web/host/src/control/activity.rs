@@ -3,10 +3,13 @@
 //! In shared mode the page reads them several times a second. In transfer mode they are written as well, which costs three
 //! stores, but no other thread can read them.
 
+use serde::Serialize;
+
 use crate::sync::atomic::{AtomicU32, Ordering};
 
 /// A piece of work. The page uses the same numbers: `ACTIVITIES` of `web/lib/src/page/watchdog.ts`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 #[repr(u32)]
 pub(crate) enum Activity {
     /// None, or code of JavaScript.
@@ -19,6 +22,20 @@ pub(crate) enum Activity {
     Exercise = 3,
     /// The pool's control step.
     ControlStep = 4,
+    /// Writing the figures for the page.
+    Report = 5,
+}
+
+impl Activity {
+    /// All of them, in the order of their numbers.
+    pub(crate) const ALL: [Self; 6] = [
+        Self::Idle,
+        Self::Events,
+        Self::Window,
+        Self::Exercise,
+        Self::ControlStep,
+        Self::Report,
+    ];
 }
 
 /// Written by the control worker, read by the page: the number of pieces of work begun (wrapping), the activity, its stream.
@@ -33,6 +50,15 @@ pub(crate) fn begin(activity: Activity, stream: u32) {
     now.store(activity as u32, Ordering::Relaxed);
     let next = begun.load(Ordering::Relaxed).wrapping_add(1);
     begun.store(next, Ordering::Relaxed);
+}
+
+/// The activity that began last.
+pub(crate) fn current() -> Activity {
+    // Relaxed: this thread wrote it.
+    let number = WORDS[1].load(Ordering::Relaxed);
+    let mut all = Activity::ALL.into_iter();
+    all.find(|activity| *activity as u32 == number)
+        .unwrap_or(Activity::Idle)
 }
 
 /// The address of the words.

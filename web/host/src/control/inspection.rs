@@ -54,7 +54,10 @@ impl Inspector {
         let optimizer = data.optimizer()?;
         let classes = self.demand.classes.iter().filter(|class| !class.retired);
         let sizes = optimizer.demand().sizes.iter();
+        let remote: Vec<_> = remote.collect();
+        let peaks = remote.iter().map(|account| account.bytes_peak);
         Some(Inspection {
+            peak_bytes: self.demand.peak_bytes() + peaks.sum::<usize>(),
             accounts: data.accounts().cloned().chain(remote).collect(),
             arena: data.control()?.arena_map(MAX_SPANS),
             demand: classes
@@ -87,6 +90,9 @@ type Bar = (u64, u64);
 /// What people look at twice a second. In transfer mode all but the accounts describes the pool of the control worker only.
 #[derive(Serialize)]
 pub(crate) struct Inspection {
+    /// The most sample memory in use at a time over the last ten seconds with requests. In transfer mode with the peaks of the worklets'
+    /// pools since they were opened.
+    peak_bytes: usize,
     /// What each user of a pool with a stated need holds. In transfer mode with those of the worklets' pools.
     accounts: Vec<HalfAccount>,
     arena: ArenaMap,

@@ -8,6 +8,7 @@ use wavepool::modules::data_management::{
 use wavepool::registry::{ModuleError, ModuleRegistry};
 
 use super::activity::{self, Activity};
+use super::dispatch_gaps::DispatchGaps;
 use crate::shared::platform::{now_ms, set_bus_time};
 
 /// The most events of one delivery, so that it is bounded.
@@ -17,6 +18,7 @@ const EVENTS_PER_DISPATCH: usize = 4096;
 pub(crate) struct Instance {
     /// For the host's own events. Made at boot, so that it exists also when the limit of publishers is reached.
     publisher: Publisher,
+    pub(crate) gaps: DispatchGaps,
     pub(crate) registry: ModuleRegistry,
 }
 
@@ -27,6 +29,7 @@ impl Instance {
     ) -> Result<Self, ModuleError> {
         Ok(Self {
             publisher: bus.publisher()?,
+            gaps: DispatchGaps::new(now_ms()),
             registry: ModuleRegistry::builder(bus).configure(config).boot()?,
         })
     }
@@ -59,9 +62,12 @@ impl Instance {
 
     /// Delivers pending events. Sets the bus's time first, so that latencies are not measured with an old time.
     pub(crate) fn dispatch(&self) {
+        let begin_ms = now_ms();
+        self.gaps.begin(activity::current(), begin_ms);
         activity::begin(Activity::Events, 0);
-        set_bus_time(self.bus(), (now_ms() * 1e6) as u64);
+        set_bus_time(self.bus(), (begin_ms * 1e6) as u64);
         self.bus().pump(EVENTS_PER_DISPATCH);
+        self.gaps.end(now_ms());
     }
 
     /// Publishes that leases were reclaimed whose memory was lost.

@@ -4,6 +4,7 @@ mod activity;
 mod all_counts;
 mod closing;
 mod dashboard_events;
+mod dispatch_gaps;
 #[cfg(test)]
 mod ended_threads;
 mod exercise;

@@ -5,6 +5,7 @@ use wavepool::modules::data_management::sizing::demand_trace::TraceError;
 use wavepool::modules::data_management::{PoolMetrics, SettingError};
 use wavepool::registry::ModuleError;
 
+use super::activity::{self, Activity};
 use super::all_counts::AllCounts;
 use super::dashboard_events::DashboardEvents;
 use super::feeds::Feeds;
@@ -59,6 +60,7 @@ impl Reports {
         instance: &Instance,
         counted: AllCounts<'_>,
     ) -> Result<String, ModuleError> {
+        activity::begin(Activity::Report, 0);
         let control = instance.control().ok_or("the pool is not running")?;
         let (mut counts, recyclings_counted) = counted.pools(control);
         let with_events = PoolMetrics::from_counts(&counts);
@@ -76,12 +78,14 @@ impl Reports {
             }
         };
         instance.dispatch();
+        activity::begin(Activity::Report, 0);
         let recording = self.recording.as_ref().map(Recording::figures);
         let data = instance.data();
         let remote = counted.streams.remote_accounts();
         let inspector = &mut self.inspector;
         let inspection = data.and_then(|data| inspector.inspect(now_ms(), data, remote, recording));
         instance.dispatch();
+        activity::begin(Activity::Report, 0);
         let streams = counted.streams.iter();
         let streams: Vec<_> = { streams }
             .map(|(number, stream)| stream.figures(number))
@@ -97,6 +101,7 @@ impl Reports {
             notes: collected.notes.drain(..).collect(),
             level: collected.level,
             bus: instance.bus().stats(),
+            dispatch_gaps: instance.gaps.figures(),
             events: collected.events.drain(..).collect(),
             tally,
             pool,
@@ -110,6 +115,7 @@ impl Reports {
         let json = serde_json::to_string(&snapshot)?;
         drop(collected);
         instance.dispatch();
+        activity::begin(Activity::Idle, 0);
         Ok(json)
     }
 }

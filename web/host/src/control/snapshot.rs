@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::dashboard_events::{LevelRecord, NoteRecord};
+use super::dispatch_gaps::DispatchGap;
 use super::feeds::FeedFigures;
 use super::inspection::Inspection;
 use super::memory::MemoryFigures;
@@ -33,6 +34,8 @@ pub(crate) struct Snapshot<'a> {
     pub(crate) level: Option<LevelRecord>,
     pub(crate) pool: PoolMetrics,
     pub(crate) bus: BusStats,
+    /// The times without a delivery of events, by what the control worker did meanwhile.
+    pub(crate) dispatch_gaps: Vec<DispatchGap>,
     /// The events since the last snapshot, oldest first, at most 64.
     pub(crate) events: Vec<EventRecord>,
     pub(crate) tally: Tally,

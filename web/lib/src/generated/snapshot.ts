@@ -19,6 +19,8 @@ export interface Snapshot {
   readonly level: Level | null;
   readonly pool: PoolMetrics;
   readonly bus: BusFigures;
+  /** The times without a delivery of events, by what the control worker did meanwhile. */
+  readonly dispatch_gaps: readonly DispatchGap[];
   /** The events since the last snapshot, oldest first, at most 64. */
   readonly events: readonly BusEvent[];
   readonly tally: EventTally;
@@ -392,6 +394,31 @@ export interface BusEvent {
   readonly data: Readonly<Record<string, unknown>>;
 }
 
+/** The deliveries that had to wait for one kind of activity. */
+export interface DispatchGap {
+  /** What the worker did meanwhile; `idle` is its own JavaScript, and its sleep. */
+  readonly activity: Activity;
+  /** Deliveries after this activity. */
+  readonly deliveries: number;
+  /** Those of them for which a Critical event can have waited longer than its deadline. */
+  readonly late: number;
+  /** The longest time without a delivery. */
+  readonly max_ms: number;
+  /** The sum of the times above the deadline. */
+  readonly late_ms: number;
+}
+
+/**
+ * A piece of work. The page uses the same numbers: `ACTIVITIES` of `web/lib/src/page/watchdog.ts`.
+ * - `idle`: None, or code of JavaScript.
+ * - `events`: Delivering events.
+ * - `window`: Analysing a window of the stream with the number in the third word.
+ * - `exercise`: The requests of the exercise.
+ * - `control_step`: The pool's control step.
+ * - `report`: Writing the figures for the page.
+ */
+export type Activity = 'idle' | 'events' | 'window' | 'exercise' | 'control_step' | 'report';
+
 /** The counts in events beside the counts of the pools: equal, unless events were lost. */
 export interface EventTally {
   readonly allocation_events: number;
@@ -426,6 +453,11 @@ export interface MemoryFigures {
 
 /** What people look at twice a second. In transfer mode all but the accounts describes the pool of the control worker only. */
 export interface Inspection {
+  /**
+   * The most sample memory in use at a time over the last ten seconds with requests. In transfer mode with the peaks of the worklets'
+   * pools since they were opened.
+   */
+  readonly peak_bytes: number;
   /** What each user of a pool with a stated need holds. In transfer mode with those of the worklets' pools. */
   readonly accounts: readonly HalfAccount[];
   readonly arena: ArenaMap;

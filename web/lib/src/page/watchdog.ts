@@ -16,6 +16,7 @@ const ACTIVITIES: readonly ((stream: number) => string)[] = [
   (stream) => `analysing a window of stream ${stream}`,
   () => 'exercising the pool',
   () => 'running a control step of the pool',
+  () => 'writing the figures for the page',
 ];
 
 /** Shared mode: words that the worker writes before each piece of its work. */

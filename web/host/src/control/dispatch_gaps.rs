@@ -1,0 +1,74 @@
+//! The times between two deliveries of events, by what the control worker did meanwhile: the causes of late events.
+
+use core::cell::Cell;
+
+use serde::Serialize;
+
+use super::activity::Activity;
+
+/// The deadline of a Critical event, in milliseconds.
+const DEADLINE_MS: f64 = 0.5;
+
+/// The deliveries that had to wait for one kind of activity.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub(crate) struct DispatchGap {
+    /// What the worker did meanwhile; `idle` is its own JavaScript, and its sleep.
+    activity: Activity,
+    /// Deliveries after this activity.
+    deliveries: u32,
+    /// Those of them for which a Critical event can have waited longer than its deadline.
+    late: u32,
+    /// The longest time without a delivery.
+    max_ms: f64,
+    /// The sum of the times above the deadline.
+    late_ms: f64,
+}
+
+/// The gaps since boot.
+#[derive(Debug)]
+pub(crate) struct DispatchGaps {
+    gaps: [Cell<DispatchGap>; Activity::ALL.len()],
+    /// When the last delivery ended.
+    ended_ms: Cell<f64>,
+}
+
+impl DispatchGaps {
+    pub(crate) fn new(now_ms: f64) -> Self {
+        let gap = |activity| {
+            Cell::new(DispatchGap {
+                activity,
+                deliveries: 0,
+                late: 0,
+                max_ms: 0.0,
+                late_ms: 0.0,
+            })
+        };
+        Self {
+            gaps: Activity::ALL.map(gap),
+            ended_ms: Cell::new(now_ms),
+        }
+    }
+
+    /// Records that a delivery begins at `now_ms`, after the activity.
+    pub(crate) fn begin(&self, activity: Activity, now_ms: f64) {
+        let waited_ms = now_ms - self.ended_ms.get();
+        let gap = &self.gaps[activity as usize];
+        let mut sum = gap.get();
+        let is_late = waited_ms > DEADLINE_MS;
+        sum.deliveries = sum.deliveries.wrapping_add(1);
+        sum.late += u32::from(is_late);
+        sum.max_ms = sum.max_ms.max(waited_ms);
+        sum.late_ms += if is_late { waited_ms } else { 0.0 };
+        gap.set(sum);
+    }
+
+    /// Records that the delivery has ended.
+    pub(crate) fn end(&self, now_ms: f64) {
+        self.ended_ms.set(now_ms);
+    }
+
+    /// The gaps after each activity.
+    pub(crate) fn figures(&self) -> Vec<DispatchGap> {
+        self.gaps.iter().map(Cell::get).collect()
+    }
+}
