@@ -267,7 +267,9 @@ pub(super) struct PooledBlocks {
 impl Side for PooledBlocks {
     fn quantum(&mut self, input: Stereo<'_>, first_frame: u64) {
         if first_frame.is_multiple_of(QUANTA_PER_TICK * QUANTUM as u64) {
-            self.buffers.half_mut().unwrap().begin_quantum(first_frame);
+            let half = self.buffers.half_mut();
+            half.into_iter()
+                .for_each(|half| half.begin_quantum(first_frame));
         }
         let Ok(buffer) = self.buffers.get_mut("mix") else {
             return;

@@ -13,10 +13,9 @@ const criticalDeadlineNs = 500_000;
 /**
  * The broken bounds of a run. `series` has a sample for each half second: `{ seconds, held, peak, youngest }`, where `youngest` is the
  * age in seconds of the stream that was opened last, and `closed` the seconds since one was closed, or null. `note` is the expected note;
- * without one it is the one that was named most often. `floorNs` is the 99th percentile of what the machine takes to wake the control
- * worker too late.
+ * without one it is the one that was named most often. `alone` says that no stream was opened or closed meanwhile, which makes garbage.
  */
-export function broken(report, series, { note = null, floorNs = 0 } = {}) {
+export function broken(report, series, { note = null, alone = true } = {}) {
   const found = [];
   const bound = (holds, sentence) => {
     if (!holds) found.push(sentence);
@@ -46,16 +45,20 @@ export function broken(report, series, { note = null, floorNs = 0 } = {}) {
     bound(delivered === published && dropped === 0, `the ${lane} lane delivered ${delivered} of ${published} events and dropped ${dropped}`);
   }
   const { late, delivered, latency } = bus.critical;
-  const mostLate = Math.max(criticalDeadlineNs, floorNs);
-  if (report.mode === 'shared' && floorNs <= criticalDeadlineNs) {
-    bound(late <= lateShare * delivered, `${late} of ${delivered} Critical events were late; at most ${100 * lateShare} % may be`);
-  }
+  const floor = floorShare(report);
   if (report.mode === 'shared') {
-    bound((latency?.p99_ns ?? 0) <= mostLate, `99 % of the Critical events took up to ${latency?.p99_ns / 1e6} ms; at most ${mostLate / 1e6} ms are allowed`);
+    const most = lateShare + floor;
+    bound(late <= most * delivered, `${late} of ${delivered} Critical events were late; at most ${(100 * most).toFixed(1)} % may be, with ${(100 * floor).toFixed(1)} % because the machine woke the worker late`);
+    // Where the machine alone makes more than one event in a hundred late, the percentile says nothing about the program.
+    if (floor < lateShare) {
+      bound((latency?.p99_ns ?? 0) <= criticalDeadlineNs, `99 % of the Critical events took up to ${latency?.p99_ns / 1e6} ms; at most ${criticalDeadlineNs / 1e6} ms are allowed`);
+    }
+    const [busy, time] = [busyShare(report), 100 * lateShare];
+    bound(busy <= lateShare, `the control worker did not deliver events for ${(100 * busy).toFixed(1)} % of the time, because of its other work; at most ${time} % are allowed`);
   }
 
   if (report.mode === 'shared') {
-    bound(gc !== null && gc.minor + gc.major === 0, `the audio thread made ${gc ? gc.minor + gc.major : 'an unknown number of'} collections; none are allowed`);
+    bound(!alone || gc !== null && gc.minor + gc.major === 0, `the audio thread made ${gc ? gc.minor + gc.major : 'an unknown number of'} collections; none are allowed`);
     bound(report.memory.pages_grown === 0, `the memory grew by ${report.memory.pages_grown} pages; it must not`);
   }
   const copies = report.mode === 'shared' ? 1 : 2;
@@ -68,6 +71,23 @@ export function broken(report, series, { note = null, floorNs = 0 } = {}) {
   }
   if (aged.length > 0) bound(bus.high.published > 0, 'no sizing plan was applied, though demand has aged');
   return found;
+}
+
+/**
+ * The share of the time in which events waited longer than the Critical deadline because the control worker slept longer than it had
+ * asked for: what the machine's scheduler adds, in the same run.
+ */
+export function floorShare(report) {
+  return waitShare(report, (activity) => activity === 'idle');
+}
+
+/** The same because of the worker's own work. */
+function busyShare(report) {
+  return waitShare(report, (activity) => activity !== 'idle');
+}
+
+function waitShare({ dispatch_gaps: gaps, frames, sample_rate: rate }, wanted) {
+  return gaps.filter(({ activity }) => wanted(activity)).reduce((sum, { late_ms }) => sum + late_ms, 0) / ((frames / rate) * 1000);
 }
 
 /** The largest held ÷ peak of the samples that are checked; null without one. */

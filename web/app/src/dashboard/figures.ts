@@ -14,11 +14,14 @@ interface Figure {
   verdict?(pool: PoolMetrics, underruns: number | null, leaked: number): Verdict;
 }
 
-/** By unit costs that a benchmark measured: its tooltip names which. */
+/** An estimate from counted objects and the unit costs that a benchmark measured: its tooltip names the engine. */
 const weighed: Figure = {
-  label: 'GC pressure saved',
+  label: 'GC pressure saved, estimated',
   value: (pool) => percent(pool.js_gc_pressure_reduction),
-  detail: (pool) => `${counted(pool.wasm_js_boundary_allocations, 'object')} made at the boundary`,
+  detail: (pool) =>
+    pool.js_gc_pressure_reduction === null
+      ? 'no window has reached JavaScript'
+      : `${counted(pool.wasm_js_boundary_allocations, 'object')} made at the boundary`,
   verdict: (pool) => judge(pool.js_gc_pressure_reduction, (share) => share >= 10),
 };
 

@@ -24,17 +24,20 @@ pub(crate) enum Activity {
     ControlStep = 4,
     /// Writing the figures for the page.
     Report = 5,
+    /// Opening or closing a stream or a participant.
+    Request = 6,
 }
 
 impl Activity {
     /// All of them, in the order of their numbers.
-    pub(crate) const ALL: [Self; 6] = [
+    pub(crate) const ALL: [Self; 7] = [
         Self::Idle,
         Self::Events,
         Self::Window,
         Self::Exercise,
         Self::ControlStep,
         Self::Report,
+        Self::Request,
     ];
 }
 

@@ -27,7 +27,7 @@ use super::streams::Streams;
 use super::totals::Totals;
 use crate::shared::block_header::HEADER_BYTES;
 use crate::shared::exports::{ThreadHandle, ThreadState};
-use crate::shared::platform::install_panic_note;
+use crate::shared::platform::{install_panic_note, now_ms};
 use crate::shared::unit_costs::ObjectCounts;
 
 /// The host of a page.
@@ -192,6 +192,17 @@ impl Host {
     }
 }
 
+impl Host {
+    /// Records that a request of the page is served, before which no events may have been delivered for a while: without a stream or
+    /// a participant nobody publishes any.
+    fn begin_request(&self) {
+        if self.streams.is_empty() && self.participants.is_empty() {
+            self.instance.gaps.end(now_ms());
+        }
+        activity::begin(Activity::Request, 0);
+    }
+}
+
 /// Streams.
 #[wasm_bindgen]
 impl Host {
@@ -202,6 +213,7 @@ impl Host {
     #[wasm_bindgen(js_name = openStream)]
     pub fn open_stream(&mut self, options: &str) -> Result<u32, JsError> {
         let options: StreamOptions = serde_json::from_str(options)?;
+        self.begin_request();
         let Self {
             streams,
             instance,
@@ -282,6 +294,7 @@ impl Host {
     #[wasm_bindgen(js_name = closeStream)]
     pub unsafe fn close_stream(&mut self, stream: u32, worklet: u8, consumer: u8) {
         let ends = [worklet, consumer].map(ThreadState::from);
+        self.begin_request();
         let Self {
             streams,
             instance,
@@ -366,6 +379,7 @@ impl Host {
     /// If the limit of holders, pool halves or publishers is reached.
     #[wasm_bindgen(js_name = openParticipant)]
     pub fn open_participant(&mut self) -> Result<u32, JsError> {
+        self.begin_request();
         let Self {
             participants,
             instance,

@@ -17,10 +17,14 @@ const PERIOD_MS: f64 = 500.0;
 const MAX_SPANS: usize = 2048;
 /// Demand is measured over four windows of this length.
 const WINDOW_MS: f64 = 2500.0;
+/// The peak of use is measured over as many of this length.
+const PEAK_WINDOW_MS: f64 = 750.0;
 
 /// Measures the demand of all halves of this memory's pool together. The optimizer measures those with a stated need one by one.
 pub(crate) struct Inspector {
     demand: Demand,
+    /// The same over a shorter time, for the peak.
+    lately: Demand,
     inspected_ms: f64,
 }
 
@@ -28,6 +32,7 @@ impl Inspector {
     pub(crate) fn new() -> Result<Self, SettingError> {
         Ok(Self {
             demand: Demand::new(WINDOW_MS)?,
+            lately: Demand::new(PEAK_WINDOW_MS)?,
             inspected_ms: f64::NEG_INFINITY,
         })
     }
@@ -36,6 +41,7 @@ impl Inspector {
     pub(crate) fn observe(&mut self, now_ms: f64, data: &DataManagementModule) {
         if let Some(metrics) = data.observed() {
             self.demand.observe(now_ms, metrics);
+            self.lately.observe(now_ms, metrics);
         }
     }
 
@@ -57,7 +63,7 @@ impl Inspector {
         let remote: Vec<_> = remote.collect();
         let peaks = remote.iter().map(|account| account.bytes_peak);
         Some(Inspection {
-            peak_bytes: self.demand.peak_bytes() + peaks.sum::<usize>(),
+            peak_bytes: self.lately.peak_bytes() + peaks.sum::<usize>(),
             accounts: data.accounts().cloned().chain(remote).collect(),
             arena: data.control()?.arena_map(MAX_SPANS),
             demand: classes
@@ -90,7 +96,7 @@ type Bar = (u64, u64);
 /// What people look at twice a second. In transfer mode all but the accounts describes the pool of the control worker only.
 #[derive(Serialize)]
 pub(crate) struct Inspection {
-    /// The most sample memory in use at a time over the last ten seconds with requests. In transfer mode with the peaks of the worklets'
+    /// The most sample memory in use at a time over the last three seconds with requests. In transfer mode with the peaks of the worklets'
     /// pools since they were opened.
     peak_bytes: usize,
     /// What each user of a pool with a stated need holds. In transfer mode with those of the worklets' pools.

@@ -66,8 +66,12 @@ pub(crate) struct StreamFigures {
 }
 
 impl Stream {
-    /// Adds the windows that the worklet has delivered.
+    /// Adds the windows that reached JavaScript, and the objects made for them. The windows of a tuner in this memory never do.
     pub(crate) fn count_crossings(&self, crossed: &mut Crossings) {
+        if matches!(self.ends, StreamEnds::Analysed { .. }) {
+            return;
+        }
+        crossed.add_objects(self.counts.objects());
         let StreamConfig {
             channels, window, ..
         } = self.config;

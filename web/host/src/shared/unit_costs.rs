@@ -46,16 +46,22 @@ impl core::ops::AddAssign for ObjectCounts {
     }
 }
 
-/// The windows that were passed. Without a pool, each would have cost a message, and a typed array with its own memory per
-/// channel.
+/// The windows that reached JavaScript, and the objects made to pass them. Without a pool, each window would have cost a message, and
+/// a typed array with its own memory per channel.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Crossings {
     windows: u64,
     arrays: u64,
     sample_bytes: u64,
+    made: ObjectCounts,
 }
 
 impl Crossings {
+    /// Adds objects that were made to pass windows.
+    pub(crate) fn add_objects(&mut self, made: ObjectCounts) {
+        self.made += made;
+    }
+
     pub(crate) fn add(&mut self, windows: u64, channels: usize, samples: usize) {
         let arrays = windows * channels as u64;
         self.windows += windows;
@@ -64,7 +70,8 @@ impl Crossings {
     }
 }
 
-/// The boundary's part of the pool's metrics; without bytes if the costs were not measured.
+/// The boundary's part of the pool's metrics: all objects that were made, and the bytes of those for crossings beside the bytes of the
+/// unpooled way for the same crossings. Without bytes if the costs were not measured.
 pub(crate) fn boundary_counts(
     made: ObjectCounts,
     crossings: Crossings,
@@ -81,8 +88,10 @@ pub(crate) fn boundary_counts(
         [costs.view_bytes, costs.message_bytes, costs.array_bytes].map(u64::from);
     BoundaryCounts {
         objects,
-        bytes_allocated: (made.views * view + made.messages * message + made.buffers * array)
-            .saturating_add(made.buffer_bytes),
+        bytes_allocated: (crossings.made.views * view
+            + crossings.made.messages * message
+            + crossings.made.buffers * array)
+            .saturating_add(crossings.made.buffer_bytes),
         bytes_unpooled: crossings.windows * message
             + crossings.arrays * array
             + crossings.sample_bytes,
@@ -114,14 +123,22 @@ mod tests {
         };
         let mut crossings = Crossings::default();
         crossings.add(3, 2, 1000);
-        let unmeasured = boundary_counts(made, crossings, None);
-        assert_eq!((unmeasured.objects, reduction(unmeasured)), (16, None));
+        crossings.add_objects(made);
+        let elsewhere = ObjectCounts {
+            views: made.views + 90,
+            ..made
+        };
+        let unmeasured = boundary_counts(elsewhere, crossings, None);
+        assert_eq!((unmeasured.objects, reduction(unmeasured)), (106, None));
         let costs = ObjectCosts {
             view_bytes: 100,
             message_bytes: 200,
             array_bytes: 300,
         };
-        let measured = boundary_counts(made, crossings, Some(costs));
+        // Objects that passed no window are counted, and weigh nothing.
+        let none = boundary_counts(elsewhere, Crossings::default(), Some(costs));
+        assert_eq!((none.objects, reduction(none)), (106, None));
+        let measured = boundary_counts(elsewhere, crossings, Some(costs));
         assert_eq!(measured.bytes_allocated, 1000 + 800 + 600 + 5000);
         assert_eq!(measured.bytes_unpooled, 600 + 1800 + 24_000);
         let expected = (1.0 - 7400.0 / 26_400.0) * 100.0;

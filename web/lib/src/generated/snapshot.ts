@@ -416,8 +416,9 @@ export interface DispatchGap {
  * - `exercise`: The requests of the exercise.
  * - `control_step`: The pool's control step.
  * - `report`: Writing the figures for the page.
+ * - `request`: Opening or closing a stream or a participant.
  */
-export type Activity = 'idle' | 'events' | 'window' | 'exercise' | 'control_step' | 'report';
+export type Activity = 'idle' | 'events' | 'window' | 'exercise' | 'control_step' | 'report' | 'request';
 
 /** The counts in events beside the counts of the pools: equal, unless events were lost. */
 export interface EventTally {
@@ -454,7 +455,7 @@ export interface MemoryFigures {
 /** What people look at twice a second. In transfer mode all but the accounts describes the pool of the control worker only. */
 export interface Inspection {
   /**
-   * The most sample memory in use at a time over the last ten seconds with requests. In transfer mode with the peaks of the worklets'
+   * The most sample memory in use at a time over the last three seconds with requests. In transfer mode with the peaks of the worklets'
    * pools since they were opened.
    */
   readonly peak_bytes: number;

@@ -17,6 +17,7 @@ const ACTIVITIES: readonly ((stream: number) => string)[] = [
   () => 'exercising the pool',
   () => 'running a control step of the pool',
   () => 'writing the figures for the page',
+  () => 'opening or closing a stream or a pool',
 ];
 
 /** Shared mode: words that the worker writes before each piece of its work. */
