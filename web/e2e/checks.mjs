@@ -61,7 +61,7 @@ export function broken(report, series, { note = null, alone = true } = {}) {
     bound(!alone || gc !== null && gc.minor + gc.major === 0, `the audio thread made ${gc ? gc.minor + gc.major : 'an unknown number of'} collections; none are allowed`);
     bound(report.memory.pages_grown === 0, `the memory grew by ${report.memory.pages_grown} pages; it must not`);
   }
-  const copies = report.mode === 'shared' ? 1 : 2;
+  const copies = report.mode === 'shared' ? 1 : 3;
   const bytes = copies * report.window * report.channels * 4;
   bound(report.bytes_copied_per_window === bytes, `${report.bytes_copied_per_window} bytes were copied for each window; it must be ${bytes}`);
 

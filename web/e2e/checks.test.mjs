@@ -34,7 +34,7 @@ const lanes = (name, change) => ({ bus: { ...good.bus, [name]: { ...lane, ...cha
 
 test('run within all bounds breaks none', () => {
   assert.deepEqual(broken(good, [sample], { note: 'A4' }), []);
-  assert.deepEqual(broken({ ...good, mode: 'transfer', bytes_copied_per_window: 32768, gc: { minor: 3, major: 0 } }, []), []);
+  assert.deepEqual(broken({ ...good, mode: 'transfer', bytes_copied_per_window: 49152, gc: { minor: 3, major: 0 } }, []), []);
   assert.equal(worstHeldPerPeak([sample, { ...sample, held: 900, youngest: 3 }]), 1.5);
 });
 

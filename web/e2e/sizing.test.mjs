@@ -109,6 +109,7 @@ for (const [name, [profile, reason]] of Object.entries(useless)) {
     assert.doesNotMatch(await page.textContent('#mode-reason'), /could not be used/);
     await press(page, 'tone');
     await page.waitForFunction((key) => localStorage.getItem(key).includes('"samples":2048'), kept, { timeout: 10_000 });
+    await page.waitForFunction(() => window.wavepoolDemo.report().pool.pool_hits > 0);
     const last = await stop(page);
     assert.equal(last.pool.hit_rate_percentage, 100);
     assert.deepEqual(classes(last), [256, 512, 1024, 2048, 4096]);
