@@ -236,3 +236,14 @@ for (const [width, colorScheme] of [[360, 'light'], [1440, 'dark']]) {
     assert.equal((await stop(page)).leaked, 0);
   }, { viewport: { width, height: 900 }, colorScheme });
 }
+
+onPage('memory pressure that the person sets takes idle memory back, and the plan says why', async (page) => {
+  await press(page, 'tone');
+  await page.waitForFunction(() => window.wavepoolDemo.memory()?.peak > 0);
+  const before = await page.evaluate(() => window.wavepoolDemo.memory());
+  await page.selectOption('#pressure', 'critical');
+  await page.waitForFunction((held) => window.wavepoolDemo.memory().held < 0.7 * held, before.held, { timeout: 10_000 });
+  assert.match(await page.textContent('#plan-steps'), /memory is wanted back/);
+  const last = await stop(page);
+  assert.ok(last.windows > 0);
+});

@@ -67,8 +67,8 @@ pub struct PoolOptimization {
     pub classes: u32,
     /// Sample bytes carved before.
     pub bytes_held_before: u64,
-    /// Sample bytes carved afterwards.
-    pub bytes_held_after: u64,
+    /// Sample bytes that will be carved once the removed buffers have been returned.
+    pub bytes_held_expected: u64,
 }
 
 /// The hit rate is too low: too few requests are served by their own class.

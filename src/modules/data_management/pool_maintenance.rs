@@ -327,7 +327,7 @@ fn apply(plan: &SizingPlan, control: &mut PoolControl, publisher: Option<&Publis
         buffers_removed: 0,
         classes: 0,
         bytes_held_before: control.bytes_held() as u64,
-        bytes_held_after: control.bytes_held() as u64,
+        bytes_held_expected: control.bytes_held() as u64,
     };
     for planned in &plan.steps {
         let applied = match planned.half {
@@ -338,8 +338,8 @@ fn apply(plan: &SizingPlan, control: &mut PoolControl, publisher: Option<&Publis
             continue;
         }
         published.steps += 1;
-        published.bytes_held_after = published
-            .bytes_held_after
+        published.bytes_held_expected = published
+            .bytes_held_expected
             .saturating_add_signed(planned.bytes_held_change);
         match &planned.step {
             SizingStep::Grow { buffers, .. } => published.buffers_added += buffers,

@@ -10,6 +10,7 @@ import { ArenaPanel } from './sizing/arena.ts';
 import { SizingControls } from './sizing/controls.ts';
 import { DemandPanel } from './sizing/demand.ts';
 import { PlanPanel } from './sizing/plan.ts';
+import { PressureControl } from './sizing/pressure.ts';
 
 /** One part of the dashboard. A new one is a section in `index.html`, a class, and a line below. */
 export interface Panel {
@@ -35,7 +36,7 @@ export class Dashboard {
 
   constructor(wavepool: Wavepool, failed: (reason: unknown) => void) {
     this.#arena = new ArenaPanel(wavepool.mode);
-    this.#inspected = [this.#arena, this.#demand, new AccountPanel(), new PlanPanel(), new AlertPanel(), new SizingControls(wavepool, failed)];
+    this.#inspected = [this.#arena, this.#demand, new AccountPanel(), new PlanPanel(), new AlertPanel(), new SizingControls(wavepool, failed), new PressureControl(wavepool, failed)];
   }
 
   update(snapshot: Snapshot, underruns: number | null, nowMs: number): void {

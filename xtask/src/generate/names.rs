@@ -40,12 +40,13 @@ pub(super) const SNAPSHOT: [Name; 32] = [
 ];
 
 /// What else the page and the control worker exchange with Rust as JSON.
-pub(super) const MESSAGES: [Name; 5] = [
+pub(super) const MESSAGES: [Name; 6] = [
     ("HostOptions", "HostOptions"),
     ("StreamOptions", "StreamOptions"),
     ("StreamLimits", "StreamLimits"),
     ("ControlStep", "ControlStep"),
     ("Alert", "Alert"),
+    ("MemoryPressure", "MemoryPressure"),
 ];
 
 /// Types that write their own JSON.

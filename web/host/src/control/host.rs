@@ -8,6 +8,7 @@ use wasm_bindgen::prelude::*;
 
 use wavepool::event_bus::TypedEventBus;
 use wavepool::modules::audio_foundations::{MAX_OVERLAP, MIN_WINDOW};
+use wavepool::modules::data_management::sizing::sizing_plan::MemoryPressure;
 use wavepool::modules::data_management::sizing::sizing_profile::SizingProfile;
 use wavepool::modules::data_management::{DataManagementConfig, LeaseTable, MAX_CHANNELS};
 
@@ -137,6 +138,29 @@ impl Host {
         if on {
             let half = self.instance.attach().map_err(js_error)?;
             self.steps.set_exercise(Some(half));
+        }
+        Ok(())
+    }
+
+    /// Sets how short memory is, until the next call: under pressure the optimizer returns idle buffers at once.
+    ///
+    /// # Errors
+    /// If the level is none of `none`, `moderate` and `critical`.
+    #[wasm_bindgen(js_name = setMemoryPressure)]
+    pub fn set_memory_pressure(&mut self, level: &str) -> Result<(), JsError> {
+        let pressure = match level {
+            "none" => MemoryPressure::None,
+            "moderate" => MemoryPressure::Moderate,
+            "critical" => MemoryPressure::Critical,
+            _ => {
+                return Err(js_error(format!(
+                    "the memory pressure must be `none`, `moderate` or `critical` (got `{level}`)"
+                )));
+            }
+        };
+        let data = self.instance.data_mut();
+        if let Some(optimizer) = data.and_then(|data| data.optimizer_mut()) {
+            optimizer.set_memory_pressure(pressure);
         }
         Ok(())
     }

@@ -151,6 +151,9 @@ async function answer(request: HostRequest): Promise<HostAnswers[keyof HostAnswe
       exercising = request.on;
       keepPolling();
       return null;
+    case 'pressure':
+      host.setMemoryPressure(request.level);
+      return null;
     case 'record':
       if (request.on) host.startRecording();
       return { trace: request.on ? null : (host.stopRecording() ?? null) };

@@ -59,3 +59,11 @@ export interface Alert {
   /** The threshold. */
   readonly threshold: number;
 }
+
+/**
+ * The urgency of shrinking.
+ * - `none`: Idle memory may stay within the budget.
+ * - `moderate`: Idle memory above recent use is returned.
+ * - `critical`: Idle memory above present use is returned.
+ */
+export type MemoryPressure = 'none' | 'moderate' | 'critical';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { WavepoolError } from '../shared/errors.ts';
-import { invalid, optionsObject, shown, trueOrFalse, wholeNumber } from './options.ts';
+import { invalid, oneOf, optionsObject, shown, trueOrFalse, wholeNumber } from './options.ts';
 
 const refused = (call) => {
   try {
@@ -28,6 +28,13 @@ test('whole number: anything else is refused with the name, the limits and the v
 test('true or false: left out is the default, anything else is refused', () => {
   assert.deepEqual([trueOrFalse('flush', undefined, true), trueOrFalse('flush', false, true), trueOrFalse('flush', true, false)], [true, false, true]);
   for (const given of [null, 0, 1, 'true', {}]) assert.match(refused(() => trueOrFalse('flush', given, false)), /^Invalid flush: must be true or false \(got /);
+});
+
+test('one of several: anything else is refused with the choices', () => {
+  assert.equal(oneOf('level', 'low', ['low', 'high']), 'low');
+  for (const given of ['LOW', '', null, undefined, 1, {}, ['low']]) {
+    assert.equal(refused(() => oneOf('level', given, ['low', 'high'])), `Invalid level: must be one of "low", "high" (got ${shown(given)}).`);
+  }
 });
 
 test('options object: only an object is accepted', () => {

@@ -18,6 +18,12 @@ export function trueOrFalse(name: string, given: unknown, otherwise: boolean): b
   throw invalid(name, 'true or false', given);
 }
 
+/** Returns the value, if it is one of the choices. Throws `bad-option` otherwise. */
+export function oneOf<T extends string>(name: string, given: T, choices: readonly T[]): T {
+  if (choices.includes(given)) return given;
+  throw invalid(name, `one of ${choices.map(shown).join(', ')}`, given);
+}
+
 /** Returns the object, if it is one. Throws `bad-option` otherwise. */
 export function optionsObject<T extends object>(name: string, rule: string, given: T): T {
   if (typeof given === 'object' && (given as unknown) !== null) return given;

@@ -9,9 +9,10 @@ import { contextClosed, poolClosed, whileContextRuns, type CloseReason } from '.
 import type { Mode, ModeChoice } from './mode.ts';
 import { ProfileStore } from './profile_store.ts';
 import type { Snapshot } from '../generated/snapshot.ts';
-import type { StreamLimits } from '../generated/messages.ts';
+import type { MemoryPressure, StreamLimits } from '../generated/messages.ts';
 import type { Metrics } from './metrics.ts';
 import { BufferPool } from '../consumer/buffer_pool.ts';
+import { oneOf } from './options.ts';
 import { PoolPlace } from './pool_place.ts';
 import type { ParticipantWasm, PoolTicket, StreamConfig } from '../shared/protocol.ts';
 import { StreamNode } from './stream_node.ts';
@@ -22,6 +23,8 @@ import { Tuner } from './tuner.ts';
 import { compile } from './wasm_source.ts';
 import { checkOptions, type WavepoolOptions } from './wavepool_options.ts';
 import { addWorklet } from './worklet_file.ts';
+
+const PRESSURES: readonly MemoryPressure[] = ['none', 'moderate', 'critical'];
 
 /** The boot options that every control worker of this pool gets. */
 interface Boot {
@@ -403,6 +406,18 @@ export class Wavepool {
   async exercise(on: boolean): Promise<void> {
     this.refuseClosed();
     await this.host.request<'exercise'>({ kind: 'exercise', on });
+  }
+
+  /**
+   * Tells the pool how short memory is, until the next call. Under `moderate` pressure it returns idle buffers above recent use, under
+   * `critical` pressure those above present use, at once; streams may then be refused a buffer when their use rises.
+   *
+   * @throws {WavepoolError} `bad-option` for another level.
+   */
+  async setMemoryPressure(level: MemoryPressure): Promise<void> {
+    this.refuseClosed();
+    oneOf('memory pressure', level, PRESSURES);
+    await this.host.request<'pressure'>({ kind: 'pressure', level });
   }
 
   /** Starts a recording of the requests to the pool. */

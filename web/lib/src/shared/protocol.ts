@@ -4,7 +4,7 @@
  */
 import { build } from './build.ts';
 import type { FeedFormat } from './feed_protocol.ts';
-import type { StreamLimits, StreamOptions } from '../generated/messages.ts';
+import type { MemoryPressure, StreamLimits, StreamOptions } from '../generated/messages.ts';
 import type { Mode } from '../generated/snapshot.ts';
 import type { WakeLane } from './wake.ts';
 
@@ -93,6 +93,7 @@ export type HostRequest =
   | { kind: 'forgetFeed'; feed: number }
   | { kind: 'fault'; name: string }
   | { kind: 'exercise'; on: boolean }
+  | { kind: 'pressure'; level: MemoryPressure }
   | { kind: 'record'; on: boolean }
   | { kind: 'shutdown' };
 
@@ -121,6 +122,7 @@ export interface HostAnswers {
   forgetFeed: null;
   fault: null;
   exercise: null;
+  pressure: null;
   /** The recording that ended, as JSON; `null` if one began, or none was running. */
   record: { trace: string | null };
   shutdown: { leaked: number };
