@@ -47,13 +47,14 @@ struct HalfNeed {
 #[derive(Debug, Clone)]
 struct ClassNeed {
     samples: usize,
+    /// The most buffers that it gets.
     stated: u64,
     /// The most buffers in use at a time in each window.
     peaks: [u64; WINDOWS],
     exhausted: u64,
-    /// The class that fits the requests better, until it has buffers.
+    /// The class that fits the requests better.
     moves_to: Option<usize>,
-    /// Whether it has: this class needs none any more.
+    /// Whether that class has buffers: this one needs none then.
     has_moved: bool,
 }
 
@@ -154,13 +155,14 @@ impl HalfNeed {
     /// Finds the classes of which only one size was requested since the half was attached, and which the pool has a smaller class
     /// for.
     fn find_moves(&mut self, own: &[&ClassMetrics], halves: &impl OwnHalves) {
-        let with_buffers = || {
-            own.iter()
-                .filter(|class| class.carved > 0 && !class.retired)
-        };
         let requests = halves.requests(self.half);
         for need in &mut self.classes {
-            let smaller = with_buffers().filter(|class| class.samples < need.samples);
+            if need.has_moved {
+                continue;
+            }
+            let smaller = own
+                .iter()
+                .filter(|class| class.samples < need.samples && has_buffers(own, class.samples));
             let below = smaller.map(|class| class.samples).max().unwrap_or(0);
             let mut requested = requests.iter().filter(|&&(size, count)| {
                 let before = self.requests_before.iter().find(|before| before.0 == size);
@@ -176,19 +178,19 @@ impl HalfNeed {
 
     /// Observes the classes; returns how many buffers each should have more, or fewer.
     fn changes(&mut self, own: &[&ClassMetrics], pressure: MemoryPressure) -> Vec<(usize, i64)> {
-        let has_class = |samples| own.iter().any(|class| class.samples == samples);
-        self.classes.retain(|need| has_class(need.samples));
+        // A class that comes later serves requests that another one served, and may get as many buffers.
+        let inherited = self.classes.iter().map(|need| need.stated).max();
+        self.classes
+            .retain(|need| own.iter().any(|class| class.samples == need.samples));
         let mut changes = Vec::new();
         for class in own.iter().filter(|class| !class.retired) {
             let retained = class.carved.saturating_sub(class.draining);
-            let index = self
-                .classes
-                .iter()
-                .position(|need| need.samples == class.samples);
+            let mut needs = self.classes.iter();
+            let index = needs.position(|need| need.samples == class.samples);
             let index = index.unwrap_or_else(|| {
                 self.classes.push(ClassNeed {
                     samples: class.samples,
-                    stated: retained,
+                    stated: inherited.unwrap_or(retained),
                     peaks: [0; WINDOWS],
                     exhausted: 0,
                     moves_to: None,
@@ -196,22 +198,27 @@ impl HalfNeed {
                 });
                 self.classes.len() - 1
             });
-            let need = &mut self.classes[index];
-            let moves_to = need.moves_to;
-            if moves_to.is_some_and(has_class) {
-                (need.has_moved, need.moves_to) = (true, None);
-            }
             let (target, most) = self.target(index, class, pressure);
-            if let Some(samples) = moves_to.filter(|&samples| !has_class(samples)) {
-                changes.push((samples, signed(target)));
-                continue;
+            let need = &mut self.classes[index];
+            let moved = std::mem::replace(
+                &mut need.has_moved,
+                need.moves_to.is_some_and(|class| has_buffers(own, class)),
+            );
+            if moved && !need.has_moved {
+                // The other class has retired.
+                need.moves_to = None;
             }
-            let change = if target > retained || retained > most {
-                signed(target) - signed(retained)
-            } else {
-                0
+            let (target, most) = match need.moves_to {
+                Some(_) if need.has_moved => (0, 0),
+                Some(samples) => {
+                    changes.push((samples, signed(target)));
+                    continue;
+                }
+                None => (target, most),
             };
-            changes.push((class.samples, change));
+            if target > retained || retained > most {
+                changes.push((class.samples, signed(target) - signed(retained)));
+            }
         }
         changes
     }
@@ -231,11 +238,10 @@ impl HalfNeed {
         let with_spare = |(part, of): (u64, u64)| peak + (peak * part / of).max(1);
         let exhausted = std::mem::replace(&mut need.exhausted, class.exhausted);
         if class.exhausted > exhausted {
-            (need.has_moved, need.moves_to) = (false, None);
+            (need.moves_to, need.has_moved) = (None, false);
             self.windows = 0;
         }
         let (target, most) = match pressure {
-            _ if need.has_moved => (0, 0),
             MemoryPressure::None if self.windows >= WINDOWS => {
                 (with_spare(SPARE), with_spare(MOST_SPARE))
             }
@@ -245,6 +251,11 @@ impl HalfNeed {
         };
         (target.min(need.stated), most.min(need.stated))
     }
+}
+
+fn has_buffers(own: &[&ClassMetrics], samples: usize) -> bool {
+    let mut classes = own.iter();
+    classes.any(|class| class.samples == samples && class.carved > 0 && !class.retired)
 }
 
 fn signed(buffers: u64) -> i64 {

@@ -177,6 +177,10 @@ fn half_with_one_size_moves_to_a_class_that_fits_better() {
     model.pool = vec![208, 256];
     model.steps(AGE, 6);
     assert_eq!((model.class(208).carved, model.class(256).carved), (8, 0));
+    // The stated need still holds.
+    assert_eq!(model.steps(1, 9), 30);
+    model.class(208).exhausted = 0;
+    assert_eq!(model.steps(2 * AGE, 6), 8);
     assert_eq!(model.class(208).exhausted + model.class(256).exhausted, 0);
     // Another size finds its class again, after one refusal.
     model.size = 240;
@@ -194,5 +198,19 @@ fn half_with_several_sizes_of_a_class_does_not_move() {
     model.size = 200;
     model.pool = vec![208, 256];
     model.steps(AGE, 6);
+    assert_eq!(model.class(256).carved, 8);
+}
+
+#[test]
+fn half_returns_to_its_class_when_the_better_one_retires() {
+    let mut model = Model::new(30);
+    model.steps(2 * AGE, 6);
+    model.pool = vec![208, 256];
+    model.steps(AGE, 6);
+    model.pool = vec![256];
+    // As the pool does it: as many buffers of the class that serves the requests from now on.
+    (model.class(208).retired, model.class(208).carved) = (true, 0);
+    model.class(256).carved = 8;
+    model.steps(2 * AGE, 6);
     assert_eq!(model.class(256).carved, 8);
 }
