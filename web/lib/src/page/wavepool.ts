@@ -413,6 +413,10 @@ export class Wavepool {
    * `critical` pressure those above present use, at once; streams may then be refused a buffer when their use rises.
    *
    * @throws {WavepoolError} `bad-option` for another level.
+   * @example
+   * ```ts
+   * await wavepool.setMemoryPressure('moderate');
+   * ```
    */
   async setMemoryPressure(level: MemoryPressure): Promise<void> {
     this.refuseClosed();
