@@ -7,7 +7,7 @@ use super::sizing::demand::Demand;
 use super::sizing::histograms::WINDOWS;
 use super::sizing::sizing_plan::{AppliedPlan, Effect, MemoryPressure, SizingPlan, SizingStep};
 use super::sizing::sizing_profile::{ClassBuffers, MAX_BUFFERS_AT_ONCE, SizingProfile};
-use super::sizing::sizing_rules::{SizingPolicy, Whole, plan_beside, pressure_of};
+use super::sizing::sizing_rules::{SizingPolicy, Whole, plan, pressure_of};
 use super::sizing::stated_needs::{OwnHalves, StatedNeeds};
 use crate::setting_error::SettingError;
 use crate::step_clock::StepClock;
@@ -146,7 +146,7 @@ impl PoolOptimizationEngine {
             stated,
             has_sized_half: observed.has_sized_half,
         };
-        let plan = plan_beside(
+        let plan = plan(
             whole,
             metrics,
             &self.demand,

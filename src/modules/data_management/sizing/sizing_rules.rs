@@ -19,37 +19,21 @@ const CRITICAL_FILL: f64 = 0.97;
 const SAVED_WASTE: f64 = 0.5;
 const WASTE_WORTH_LEARNING: f64 = 5.0;
 
-/// Makes a plan; `None` if nothing has to change.
+/// The whole pool, of which the rules size only the halves without a mix of their own.
+pub(crate) struct Whole<'a> {
+    /// The figures of all halves.
+    pub(crate) metrics: &'a PoolMetrics,
+    /// The changes of halves with a mix of their own.
+    pub(crate) stated: Vec<PlannedStep>,
+    /// Whether a half is attached that the rules size.
+    pub(crate) has_sized_half: bool,
+}
+
+/// Makes a plan; `None` if nothing has to change. `metrics` and `demand` are of the halves without a mix of their own.
 ///
-/// A pure function: the same metrics, demand, proposal, policy and pressure give the same plan, live and in a replay.
+/// A pure function: the same figures, demand, proposal, policy and pressure give the same plan, live and in a replay.
 #[must_use]
 pub(crate) fn plan(
-    metrics: &PoolMetrics,
-    demand: &Demand,
-    proposal: Option<&ClassProposal>,
-    policy: &SizingPolicy,
-    pressure: MemoryPressure,
-) -> Option<SizingPlan> {
-    let whole = Whole {
-        metrics,
-        stated: Vec::new(),
-        has_sized_half: true,
-    };
-    plan_beside(whole, metrics, demand, proposal, policy, pressure)
-}
-
-/// The whole pool, of which the rules size only the halves without a mix of their own.
-pub(in crate::modules::data_management) struct Whole<'a> {
-    /// The figures of all halves.
-    pub(in crate::modules::data_management) metrics: &'a PoolMetrics,
-    /// The changes of halves with a mix of their own.
-    pub(in crate::modules::data_management) stated: Vec<PlannedStep>,
-    /// Whether a half is attached that the rules size.
-    pub(in crate::modules::data_management) has_sized_half: bool,
-}
-
-/// [`plan`] for a pool that also has halves with a mix of their own.
-pub(in crate::modules::data_management) fn plan_beside(
     whole: Whole<'_>,
     metrics: &PoolMetrics,
     demand: &Demand,
@@ -87,7 +71,7 @@ pub(in crate::modules::data_management) fn plan_beside(
     })
 }
 
-pub(in crate::modules::data_management) fn pressure_of(metrics: &PoolMetrics) -> MemoryPressure {
+pub(crate) fn pressure_of(metrics: &PoolMetrics) -> MemoryPressure {
     // If the buffers in use alone fill the limit, there is nothing to return.
     let fill = metrics.bytes_held as f64 / metrics.bytes_limit.max(1) as f64;
     match fill {
