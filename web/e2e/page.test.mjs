@@ -259,7 +259,7 @@ onPage('without AudioWorklet the page says what it needs', async (page) => {
 });
 
 onPage('the piano is named right, note by note', async (page) => {
-  const { passed, failed } = await playPiano(page, 1.5, (line) => console.log(`# ${line}`), 60);
+  const { passed, failed } = await playPiano(page, 1.5, (line) => console.log(`# ${line}`), 20);
   assert.ok(passed >= required * (passed + failed), `${passed} passed, ${failed} failed`);
   assertNothingLost(await stop(page));
 });

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
-import { after, before, test } from 'node:test';
+import { after, before, describe, test } from 'node:test';
 import { launch, notice, openPage, press, state, stop } from './browser.mjs';
 import { recordEvents } from './trace.mjs';
 
@@ -54,21 +54,20 @@ const learnedAll = (page) =>
     return known !== undefined && wanted.every((samples) => known.includes(samples));
   }, learned, { timeout: 90_000 });
 
-onPage('a sound that begins after classes were learned is analysed whole', async (page) => {
+/** A round of the exercise through its four sizes, each of which it uses for two seconds. */
+const ROUND_MS = 8200;
+
+onPage('the second visit begins with what the first learned, and misses nothing from its first request on; a sound in between is analysed whole', async (page) => {
   await turn(page, 'exercise');
   await learnedAll(page);
+  // Their use is then seen once.
+  const seen = page.waitForTimeout(ROUND_MS);
   await press(page, 'tone');
   await page.waitForTimeout(2000);
   const { windows, skipped_windows, leaked } = await stop(page);
   assert.ok(windows > 50, `${windows} windows`);
   assert.deepEqual({ skipped_windows, leaked }, { skipped_windows: 0, leaked: 0 });
-});
-
-onPage('the second visit begins with what the first learned, and misses nothing from its first request on', async (page) => {
-  await turn(page, 'exercise');
-  await learnedAll(page);
-  // Their use is then seen once.
-  await page.waitForTimeout(9000);
+  await seen;
 
   await page.reload();
   await page.waitForFunction(() => 'wavepoolDemo' in window);
@@ -76,7 +75,7 @@ onPage('the second visit begins with what the first learned, and misses nothing 
   await page.waitForFunction(() => window.wavepoolDemo.report() !== null);
   const start = await report(page);
   assert.deepEqual(classes(start).filter((samples) => learned.includes(samples)), learned);
-  await page.waitForTimeout(9000);
+  await page.waitForTimeout(ROUND_MS);
   const second = await report(page);
   assert.ok(second.pool.total_allocations > 1000, `${second.pool.total_allocations} requests`);
   assert.equal(second.pool.hit_rate_percentage, 100);
@@ -98,23 +97,26 @@ const useless = {
   ],
   'one with negative numbers': ['{"version":1,"classes":[{"samples":-4096,"buffers":1}],"bytes_budget":9999999}', /not a sizing profile/],
 };
-for (const [name, [profile, reason]] of Object.entries(useless)) {
-  onPage(`a kept profile that is of no use is left out with its reason: ${name}`, async (page) => {
-    assert.match(await page.textContent('#mode-reason'), reason);
-    assert.equal(await notice(page), '');
-    // The next visit does not meet it again.
-    assert.equal(await page.evaluate((key) => localStorage.getItem(key), kept), null);
-    await page.reload();
-    await page.waitForFunction(() => 'wavepoolDemo' in window);
-    assert.doesNotMatch(await page.textContent('#mode-reason'), /could not be used/);
-    await press(page, 'tone');
-    await page.waitForFunction((key) => localStorage.getItem(key).includes('"samples":2048'), kept, { timeout: 10_000 });
-    await page.waitForFunction(() => window.wavepoolDemo.report().pool.pool_hits > 0);
-    const last = await stop(page);
-    assert.equal(last.pool.hit_rate_percentage, 100);
-    assert.deepEqual(classes(last), [256, 512, 1024, 2048, 4096]);
-  }, { profile });
-}
+// Pages that mostly wait run side by side.
+describe('profiles of no use', { concurrency: 2 }, () => {
+  for (const [name, [profile, reason]] of Object.entries(useless)) {
+    onPage(`a kept profile that is of no use is left out with its reason: ${name}`, async (page) => {
+      assert.match(await page.textContent('#mode-reason'), reason);
+      assert.equal(await notice(page), '');
+      // The next visit does not meet it again.
+      assert.equal(await page.evaluate((key) => localStorage.getItem(key), kept), null);
+      await page.reload();
+      await page.waitForFunction(() => 'wavepoolDemo' in window);
+      assert.doesNotMatch(await page.textContent('#mode-reason'), /could not be used/);
+      await press(page, 'tone');
+      await page.waitForFunction((key) => localStorage.getItem(key).includes('"samples":2048'), kept, { timeout: 10_000 });
+      await page.waitForFunction(() => window.wavepoolDemo.report().pool.pool_hits > 0);
+      const last = await stop(page);
+      assert.equal(last.pool.hit_rate_percentage, 100);
+      assert.deepEqual(classes(last), [256, 512, 1024, 2048, 4096]);
+    }, { profile });
+  }
+});
 
 onPage('the arena is drawn, and said in words that agree with the counts', async (page) => {
   await press(page, 'tone');
@@ -217,25 +219,27 @@ onPage('nothing is drawn in the developer tools unasked', async (page) => {
   assert.deepEqual(entries, []);
 });
 
-for (const [width, colorScheme] of [[360, 'light'], [1440, 'dark']]) {
-  onPage(`nothing jumps and nothing overflows at ${width} px while classes are learned`, async (page) => {
-    await press(page, 'tone');
-    await turn(page, 'exercise');
-    await page.waitForTimeout(2000);
-    const moved = await page.evaluate(async () => {
-      let sum = 0;
-      new PerformanceObserver((list) => {
-        for (const entry of list.getEntries()) sum += entry.value;
-      }).observe({ type: 'layout-shift' });
-      await new Promise((resume) => setTimeout(resume, 6000));
-      return sum;
-    });
-    assert.ok(moved < 0.005, `layout shift ${moved}`);
-    assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= window.innerWidth));
-    assert.equal(await state(page), 'running');
-    assert.equal((await stop(page)).leaked, 0);
-  }, { viewport: { width, height: 900 }, colorScheme });
-}
+describe('layout', { concurrency: true }, () => {
+  for (const [width, colorScheme] of [[360, 'light'], [1440, 'dark']]) {
+    onPage(`nothing jumps and nothing overflows at ${width} px while classes are learned`, async (page) => {
+      await press(page, 'tone');
+      await turn(page, 'exercise');
+      await page.waitForTimeout(2000);
+      const moved = await page.evaluate(async () => {
+        let sum = 0;
+        new PerformanceObserver((list) => {
+          for (const entry of list.getEntries()) sum += entry.value;
+        }).observe({ type: 'layout-shift' });
+        await new Promise((resume) => setTimeout(resume, 6000));
+        return sum;
+      });
+      assert.ok(moved < 0.005, `layout shift ${moved}`);
+      assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= window.innerWidth));
+      assert.equal(await state(page), 'running');
+      assert.equal((await stop(page)).leaked, 0);
+    }, { viewport: { width, height: 900 }, colorScheme });
+  }
+});
 
 onPage('memory pressure that the person sets takes idle memory back, and the plan says why', async (page) => {
   await press(page, 'tone');
