@@ -148,7 +148,7 @@ fn at_the_limit(limits: &Limits) -> Row {
         bytes_used_peak: 100_000,
         exhaustions: limits.refused_most.into(),
         control_step_moves_max: Some(1568),
-        control_step_looks_max: Some(26_624),
+        control_step_looks_max: Some(18_432),
         ..Row::default()
     }
 }
@@ -180,7 +180,7 @@ fn every_sizing_limit_trips_on_every_trace_with_a_sentence_that_names_the_figure
             row.control_step_moves_max = Some(1569)
         }),
         ("a control step looked at", |row| {
-            row.control_step_looks_max = Some(26_625)
+            row.control_step_looks_max = Some(18_433)
         }),
     ];
     for limits in &LIMITS {

@@ -60,8 +60,8 @@ const FOLLOWED: Limits = Limits {
 /// Buffers one control step may move: what it collects, plans both ways, and defragments, and a change of classes with
 /// all their first buffers.
 const MOVES_PER_STEP_MOST: u32 = 256 + 2 * 128 + 32 + 1024;
-/// Slots one control step may look at, in all its parts, and free runs: no trace has more than a few thousand of these.
-const LOOKS_PER_STEP_MOST: u32 = 2 * 4096 + 2048 + 16_384;
+/// Slots, free runs and stretches of the arena one control step may look at: no trace has more than a few thousand runs.
+const LOOKS_PER_STEP_MOST: u32 = 2048 + 16_384;
 /// After everything was released, and the pool defragmented.
 const FRAGMENTATION_PCT_AFTER_DEFRAGMENT_MOST: f64 = 1.0;
 
@@ -223,7 +223,7 @@ fn checks(row: &Row, limits: &Limits) -> [Check; 9] {
             MOVES_PER_STEP_MOST.into(),
         ),
         Check::most(
-            "the most slots and free runs a control step looked at",
+            "the most slots, runs and stretches a control step looked at",
             "",
             row.control_step_looks_max.map(f64::from),
             LOOKS_PER_STEP_MOST.into(),

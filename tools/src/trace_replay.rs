@@ -71,7 +71,7 @@ pub struct ReplayReport {
     pub control_step_us: Vec<f64>,
     /// The most buffers that one control step moved.
     pub control_step_operations_max: u32,
-    /// The most slots and free runs that one control step scanned.
+    /// The most slots, free runs and stretches of the arena that one control step scanned.
     pub control_step_looks_max: u32,
     /// The growth of the WebAssembly memory in pages, from the first counted frame on; `None` natively.
     pub pages_grown: Option<u64>,

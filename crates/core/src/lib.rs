@@ -73,8 +73,7 @@ pub mod internal {
     pub use crate::control::foreign::ForeignBuffers;
     pub use crate::control::own_halves::OwnClass;
     pub use crate::control::sizing_step::with_margin;
-    pub use crate::control::threshold_search::SLOTS_PER_STEP as THRESHOLD_SLOTS_PER_STEP;
-    pub use crate::control::usage_scan::SLOTS_PER_STEP as USAGE_SLOTS_PER_STEP;
+    pub use crate::control::stretches::MOST_STRETCHES;
     pub use crate::limits::MOST_BYTES;
     pub use crate::realtime::class_table::BUCKETS;
     pub use crate::realtime::free_list::MAX_NEWLY_CARVED;

@@ -23,6 +23,8 @@ use wavepool_core::internal::{BUCKETS, OwnClass};
 
 /// Buffers collected or replenished in one step, beside those that the plan moves.
 const COLLECT_BUDGET: u32 = 256;
+/// Slots that one step scans for requested lengths: all of most pools. A pool of more takes the interpreter hours.
+const SLOTS_PER_STEP: u32 = if cfg!(miri) { 64 } else { 2048 };
 /// Steps between two readings of the request sizes, which change slowly.
 const STEPS_PER_SIZE_READING: u32 = 16;
 /// Time between two [`PoolMetricsSnapshot`] events.
@@ -39,7 +41,7 @@ const PREVENTION_BUFFERS: u32 = 8;
 pub struct MaintenanceReport {
     /// Buffers carved or collected: with `scans` what bounds the step.
     pub operations: u32,
-    /// Slots and free runs scanned.
+    /// Slots, free runs and stretches of the arena scanned.
     pub scans: u32,
     /// Alerts that began or ended.
     pub alerts: Vec<Alert>,
@@ -60,6 +62,7 @@ pub struct PoolMaintenance {
     clock: StepClock,
     /// Requests by size at the last reading.
     sizes_read: [u32; BUCKETS],
+    slots_per_step: u32,
     steps: u32,
     snapshot_at_ms: f64,
     defragment_at_ms: f64,
@@ -95,6 +98,7 @@ impl PoolMaintenance {
             own: Vec::new(),
             clock: StepClock::default(),
             sizes_read: [0; BUCKETS],
+            slots_per_step: SLOTS_PER_STEP,
             steps: 0,
             snapshot_at_ms: f64::NEG_INFINITY,
             defragment_at_ms: f64::NEG_INFINITY,
@@ -125,7 +129,7 @@ impl PoolMaintenance {
         }
         let scans = control.scans();
         let collected = control.step(COLLECT_BUDGET);
-        let usage = control.usage_of_step();
+        let usage = control.usage_of_step(self.slots_per_step);
         let demand = PoolMetrics::from_counts(&control.usage_of_demand(&usage).into());
         self.own.clear();
         self.own.extend(control.own_classes());
@@ -171,8 +175,6 @@ impl PoolMaintenance {
             report.defragmentation = Some(result);
         } else if self.metrics.fragmentation_percentage > PREVENTION_PERCENTAGE {
             report.operations += control.fill_some_gaps(PREVENTION_BUFFERS);
-        } else {
-            control.compute_thresholds();
         }
         control.begin_peak_window();
         report.scans = (control.scans() - scans) as u32;
@@ -332,7 +334,7 @@ fn apply(plan: &SizingPlan, control: &mut PoolControl, publisher: Option<&Publis
     for planned in &plan.steps {
         let applied = match planned.half {
             Some(half) => control.apply_to_half(half, &planned.step),
-            None => control.apply_without_thresholds(&planned.step),
+            None => control.apply(&planned.step),
         };
         if applied.is_err() {
             continue;

@@ -5,7 +5,7 @@ use super::*;
 use crate::event_bus::{Event, TypedEventBus};
 use crate::modules::data_management::pool_events::PoolExhausted;
 use crate::modules::data_management::{AttachPublisher, BufferPool, RealtimePool};
-use wavepool_core::internal::{THRESHOLD_SLOTS_PER_STEP, USAGE_SLOTS_PER_STEP};
+use wavepool_core::internal::MOST_STRETCHES;
 
 /// Counts events of one type as they are dispatched.
 fn tally<E: Event>(bus: &TypedEventBus) -> (Arc<Mutex<Vec<E>>>, crate::event_bus::Subscription) {
@@ -227,11 +227,13 @@ fn boundary_figures_are_published_when_measured_and_changed() {
     );
 }
 
-/// The bound of a step: slots by their number, free runs by how often it passes over them.
+/// The bound of a step: slots by their number, free runs and stretches by how often it passes over them.
 fn most_scans(host: &Host) -> usize {
     const PASSES: usize = 3 * 16 + 8;
     let runs = host.control.free_runs().count();
-    (2 * THRESHOLD_SLOTS_PER_STEP + USAGE_SLOTS_PER_STEP) as usize + PASSES * (runs + 1)
+    // For each class to shrink it, and to fill gaps.
+    let stretches = 2 * host.control.classes().count() * (MOST_STRETCHES + 1);
+    SLOTS_PER_STEP as usize + PASSES * (runs + 1) + stretches
 }
 
 /// Runs a pool of more buffers than a step may scan, whose use jumps between two sizes. Returns the most that a step
@@ -244,7 +246,7 @@ fn needs_service(slots_per_step: u32) -> u32 {
         [(16, 9000), (64, 2000)]
     };
     let mut host = Host::new(&sizes);
-    host.control.set_slots_per_step(slots_per_step);
+    host.maintenance.slots_per_step = slots_per_step;
     let (mut most, mut plans) = (0, 0);
     let (steps, turn) = if cfg!(miri) { (36, 12) } else { (300, 30) };
     for step in 0..steps {
@@ -265,7 +267,7 @@ fn needs_service(slots_per_step: u32) -> u32 {
 
 #[test]
 fn control_step_moves_and_scans_a_bounded_number() {
-    assert!(needs_service(THRESHOLD_SLOTS_PER_STEP) > THRESHOLD_SLOTS_PER_STEP);
+    assert!(needs_service(SLOTS_PER_STEP) > SLOTS_PER_STEP);
 }
 
 #[test]

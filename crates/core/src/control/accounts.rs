@@ -6,14 +6,14 @@ use core::panic::Location;
 
 use super::past_counts::add_counts;
 use super::pool_control::PoolControl;
-use super::threshold_search::Purpose;
 use super::usage::{ClassMetrics, PoolUsage};
 use super::usage_scan::UsageScan;
 use crate::limits::{UNIT_SAMPLES, bytes, units};
 use crate::realtime::class_table::BUCKETS;
 use crate::realtime::free_list::Chain;
 use crate::realtime::pool_state::MAX_SIZE_CLASSES;
-use crate::realtime::size_class::{NO_THRESHOLD, SizeClass};
+use crate::realtime::size_class::SizeClass;
+use crate::realtime::slot_table::Slot;
 
 /// One buffer, for kept views and for the map of the arena.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -244,10 +244,10 @@ impl PoolControl {
     }
 
     /// [`usage`](Self::usage) for a control step: requested lengths are from the last scan of all slots, of which each
-    /// step does a part.
+    /// step does a part, up to `most` slots.
     #[doc(hidden)]
-    pub fn usage_of_step(&mut self) -> PoolUsage {
-        self.counts.usage_scan.advance(&self.pool.table);
+    pub fn usage_of_step(&mut self, most: u32) -> PoolUsage {
+        self.counts.usage_scan.advance(&self.pool.table, most);
         let mut usage = PoolUsage::default();
         self.count_halves(&mut usage, self.requested_lately(), false);
         usage
@@ -339,11 +339,11 @@ impl PoolControl {
         };
     }
 
-    /// Slots and free runs that control steps have scanned so far.
+    /// Slots, free runs and stretches of the arena that control steps have scanned so far.
     #[doc(hidden)]
     #[must_use]
     pub fn scans(&self) -> u64 {
-        self.carver.thresholds.searches().scanned()
+        self.carver.stretches.looks()
             + self.counts.usage_scan.scanned()
             + self.carver.arena.free.looks()
     }
@@ -367,7 +367,7 @@ impl PoolControl {
     fn overhead_bytes(&self) -> usize {
         self.pool.heap_bytes()
             + self.carver.arena.free.heap_bytes()
-            + self.carver.thresholds.searches().heap_bytes()
+            + self.carver.stretches.heap_bytes()
             + self.counts.heap_bytes()
             + self.plan.heap_bytes()
     }
@@ -464,9 +464,10 @@ impl PoolControl {
                 side.peek(),
                 size_class.shared.surplus.peek(),
             ];
-            if !lists
-                .into_iter()
-                .all(|chain| walk(chain, Some(size_class.id)))
+            if !size_class.shed_is_valid()
+                || !lists
+                    .into_iter()
+                    .all(|chain| walk(chain, Some(size_class.id)))
             {
                 return false;
             }
@@ -498,22 +499,19 @@ impl PoolControl {
             && held_samples == self.carver.arena.held_samples()
     }
 
-    /// Whether as many buffers lie above each threshold as the size class says.
+    /// Whether the stretches count every buffer, and at least as many lie above each threshold as are requested.
     fn thresholds_are_valid(&self) -> bool {
-        let table = &self.pool.table;
-        let drawn = |size_class: &&SizeClass| size_class.reclaim_threshold() != NO_THRESHOLD;
-        self.pool.size_classes().filter(drawn).all(|size_class| {
-            let slots = table.indices().map(|index| table.slot(index));
-            let beyond = slots.filter(|slot| {
-                slot.is_carved()
-                    && slot.size_class() == size_class.id
-                    && slot.address_key() >= size_class.reclaim_threshold()
-            });
-            // While another threshold is searched for, the size class says how many are to lie above that one.
-            let purpose = self.carver.thresholds.searches().purpose(size_class.id);
-            matches!(purpose, Some(Purpose::Drain | Purpose::DrainFirst))
-                || beyond.count() == size_class.shared.draining.get() as usize
-        })
+        let slots = self.pool.table.indices();
+        let slots = slots.map(|index| self.pool.table.slot(index));
+        let carved = slots.filter(Slot::is_carved);
+        let carved = carved.map(|slot| (slot.size_class(), slot.address_key()));
+        let is_reached = |size_class: &SizeClass| {
+            let of_class = carved.clone().filter(|(id, _)| *id == size_class.id);
+            let above = of_class.filter(|(_, key)| *key >= size_class.reclaim_threshold());
+            above.count() >= size_class.draining() as usize
+        };
+        self.carver.stretches.agrees_with(carved.clone())
+            && self.pool.size_classes().all(is_reached)
     }
 }
 

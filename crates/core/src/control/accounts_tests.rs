@@ -92,10 +92,20 @@ fn invariant_check_trips_on_each_account() {
     wrong(&control, "a buffer is on the list of another class");
     carve(&control, listed.unwrap(), id);
 
-    size_class!().set_reclaim_threshold(0);
-    size_class!().shared.draining.set(1);
-    wrong(&control, "all buffers lie above the threshold, not one");
-    size_class!().set_reclaim_threshold(NO_THRESHOLD);
+    size_class!().request_drain(1, u64::MAX - 1);
+    wrong(
+        &control,
+        "no buffer lies above the threshold, one is requested",
+    );
+    size_class!().end_drain();
+
+    size_class!().count_shed(1);
+    wrong(&control, "a buffer was shed that is nowhere");
+    size_class!().recount_shed();
+
+    control.carver.stretches.add(id, 0);
+    wrong(&control, "a stretch counts a buffer that is nowhere");
+    control.carver.stretches.remove(id, 0);
 
     let run = control.carver.arena.take(16, &mut Fit::new(1, 1)).unwrap();
     wrong(&control, "memory is nobody's");

@@ -29,7 +29,6 @@ pub(super) struct Arena {
     options: ArenaOptions,
     pub(super) reserved_units: usize,
     regions: u8,
-    largest_region_units: u32,
     held_samples: usize,
     padding_samples: usize,
     /// Samples of recycled vectors, which count towards the limit.
@@ -45,7 +44,6 @@ impl Arena {
             options,
             reserved_units: 0,
             regions: 0,
-            largest_region_units: 0,
             held_samples: 0,
             padding_samples: 0,
             recycled_vector_samples: 0,
@@ -89,11 +87,6 @@ impl Arena {
 
     pub(super) const fn limit_samples(&self) -> usize {
         self.options.limit_samples
-    }
-
-    /// How many regions there are, and the units of the largest: where addresses can be.
-    pub(super) const fn extent(&self) -> (u8, u32) {
-        (self.regions, self.largest_region_units)
     }
 
     /// Samples the pool may still take, in the arena or as recycled vectors.
@@ -224,7 +217,6 @@ impl Arena {
         let id = pool.add_region(region)?;
         self.regions = id + 1;
         self.reserved_units += units;
-        self.largest_region_units = self.largest_region_units.max(run_units);
         let run = Run {
             region: id,
             unit: 0,

@@ -5,7 +5,7 @@ use super::arena::Arena;
 use super::free_runs::{Fit, Run};
 use super::placement::Placed;
 use super::reports::Reports;
-use super::thresholds::Thresholds;
+use super::stretches::Stretches;
 use crate::error::{PoolError, Table};
 use crate::limits::units;
 use crate::realtime::free_list::{Chain, MAX_NEWLY_CARVED};
@@ -36,7 +36,7 @@ pub(super) struct Carver {
     pub(super) spare: Chain,
     /// Collected buffers of one size class that were not returned to the arena yet, and its number.
     pub(super) collected: (Chain, u16),
-    pub(super) thresholds: Thresholds,
+    pub(super) stretches: Stretches,
 }
 
 impl Carver {
@@ -45,7 +45,7 @@ impl Carver {
             arena,
             spare: Chain::EMPTY,
             collected: (Chain::EMPTY, 0),
-            thresholds: Thresholds::default(),
+            stretches: Stretches::default(),
         }
     }
 
@@ -58,9 +58,9 @@ impl Carver {
     ) -> Result<(), PoolError> {
         self.check_tables(pool, &[(size_class, count)])?;
         let align = self.arena.make_room(pool, size_class.samples, count)?;
-        let draining = size_class.shared.draining.get();
+        let draining = size_class.draining();
         if count > 0 {
-            // New buffers may lie above the reclaim threshold.
+            // A class that grows gives none back.
             self.drain(size_class, 0);
         }
         let mut fit = Fit::new(units(size_class.samples as usize) as u32, align);
@@ -185,6 +185,8 @@ impl Carver {
         let index = index.inspect_err(|_| self.arena.give(size_class.samples, run))?;
         // SAFETY: the run was free until now, in full, and is given back when the slot is uncarved. The slot was spare.
         unsafe { table.slot(index).carve(run.region, run.unit, size_class.id) };
+        self.stretches.cover(self.arena.reserved_units);
+        self.stretches.add(size_class.id, run.address_key());
         size_class.add_carved(1);
         if !size_class.shared.inbox.push_newly_carved(table, index) {
             size_class.sub_carved(1);
@@ -220,7 +222,7 @@ impl Carver {
     /// Returns the memory of a buffer to the arena. No size class counts the buffer any more.
     fn uncarve(&mut self, pool: &ControlRef, size_class: &SizeClass, index: SlotIndex) {
         let slot = pool.table.slot(index);
-        self.thresholds.forget(size_class, index, slot);
+        self.stretches.remove(size_class.id, slot.address_key());
         let run = Run {
             region: slot.region(),
             unit: slot.unit(),
@@ -231,11 +233,28 @@ impl Carver {
         self.spare.push(&pool.table, index);
     }
 
-    /// Requests the threshold that `buffers` of the size class lie above, instead of any other.
-    /// [`compute_thresholds`](Self::compute_thresholds) finds and sets it.
-    pub(super) fn drain(&mut self, size_class: &SizeClass, buffers: u32) {
-        self.thresholds
-            .drain(size_class, buffers, self.arena.extent());
+    /// Requests `buffers` of the size class, those at the highest addresses, instead of any earlier request.
+    pub(super) fn drain(&self, size_class: &SizeClass, buffers: u32) {
+        if buffers == 0 {
+            size_class.end_drain();
+        } else {
+            let lowest = self.starts_from_top(size_class).nth(buffers as usize - 1);
+            size_class.request_drain(buffers, lowest.unwrap_or(0));
+            size_class.request_scan();
+        }
+    }
+
+    /// For each buffer that the size class has, from the highest address down: where its stretch starts.
+    pub(super) fn starts_from_top(&self, size_class: &SizeClass) -> impl Iterator<Item = u64> {
+        // The stretches still count those that were collected.
+        let (chain, id) = &self.collected;
+        let collected = if *id == size_class.id {
+            chain.length
+        } else {
+            0
+        };
+        let buffers = self.stretches.starts_from_top(size_class.id);
+        buffers.skip(collected as usize)
     }
 
     /// Returns up to `budget` buffers to the arena: what owners shed, and what is idle in halves without an owner.
@@ -280,7 +299,7 @@ impl Carver {
                 chain = take_idle(pool, reports, size_class);
             }
             if chain.length > 0 {
-                size_class.sub_carved(chain.length);
+                size_class.count_collected(chain.length);
                 self.collected = (chain, size_class.id);
                 return true;
             }
@@ -297,7 +316,7 @@ impl Carver {
     ) {
         let mut chain = size_class.shared.surplus.take();
         loop {
-            size_class.sub_carved(chain.length);
+            size_class.count_collected(chain.length);
             while let Some(index) = chain.pop(&pool.table) {
                 self.uncarve(pool, size_class, index);
             }
@@ -319,6 +338,7 @@ fn take_idle(pool: &ControlRef, reports: &mut Reports, size_class: &SizeClass) -
             reports.recycled(pool, size_class, returned);
         }
     }
+    size_class.count_shed(chain.length);
     chain
 }
 

@@ -1,17 +1,15 @@
 //! Returns memory to the arena so that it coalesces, while leased buffers stay where they are.
 //!
-//! A class shrinks from the top: a reclaim threshold is set in the order of addresses, and what lies above it returns
-//! to the arena as soon as it is idle. The owner scans for such buffers in `begin_quantum`, a few at a time. Buffers
-//! are carved at the lowest address that fits, so that live ones lie close together, and what is returned lies side by
-//! side.
+//! A class shrinks from the top: the reclaim threshold is the start of the stretch of the arena in which the requested
+//! number of buffers is reached, and so many of those above it return to the arena as soon as they are idle. The owner
+//! scans for them in `begin_quantum`, a few at a time. Buffers are carved at the lowest address that fits, so that live
+//! ones lie close together, and what is returned lies side by side.
 
 use super::carving::Carver;
 use super::class_plan::ClassPlan;
 use super::free_runs::Fit;
 use super::pool_control::{PoolControl, headroom};
 use super::sizing_step::with_margin;
-use super::threshold_search::{Purpose, Threshold};
-use super::thresholds::{request_scans, set_threshold};
 use crate::error::PoolError;
 use crate::limits::{UNIT_SAMPLES, bytes, natural_alignment, units};
 use crate::realtime::pool_core::ControlRef;
@@ -67,12 +65,10 @@ impl PoolControl {
     /// # Ok::<(), wavepool_core::PoolError>(())
     /// ```
     pub fn shrink(&mut self, class_samples: usize, buffers: u32) -> Result<(), PoolError> {
-        let answer = self.request_shrink(class_samples, buffers, ClassPlan::follows_demand);
-        self.compute_thresholds();
-        answer
+        self.shrink_where(class_samples, buffers, ClassPlan::follows_demand)
     }
 
-    pub(super) fn request_shrink(
+    pub(super) fn shrink_where(
         &mut self,
         class_samples: usize,
         buffers: u32,
@@ -87,7 +83,7 @@ impl PoolControl {
         size_classes.sort_unstable_by_key(|size_class| core::cmp::Reverse(headroom(size_class)));
         let mut left = buffers;
         for size_class in size_classes {
-            let draining = size_class.shared.draining.get();
+            let draining = size_class.draining();
             // What is below the replenish target would only be carved anew.
             let kept = match size_class.shared.target.get() {
                 0 => 0,
@@ -132,26 +128,20 @@ impl PoolControl {
     fn run_defragmentation(&mut self, request_shrink: fn(&mut Self)) -> DefragmentationResult {
         let before_percentage = self.fragmentation_percentage();
         let mut left = DEFRAGMENTATION_STEPS;
-        self.carver.thresholds.begin_step();
         let free_before = self.carver.arena.free.total();
         let collected = self.collect(&mut left);
         let bytes_collected = bytes(self.carver.arena.free.total() - free_before);
         request_shrink(self);
         let (refilled, bytes_refilled) = self.fill_gaps(&mut left);
-        request_scans(self.pool.size_classes());
-        let draining: u32 = self
-            .pool
-            .size_classes()
-            .map(|size_class| size_class.shared.draining.get())
-            .sum();
-        let is_searching = !self.carver.thresholds.searches().is_empty();
+        self.request_scans();
+        let draining: u32 = self.pool.size_classes().map(SizeClass::draining).sum();
         DefragmentationResult {
             before_percentage,
             after_percentage: self.fragmentation_percentage(),
             bytes_moved: bytes_collected + bytes_refilled,
             buffers_moved: collected + refilled,
             steps: DEFRAGMENTATION_STEPS - left,
-            complete: left > 0 && refilled == 0 && draining == 0 && !is_searching,
+            complete: left > 0 && refilled == 0 && draining == 0,
             largest_free_run_samples: self.carver.arena.free.largest() as usize * UNIT_SAMPLES,
         }
     }
@@ -179,19 +169,10 @@ impl PoolControl {
             let peak = u64::from(size_class.window_peak());
             let needed = with_margin(peak).max(peak + u64::from(size_class.shared.target.get()));
             let excess = u64::from(size_class.carved()).saturating_sub(needed) as u32;
-            if excess > size_class.shared.draining.get() {
+            if excess > size_class.draining() {
                 self.carver.drain(size_class, excess);
             }
         }
-        self.compute_thresholds();
-    }
-
-    /// Searches for the requested thresholds, as far as this control step may scan slots, and uses those it finds.
-    /// Returns how many gaps were filled, and with how many bytes.
-    #[doc(hidden)]
-    pub fn compute_thresholds(&mut self) -> (u32, usize) {
-        let largest = self.classes().last().unwrap_or(0);
-        self.carver.compute_thresholds(&self.pool, largest)
     }
 }
 
@@ -202,91 +183,32 @@ impl Carver {
         let attached = |size_class: &&SizeClass| pool.is_attached(size_class.half);
         let mut size_classes: Vec<_> = pool.size_classes().filter(attached).collect();
         size_classes.sort_unstable_by_key(|size_class| core::cmp::Reverse(size_class.samples));
-        let mut wanted = most;
-        for size_class in size_classes {
-            let idle = size_class
-                .idle()
-                .saturating_sub(size_class.shared.draining.get());
-            let can_go = idle.min(wanted);
-            let under_way = matches!(
-                self.thresholds.searches().purpose(size_class.id),
-                Some(Purpose::Fill(_) | Purpose::DrainFirst)
-            );
-            if can_go == 0 || under_way {
-                continue;
-            }
-            let gap = gap_for(size_class, largest);
-            let gaps = self.arena.free.fits(&gap, can_go as usize) as u32;
-            if gaps > 0 {
-                wanted -= gaps;
-                self.search_gaps(size_class, gaps, size_class.shared.draining.get() + gaps);
-            }
-        }
-        self.compute_thresholds(pool, largest)
-    }
-
-    fn search_gaps(&mut self, size_class: &SizeClass, gaps: u32, goal: u32) {
-        let extent = self.arena.extent();
-        self.thresholds
-            .search(size_class, Purpose::Fill(gaps), goal, extent);
-    }
-
-    /// See [`PoolControl::compute_thresholds`].
-    pub(super) fn compute_thresholds(&mut self, pool: &ControlRef, largest: usize) -> (u32, usize) {
         let (mut filled, mut bytes_filled) = (0, 0);
-        while let Some(found) = self.thresholds.advance(&pool.table) {
-            for threshold in found {
-                let Some(size_class) = pool.size_class(threshold.size_class) else {
-                    continue;
-                };
-                match threshold.purpose {
-                    Purpose::Drain | Purpose::DrainFirst => set_threshold(size_class, threshold),
-                    Purpose::Fill(most) => {
-                        let gap = gap_for(size_class, largest);
-                        let done = self.fill_below(pool, size_class, threshold, most, gap);
-                        filled += done;
-                        bytes_filled += bytes(done as usize * units(size_class.samples as usize));
-                    }
+        for size_class in size_classes {
+            let draining = size_class.draining();
+            let can_go = size_class
+                .idle()
+                .saturating_sub(draining)
+                .min(most - filled);
+            // Each gap lies below the stretch of the buffer that goes instead.
+            let going = self.starts_from_top(size_class).skip(draining as usize);
+            let stretches: Vec<u64> = going.take(can_go as usize).collect();
+            let mut gap = gap_for(size_class, largest);
+            let mut done = 0;
+            for stretch in stretches {
+                gap.below = stretch;
+                if self.carve_one(pool, size_class, &mut gap).is_err() {
+                    break;
                 }
+                done += 1;
             }
+            if done > 0 {
+                self.drain(size_class, draining + done);
+            }
+            filled += done;
+            bytes_filled += bytes(done as usize * units(size_class.samples as usize));
         }
         (filled, bytes_filled)
-    }
-
-    /// Carves up to `most` buffers in gaps below the threshold, and reclaims as many instead.
-    fn fill_below(
-        &mut self,
-        pool: &ControlRef,
-        size_class: &SizeClass,
-        threshold: Threshold,
-        most: u32,
-        gap: Fit,
-    ) -> u32 {
-        let draining = size_class.shared.draining.get();
-        let can_go = threshold.above.saturating_sub(draining).min(most);
-        let mut gap = Fit {
-            below: threshold.address_key,
-            ..gap
-        };
-        let mut filled = 0;
-        while filled < can_go && self.carve_one(pool, size_class, &mut gap).is_ok() {
-            filled += 1;
-        }
-        if filled > 0 && draining + filled == threshold.above {
-            set_threshold(size_class, threshold);
-        } else if filled == 0 && most > 1 && draining == 0 {
-            // The highest of them may lie above a gap.
-            self.search_gaps(size_class, 1, 1);
-        } else if filled > 0 {
-            self.drain(size_class, draining + filled);
-        } else if draining > 0 {
-            // This search may have replaced one to drain the class. If the next one did so again, the two would
-            // replace each other for ever, and nothing would be reclaimed.
-            let extent = self.arena.extent();
-            self.thresholds
-                .drain_as(Purpose::DrainFirst, size_class, draining, extent);
-        }
-        filled
     }
 }
 

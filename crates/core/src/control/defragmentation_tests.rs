@@ -149,8 +149,6 @@ fn defragmentation_returns_idle_buffers_below_a_gap_that_cannot_be_filled() {
     let pool = BufferPool::builder().class(SMALL, 64).class(LARGE, 4);
     let pool = pool.reserve_samples(64 * SMALL + 4 * LARGE + 2 * SMALL);
     let (mut control, mut half) = pool.build().unwrap();
-    // A search for a threshold takes several runs, as in a pool of many thousand buffers.
-    control.set_slots_per_step(16);
     drop(acquire(&half, 64));
     settle(&mut control, &mut half);
     assert!(control.fragmentation_percentage() > 0.0);
@@ -179,4 +177,31 @@ fn unknown_class_is_refused_with_the_nearest() {
             nearest: SMALL
         })
     );
+}
+
+#[test]
+fn shrink_counts_what_a_limit_sheds_meanwhile() {
+    let (mut control, mut half) = pool();
+    control.shrink(SMALL, 10).unwrap();
+    control.trim(SMALL, 60).unwrap();
+    settle(&mut control, &mut half);
+    let class = control.usage().classes[0].clone();
+    assert_eq!((class.carved, class.draining), (54, 0));
+    control.trim(SMALL, 40).unwrap();
+    settle(&mut control, &mut half);
+    control.shrink(SMALL, 1).unwrap();
+    settle(&mut control, &mut half);
+    assert_eq!(control.usage().classes[0].carved, 39);
+    assert!(control.is_valid());
+}
+
+#[test]
+fn shrink_is_exact_within_a_stretch_of_the_arena() {
+    let pool = BufferPool::builder().class(16, 8).reserve_samples(1 << 20);
+    let (mut control, mut half) = pool.build().unwrap();
+    for left in (0..8).rev() {
+        control.shrink(16, 1).unwrap();
+        settle(&mut control, &mut half);
+        assert_eq!(control.usage().classes[0].carved, left);
+    }
 }

@@ -1,11 +1,10 @@
 //! The repeated work of the control half, in bounded steps: collect, return to the arena, replenish, reclaim.
 
 use super::pool_control::PoolControl;
-use super::thresholds::request_scans;
 use crate::observer::{BufferLeaked, LeasesReclaimed};
 use crate::realtime::half::Half;
 use crate::realtime::lease::LeaseTable;
-use crate::realtime::size_class::SizeClass;
+use crate::realtime::size_class::{NO_THRESHOLD, SizeClass};
 use alloc::vec::Vec;
 
 /// What a control step did.
@@ -36,17 +35,26 @@ impl PoolControl {
     /// ```
     pub fn step(&mut self, budget: u32) -> StepReport {
         let mut report = StepReport::default();
-        self.carver.thresholds.begin_step();
         self.collect_tables();
         let mut left = budget;
         report.collected = self.collect(&mut left);
         report.replenished = self.carver.replenish(&self.pool, &mut left);
-        report.replenished += self.compute_thresholds().0;
-        request_scans(self.pool.size_classes());
+        self.request_scans();
         self.remove_drained();
         report.complete = left > 0;
         debug_assert!(self.is_valid_when_idle());
         report
+    }
+
+    /// Has owners scan what became idle since, where they still have to shed buffers.
+    pub(super) fn request_scans(&self) {
+        for size_class in self.pool.size_classes() {
+            match (size_class.reclaim_threshold(), size_class.draining()) {
+                (NO_THRESHOLD, _) => {}
+                (_, 0) => size_class.end_drain(),
+                _ => size_class.request_scan(),
+            }
+        }
     }
 
     /// Frees the tables that owners have retired. A half without an owner picks up what was published since it was
@@ -95,7 +103,6 @@ impl PoolControl {
             (id, half, counted, size_class.recycled())
         };
         for (id, half, counted, recycled) in drained.map(figures).collect::<Vec<_>>() {
-            self.carver.thresholds.cancel(id);
             let follows_demand = self.plan.follows_demand(half);
             if self.pool.remove_if_unused(id) {
                 let past = &mut self.counts.past;

@@ -61,8 +61,8 @@ impl PoolControl {
             SizingStep::Shrink {
                 class_samples,
                 buffers,
-            } => self.request_shrink(*class_samples, *buffers, |_, id| id == half),
-            SizingStep::SetClasses { .. } => self.apply_without_thresholds(step),
+            } => self.shrink_where(*class_samples, *buffers, |_, id| id == half),
+            SizingStep::SetClasses { .. } => self.apply(step),
         }
     }
 }

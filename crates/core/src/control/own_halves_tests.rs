@@ -48,7 +48,6 @@ fn step_for_one_half_changes_no_other() {
     assert_eq!(carved(&control, one.id()), 6);
     assert_eq!(carved(&control, other.id()), 4);
     control.apply_to_half(one.id(), &SHRINK).unwrap();
-    control.compute_thresholds();
     settle(&mut control, &mut one);
     assert_eq!(carved(&control, one.id()), 3);
     assert_eq!(carved(&control, other.id()), 4);

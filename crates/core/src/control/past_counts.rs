@@ -124,7 +124,7 @@ fn figures(size_class: &SizeClass) -> ClassMetrics {
         hits: size_class.hits(),
         borrowed: size_class.borrowed.get(),
         exhausted: size_class.exhausted.get(),
-        draining: u64::from(size_class.shared.draining.get()),
+        draining: u64::from(size_class.draining()),
         ..ClassMetrics::default()
     }
 }

@@ -115,12 +115,12 @@ impl PoolControl {
             return Ok(());
         }
         // Pending shrink requests are cancelled first: a class that grows must not give buffers back.
-        let kept = size_class.shared.draining.get().min(count);
+        let draining = size_class.draining();
+        let kept = draining.min(count);
         if kept < count {
             self.carver.carve(&self.pool, size_class, count - kept)?;
         } else {
-            self.carver
-                .drain(size_class, size_class.shared.draining.get() - kept);
+            self.carver.drain(size_class, draining - kept);
         }
         let id = size_class.id;
         self.has_grown(id, count);
@@ -164,15 +164,6 @@ impl PoolControl {
     /// # Ok::<(), wavepool_core::PoolError>(())
     /// ```
     pub fn apply(&mut self, step: &SizingStep) -> Result<(), PoolError> {
-        let answer = self.apply_without_thresholds(step);
-        self.compute_thresholds();
-        answer
-    }
-
-    /// [`apply`](Self::apply) for one of several steps: the thresholds are computed for all of them together,
-    /// afterwards.
-    #[doc(hidden)]
-    pub fn apply_without_thresholds(&mut self, step: &SizingStep) -> Result<(), PoolError> {
         match step {
             SizingStep::Grow {
                 class_samples,
@@ -181,15 +172,9 @@ impl PoolControl {
             SizingStep::Shrink {
                 class_samples,
                 buffers,
-            } => self.request_shrink(*class_samples, *buffers, ClassPlan::follows_demand),
+            } => self.shrink(*class_samples, *buffers),
             SizingStep::SetClasses { classes } => self.change_classes(classes),
         }
-    }
-
-    /// Lets the next control steps scan so many slots: a test shows that the bound of a step is one.
-    #[doc(hidden)]
-    pub fn set_slots_per_step(&mut self, slots: u32) {
-        self.carver.thresholds.set_slots_per_step(slots);
     }
 
     /// Buffers that the pool can describe: their numbers are below this.

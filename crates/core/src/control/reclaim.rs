@@ -191,6 +191,7 @@ unsafe fn rebuild(
     // These stay where they are.
     let surplus = size_class.shared.surplus.peek();
     follow(surplus, surplus.length);
+    size_class.recount_shed();
     follow(collected, collected.length);
     let mut idle = Vec::new();
     let mut recycled = 0;

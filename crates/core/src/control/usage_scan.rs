@@ -4,9 +4,6 @@ use crate::realtime::pool_state::MAX_SIZE_CLASSES;
 use crate::realtime::slot_table::{SlotIndex, SlotTable};
 use alloc::vec::Vec;
 
-/// Slots that one control step scans: all of most pools. A pool of more takes the interpreter hours.
-pub const SLOTS_PER_STEP: u32 = if cfg!(miri) { 64 } else { 2048 };
-
 /// The buffers of one size class that are in use.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Usage {
@@ -38,11 +35,12 @@ impl UsageScan {
         requested
     }
 
-    /// Scans the next slots; the scan is complete after the last of them.
-    pub(super) fn advance(&mut self, table: &SlotTable) {
+    /// Scans the next `most` slots; the scan is complete after the last slot.
+    /// See `docs/decisions/0024-control-steps-scan-a-bounded-number-of-slots.md`.
+    pub(super) fn advance(&mut self, table: &SlotTable, most: u32) {
         let begins = self.cursor == 0;
         let slots = table.indices_from(self.cursor);
-        for index in slots.take(SLOTS_PER_STEP as usize) {
+        for index in slots.take(most as usize) {
             if let Some((size_class, samples)) = usage(table, index) {
                 if size_class >= self.under_way.len() {
                     self.under_way.resize(size_class + 1, Usage::default());

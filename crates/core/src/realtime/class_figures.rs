@@ -2,6 +2,7 @@
 //! threads and is exact while they rest.
 
 use super::size_class::{NO_THRESHOLD, PEAK_RESTARTS, SizeClass};
+use super::slot_table::Slot;
 
 // Every access is relaxed: figures and requests order nothing. The lists and the request epoch do.
 impl SizeClass {
@@ -125,15 +126,63 @@ impl SizeClass {
         self.pool().raise_request_epoch(self.half);
     }
 
-    /// Has every buffer at or above the threshold reclaimed; [`NO_THRESHOLD`] reclaims none.
-    pub(crate) fn set_reclaim_threshold(&self, reclaim_threshold: u64) {
+    /// Counts buffers that were collected: they are no longer carved for this class.
+    pub(crate) fn count_collected(&self, buffers: u32) {
+        self.sub_carved(buffers);
+        let shared = &self.shared;
+        shared
+            .collected
+            .set(shared.collected.get() + u64::from(buffers));
+    }
+
+    /// Has `buffers` of the class reclaimed as soon as they are idle, those at or above the threshold; whatever else is
+    /// collected meanwhile is subtracted. Replaces any earlier request.
+    pub(crate) fn request_drain(&self, buffers: u32, threshold: u64) {
         // Relaxed, like all requests below: the request epoch orders them. The owner may use an older value for one
         // more quantum.
-        self.reclaim_threshold.set(reclaim_threshold);
+        let goal = self.shared.collected.get() + u64::from(buffers);
+        self.shared.shed_goal.set(goal);
+        self.reclaim_threshold.set(threshold);
         self.signal_request();
-        if reclaim_threshold == NO_THRESHOLD {
-            self.shared.draining.set(0);
-        }
+    }
+
+    /// Ends the request to drain, if there is one.
+    pub(crate) fn end_drain(&self) {
+        self.request_drain(0, NO_THRESHOLD);
+    }
+
+    /// Buffers that were requested and not collected yet.
+    pub(crate) fn draining(&self) -> u32 {
+        let shared = &self.shared;
+        shared
+            .shed_goal
+            .get()
+            .saturating_sub(shared.collected.get()) as u32
+    }
+
+    /// Whether the owner is to shed this buffer because of its address.
+    pub(super) fn is_to_be_shed(&self, slot: Slot<'_>) -> bool {
+        slot.address_key() >= self.reclaim_threshold()
+            && self.shed.get() < self.shared.shed_goal.get()
+    }
+
+    /// Counts buffers as shed.
+    pub(crate) fn count_shed(&self, buffers: u32) {
+        self.shed.set(self.shed.get() + u64::from(buffers));
+    }
+
+    /// Counts anew what went to the surplus: an owner that died may not have counted the last one.
+    pub(crate) fn recount_shed(&self) {
+        self.shed.set(self.collected_or_waiting());
+    }
+
+    /// Whether what went to the surplus is there or was collected.
+    pub(crate) fn shed_is_valid(&self) -> bool {
+        self.shed.get() == self.collected_or_waiting()
+    }
+
+    fn collected_or_waiting(&self) -> u64 {
+        self.shared.collected.get() + u64::from(self.shared.surplus.length())
     }
 
     pub(crate) fn reclaim_threshold(&self) -> u64 {

@@ -129,7 +129,6 @@ impl SizeClass {
                 0
             };
         }
-        let reclaim_threshold = self.reclaim_threshold();
         let (mut refilled, mut kept, mut last) = (None, Chain::EMPTY, None);
         for look in 0..looks {
             if self.local() == 0 && refilled.is_none() {
@@ -143,8 +142,10 @@ impl SizeClass {
             slot.clear();
             self.unlink(slot);
             self.transfer(-1);
-            let goes = look < too_many || slot.address_key() >= reclaim_threshold;
-            if !goes || self.shared.surplus.push_single(table, index).is_err() {
+            let goes = look < too_many || self.is_to_be_shed(slot);
+            if goes && self.shared.surplus.push_single(table, index).is_ok() {
+                self.count_shed(1);
+            } else {
                 kept.push(table, index);
                 last = last.or(Some(index));
             }

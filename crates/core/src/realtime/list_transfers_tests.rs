@@ -9,7 +9,7 @@ fn idle_class_is_served_only_for_a_reason() {
     let reasons: [fn(&SizeClass); 4] = [
         SizeClass::restart_window_peak,
         SizeClass::request_scan,
-        |size_class| size_class.set_reclaim_threshold(1000),
+        |size_class| size_class.request_drain(1, 1000),
         |size_class| size_class.set_limit(1),
     ];
     size_class.serve(&table, 8);
@@ -21,7 +21,7 @@ fn idle_class_is_served_only_for_a_reason() {
         reason(&size_class);
         assert!(size_class.needs_service(), "reason {n}");
         size_class.serve(&table, 8);
-        size_class.set_reclaim_threshold(NO_THRESHOLD);
+        size_class.end_drain();
         size_class.set_limit(3);
         size_class.serve(&table, 8);
     }

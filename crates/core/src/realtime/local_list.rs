@@ -195,11 +195,12 @@ impl SizeClass {
         if !self.pool().is_controlled() {
             return false;
         }
-        let shed = slot.address_key() >= self.reclaim_threshold()
-            && self.shared.surplus.push_single(table, index).is_ok();
+        let shed =
+            self.is_to_be_shed(slot) && self.shared.surplus.push_single(table, index).is_ok();
         if shed {
             self.pushes.add(1);
             self.transfer(-1);
+            self.count_shed(1);
         }
         shed
     }

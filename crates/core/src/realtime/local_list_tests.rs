@@ -120,10 +120,10 @@ fn disabled_cache_of_a_class_that_scrubs_has_a_reserve_or_is_reclaimed() {
         assert!(!size_class.cache_accepts(&table, slots[0]));
     }
     let size_class = SizeClass::for_test(1, 0);
-    size_class.set_reclaim_threshold(0);
+    size_class.request_drain(1, 0);
     size_class.flush_cache(&table);
     assert!(!size_class.cache_accepts(&table, slots[0]));
-    size_class.set_reclaim_threshold(NO_THRESHOLD);
+    size_class.end_drain();
     assert_eq!(size_class.reclaim_cache(), None);
     assert!(size_class.cache_accepts(&table, slots[0]));
 }

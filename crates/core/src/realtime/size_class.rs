@@ -55,8 +55,8 @@ pub(crate) struct SizeClass {
     pub(crate) id: u16,
     /// What happens to the samples of a released buffer.
     pub(super) on_release: OnRelease,
-    /// Buffers at or above this address are reclaimed: see [`Slot::address_key`]. The control half writes it, seldom.
-    /// The owner reads it with each buffer that is released.
+    /// Buffers at or above this address are reclaimed, up to `shared.shed_goal`: see [`Slot::address_key`]. The control
+    /// half writes it, seldom. The owner reads it with each buffer that is released.
     ///
     /// [`Slot::address_key`]: super::slot_table::Slot::address_key
     pub(super) reclaim_threshold: LongWord,
@@ -85,6 +85,8 @@ pub(crate) struct SizeClass {
     pub(super) returns_published: Counter,
     /// Returned buffers that arrived through the inbox.
     pub(super) inbox_returns: Counter,
+    /// Buffers that went to the surplus.
+    pub(super) shed: LongWord,
     /// Idle buffers that the owner scanned on request of the control half.
     pub(super) scanned: Counter,
     /// Requests of this class served by the next larger class.
@@ -123,8 +125,11 @@ pub(crate) struct SharedSide {
     pub(super) carved: Word,
     /// The owner sheds idle buffers above this many to the surplus. The control half writes it.
     pub(super) limit: Word,
-    /// Buffers at or above the reclaim threshold when they were last counted. Only the control half uses it.
-    pub(crate) draining: Word,
+    /// Buffers that were collected from the surplus. Only the control half uses it.
+    pub(super) collected: LongWord,
+    /// The total of buffers that are to have gone to the surplus: up to there the owner sheds those at or above the
+    /// reclaim threshold. The control half writes it.
+    pub(super) shed_goal: LongWord,
     /// The total of idle buffers that the owner is to have scanned, to shed those above the threshold. The control
     /// half writes it.
     pub(super) scan_request: LongWord,
@@ -164,6 +169,7 @@ impl SizeClass {
             scratches_published: Counter::default(),
             returns_published: Counter::default(),
             inbox_returns: Counter::default(),
+            shed: LongWord::new(0),
             scanned: Counter::default(),
             borrowed: Counter::default(),
             exhausted: Counter::default(),
@@ -174,7 +180,8 @@ impl SizeClass {
                 surplus: SharedList::new(),
                 carved: Word::new(0),
                 limit: Word::new(u32::MAX),
-                draining: Word::new(0),
+                collected: LongWord::new(0),
+                shed_goal: LongWord::new(0),
                 scan_request: LongWord::new(0),
                 target: Word::new(0),
             },

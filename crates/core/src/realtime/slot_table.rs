@@ -320,12 +320,15 @@ impl SlotTable {
     }
 
     /// Every slot so far.
-    pub(crate) fn indices(&self) -> impl Iterator<Item = SlotIndex> + use<> {
+    pub(crate) fn indices(&self) -> impl Iterator<Item = SlotIndex> + Clone + use<> {
         self.indices_from(0)
     }
 
     /// Every slot so far from this number on.
-    pub(crate) fn indices_from(&self, first: u32) -> impl Iterator<Item = SlotIndex> + use<> {
+    pub(crate) fn indices_from(
+        &self,
+        first: u32,
+    ) -> impl Iterator<Item = SlotIndex> + Clone + use<> {
         (first..self.count.load(Ordering::Relaxed)).map(SlotIndex)
     }
 
