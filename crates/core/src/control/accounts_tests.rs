@@ -111,7 +111,7 @@ fn invariant_check_trips_on_each_account() {
     wrong(&control, "memory is nobody's");
     control.carver.arena.free.give(run);
     wrong(&control, "a capacity is counted that is nowhere");
-    control.carver.arena.free.take_at(run).unwrap();
+    control.carver.arena.free.take(&mut Fit::new(1, 1)).unwrap();
     control.carver.arena.give(16, run);
 
     control.carver.arena.reserved_units += 1;

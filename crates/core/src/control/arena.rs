@@ -1,9 +1,6 @@
 //! The memory of a pool: its regions, what of them is free, and how much more the pool may take.
 
-use alloc::vec::Vec;
-
 use super::free_runs::{Fit, FreeRuns, Run};
-use super::placement::{Placed, Wanted, fill_run, fill_runs, total_units};
 use crate::error::{PoolError, Table};
 use crate::limits::{UNIT_BYTES, UNIT_SAMPLES, natural_alignment, units};
 use crate::memory::{MemorySource, Region};
@@ -53,20 +50,9 @@ impl Arena {
     /// Takes the memory of one buffer.
     pub(super) fn take(&mut self, samples: u32, fit: &mut Fit) -> Option<Run> {
         let run = self.free.take(fit)?;
-        self.hold(samples);
-        Some(run)
-    }
-
-    /// Takes this very memory for one buffer.
-    pub(super) fn take_at(&mut self, samples: u32, run: Run) -> Option<Run> {
-        let run = self.free.take_at(run)?;
-        self.hold(samples);
-        Some(run)
-    }
-
-    fn hold(&mut self, samples: u32) {
         self.held_samples += samples as usize;
         self.padding_samples += padding(samples);
+        Some(run)
     }
 
     /// Accepts the memory of a buffer back.
@@ -145,62 +131,17 @@ impl Arena {
             .min((room - cost) / UNIT_SAMPLES);
         match self.add_region(pool, needed.saturating_add(ahead)) {
             Err(PoolError::OutOfMemory { .. }) if ahead > 0 => self.add_region(pool, needed)?,
-            region => region?,
-        };
+            added => added?,
+        }
         Ok(align)
-    }
-
-    /// Places the buffers of a mix, `(class samples, buffers)`: side by side in one free run, or in a region of their
-    /// own. Where the limit leaves no room for that, in several runs, and the rest in a region.
-    pub(super) fn place(
-        &mut self,
-        pool: &ControlRef,
-        mix: &[(u32, u32)],
-    ) -> Result<Vec<Placed>, PoolError> {
-        let class = |&(samples, count): &(u32, u32)| Wanted {
-            units: units(samples as usize) as u32,
-            count,
-        };
-        let wanted: Vec<Wanted> = mix.iter().map(class).collect();
-        let total = total_units(&wanted);
-        if total == 0 {
-            return Ok(Vec::new());
-        }
-        let runs: Vec<Run> = self.free.iter().collect();
-        if let Some(run) = runs.iter().find(|run| run.units as usize >= total) {
-            return Ok(fill_run(*run, &wanted));
-        }
-        let samples = |wanted: &[Wanted]| {
-            let classes = mix.iter().zip(wanted);
-            let samples = classes.map(|(&(samples, _), class)| {
-                (samples as usize).saturating_mul(class.count as usize)
-            });
-            samples.fold(0, usize::saturating_add)
-        };
-        let requested = samples(&wanted);
-        if requested <= self.room_samples() && self.may_add_region() {
-            match self.add_region(pool, total) {
-                Err(PoolError::OutOfMemory { .. }) => {}
-                region => return Ok(fill_run(region?, &wanted)),
-            }
-        }
-        let (mut placed, left) = fill_runs(&runs, &wanted);
-        if samples(&left) > self.room_samples() {
-            return Err(self.limit_reached(requested, requested - samples(&left)));
-        }
-        if samples(&left) > 0 {
-            let region = self.add_region(pool, total_units(&left))?;
-            placed.extend(fill_run(region, &left));
-        }
-        Ok(placed)
     }
 
     fn may_add_region(&self) -> bool {
         usize::from(self.regions) < MAX_REGIONS
     }
 
-    /// Adds a region; returns the run of its memory.
-    pub(super) fn add_region(&mut self, pool: &ControlRef, units: usize) -> Result<Run, PoolError> {
+    /// Adds a region of free memory.
+    pub(super) fn add_region(&mut self, pool: &ControlRef, units: usize) -> Result<(), PoolError> {
         if !self.may_add_region() {
             return Err(PoolError::TableFull {
                 table: Table::Regions,
@@ -217,13 +158,12 @@ impl Arena {
         let id = pool.add_region(region)?;
         self.regions = id + 1;
         self.reserved_units += units;
-        let run = Run {
+        self.free.give(Run {
             region: id,
             unit: 0,
             units: run_units,
-        };
-        self.free.give(run);
-        Ok(run)
+        });
+        Ok(())
     }
 
     /// The share of the arena that is free in coalesced runs shorter than the largest class, in percent.

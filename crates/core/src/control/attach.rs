@@ -76,7 +76,7 @@ impl PoolControl {
             (buffers > 0).then_some((size_class, buffers))
         };
         let wanted: Vec<_> = mix.iter().filter_map(wanted).collect();
-        self.carver.carve_mix(&self.pool, &wanted)?;
+        self.carver.carve_mix(&self.pool, wanted)?;
         let followed_demand = self.plan.follows_demand(half);
         // The next owner's counts begin at zero. Sizing by demand goes on with those of the same kind of half.
         if own || !followed_demand {

@@ -3,17 +3,16 @@
 
 use super::arena::Arena;
 use super::free_runs::{Fit, Run};
-use super::placement::Placed;
 use super::reports::Reports;
 use super::stretches::Stretches;
 use crate::error::{PoolError, Table};
-use crate::limits::units;
+use crate::limits::{natural_alignment, units};
 use crate::realtime::free_list::{Chain, MAX_NEWLY_CARVED};
 use crate::realtime::pool_core::ControlRef;
 use crate::realtime::size_class::SizeClass;
 use crate::realtime::slot_table::SlotIndex;
-use alloc::vec;
 use alloc::vec::Vec;
+use core::cmp::Reverse;
 
 /// The inbox of a class is full of buffers that its owner has not taken yet.
 const INBOX_FULL: PoolError = PoolError::TableFull {
@@ -27,6 +26,16 @@ pub(super) const fn too_many(requested: usize) -> PoolError {
         requested,
         most: MAX_NEWLY_CARVED as usize,
     }
+}
+
+/// Units and samples of all these buffers.
+fn cost(mix: &[(&SizeClass, u32)]) -> (usize, usize) {
+    let sum = |of_buffer: fn(usize) -> usize| {
+        mix.iter()
+            .map(|(class, count)| of_buffer(class.samples as usize).saturating_mul(*count as usize))
+            .fold(0, usize::saturating_add)
+    };
+    (sum(units), sum(|samples| samples))
 }
 
 /// Makes buffers of free memory and slots, and takes them apart again.
@@ -105,37 +114,64 @@ impl Carver {
         replenished
     }
 
-    /// [`carve`](Self::carve) for several size classes, placed together so that no memory is lost between their
-    /// buffers; all or none.
+    /// [`carve`](Self::carve) for several size classes, so that no memory is lost between their buffers: those with the
+    /// largest natural alignment come first. In a new region every buffer is naturally aligned then, because the sizes
+    /// before it are multiples of its alignment. All or none.
+    /// See `docs/decisions/0017-buffers-of-a-mix-are-placed-together.md`.
     pub(super) fn carve_mix(
         &mut self,
         pool: &ControlRef,
-        mix: &[(&SizeClass, u32)],
+        mut mix: Vec<(&SizeClass, u32)>,
     ) -> Result<(), PoolError> {
-        self.check_tables(pool, mix)?;
-        let sizes = mix
-            .iter()
-            .map(|&(size_class, count)| (size_class.samples, count));
-        let placed = self.arena.place(pool, &sizes.collect::<Vec<_>>())?;
-        let mut done = vec![0; mix.len()];
-        for Placed { class, run } in placed {
-            let (size_class, _) = mix[class];
-            if done[class] == 0 {
-                self.drain(size_class, 0);
+        self.check_tables(pool, &mix)?;
+        mix.sort_unstable_by_key(|(size_class, _)| {
+            let size = units(size_class.samples as usize) as u32;
+            Reverse((natural_alignment(size), size))
+        });
+        let mut left = mix.clone();
+        let carved = self.carve_left(pool, &mut left);
+        if carved.is_err() {
+            for (&(size_class, count), (_, left)) in mix.iter().zip(left) {
+                self.uncarve_newly_carved(pool, size_class, count - left);
             }
-            let carved = match self.arena.take_at(size_class.samples, run) {
-                Some(run) => self.carve_run(pool, size_class, run),
-                None => Err(self.arena.limit_reached(size_class.samples as usize, 0)),
-            };
-            if let Err(error) = carved {
-                for (&(size_class, _), done) in mix.iter().zip(done) {
-                    self.uncarve_newly_carved(pool, size_class, done);
-                }
-                return Err(error);
-            }
-            done[class] += 1;
         }
+        carved
+    }
+
+    /// Carves what is left of a mix: in free memory if one run holds it all or the limit leaves no room for a region
+    /// of that length, else with such a region. What then fits nowhere gets a region of its own.
+    fn carve_left(
+        &mut self,
+        pool: &ControlRef,
+        left: &mut [(&SizeClass, u32)],
+    ) -> Result<(), PoolError> {
+        let (all, requested) = cost(left);
+        if all > self.arena.free.largest() as usize && requested <= self.arena.room_samples() {
+            // Where that is refused, less memory may do.
+            let _ = self.arena.add_region(pool, all);
+        }
+        self.carve_what_fits(pool, left);
+        let (missing, samples) = cost(left);
+        if missing == 0 {
+            return Ok(());
+        }
+        if samples > self.arena.room_samples() {
+            return Err(self.arena.limit_reached(requested, requested - samples));
+        }
+        self.arena.add_region(pool, missing)?;
+        self.carve_what_fits(pool, left);
         Ok(())
+    }
+
+    /// Carves as many buffers of a mix as fit in free memory, side by side, and subtracts them.
+    fn carve_what_fits(&mut self, pool: &ControlRef, left: &mut [(&SizeClass, u32)]) {
+        for (size_class, count) in left {
+            let mut fit = Fit::new(units(size_class.samples as usize) as u32, 1);
+            size_class.end_drain();
+            while *count > 0 && self.carve_one(pool, size_class, &mut fit).is_ok() {
+                *count -= 1;
+            }
+        }
     }
 
     /// Checks whether inboxes and the slot table have room for so many more buffers.

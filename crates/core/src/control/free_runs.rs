@@ -104,17 +104,6 @@ impl FreeRuns {
         Some(self.split(at, run.before(fit.align), fit.units))
     }
 
-    /// Takes this very run, which lies within one free run.
-    pub(super) fn take_at(&mut self, place: Run) -> Option<Run> {
-        let after = self.runs.partition_point(|run| run.key() <= place.key());
-        let at = after.checked_sub(1).filter(|&at| {
-            let run = self.runs[at];
-            run.region == place.region && place.end() <= run.end()
-        })?;
-        let before = place.unit - self.runs[at].unit;
-        Some(self.split(at, before, place.units))
-    }
-
     /// Takes `units` out of a run, from `before` units behind its start.
     fn split(&mut self, at: usize, before: u32, units: u32) -> Run {
         let run = self.runs[at];

@@ -17,7 +17,6 @@ mod free_runs;
 pub(crate) mod housekeeping;
 pub(crate) mod own_halves;
 mod past_counts;
-mod placement;
 pub(crate) mod pool_builder;
 pub(crate) mod pool_control;
 pub(crate) mod reclaim;
