@@ -18,6 +18,8 @@ use wavepool::registry::ModuleRegistry;
 
 const QUANTUM: usize = 128;
 const WINDOW: usize = 4096;
+/// Quanta between two control steps of the pool: about ten milliseconds.
+const QUANTA_PER_STEP: usize = 4;
 
 fn main() -> ExitCode {
     match run(std::env::args_os().nth(1), &mut io::stdout()) {
@@ -105,6 +107,12 @@ fn print_notes(path: &Path, out: &mut impl Write) -> Result<(), Box<dyn Error>> 
         let inputs: Vec<&[f32]> = planes.iter().map(|plane| &plane[..frames]).collect();
         capture.process(&inputs, (quantum * QUANTUM) as u64);
         analysis.poll(usize::MAX);
+        if quantum.is_multiple_of(QUANTA_PER_STEP) {
+            // In the time of the sound, so that the pool is sized as it would be beside live sound.
+            let played_s = (quantum * QUANTUM) as f64 / f64::from(format.sample_rate);
+            let data = registry.get_mut::<DataManagementModule>();
+            data.and_then(|data| data.tick(played_s * 1000.0));
+        }
         registry.bus().pump(usize::MAX);
     }
 

@@ -44,6 +44,10 @@ pub fn run(quanta: u64) -> Result<Report, Box<dyn Error>> {
         .ok_or("there is no pool")?;
     let mut realtime = pool.attach_realtime()?;
     for quantum in 0..quanta {
+        // Ten milliseconds of 48 kHz are about four quanta.
+        if quantum.is_multiple_of(4) {
+            pool.tick((quantum * QUANTUM_FRAMES) as f64 / 48.0);
+        }
         realtime.begin_quantum(quantum * QUANTUM_FRAMES);
         let (left, right) = (realtime.acquire(256)?, realtime.acquire(256)?);
         realtime.release(left);
