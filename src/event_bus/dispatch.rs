@@ -10,6 +10,8 @@ use crate::lock::lock;
 pub struct PumpReport {
     /// Events that were delivered to at least one subscriber.
     pub delivered: usize,
+    /// Those of them whose latency exceeded their priority's deadline.
+    pub late: usize,
     /// Events whose last subscription had ended.
     pub unclaimed: usize,
     /// Panics that were caught: in handlers, in `Serialize`, and in drops of handlers and of panics' payloads.
@@ -109,6 +111,7 @@ impl TypedEventBus {
     fn call_subscribers(&self, event: &PoppedEvent, delivery: &Delivery, report: &mut PumpReport) {
         if delivery.has_subscribers() {
             report.delivered += 1;
+            report.late += usize::from(delivery.is_late);
         } else {
             report.unclaimed += 1;
         }
@@ -291,6 +294,7 @@ mod tests {
             bus.pump(10),
             PumpReport {
                 delivered: 2,
+                late: 0,
                 unclaimed: 0,
                 panics: 2
             }
@@ -335,6 +339,7 @@ mod tests {
             bus.pump(10),
             PumpReport {
                 delivered: 0,
+                late: 0,
                 unclaimed: 1,
                 panics: 0
             }

@@ -319,24 +319,31 @@ impl State {
     /// Counts an event, and returns the subscribers that get it.
     pub(crate) fn begin_delivery(&mut self, slot: u8, latency_ns: u64) -> Option<Delivery> {
         let entry = self.types[usize::from(slot)].as_ref()?;
-        let delivery = Delivery {
+        let mut delivery = Delivery {
+            is_late: false,
             subscribers: entry.subscribers.clone(),
             json_subscribers: self.json_subscribers.clone(),
             name: entry.name,
             priority: entry.priority,
             to_json: entry.to_json,
         };
-        self.count(entry.priority, delivery.has_subscribers(), latency_ns);
+        delivery.is_late = self.count(entry.priority, delivery.has_subscribers(), latency_ns);
         Some(delivery)
     }
 
-    pub(crate) fn count(&mut self, priority: Priority, has_subscribers: bool, latency_ns: u64) {
+    /// Counts an event; returns whether it was delivered late.
+    pub(crate) fn count(
+        &mut self,
+        priority: Priority,
+        has_subscribers: bool,
+        latency_ns: u64,
+    ) -> bool {
         let tally = &mut self.tallies[priority.lane()];
-        if has_subscribers {
-            tally.deliver(latency_ns);
-        } else {
+        if !has_subscribers {
             tally.unclaimed += 1;
+            return false;
         }
+        tally.deliver(latency_ns)
     }
 }
 

@@ -121,6 +121,8 @@ pub(crate) struct PoppedEvent {
 
 /// The subscribers that get one event, as they were when it was popped.
 pub(crate) struct Delivery {
+    /// Whether the event waited longer than its priority's deadline.
+    pub(crate) is_late: bool,
     pub(crate) subscribers: Subscribers,
     pub(crate) json_subscribers: Subscribers,
     pub(crate) name: &'static str,

@@ -205,3 +205,28 @@ fn shrink_is_exact_within_a_stretch_of_the_arena() {
         assert_eq!(control.usage().classes[0].carved, left);
     }
 }
+
+#[test]
+fn shrink_reaches_buffers_that_are_released_and_acquired_again_between_two_quanta() {
+    let (mut control, mut half) = BufferPool::builder().class(64, 8).build().unwrap();
+    half.begin_quantum(0);
+    // The buffers at the highest addresses are the ones that stay in use.
+    let mut all: Vec<_> = (0..8).map(|_| half.acquire(64).unwrap()).collect();
+    all.sort_by_key(|buffer| buffer.as_ptr().addr());
+    let mut windows: std::collections::VecDeque<_> = all.split_off(5).into();
+    all.into_iter().for_each(|buffer| half.release(buffer));
+    control.shrink(64, 4).unwrap();
+    for quantum in 1..200 {
+        // As a stream does whose windows are released when the next one begins: while a step's scan lasts, none of them is idle.
+        if quantum % 8 == 0 {
+            drop(windows.pop_front().map(PooledBuffer::freeze));
+        }
+        half.begin_quantum(quantum * 128);
+        if quantum % 8 == 0 {
+            windows.push_back(half.acquire(64).unwrap());
+            control.step(64);
+        }
+    }
+    assert_eq!(control.bytes_held(), 4 * 64 * 4);
+    assert!(control.is_valid());
+}

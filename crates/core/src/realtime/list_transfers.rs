@@ -107,7 +107,7 @@ impl SizeClass {
     /// Scans up to `most` idle buffers, as far as there are more than the limit or the control half requested a scan.
     /// Buffers above the limit and those at or above the reclaim threshold go to the surplus. The others go to the
     /// inbox together, behind those not scanned yet, so that in the end all are scanned. With nothing to scan, the
-    /// inbox is joined to the local list. Starts a new window of the peak if it is time. Wait-free. Returns how
+    /// inbox is joined to the local list, and what was returned is scanned if there is a threshold. Starts a new window of the peak if it is time. Wait-free. Returns how
     /// many returned buffers left the inbox.
     pub(super) fn shed(&self, table: &SlotTable, most: u32) -> u32 {
         self.flush_cache_and_leaked_scratch(table);
@@ -119,17 +119,22 @@ impl SizeClass {
             .scan_request
             .get()
             .saturating_sub(self.scanned.get());
-        let looks = u64::from(too_many)
+        let mut looks = u64::from(too_many)
             .max(asked)
             .min(u64::from(most.min(idle))) as u32;
+        let mut refilled = None;
         if looks == 0 {
-            return if asked == 0 {
-                self.join_inbox(table)
-            } else {
-                0
-            };
+            if asked > 0 {
+                return 0;
+            }
+            let returned = self.join_inbox(table);
+            if self.reclaim_threshold() == NO_THRESHOLD {
+                return returned;
+            }
+            // What arrived lies on top, and would be acquired again before a scan that the control half requests.
+            (looks, refilled) = (returned.min(most), Some(returned));
         }
-        let (mut refilled, mut kept, mut last) = (None, Chain::EMPTY, None);
+        let (mut kept, mut last) = (Chain::EMPTY, None);
         for look in 0..looks {
             if self.local() == 0 && refilled.is_none() {
                 refilled = Some(self.refill(table));

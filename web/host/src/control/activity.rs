@@ -12,7 +12,7 @@ use crate::sync::atomic::{AtomicU32, Ordering};
 #[serde(rename_all = "snake_case")]
 #[repr(u32)]
 pub(crate) enum Activity {
-    /// None, or code of JavaScript.
+    /// Code of JavaScript.
     Idle = 0,
     /// Delivering events.
     Events = 1,
@@ -26,11 +26,13 @@ pub(crate) enum Activity {
     Report = 5,
     /// Opening or closing a stream or a participant.
     Request = 6,
+    /// Asleep until the next poll.
+    Sleep = 7,
 }
 
 impl Activity {
     /// All of them, in the order of their numbers.
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 8] = [
         Self::Idle,
         Self::Events,
         Self::Window,
@@ -38,6 +40,7 @@ impl Activity {
         Self::ControlStep,
         Self::Report,
         Self::Request,
+        Self::Sleep,
     ];
 }
 

@@ -12,12 +12,14 @@ const DEADLINE_MS: f64 = 0.5;
 /// The deliveries that had to wait for one kind of activity.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub(crate) struct DispatchGap {
-    /// What the worker did meanwhile; `idle` is its own JavaScript, and its sleep.
+    /// What the worker did meanwhile; `idle` is its own JavaScript.
     activity: Activity,
     /// Deliveries after this activity.
     deliveries: u32,
     /// Those of them for which a Critical event can have waited longer than its deadline.
     late: u32,
+    /// The events that were delivered late then.
+    late_events: u32,
     /// The longest time without a delivery.
     max_ms: f64,
     /// The sum of the times above the deadline.
@@ -39,6 +41,7 @@ impl DispatchGaps {
                 activity,
                 deliveries: 0,
                 late: 0,
+                late_events: 0,
                 max_ms: 0.0,
                 late_ms: 0.0,
             })
@@ -62,8 +65,17 @@ impl DispatchGaps {
         gap.set(sum);
     }
 
-    /// Records that the delivery has ended.
-    pub(crate) fn end(&self, now_ms: f64) {
+    /// Records that the delivery after the activity has ended, with so many late events.
+    pub(crate) fn end(&self, activity: Activity, now_ms: f64, late_events: usize) {
+        let gap = &self.gaps[activity as usize];
+        let mut sum = gap.get();
+        sum.late_events = sum.late_events.saturating_add(late_events as u32);
+        gap.set(sum);
+        self.restart(now_ms);
+    }
+
+    /// Ends the current gap without a delivery: nobody publishes events.
+    pub(crate) fn restart(&self, now_ms: f64) {
         self.ended_ms.set(now_ms);
     }
 

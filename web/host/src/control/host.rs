@@ -108,6 +108,12 @@ impl Host {
         activity::address()
     }
 
+    /// Records that the worker sleeps until the next call.
+    #[wasm_bindgen(js_name = beginSleep)]
+    pub fn begin_sleep(&self) {
+        activity::begin(Activity::Sleep, 0);
+    }
+
     /// Causes a fault on purpose, to test that it is detected: `leak-one` acquires a buffer and never releases it, `spin` makes the
     /// next control step endless.
     ///
@@ -221,7 +227,7 @@ impl Host {
     /// a participant nobody publishes any.
     fn begin_request(&self) {
         if self.streams.is_empty() && self.participants.is_empty() {
-            self.instance.gaps.end(now_ms());
+            self.instance.gaps.restart(now_ms());
         }
         activity::begin(Activity::Request, 0);
     }

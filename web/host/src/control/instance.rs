@@ -63,11 +63,12 @@ impl Instance {
     /// Delivers pending events. Sets the bus's time first, so that latencies are not measured with an old time.
     pub(crate) fn dispatch(&self) {
         let begin_ms = now_ms();
-        self.gaps.begin(activity::current(), begin_ms);
+        let before = activity::current();
+        self.gaps.begin(before, begin_ms);
         activity::begin(Activity::Events, 0);
         set_bus_time(self.bus(), (begin_ms * 1e6) as u64);
-        self.bus().pump(EVENTS_PER_DISPATCH);
-        self.gaps.end(now_ms());
+        let report = self.bus().pump(EVENTS_PER_DISPATCH);
+        self.gaps.end(before, now_ms(), report.late);
     }
 
     /// Publishes that leases were reclaimed whose memory was lost.

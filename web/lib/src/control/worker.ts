@@ -233,8 +233,15 @@ function turn(): void {
   const end = performance.now() + LONGEST_TURN_MS;
   do {
     pump();
-  } while (waiter?.sleep(POLL_MS) && polling && performance.now() < end);
+  } while (sleep() && polling && performance.now() < end);
   comeAgain();
+}
+
+/** Shared mode: sleeps until the next poll; returns whether the turn can go on. */
+function sleep(): boolean {
+  if (waiter === null) return false;
+  host?.beginSleep();
+  return waiter.sleep(POLL_MS);
 }
 
 /** Schedules the next turn, unless one is scheduled. */

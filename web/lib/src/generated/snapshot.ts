@@ -396,12 +396,14 @@ export interface BusEvent {
 
 /** The deliveries that had to wait for one kind of activity. */
 export interface DispatchGap {
-  /** What the worker did meanwhile; `idle` is its own JavaScript, and its sleep. */
+  /** What the worker did meanwhile; `idle` is its own JavaScript. */
   readonly activity: Activity;
   /** Deliveries after this activity. */
   readonly deliveries: number;
   /** Those of them for which a Critical event can have waited longer than its deadline. */
   readonly late: number;
+  /** The events that were delivered late then. */
+  readonly late_events: number;
   /** The longest time without a delivery. */
   readonly max_ms: number;
   /** The sum of the times above the deadline. */
@@ -410,15 +412,16 @@ export interface DispatchGap {
 
 /**
  * A piece of work. The page uses the same numbers: `ACTIVITIES` of `web/lib/src/page/watchdog.ts`.
- * - `idle`: None, or code of JavaScript.
+ * - `idle`: Code of JavaScript.
  * - `events`: Delivering events.
  * - `window`: Analysing a window of the stream with the number in the third word.
  * - `exercise`: The requests of the exercise.
  * - `control_step`: The pool's control step.
  * - `report`: Writing the figures for the page.
  * - `request`: Opening or closing a stream or a participant.
+ * - `sleep`: Asleep until the next poll.
  */
-export type Activity = 'idle' | 'events' | 'window' | 'exercise' | 'control_step' | 'report' | 'request';
+export type Activity = 'idle' | 'events' | 'window' | 'exercise' | 'control_step' | 'report' | 'request' | 'sleep';
 
 /** The counts in events beside the counts of the pools: equal, unless events were lost. */
 export interface EventTally {

@@ -18,6 +18,7 @@ const ACTIVITIES: readonly ((stream: number) => string)[] = [
   () => 'running a control step of the pool',
   () => 'writing the figures for the page',
   () => 'opening or closing a stream or a pool',
+  () => 'sleeping until its next turn',
 ];
 
 /** Shared mode: words that the worker writes before each piece of its work. */
