@@ -1,7 +1,7 @@
 // What a headless run must show: each broken bound as a sentence with the figure and the limit.
 
 /** From this second on a stream's stated need has aged, and the pool must hold little more than it uses. */
-export const agedSeconds = 20;
+const agedSeconds = 20;
 /** The time that the memory of a closed stream may take to come back. */
 const returnSeconds = 3;
 const mostHeldPerPeak = 1.5;
@@ -62,11 +62,11 @@ export function broken(report, series, { note = null, alone = true } = {}) {
   const bytes = copies * report.window * report.channels * 4;
   bound(report.bytes_copied_per_window === bytes, `${report.bytes_copied_per_window} bytes were copied for each window; it must be ${bytes}`);
 
-  const aged = series.filter(({ seconds, youngest, closed }) => seconds >= agedSeconds && youngest >= agedSeconds && (closed === null || closed >= returnSeconds));
-  for (const { seconds, held, peak } of aged) {
+  const settled = series.filter(isSettled);
+  for (const { seconds, held, peak } of settled) {
     bound(held <= mostHeldPerPeak * peak, `${seconds.toFixed(1)} s: ${held} bytes are held, ${(held / peak).toFixed(2)} times the peak of use; ${mostHeldPerPeak} are allowed`);
   }
-  if (aged.length > 0) bound(bus.high.published > 0, 'no sizing plan was applied, though demand has aged');
+  if (settled.length > 0) bound(bus.high.published > 0, 'no sizing plan was applied, though demand has aged');
   return found;
 }
 
@@ -82,8 +82,13 @@ function lateByWork({ dispatch_gaps: gaps }) {
 
 /** The largest held ÷ peak of the samples that are checked; null without one. */
 export function worstHeldPerPeak(series) {
-  const ratios = series.filter(({ youngest, closed, peak }) => youngest >= agedSeconds && (closed === null || closed >= returnSeconds) && peak > 0).map(({ held, peak }) => held / peak);
+  const ratios = series.filter((sample) => isSettled(sample) && sample.peak > 0).map(({ held, peak }) => held / peak);
   return ratios.length > 0 ? Math.max(...ratios) : null;
+}
+
+/** Whether the demand of every stream has aged, and closed streams had time to return their memory. */
+function isSettled({ seconds, youngest, closed }) {
+  return seconds >= agedSeconds && youngest >= agedSeconds && (closed === null || closed >= returnSeconds);
 }
 
 function mostNamed(notes) {

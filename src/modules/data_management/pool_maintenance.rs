@@ -202,7 +202,7 @@ impl PoolMaintenance {
         &self.own
     }
 
-    /// Tells the optimizer the mix that the pool was built with, before the first half is detached: it is kept in the profile until
+    /// Gives the optimizer the mix that the pool was built with, before the first half is detached: it stays in the profile until
     /// demand was measured.
     pub(crate) fn expect_mix_of(&mut self, control: &PoolControl) {
         if let Some(engine) = &mut self.engine {

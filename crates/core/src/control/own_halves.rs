@@ -48,7 +48,7 @@ impl PoolControl {
         halves.any(|half| half.is_attached() && self.plan.follows_demand(half.id))
     }
 
-    /// [`apply`](Self::apply) to one half, without computing thresholds: they are computed for all steps of a plan together.
+    /// [`apply`](Self::apply) to one half; a change of classes is one of all halves.
     ///
     /// # Errors
     /// As for [`apply`](Self::apply).

@@ -22,8 +22,6 @@ pub(crate) struct DispatchGap {
     late_events: u32,
     /// The longest time without a delivery.
     max_ms: f64,
-    /// The sum of the times above the deadline.
-    late_ms: f64,
 }
 
 /// The gaps since boot.
@@ -43,7 +41,6 @@ impl DispatchGaps {
                 late: 0,
                 late_events: 0,
                 max_ms: 0.0,
-                late_ms: 0.0,
             })
         };
         Self {
@@ -57,11 +54,9 @@ impl DispatchGaps {
         let waited_ms = now_ms - self.ended_ms.get();
         let gap = &self.gaps[activity as usize];
         let mut sum = gap.get();
-        let is_late = waited_ms > DEADLINE_MS;
         sum.deliveries = sum.deliveries.wrapping_add(1);
-        sum.late += u32::from(is_late);
+        sum.late += u32::from(waited_ms > DEADLINE_MS);
         sum.max_ms = sum.max_ms.max(waited_ms);
-        sum.late_ms += if is_late { waited_ms } else { 0.0 };
         gap.set(sum);
     }
 
@@ -82,5 +77,33 @@ impl DispatchGaps {
     /// The gaps after each activity.
     pub(crate) fn figures(&self) -> Vec<DispatchGap> {
         self.gaps.iter().map(Cell::get).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gaps_are_counted_for_the_activity_before_the_delivery() {
+        let gaps = DispatchGaps::new(100.0);
+        gaps.begin(Activity::Window, 100.4);
+        gaps.end(Activity::Window, 100.5, 0);
+        gaps.begin(Activity::Sleep, 101.5);
+        gaps.end(Activity::Sleep, 101.6, 3);
+        // Without publishers no time counts.
+        gaps.restart(200.0);
+        gaps.begin(Activity::Sleep, 200.25);
+        gaps.end(Activity::Sleep, 200.3, 0);
+        let figures = gaps.figures();
+        let of = |activity| {
+            let gap = figures.iter().find(|gap| gap.activity == activity).unwrap();
+            (gap.deliveries, gap.late, gap.late_events, gap.max_ms)
+        };
+        let (deliveries, late, late_events, max_ms) = of(Activity::Window);
+        assert_eq!((deliveries, late, late_events), (1, 0, 0));
+        assert!((max_ms - 0.4).abs() < 1e-9);
+        assert_eq!(of(Activity::Sleep), (2, 1, 3, 1.0));
+        assert_eq!(of(Activity::Report), (0, 0, 0, 0.0));
     }
 }

@@ -406,8 +406,6 @@ export interface DispatchGap {
   readonly late_events: number;
   /** The longest time without a delivery. */
   readonly max_ms: number;
-  /** The sum of the times above the deadline. */
-  readonly late_ms: number;
 }
 
 /**
