@@ -127,7 +127,7 @@ pub(crate) fn run(report: &mut Report) -> Result<()> {
     let ran = parse_cargo(&text);
     let failed = ran.iter().any(|(_, counts)| counts.failed > 0);
     for (suite, counts) in &ran {
-        report.suite(suite, *counts, None, None);
+        report.suite(suite, counts.clone(), None, None);
     }
     for missing in missing(&targets.suites(), &ran) {
         report.suite(

@@ -7,10 +7,29 @@ use std::time::Duration;
 use crate::progress::seconds;
 
 /// Tests that ran, in one suite.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Counts {
     pub(crate) passed: u32,
     pub(crate) failed: u32,
+    /// What tests that failed printed, each with its name. They are shown once more below the table, because the end of a long
+    /// output is what is read, and all that some services keep.
+    pub(crate) failures: Vec<String>,
+}
+
+impl Counts {
+    /// Adds those of another part of the suite.
+    pub(crate) fn add(&mut self, other: Self) {
+        self.passed += other.passed;
+        self.failed += other.failed;
+        self.failures.extend(other.failures);
+    }
+
+    /// With the failures of earlier attempts before its own.
+    pub(crate) fn after(mut self, mut earlier: Vec<String>) -> Self {
+        earlier.append(&mut self.failures);
+        self.failures = earlier;
+        self
+    }
 }
 
 /// One row of the final table.
@@ -55,13 +74,9 @@ impl Report {
 
     /// Adds a check without tests of its own (a formatter, a build): it counts as one.
     pub(crate) fn check(&mut self, check: &str, result: anyhow::Result<()>, elapsed: Duration) {
-        let counts = if result.is_ok() {
-            Counts {
-                passed: 1,
-                failed: 0,
-            }
-        } else {
-            Counts::default()
+        let counts = Counts {
+            passed: u32::from(result.is_ok()),
+            ..Counts::default()
         };
         self.suite(
             check,
@@ -78,13 +93,14 @@ impl Report {
 
     /// The totals of all rows.
     pub(crate) fn totals(&self) -> Counts {
-        self.rows.iter().fold(Counts::default(), |sum, row| Counts {
-            passed: sum.passed + row.counts.passed,
-            failed: sum.failed + row.counts.failed,
-        })
+        let mut totals = Counts::default();
+        for row in &self.rows {
+            totals.add(row.counts.clone());
+        }
+        totals
     }
 
-    /// One line per suite, then what there is to say about those in trouble.
+    /// One line per suite, then what there is to say about those in trouble, and what failed tests printed.
     pub(crate) fn table(&self) -> String {
         let width = self
             .rows
@@ -112,6 +128,9 @@ impl Report {
             if let Some(trouble) = &row.trouble {
                 let _ = write!(text, "\n{}: {trouble}\n", row.suite);
             }
+            for failure in &row.counts.failures {
+                let _ = write!(text, "\n{}: {failure}\n", row.suite);
+            }
         }
         text
     }
@@ -126,18 +145,19 @@ impl Report {
 /// Suites and counts out of the output of `cargo test`, in its order: `unit wavepool`,
 /// `tests no_alloc`, `doc wavepool`.
 pub(crate) fn parse_cargo(output: &str) -> Vec<(String, Counts)> {
-    let mut suites: Vec<(String, Counts)> = Vec::new();
+    let mut suites: Vec<(String, String)> = Vec::new();
     for line in output.lines() {
-        let line = line.trim_start();
-        if let Some(name) = cargo_suite(line) {
-            suites.push((name, Counts::default()));
-        } else if let (Some(found), Some((_, counts))) = (libtest_result(line), suites.last_mut()) {
-            // Doctests print one result per way of building them.
-            counts.passed += found.passed;
-            counts.failed += found.failed;
+        if let Some(name) = cargo_suite(line.trim_start()) {
+            suites.push((name, String::new()));
+        } else if let Some((_, printed)) = suites.last_mut() {
+            printed.push_str(line);
+            printed.push('\n');
         }
     }
     suites
+        .into_iter()
+        .map(|(name, printed)| (name, parse_libtest(&printed)))
+        .collect()
 }
 
 fn cargo_suite(line: &str) -> Option<String> {
@@ -158,15 +178,46 @@ fn cargo_suite(line: &str) -> Option<String> {
     Some(format!("{kind} {name}"))
 }
 
-/// Counts out of all `test result:` lines, which libtest and wasm-bindgen-test print alike.
+/// Counts out of all `test result:` lines, which libtest and wasm-bindgen-test print alike. Doctests print one for each way of
+/// building them.
 pub(crate) fn parse_libtest(output: &str) -> Counts {
+    let mut counts = Counts::default();
     output
         .lines()
         .filter_map(libtest_result)
-        .fold(Counts::default(), |sum, found| Counts {
-            passed: sum.passed + found.passed,
-            failed: sum.failed + found.failed,
-        })
+        .for_each(|found| counts.add(found));
+    // Before the first such line, what passed may be shown in the same way.
+    if let Some((_, printed)) = output.split_once("\nfailures:\n") {
+        counts.failures = failures(
+            printed,
+            |line| line.starts_with("---- "),
+            |line| line == "failures:",
+        );
+    }
+    counts
+}
+
+/// What failed tests printed: the lines from one that `begins` a failure to the next that does, or to one that `ends` it.
+fn failures(
+    output: &str,
+    begins: impl Fn(&str) -> bool,
+    ends: impl Fn(&str) -> bool,
+) -> Vec<String> {
+    let mut failures: Vec<String> = Vec::new();
+    let mut inside = false;
+    for line in output.lines() {
+        if begins(line.trim_start()) {
+            inside = true;
+            failures.push(String::new());
+        } else if ends(line.trim()) {
+            inside = false;
+        }
+        if let (true, Some(failure)) = (inside, failures.last_mut()) {
+            failure.push_str(line);
+            failure.push('\n');
+        }
+    }
+    failures
 }
 
 fn libtest_result(line: &str) -> Option<Counts> {
@@ -177,6 +228,7 @@ fn libtest_result(line: &str) -> Option<Counts> {
     Some(Counts {
         passed: number_before(counts, " passed")?,
         failed: number_before(counts, " failed")?,
+        failures: Vec::new(),
     })
 }
 
@@ -189,6 +241,11 @@ pub(crate) fn parse_node_tap(output: &str) -> Counts {
     Counts {
         passed: number("# pass "),
         failed: number("# fail ") + number("# cancelled "),
+        failures: failures(
+            output,
+            |line| line.starts_with("not ok "),
+            |line| line == "...",
+        ),
     }
 }
 
@@ -219,7 +276,11 @@ test result: ok. 1 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; fini
 ";
 
     fn counts(passed: u32, failed: u32) -> Counts {
-        Counts { passed, failed }
+        Counts {
+            passed,
+            failed,
+            failures: Vec::new(),
+        }
     }
 
     #[test]
@@ -240,7 +301,7 @@ test result: ok. 1 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; fini
             .iter()
             .filter(|(suite, _)| suite != "tests no_alloc")
         {
-            report.suite(suite, *counts, None, None);
+            report.suite(suite, counts.clone(), None, None);
         }
         assert_eq!(report.totals(), counts(7, 1));
         assert!(
@@ -269,6 +330,59 @@ test result: ok. 1 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; fini
         let output = "TAP version 13\nok 1 - a\n1..2\n# tests 3\n# suites 0\n# pass 1\n# fail 1\n# cancelled 1\n# skipped 0\n";
         assert_eq!(parse_node_tap(output), counts(1, 2));
         assert_eq!(parse_node_tap("Segmentation fault"), counts(0, 0));
+    }
+
+    #[test]
+    fn what_failed_tests_printed_is_shown_below_the_table() {
+        let output = "
+running 3 tests
+test a ... ok
+test b ... FAILED
+
+successes:
+
+---- a stdout ----
+fine
+
+successes:
+    a
+
+failures:
+
+---- b stdout ----
+
+thread 'b' panicked at src/lib.rs:1:1:
+left: 1
+
+---- c stdout ----
+too late
+
+failures:
+    b
+    c
+
+test result: FAILED. 1 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.00s
+";
+        let found = parse_libtest(output);
+        assert_eq!((found.passed, found.failed), (1, 2));
+        assert_eq!(
+            found.failures,
+            [
+                "---- b stdout ----\n\nthread 'b' panicked at src/lib.rs:1:1:\nleft: 1\n\n",
+                "---- c stdout ----\ntoo late\n\n"
+            ]
+        );
+        let mut report = Report::default();
+        report.suite("loom", found, None, None);
+        assert!(
+            report
+                .table()
+                .contains("\nloom: ---- c stdout ----\ntoo late")
+        );
+
+        let tap = "TAP version 13\nok 1 - a\n  ---\n  duration_ms: 4\n  ...\nnot ok 2 - b\n  ---\n  error: 'late'\n  ...\n# pass 1\n# fail 1\n";
+        let found = parse_node_tap(tap);
+        assert_eq!(found.failures, ["not ok 2 - b\n  ---\n  error: 'late'\n"]);
     }
 
     #[test]

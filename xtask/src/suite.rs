@@ -25,24 +25,26 @@ pub(crate) fn node_tests(
     files: &[String],
     prepare: impl FnOnce(&mut Command) -> &mut Command,
 ) -> Result<()> {
+    let start = Instant::now();
+    let (counts, result) = run_node(files, prepare)?;
+    suite(report, name, counts, start.elapsed(), result);
+    Ok(())
+}
+
+/// The counts of such files, and how Node ended.
+pub(crate) fn run_node(
+    files: &[String],
+    prepare: impl FnOnce(&mut Command) -> &mut Command,
+) -> Result<(Counts, Result<()>)> {
     if files.is_empty() {
         // Without files Node would look for some of its own accord.
-        suite(report, name, Counts::default(), Duration::ZERO, Ok(()));
-        return Ok(());
+        return Ok((Counts::default(), Ok(())));
     }
-    let start = Instant::now();
     let mut node = process::node();
     node.args(["--test", "--test-concurrency=1", "--test-reporter=tap"])
         .args(files);
     let (status, text) = process::tee(prepare(&mut node))?;
-    suite(
-        report,
-        name,
-        parse_node_tap(&text),
-        start.elapsed(),
-        process::check(&node, status),
-    );
-    Ok(())
+    Ok((parse_node_tap(&text), process::check(&node, status)))
 }
 
 /// Reports a suite whose tests were counted, and its failure where no test failed.

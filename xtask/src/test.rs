@@ -451,7 +451,14 @@ mod tests {
             &[&("first", "", cannot_start), &("second", "", meet)],
         );
         let (passed, failed) = (1, 1);
-        assert_eq!(report.totals(), Counts { passed, failed });
+        assert_eq!(
+            report.totals(),
+            Counts {
+                passed,
+                failed,
+                ..Counts::default()
+            }
+        );
         let table = report.table();
         assert!(table.find("first") < table.find("second"), "{table}");
     }
@@ -463,8 +470,8 @@ mod tests {
         assert_eq!(
             report.totals(),
             Counts {
-                passed: 0,
-                failed: 1
+                failed: 1,
+                ..Counts::default()
             }
         );
     }
@@ -477,7 +484,7 @@ mod tests {
             "loom",
             Counts {
                 passed: 4,
-                failed: 0,
+                ..Counts::default()
             },
             Duration::ZERO,
             Err(anyhow::anyhow!("signal: 9")),
@@ -486,7 +493,8 @@ mod tests {
             report.totals(),
             Counts {
                 passed: 4,
-                failed: 1
+                failed: 1,
+                ..Counts::default()
             }
         );
     }

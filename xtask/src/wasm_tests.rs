@@ -72,9 +72,7 @@ fn execute(
         let mut node = process::node();
         prepare(node.args([RUNNER, host]).arg(output_of(package)));
         let (status, text) = process::tee(&mut node)?;
-        let counts = parse_libtest(&text);
-        all.passed += counts.passed;
-        all.failed += counts.failed;
+        all.add(parse_libtest(&text));
         result = result.and(process::check(&node, status));
     }
     Ok((all, result))
