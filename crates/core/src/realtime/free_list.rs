@@ -39,7 +39,7 @@ const TAKING: u64 = 1 << 63;
 /// Most newly carved buffers in one inbox list. One more would make the word that marks a closed list.
 pub const MAX_NEWLY_CARVED: u64 = if cfg!(miri) {
     // Tests fill it, and the interpreter is slow.
-    1022
+    254
 } else {
     (TAKING >> NEWLY_CARVED_SHIFT) - 2
 };
