@@ -2,6 +2,7 @@
 
 mod alert_rules;
 mod audio_buffer_manager;
+mod boundary;
 mod buffer_recycling_pool;
 mod bus_observer;
 mod data_module;
@@ -21,6 +22,7 @@ pub use crate::setting_error::SettingError;
 pub use audio_buffer_manager::{
     AudioBuffer, AudioBufferError, AudioBufferManagerImpl, AudioFormat, ShortName, StreamAccount,
 };
+pub use boundary::{Crossings, ObjectCosts, ObjectCounts};
 pub use buffer_recycling_pool::{BufferRecyclingPool, BufferRecyclingPoolImpl};
 pub use bus_observer::AttachPublisher;
 pub use data_module::{DataManagementConfig, DataManagementError, DataManagementModule};
@@ -29,9 +31,7 @@ pub use half_accounts::HalfAccount;
 pub use metrics::metrics_facade::MetricsFacade;
 pub use metrics::pool_metrics::{self, PoolFigures, PoolMetrics};
 pub use sizing::sizing_profile::LearnedMix;
-pub use wasm_js_bridge::{
-    BufferView, JSBufferRef, MAX_VIEWS, ObjectCosts, ObjectCounts, WasmJsBridge,
-};
+pub use wasm_js_bridge::{BufferView, JSBufferRef, MAX_VIEWS, WasmJsBridge};
 pub use wavepool_core::{
     ArenaMap, ArenaSpan, AudioMetadata, BufferPool, BufferRef, DEFAULT_MIX, DefragmentationResult,
     ExhaustionPolicy, LEASE_BITS, LeakReport, LeakSite, Lease, LeaseMove, LeaseState, LeaseTable,

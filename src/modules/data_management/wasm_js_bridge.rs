@@ -4,6 +4,7 @@
 //! too. JavaScript keeps one typed array per buffer number; [`view`](WasmJsBridge::view) returns whether one has to be
 //! made: at the first view of a buffer, and again after the memory grew, which detaches every array made before.
 
+use super::boundary::{Crossings, ObjectCosts, ObjectCounts};
 use super::metrics::pool_metrics::BoundaryCounts;
 use wavepool_core::PoolError;
 use wavepool_core::RealtimePool;
@@ -45,30 +46,6 @@ pub struct BufferView {
     pub writable: bool,
 }
 
-/// Sizes of JavaScript objects on its heap, in bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ObjectCosts {
-    /// A typed array over existing memory.
-    pub view_bytes: u32,
-    /// A message between threads, without its contents.
-    pub message_bytes: u32,
-    /// A typed array with its own memory, without its samples.
-    pub array_bytes: u32,
-}
-
-/// The objects that the bridge required, by kind.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
-pub struct ObjectCounts {
-    /// Typed arrays over pool memory.
-    pub views: u64,
-    /// Messages.
-    pub messages: u64,
-    /// Buffers for transfer.
-    pub buffers: u64,
-    /// How often the memory grew, so that every view had to be made again.
-    pub epochs: u32,
-}
-
 /// A cached array of JavaScript. It is stale after the memory grew, or if the buffer's number stands for other memory.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 struct Made {
@@ -93,9 +70,7 @@ pub struct WasmJsBridge {
     epoch: u32,
     memory_pages: usize,
     costs: Option<ObjectCosts>,
-    objects: ObjectCounts,
-    bytes_allocated: u64,
-    bytes_unpooled: u64,
+    crossings: Crossings,
 }
 
 impl WasmJsBridge {
@@ -124,9 +99,7 @@ impl WasmJsBridge {
             epoch: 1,
             memory_pages: memory_pages(),
             costs: None,
-            objects: ObjectCounts::default(),
-            bytes_allocated: 0,
-            bytes_unpooled: 0,
+            crossings: Crossings::default(),
         }
     }
 
@@ -163,7 +136,7 @@ impl WasmJsBridge {
         self.leases.open(buffer).map(JSBufferRef)
     }
 
-    /// Opens a view of the samples. One crossing: the unpooled way would make an array and copy here.
+    /// Opens a view of the samples. The unpooled way would make an array here, and copy.
     ///
     /// # Errors
     /// Those of [`LeaseTable::view`].
@@ -173,10 +146,7 @@ impl WasmJsBridge {
         let (samples, address) = (leased.samples().len(), leased.samples().as_ptr().addr());
         let writable = matches!(leased, LeasedBuffer::Owned(_));
         let make = self.must_make(slot, address, capacity);
-        if let Some(costs) = self.costs {
-            let bytes = samples as u64 * 4 + u64::from(costs.array_bytes);
-            self.bytes_unpooled = self.bytes_unpooled.saturating_add(bytes);
-        }
+        self.crossings.add_arrays(1, samples);
         Ok(BufferView {
             slot,
             address,
@@ -240,39 +210,38 @@ impl WasmJsBridge {
 
     /// Counts a message that JavaScript had to make, with `bytes` of contents.
     pub fn count_message(&mut self, bytes: u64) {
-        self.objects.messages += 1;
-        self.count_bytes(bytes, |costs| costs.message_bytes);
+        self.crossings.made += ObjectCounts {
+            messages: 1,
+            content_bytes: bytes,
+            ..ObjectCounts::default()
+        };
     }
 
     /// Counts a buffer that JavaScript had to make for transfers, with `bytes` of contents.
     pub fn count_buffer(&mut self, bytes: u64) {
-        self.objects.buffers += 1;
-        self.count_bytes(bytes, |costs| costs.array_bytes);
-    }
-
-    /// Counts the size of an object, with `bytes` of contents, once it is known.
-    fn count_bytes(&mut self, bytes: u64, of_object: fn(&ObjectCosts) -> u32) {
-        if let Some(costs) = &self.costs {
-            let object = u64::from(of_object(costs));
-            let bytes = bytes.saturating_add(object);
-            self.bytes_allocated = self.bytes_allocated.saturating_add(bytes);
-        }
+        self.crossings.made += ObjectCounts {
+            buffers: 1,
+            content_bytes: bytes,
+            ..ObjectCounts::default()
+        };
     }
 
     /// The objects so far, by kind.
     #[must_use]
     pub const fn objects(&self) -> ObjectCounts {
-        self.objects
+        self.crossings.made
+    }
+
+    /// The samples that crossed so far, and the objects made for them.
+    #[must_use]
+    pub const fn crossings(&self) -> Crossings {
+        self.crossings
     }
 
     /// The counts of the boundary, for the pool's metrics.
     #[must_use]
-    pub const fn counts(&self) -> BoundaryCounts {
-        BoundaryCounts {
-            objects: self.objects.views + self.objects.messages + self.objects.buffers,
-            bytes_allocated: self.bytes_allocated,
-            bytes_unpooled: self.bytes_unpooled,
-        }
+    pub fn counts(&self) -> BoundaryCounts {
+        self.crossings.counts(self.objects().total(), self.costs)
     }
 
     /// Bytes on the heap.
@@ -295,8 +264,7 @@ impl WasmJsBridge {
             }
             *made = now;
         }
-        self.objects.views += 1;
-        self.count_bytes(0, |costs| costs.view_bytes);
+        self.crossings.made.views += 1;
         true
     }
 
@@ -304,7 +272,6 @@ impl WasmJsBridge {
         if pages != self.memory_pages {
             self.memory_pages = pages;
             self.epoch += 1;
-            self.objects.epochs += 1;
         }
     }
 }

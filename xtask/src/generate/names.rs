@@ -13,7 +13,7 @@ pub(super) const SNAPSHOT: [Name; 32] = [
     ("LevelRecord", "Level"),
     ("PoolMetrics", "PoolMetrics"),
     ("ClassMetrics", "ClassMetrics"),
-    ("unit_costs::ObjectCounts", "ObjectCounts"),
+    ("ObjectCounts", "ObjectCounts"),
     ("FeedFigures", "FeedFigures"),
     ("Priority", "Priority"),
     ("BusStats", "BusFigures"),

@@ -8,11 +8,11 @@ use super::refusal::Refusal;
 use crate::shared::block_header::{Header, HeaderFields};
 use crate::shared::exports::{ThreadObject, exports, register_local, thread_object};
 use crate::shared::platform::install_panic_note;
-use crate::shared::stream_counts::ViewCount;
+use crate::shared::stream_counts::{ParticipantCounts, participant_fields};
 use wavepool::event_bus::TypedEventBus;
 use wavepool::modules::data_management::pool_metrics::PoolCounts;
 use wavepool::modules::data_management::{
-    DataManagementModule, JSBufferRef, LeaseTable, PoolError, PoolFigures, RealtimePool,
+    Crossings, DataManagementModule, JSBufferRef, LeaseTable, PoolError, PoolFigures, RealtimePool,
     WasmJsBridge,
 };
 use wavepool::registry::{ModuleError, ModuleRegistry};
@@ -27,7 +27,7 @@ pub(crate) struct Participant {
     // The first field, so that leased buffers are released before the pool half is dropped.
     bridge: WasmJsBridge,
     half: RealtimePool,
-    views: ViewCount,
+    crossed: ParticipantCounts,
     refusal: Refusal,
     /// Samples of the buffer that was viewed last: the size of its class, and the requested size.
     viewed: [u32; 2],
@@ -45,7 +45,7 @@ struct OwnInstance {
 
 impl OwnInstance {
     /// Runs a control step of the instance's pool, and writes its counts.
-    fn write_header(&mut self, views: u64, now_ms: f64) {
+    fn write_header(&mut self, crossings: &Crossings, now_ms: f64) {
         let Some(data) = self.registry.get_mut::<DataManagementModule>() else {
             return;
         };
@@ -55,7 +55,7 @@ impl OwnInstance {
         };
         control.count_into(&mut self.counts);
         let head = HeaderFields {
-            objects: [views, 0, 0],
+            crossed: participant_fields(crossings),
             recycled: control.recycled(),
             ..HeaderFields::default()
         };
@@ -68,7 +68,7 @@ impl Participant {
     pub(crate) fn new(
         holder: u8,
         registry: &mut ModuleRegistry,
-        views: ViewCount,
+        crossed: ParticipantCounts,
     ) -> Result<Box<Self>, ModuleError> {
         let data = registry
             .get_mut::<DataManagementModule>()
@@ -83,7 +83,7 @@ impl Participant {
         Ok(Box::new(Self {
             bridge: WasmJsBridge::try_new(holder, MAX_PARTICIPANT_LEASES, slots)?,
             half,
-            views,
+            crossed,
             refusal: Refusal::default(),
             viewed: [0; 2],
             own_instance: None,
@@ -95,7 +95,7 @@ impl Participant {
         install_panic_note();
         LeaseTable::seed(seed);
         let mut registry = ModuleRegistry::builder(TypedEventBus::default()).boot()?;
-        let mut participant = Self::new(holder, &mut registry, ViewCount::default())?;
+        let mut participant = Self::new(holder, &mut registry, ParticipantCounts::default())?;
         let counts = PoolCounts::default();
         participant.own_instance = Some(OwnInstance {
             header: Header::boxed(),
@@ -129,7 +129,7 @@ impl Participant {
 
     fn view(&mut self, lease: u32) -> usize {
         let view = self.bridge.view(JSBufferRef::from_raw(lease));
-        self.views.set(self.bridge.objects().views);
+        self.crossed.set(&self.bridge.crossings());
         self.refuse(view).map_or(0, |view| {
             self.viewed = [view.capacity as u32, view.samples as u32];
             view.address
@@ -182,9 +182,9 @@ exports! {
     fn participant_live(participant: &mut Participant) -> usize { participant.bridge.live() } else 0;
     /// Transfer mode: runs a control step of this pool, writes its counts into the header and returns its address; 0 in shared mode.
     fn participant_header(participant: &mut Participant, now_ms: f64) -> usize {
-        let views = participant.bridge.objects().views;
+        let crossings = participant.bridge.crossings();
         participant.own_instance.as_mut().map_or(0, |instance| {
-            instance.write_header(views, now_ms);
+            instance.write_header(&crossings, now_ms);
             instance.header.address()
         })
     } else 0;

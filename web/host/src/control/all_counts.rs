@@ -1,13 +1,13 @@
 //! The counts of all threads, open and closed.
 
 use wavepool::modules::data_management::pool_metrics::{BoundaryCounts, PoolCounts};
-use wavepool::modules::data_management::{PoolControl, PoolFigures};
+use wavepool::modules::data_management::{Crossings, ObjectCounts, PoolControl, PoolFigures};
 
 use super::participants::Participants;
 use super::stream::StreamEnds;
 use super::streams::Streams;
 use super::totals::Totals;
-use crate::shared::unit_costs::{self, ObjectCounts, boundary_counts};
+use crate::shared::unit_costs;
 
 /// What the threads have counted so far.
 #[derive(Clone, Copy)]
@@ -35,22 +35,28 @@ impl AllCounts<'_> {
 
     /// The JavaScript objects made so far.
     pub(crate) fn objects(&self) -> ObjectCounts {
-        let mut objects = self.totals.objects;
-        // A buffer that JavaScript acquires for itself costs views only.
-        objects.views += self.participants.views();
+        let mut objects = self.crossings().made;
         for (_, stream) in self.streams.iter() {
-            objects += stream.counts.objects();
+            if !stream.reaches_javascript() {
+                objects += stream.counts.objects();
+            }
         }
+        objects += self.totals.other_objects;
         objects
     }
 
-    /// The costs of passing windows to JavaScript so far.
+    /// The costs of passing samples to JavaScript so far.
     pub(crate) fn boundary(&self) -> BoundaryCounts {
+        let costs = unit_costs::MEASURED.map(|measured| measured.costs);
+        self.crossings().counts(self.objects().total(), costs)
+    }
+
+    fn crossings(&self) -> Crossings {
         let mut crossings = self.totals.crossings;
         for (_, stream) in self.streams.iter() {
             stream.count_crossings(&mut crossings);
         }
-        let costs = unit_costs::MEASURED.map(|measured| measured.costs);
-        boundary_counts(self.objects(), crossings, costs)
+        self.participants.count_crossings(&mut crossings);
+        crossings
     }
 }

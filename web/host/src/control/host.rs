@@ -10,7 +10,9 @@ use wavepool::event_bus::TypedEventBus;
 use wavepool::modules::audio_foundations::{MAX_OVERLAP, MIN_WINDOW};
 use wavepool::modules::data_management::sizing::sizing_plan::MemoryPressure;
 use wavepool::modules::data_management::sizing::sizing_profile::SizingProfile;
-use wavepool::modules::data_management::{DataManagementConfig, LeaseTable, MAX_CHANNELS};
+use wavepool::modules::data_management::{
+    DataManagementConfig, LeaseTable, MAX_CHANNELS, ObjectCounts,
+};
 
 use super::activity::{self, Activity};
 use super::all_counts::AllCounts;
@@ -29,7 +31,6 @@ use super::totals::Totals;
 use crate::shared::block_header::HEADER_BYTES;
 use crate::shared::exports::{ThreadHandle, ThreadState};
 use crate::shared::platform::{install_panic_note, now_ms};
-use crate::shared::unit_costs::ObjectCounts;
 
 /// The host of a page.
 ///
@@ -505,20 +506,20 @@ impl Host {
     /// Counts JavaScript objects that the worker, or a consumer, made to pass blocks.
     #[wasm_bindgen(js_name = countObjects)]
     pub fn count_objects(&mut self, views: u32, messages: u32, buffers: u32) {
-        self.totals.objects += ObjectCounts {
+        self.totals.crossings.made += ObjectCounts {
             views: views.into(),
             messages: messages.into(),
             buffers: buffers.into(),
-            buffer_bytes: 0,
+            content_bytes: 0,
         };
     }
 
     /// Counts new buffers for transfers, with so many bytes each.
     #[wasm_bindgen(js_name = countBuffers)]
     pub fn count_buffers(&mut self, buffers: u32, bytes: u32) {
-        self.totals.objects += ObjectCounts {
+        self.totals.crossings.made += ObjectCounts {
             buffers: buffers.into(),
-            buffer_bytes: u64::from(buffers) * u64::from(bytes),
+            content_bytes: u64::from(buffers) * u64::from(bytes),
             ..ObjectCounts::default()
         };
     }

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use wavepool::modules::data_management::Crossings;
 use wavepool::modules::data_management::pool_metrics::PoolCounts;
 use wavepool::registry::ModuleError;
 
@@ -13,7 +14,7 @@ use super::totals::Totals;
 use crate::consumer::participant::Participant;
 use crate::shared::block_header::{DamagedHeader, Header};
 use crate::shared::exports::{Reclaimed, ThreadHandle, ThreadState};
-use crate::shared::stream_counts::ViewCount;
+use crate::shared::stream_counts::{ParticipantCounts, participant_crossings};
 
 /// The participants by number. These numbers are never reused, so that a late message of a closed participant cannot name a
 /// later one. Holder's numbers are reused as soon as their threads have ended.
@@ -35,7 +36,7 @@ struct OpenParticipant {
 /// The place of a participant's buffers.
 enum Buffers {
     /// In this memory; the thread uses the participant by its number.
-    Local(ThreadHandle<Participant>, ViewCount),
+    Local(ThreadHandle<Participant>, ParticipantCounts),
     /// In the thread's own memory.
     Remote(Box<RemoteCounts>),
 }
@@ -45,7 +46,7 @@ struct RemoteCounts {
     header: Box<Header>,
     pool: PoolCounts,
     recycled: u64,
-    views: u64,
+    crossings: Crossings,
 }
 
 impl Participants {
@@ -64,17 +65,17 @@ impl Participants {
         let holder = holders.take()?;
         let buffers = match mode {
             Mode::Shared => {
-                let views = ViewCount::default();
-                let handle = Participant::new(holder, &mut instance.registry, views.clone())
+                let crossed = ParticipantCounts::default();
+                let handle = Participant::new(holder, &mut instance.registry, crossed.clone())
                     .and_then(ThreadHandle::new)
                     .inspect_err(|_| holders.release(holder))?;
-                Buffers::Local(handle, views)
+                Buffers::Local(handle, crossed)
             }
             Mode::Transfer => Buffers::Remote(Box::new(RemoteCounts {
                 header: Header::boxed(),
                 pool: PoolCounts::default(),
                 recycled: 0,
-                views: 0,
+                crossings: Crossings::default(),
             })),
         };
         self.open
@@ -90,12 +91,14 @@ impl Participants {
         Ok(self.opened)
     }
 
-    pub(crate) fn views(&self) -> u64 {
-        let views = |open: &OpenParticipant| match &open.buffers {
-            Buffers::Local(_, views) => views.get(),
-            Buffers::Remote(remote) => remote.views,
-        };
-        self.open.values().map(views).sum()
+    /// Adds what the open participants passed to JavaScript.
+    pub(crate) fn count_crossings(&self, crossings: &mut Crossings) {
+        for open in self.open.values() {
+            *crossings += match &open.buffers {
+                Buffers::Local(_, crossed) => crossed.get(),
+                Buffers::Remote(remote) => remote.crossings,
+            };
+        }
     }
 
     /// Adds the counts of participants with a memory of their own.
@@ -132,7 +135,7 @@ impl Participants {
         };
         let (head, _) = remote.header.read(&mut remote.pool)?;
         remote.recycled = head.recycled;
-        [remote.views, ..] = head.objects;
+        remote.crossings = participant_crossings(head.crossed);
         Ok(())
     }
 
@@ -161,15 +164,15 @@ impl Participants {
             .remove(&participant)
             .or_else(|| self.closing.remove(&participant))?;
         let live = match buffers {
-            Buffers::Local(handle, views) => {
+            Buffers::Local(handle, crossed) => {
                 // SAFETY: the caller guarantees the state of the thread.
                 match unsafe { handle.reclaim(end) } {
                     Ok(reclaimed) => {
-                        totals.objects.views += views.get();
+                        totals.crossings += crossed.get();
                         close_local(reclaimed, end, instance)
                     }
                     Err(running) => {
-                        let buffers = Buffers::Local(running, views);
+                        let buffers = Buffers::Local(running, crossed);
                         let closing = OpenParticipant { holder, buffers };
                         self.closing.insert(participant, closing);
                         return None;
@@ -220,7 +223,7 @@ fn close_remote(
     instance: &Instance,
     totals: &mut Totals,
 ) -> usize {
-    totals.objects.views += remote.views;
+    totals.crossings += remote.crossings;
     let classes = &mut remote.pool.classes;
     let live: u64 = classes.iter().map(|class| class.leased).sum();
     if end != ThreadState::Terminated {

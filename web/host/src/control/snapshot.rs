@@ -9,9 +9,8 @@ use super::inspection::Inspection;
 use super::memory::MemoryFigures;
 use super::options::Mode;
 use super::stream::StreamFigures;
-use crate::shared::unit_costs::ObjectCounts;
 use wavepool::event_bus::{BusStats, EventRecord};
-use wavepool::modules::data_management::PoolMetrics;
+use wavepool::modules::data_management::{ObjectCounts, PoolMetrics};
 use wavepool::registry::ModuleHealth;
 
 /// What the pool, the bus and the analysis report, about twenty times a second. `null` always means "not measured", never zero.

@@ -7,9 +7,9 @@ use super::receiver::Receiver;
 use crate::consumer::reader::Reader;
 use crate::shared::exports::ThreadHandle;
 use crate::shared::stream_counts::StreamCounts;
-use crate::shared::unit_costs::Crossings;
 use crate::worklet::tap::Tap;
 use wavepool::modules::audio_foundations::{Analysis, StreamConfig};
+use wavepool::modules::data_management::Crossings;
 
 pub(crate) struct Stream {
     pub(crate) config: StreamConfig,
@@ -66,16 +66,21 @@ pub(crate) struct StreamFigures {
 }
 
 impl Stream {
-    /// Adds the windows that reached JavaScript, and the objects made for them. The windows of a tuner in this memory never do.
+    /// Whether the stream's windows reach JavaScript. Those of a tuner in this memory never do.
+    pub(crate) const fn reaches_javascript(&self) -> bool {
+        !matches!(self.ends, StreamEnds::Analysed { .. })
+    }
+
+    /// Adds the windows that reached JavaScript, and the objects that the worklet and the consumer made for them.
     pub(crate) fn count_crossings(&self, crossed: &mut Crossings) {
-        if matches!(self.ends, StreamEnds::Analysed { .. }) {
+        if !self.reaches_javascript() {
             return;
         }
-        crossed.add_objects(self.counts.objects());
+        crossed.made += self.counts.objects();
         let StreamConfig {
             channels, window, ..
         } = self.config;
-        crossed.add(self.counts.read().windows, channels, window);
+        crossed.add_windows(self.counts.read().windows, channels, window);
     }
 
     pub(crate) fn figures(&self, number: u32) -> StreamFigures {

@@ -1,11 +1,10 @@
 //! The totals of closed streams and participants: figures must not fall when one of them closes.
 
-use wavepool::modules::data_management::PoolControl;
 use wavepool::modules::data_management::pool_metrics::{ClassMetrics, PoolCounts};
+use wavepool::modules::data_management::{Crossings, ObjectCounts, PoolControl};
 
 use super::instance::Instance;
 use super::stream::{Stream, StreamFigures};
-use crate::shared::unit_costs::{Crossings, ObjectCounts};
 
 /// The sums over all that have closed, the figures of the last stream, and what leaked.
 #[derive(Debug, Default)]
@@ -13,10 +12,11 @@ pub(crate) struct Totals {
     /// The counts of pools in other threads' memories, which were freed: what they counted, and what was never released.
     pub(crate) pool: PoolCounts,
     pub(crate) recycled: u64,
-    /// JavaScript objects of closed streams and participants, those that were made on this side, and messages and transferred
-    /// buffers of both sides.
-    pub(crate) objects: ObjectCounts,
+    /// What closed streams and participants passed to JavaScript, with the objects that were made for it on this side for open ones
+    /// too.
     pub(crate) crossings: Crossings,
+    /// JavaScript objects of closed streams whose windows did not reach it.
+    pub(crate) other_objects: ObjectCounts,
     pub(crate) figures: Option<StreamFigures>,
     /// Buffers that were still leased after the last stream was closed.
     pub(crate) leaked: u64,
@@ -26,8 +26,11 @@ impl Totals {
     /// Adds the counts of a stream that closes.
     pub(crate) fn add_stream(&mut self, number: u32, stream: &Stream) {
         self.figures = Some(stream.figures(number));
-        self.objects += stream.counts.objects();
-        stream.count_crossings(&mut self.crossings);
+        if stream.reaches_javascript() {
+            stream.count_crossings(&mut self.crossings);
+        } else {
+            self.other_objects += stream.counts.objects();
+        }
     }
 
     /// Adds the counts of a closed pool. If its memory was `lost` with its thread, its leased buffers count as reclaimed, and

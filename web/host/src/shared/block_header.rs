@@ -10,11 +10,13 @@ use wavepool::modules::data_management::pool_metrics::{ClassMetrics, PoolCounts}
 pub(crate) const HEADER_BYTES: usize = 4096;
 const MAX_CLASSES: usize = 16;
 const CLASS_FIELDS: usize = 13;
-/// First frame, number of frames, sequence, time, three kinds of objects, allocator calls, recycled buffers; capture counters,
-/// pool counts, number of classes, length of the cells.
-const FIXED_FIELDS: usize = 9 + CAPTURE_FIELDS + 6 + 1 + 1;
+/// First frame, number of frames, sequence, time, three kinds of objects, allocator calls, recycled buffers, what a participant passed.
+const HEAD_FIELDS: usize = 12;
+/// The head; capture counters, pool counts, number of classes, length of the cells.
+const FIXED_FIELDS: usize = HEAD_FIELDS + CAPTURE_FIELDS + 6 + 1 + 1;
 /// The positions of the pool's sizes, and of the last two fields.
-const SIZE_FIELDS: core::ops::Range<usize> = 9 + CAPTURE_FIELDS..9 + CAPTURE_FIELDS + 5;
+const SIZE_FIELDS: core::ops::Range<usize> =
+    HEAD_FIELDS + CAPTURE_FIELDS..HEAD_FIELDS + CAPTURE_FIELDS + 5;
 const CELLS_FIELD: usize = FIXED_FIELDS - 2;
 const CLASSES_FIELD: usize = FIXED_FIELDS - 1;
 /// The largest count: JavaScript represents whole numbers up to it exactly, and sums over all open objects do not overflow.
@@ -51,6 +53,8 @@ pub(crate) struct HeaderFields {
     pub(crate) allocator_calls: u64,
     /// Buffers that were released to the writer's pool.
     pub(crate) recycled: u64,
+    /// What a participant passed to JavaScript: views made, buffers seen, bytes of their samples.
+    pub(crate) crossed: [u64; 3],
     pub(crate) capture: CaptureCounters,
 }
 
@@ -104,6 +108,9 @@ impl Header {
             head.objects[2],
             head.allocator_calls,
             head.recycled,
+            head.crossed[0],
+            head.crossed[1],
+            head.crossed[2],
         ] {
             put(value);
         }
@@ -164,6 +171,7 @@ impl Header {
             objects: core::array::from_fn(|_| get()),
             allocator_calls: get(),
             recycled: get(),
+            crossed: core::array::from_fn(|_| get()),
             capture: from_fields(core::array::from_fn(|_| get())),
         };
         pool.overhead_bytes = get() as usize;
@@ -259,6 +267,7 @@ mod tests {
             objects: [11, 12, 13],
             allocator_calls: 12,
             recycled: 8,
+            crossed: [15, 16, 17],
             capture: from_fields([1, 2, 3, 4, 5, 6, MAX_COUNT]),
         };
         header.write(&head, &counts(), |cells| {

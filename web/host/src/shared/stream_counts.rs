@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use super::capture_fields::{CAPTURE_FIELDS, from_fields, to_fields};
-use super::unit_costs::ObjectCounts;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use wavepool::modules::audio_foundations::CaptureCounters;
+use wavepool::modules::data_management::{Crossings, ObjectCounts};
 
 /// Written by the audio thread after each quantum, read by the host. Each field is exact; two fields may be of different quanta.
 #[derive(Debug, Clone, Default)]
@@ -82,7 +82,7 @@ impl StreamCounts {
             views: views + self.0.consumer_views.load(Ordering::Relaxed),
             messages,
             buffers,
-            buffer_bytes: 0,
+            content_bytes: 0,
         }
     }
 
@@ -97,18 +97,43 @@ impl StreamCounts {
     }
 }
 
-/// The number of views that one thread has made, readable by another thread.
+/// What a participant passes to JavaScript on its own thread, readable by another thread: the views made, the buffers seen, and the
+/// bytes of their samples.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct ViewCount(Arc<AtomicU64>);
+pub(crate) struct ParticipantCounts(Arc<[AtomicU64; 3]>);
 
-impl ViewCount {
-    pub(crate) fn set(&self, views: u64) {
-        // Relaxed: a figure for people; no other memory is read on the strength of it.
-        self.0.store(views, Ordering::Relaxed);
+impl ParticipantCounts {
+    pub(crate) fn set(&self, crossings: &Crossings) {
+        for (cell, value) in self.0.iter().zip(participant_fields(crossings)) {
+            // Relaxed: figures for people; no other memory is read on the strength of them.
+            cell.store(value, Ordering::Relaxed);
+        }
     }
 
-    pub(crate) fn get(&self) -> u64 {
+    pub(crate) fn get(&self) -> Crossings {
         // Relaxed: see `set`.
-        self.0.load(Ordering::Relaxed)
+        participant_crossings(core::array::from_fn(|at| {
+            self.0[at].load(Ordering::Relaxed)
+        }))
+    }
+}
+
+pub(crate) fn participant_fields(crossings: &Crossings) -> [u64; 3] {
+    [
+        crossings.made.views,
+        crossings.arrays,
+        crossings.sample_bytes,
+    ]
+}
+
+pub(crate) fn participant_crossings([views, arrays, sample_bytes]: [u64; 3]) -> Crossings {
+    Crossings {
+        made: ObjectCounts {
+            views,
+            ..ObjectCounts::default()
+        },
+        arrays,
+        sample_bytes,
+        windows: 0,
     }
 }

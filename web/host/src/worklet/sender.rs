@@ -132,6 +132,8 @@ impl Sender {
             frames: frames as u64,
             sent_ms: wall_ms as u64,
             objects: counts.worklet_objects(),
+            // A worklet passes whole windows, which the host counts.
+            crossed: [0; 3],
             allocator_calls: counts.allocator_calls(),
             recycled: control.recycled(),
             capture: CaptureCounters {

@@ -281,10 +281,11 @@ export interface ClassMetrics {
   readonly requested_samples: number;
 }
 
-/** JavaScript objects that were made so far, in every thread, to pass data; `wasm_js_boundary_allocations` is their sum. */
+/** JavaScript objects that were made to pass data, by kind. */
 export interface ObjectCounts {
   /** Typed arrays over existing memory. */
   readonly views: number;
+  /** Messages. */
   readonly messages: number;
   /** Buffers for transfers: each counts when it is made and whenever it arrives. */
   readonly buffers: number;
