@@ -30,8 +30,8 @@ function isRoot() {
   return process.getuid?.() === 0;
 }
 
-/** The page, ready for a sound. Its own complaint is the error when it is not. */
-export async function openPage(browser, url, options = {}) {
+/** The page, ready for a sound: the object that drives it, `ready`, is there. Its own complaint is the error when it is not. */
+export async function openPage(browser, url, { ready = 'wavepoolDemo', ...options } = {}) {
   const page = await browser.newPage(options);
   const errors = [];
   page.on('pageerror', (error) => errors.push(error.message));
@@ -45,7 +45,7 @@ export async function openPage(browser, url, options = {}) {
     throw new Failure(`Nothing answers at ${url} (${firstLine(error).replace(/^page.goto: /, '').replace(/ at http.*/, '')}). Start the server first, or check the address.`);
   }
   try {
-    await page.waitForFunction(() => 'wavepoolDemo' in window || document.body.dataset.state === 'failed', null, { timeout: 30_000 });
+    await page.waitForFunction((name) => name in window || document.body.dataset.state === 'failed', ready, { timeout: 30_000 });
   } catch {
     throw new Failure(`${url} does not become ready. ${errors.join(' ') || 'It may be another page than Wavepool.'}`);
   }

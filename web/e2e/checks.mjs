@@ -8,6 +8,8 @@ const mostHeldPerPeak = 1.5;
 const clear = 0.9;
 const noteShare = 0.95;
 const lateShare = 0.01;
+/** In percent: what the story asks of the pool beside the unpooled way. */
+const leastReduction = 10;
 const criticalDeadlineNs = 500_000;
 
 /**
@@ -89,6 +91,27 @@ export function worstHeldPerPeak(series) {
 /** Whether the demand of every stream has aged, and closed streams had time to return their memory. */
 function isSettled({ seconds, youngest, closed }) {
   return seconds >= agedSeconds && youngest >= agedSeconds && (closed === null || closed >= returnSeconds);
+}
+
+/** How many percent fewer bytes the pooled way makes on the audio thread than the unpooled one, and the broken bounds of that comparison. */
+export function spared(ours, theirs) {
+  const bytes = ({ heap_bytes: heap, content_bytes: content }) => heap + content;
+  const collections = ({ minor_collections: minor, major_collections: major }) => minor + major;
+  const reduction = 100 * (1 - bytes(ours) / bytes(theirs));
+  const [ourNote, theirNote] = [ours, theirs].map(({ note }) => note.split(' ')[0]);
+  const found = [];
+  if (!(reduction >= leastReduction)) found.push(`The pool spares ${reduction.toFixed(1)} % of the bytes; it must be ${leastReduction} % or more.`);
+  if (collections(ours) > collections(theirs)) found.push(`The pooled way made ${collections(ours)} collections, the unpooled one ${collections(theirs)}.`);
+  if (ourNote !== theirNote) found.push(`The pooled way found ${ours.note}, the unpooled one ${theirs.note}.`);
+  return { reduction, found };
+}
+
+/** The note named most often, how often, and the median of its distances. */
+export function mainNote(notes) {
+  const note = mostNamed(notes);
+  if (note === null) return 'none';
+  const cents = notes.filter((one) => one.note === note).map((one) => one.cents).sort((a, b) => a - b);
+  return `${note} in ${cents.length} of ${notes.length} windows with a pitch, ${cents[Math.floor(cents.length / 2)].toFixed(1)} cents (median)`;
 }
 
 function mostNamed(notes) {

@@ -1,7 +1,7 @@
 // Each bound of a headless run trips.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { broken, worstHeldPerPeak } from './checks.mjs';
+import { broken, spared, worstHeldPerPeak } from './checks.mjs';
 
 const lane = { published: 5, delivered: 5, dropped: 0, late: 0, latency: { p99_ns: 300_000 } };
 const good = {
@@ -92,4 +92,14 @@ test('garbage of streams that open and close is not held against the run', () =>
 
 test('expected note is checked', () => {
   assert.match(broken(good, [], { note: 'C4' })[0], /C4 is the note of 0 of 20/);
+});
+
+test('comparison fails unless the pool spares a tenth of the bytes, collects no more and finds the same note', () => {
+  const unpooled = { note: 'A4 in 9 of 9', heap_bytes: 1000, content_bytes: 9000, minor_collections: 1, major_collections: 0 };
+  const pooled = { ...unpooled, heap_bytes: 500, content_bytes: 0 };
+  assert.deepEqual(spared(pooled, unpooled), { reduction: 95, found: [] });
+  assert.match(spared(unpooled, unpooled).found[0], /spares 0.0 % of the bytes/);
+  assert.match(spared({ ...pooled, heap_bytes: NaN }, unpooled).found[0], /spares NaN/);
+  assert.match(spared({ ...pooled, major_collections: 1 }, unpooled).found[0], /made 2 collections, the unpooled one 1/);
+  assert.match(spared({ ...pooled, note: 'A5 in 9 of 9' }, unpooled).found[0], /found A5 in 9 of 9, the unpooled one A4/);
 });

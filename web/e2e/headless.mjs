@@ -1,7 +1,7 @@
 // The main job without a window: a sound file through the page, the page's own report, the audio thread's trace.
 //   node web/e2e/headless.mjs --url http://127.0.0.1:4173/ [--seconds 10] [--input FILE] [--out report.json] [--check] [--turns]
 import { writeFileSync } from 'node:fs';
-import { broken, lateBySleep, worstHeldPerPeak } from './checks.mjs';
+import { broken, lateBySleep, mainNote, worstHeldPerPeak } from './checks.mjs';
 import { Failure, firstLine, launch, main, openPage, options, play, press, stop } from './browser.mjs';
 import { record } from './trace.mjs';
 
@@ -102,14 +102,4 @@ function summary(report) {
   ];
   if (report.trace_note) rows.push(['trace', report.trace_note]);
   return rows.map(([name, value]) => `${name.padEnd(12)}${value}`).join('\n');
-}
-
-/** The note named most often, and how often. */
-function mainNote(notes) {
-  if (notes.length === 0) return 'none';
-  const counts = new Map();
-  for (const { note } of notes) counts.set(note, (counts.get(note) ?? 0) + 1);
-  const [note, times] = [...counts].sort((a, b) => b[1] - a[1])[0];
-  const cents = notes.filter((one) => one.note === note).map((one) => one.cents).sort((a, b) => a - b);
-  return `${note} in ${times} of ${notes.length} windows with a pitch, ${cents[Math.floor(cents.length / 2)].toFixed(1)} cents (median)`;
 }

@@ -2,31 +2,18 @@
 //   node web/e2e/lanes.mjs [--record] [--seconds 60] [--out rows.json]
 import { writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { build, preview } from 'vite';
 import { record, row } from '../../tests/benchmarks/boundary/rows.mjs';
 import { Failure, launch, main, options } from './browser.mjs';
 import { LANES, latencies, quantile } from './lanes/marks.mjs';
 import { keepWorkersTogether } from './lanes/processors.mjs';
+import { served } from './served.mjs';
 import { recordEvents } from './trace.mjs';
 
 const usage = 'node web/e2e/lanes.mjs [--seconds N] [--out FILE] [--record]';
-const root = fileURLToPath(new URL('./lanes/', import.meta.url));
 /** The library's own sources, on a module whose JavaScript has one import more. */
-const config = {
-  configFile: false,
-  root,
-  base: './',
-  logLevel: 'warn',
-  define: { WAVEPOOL_BUILD: '"lanes"' },
+const lanes = {
   // In place of both modes' modules: nothing else has to be built for this.
-  resolve: { alias: [{ find: /^\.\.\/wasm\/(shared|transfer)\//, replacement: `${root}wasm/` }] },
-  build: { target: 'es2022', assetsInlineLimit: 0, modulePreload: { polyfill: false } },
-  worker: { format: 'es' },
-  preview: {
-    host: '127.0.0.1',
-    port: 0,
-    headers: { 'Cross-Origin-Opener-Policy': 'same-origin', 'Cross-Origin-Embedder-Policy': 'require-corp' },
-  },
+  resolve: { alias: [{ find: /^\.\.\/wasm\/(shared|transfer)\//, replacement: fileURLToPath(new URL('./lanes/wasm/', import.meta.url)) }] },
 };
 const QUANTILES = { p50: 0.5, p99: 0.99, 'p99.9': 0.999, max: 1 };
 /** In microseconds: what the p99.9 (of Normal the slowest) may be on a machine with this floor. */
@@ -52,12 +39,11 @@ await main(async () => {
 });
 
 async function measure(seconds) {
-  await build(config);
-  const server = await preview(config);
+  const server = await served('lanes', lanes);
   const browser = await launch();
   try {
     const page = await browser.newPage();
-    await page.goto(server.resolvedUrls.local[0]);
+    await page.goto(server.url);
     await page.waitForFunction(() => 'lanes' in window);
     await page.evaluate(async () => void (window.measure = await window.lanes.prepare()));
     if (!(await keepWorkersTogether(browser))) console.log('The workers run where the system puts them: floors differ more.');

@@ -80,10 +80,15 @@ test('a call of the allocator from the audio thread is noticed', { timeout: 60_0
   assert.ok(figures.allocator_calls > 100, `${figures.allocator_calls} calls in ${figures.quanta} quanta`);
 });
 
-scenario('buffers', 'buffers of the pool: silent, shared, the same array each time, released by `using`', (seen) =>
+scenario('buffers', 'buffers of the pool: silent, shared, the same array each time, released by `using`', ({ seen: looked, views, pressure, ...seen }) => {
   assert.deepEqual(seen, {
     silent: true, kept: true, twice: 'illegal-move', two: 1, sameArray: true, sizes: [1024, 512], live: 0, leased: 0, leaked: 0, closed: 'closed',
-  }));
+  });
+  // By the unit costs in `web/host/src/shared/unit_costs.rs`.
+  const [view, array] = [60, 112];
+  const expected = 100 * (1 - (views * view) / (looked.arrays * array + looked.samples * 4));
+  assert.ok(views >= 3 && Math.abs(pressure - expected) < 0.001, `${pressure} %, expected ${expected}`);
+});
 
 scenario('abuse', 'hostile leases and a million random ones are refused, and live leases stay as they are', (seen) => {
   assert.deepEqual(seen, {

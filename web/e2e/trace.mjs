@@ -54,13 +54,15 @@ export function audioThread(events) {
   if (threads.size === 0) return unknown(`The trace names no “${thread}”: this browser calls it otherwise, or no worklet ran.`);
   const callbacks = [];
   const others = [];
-  const gc = { minor: 0, major: 0 };
+  const gc = { minor: 0, major: 0, freed_bytes: 0 };
   for (const { name, ph, dur, args, pid, tid } of events) {
     if (!threads.has(`${pid}/${tid}`)) continue;
     if (name === 'FunctionCall' && ph === 'X') (args?.data?.functionName === 'process' ? callbacks : others).push(dur);
-    // A pair of begin and end counts once.
-    else if (name === 'MinorGC' && ph !== 'E') gc.minor += 1;
-    else if (name === 'MajorGC' && ph !== 'E') gc.major += 1;
+    else if (name === 'MinorGC' || name === 'MajorGC') {
+      // A pair of begin and end counts once, and has the heap before with the one and after with the other.
+      if (ph !== 'E') gc[name === 'MinorGC' ? 'minor' : 'major'] += 1;
+      gc.freed_bytes += (args?.usedHeapSizeBefore ?? 0) - (args?.usedHeapSizeAfter ?? 0);
+    }
   }
   if (callbacks.length === 0) return unknown('The trace has the audio thread, but no call of process() on it.');
   return { callback_us: spread(callbacks), other_calls_us: others.length > 0 ? spread(others) : null, gc, trace_note: null };

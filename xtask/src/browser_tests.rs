@@ -9,12 +9,14 @@ use anyhow::Result;
 use crate::arguments::Mode;
 use crate::report::{Counts, Report};
 use crate::suite::{build_once, node_tests, run_node, suite};
+use crate::wasm_toolchain::WasmToolchain;
 use crate::web::{self, Server, Site};
-use crate::{package, setup};
+use crate::{package, setup, wasm};
 
 /// Tests that measure real time or count lost audio. They run while nothing else does, see
 /// `docs/decisions/0049-suites-run-side-by-side.md`.
-const TIMED: [&str; 4] = [
+const TIMED: [&str; 5] = [
+    "compare.test.mjs",
     "feed.test.mjs",
     "main_job.test.mjs",
     "taps.test.mjs",
@@ -67,6 +69,7 @@ fn browser_tests(
         web::modules()?;
         web::page()?;
         web::library_tests()?;
+        wasm::build_unpooled(&WasmToolchain::prepare()?)?;
         package::build_processors()
     })?;
     let server = Server::start(Site::App, web::free_port()?, mode)?;

@@ -79,6 +79,8 @@ mod tests {
             turns: false,
             note: None,
             fault: None,
+            unpooled: false,
+            compare: false,
         };
         assert_eq!(parsed("demo").unwrap(), Command::Demo(plain));
         let line = "demo --port 5000 --mode transfer --headless 10 --input a.wav --json /r.json --check --turns --note A4 --fault leak-one";
@@ -92,8 +94,16 @@ mod tests {
             turns: true,
             note: Some("A4".into()),
             fault: Some("leak-one".into()),
+            unpooled: false,
+            compare: false,
         };
         assert_eq!(parsed(line).unwrap(), Command::Demo(full));
+        for line in [
+            "demo --compare --input a.wav",
+            "demo --unpooled --headless 5",
+        ] {
+            assert!(parsed(line).is_ok(), "{line}");
+        }
     }
 
     #[test]
@@ -107,6 +117,7 @@ mod tests {
             ("demo --port 0", "1..=65535"),
             ("demo --headless 5 --fault other", "leak-one"),
             ("demo --input a.wav", "--headless <SECONDS>"),
+            ("demo --compare --check", "--check"),
             ("demo --json", "'--json <FILE>'"),
             ("dmeo", "'demo'"),
             ("setup now", "'now'"),

@@ -6,19 +6,24 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::Duration;
 
 use anyhow::{Result, bail};
-use clap::Args;
+use clap::{ArgGroup, Args};
 
 use crate::arguments::{Mode, absolute, seconds};
 use crate::progress::Steps;
+use crate::wasm_toolchain::WasmToolchain;
 use crate::web::{self, Server, Site};
-use crate::{process, setup};
+use crate::{process, setup, wasm};
 
 const DRIVER: &str = "web/e2e/headless.mjs";
+const COMPARISON: &str = "web/e2e/compare.mjs";
+/// How long a comparison runs unless `--headless` says otherwise.
+const COMPARED_SECONDS: u32 = 10;
 
 /// The exit code of a shell's child that Ctrl-C ended.
 const INTERRUPTED: u8 = 130;
 
 #[derive(Debug, PartialEq, Args)]
+#[command(group = ArgGroup::new("driven").args(["headless", "unpooled", "compare"]).multiple(true))]
 pub(crate) struct Demo {
     /// The port to serve on
     #[arg(long, value_name = "N", default_value_t = 4173, value_parser = clap::value_parser!(u16).range(1..))]
@@ -30,10 +35,10 @@ pub(crate) struct Demo {
     #[arg(long, value_name = "SECONDS", value_parser = seconds())]
     pub(crate) headless: Option<u32>,
     /// The sound of the headless run, in place of a tone; on the page itself, drop the file onto it
-    #[arg(long, value_name = "FILE", value_parser = absolute, requires = "headless")]
+    #[arg(long, value_name = "FILE", value_parser = absolute, requires = "driven")]
     pub(crate) input: Option<PathBuf>,
     /// Write the report of the headless run to this file
-    #[arg(long, value_name = "FILE", value_parser = absolute, requires = "headless")]
+    #[arg(long, value_name = "FILE", value_parser = absolute, requires = "driven")]
     pub(crate) json: Option<PathBuf>,
     /// Fail if the headless run breaks a bound: note, skips, hit rate, leaks, late events, memory, garbage, copies
     #[arg(long, requires = "headless")]
@@ -47,6 +52,12 @@ pub(crate) struct Demo {
     /// Make a fault, which the report of the headless run must show
     #[arg(long, value_parser = ["leak-one"], requires = "headless")]
     pub(crate) fault: Option<String>,
+    /// Drive the same sound through a tuner without a pool (wasm-bindgen's vectors, posted arrays), and print what its audio thread did
+    #[arg(long, conflicts_with_all = ["check", "turns", "fault"])]
+    pub(crate) unpooled: bool,
+    /// Both ways, one after the other: collections and bytes on the audio thread; fails unless the pool spares a tenth
+    #[arg(long, conflicts_with_all = ["check", "turns", "fault", "unpooled"])]
+    pub(crate) compare: bool,
 }
 
 /// Builds what is stale and serves it until Ctrl-C, or drives a browser over it.
@@ -59,13 +70,20 @@ pub(crate) fn run(options: &Demo) -> Result<ExitCode> {
         .map_or(Ok(()), process::require_writable)?;
     web::require_free(options.port)?;
 
-    let extra = usize::from(options.headless.is_some());
+    let compared = options.unpooled || options.compare;
+    let driven = options.headless.or(compared.then_some(COMPARED_SECONDS));
+    let extra = usize::from(driven.is_some()) + usize::from(compared);
     let mut steps = Steps::new(web::BUILD_STEPS + extra);
-    let headless = match options.headless {
+    let headless = match driven {
         Some(seconds) => Some((seconds, steps.step("Chromium", setup::chromium)?)),
         None => None,
     };
     web::build(&mut steps)?;
+    if compared {
+        steps.step("tuner without a pool", || {
+            wasm::build_unpooled(&WasmToolchain::prepare()?)
+        })?;
+    }
 
     // Only now: until here there is nothing to end but ourselves.
     let (sender, stop) = channel();
@@ -101,12 +119,15 @@ fn drive(
     stop: &Receiver<()>,
 ) -> Result<ExitCode> {
     let mut driver = process::node();
-    driver
-        .arg(DRIVER)
-        .arg("--url")
-        .arg(server.url())
-        .arg("--seconds")
-        .arg(seconds.to_string());
+    driver.arg(if options.unpooled || options.compare {
+        COMPARISON
+    } else {
+        DRIVER
+    });
+    driver.arg("--seconds").arg(seconds.to_string());
+    if !options.unpooled {
+        driver.arg("--url").arg(server.url());
+    }
     if let Some(input) = &options.input {
         driver.arg("--input").arg(input);
     }

@@ -111,6 +111,12 @@ pub(crate) fn build_lanes(toolchain: &WasmToolchain) -> Result<()> {
     make("wavepool-lanes", Build::Shared, toolchain, output)
 }
 
+/// The tuner without a pool, for `cargo xtask demo --compare`.
+pub(crate) fn build_unpooled(toolchain: &WasmToolchain) -> Result<()> {
+    let output = Path::new("web/e2e/unpooled/wasm");
+    make("wavepool-unpooled", Build::Transfer, toolchain, output)
+}
+
 fn make(package: &str, build: Build, toolchain: &WasmToolchain, output: &Path) -> Result<()> {
     // The host is a library for the bench's module, too: only a target that is nothing but a module is optimised as a whole.
     crate::process::run(build.cargo(toolchain, "rustc").args([

@@ -24,7 +24,6 @@ pub struct ObjectCounts {
     /// Buffers for transfers: each counts when it is made and whenever it arrives.
     pub buffers: u64,
     /// Bytes of the contents of messages and buffers, each counted when it is made.
-    #[serde(skip)]
     pub content_bytes: u64,
 }
 

@@ -1,4 +1,4 @@
-import type { BusFigures, DispatchGap, EventTally, MemoryFigures, Mode, ModuleState, Note, PoolMetrics, Snapshot, StreamFigures } from '../../lib/src/index.ts';
+import type { BusFigures, DispatchGap, EventTally, MemoryFigures, Mode, ModuleState, Note, ObjectCounts, PoolMetrics, Snapshot, StreamFigures } from '../../lib/src/index.ts';
 
 /** Notes kept of one stream: about seven minutes at 47 windows a second. */
 const mostNotes = 20_000;
@@ -25,6 +25,8 @@ export interface Report {
   /** The oldest ones, once the log is full. */
   readonly notes_forgotten: number;
   readonly pool: PoolMetrics;
+  /** JavaScript objects made so far to pass samples. */
+  readonly objects: ObjectCounts;
   /** Acquires after the stream's first second, when the pool should be warm. */
   readonly steady: { readonly hits: number; readonly misses: number; readonly hit_rate_percentage: number | null } | null;
   readonly bus: BusFigures;
@@ -111,6 +113,7 @@ export class SessionLog {
       notes: this.#notes,
       notes_forgotten: this.#forgotten,
       pool: last.pool,
+      objects: last.objects,
       steady: this.#steadyRate(),
       bus: last.bus,
       dispatch_gaps: last.dispatch_gaps,

@@ -289,6 +289,8 @@ export interface ObjectCounts {
   readonly messages: number;
   /** Buffers for transfers: each counts when it is made and whenever it arrives. */
   readonly buffers: number;
+  /** Bytes of the contents of messages and buffers, each counted when it is made. */
+  readonly content_bytes: number;
 }
 
 /** The figures of an open feed. */
