@@ -44,7 +44,12 @@ pub(super) struct Watermarks {
 }
 
 impl Watermarks {
-    fn of(demand: &ClassDemand, class: &ClassMetrics, policy: &SizingPolicy) -> Self {
+    fn of(
+        demand: &ClassDemand,
+        class: &ClassMetrics,
+        policy: &SizingPolicy,
+        pressure: MemoryPressure,
+    ) -> Self {
         let floor = policy
             .floors
             .iter()
@@ -78,14 +83,15 @@ impl Watermarks {
         };
         let strategy = if policy.may_borrow && floor == 0 && Self::is_rare(demand) {
             Strategy::BorrowedFromAbove
-        } else if long == 0 {
+        } else if long == 0 && !demand.is_refused {
             Strategy::OnDemand
         } else {
             Strategy::Prewarmed
         };
         let watermark = |buffers| match strategy {
             Strategy::BorrowedFromAbove => 0,
-            _ => with_margin(buffers).max(floor),
+            Strategy::OnDemand if pressure > MemoryPressure::None => floor,
+            Strategy::OnDemand | Strategy::Prewarmed => with_margin(buffers).max(floor),
         };
         Self {
             now: watermark(ahead),
@@ -128,7 +134,7 @@ pub(super) fn of(
     let mut watermarks = vec![Watermarks::default(); classes.len()];
     for ((watermark, class), of_class) in watermarks.iter_mut().zip(classes).zip(&demand.classes) {
         if !class.retired {
-            *watermark = Watermarks::of(of_class, class, policy);
+            *watermark = Watermarks::of(of_class, class, policy, pressure);
             if keeps_configured {
                 watermark.configured = demand
                     .configured_buffers(class.samples)

@@ -139,3 +139,33 @@ fn strategy_follows_the_pattern_of_requests() {
         ]
     );
 }
+
+#[test]
+fn strategies_hold_different_numbers_of_idle_buffers() {
+    let policy = SizingPolicy {
+        may_borrow: true,
+        ..Default::default()
+    };
+    let mut bench = Bench::new(&[(256, 4), (512, 20), (1024, 4)], policy);
+    // 256: one buffer every 0.4 s. 512: steady. 1024: never.
+    let use_all = |bench: &mut Bench, pressure| {
+        bench.engine.set_memory_pressure(pressure);
+        for step in 0..2 * AGE {
+            bench.step(&[u64::from(step % 80 == 0), 6, 0]);
+        }
+        bench.carved()
+    };
+    // Moderate pressure takes all idle memory above recent use.
+    let [borrowed, prewarmed, on_demand] = use_all(&mut bench, MemoryPressure::Moderate)[..] else {
+        panic!("{:?}", bench.carved());
+    };
+    assert_eq!((borrowed, prewarmed, on_demand), (0, with_margin(6), 0));
+    // Without pressure a class that is not used has one buffer for its first request.
+    let without = use_all(&mut bench, MemoryPressure::None);
+    assert_eq!(without[1..], [with_margin(6), 1]);
+    // A request that was refused brings buffers back, whatever the pressure.
+    use_all(&mut bench, MemoryPressure::Critical);
+    assert_eq!(bench.carved()[2], 0);
+    bench.step(&[0, 6, 2]);
+    assert!(bench.carved()[2] > 0, "{:?}", bench.carved());
+}

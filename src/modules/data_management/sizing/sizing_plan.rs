@@ -26,9 +26,10 @@ pub enum Reason {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Strategy {
-    /// Used steadily: idle buffers cover a high quantile of those in use.
+    /// Used steadily: idle buffers cover a high quantile of those in use, and a margin, under memory pressure too.
     Prewarmed,
-    /// Not used recently: only a margin is idle, and more is carved when use begins.
+    /// Not used in any window: one buffer is idle, so that the first request succeeds, and none under memory pressure. Then the
+    /// first request is refused, or served by a larger class, and the next control step carves a buffer.
     OnDemand,
     /// Used so rarely that the next larger class serves its requests.
     BorrowedFromAbove,
