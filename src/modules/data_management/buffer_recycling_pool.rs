@@ -3,10 +3,14 @@
 //! For the control side and for code that owns `Vec<f32>`. The audio thread uses [`RealtimePool`] instead, since
 //! `get_or_create` may allocate.
 
-use super::metrics::pool_metrics::{ClassMetrics, PoolCounts, PoolFigures, PoolMetrics};
-use super::pool_maintenance::PoolMaintenance;
+use super::bus_observer::AttachPublisher;
+use super::metrics::pool_metrics::{BoundaryCounts, PoolCounts, PoolFigures, PoolMetrics};
+use super::pool_maintenance::{MaintenanceReport, PoolMaintenance};
+use super::recycled_vectors::{RecycledVectors, VectorAccount, class_of};
+use super::sizing::sizing_plan::MemoryPressure;
 use super::sizing::sizing_rules::SizingPolicy;
 use super::wasm_js_bridge::{JSBufferRef, WasmJsBridge};
+use crate::event_bus::{BusError, Publisher, TypedEventBus};
 use wavepool_core::DefragmentationResult;
 use wavepool_core::PoolBuilder;
 use wavepool_core::PoolControl;
@@ -20,31 +24,34 @@ const LEASES_PER_BUFFER: usize = 2;
 const MOST_LEASES: usize = 1024;
 /// The most buffers with a cached view in JavaScript.
 const MOST_VIEWS: usize = 1 << 12;
-/// A vector with more than this many times the largest class is freed instead of kept.
-const LARGEST_KEPT: usize = 2;
 /// The number of quanta in which a defragmentation waits for the half to return buffers.
 const SHEDDING_ROUNDS: usize = 1024;
 
 /// A pool of sample buffers that recycles vectors.
 pub trait BufferRecyclingPool: Send + Sync {
-    /// Returns a vector of `size` zeros, recycled or new: a hit and a miss look the same.
+    /// Returns a vector of `size` zeros, recycled or new: a hit and a miss look the same. Above the largest class it is
+    /// new, unless a recycled one is large enough.
     ///
     /// # Errors
-    /// [`ZeroLength`](PoolError::ZeroLength); [`TooLarge`](PoolError::TooLarge) above the largest class.
+    /// [`ZeroLength`](PoolError::ZeroLength); [`TooLarge`](PoolError::TooLarge) for more samples than a buffer of any pool
+    /// can have; [`OutOfMemory`](PoolError::OutOfMemory) if the system refuses the memory of a new one.
     fn get_or_create(&mut self, size: usize) -> Result<Vec<f32>, PoolError>;
 
-    /// Recycles a vector of any origin: it serves the largest class that its capacity reaches.
+    /// Recycles a vector of any origin: it serves the largest class that its capacity reaches. One with more than twice the
+    /// capacity of the largest class is freed.
     ///
     /// # Errors
     /// [`VectorTooSmall`](PoolError::VectorTooSmall) for every class, [`VectorTooLarge`](PoolError::VectorTooLarge) above
-    /// twice the largest, [`NoRoomForVector`](PoolError::NoRoomForVector) above the memory limit; the vector was freed then.
+    /// twice the largest if the pool has created none like it, [`NoRoomForVector`](PoolError::NoRoomForVector) above the
+    /// memory limit; the vector was freed then.
     fn recycle(&mut self, buffer: Vec<f32>) -> Result<(), PoolError>;
 
     /// Acquires a zeroed buffer that JavaScript uses by its number.
     ///
     /// # Errors
-    /// As for `get_or_create`; [`Exhausted`](PoolError::Exhausted) if the limit allows no further buffer;
-    /// [`TableFull`](PoolError::TableFull) with too many references.
+    /// [`ZeroLength`](PoolError::ZeroLength); [`TooLarge`](PoolError::TooLarge) above the largest class;
+    /// [`Exhausted`](PoolError::Exhausted) if the limit allows no further buffer; [`TableFull`](PoolError::TableFull) with
+    /// too many references; those of attaching a half to a pool that has none for JavaScript yet.
     fn get_js_buffer_ref(&mut self, size: usize) -> Result<JSBufferRef, PoolError>;
 
     /// Releases it.
@@ -63,20 +70,12 @@ pub trait BufferRecyclingPool: Send + Sync {
     fn defragment(&mut self) -> DefragmentationResult;
 }
 
-/// Recycled vectors of one class. Their memory is not the arena's, because the global allocator frees a `Vec` that is dropped.
-struct VectorList {
-    samples: usize,
-    vectors: Vec<Vec<f32>>,
-    hits: u64,
-    created: u64,
-    /// Buffers carved for a request of JavaScript because none was idle.
-    grown: u64,
-    /// Vectors in use, as far as this pool can count: one that is dropped is never seen again.
-    out: u64,
-    high_water: u64,
-}
-
-/// The implementation of the story's trait: a control half, a real-time half of its own, a bridge, and lists of vectors.
+/// The implementation of the story's trait: a control half and its maintenance, recycled vectors, and for JavaScript a real-time
+/// half with a bridge.
+///
+/// The module [`data_management`](super::DataManagementModule) is built on one, which it passes on as
+/// [`recycling_pool`](super::DataManagementModule::recycling_pool): its vectors and its buffers for JavaScript share arena,
+/// limit, figures and events with the streams. [`new`](Self::new) makes one that stands alone and publishes nothing.
 ///
 /// # Examples
 /// ```
@@ -93,12 +92,34 @@ struct VectorList {
 /// ```
 pub struct BufferRecyclingPoolImpl {
     control: PoolControl,
-    half: Unshared<RealtimePool>,
-    bridge: WasmJsBridge,
-    lists: Vec<VectorList>,
     maintenance: PoolMaintenance,
+    /// The half of the buffers for JavaScript, attached when one is first requested.
+    half: Option<Unshared<RealtimePool>>,
+    beside: Beside,
+    bus: Option<BusEnd>,
+    /// The time that passes with each call of `optimize_pool_sizes`: none where control steps have a clock.
+    call_ms: f64,
+    /// The length of a window after which idle vectors are freed that were not needed in it.
     window_ms: f64,
     now_ms: f64,
+    trimmed_ms: f64,
+}
+
+/// What is beside the control half, which does not count it.
+struct Beside {
+    vectors: RecycledVectors,
+    /// Made when it is first used.
+    bridge: Option<WasmJsBridge>,
+    /// Buffers that were carved for a request of JavaScript because none was idle: class, number.
+    grown: Vec<(usize, u64)>,
+    /// What other bridges to JavaScript counted.
+    boundary: BoundaryCounts,
+}
+
+/// Where the events of a pool are published.
+struct BusEnd {
+    bus: TypedEventBus,
+    publisher: Unshared<Publisher>,
 }
 
 const _: () = {
@@ -114,32 +135,53 @@ impl BufferRecyclingPoolImpl {
     /// Those of [`PoolBuilder::build`].
     pub fn new(builder: PoolBuilder) -> Result<Self, PoolError> {
         let (control, half) = builder.or_limit_of_shares(2).build()?;
-        let lists = control
-            .classes()
-            .map(|samples| VectorList {
-                samples,
-                vectors: Vec::new(),
-                hits: 0,
-                created: 0,
-                grown: 0,
-                out: 0,
-                high_water: 0,
-            })
-            .collect();
+        let window_ms = SizingPolicy::default().window_ms;
         Ok(Self {
-            bridge: bridge_for(&control),
-            control,
-            half: Unshared::new(half),
-            lists,
-            window_ms: SizingPolicy::default().window_ms,
-            maintenance: PoolMaintenance::default(),
-            now_ms: 0.0,
+            half: Some(Unshared::new(half)),
+            call_ms: window_ms,
+            ..Self::over(control, PoolMaintenance::default(), window_ms)
         })
+    }
+
+    /// The pool of a module: it publishes on the module's bus, and its control steps come by [`step`](Self::step).
+    pub(super) fn on_bus(
+        mut control: PoolControl,
+        maintenance: PoolMaintenance,
+        window_ms: f64,
+        bus: &TypedEventBus,
+    ) -> Result<Self, BusError> {
+        control.attach_publisher(bus.publisher()?)?;
+        Ok(Self {
+            bus: Some(BusEnd {
+                bus: bus.clone(),
+                publisher: Unshared::new(bus.publisher()?),
+            }),
+            ..Self::over(control, maintenance, window_ms)
+        })
+    }
+
+    fn over(control: PoolControl, maintenance: PoolMaintenance, window_ms: f64) -> Self {
+        Self {
+            beside: Beside {
+                vectors: RecycledVectors::of(control.classes()),
+                bridge: None,
+                grown: Vec::new(),
+                boundary: BoundaryCounts::default(),
+            },
+            control,
+            maintenance,
+            half: None,
+            bus: None,
+            call_ms: 0.0,
+            window_ms,
+            now_ms: 0.0,
+            trimmed_ms: f64::NEG_INFINITY,
+        }
     }
 
     /// The bridge, for views and shares.
     pub fn bridge(&mut self) -> &mut WasmJsBridge {
-        &mut self.bridge
+        self.beside.bridge_of(&self.control)
     }
 
     /// The control half.
@@ -148,118 +190,148 @@ impl BufferRecyclingPoolImpl {
         &self.control
     }
 
-    fn list_for(&mut self, size: usize) -> Result<&mut VectorList, PoolError> {
-        let largest = self.lists.last().map_or(0, |list| list.samples);
-        if size == 0 {
-            return Err(PoolError::ZeroLength);
+    pub(super) const fn control_mut(&mut self) -> &mut PoolControl {
+        &mut self.control
+    }
+
+    pub(super) const fn maintenance(&self) -> &PoolMaintenance {
+        &self.maintenance
+    }
+
+    pub(super) const fn maintenance_mut(&mut self) -> &mut PoolMaintenance {
+        &mut self.maintenance
+    }
+
+    /// How much memory the recycled vectors need.
+    #[must_use]
+    pub fn vectors(&self) -> VectorAccount {
+        self.beside.vectors.account()
+    }
+
+    /// The counts of the whole pool.
+    pub(super) fn counts(&self) -> PoolCounts {
+        let mut counts = self.control.counts();
+        self.beside.count_into(&mut counts);
+        counts
+    }
+
+    /// The number of buffers and vectors that came back so far.
+    pub(super) fn recycled(&self) -> u64 {
+        self.control.recycled() + self.beside.vectors.recycled()
+    }
+
+    /// Sets what other bridges to JavaScript have counted so far.
+    pub(super) const fn set_boundary(&mut self, boundary: BoundaryCounts) {
+        self.beside.boundary = boundary;
+    }
+
+    /// A control step: that of the [maintenance](PoolMaintenance::step), and once per window of demand the idle vectors that
+    /// were not needed in it are freed. While memory is scarce, all idle vectors are.
+    pub(super) fn step(&mut self, now_ms: f64) -> MaintenanceReport {
+        let report = self.maintain(now_ms);
+        let pressure = self.maintenance.engine();
+        let pressure = pressure.map(|engine| engine.memory_pressure());
+        let largest = self.control.classes().max().unwrap_or(0);
+        if pressure == Some(MemoryPressure::Critical) || self.control.room_samples() < largest {
+            self.beside.vectors.free_idle();
+            self.share_limit();
+        } else if now_ms - self.trimmed_ms >= self.window_ms {
+            self.trim();
         }
-        let at = self.lists.partition_point(|list| list.samples < size);
-        self.lists.get_mut(at).ok_or(PoolError::TooLarge {
-            requested: size,
-            largest,
-        })
+        report
+    }
+
+    fn maintain(&mut self, now_ms: f64) -> MaintenanceReport {
+        self.now_ms = now_ms;
+        let beside = &self.beside;
+        let publisher = publisher(&mut self.bus);
+        let add = |counts: &mut PoolCounts| beside.count_into(counts);
+        let report = self
+            .maintenance
+            .step(now_ms, &mut self.control, publisher, add);
+        self.begin_quantum();
+        report
+    }
+
+    fn trim(&mut self) {
+        self.trimmed_ms = self.now_ms;
+        self.beside.vectors.trim();
+        self.share_limit();
+    }
+
+    /// Idle vectors count against the limit of the arena.
+    const fn share_limit(&mut self) {
+        let samples = self.beside.vectors.idle_samples();
+        self.control.set_recycled_vector_samples(samples);
     }
 
     /// A quantum of the half: it installs new classes and sheds.
     fn begin_quantum(&mut self) {
-        self.half.get().begin_round();
+        if let Some(half) = &mut self.half {
+            half.get().begin_round();
+        }
     }
 }
 
 impl BufferRecyclingPool for BufferRecyclingPoolImpl {
     fn get_or_create(&mut self, size: usize) -> Result<Vec<f32>, PoolError> {
-        let list = self.list_for(size)?;
-        let mut vector = match list.vectors.pop() {
-            Some(vector) => {
-                list.hits += 1;
-                vector
-            }
-            None => {
-                list.created += 1;
-                Vec::with_capacity(list.samples)
-            }
-        };
-        list.out += 1;
-        list.high_water = list.high_water.max(list.out);
-        vector.clear();
-        vector.resize(size, 0.0);
-        self.control
-            .set_recycled_vector_samples(recycled_vector_samples(&self.lists));
-        Ok(vector)
+        let publisher = publisher(&mut self.bus);
+        let vector = self.beside.vectors.get(size, publisher);
+        self.share_limit();
+        vector
     }
 
     fn recycle(&mut self, buffer: Vec<f32>) -> Result<(), PoolError> {
-        let capacity = buffer.capacity();
-        let smallest = self.lists.first().map_or(0, |list| list.samples);
-        let most = LARGEST_KEPT * self.lists.last().map_or(0, |list| list.samples);
-        if capacity > most {
-            return Err(PoolError::VectorTooLarge { capacity, most });
-        }
-        let reached = self.lists.partition_point(|list| list.samples <= capacity);
-        let at = reached
-            .checked_sub(1)
-            .ok_or(PoolError::VectorTooSmall { capacity, smallest })?;
-        self.lists[at].out = self.lists[at].out.saturating_sub(1);
-        let available = self.control.room_samples();
-        if capacity > available {
-            return Err(PoolError::NoRoomForVector {
-                capacity,
-                available,
-            });
-        }
-        self.lists[at].vectors.push(buffer);
-        self.control
-            .set_recycled_vector_samples(recycled_vector_samples(&self.lists));
-        Ok(())
+        let room = self.control.room_samples();
+        let publisher = publisher(&mut self.bus);
+        let recycled = self.beside.vectors.recycle(buffer, room, publisher);
+        self.share_limit();
+        recycled
     }
 
     fn get_js_buffer_ref(&mut self, size: usize) -> Result<JSBufferRef, PoolError> {
-        self.bridge.leases().check_room()?;
-        let half = self.half.get();
+        let Self {
+            control,
+            half,
+            beside,
+            bus,
+            ..
+        } = self;
+        beside.bridge_of(control).leases().check_room()?;
+        let attached = match half.take() {
+            Some(attached) => attached,
+            None => Unshared::new(attach_half(control, bus.as_ref(), size)?),
+        };
+        let half = half.insert(attached).get();
         // Checked first: an acquire that fails is counted and published, and this one is about to succeed.
-        if let Some(class_samples) = self.control.grow_for(half.id(), size) {
-            let at = self
-                .lists
-                .partition_point(|list| list.samples < class_samples);
-            if let Some(list) = self.lists.get_mut(at) {
-                list.grown += 1;
+        if let Some(samples) = control.grow_for(half.id(), size) {
+            match beside.grown.iter_mut().find(|(class, _)| *class == samples) {
+                Some((_, count)) => *count += 1,
+                None => beside.grown.push((samples, 1)),
             }
         }
-        self.bridge.acquire(half, size)
+        beside.bridge_of(control).acquire(half, size)
     }
 
     fn recycle_js_buffer_ref(&mut self, buffer_ref: JSBufferRef) -> Result<(), PoolError> {
-        self.bridge.release(buffer_ref)
+        self.bridge().release(buffer_ref)
     }
 
     fn get_efficiency_metrics(&self) -> PoolMetrics {
-        let mut counts = self.control.counts();
-        add_vector_lists(&mut counts, &self.lists, &self.bridge);
-        PoolMetrics::from_counts(&counts)
+        PoolMetrics::from_counts(&self.counts())
     }
 
     /// Each call ends one window of demand: call it at regular intervals. Vectors that were not needed in the window are
-    /// freed.
+    /// freed. A pool with scheduled control steps needs no call: they do the same.
     fn optimize_pool_sizes(&mut self) {
-        self.now_ms += self.window_ms;
-        let (bridge, lists) = (&self.bridge, &self.lists);
-        self.maintenance
-            .step(self.now_ms, &mut self.control, None, |counts| {
-                add_vector_lists(counts, lists, bridge)
-            });
-        for list in &mut self.lists {
-            let needed = list.high_water.saturating_sub(list.out) as usize;
-            list.vectors.truncate(needed);
-            list.high_water = list.out;
-        }
-        self.control
-            .set_recycled_vector_samples(recycled_vector_samples(&self.lists));
-        self.begin_quantum();
+        self.maintain(self.now_ms + self.call_ms);
+        self.trim();
     }
 
     fn defragment(&mut self) -> DefragmentationResult {
         let mut whole = self.control.defragment();
-        for _ in 0..SHEDDING_ROUNDS {
+        let rounds = self.half.as_ref().map_or(0, |_| SHEDDING_ROUNDS);
+        for _ in 0..rounds {
             if whole.complete {
                 break;
             }
@@ -286,41 +358,48 @@ fn bridge_for(control: &PoolControl) -> WasmJsBridge {
     WasmJsBridge::new(0, leases, slots.max(buffers))
 }
 
-/// Adds what the pool does not count itself: vectors, and crossings.
-fn add_vector_lists(counts: &mut PoolCounts, lists: &[VectorList], bridge: &WasmJsBridge) {
-    counts.overhead_bytes += bridge.heap_bytes() + size_of_val(lists);
-    for list in lists {
-        let at = counts
-            .classes
-            .partition_point(|class| class.samples < list.samples);
-        if counts
-            .classes
-            .get(at)
-            .is_none_or(|class| class.samples != list.samples)
-        {
-            let class = ClassMetrics {
-                samples: list.samples,
-                retired: true,
-                ..ClassMetrics::default()
-            };
-            counts.classes.insert(at, class);
-        }
-        // A buffer that was carved for a request is popped from a list a moment later, where it counts as a hit.
-        let class = &mut counts.classes[at];
-        class.hits = (class.hits + list.hits).saturating_sub(list.grown);
-        class.created += list.created + list.grown;
-        counts.overhead_bytes += list.vectors.capacity() * size_of::<Vec<f32>>();
+/// A half for buffers of JavaScript, which begins without any.
+fn attach_half(
+    control: &mut PoolControl,
+    bus: Option<&BusEnd>,
+    size: usize,
+) -> Result<RealtimePool, PoolError> {
+    let classes: Vec<_> = control.classes().map(|samples| (samples, 0)).collect();
+    let mut half = control.attach_with(&classes)?;
+    if let Some(end) = bus {
+        let publisher = end.bus.publisher();
+        let attached = publisher.and_then(|publisher| half.attach_publisher(publisher));
+        attached.map_err(|_| PoolError::NoHalf {
+            class_samples: u32::try_from(size).unwrap_or(u32::MAX),
+        })?;
     }
-    counts.bytes_shelved = recycled_vector_samples(lists) * size_of::<f32>();
-    counts.boundary = bridge.counts();
+    Ok(half)
 }
 
-fn recycled_vector_samples(lists: &[VectorList]) -> usize {
-    lists
-        .iter()
-        .flat_map(|list| &list.vectors)
-        .map(Vec::capacity)
-        .sum()
+fn publisher(bus: &mut Option<BusEnd>) -> Option<&Publisher> {
+    bus.as_mut().map(|end| &*end.publisher.get())
+}
+
+impl Beside {
+    fn bridge_of(&mut self, control: &PoolControl) -> &mut WasmJsBridge {
+        self.bridge.get_or_insert_with(|| bridge_for(control))
+    }
+
+    /// Adds the counts of the vectors and of the bridge.
+    fn count_into(&self, counts: &mut PoolCounts) {
+        self.vectors.count_into(counts);
+        for &(samples, grown) in &self.grown {
+            // A buffer that was carved for a request is popped from a list a moment later, where it counts as a hit.
+            let class = class_of(&mut counts.classes, samples);
+            class.hits = class.hits.saturating_sub(grown);
+            class.created += grown;
+        }
+        counts.boundary = self.boundary;
+        if let Some(bridge) = &self.bridge {
+            counts.overhead_bytes += bridge.heap_bytes();
+            counts.boundary.add(&bridge.counts());
+        }
+    }
 }
 
 #[cfg(test)]

@@ -1,16 +1,18 @@
 //! The module that the registry boots: the pool, its monitor and its optimizer.
 
 use super::audio_buffer_manager::AudioBufferManagerImpl;
+use super::buffer_recycling_pool::{BufferRecyclingPool, BufferRecyclingPoolImpl};
 use super::bus_observer::AttachPublisher;
 use super::half_accounts::HalfAccount;
-use super::metrics::pool_metrics::{BoundaryCounts, PoolCounts, PoolFigures, PoolMetrics};
+use super::metrics::pool_metrics::{BoundaryCounts, PoolCounts, PoolMetrics};
 use super::pool_events;
 use super::pool_maintenance::{MaintenanceReport, PoolMaintenance};
 use super::pool_monitor::{AlertRules, PoolMetricsMonitor};
 use super::pool_optimization::PoolOptimizationEngine;
+use super::recycled_vectors::VectorAccount;
 use super::sizing::sizing_profile::{LearnedMix, ProfileError, SizingProfile};
 use super::sizing::sizing_rules::SizingPolicy;
-use crate::event_bus::{BusError, Publisher, TypedEventBus};
+use crate::event_bus::{BusError, TypedEventBus};
 use crate::registry::{
     CallTracker, Health, InitContext, Module, ModuleDescriptor, ModuleError, ModuleRegistration,
     Version,
@@ -81,13 +83,10 @@ struct Parts {
     bus: TypedEventBus,
     /// Records control steps for the registry's watchdog.
     calls: CallTracker,
-    publisher: Publisher,
-    control: PoolControl,
+    pool: BufferRecyclingPoolImpl,
     audio_buffers: AudioBufferManagerImpl,
     /// The first buffers of its half, which is attached when it is first used.
     audio_buffer_mix: Vec<(usize, u32)>,
-    boundary: BoundaryCounts,
-    maintenance: PoolMaintenance,
 }
 
 /// Why the module could not serve a call.
@@ -111,9 +110,9 @@ impl Module for DataManagementModule {
             .cloned()
             .unwrap_or_default();
         pool_events::declare_all(ctx.bus())?;
+        let policy = config.sizing.clone().unwrap_or_default();
         let mut maintenance = PoolMaintenance::new(config.alerts, config.sizing)?;
         let (mut control, first) = config.pool.build()?;
-        control.attach_publisher(ctx.bus().publisher()?)?;
         maintenance.expect_mix_of(&control);
         // Each half is attached when it is needed: until then the pool reserves the memory of the mix, but holds no buffers.
         drop(first);
@@ -122,12 +121,14 @@ impl Module for DataManagementModule {
         self.parts = Some(Parts {
             bus: ctx.bus().clone(),
             calls: ctx.call_tracker(),
-            publisher: ctx.bus().publisher()?,
-            control,
+            pool: BufferRecyclingPoolImpl::on_bus(
+                control,
+                maintenance,
+                policy.window_ms,
+                ctx.bus(),
+            )?,
             audio_buffers: AudioBufferManagerImpl::default(),
             audio_buffer_mix: config.audio_buffers,
-            boundary: BoundaryCounts::default(),
-            maintenance,
         });
         Ok(())
     }
@@ -139,7 +140,7 @@ impl Module for DataManagementModule {
     fn health(&self) -> Health {
         match &self.parts {
             None => Health::Failed("not initialised".to_owned()),
-            Some(parts) => match parts.maintenance.monitor().active().next() {
+            Some(parts) => match parts.pool.maintenance().monitor().active().next() {
                 None => Health::Healthy,
                 Some(alert) => Health::Degraded(format!("{:?}: {:.1}", alert.kind, alert.value)),
             },
@@ -155,7 +156,7 @@ impl DataManagementModule {
     pub fn attach_realtime(&mut self) -> Result<RealtimePool, DataManagementError> {
         let parts = self.parts.as_mut().ok_or(DataManagementError::NotRunning)?;
         let publisher = parts.bus.publisher()?;
-        let mut half = parts.control.attach()?;
+        let mut half = parts.pool.control_mut().attach()?;
         half.attach_publisher(publisher)?;
         Ok(half)
     }
@@ -163,13 +164,13 @@ impl DataManagementModule {
     /// The control half.
     #[must_use]
     pub fn control(&self) -> Option<&PoolControl> {
-        self.parts.as_ref().map(|parts| &parts.control)
+        self.parts.as_ref().map(|parts| parts.pool.control())
     }
 
     /// The control half.
     #[must_use]
     pub fn control_mut(&mut self) -> Option<&mut PoolControl> {
-        self.parts.as_mut().map(|parts| &mut parts.control)
+        self.parts.as_mut().map(|parts| parts.pool.control_mut())
     }
 
     /// Named audio buffers, from a half of their own.
@@ -199,7 +200,9 @@ impl DataManagementModule {
     ) -> Result<RealtimePool, DataManagementError> {
         let parts = self.running()?;
         let publisher = parts.bus.publisher()?;
-        let mut half = parts.audio_buffers.attach(&mut parts.control, name, need)?;
+        let mut half = parts
+            .audio_buffers
+            .attach(parts.pool.control_mut(), name, need)?;
         half.attach_publisher(publisher)?;
         Ok(half)
     }
@@ -217,16 +220,54 @@ impl DataManagementModule {
     /// A snapshot of every figure.
     #[must_use]
     pub fn metrics(&self) -> Option<PoolMetrics> {
-        let parts = self.parts.as_ref()?;
-        let mut counts = parts.control.counts();
-        counts.boundary = parts.boundary;
-        Some(PoolMetrics::from_counts(&counts))
+        Some(self.parts.as_ref()?.pool.get_efficiency_metrics())
+    }
+
+    /// The counts of all halves and of the recycled vectors.
+    #[must_use]
+    pub fn counts(&self) -> Option<PoolCounts> {
+        Some(self.parts.as_ref()?.pool.counts())
+    }
+
+    /// The number of buffers and recycled vectors that came back so far.
+    #[must_use]
+    pub fn recycled(&self) -> u64 {
+        self.parts.as_ref().map_or(0, |parts| parts.pool.recycled())
+    }
+
+    /// The story's trait on this module's pool: vectors that are recycled or created, and buffers for JavaScript. They share
+    /// arena, limit, [`metrics`](Self::metrics) and events with the halves. For decoding and offline analysis: it may allocate.
+    ///
+    /// # Errors
+    /// Before `init`.
+    ///
+    /// # Examples
+    /// ```
+    /// use wavepool::modules::data_management::{
+    ///     BufferRecyclingPool, DataManagementError, DataManagementModule,
+    /// };
+    ///
+    /// fn decode(data: &mut DataManagementModule) -> Result<(), DataManagementError> {
+    ///     let mut samples = data.recycling_pool()?.get_or_create(48_000)?;
+    ///     samples.fill(0.5);
+    ///     Ok(data.recycling_pool()?.recycle(samples)?)
+    /// }
+    /// # assert_eq!(decode(&mut DataManagementModule::default()), Err(DataManagementError::NotRunning));
+    /// ```
+    pub fn recycling_pool(&mut self) -> Result<&mut BufferRecyclingPoolImpl, DataManagementError> {
+        Ok(&mut self.running()?.pool)
+    }
+
+    /// How much memory the recycled vectors need.
+    #[must_use]
+    pub fn vectors(&self) -> Option<VectorAccount> {
+        Some(self.parts.as_ref()?.pool.vectors())
     }
 
     /// Sets what the bridges to JavaScript have counted so far, all together: the next [`tick`](Self::tick) uses it.
     pub fn observe_boundary(&mut self, counts: BoundaryCounts) {
         if let Some(parts) = &mut self.parts {
-            parts.boundary = counts;
+            parts.pool.set_boundary(counts);
         }
     }
 
@@ -238,35 +279,36 @@ impl DataManagementModule {
             return 0;
         };
         let manager = &parts.audio_buffers;
-        parts.control.report_leaks(|slot| manager.holds(slot))
+        let control = parts.pool.control_mut();
+        control.report_leaks(|slot| manager.holds(slot))
     }
 
     /// The measurements of the last control step: high-water marks are those since the step before.
     #[must_use]
     pub fn observed(&self) -> Option<&PoolMetrics> {
-        Some(self.parts.as_ref()?.maintenance.metrics())
+        Some(self.parts.as_ref()?.pool.maintenance().metrics())
     }
 
     /// The alert rules and their state.
     #[must_use]
     pub fn monitor(&self) -> Option<&PoolMetricsMonitor> {
-        Some(self.parts.as_ref()?.maintenance.monitor())
+        Some(self.parts.as_ref()?.pool.maintenance().monitor())
     }
 
     /// The optimizer, with its last plan, its demand and its profile.
     #[must_use]
     pub fn optimizer(&self) -> Option<&PoolOptimizationEngine> {
-        self.parts.as_ref()?.maintenance.engine()
+        self.parts.as_ref()?.pool.maintenance().engine()
     }
 
     /// The optimizer, to report memory pressure to.
     #[must_use]
     pub fn optimizer_mut(&mut self) -> Option<&mut PoolOptimizationEngine> {
-        self.parts.as_mut()?.maintenance.engine_mut()
+        self.parts.as_mut()?.pool.maintenance_mut().engine_mut()
     }
 
     /// The scheduled control step: collects returned buffers, measures, raises alerts, applies sizing plans, defragments
-    /// while that alert is active, and publishes events. Call it at intervals between a few milliseconds and a few hundred;
+    /// while that alert is active, frees idle vectors that are not needed, and publishes events. Call it at intervals between a few milliseconds and a few hundred;
     /// the pool needs no other call to maintain itself. `None` before `init`. The registry's
     /// [`Watchdog`](crate::registry::Watchdog) reports a step that does not return.
     ///
@@ -279,13 +321,10 @@ impl DataManagementModule {
             // The control side owns this half.
             half.begin_round();
         }
-        let boundary = parts.boundary;
-        let add = |counts: &mut PoolCounts| counts.boundary = boundary;
-        let report =
-            parts
-                .maintenance
-                .step(now_ms, &mut parts.control, Some(&parts.publisher), add);
-        parts.audio_buffers.observe(parts.maintenance.own_classes());
+        let report = parts.pool.step(now_ms);
+        parts
+            .audio_buffers
+            .observe(parts.pool.maintenance().own_classes());
         Some(report)
     }
 }

@@ -15,6 +15,7 @@ pub mod pool_events;
 pub mod pool_maintenance;
 pub mod pool_monitor;
 pub mod pool_optimization;
+mod recycled_vectors;
 pub mod sizing;
 mod wasm_js_bridge;
 
@@ -30,6 +31,7 @@ pub use half_accounts::HalfAccount;
 #[cfg(feature = "metrics-facade")]
 pub use metrics::metrics_facade::MetricsFacade;
 pub use metrics::pool_metrics::{self, PoolFigures, PoolMetrics};
+pub use recycled_vectors::VectorAccount;
 pub use sizing::sizing_profile::LearnedMix;
 pub use wasm_js_bridge::{BufferView, JSBufferRef, MAX_VIEWS, WasmJsBridge};
 pub use wavepool_core::{

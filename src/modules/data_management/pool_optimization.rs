@@ -108,6 +108,12 @@ impl PoolOptimizationEngine {
         self.pressure = pressure;
     }
 
+    /// The memory pressure that was set last.
+    #[must_use]
+    pub const fn memory_pressure(&self) -> MemoryPressure {
+        self.pressure
+    }
+
     /// Observes a snapshot; returns a plan if something should change. The caller applies the whole plan before the next
     /// call. A time before the last one, or NaN, counts as the last one.
     ///

@@ -375,15 +375,16 @@ impl PoolCounts {
             .max(other.largest_free_run_samples);
         add(&mut self.leases_reclaimed, other.leases_reclaimed);
         add(&mut self.buffers_leaked, other.buffers_leaked);
-        add(&mut self.boundary.objects, other.boundary.objects);
-        add(
-            &mut self.boundary.bytes_allocated,
-            other.boundary.bytes_allocated,
-        );
-        add(
-            &mut self.boundary.bytes_unpooled,
-            other.boundary.bytes_unpooled,
-        );
+        self.boundary.add(&other.boundary);
+    }
+}
+
+impl BoundaryCounts {
+    /// Adds the counts of another bridge.
+    pub(crate) fn add(&mut self, other: &Self) {
+        add(&mut self.objects, other.objects);
+        add(&mut self.bytes_allocated, other.bytes_allocated);
+        add(&mut self.bytes_unpooled, other.bytes_unpooled);
     }
 }
 
