@@ -7,6 +7,7 @@ use std::fs::File;
 use std::io;
 use std::path::Path;
 use std::ptr::NonNull;
+use std::sync::Arc;
 
 use wavepool::modules::data_management::{AudioMetadata, BufferRef, PoolError};
 use wavepool_core::internal::ForeignBuffers;
@@ -153,6 +154,9 @@ impl From<PoolError> for WavError {
 /// ```
 pub struct MappedWav {
     buffers: ForeignBuffers,
+    pages: Arc<memmap2::Mmap>,
+    /// Where the samples start, in bytes.
+    offset: usize,
     samples: usize,
     channels: u16,
     sample_rate_hz: f32,
@@ -177,15 +181,18 @@ impl MappedWav {
     pub unsafe fn open(path: impl AsRef<Path>, windows: usize) -> Result<Self, WavError> {
         let file = File::open(path)?;
         // SAFETY: the file stays as it is, says the caller.
-        let pages = unsafe { memmap2::Mmap::map(&file)? };
+        let pages = Arc::new(unsafe { memmap2::Mmap::map(&file)? });
         let header = read_header(&pages)?;
         let samples = header.bytes / SAMPLE_BYTES;
         let base = NonNull::from(&pages[header.offset..]).cast();
         // SAFETY: `read_header` found so many samples there, aligned, since a mapping begins on a page. The pages stay
         // mapped, read only, as long as they exist, and the file as it is.
-        let buffers = unsafe { ForeignBuffers::new(Box::new(pages), base, samples, windows)? };
+        let buffers =
+            unsafe { ForeignBuffers::new(Box::new(pages.clone()), base, samples, windows)? };
         Ok(Self {
             buffers,
+            pages,
+            offset: header.offset,
             samples,
             channels: header.channels,
             sample_rate_hz: header.sample_rate_hz,
@@ -236,6 +243,29 @@ impl MappedWav {
         // Below 2^30: the header counts bytes in 32 bits, and the window ends within the data.
         let length = (frames * channels) as u32;
         self.buffers.share(first_frame * channels, length, metadata)
+    }
+
+    /// Takes the pages of `frames` frames from `first_frame` on out of resident memory, as far as they are in the file: for one
+    /// pass over a file that is larger than the memory that it should occupy. Windows stay valid: the system reads a page again
+    /// when somebody looks at it. Without effect where the system has no such call.
+    pub fn evict(&self, first_frame: usize, frames: usize) {
+        let frame = SAMPLE_BYTES * usize::from(self.channels);
+        let first = first_frame.min(self.frames());
+        let frames = frames.min(self.frames() - first);
+        #[cfg(unix)]
+        if frames > 0 {
+            // SAFETY: the pages are a read-only view of the file, which stays as it is by the contract of `open`: what is read
+            // again is what was there.
+            let evicted = unsafe {
+                self.pages.unchecked_advise_range(
+                    memmap2::UncheckedAdvice::DontNeed,
+                    self.offset + first * frame,
+                    frames * frame,
+                )
+            };
+            // A refusal leaves the pages resident, which is no fault.
+            drop(evicted);
+        }
     }
 }
 

@@ -72,6 +72,25 @@ fn mapped_windows_beyond_the_end_are_refused() {
     std::fs::remove_file(path).unwrap();
 }
 
+#[test]
+fn mapped_windows_stay_valid_when_their_pages_are_evicted() {
+    let path = file("evicted", 32, hound::SampleFormat::Float);
+    let wav = open(&path, 2).unwrap();
+    let window = wav.window(0, FRAMES).unwrap();
+    let before = window.to_vec();
+    for (first, frames) in [
+        (0, FRAMES),
+        (999, 1),
+        (0, 0),
+        (5, usize::MAX),
+        (usize::MAX, 1),
+    ] {
+        wav.evict(first, frames);
+        assert_eq!(window[..], before, "{first} + {frames}");
+    }
+    std::fs::remove_file(path).unwrap();
+}
+
 /// A copy of `file` with `bytes` at `at`.
 fn set(file: &[u8], at: usize, bytes: &[u8]) -> Vec<u8> {
     let mut copy = file.to_vec();
