@@ -358,14 +358,13 @@ fn bridge_for(control: &PoolControl) -> WasmJsBridge {
     WasmJsBridge::new(0, leases, slots.max(buffers))
 }
 
-/// A half for buffers of JavaScript, which begins without any.
+/// A half for buffers of JavaScript, with the mix of the builder; its sizes follow demand.
 fn attach_half(
     control: &mut PoolControl,
     bus: Option<&BusEnd>,
     size: usize,
 ) -> Result<RealtimePool, PoolError> {
-    let classes: Vec<_> = control.classes().map(|samples| (samples, 0)).collect();
-    let mut half = control.attach_with(&classes)?;
+    let mut half = control.attach()?;
     if let Some(end) = bus {
         let publisher = end.bus.publisher();
         let attached = publisher.and_then(|publisher| half.attach_publisher(publisher));

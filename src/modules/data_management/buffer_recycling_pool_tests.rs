@@ -353,7 +353,7 @@ fn js_references_of_the_module_are_in_its_arena_and_events() {
     assert_eq!(pool.bridge().view(buffer).unwrap().samples, 200);
     pool.bridge().end_view(buffer).unwrap();
     let metrics = data.metrics().unwrap();
-    assert_eq!((metrics.leased, metrics.created), (1, 1));
+    assert_eq!((metrics.leased, metrics.pool_hits), (1, 1));
     assert_eq!(metrics.wasm_js_boundary_allocations, 1);
     data.tick(0.0);
     let allocations = take(&registry, &records, "BufferPoolAllocation");

@@ -282,6 +282,15 @@ pub(super) mod tests {
     use crate::modules::data_management::metrics::pool_metrics::ClassMetrics;
     use crate::modules::data_management::sizing::sizing_plan::Reason;
 
+    mockall::mock! {
+        Halves {}
+        impl OwnHalves for Halves {
+            fn classes(&self) -> &[OwnClass];
+            fn requests(&self, half: u16) -> Vec<(usize, u32)>;
+            fn class_for(&self, samples: usize) -> Option<usize>;
+        }
+    }
+
     pub(in super::super) const WINDOW_MS: f64 = 100.0;
 
     /// A model of a pool that applies plans immediately: classes with so many carved and leased buffers.
@@ -427,6 +436,56 @@ pub(super) mod tests {
 
     /// Enough steps of 5 ms for every window to pass.
     pub(in super::super) const AGE: usize = WINDOWS * (WINDOW_MS as usize) / 5 + WINDOWS;
+
+    #[test]
+    fn optimizer_reads_the_requests_of_a_half_when_it_is_attached_and_once_per_window() {
+        let policy = SizingPolicy {
+            window_ms: WINDOW_MS,
+            ..Default::default()
+        };
+        let mut engine = PoolOptimizationEngine::new(policy).unwrap();
+        let metrics = PoolMetrics::default();
+        for step in 0..=20 {
+            let mut halves = MockHalves::new();
+            let class = ClassMetrics {
+                samples: 256,
+                carved: 30,
+                recent_high_water: 5,
+                hits: 5 * (step + 1),
+                ..Default::default()
+            };
+            halves.expect_classes().return_const(vec![OwnClass {
+                half: 3,
+                attachment: 1,
+                class,
+            }]);
+            let reads = halves.expect_requests().with(mockall::predicate::eq(3));
+            reads
+                .times(usize::from(step % 10 == 0))
+                .return_const(vec![(200, 5)]);
+            halves.expect_class_for().return_const(256_usize);
+            let observed = Observed {
+                metrics: &metrics,
+                own: &halves,
+                has_sized_half: false,
+            };
+            if step == 20 {
+                engine.set_memory_pressure(MemoryPressure::Critical);
+            }
+            let plan = engine.step_beside(step as f64 * WINDOW_MS / 10.0, observed, &metrics);
+            assert_eq!(plan.is_some(), step == 20);
+            if let Some(plan) = plan {
+                let shrink = SizingStep::Shrink {
+                    class_samples: 256,
+                    buffers: 24,
+                };
+                assert_eq!(
+                    (&plan.steps[0].step, plan.steps[0].half),
+                    (&shrink, Some(3))
+                );
+            }
+        }
+    }
 
     #[test]
     fn optimizer_replaces_wasteful_classes() {

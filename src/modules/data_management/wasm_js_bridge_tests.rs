@@ -1,5 +1,49 @@
 use super::*;
-use crate::modules::data_management::BufferPool;
+use crate::modules::data_management::{
+    BufferPool,
+    pool_events::{BufferPoolAllocation, BufferPoolRecycling, PoolExhausted},
+};
+use wavepool_core::PoolObserver;
+
+mockall::mock! {
+    Observer {}
+    impl PoolObserver for Observer {
+        fn is_subscribed(&self) -> bool;
+        fn allocated(&self, report: BufferPoolAllocation);
+        fn recycled(&self, report: BufferPoolRecycling);
+        fn exhausted(&self, report: PoolExhausted);
+    }
+}
+
+#[test]
+fn bridge_reports_each_buffer_once_and_nothing_for_views_and_shares() {
+    let (_control, mut half) = BufferPool::builder().class(64, 1).build().unwrap();
+    let mut observer = MockObserver::new();
+    observer.expect_is_subscribed().return_const(true);
+    let acquired = observer.expect_allocated();
+    let acquired = acquired.withf(|report| (report.requested, report.count) == (48, 1));
+    acquired.times(2).return_const(());
+    let released = observer.expect_recycled();
+    let released = released.withf(|report| (report.class_samples, report.count) == (64, 1));
+    released.times(2).return_const(());
+    let refused = observer.expect_exhausted();
+    let refused = refused.withf(|report| (report.requested, report.carved) == (50, 1));
+    refused.times(1).return_const(());
+    half.attach_observer(Box::new(observer));
+    half.begin_quantum(0);
+    let mut bridge = WasmJsBridge::new(0, 4, 8);
+    let first = bridge.acquire(&half, 48).unwrap();
+    bridge.view(first).unwrap();
+    bridge.end_view(first).unwrap();
+    assert!(bridge.acquire(&half, 50).is_err());
+    bridge.release_on(&half, first).unwrap();
+    assert!(bridge.release_on(&half, first).is_err());
+    let second = bridge.acquire(&half, 48).unwrap();
+    let shared = bridge.share(second).unwrap();
+    bridge.release(second).unwrap();
+    bridge.release(shared).unwrap();
+    half.begin_quantum(128);
+}
 
 #[test]
 fn bridge_view_is_made_once_per_buffer_and_again_after_growth() {
