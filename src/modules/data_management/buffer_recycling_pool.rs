@@ -11,6 +11,7 @@ use super::sizing::sizing_plan::MemoryPressure;
 use super::sizing::sizing_rules::SizingPolicy;
 use super::wasm_js_bridge::{JSBufferRef, WasmJsBridge};
 use crate::event_bus::{BusError, Publisher, TypedEventBus};
+use crate::step_clock::StepClock;
 use wavepool_core::DefragmentationResult;
 use wavepool_core::PoolBuilder;
 use wavepool_core::PoolControl;
@@ -101,6 +102,7 @@ pub struct BufferRecyclingPoolImpl {
     call_ms: f64,
     /// The length of a window after which idle vectors are freed that were not needed in it.
     window_ms: f64,
+    clock: StepClock,
     now_ms: f64,
     trimmed_ms: f64,
 }
@@ -174,6 +176,7 @@ impl BufferRecyclingPoolImpl {
             bus: None,
             call_ms: 0.0,
             window_ms,
+            clock: StepClock::default(),
             now_ms: 0.0,
             trimmed_ms: f64::NEG_INFINITY,
         }
@@ -228,27 +231,28 @@ impl BufferRecyclingPoolImpl {
     /// A control step: that of the [maintenance](PoolMaintenance::step), and once per window of demand the idle vectors that
     /// were not needed in it are freed. While memory is scarce, all idle vectors are.
     pub(super) fn step(&mut self, now_ms: f64) -> MaintenanceReport {
-        let report = self.maintain(now_ms);
-        let pressure = self.maintenance.engine();
-        let pressure = pressure.map(|engine| engine.memory_pressure());
+        self.now_ms = self.clock.at(now_ms);
+        let report = self.maintain();
+        let engine = self.maintenance.engine();
+        let is_pressed =
+            engine.is_some_and(|engine| engine.memory_pressure() == MemoryPressure::Critical);
         let largest = self.control.classes().max().unwrap_or(0);
-        if pressure == Some(MemoryPressure::Critical) || self.control.room_samples() < largest {
+        if is_pressed || self.control.room_samples() < largest {
             self.beside.vectors.free_idle();
             self.share_limit();
-        } else if now_ms - self.trimmed_ms >= self.window_ms {
+        } else if self.now_ms - self.trimmed_ms >= self.window_ms {
             self.trim();
         }
         report
     }
 
-    fn maintain(&mut self, now_ms: f64) -> MaintenanceReport {
-        self.now_ms = now_ms;
+    fn maintain(&mut self) -> MaintenanceReport {
         let beside = &self.beside;
         let publisher = publisher(&mut self.bus);
         let add = |counts: &mut PoolCounts| beside.count_into(counts);
         let report = self
             .maintenance
-            .step(now_ms, &mut self.control, publisher, add);
+            .step(self.now_ms, &mut self.control, publisher, add);
         self.begin_quantum();
         report
     }
@@ -324,7 +328,8 @@ impl BufferRecyclingPool for BufferRecyclingPoolImpl {
     /// Each call ends one window of demand: call it at regular intervals. Vectors that were not needed in the window are
     /// freed. A pool with scheduled control steps needs no call: they do the same.
     fn optimize_pool_sizes(&mut self) {
-        self.maintain(self.now_ms + self.call_ms);
+        self.now_ms += self.call_ms;
+        self.maintain();
         self.trim();
     }
 

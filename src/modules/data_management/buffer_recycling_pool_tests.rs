@@ -323,9 +323,13 @@ fn idle_vectors_of_the_module_are_freed_when_not_needed_and_under_pressure() {
     };
     let idle = |data: &DataManagementModule| data.vectors().unwrap().bytes_held;
     let window_ms = SizingPolicy::default().window_ms;
+    for now_ms in [0.0, f64::NAN, f64::INFINITY, -1.0] {
+        data.tick(now_ms);
+        data.recycling_pool().unwrap().optimize_pool_sizes();
+    }
     data.tick(0.0);
     use_three(data);
-    data.tick(window_ms - 1.0);
+    data.tick(window_ms - 2.0);
     assert_eq!(idle(data), 4 * (256 + 512 + 1024));
     // They were needed in the window that ends here, and are not in the next one.
     data.tick(window_ms);
