@@ -80,6 +80,36 @@ for (const [name, format] of Object.entries(formats)) {
   });
 }
 
+onPage('a whole file is analysed in recycled vectors, which the dashboard shows and which are freed afterwards', async (page) => {
+  const held = () => page.evaluate(() => document.querySelector('#accounts tr:last-child').innerText.split('\t'));
+  await press(page, 'tone');
+  await page.waitForFunction(() => document.querySelector('#accounts tr:last-child').innerText.includes('Vectors of files'));
+  assert.deepEqual((await held()).slice(0, 4), ['Vectors of files', '0 B', '0 B', '0 B']);
+  const before = (await report(page)).pool;
+  await play(page, sounds.write('whole.wav', wav({ seconds: 60, hz: 440, channels: 2 })));
+  await page.waitForFunction(() => !document.querySelector('#file-summary').hidden, null, { timeout: 30_000 });
+  assert.match(await page.textContent('#file-summary'), /^Whole file: 60\.0 s, peak .+ dBFS, level .+ dBFS, A4 in \d+ of \d+ windows\.$/);
+  const { pool } = await report(page);
+  // Two vectors for the samples of a window and four to work on, for each of more than 600 windows.
+  const uses = pool.total_allocations - before.total_allocations;
+  assert.ok(uses > 6 * 600, `${uses} requests`);
+  assert.ok(pool.created - before.created <= 6 + 2, `${pool.created - before.created} created`);
+  assert.equal(pool.pool_misses - before.pool_misses, pool.created - before.created);
+  await page.waitForFunction(() => document.querySelector('#accounts tr:last-child').innerText.split('\t')[1] === '0 B', null, { timeout: 15_000 });
+  assert.match((await held())[3], /KiB/);
+  assertNothingLost(await stop(page));
+});
+
+onPage('a file that is replaced while it is analysed leaves nothing in use', async (page) => {
+  const long = sounds.write('long-file.wav', wav({ seconds: 120, hz: 330 }));
+  for (let turn = 0; turn < 3; turn += 1) await play(page, long);
+  await press(page, 'tone');
+  await page.waitForTimeout(300);
+  assert.equal(await page.isHidden('#file-summary'), true);
+  await page.waitForFunction(() => document.querySelector('#accounts tr:last-child').innerText.split('\t')[2] === '0 B', null, { timeout: 15_000 });
+  assertNothingLost(await stop(page));
+});
+
 const useless = {
   'an empty file': ['empty.wav', Buffer.alloc(0), /is empty/],
   'a file that is not sound': ['notes.txt', Buffer.from('not a sound'), /not a sound file/],

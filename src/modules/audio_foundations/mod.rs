@@ -7,6 +7,7 @@
 //! | a stream | [`Capture`]: quanta of any size → windows, each in its own pooled buffer | [`Analysis`]: level and pitch, as events |
 //! | a stream without analysis | [`Capture`] | [`Windows`]: the windows themselves |
 //! | an analyser | | [`Analyser`]: level and pitch of windows that were copied from another instance |
+//! | a sound that is there already | | [`SoundAnalysis`]: level and notes of all of it, in vectors of the story's trait |
 //! | an engine | [`Engine`]: a chain of [`Processor`]s between input and output | |
 
 mod analysis;
@@ -25,6 +26,7 @@ mod peaks;
 mod pitch;
 mod processor;
 mod reblocker;
+mod sound_analysis;
 mod steps;
 mod stream;
 #[cfg(test)]
@@ -49,6 +51,7 @@ pub use note::{A4_HZ, Note, NoteError};
 pub use pitch::{HIGHEST_HZ, LOWEST_HZ, Pitch, PitchDetector, PitchWork};
 pub use processor::{DcBlocker, Gain, Meter, ProcessContext, Processor};
 pub use reblocker::MAX_QUANTUM_FRAMES;
+pub use sound_analysis::{NoteCount, SoundAnalysis, SoundSummary};
 pub(crate) use stream::check_format;
 pub use stream::{
     AudioError, MAX_OVERLAP, MAX_SAMPLE_RATE_HZ, MAX_WINDOW, MIN_SAMPLE_RATE_HZ, MIN_WINDOW,

@@ -3,6 +3,7 @@ import type { Mode, Tuner as Stream } from '../../lib/src/index.ts';
 import { Charts } from './charts.ts';
 import { Dashboard } from './dashboard.ts';
 import { byId, Text } from './dom.ts';
+import { FileSummary } from './file_summary.ts';
 import { Keyboard } from './keyboard.ts';
 import { Underruns } from './playback.ts';
 import { Notice, Problem } from './problem.ts';
@@ -69,6 +70,7 @@ function run(wavepool: Wavepool, dashboard: Dashboard): void {
   const tuner = new Tuner();
   const log = new SessionLog();
   const underruns = new Underruns();
+  const summary = new FileSummary(wavepool);
   const keyboard = new Keyboard(playTone);
   const status = new Text(byId('status', HTMLElement));
   const stop = byId('stop', HTMLButtonElement);
@@ -125,6 +127,7 @@ function run(wavepool: Wavepool, dashboard: Dashboard): void {
     document.body.dataset['state'] = state;
     stop.disabled = source === null && state !== 'starting';
     if (state !== 'starting') {
+      void summary.follow(source);
       for (const [kind, button] of Object.entries(buttons)) button.ariaPressed = String(source?.kind === kind);
     }
     if (state === 'running' && source) log.name(source.label);

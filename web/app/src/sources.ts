@@ -7,6 +7,8 @@ export interface Source {
   readonly kind: SourceKind;
   readonly label: string;
   readonly node: AudioNode;
+  /** The samples of a file. */
+  readonly buffer?: AudioBuffer;
   /** Begins; `ended` is called when the sound is over by itself. */
   start(ended: (why: string) => void): void;
   /** Stops the sound and gives tracks and nodes back. */
@@ -80,6 +82,7 @@ export async function openFile(context: AudioContext, file: File, shortest: numb
     kind: 'file',
     label: file.name,
     node,
+    buffer,
     start(ended) {
       node.onended = () => ended('');
       node.connect(context.destination);

@@ -2,7 +2,7 @@ export { WavepoolError, type WavepoolErrorCode } from './shared/errors.ts';
 export type { StuckThread } from './page/host_worker.ts';
 export type { Mode, ModeRequest } from './page/mode.ts';
 export { openProcessor, Processor, type ProcessorConfig } from './page/processor.ts';
-export type { MemoryPressure } from './generated/messages.ts';
+export type { MemoryPressure, NoteCount, SoundSummary } from './generated/messages.ts';
 export type * from './generated/snapshot.ts';
 export type { Metrics } from './page/metrics.ts';
 export type { WasmSource } from './page/wasm_source.ts';

@@ -4,7 +4,7 @@
 pub(super) type Name = (&'static str, &'static str);
 
 /// The types of a snapshot, which the page's users see. In the order of the file.
-pub(super) const SNAPSHOT: [Name; 32] = [
+pub(super) const SNAPSHOT: [Name; 33] = [
     ("Snapshot", "Snapshot"),
     ("Mode", "Mode"),
     ("StreamFigures", "StreamFigures"),
@@ -27,6 +27,7 @@ pub(super) const SNAPSHOT: [Name; 32] = [
     ("MemoryFigures", "MemoryFigures"),
     ("Inspection", "Inspection"),
     ("HalfAccount", "HalfAccount"),
+    ("VectorAccount", "VectorAccount"),
     ("SpanState", "SpanState"),
     ("ArenaSpan", "ArenaSpan"),
     ("ArenaMap", "ArenaMap"),
@@ -40,13 +41,15 @@ pub(super) const SNAPSHOT: [Name; 32] = [
 ];
 
 /// What else the page and the control worker exchange with Rust as JSON.
-pub(super) const MESSAGES: [Name; 6] = [
+pub(super) const MESSAGES: [Name; 8] = [
     ("HostOptions", "HostOptions"),
     ("StreamOptions", "StreamOptions"),
     ("StreamLimits", "StreamLimits"),
     ("ControlStep", "ControlStep"),
     ("Alert", "Alert"),
     ("MemoryPressure", "MemoryPressure"),
+    ("SoundSummary", "SoundSummary"),
+    ("NoteCount", "NoteCount"),
 ];
 
 /// Types that write their own JSON.

@@ -2,20 +2,21 @@ import type { HalfAccount, Inspection, PoolMetrics } from '../../../lib/src/inde
 import { byId, make, Text } from '../dom.ts';
 import { bytes } from '../format.ts';
 
-/** What each user of the pool holds, what of it is in use, and what it stated as its need when it was opened. */
+/** What each user of the pool holds, what of it is in use, and what it stated as its need when it was opened. Recycled vectors are beside the arena. */
 export class AccountPanel {
   readonly #body = byId('accounts', HTMLTableSectionElement);
   readonly #others = new AccountRow();
+  readonly #vectors = new AccountRow();
   #rows = new Map<string, AccountRow>();
 
   constructor() {
-    this.#body.append(this.#others.element);
+    this.#body.append(this.#others.element, this.#vectors.element);
   }
 
-  update({ accounts }: Inspection, pool: PoolMetrics): void {
+  update({ accounts, vectors }: Inspection, pool: PoolMetrics): void {
     if (accounts.length !== this.#rows.size || accounts.some(({ name }) => !this.#rows.has(name))) {
       this.#rows = new Map(accounts.map(({ name }) => [name, this.#rows.get(name) ?? new AccountRow()]));
-      this.#body.replaceChildren(...[...this.#rows.values(), this.#others].map(({ element }) => element));
+      this.#body.replaceChildren(...[...this.#rows.values(), this.#others, this.#vectors].map(({ element }) => element));
     }
     for (const account of accounts) this.#rows.get(account.name)?.update(account);
     const sum = (part: (account: HalfAccount) => number): number => accounts.reduce((total, account) => total + part(account), 0);
@@ -26,6 +27,7 @@ export class AccountPanel {
       '—',
       '—',
     ]);
+    this.#vectors.set('Vectors of files', [...[vectors.bytes_held, vectors.bytes_leased, vectors.bytes_peak].map(bytes), '—']);
   }
 }
 

@@ -1,7 +1,7 @@
 //! The counts of all threads, open and closed.
 
 use wavepool::modules::data_management::pool_metrics::{BoundaryCounts, PoolCounts};
-use wavepool::modules::data_management::{Crossings, ObjectCounts, PoolControl, PoolFigures};
+use wavepool::modules::data_management::{Crossings, DataManagementModule, ObjectCounts};
 
 use super::participants::Participants;
 use super::stream::StreamEnds;
@@ -19,9 +19,9 @@ pub(crate) struct AllCounts<'a> {
 
 impl AllCounts<'_> {
     /// The counts of this memory's pool and of the worklets' pools, and the number of released buffers.
-    pub(crate) fn pools(&self, control: &PoolControl) -> (PoolCounts, u64) {
-        let mut counts = control.counts();
-        let mut recycled = control.recycled() + self.totals.recycled;
+    pub(crate) fn pools(&self, data: &DataManagementModule) -> (PoolCounts, u64) {
+        let mut counts = data.counts().unwrap_or_default();
+        let mut recycled = data.recycled() + self.totals.recycled;
         counts.add(&self.totals.pool);
         for (_, stream) in self.streams.iter() {
             if let StreamEnds::Received(receiver) = &stream.ends {

@@ -25,6 +25,7 @@ use super::memory;
 use super::options::{HostOptions, Mode, StreamLimits, StreamOptions};
 use super::participants::Participants;
 use super::reports::Reports;
+use super::sounds::Sounds;
 use super::steps::ControlSteps;
 use super::streams::Streams;
 use super::totals::Totals;
@@ -45,7 +46,8 @@ pub struct Host {
     participants: Participants,
     steps: ControlSteps,
     holders: HolderNumbers,
-    totals: Totals,
+    pub(crate) totals: Totals,
+    pub(crate) sounds: Sounds,
     reports: Reports,
     pub(crate) instance: Instance,
 }
@@ -78,6 +80,7 @@ impl Host {
             steps: ControlSteps::new(),
             holders: HolderNumbers::default(),
             totals: Totals::default(),
+            sounds: Sounds::default(),
             reports: Reports::new(events)?,
             instance,
         })
@@ -155,16 +158,11 @@ impl Host {
     /// If the level is none of `none`, `moderate` and `critical`.
     #[wasm_bindgen(js_name = setMemoryPressure)]
     pub fn set_memory_pressure(&mut self, level: &str) -> Result<(), JsError> {
-        let pressure = match level {
-            "none" => MemoryPressure::None,
-            "moderate" => MemoryPressure::Moderate,
-            "critical" => MemoryPressure::Critical,
-            _ => {
-                return Err(js_error(format!(
-                    "the memory pressure must be `none`, `moderate` or `critical` (got `{level}`)"
-                )));
-            }
-        };
+        let pressure: MemoryPressure = serde_json::from_value(level.into()).map_err(|_| {
+            js_error(format!(
+                "the memory pressure must be `none`, `moderate` or `critical` (got `{level}`)"
+            ))
+        })?;
         let data = self.instance.data_mut();
         if let Some(optimizer) = data.and_then(|data| data.optimizer_mut()) {
             optimizer.set_memory_pressure(pressure);
@@ -580,7 +578,7 @@ impl Host {
     }
 }
 
-fn js_error(error: impl ToString) -> JsError {
+pub(crate) fn js_error(error: impl ToString) -> JsError {
     JsError::new(&error.to_string())
 }
 

@@ -8,7 +8,7 @@ use wavepool::internal::{Demand, SlidingHistogram};
 use wavepool::modules::data_management::pool_monitor::AlertState;
 use wavepool::modules::data_management::sizing::sizing_plan::{AppliedPlan, Effect, PlannedStep};
 use wavepool::modules::data_management::{
-    ArenaMap, DataManagementModule, HalfAccount, SettingError,
+    ArenaMap, DataManagementModule, HalfAccount, SettingError, VectorAccount,
 };
 
 /// The time between two inspections: people do not read a map faster.
@@ -65,6 +65,7 @@ impl Inspector {
         Some(Inspection {
             peak_bytes: self.lately.peak_bytes() + peaks.sum::<usize>(),
             accounts: data.accounts().cloned().chain(remote).collect(),
+            vectors: data.vectors()?,
             arena: data.control()?.arena_map(MAX_SPANS),
             demand: classes
                 .map(|class| ClassDemandFigures {
@@ -101,6 +102,8 @@ pub(crate) struct Inspection {
     peak_bytes: usize,
     /// What each user of a pool with a stated need holds. In transfer mode with those of the worklets' pools.
     accounts: Vec<HalfAccount>,
+    /// What recycled vectors need, beside the buffers of the arena.
+    vectors: VectorAccount,
     arena: ArenaMap,
     demand: Vec<ClassDemandFigures>,
     /// Requested sizes in samples, rounded up to a cache line, with the number of requests.

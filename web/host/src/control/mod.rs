@@ -21,6 +21,8 @@ mod receiver;
 mod recording;
 mod reports;
 mod snapshot;
+mod sound_calls;
+mod sounds;
 mod steps;
 mod stream;
 mod streams;

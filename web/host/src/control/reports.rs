@@ -61,8 +61,8 @@ impl Reports {
         counted: AllCounts<'_>,
     ) -> Result<String, ModuleError> {
         activity::begin(Activity::Report, 0);
-        let control = instance.control().ok_or("the pool is not running")?;
-        let (mut counts, recyclings_counted) = counted.pools(control);
+        let data = instance.data().ok_or("the pool is not running")?;
+        let (mut counts, recyclings_counted) = counted.pools(data);
         let with_events = PoolMetrics::from_counts(&counts);
         // Events of participants are not delivered here, so that their counts are added after the tally.
         counted.participants.count_into(&mut counts);
@@ -80,10 +80,9 @@ impl Reports {
         instance.dispatch();
         activity::begin(Activity::Report, 0);
         let recording = self.recording.as_ref().map(Recording::figures);
-        let data = instance.data();
         let remote = counted.streams.remote_accounts();
         let inspector = &mut self.inspector;
-        let inspection = data.and_then(|data| inspector.inspect(now_ms(), data, remote, recording));
+        let inspection = inspector.inspect(now_ms(), data, remote, recording);
         instance.dispatch();
         activity::begin(Activity::Report, 0);
         let streams = counted.streams.iter();

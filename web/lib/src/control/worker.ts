@@ -51,6 +51,8 @@ let lastSnapshot = 0;
 let lastSaid = 0;
 const open = new Map<number, BlockReceiver | null>();
 const participants = new Set<number>();
+/** Sounds that are analysed. */
+const sounds = new Set<number>();
 /** Shared mode: the counter that the page signals after each message. */
 let waiter: Waiter | null = null;
 /** Shared mode: wakes readers that may not block. */
@@ -143,6 +145,19 @@ async function answer(request: HostRequest): Promise<HostAnswers[keyof HostAnswe
     case 'forgetFeed':
       host.forgetFeed(request.feed);
       return null;
+    case 'openSound': {
+      const sound = host.openSound(request.sampleRate, request.channels);
+      sounds.add(sound);
+      keepPolling();
+      return { sound, window: host.soundWindow() };
+    }
+    case 'addSound':
+      addSound(host, wasm.memory, request.sound, request.samples);
+      return null;
+    case 'closeSound':
+      sounds.delete(request.sound);
+      keepPolling();
+      return { summary: host.closeSound(request.sound) };
     case 'fault':
       host.fault(request.name);
       return null;
@@ -211,6 +226,21 @@ function receiveCounts(host: Host, wasm: InitOutput, participant: number, counts
   };
 }
 
+/** Copies samples into vectors of the pool and analyses them, window by window. */
+function addSound(host: Host, memory: WebAssembly.Memory, sound: number, samples: Float32Array[]): void {
+  const length = samples[0]?.length ?? 0;
+  host.countSamples(samples.length, samples.length * length * Float32Array.BYTES_PER_ELEMENT);
+  for (let at = 0; at < length; at += host.soundWindow()) {
+    const part = samples.map((channel) => channel.subarray(at, at + host.soundWindow()));
+    host.beginSound(sound, part[0]!.length);
+    part.forEach((channel, index) => {
+      new Float32Array(memory.buffer, host.soundAddress(sound, index), channel.length).set(channel);
+    });
+    host.endSound(sound);
+    step(host);
+  }
+}
+
 /** Reclaims the leases of a dead thread; returns their number. */
 function reclaim(host: Host, holder: Holder): number {
   let leases = 0;
@@ -223,7 +253,7 @@ function reclaim(host: Host, holder: Holder): number {
 
 /** Polls as long as there is work between requests. */
 function keepPolling(): void {
-  polling = open.size > 0 || participants.size > 0 || exercising;
+  polling = open.size > 0 || participants.size > 0 || sounds.size > 0 || exercising;
   comeAgain();
 }
 

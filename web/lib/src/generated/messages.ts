@@ -67,3 +67,28 @@ export interface Alert {
  * - `critical`: Idle memory above present use is returned.
  */
 export type MemoryPressure = 'none' | 'moderate' | 'critical';
+
+/** What a sound is, as far as it was analysed. */
+export interface SoundSummary {
+  /** Frames of the sound. */
+  readonly frames: number;
+  /**
+   * RMS over all channels relative to full scale, in decibels, from -144 (silence) to 770.6. `null` if a sample is infinite or
+   * NaN.
+   */
+  readonly rms_dbfs: number | null;
+  /** The largest sample, likewise. */
+  readonly peak_dbfs: number | null;
+  /** Whole windows: the rest of the sound, which is shorter than a window, has a level only. */
+  readonly windows: number;
+  /** The notes, most frequent first. */
+  readonly notes: readonly NoteCount[];
+}
+
+/** A note of a sound. */
+export interface NoteCount {
+  /** Letter, accidental, octave. */
+  readonly note: string;
+  /** The number of windows with this note. */
+  readonly windows: number;
+}

@@ -465,6 +465,8 @@ export interface Inspection {
   readonly peak_bytes: number;
   /** What each user of a pool with a stated need holds. In transfer mode with those of the worklets' pools. */
   readonly accounts: readonly HalfAccount[];
+  /** What recycled vectors need, beside the buffers of the arena. */
+  readonly vectors: VectorAccount;
   readonly arena: ArenaMap;
   readonly demand: readonly ClassDemand[];
   /** Requested sizes in samples, rounded up to a cache line, with the number of requests. */
@@ -491,6 +493,16 @@ export interface HalfAccount {
   /** The part of it that was in use. */
   readonly bytes_leased: number;
   /** The most that was in use at a time. An upper bound if the half uses several classes: the sum of their peaks. */
+  readonly bytes_peak: number;
+}
+
+/** How much memory recycled vectors need. */
+export interface VectorAccount {
+  /** The sample memory of all vectors, idle or in use. */
+  readonly bytes_held: number;
+  /** The part of it that is in use. A vector that was dropped instead of recycled counts as in use. */
+  readonly bytes_leased: number;
+  /** The most that was in use at a time. */
   readonly bytes_peak: number;
 }
 

@@ -9,11 +9,12 @@ import { contextClosed, poolClosed, whileContextRuns, type CloseReason } from '.
 import type { Mode, ModeChoice } from './mode.ts';
 import { ProfileStore } from './profile_store.ts';
 import type { Snapshot } from '../generated/snapshot.ts';
-import type { MemoryPressure, StreamLimits } from '../generated/messages.ts';
+import type { MemoryPressure, SoundSummary, StreamLimits } from '../generated/messages.ts';
 import type { Metrics } from './metrics.ts';
 import { BufferPool } from '../consumer/buffer_pool.ts';
 import { oneOf } from './options.ts';
 import { PoolPlace } from './pool_place.ts';
+import { analyseSound } from './sound.ts';
 import type { ParticipantWasm, PoolTicket, StreamConfig } from '../shared/protocol.ts';
 import { StreamNode } from './stream_node.ts';
 import { Tap } from './tap.ts';
@@ -240,6 +241,25 @@ export class Wavepool {
     });
     report(node.figures);
     return new Feed(node);
+  }
+
+  /**
+   * Measures level and notes of a sound that is there already, such as a decoded file, faster than it plays, in the control worker. Its samples
+   * are copied into vectors of the pool, window by window. An abort of `signal` rejects with its reason.
+   *
+   * @example
+   * ```ts
+   * const file = await fetch('piano.wav');
+   * const sound = await context.decodeAudioData(await file.arrayBuffer());
+   * const { notes } = await wavepool.analyse(sound);
+   * console.log(notes[0]?.note);
+   * ```
+   * @throws {@link WavepoolError} `bad-option` for what is no `AudioBuffer`; `stream-refused` for a sound outside the limits, or without
+   * memory for it; `closed`.
+   */
+  async analyse(sound: AudioBuffer, signal?: AbortSignal): Promise<SoundSummary> {
+    this.refuseClosed();
+    return analyseSound(this.host, sound, signal);
   }
 
   private async openPlace(user: 'page' | 'other'): Promise<PoolPlace> {

@@ -91,6 +91,10 @@ export type HostRequest =
   | { kind: 'reclaim'; holder: Holder }
   | { kind: 'reportFeed'; feed: number; format: FeedFormat; underruns: number; lateFrames: number }
   | { kind: 'forgetFeed'; feed: number }
+  /** The analysis of a sound that is there already: begins, gets samples (one array per channel), ends. */
+  | { kind: 'openSound'; sampleRate: number; channels: number }
+  | { kind: 'addSound'; sound: number; samples: Float32Array[] }
+  | { kind: 'closeSound'; sound: number }
   | { kind: 'fault'; name: string }
   | { kind: 'exercise'; on: boolean }
   | { kind: 'pressure'; level: MemoryPressure }
@@ -120,6 +124,11 @@ export interface HostAnswers {
   reclaim: { leases: number };
   reportFeed: null;
   forgetFeed: null;
+  /** `window`: frames that are analysed at a time. */
+  openSound: { sound: number; window: number };
+  addSound: null;
+  /** A `SoundSummary` as JSON. */
+  closeSound: { summary: string };
   fault: null;
   exercise: null;
   pressure: null;
