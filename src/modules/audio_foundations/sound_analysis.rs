@@ -49,11 +49,13 @@ pub struct NoteCount {
 /// let tone: Vec<f32> = (0..4096).map(|n| (n as f32 * 440.0 / 48_000.0 * std::f32::consts::TAU).sin()).collect();
 /// let mut analysis = SoundAnalysis::new(48_000.0, 4096)?;
 /// analysis.add(&mut pool, &[tone])?;
-/// assert_eq!(analysis.summary().notes[0].note.to_string(), "A4");
+/// assert_eq!(analysis.finish(&mut pool).notes[0].note.to_string(), "A4");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct SoundAnalysis {
     detector: PitchDetector,
+    /// Working memory of the detector; empty before the first window.
+    work: [Vec<f32>; PitchWork::BUFFERS as usize],
     window: usize,
     frames: u64,
     samples: u64,
@@ -71,6 +73,7 @@ impl SoundAnalysis {
     pub fn new(sample_rate_hz: f32, window: usize) -> Result<Self, AudioError> {
         Ok(Self {
             detector: PitchDetector::new(sample_rate_hz, window)?,
+            work: Default::default(),
             window,
             frames: 0,
             samples: 0,
@@ -121,32 +124,33 @@ impl SoundAnalysis {
     }
 
     fn pitch_of(
-        &self,
+        &mut self,
         pool: &mut impl BufferRecyclingPool,
         samples: &[f32],
     ) -> Result<Pitch, AudioError> {
-        let length = self.detector.work_samples();
-        let mut work: [_; PitchWork::BUFFERS as usize] =
-            core::array::from_fn(|_| pool.get_or_create(length));
-        let pitch = match work.each_mut() {
-            [Ok(lags), Ok(near), Ok(far), Ok(fft)] => {
-                let work = PitchWork {
-                    lags,
-                    near,
-                    far,
-                    fft,
-                };
-                self.detector.detect(samples, work)
+        for work in &mut self.work {
+            if work.is_empty() {
+                *work = pool.get_or_create(self.detector.work_samples())?;
             }
-            [Err(error), ..] | [_, Err(error), ..] | [.., Err(error), _] | [.., Err(error)] => {
-                Err((*error).into())
-            }
+        }
+        let [lags, near, far, fft] = &mut self.work;
+        let work = PitchWork {
+            lags,
+            near,
+            far,
+            fft,
         };
-        for vector in work.into_iter().flatten() {
+        self.detector.detect(samples, work)
+    }
+
+    /// Ends the analysis: recycles its working memory, and returns what the sound is.
+    pub fn finish(self, pool: &mut impl BufferRecyclingPool) -> SoundSummary {
+        let summary = self.summary();
+        for vector in self.work.into_iter().filter(|work| !work.is_empty()) {
             // A vector for which the limit has no room was freed.
             let _ = pool.recycle(vector);
         }
-        pitch
+        summary
     }
 
     /// What the sound is so far.
@@ -215,14 +219,18 @@ mod tests {
     }
 
     #[test]
-    fn sound_analysis_uses_the_vectors_of_the_pool_again() {
+    fn sound_analysis_recycles_its_vectors_for_the_next_sound() {
         let mut pool = pool();
-        let mut analysis = SoundAnalysis::new(48_000.0, WINDOW).unwrap();
-        for _ in 0..10 {
-            analysis.add(&mut pool, &[sine(440.0, WINDOW)]).unwrap();
+        for _ in 0..2 {
+            let mut analysis = SoundAnalysis::new(48_000.0, WINDOW).unwrap();
+            for _ in 0..10 {
+                analysis.add(&mut pool, &[sine(440.0, WINDOW)]).unwrap();
+            }
+            assert!(pool.vectors().bytes_leased >= 4 * 4 * analysis.detector.work_samples());
+            assert_eq!(analysis.finish(&mut pool).windows, 10);
         }
         let metrics = pool.get_efficiency_metrics();
-        assert_eq!((metrics.created, metrics.pool_hits), (4, 36));
+        assert_eq!((metrics.created, metrics.pool_hits), (4, 4));
         assert_eq!(pool.vectors().bytes_leased, 0);
     }
 

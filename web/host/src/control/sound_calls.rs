@@ -46,12 +46,13 @@ impl Host {
         self.sounds.address(sound, channel)
     }
 
-    /// Analyses the window, whose samples have been copied, and delivers events.
+    /// Analyses the window, whose samples have been copied. Events are delivered before and after it.
     ///
     /// # Errors
     /// If there is no memory to work with.
     #[wasm_bindgen(js_name = endSound)]
     pub fn end_sound(&mut self, sound: u32) -> Result<(), JsError> {
+        self.instance.dispatch();
         activity::begin(Activity::Request, 0);
         let Some(data) = self.instance.data_mut() else {
             return Ok(());

@@ -95,10 +95,9 @@ impl Sounds {
         data: &mut DataManagementModule,
     ) -> Option<SoundSummary> {
         let mut sound = self.open.remove(&sound)?;
-        if let Ok(pool) = data.recycling_pool() {
-            recycle(&mut sound.window, pool);
-        }
-        Some(sound.analysis.summary())
+        let pool = data.recycling_pool().ok()?;
+        recycle(&mut sound.window, pool);
+        Some(sound.analysis.finish(pool))
     }
 }
 
