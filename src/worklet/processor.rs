@@ -1,12 +1,8 @@
 //! The trait of a processor that a page can open, and the object behind the exports of its module.
 
-use crate::event_bus::{BusError, Publisher, TypedEventBus};
-use crate::modules::audio_foundations::{
-    AudioError, ProcessContext, Processor, check_format, ends_non_finite,
-};
-use crate::modules::data_management::{
-    BufferPool, PlanarBuffer, PoolControl, PoolError, RealtimePool,
-};
+use crate::event_bus::{BusError, TypedEventBus};
+use crate::modules::audio_foundations::{AudioError, Chain, Processor, check_format};
+use crate::modules::data_management::{BufferPool, PlanarBuffer, PoolControl, PoolError};
 
 /// The most parameters of a processor. The worklet file declares so many when it is loaded, before the processor is known.
 pub const MAX_PARAMETERS: usize = 16;
@@ -133,10 +129,8 @@ pub struct Worklet<P> {
     block: Option<PlanarBuffer>,
     processor: P,
     channels: usize,
-    sample_rate_hz: f32,
     next_frame: u64,
-    pool: RealtimePool,
-    publisher: Publisher,
+    chain: Chain,
     /// Keeps the pool's memory alive.
     _control: PoolControl,
 }
@@ -171,10 +165,13 @@ impl<P: WorkletProcessor> Worklet<P> {
             block: None,
             processor,
             channels,
-            sample_rate_hz,
             next_frame: 0,
-            pool,
-            publisher,
+            chain: Chain {
+                pool,
+                publisher,
+                stream: 0,
+                sample_rate_hz,
+            },
             _control: control,
         };
         worklet.resize(128)?;
@@ -190,7 +187,7 @@ impl<P: WorkletProcessor> Worklet<P> {
     /// The pool's error, for no frames or more than its largest class has.
     pub fn resize(&mut self, frames: usize) -> Result<(), PoolError> {
         self.block = None;
-        self.block = Some(self.pool.acquire_planar(self.channels, frames)?);
+        self.block = Some(self.chain.pool.acquire_planar(self.channels, frames)?);
         Ok(())
     }
 
@@ -218,23 +215,16 @@ impl<P: WorkletProcessor> Worklet<P> {
     /// # Real-time
     /// No allocation and no lock besides those of the processor.
     pub fn process(&mut self) -> bool {
-        self.pool.begin_quantum(self.next_frame);
+        let first_frame = self.next_frame;
+        self.chain.pool.begin_quantum(first_frame);
         let Some(block) = &mut self.block else {
             return false;
         };
-        let context = ProcessContext::new(
-            &self.pool,
-            &self.publisher,
-            0,
-            self.next_frame,
-            self.sample_rate_hz,
-        );
         self.next_frame += block.frames() as u64;
-        if self.processor.process(block, &context).is_err() {
-            return false;
-        }
-        if !ends_non_finite(block) {
-            return true;
+        let processor = core::iter::once(&mut self.processor);
+        let processed = self.chain.process(processor, block, first_frame);
+        if processed.refused > 0 || !processed.is_broken {
+            return processed.refused == 0;
         }
         self.processor.reset();
         for samples in block.iter_mut() {

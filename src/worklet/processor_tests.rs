@@ -1,6 +1,7 @@
 //! Worklets, natively: parameters, blocks, and numbers of every size.
 
 use super::*;
+use crate::modules::audio_foundations::ProcessContext;
 use crate::modules::audio_foundations::test_rig::RecursiveFilter;
 
 /// Adds `offset`, which it first writes to `scratch` samples of scratch.

@@ -18,6 +18,7 @@ mod native {
     pub(crate) mod allocators;
     pub(crate) mod clock;
     pub(crate) mod instructions;
+    pub(crate) mod limits;
     pub(crate) mod one_thread;
     pub(crate) mod ours;
     pub(crate) mod rivals;
@@ -233,4 +234,25 @@ fn the_failing_sentence_has_the_figure_and_its_limit() {
         shortcomings(&row),
         ["adversarial: fragmentation after defragment() is 9.229 %, at most 1 % is allowed"]
     );
+}
+
+#[test]
+fn native_limits_trip_with_the_figure_and_its_limit() {
+    use native::rows::Row;
+    let within = [
+        Row::alone("overhead", "default-mix", "percent", 3.0),
+        Row::against("instructions", "slab", "count", 45.0, 90.0),
+        Row::against("instructions", "slab acquire", "count", 59.0, 90.0),
+        Row::against("acquire", "slab 256", "ns", 900.0, 1.0),
+    ];
+    assert!(native::limits::shortcomings(&within).is_empty());
+    let above = [
+        Row::alone("overhead", "all-256", "percent", 3.1),
+        Row::alone("overhead", "default-mix", "percent", f64::NAN),
+        Row::against("instructions", "slab", "count", 46.0, 90.0),
+        Row::against("instructions", "slab acquire", "count", 60.0, 90.0),
+    ];
+    let found = native::limits::shortcomings(&above);
+    assert_eq!(found.len(), 4, "{found:?}");
+    assert_eq!(found[0], "overhead all-256: 3.1 percent, at most 3");
 }

@@ -14,9 +14,10 @@
 //! Every one has its result checked. Ours has a bus attached. A row whose case names a rival without a size is that
 //! rival's best size against us.
 //!
+//! It fails if memory overhead or instructions are above their limits; times are reported, not judged.
 //! `cargo bench --bench native_benchmarks -- scratch overhead` runs only these; `--record` keeps the figures in
 //! `tests/benchmarks/record/`.
-#![allow(clippy::print_stdout)] // A command that reports.
+#![allow(clippy::print_stdout, clippy::print_stderr)] // A command that reports.
 
 mod processors;
 mod record;
@@ -26,6 +27,7 @@ mod native {
     pub(crate) mod clock;
     pub(crate) mod instructions;
     pub(crate) mod latency;
+    pub(crate) mod limits;
     pub(crate) mod one_thread;
     pub(crate) mod ours;
     pub(crate) mod overhead;
@@ -35,9 +37,10 @@ mod native {
 }
 
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use native::rows::{Row, csv, table, write_json};
-use native::{instructions, latency, one_thread, overhead, two_threads};
+use native::{instructions, latency, limits, one_thread, overhead, two_threads};
 
 const BENCHES: [&str; 9] = [
     "scratch",
@@ -99,10 +102,11 @@ fn measure(bench: &'static str) -> Vec<Row> {
     }
 }
 
-fn main() {
+fn main() -> ExitCode {
     let wish = Wish::read();
     if let Some((bench, place)) = wish.count {
-        return instructions::child(one_thread::contenders(&bench).swap_remove(place));
+        instructions::child(one_thread::contenders(&bench).swap_remove(place));
+        return ExitCode::SUCCESS;
     }
     // Before any thread is bound to one.
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
@@ -120,4 +124,10 @@ fn main() {
     if wish.record {
         record::keep(&csv(&rows), "", cores).expect("figures recorded");
     }
+    let found = limits::shortcomings(&rows);
+    if !found.is_empty() {
+        eprintln!("{}", found.join("\n"));
+        return ExitCode::FAILURE;
+    }
+    ExitCode::SUCCESS
 }

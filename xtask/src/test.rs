@@ -409,8 +409,8 @@ fn garbage(report: &mut Report, name: &str) -> Result<()> {
     let browser = setup::chromium()?;
     build_once(package::build)?;
     timed(report, "build boundary", web_bench::build);
-    let tests =
-        ["trace", "garbage"].map(|test| format!("tests/benchmarks/browser/{test}.test.mjs"));
+    let tests = ["boundary/limits", "browser/trace", "browser/garbage"]
+        .map(|test| format!("tests/benchmarks/{test}.test.mjs"));
     node_tests(report, name, &tests, |node| node.env("CHROMIUM", &browser))
 }
 

@@ -2,10 +2,10 @@
 
 use serde::Serialize;
 
-use super::processor::{Gain, ProcessContext, Processor};
+use super::chain::{Chain, Processed};
+use super::processor::{Gain, Processor};
 use super::stream::{AudioError, check_rate};
-use crate::event_bus::Publisher;
-use crate::modules::data_management::{PlanarBuffer, RealtimePool};
+use crate::modules::data_management::PlanarBuffer;
 
 /// The counters of an engine since it was opened.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
@@ -33,39 +33,26 @@ pub struct EngineCounters {
 /// [`process`](Self::process), [`stop`](Self::stop) and [`start`](Self::start) allocate nothing and take no lock;
 /// [`set_sample_rate`](Self::set_sample_rate) may allocate.
 pub struct Engine {
-    stream: u32,
-    sample_rate_hz: f32,
     channels: usize,
-    chain: Vec<Box<dyn Processor>>,
+    processors: Vec<Box<dyn Processor>>,
     fade: Gain,
     running: bool,
     /// The first frame of a quantum that follows the last one; `None` if the next one is to fade in.
     next_frame: Option<u64>,
     counters: EngineCounters,
-    pool: RealtimePool,
-    publisher: Publisher,
+    chain: Chain,
 }
 
 impl Engine {
-    pub(super) fn new(
-        stream: u32,
-        sample_rate_hz: f32,
-        channels: usize,
-        chain: Vec<Box<dyn Processor>>,
-        pool: RealtimePool,
-        publisher: Publisher,
-    ) -> Self {
+    pub(super) fn new(channels: usize, processors: Vec<Box<dyn Processor>>, chain: Chain) -> Self {
         let mut engine = Self {
-            stream,
-            sample_rate_hz,
             channels,
-            chain,
+            processors,
             fade: Gain::SILENT,
             running: true,
             next_frame: None,
             counters: EngineCounters::default(),
-            pool,
-            publisher,
+            chain,
         };
         engine.prepare();
         engine
@@ -76,14 +63,14 @@ impl Engine {
     pub fn process(&mut self, inputs: &[&[f32]], outputs: &mut [&mut [f32]], first_frame: u64) {
         let frames = outputs.first().map_or(0, |channel| channel.len());
         self.counters.quanta += 1;
-        self.pool.begin_quantum(first_frame);
+        self.chain.pool.begin_quantum(first_frame);
         let follows = self.next_frame == Some(first_frame);
         self.next_frame = Some(first_frame.saturating_add(frames as u64));
         if frames == 0 || (!self.running && self.fade.is_settled()) {
             silence(outputs);
             return;
         }
-        let Ok(mut block) = self.pool.acquire_planar(self.channels, frames) else {
+        let Ok(mut block) = self.chain.pool.acquire_planar(self.channels, frames) else {
             self.counters.starved_quanta += 1;
             self.next_frame = None;
             silence(outputs);
@@ -92,27 +79,19 @@ impl Engine {
         if !follows {
             self.fade.jump(0.0);
             self.fade.ramp_to(if self.running { 1.0 } else { 0.0 });
-            for processor in &mut self.chain {
+            for processor in &mut self.processors {
                 processor.reset();
             }
         }
         load(&mut block, inputs);
-        let ctx = ProcessContext::new(
-            &self.pool,
-            &self.publisher,
-            self.stream,
-            first_frame,
-            self.sample_rate_hz,
-        );
-        for processor in &mut self.chain {
-            if processor.process(&mut block, &ctx).is_err() {
-                self.counters.refused_scratch += 1;
-            }
-        }
-        if ends_non_finite(&block) {
+        let processors = self.processors.iter_mut().map(|processor| &mut **processor);
+        let Processed { refused, is_broken } =
+            self.chain.process(processors, &mut block, first_frame);
+        self.counters.refused_scratch += refused;
+        if is_broken {
             self.counters.broken_quanta += 1;
             self.next_frame = None;
-            self.pool.release_planar(block);
+            self.chain.pool.release_planar(block);
             silence(outputs);
             return;
         }
@@ -122,7 +101,7 @@ impl Engine {
             copy_or_silence(output, channels.next().unwrap_or_default(), 0);
         }
         drop(channels);
-        self.pool.release_planar(block);
+        self.chain.pool.release_planar(block);
     }
 
     /// Fades out; see [`is_silent`](Self::is_silent).
@@ -149,16 +128,16 @@ impl Engine {
     /// [`AudioError::SampleRate`] for a rate outside the limits; the engine keeps its rate.
     pub fn set_sample_rate(&mut self, sample_rate_hz: f32) -> Result<(), AudioError> {
         check_rate(sample_rate_hz)?;
-        self.sample_rate_hz = sample_rate_hz;
+        self.chain.sample_rate_hz = sample_rate_hz;
         self.next_frame = None;
         self.prepare();
         Ok(())
     }
 
     fn prepare(&mut self) {
-        self.fade.prepare(self.sample_rate_hz);
-        for processor in &mut self.chain {
-            processor.prepare(self.sample_rate_hz);
+        self.fade.prepare(self.chain.sample_rate_hz);
+        for processor in &mut self.processors {
+            processor.prepare(self.chain.sample_rate_hz);
         }
     }
 
@@ -167,15 +146,6 @@ impl Engine {
     pub const fn counters(&self) -> &EngineCounters {
         &self.counters
     }
-}
-
-/// Whether the last sample of a channel is infinite or NaN. Infinity or NaN in the state of a recursive filter is in every
-/// later sample, so that checking the last one is enough; checking each sample would cost as much as a copy. See
-/// `docs/decisions/0031-infinite-and-nan-samples.md`.
-pub(crate) fn ends_non_finite(block: &PlanarBuffer) -> bool {
-    block
-        .iter()
-        .any(|samples| samples.last().is_some_and(|last| !last.is_finite()))
 }
 
 fn silence(outputs: &mut [&mut [f32]]) {
@@ -210,7 +180,7 @@ fn load(block: &mut PlanarBuffer, inputs: &[&[f32]]) {
 #[cfg(test)]
 #[cfg(not(loom))]
 mod tests {
-    use super::super::processor::{DcBlocker, Meter};
+    use super::super::processor::{DcBlocker, Meter, ProcessContext};
     use super::super::test_rig::{RecursiveFilter, Rig};
     use super::*;
     use crate::modules::data_management::PoolError;

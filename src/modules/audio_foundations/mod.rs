@@ -18,6 +18,7 @@ mod bounded_tests;
 mod capture;
 mod capture_counters;
 mod capture_output;
+mod chain;
 mod engine;
 mod level;
 mod module;
@@ -43,7 +44,7 @@ pub use audio_events::{
 };
 pub use capture::{Capture, CopySpan, MAX_SILENCE_FRAMES};
 pub use capture_counters::CaptureCounters;
-pub(crate) use engine::ends_non_finite;
+pub(crate) use chain::Chain;
 pub use engine::{Engine, EngineCounters};
 pub use level::{CEILING_DBFS, FLOOR_DBFS, Level};
 pub use module::AudioFoundationsModule;

@@ -3,6 +3,7 @@
 use super::analysis::{Analyser, Analysis};
 use super::audio_events::declare_all;
 use super::capture::Capture;
+use super::chain::Chain;
 use super::engine::Engine;
 use super::pitch::{PitchDetector, PitchWork};
 use super::processor::Processor;
@@ -172,14 +173,14 @@ impl AudioFoundationsModule {
         let name = format!("engine {}", self.streams.wrapping_add(1));
         let pool = attach(data, &name, &mix)?;
         let publisher = self.bus()?.publisher()?;
-        Ok(Engine::new(
-            self.next_stream(),
-            sample_rate_hz,
-            channels,
-            chain,
+        let stream = self.next_stream();
+        let ends = Chain {
             pool,
             publisher,
-        ))
+            stream,
+            sample_rate_hz,
+        };
+        Ok(Engine::new(channels, chain, ends))
     }
 
     /// A pool half with buffers for so many windows of the stream with this number, for a caller that copies windows itself. It

@@ -10,6 +10,7 @@ import { readFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { PerformanceObserver, performance } from 'node:perf_hooks';
 import { pathToFileURL } from 'node:url';
+import { shortcomings } from './limits.mjs';
 import { print, quantile, record, row, write } from './rows.mjs';
 import { shapes } from './shapes.mjs';
 
@@ -104,3 +105,8 @@ for (const size of sizes) {
 print(rows);
 if (options.includes('--json')) write(options[options.indexOf('--json') + 1], rows);
 if (options.includes('--record')) record(rows, 'boundary', { node: process.version });
+const found = shortcomings(rows);
+if (found.length > 0) {
+  console.error(found.join('\n'));
+  process.exitCode = 1;
+}
