@@ -104,6 +104,22 @@ scenario('poolInAWorker', 'a worker has leases of its own, and they are taken ba
   assert.equal(views, 1);
 });
 
+scenario('poolEvents', 'plans, pressure and fragmentation are published as they are counted another way, and the end of an alert too', (seen) => {
+  const { optimized, weighed, pressure, unpooled, fragmented, ended, frames, leaked } = seen;
+  assert.ok(optimized.agrees, `${optimized.held} bytes held, ${JSON.stringify(optimized.event)}`);
+  assert.ok(weighed && pressure.bytes_allocated < pressure.bytes_unpooled, `${unpooled} bytes expected, ${JSON.stringify(pressure)}`);
+  const reduction = 100 * (1 - pressure.bytes_allocated / unpooled);
+  assert.ok(Math.abs(pressure.reduction_percentage - reduction) < 0.001, `${pressure.reduction_percentage} and ${reduction}`);
+  // The page's own buffers follow no stream.
+  if (mode === 'shared') assert.deepEqual(frames, [null]);
+  assert.equal(leaked, 0);
+  // In transfer mode a page's buffers are in an arena of its own.
+  if (mode === 'transfer') return;
+  assert.ok(fragmented.reported && fragmented.event.fragmentation_percentage > fragmented.event.threshold_percentage, JSON.stringify(fragmented));
+  assert.ok(Math.abs(fragmented.event.fragmentation_percentage - fragmented.drawn) < 1, JSON.stringify(fragmented));
+  assert.ok(fragmented.ended, JSON.stringify(ended));
+});
+
 scenario('stalePlace', 'a stale place of a dead worker closes only its own, not the one that got its holder number', (seen) =>
   assert.deepEqual(seen, { reclaimed: 5, live: 5, errors: [], leaked: 0 }));
 

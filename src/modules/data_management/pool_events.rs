@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::pool_monitor::AlertKind;
 use crate::event_bus::{BusError, Event, Priority, Publisher, TypedEventBus};
 
 pub use wavepool_core::{
@@ -50,6 +51,7 @@ events! {
     PoolFragmentation: Normal,
     JSGCPressureReduction: Normal,
     MemoryOverheadHigh: Normal,
+    PoolAlertEnded: Normal,
     BufferLeaked: Normal,
     PoolMetricsSnapshot: Normal,
 }
@@ -117,6 +119,17 @@ pub struct MemoryOverheadHigh {
     pub threshold_percentage: f32,
     /// Overhead in bytes.
     pub overhead_bytes: u64,
+}
+
+/// An alert that `HitRateLow`, `MemoryOverheadHigh`, `PoolFragmentation` or `PoolExhausted` began has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct PoolAlertEnded {
+    /// The rule.
+    pub kind: AlertKind,
+    /// The figure with which it ended: percent, or for `Exhausted` the refused requests since the last observation.
+    pub value: f32,
+    /// The value beyond which it had begun.
+    pub threshold: f32,
 }
 
 /// The main figures of the pool, at regular intervals.

@@ -7,7 +7,7 @@ fn pool_events_have_the_priorities_of_the_story() {
     assert_eq!(PoolOptimization::PRIORITY, Priority::High);
     assert_eq!(PoolFragmentation::PRIORITY, Priority::Normal);
     assert_eq!(JSGCPressureReduction::PRIORITY, Priority::Normal);
-    assert_eq!(NAMES.len(), 12);
+    assert_eq!(NAMES.len(), 13);
 }
 
 #[test]

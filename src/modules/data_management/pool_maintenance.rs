@@ -5,8 +5,8 @@ use crate::modules::data_management::metrics::pool_metrics::{
     BoundaryCounts, PoolCounts, PoolFigures, PoolMetrics,
 };
 use crate::modules::data_management::pool_events::{
-    HitRateLow, JSGCPressureReduction, MemoryOverheadHigh, PoolFragmentation, PoolMetricsSnapshot,
-    PoolOptimization, declare_for,
+    HitRateLow, JSGCPressureReduction, MemoryOverheadHigh, PoolAlertEnded, PoolFragmentation,
+    PoolMetricsSnapshot, PoolOptimization, declare_for,
 };
 use crate::modules::data_management::pool_monitor::{
     Alert, AlertKind, AlertRules, PoolMetricsMonitor,
@@ -242,10 +242,15 @@ impl PoolMaintenance {
     }
 
     fn publish(&self, alert: &Alert, publisher: &Publisher) {
+        let (value, threshold) = (alert.value as f32, alert.threshold as f32);
         if !alert.raised {
+            publisher.publish(PoolAlertEnded {
+                kind: alert.kind,
+                value,
+                threshold,
+            });
             return;
         }
-        let (value, threshold) = (alert.value as f32, alert.threshold as f32);
         match alert.kind {
             AlertKind::HitRateLow => {
                 publisher.publish(HitRateLow {

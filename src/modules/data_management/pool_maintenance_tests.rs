@@ -187,6 +187,7 @@ fn fragmentation_is_published_and_reduced() {
     let mut host = Host::new(&[(256, 64), (1024, 1)]);
     host.maintenance = PoolMaintenance::new(AlertRules::default(), None).unwrap();
     let (published, _guard) = tally::<PoolFragmentation>(&host.bus);
+    let (ended, _ended) = tally::<PoolAlertEnded>(&host.bus);
     let mut held: Vec<_> = (0..64).map(|_| host.half.acquire(256).unwrap()).collect();
     held.sort_unstable_by_key(|buffer| buffer.as_ptr().addr());
     let mut index = 0;
@@ -200,7 +201,17 @@ fn fragmentation_is_published_and_reduced() {
         .count();
     assert_eq!(published.lock().unwrap().len(), 1);
     assert!(runs > 0);
+    let fragmentation = || {
+        let ended = ended.lock().unwrap();
+        let of_kind = |event: &&PoolAlertEnded| event.kind == AlertKind::Fragmentation;
+        ended.iter().filter(of_kind).count()
+    };
+    assert_eq!(fragmentation(), 0);
     drop(held);
+    for _ in 0..40 {
+        host.use_buffers(1024, 0);
+    }
+    assert_eq!(fragmentation(), 1);
 }
 
 #[test]

@@ -9,6 +9,7 @@ import * as feedRefusals from './feed_refusals.ts';
 import * as feedSound from './feed_sound.ts';
 import * as kills from './kills.ts';
 import * as pool from './pool.ts';
+import * as poolEvents from './pool_events.ts';
 import { lifetimes, type Lifetime } from './lifetimes.ts';
 import * as tapClose from './tap_close.ts';
 import * as tapOffline from './tap_offline.ts';
@@ -27,6 +28,7 @@ const scenarios = {
   ...feedSound,
   ...kills,
   ...pool,
+  ...poolEvents,
   ...tapClose,
   ...tapOffline,
   ...tapTiming,

@@ -50,7 +50,7 @@ fn every_event_type_is_published_from_its_real_place() {
     for name in pool_events::NAMES {
         assert!(declared.contains(name), "{name} was not declared at boot");
     }
-    // Twelve event types of the pool, five of audio, and `EventsDropped`.
+    // Thirteen event types of the pool, five of audio, and `EventsDropped`.
     assert_eq!(types.len(), pool_events::NAMES.len() + 6);
     assert_eq!(never_published(&types, &BTreeSet::new()).len(), types.len());
 
@@ -131,6 +131,8 @@ fn every_event_type_is_published_from_its_real_place() {
     core::mem::forget(leaked);
     assert_eq!(data(&mut registry).report_leaks(), 1);
     data(&mut registry).tick(1300.0);
+    // Longer after the last refusal than a window: that alert ends.
+    data(&mut registry).tick(3000.0);
     pump(&bus, 20_000);
     pump(&bus, 20_000);
 
@@ -161,6 +163,10 @@ fn every_event_type_is_published_from_its_real_place() {
             .unwrap()
             > 5.0
     );
+    let mut ended = records
+        .iter()
+        .filter(|record| record.name == "PoolAlertEnded");
+    assert!(ended.any(|record| record.data["kind"] == "exhausted" && record.data["value"] == 0.0));
     let counts = bridge.counts();
     let pressure = data_of("JSGCPressureReduction");
     assert_eq!(pressure["objects"], counts.objects);

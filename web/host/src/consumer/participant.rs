@@ -121,8 +121,9 @@ impl Participant {
     }
 
     fn acquire(&mut self, samples: u32) -> u32 {
-        // The owner of a half has to begin a quantum from time to time, to install new size classes and to return idle buffers.
-        self.half.begin_quantum(0);
+        // The owner of a half has to do so from time to time, to install new size classes and to return idle buffers. It follows
+        // no stream: its events have no frame.
+        self.half.begin_round();
         let acquired = self.bridge.acquire(&self.half, samples as usize);
         self.refuse(acquired).map_or(0, JSBufferRef::raw)
     }
