@@ -106,7 +106,7 @@ scenario('poolInAWorker', 'a worker has leases of its own, and they are taken ba
 
 scenario('poolEvents', 'plans, pressure and fragmentation are published as they are counted another way, and the end of an alert too', (seen) => {
   const { optimized, weighed, pressure, unpooled, fragmented, ended, frames, leaked } = seen;
-  assert.ok(optimized.agrees, `${optimized.held} bytes held, ${JSON.stringify(optimized.event)}`);
+  assert.ok(optimized.agrees, JSON.stringify(optimized));
   assert.ok(weighed && pressure.bytes_allocated < pressure.bytes_unpooled, `${unpooled} bytes expected, ${JSON.stringify(pressure)}`);
   const reduction = 100 * (1 - pressure.bytes_allocated / unpooled);
   assert.ok(Math.abs(pressure.reduction_percentage - reduction) < 0.001, `${pressure.reduction_percentage} and ${reduction}`);
@@ -116,7 +116,8 @@ scenario('poolEvents', 'plans, pressure and fragmentation are published as they 
   // In transfer mode a page's buffers are in an arena of its own.
   if (mode === 'transfer') return;
   assert.ok(fragmented.reported && fragmented.event.fragmentation_percentage > fragmented.event.threshold_percentage, JSON.stringify(fragmented));
-  assert.ok(Math.abs(fragmented.event.fragmentation_percentage - fragmented.drawn) < 1, JSON.stringify(fragmented));
+  // The map is drawn some control steps later, when more gaps may have closed.
+  assert.ok(fragmented.drawn > 0 && Math.abs(fragmented.counted - fragmented.drawn) < 0.01, JSON.stringify(fragmented));
   assert.ok(fragmented.ended, JSON.stringify(ended));
 });
 

@@ -20,17 +20,18 @@ export async function poolEvents(mode: Mode): Promise<Readonly<Record<string, un
     inspected = snapshot.inspection ?? inspected;
     events.push(...snapshot.events);
   });
-  const newest = (name: string): BusEvent['data'] | null => events.findLast((event) => event.name === name && event.publisher < FORWARDED)?.data ?? null;
+  const newest = (name: string): BusEvent['data'] | null => events.findLast((event) => event.name === name)?.data ?? null;
 
   const context = new AudioContext();
   const source = new OscillatorNode(context);
   source.start();
   const tuner = await wavepool.tuner(source, { window: WINDOW, hop: 1024, channels: 1 });
   await until(() => newest('PoolOptimization') !== null);
-  // The worklet's pool in transfer mode plans for itself.
-  const held = (): number => inspected!.accounts.filter(({ name }) => mode === 'shared' || !name.endsWith('capture')).reduce((sum, one) => sum + one.bytes_held, 0);
+  // In transfer mode the worklet's pool plans for itself, and its events are forwarded.
+  const forwarded = events.findLast(({ name }) => name === 'PoolOptimization')!.publisher >= FORWARDED;
+  const held = (): number => inspected!.accounts.filter(({ name }) => mode === 'shared' || name.endsWith('capture') === forwarded).reduce((sum, one) => sum + one.bytes_held, 0);
   const planned = (): boolean => held() === newest('PoolOptimization')!['bytes_held_expected'];
-  const optimized = { agrees: await until(planned), held: held(), event: newest('PoolOptimization') };
+  const optimized = { agrees: await until(planned), held: held(), event: newest('PoolOptimization'), accounts: inspected!.accounts };
   await tuner.close();
   await context.close();
   await until(() => last?.closed_stream != null);
@@ -47,11 +48,12 @@ export async function poolEvents(mode: Mode): Promise<Readonly<Record<string, un
   const tuned = mode === 'transfer' ? windows * (message + array + 4 * WINDOW) : 0;
   const unpooled = tuned + LOOKS * (array + 4 * SAMPLES);
   const weighed = await until(() => newest('JSGCPressureReduction')?.['bytes_unpooled'] === unpooled);
+  const pressure = newest('JSGCPressureReduction');
 
   const fragmented = mode === 'shared' ? await gaps() : null;
   const frames = events.filter(({ name, data }) => name === 'BufferPoolAllocation' && data['requested'] === SAMPLES).map(({ data }) => data['first_frame']);
   const { leaked } = await wavepool.close();
-  return { optimized, weighed, pressure: newest('JSGCPressureReduction'), unpooled, fragmented, ended: newest('PoolAlertEnded'), frames: [...new Set(frames)], leaked, last: last !== null };
+  return { optimized, weighed, pressure, unpooled, fragmented, ended: newest('PoolAlertEnded'), frames: [...new Set(frames)], leaked, last: last !== null };
 
   /** Every other buffer is in use, and memory is short: the idle ones between are returned, and leave gaps. */
   async function gaps(): Promise<Readonly<Record<string, unknown>>> {
@@ -69,14 +71,19 @@ export async function poolEvents(mode: Mode): Promise<Readonly<Record<string, un
       return place % 2 === 0;
     });
     await wavepool.setMemoryPressure('critical');
+    // A thread returns idle buffers when it asks for another one.
+    const asking = setInterval(() => pool.release(pool.acquire(WINDOW)), 50);
     const reported = await until(() => newest('PoolFragmentation') !== null);
-    const { regions, spans } = inspected!.arena;
-    const largest = Math.max(...last!.pool.classes.filter(({ retired }) => !retired).map(({ samples }) => samples));
+    await until(() => last!.inspection !== null);
+    const { pool: counted, inspection } = last!;
+    const { regions, spans } = inspection!.arena;
+    const largest = Math.max(...counted.classes.filter(({ retired }) => !retired).map(({ samples }) => samples));
     const short = spans.filter(([, , samples, , state]) => state === 'free' && samples < largest).reduce((sum, [, , samples, count]) => sum + samples * count, 0);
     const drawn = (100 * short) / regions.reduce((sum, samples) => sum + samples, 0);
     for (const { lease } of kept) pool.release(lease);
     const ended = await until(() => newest('PoolAlertEnded')?.['kind'] === 'fragmentation');
-    return { reported, drawn, event: newest('PoolFragmentation'), ended };
+    clearInterval(asking);
+    return { reported, drawn, counted: counted.fragmentation_percentage, event: newest('PoolFragmentation'), ended };
   }
 }
 
