@@ -72,10 +72,10 @@ fn reserve_is_kept_for_critical_acquires() {
 #[test]
 fn reserve_is_at_most_what_a_refill_walks_over() {
     let (_control, half) = BufferPool::builder()
-        .class(16, 1000)
+        .class(16, 200)
         .exhaustion(ExhaustionPolicy::Reserve(u32::MAX))
         .build()
         .unwrap();
     let held: Vec<_> = core::iter::from_fn(|| half.acquire(16).ok()).collect();
-    assert_eq!(held.len(), 1000 - ExhaustionPolicy::MAX_RESERVE as usize);
+    assert_eq!(held.len(), 200 - ExhaustionPolicy::MAX_RESERVE as usize);
 }
