@@ -1,9 +1,7 @@
 //! Recycled vectors: idle ones by size class, and what is counted of those in use.
 //!
-//! Their memory is not the arena's, because the global allocator frees a `Vec` that is dropped. Vectors of any size are created:
-//! a file is longer than any class. Those up to twice the largest class are kept when they come back, within the limit that the
-//! arena has, too, and until a window of demand passes without a use; larger ones are freed. Only idle vectors count against the
-//! limit: one that is dropped is never seen again, so that the pool would shrink with each if those in use counted.
+//! Their memory is not the arena's, because the global allocator frees a `Vec` that is dropped. Vectors of any size are created, and
+//! small ones kept: see `docs/decisions/0053-vectors-of-any-size-are-created.md`.
 
 use serde::Serialize;
 
