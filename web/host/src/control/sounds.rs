@@ -47,7 +47,8 @@ impl Sounds {
         Ok(self.opened)
     }
 
-    /// Gets the vectors of a window of so many frames. Returns false if there is no such sound, or no memory.
+    /// Gets the vectors of a window of so many frames, at most [`SOUND_WINDOW`]. Returns false if there is no such sound, for more
+    /// frames, or if there is no memory.
     pub(crate) fn begin(
         &mut self,
         sound: u32,
@@ -58,7 +59,15 @@ impl Sounds {
             return false;
         };
         sound.window.clear();
-        let vectors = (0..sound.channels).map_while(|_| pool.get_or_create(frames).ok());
+        if frames > SOUND_WINDOW {
+            return false;
+        }
+        let vectors = (0..sound.channels).map_while(|_| {
+            // The short last window is a vector of the same class: a smaller one would have to be created.
+            let mut vector = pool.get_or_create(SOUND_WINDOW).ok()?;
+            vector.truncate(frames);
+            Some(vector)
+        });
         sound.window.extend(vectors);
         if sound.window.len() == sound.channels {
             return true;
@@ -130,6 +139,7 @@ mod tests {
             assert!(left != 0 && right != 0 && left != right && none == 0);
             assert_eq!(sounds.end(sound, data).unwrap(), 2);
         }
+        assert!(!sounds.begin(sound, SOUND_WINDOW + 1, data));
         // A window that was begun and not ended.
         assert!(sounds.begin(sound, SOUND_WINDOW, data));
         let summary = sounds.close(sound, data).unwrap();
@@ -139,7 +149,7 @@ mod tests {
         );
         assert!(sounds.close(sound, data).is_none() && !sounds.begin(sound, 1, data));
         assert_eq!(data.vectors().unwrap().bytes_leased, 0);
-        // Two for the samples and four to work on; two for the short rest, which has another class.
-        assert_eq!(data.metrics().unwrap().created, 2 + 4 + 2);
+        // Two for the samples and four to work on.
+        assert_eq!(data.metrics().unwrap().created, 2 + 4);
     }
 }
