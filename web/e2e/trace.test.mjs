@@ -21,13 +21,14 @@ test('an audio thread that was never called gives no figures either', () => {
 test('calls and collections of the audio thread alone are counted', () => {
   const events = [named(1, 'CrRendererMain'), named(2, 'Realtime AudioWorklet thread')];
   for (let dur = 1; dur <= 1000; dur += 1) events.push(call(2, dur), call(1, 9999));
-  events.push({ name: 'MinorGC', ph: 'X', pid: 7, tid: 2 }, { name: 'MinorGC', ph: 'X', pid: 7, tid: 1 });
-  events.push({ name: 'MajorGC', ph: 'B', pid: 7, tid: 2 }, { name: 'MajorGC', ph: 'E', pid: 7, tid: 2 });
+  events.push({ name: 'MinorGC', ph: 'X', pid: 7, tid: 2, args: { usedHeapSizeBefore: 900, usedHeapSizeAfter: 300 } }, { name: 'MinorGC', ph: 'X', pid: 7, tid: 1 });
+  // A pair has the heap before with its begin and the heap after with its end.
+  events.push({ name: 'MajorGC', ph: 'B', pid: 7, tid: 2, args: { usedHeapSizeBefore: 500 } }, { name: 'MajorGC', ph: 'E', pid: 7, tid: 2, args: { usedHeapSizeAfter: 200 } });
   events.push(call(2, 5000, 'onmessage'));
   const { callback_us, other_calls_us, gc } = audioThread(events);
   assert.deepEqual(callback_us, { count: 1000, p50: 500, p99: 990, p999: 999, max: 1000 });
   assert.deepEqual(other_calls_us, { count: 1, p50: 5000, p99: 5000, p999: 5000, max: 5000 });
-  assert.deepEqual(gc, { minor: 1, major: 1 });
+  assert.deepEqual(gc, { minor: 1, major: 1, freed_bytes: 900 });
 });
 
 const garbage = `registerProcessor('garbage', class extends AudioWorkletProcessor {
